@@ -1,1 +1,38 @@
-//! placeholder
+//! `ssh-broker-config.xml`: read, checked, merged, and resolved into what it means.
+//!
+//! The way from a file to a [`Config`]:
+//!
+//! 1. **tree** – one structural pass over the text, with quick-xml, gives a tree in which every element, attribute and
+//!    value knows its place;
+//! 2. **vocabulary** – names are compared with the one table of everything the format knows;
+//! 3. **raw** – what the file says, value by value, with variables expanded and each value's syntax checked;
+//! 4. **merge** – several files become one;
+//! 5. **resolve** – what it means: defaults applied, references followed, conflicts found.
+//!
+//! The values are taken from the tree by hand rather than with serde: serde stops at the first fault and knows no
+//! positions, whereas this crate reports every fault of a file at once, each where it stands.
+//!
+//! This crate opens no file but the configuration itself: key files and password files are only named here.
+
+mod config;
+mod diagnostic;
+mod environment;
+mod load;
+mod settings;
+mod tunnel;
+
+pub use config::{
+    Config, HostKeySource, Identification, Identity, KeyStoreProvider, KeyStores, KnownHosts,
+    ListenWhen, LogTarget, Password, Position, Profile, StaticTunnel, Unsupported, UserKeys,
+};
+pub use diagnostic::{Diagnostic, Related, Report, Severity};
+pub use environment::Environment;
+pub use load::{Sources, check, load};
+pub use settings::{
+    AddressFamily, Algorithms, AuthMethod, Compression, HostKeyPolicy, PoolLimits, ProxyCondition,
+    ProxyHop, ProxyHosts, ProxyRule, Settings,
+};
+pub use tunnel::{
+    DataAddress, DataOpen, ForeignPort, FtpOptions, ListenAddress, LocalKind, LocalTunnel,
+    RemoteKind, RemoteTunnel, TlsMode,
+};
