@@ -1,1 +1,26 @@
-//! placeholder
+//! The daemon's local interface: wire types, methods, and both ends of the socket.
+//!
+//! JSON-RPC 2.0, one object a line, over a local socket that only its owner can open. [`methods`] names every
+//! method once, with its parameters and its result; [`server`] and [`client`] are generic over that list, so no
+//! caller handles JSON. This crate knows nothing of what the daemon does with a request.
+
+pub mod client;
+pub mod endpoint;
+mod error;
+pub mod methods;
+pub mod server;
+pub mod types;
+mod wire;
+
+pub use client::{Client, ClientError};
+pub use endpoint::{BindError, Endpoint, bind, default_socket_path};
+pub use error::{ErrorCode, RpcError};
+pub use methods::{METHODS, Method, Request, Response};
+pub use server::{Handler, serve};
+
+/// The version of this interface. It changes when an existing method, field or value changes its meaning or goes
+/// away, or when an enumeration gains a value; a new field or method leaves it as it is.
+pub const PROTOCOL: u32 = 1;
+
+/// The version of this build, as exchanged in `hello`.
+pub const BUILD: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,209 @@
+//! The client's end: connects, says `hello`, and turns typed requests into typed results.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use interprocess::local_socket::tokio::Stream;
+use interprocess::local_socket::traits::{StreamCommon, tokio::Stream as _};
+use interprocess::local_socket::{GenericFilePath, ToFsName};
+use serde_json::Value;
+use tokio::time::timeout;
+use tokio_util::codec::{Framed, LinesCodec};
+
+use crate::endpoint::{BindError, check_length, own_uid};
+use crate::error::RpcError;
+use crate::methods::{Hello, HelloReply, Method};
+use crate::wire::{self, Answer, Call, Id};
+use crate::{BUILD, PROTOCOL};
+
+/// How long the daemon may take over one request. Opening a tunnel may dial a server, which has a shorter timeout of
+/// its own; a daemon that takes longer than this is stuck.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why a request got no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The path does not fit into a socket address.
+    #[error(transparent)]
+    Path(BindError),
+    /// Nobody listens there.
+    #[error("no daemon answers on {}: start one with brokerd --socket {}", path.display(), path.display())]
+    NotRunning {
+        /// The socket tried.
+        path: PathBuf,
+    },
+    /// The socket is there and cannot be used.
+    #[error("cannot connect to the daemon on {}: {source}", path.display())]
+    Connect {
+        /// The socket tried.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The process behind the socket is not one that this user should talk to.
+    #[error("the daemon on {} belongs to another user: name your own with --socket", path.display())]
+    Untrusted {
+        /// The socket tried.
+        path: PathBuf,
+    },
+    /// The daemon went away before it answered.
+    #[error("the daemon ended the connection before it answered {method}")]
+    Vanished {
+        /// The method asked for.
+        method: &'static str,
+    },
+    /// The daemon did not answer in time.
+    #[error("the daemon did not answer {method} within {} s", CALL_TIMEOUT.as_secs())]
+    TimedOut {
+        /// The method asked for.
+        method: &'static str,
+    },
+    /// The daemon answered something that this build cannot read.
+    #[error("the daemon's answer to {method} makes no sense: {reason}")]
+    BadAnswer {
+        /// The method asked for.
+        method: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The daemon answered that the request failed.
+    #[error(transparent)]
+    Failed(#[from] RpcError),
+}
+
+impl ClientError {
+    /// True where there is no daemon to talk to, so that starting one may help.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Path(_)
+            | Self::NotRunning { .. }
+            | Self::Connect { .. }
+            | Self::Untrusted { .. } => true,
+            Self::Vanished { .. }
+            | Self::TimedOut { .. }
+            | Self::BadAnswer { .. }
+            | Self::Failed(_) => false,
+        }
+    }
+}
+
+/// A connection to the daemon on which `hello` has succeeded.
+#[derive(Debug)]
+pub struct Client {
+    lines: Framed<Stream, LinesCodec>,
+    last_id: i64,
+    server: HelloReply,
+}
+
+impl Client {
+    /// Connects to the daemon at `path` and says `hello`.
+    ///
+    /// # Errors
+    /// [`ClientError`]: no daemon, another user's daemon, or one that speaks another version.
+    pub async fn connect(path: &Path) -> Result<Self, ClientError> {
+        check_length(path).map_err(ClientError::Path)?;
+        let stream = open(path).await?;
+        if !is_trusted(&stream) {
+            return Err(ClientError::Untrusted {
+                path: path.to_owned(),
+            });
+        }
+        let lines = Framed::new(stream, wire::codec(wire::MAX_ANSWER_LINE));
+        let nobody = HelloReply {
+            protocol: PROTOCOL,
+            build: String::new(),
+            pid: 0,
+        };
+        let mut client = Self {
+            lines,
+            last_id: 0,
+            server: nobody,
+        };
+        client.server = client
+            .call(&Hello {
+                protocol: PROTOCOL,
+                build: BUILD.into(),
+            })
+            .await?;
+        Ok(client)
+    }
+
+    /// What the daemon answered to `hello`.
+    pub fn server(&self) -> &HelloReply {
+        &self.server
+    }
+
+    /// Sends one request and waits for its result.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] where the daemon says no; the others where no answer came.
+    pub async fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
+        let method = M::NAME;
+        let reply = timeout(CALL_TIMEOUT, self.exchange(request));
+        let reply = reply
+            .await
+            .map_err(|_| ClientError::TimedOut { method })??;
+        serde_json::from_value(reply).map_err(|fault| bad_answer(method, &fault))
+    }
+
+    async fn exchange<M: Method>(&mut self, request: &M) -> Result<Value, ClientError> {
+        let method = M::NAME;
+        self.last_id += 1;
+        let params = serde_json::to_value(request).map_err(|fault| bad_answer(method, &fault))?;
+        let call = Call::new(self.last_id, method, params);
+        let line = serde_json::to_string(&call).map_err(|fault| bad_answer(method, &fault))?;
+        // A daemon that refuses this client says why and closes: read what it said even where the write failed.
+        let _ = self.lines.send(line).await;
+        let answer = self.answer(method).await?;
+        match (answer.result, answer.error) {
+            (_, Some(error)) => Err(ClientError::Failed(error)),
+            (Some(result), None) => Ok(result),
+            (None, None) => Err(bad_answer(method, &"it has neither result nor error")),
+        }
+    }
+
+    /// The answer to the last request; one without an id is to a line that the daemon could not read.
+    async fn answer(&mut self, method: &'static str) -> Result<Answer, ClientError> {
+        while let Some(line) = self.lines.next().await {
+            let line = line.map_err(|_| ClientError::Vanished { method })?;
+            let answer: Answer =
+                serde_json::from_str(&line).map_err(|fault| bad_answer(method, &fault))?;
+            if answer.id.is_none() || answer.id == Some(Id::Number(self.last_id)) {
+                return Ok(answer);
+            }
+        }
+        Err(ClientError::Vanished { method })
+    }
+}
+
+async fn open(path: &Path) -> Result<Stream, ClientError> {
+    let connect = |source| ClientError::Connect {
+        path: path.to_owned(),
+        source,
+    };
+    let name = path.to_fs_name::<GenericFilePath>().map_err(connect)?;
+    Stream::connect(name)
+        .await
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning {
+                path: path.to_owned(),
+            },
+            _ => connect(source),
+        })
+}
+
+/// True where the daemon runs as this user or as root, or where this user is root and so looks after others' daemons.
+/// In a shared folder anybody may have put a socket in the place of the daemon's.
+fn is_trusted(stream: &Stream) -> bool {
+    let uid = stream.peer_creds().ok().and_then(|peer| peer.euid());
+    uid.is_some_and(|uid| uid == own_uid() || uid == 0 || own_uid() == 0)
+}
+
+fn bad_answer(method: &'static str, fault: &dyn std::fmt::Display) -> ClientError {
+    ClientError::BadAnswer {
+        method,
+        reason: fault.to_string(),
+    }
+}

@@ -1,0 +1,300 @@
+//! Where the daemon's socket is, and how exactly one daemon comes to own it.
+//!
+//! A lock file beside the socket decides who owns it; only the holder removes or replaces the socket, so a daemon
+//! that died leaves nothing in the way, and a living one is never displaced.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName, tokio::Listener};
+
+/// Longest path a Unix socket can have, in bytes: `sun_path` less its closing zero.
+pub const MAX_SOCKET_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) {
+    107
+} else {
+    103
+};
+
+const FOLDER: &str = "ssh-broker";
+const SOCKET: &str = "broker.sock";
+
+/// Why the socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The path does not fit into a socket address.
+    #[error("the socket path {} has {length} bytes and may have {MAX_SOCKET_PATH}: choose a shorter one with --socket", path.display())]
+    TooLong {
+        /// The path asked for.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// Another daemon holds the lock.
+    #[error("a daemon already runs on {}{}: use it, or stop it with broker-ctl stop", path.display(), with_pid(*pid))]
+    AlreadyRunning {
+        /// The socket of both.
+        path: PathBuf,
+        /// The other's process id, where it could be read.
+        pid: Option<u32>,
+    },
+    /// Something that is no socket stands in the socket's place.
+    #[error("{} exists and is not a socket: move it away, or choose another path with --socket", path.display())]
+    NotASocket {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// Others could put a socket of their own in this one's place.
+    #[error("the folder {} is not safe for the socket, since {reason}: choose another path with --socket", folder.display())]
+    UnsafeFolder {
+        /// The socket's folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+fn with_pid(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(", as process {pid}"))
+}
+
+/// The socket of a user who names none: in the session's runtime folder, or else in a folder of the user's own in
+/// `/tmp`.
+pub fn default_socket_path() -> PathBuf {
+    let runtime = directories::BaseDirs::new()
+        .and_then(|dirs| dirs.runtime_dir().map(|dir| dir.join(FOLDER)));
+    let folder = runtime.unwrap_or_else(|| PathBuf::from(format!("/tmp/{FOLDER}-{}", own_uid())));
+    folder.join(SOCKET)
+}
+
+/// A socket this process owns. Dropping it removes the socket, then the lock.
+#[derive(Debug)]
+pub struct Endpoint {
+    listener: Listener,
+    path: PathBuf,
+    // Dropped after the socket is gone: see Drop below.
+    _lock: Lock,
+}
+
+impl Endpoint {
+    /// Where the socket is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn listener(&self) -> &Listener {
+        &self.listener
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        // The lock is still held, so this can only be our own socket. One that is gone already is no fault.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Takes the socket at `path`, which only this user can open, and makes its folder where that is missing.
+/// Needs a tokio runtime.
+///
+/// # Errors
+/// See [`BindError`]; nothing is left behind.
+pub fn bind(path: &Path) -> Result<Endpoint, BindError> {
+    check_length(path)?;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    prepare_folder(folder, path == default_socket_path())?;
+    let lock = Lock::take(path)?;
+    remove_stale(path)?;
+    let listener = listen(path).map_err(|source| system("listen on", path, source))?;
+    Ok(Endpoint {
+        listener,
+        path: path.to_owned(),
+        _lock: lock,
+    })
+}
+
+pub(crate) fn check_length(path: &Path) -> Result<(), BindError> {
+    let length = path.as_os_str().len();
+    if length > MAX_SOCKET_PATH {
+        return Err(BindError::TooLong {
+            path: path.to_owned(),
+            length,
+        });
+    }
+    Ok(())
+}
+
+pub(crate) fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn system(action: &'static str, path: &Path, source: io::Error) -> BindError {
+    BindError::System {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Makes the folder for nobody but us where it is missing, and refuses one in which others could replace the socket.
+/// The default folder stands where anybody may make one, so it must be private as well.
+fn prepare_folder(folder: &Path, private: bool) -> Result<(), BindError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| system("create the folder", folder, source))?;
+    let meta = if private {
+        fs::symlink_metadata(folder)
+    } else {
+        fs::metadata(folder)
+    };
+    let meta = meta.map_err(|source| system("look at the folder", folder, source))?;
+    match unsafe_because(&meta, private) {
+        Some(reason) => Err(BindError::UnsafeFolder {
+            folder: folder.to_owned(),
+            reason,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn unsafe_because(meta: &fs::Metadata, private: bool) -> Option<&'static str> {
+    let (mode, own) = (meta.mode(), own_uid());
+    let sticky = mode & 0o1000 != 0;
+    if !meta.is_dir() {
+        Some("it is not a folder")
+    } else if meta.uid() != own && (private || meta.uid() != 0) {
+        Some("it belongs to another user")
+    } else if private && mode & 0o077 != 0 {
+        Some("other users may enter it (its mode must be 0700)")
+    } else if mode & 0o022 != 0 && !sticky {
+        Some("other users may write to it")
+    } else {
+        None
+    }
+}
+
+fn remove_stale(path: &Path) -> Result<(), BindError> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => {
+            fs::remove_file(path).map_err(|source| system("remove the stale socket", path, source))
+        }
+        Ok(_) => Err(BindError::NotASocket {
+            path: path.to_owned(),
+        }),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(system("look at", path, source)),
+    }
+}
+
+/// Binds with mode 0600 from the first moment on.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn listen(path: &Path) -> io::Result<Listener> {
+    use interprocess::os::unix::local_socket::ListenerOptionsExt;
+    let name = path.to_fs_name::<GenericFilePath>()?;
+    ListenerOptions::new()
+        .name(name)
+        .reclaim_name(false)
+        .mode(0o600)
+        .create_tokio()
+}
+
+/// Elsewhere a mode cannot be given before the socket exists; until it is set, the folder keeps others out.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn listen(path: &Path) -> io::Result<Listener> {
+    use std::os::unix::fs::PermissionsExt;
+    let name = path.to_fs_name::<GenericFilePath>()?;
+    let listener = ListenerOptions::new()
+        .name(name)
+        .reclaim_name(false)
+        .create_tokio()?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// The right to own a socket: an exclusive lock on `<socket>.lock`, which holds the owner's process id.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    fn take(socket: &Path) -> Result<Self, BindError> {
+        let mut name = socket.as_os_str().to_owned();
+        name.push(".lock");
+        let path = PathBuf::from(name);
+        loop {
+            let mut file =
+                open_lock(&path).map_err(|source| system("open the lock file", &path, source))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(BindError::AlreadyRunning {
+                        path: socket.to_owned(),
+                        pid: read_pid(&mut file),
+                    });
+                }
+                Err(TryLockError::Error(source)) => return Err(system("lock", &path, source)),
+            }
+            // An owner that ends removes the file while it still holds the lock. Who opened it before that now has
+            // a lock on a file without a name, which excludes nobody: try again with the file of that name.
+            if is_at(&file, &path) {
+                write_pid(&mut file).map_err(|source| system("write to", &path, source))?;
+                return Ok(Self { path, _file: file });
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(no_follow)
+        .open(path)
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
+        (Ok(_) | Err(_), Err(_)) | (Err(_), Ok(_)) => false,
+    }
+}
+
+fn read_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    // A process id has ten digits at most; a longer file is not ours.
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())
+}

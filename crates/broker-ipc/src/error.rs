@@ -1,0 +1,137 @@
+//! What a request can fail with, as it crosses the socket.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The error object of an answer: a code for programs and a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct RpcError {
+    /// Which kind of failure this is.
+    pub code: ErrorCode,
+    /// What failed, on what, and what to do.
+    pub message: String,
+}
+
+impl RpcError {
+    /// An error with this code and message.
+    pub fn new(code: ErrorCode, message: impl fmt::Display) -> Self {
+        Self {
+            code,
+            message: message.to_string(),
+        }
+    }
+
+    /// A listener, connection, channel or profile that does not exist.
+    pub fn not_found(message: impl fmt::Display) -> Self {
+        Self::new(ErrorCode::NotFound, message)
+    }
+
+    /// Something this daemon does not do yet.
+    pub fn not_supported(message: impl fmt::Display) -> Self {
+        Self::new(ErrorCode::NotSupported, message)
+    }
+
+    /// A value in the parameters that has the right type and makes no sense.
+    pub fn invalid_params(message: impl fmt::Display) -> Self {
+        Self::new(ErrorCode::InvalidParams, message)
+    }
+
+    /// A fault of the daemon's own.
+    pub fn internal(message: impl fmt::Display) -> Self {
+        Self::new(ErrorCode::Internal, message)
+    }
+}
+
+/// The `code` of an error object. The negative ones are those of JSON-RPC 2.0, section 5.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "i64", into = "i64")]
+pub enum ErrorCode {
+    /// -32700: the line is not JSON.
+    Parse,
+    /// -32600: the line is JSON and no request.
+    InvalidRequest,
+    /// -32601: no such method.
+    MethodNotFound,
+    /// -32602: the parameters do not fit the method.
+    InvalidParams,
+    /// -32603: a fault of the daemon's own.
+    Internal,
+    /// 1: the two ends speak different versions of this interface.
+    ProtocolMismatch,
+    /// 2: the first request was not `hello`.
+    HelloRequired,
+    /// 3: the peer may not use this daemon.
+    Denied,
+    /// 4: as many clients are attached as the daemon admits.
+    TooManyClients,
+    /// 5: the listener, connection, channel or profile named does not exist.
+    NotFound,
+    /// 6: known, and not supported by this daemon.
+    NotSupported,
+    /// 7: the address or port cannot be listened on.
+    ListenFailed,
+    /// 8: the SSH server cannot be reached, or refused the session.
+    ConnectFailed,
+    /// 9: a bound was reached, for example that on tunnels.
+    LimitReached,
+    /// 10: the daemon is about to end and takes no new work.
+    ShuttingDown,
+    /// 11: the configuration cannot be used.
+    BadConfig,
+    /// A code this build does not know.
+    Other(i64),
+}
+
+/// Every named code with its number. Both directions of the conversion read this table.
+const CODES: [(ErrorCode, i64); 16] = [
+    (ErrorCode::Parse, -32700),
+    (ErrorCode::InvalidRequest, -32600),
+    (ErrorCode::MethodNotFound, -32601),
+    (ErrorCode::InvalidParams, -32602),
+    (ErrorCode::Internal, -32603),
+    (ErrorCode::ProtocolMismatch, 1),
+    (ErrorCode::HelloRequired, 2),
+    (ErrorCode::Denied, 3),
+    (ErrorCode::TooManyClients, 4),
+    (ErrorCode::NotFound, 5),
+    (ErrorCode::NotSupported, 6),
+    (ErrorCode::ListenFailed, 7),
+    (ErrorCode::ConnectFailed, 8),
+    (ErrorCode::LimitReached, 9),
+    (ErrorCode::ShuttingDown, 10),
+    (ErrorCode::BadConfig, 11),
+];
+
+impl From<i64> for ErrorCode {
+    fn from(number: i64) -> Self {
+        let known = CODES.iter().find(|(_, n)| *n == number);
+        known.map_or(Self::Other(number), |(code, _)| *code)
+    }
+}
+
+impl From<ErrorCode> for i64 {
+    fn from(code: ErrorCode) -> Self {
+        if let ErrorCode::Other(number) = code {
+            return number;
+        }
+        let known = CODES.iter().find(|(c, _)| *c == code);
+        known.map_or(-32603, |(_, number)| *number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_survives_the_wire() {
+        for (code, number) in CODES {
+            assert_eq!(i64::from(code), number);
+            assert_eq!(ErrorCode::from(number), code);
+        }
+        assert_eq!(ErrorCode::from(99), ErrorCode::Other(99));
+        assert_eq!(i64::from(ErrorCode::Other(99)), 99);
+    }
+}

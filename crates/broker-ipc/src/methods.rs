@@ -1,0 +1,205 @@
+//! Every method of the interface, once: its name, its parameters, its result.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{ErrorCode, RpcError};
+use crate::types::{
+    ChannelInfo, Connection, ConnectionDetail, DaemonStatus, Profile, TunnelKind, TunnelListener,
+};
+
+/// A method: the type is its parameters.
+pub trait Method: Serialize + DeserializeOwned + Send {
+    /// The name on the wire.
+    const NAME: &'static str;
+    /// What a successful answer holds.
+    type Reply: Serialize + DeserializeOwned + Send;
+}
+
+/// Ties names, parameters and results together, and derives from that one list the method names, the request that
+/// the daemon's handler gets, and the response that it gives.
+macro_rules! methods {
+    ($( $(#[$doc:meta])* $name:literal => $method:ident -> $reply:ty; )*) => {
+        /// The names of all methods, `hello` first.
+        pub const METHODS: &[&str] = &[Hello::NAME, $( $name ),*];
+
+        $( impl Method for $method {
+            const NAME: &'static str = $name;
+            type Reply = $reply;
+        } )*
+
+        /// A request that reached the daemon, its parameters checked. `hello` is answered before it gets here.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Request { $( $(#[$doc])* $method($method), )* }
+
+        /// A successful answer. Its variant must be that of the request.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+        #[serde(untagged)]
+        pub enum Response { $( $(#[$doc])* $method($reply), )* }
+
+        impl Request {
+            /// Reads the parameters of the method named.
+            pub(crate) fn parse(method: &str, params: Option<Value>) -> Result<Self, RpcError> {
+                match method {
+                    $( $name => parse_params(method, params).map(Self::$method), )*
+                    _ => Err(unknown_method(method)),
+                }
+            }
+        }
+    };
+}
+
+methods! {
+    /// The daemon as a whole.
+    "status" => Status -> DaemonStatus;
+    /// End the daemon.
+    "stop" => Stop -> Done;
+    /// Read the configuration again.
+    "reload" => Reload -> Done;
+    /// The configured profiles.
+    "list-profiles" => ListProfiles -> Vec<Profile>;
+    /// The SSH connections.
+    "list-connections" => ListConnections -> Vec<Connection>;
+    /// One SSH connection and its channels.
+    "connection-status" => ConnectionStatus -> ConnectionDetail;
+    /// Close one SSH connection, its channels with it.
+    "close-connection" => CloseConnection -> Done;
+    /// The SSH channels.
+    "list-channels" => ListChannels -> Vec<ChannelInfo>;
+    /// Cut one SSH channel.
+    "close-channel" => CloseChannel -> Done;
+    /// The tunnel listeners.
+    "list-tunnel-listeners" => ListTunnelListeners -> Vec<TunnelListener>;
+    /// Open a tunnel listener.
+    "open-tunnel-listener" => OpenTunnelListener -> TunnelListener;
+    /// Close a tunnel listener; clients it serves go on.
+    "close-tunnel-listener" => CloseTunnelListener -> Done;
+}
+
+/// Says who is there. The first request on every connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The interface version spoken, see [`crate::PROTOCOL`].
+    pub protocol: u32,
+    /// The version of the client's build; for the daemon's log only.
+    #[serde(default)]
+    pub build: String,
+}
+
+impl Method for Hello {
+    const NAME: &'static str = "hello";
+    type Reply = HelloReply;
+}
+
+/// What the daemon answers to `hello`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelloReply {
+    /// The interface version spoken.
+    pub protocol: u32,
+    /// The version of the daemon's build.
+    pub build: String,
+    /// Process id of the daemon.
+    pub pid: u32,
+}
+
+/// The answer of a method that has nothing to tell but that it succeeded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {}
+
+/// Parameters of `status`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {}
+
+/// Parameters of `stop`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// Seconds that running transfers may still take; absent: the daemon's own grace period.
+    pub grace: Option<u64>,
+}
+
+/// Parameters of `reload`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {}
+
+/// Parameters of `list-profiles`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListProfiles {}
+
+/// Parameters of `list-connections`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListConnections {}
+
+/// Parameters of `connection-status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionStatus {
+    /// The connection's id.
+    pub id: u64,
+}
+
+/// Parameters of `close-connection`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloseConnection {
+    /// The connection's id.
+    pub id: u64,
+}
+
+/// Parameters of `list-channels`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListChannels {}
+
+/// Parameters of `close-channel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloseChannel {
+    /// The channel's id.
+    pub id: u64,
+}
+
+/// Parameters of `list-tunnel-listeners`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListTunnelListeners {}
+
+/// Parameters of `open-tunnel-listener`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenTunnelListener {
+    /// What to forward.
+    pub kind: TunnelKind,
+    /// The address to listen on; absent: loopback, or every address where `relay` is set.
+    pub listen_address: Option<String>,
+    /// The port to listen on; 0 takes a free one.
+    pub listen_port: u16,
+    /// The destination, as seen from the SSH server.
+    pub dst_host: String,
+    /// The destination's port.
+    pub dst_port: u16,
+    /// Whether other hosts may connect.
+    #[serde(default)]
+    pub relay: bool,
+    /// A profile's name or id, or `[user@]host[#port]`.
+    pub target: String,
+}
+
+/// Parameters of `close-tunnel-listener`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloseTunnelListener {
+    /// The listener's id.
+    pub id: u64,
+}
+
+/// Reads a method's parameters; absent ones are an empty object.
+pub(crate) fn parse_params<T: DeserializeOwned>(
+    method: &str,
+    params: Option<Value>,
+) -> Result<T, RpcError> {
+    let params = params.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    serde_json::from_value(params).map_err(|fault| {
+        RpcError::invalid_params(format!("the parameters of {method} are wrong: {fault}"))
+    })
+}
+
+fn unknown_method(method: &str) -> RpcError {
+    RpcError::new(
+        ErrorCode::MethodNotFound,
+        format!("there is no method \"{}\"", method.escape_debug()),
+    )
+}

@@ -1,0 +1,221 @@
+//! The daemon's end: admits clients, reads their requests, and hands them to a [`Handler`].
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use interprocess::local_socket::tokio::Stream;
+use interprocess::local_socket::traits::{StreamCommon, tokio::Listener as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::endpoint::{Endpoint, own_uid};
+use crate::error::{ErrorCode, RpcError};
+use crate::methods::{Hello, HelloReply, Method, Request, Response, parse_params};
+use crate::wire::{self, Answer, Call};
+use crate::{BUILD, PROTOCOL};
+
+/// Clients attached at once. People and their scripts need a few; the rest keeps a runaway script from using up the
+/// daemon's file descriptors.
+pub const MAX_CLIENTS: usize = 64;
+
+/// How long a new client may take to say `hello`, so that a silent one does not keep a place.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may take to read an answer before it is cut off.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a request in hand may still take once the daemon is told to end: `stop` itself wants its answer.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Pause after a failed accept, most likely for want of file descriptors: trying at once would only burn CPU.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the daemon does with requests. One call at a time for each client; several clients at once.
+pub trait Handler: Send + Sync + 'static {
+    /// Carries out one request. The response must be the variant of the same name.
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response, RpcError>> + Send;
+}
+
+/// Serves clients until `stop` is cancelled, then removes the socket and returns. Each client is a task on
+/// `tracker`, and ends soon after `stop`: a request in hand still gets its answer if that comes within 2 s.
+pub async fn serve<H: Handler>(
+    endpoint: Endpoint,
+    handler: Arc<H>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    while let Some(accepted) = stop.run_until_cancelled(endpoint.listener().accept()).await {
+        match accepted {
+            Ok(stream) => {
+                let place = Arc::clone(&places).try_acquire_owned().ok();
+                tracker.spawn(attend(stream, Arc::clone(&handler), place, stop.clone()));
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "cannot accept a client on the local socket");
+                stop.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
+            }
+        }
+    }
+}
+
+/// One client, from its first line to its last.
+async fn attend<H: Handler>(
+    stream: Stream,
+    handler: Arc<H>,
+    place: Option<OwnedSemaphorePermit>,
+    stop: CancellationToken,
+) {
+    let refusal = refusal(&stream, place.is_some());
+    let mut client = Client {
+        lines: Framed::new(stream, wire::codec(wire::MAX_REQUEST_LINE)),
+        stop,
+    };
+    // Whichever side ends the conversation, there is nobody left to tell.
+    let _ = match refusal {
+        Some(error) => client.send(Answer::failed(None, error)).await,
+        None => client.converse(&*handler).await,
+    };
+}
+
+/// Why a client is not admitted: no place left, or the process of another user, who got past the file's mode only
+/// by a descriptor handed over.
+fn refusal(stream: &Stream, has_place: bool) -> Option<RpcError> {
+    if !has_place {
+        let message =
+            format!("the daemon already serves {MAX_CLIENTS} clients: end one and try again");
+        return Some(RpcError::new(ErrorCode::TooManyClients, message));
+    }
+    let uid = stream.peer_creds().ok().and_then(|peer| peer.euid());
+    if uid.is_some_and(|uid| uid == own_uid() || uid == 0) {
+        return None;
+    }
+    tracing::warn!(?uid, "refused a client of another user on the local socket");
+    Some(RpcError::new(
+        ErrorCode::Denied,
+        "only the user who runs the daemon, and root, may use it",
+    ))
+}
+
+/// The conversation is over: the client left, broke the rules of the line, or the daemon ends.
+struct Over;
+
+/// A connected client.
+struct Client {
+    lines: Framed<Stream, LinesCodec>,
+    stop: CancellationToken,
+}
+
+impl Client {
+    async fn converse<H: Handler>(&mut self, handler: &H) -> Result<(), Over> {
+        self.greet().await?;
+        loop {
+            match self.next_call().await? {
+                Ok(call) => self.serve_call(handler, call).await?,
+                Err(error) => self.send(Answer::failed(None, error)).await?,
+            }
+        }
+    }
+
+    /// Expects `hello`; whoever says anything else, or speaks another version, is told so and has to leave.
+    async fn greet(&mut self) -> Result<(), Over> {
+        let first = timeout(HELLO_TIMEOUT, self.next_call())
+            .await
+            .map_err(|_| Over)??;
+        let (id, outcome) = match first {
+            Ok(call) => (call.id.clone(), hello(call)),
+            Err(error) => (None, Err(error)),
+        };
+        let welcome = outcome.is_ok();
+        self.send(Answer::new(id, outcome)).await?;
+        if welcome { Ok(()) } else { Err(Over) }
+    }
+
+    async fn serve_call<H: Handler>(&mut self, handler: &H, call: Call) -> Result<(), Over> {
+        let id = call.id.clone();
+        let outcome = match Request::parse(&call.method, call.params) {
+            Ok(request) => before_end(&self.stop, handler.call(request))
+                .await
+                .ok_or(Over)?,
+            Err(error) => Err(error),
+        };
+        match id {
+            Some(_) => self.send(Answer::new(id, outcome)).await,
+            // A notification: section 4.1 allows no answer, not even an error.
+            None => Ok(()),
+        }
+    }
+
+    /// The next request, or what is wrong with it. A line that cannot be told from the next one ends it all.
+    async fn next_call(&mut self) -> Result<Result<Call, RpcError>, Over> {
+        let line = self
+            .stop
+            .run_until_cancelled(self.lines.next())
+            .await
+            .flatten();
+        let message = match line.ok_or(Over)? {
+            Ok(line) => return Ok(Call::parse(&line)),
+            Err(LinesCodecError::MaxLineLengthExceeded) => {
+                format!("a line may have {} bytes", wire::MAX_REQUEST_LINE)
+            }
+            Err(LinesCodecError::Io(fault)) if fault.kind() == io::ErrorKind::InvalidData => {
+                "a line must be UTF-8".to_owned()
+            }
+            Err(LinesCodecError::Io(_)) => return Err(Over),
+        };
+        self.send(Answer::failed(
+            None,
+            RpcError::new(ErrorCode::Parse, message),
+        ))
+        .await?;
+        Err(Over)
+    }
+
+    async fn send(&mut self, answer: Answer) -> Result<(), Over> {
+        let line = serde_json::to_string(&answer).map_err(|_| Over)?;
+        let sent = timeout(WRITE_TIMEOUT, self.lines.send(line));
+        let sent = before_end(&self.stop, sent).await.ok_or(Over)?;
+        sent.map_err(|_| Over)?.map_err(|_| Over)
+    }
+}
+
+/// Checks that the two ends speak the same version.
+fn hello(call: Call) -> Result<HelloReply, RpcError> {
+    if call.method != Hello::NAME {
+        let message = format!("the first request must be \"{}\"", Hello::NAME);
+        return Err(RpcError::new(ErrorCode::HelloRequired, message));
+    }
+    let hello: Hello = parse_params(Hello::NAME, call.params)?;
+    if hello.protocol != PROTOCOL {
+        let message = format!(
+            "the client speaks version {} of the interface and this daemon ({BUILD}) version {PROTOCOL}: \
+             use both from one release",
+            hello.protocol
+        );
+        return Err(RpcError::new(ErrorCode::ProtocolMismatch, message));
+    }
+    Ok(HelloReply {
+        protocol: PROTOCOL,
+        build: BUILD.into(),
+        pid: std::process::id(),
+    })
+}
+
+/// What `work` gives, unless the daemon ends and it takes much longer than that.
+async fn before_end<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    let end = async {
+        stop.cancelled().await;
+        sleep(DRAIN).await;
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = end => None,
+    }
+}

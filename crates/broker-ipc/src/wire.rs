@@ -1,0 +1,106 @@
+//! JSON-RPC 2.0 envelopes and the lines they travel in.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_util::codec::LinesCodec;
+
+use crate::error::{ErrorCode, RpcError};
+
+/// Longest line the daemon reads. The largest request is an open-tunnel-listener of a few hundred bytes; the rest
+/// is room for what comes later. A client past it is cut off, so that it cannot fill the daemon's memory.
+pub(crate) const MAX_REQUEST_LINE: usize = 1024 * 1024;
+
+/// Longest line a client reads: the list of all channels of a busy daemon, at about 500 bytes each.
+pub(crate) const MAX_ANSWER_LINE: usize = 64 * 1024 * 1024;
+
+/// The one value of the `jsonrpc` member.
+const VERSION: &str = "2.0";
+
+/// The codec of one end, which reads lines up to this length.
+pub(crate) fn codec(longest: usize) -> LinesCodec {
+    LinesCodec::new_with_max_length(longest)
+}
+
+/// What ties an answer to its request (JSON-RPC 2.0, section 4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Id {
+    Number(i64),
+    Text(String),
+}
+
+/// A request as it stands on the line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Call {
+    jsonrpc: String,
+    /// Absent in a notification, which gets no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<Id>,
+    pub(crate) method: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) params: Option<Value>,
+}
+
+impl Call {
+    pub(crate) fn new(id: i64, method: &str, params: Value) -> Self {
+        Self {
+            jsonrpc: VERSION.into(),
+            id: Some(Id::Number(id)),
+            method: method.into(),
+            params: Some(params),
+        }
+    }
+
+    /// Reads a line; tells what is no JSON from what is JSON and no request.
+    pub(crate) fn parse(line: &str) -> Result<Self, RpcError> {
+        let value: Value = serde_json::from_str(line).map_err(|fault| {
+            RpcError::new(ErrorCode::Parse, format!("the line is not JSON: {fault}"))
+        })?;
+        let call: Self = serde_json::from_value(value).map_err(invalid)?;
+        if call.jsonrpc == VERSION {
+            Ok(call)
+        } else {
+            Err(invalid("the member \"jsonrpc\" must be \"2.0\""))
+        }
+    }
+}
+
+fn invalid(fault: impl std::fmt::Display) -> RpcError {
+    RpcError::new(
+        ErrorCode::InvalidRequest,
+        format!("the line is not a JSON-RPC 2.0 request: {fault}"),
+    )
+}
+
+/// An answer as it stands on the line: exactly one of `result` and `error`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    jsonrpc: String,
+    /// `null` where the request could not be read.
+    pub(crate) id: Option<Id>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) result: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<RpcError>,
+}
+
+impl Answer {
+    pub(crate) fn new<T: Serialize>(id: Option<Id>, outcome: Result<T, RpcError>) -> Self {
+        let outcome =
+            outcome.and_then(|reply| serde_json::to_value(reply).map_err(RpcError::internal));
+        let (result, error) = match outcome {
+            Ok(reply) => (Some(reply), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self {
+            jsonrpc: VERSION.into(),
+            id,
+            result,
+            error,
+        }
+    }
+
+    pub(crate) fn failed(id: Option<Id>, error: RpcError) -> Self {
+        Self::new(id, Err::<(), _>(error))
+    }
+}
