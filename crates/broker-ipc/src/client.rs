@@ -184,14 +184,16 @@ async fn open(path: &Path) -> Result<Stream, ClientError> {
         source,
     };
     let name = path.to_fs_name::<GenericFilePath>().map_err(connect)?;
-    Stream::connect(name)
-        .await
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning {
+    let absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+    Stream::connect(name).await.map_err(|source| {
+        if absent.contains(&source.kind()) {
+            ClientError::NotRunning {
                 path: path.to_owned(),
-            },
-            _ => connect(source),
-        })
+            }
+        } else {
+            connect(source)
+        }
+    })
 }
 
 /// True where the daemon runs as this user or as root, or where this user is root and so looks after others' daemons.
