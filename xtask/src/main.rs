@@ -1,1 +1,39 @@
-fn main() {}
+//! The project's own chores: `cargo xtask test`, `tidy` and `demo`
+
+// A chore prints for the person who runs it, and may end in a panic where a test would.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod cargo;
+mod needs;
+mod process;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The project's own chores
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Chore {
+    /// Run every test, after making sure of the programs that the tests need
+    Test(test::Options),
+    /// Check what the compiler does not: purposes, lengths, leftovers, layers, links
+    Tidy,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Chore::parse() {
+        Chore::Test(options) => test::run(&options).await,
+        Chore::Tidy => tidy::run(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Where the workspace is, and how to call cargo on it
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+/// The folder that holds the workspace's `Cargo.toml`.
+pub(crate) fn root() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}
+
+/// The cargo that runs us, so that one toolchain builds everything.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// A cargo command in the workspace's folder.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Builds `brokerd` and `broker-ctl` and returns the folder that holds them.
+pub(crate) async fn build_programs() -> Result<PathBuf> {
+    let mut build = command(&["build", "-p", "brokerd", "-p", "broker-ctl"]);
+    let status = build.status().await.context("cannot start cargo build")?;
+    if !status.success() {
+        bail!("brokerd and broker-ctl do not build: see the errors above");
+    }
+    programs_folder()
+}
+
+/// The folder of finished programs: the one this program itself was built into.
+fn programs_folder() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot tell where xtask itself stands")?;
+    let folder = own.parent().context("xtask stands in no folder")?;
+    // A test of xtask itself stands one folder deeper.
+    let folder = if folder.ends_with("deps") {
+        folder.parent()
+    } else {
+        Some(folder)
+    };
+    Ok(folder.context("xtask stands in no folder")?.to_path_buf())
+}

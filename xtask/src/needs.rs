@@ -1,0 +1,288 @@
+//! The programs that the tests need: which are missing, and getting them where we may
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::process::Command;
+
+use crate::process::{self, Ending};
+
+/// Downloading and unpacking some twenty packages takes a minute; a mirror that hangs would take for ever.
+const INSTALL_LIMIT: Duration = Duration::from_secs(600);
+/// Where services are kept from being started on installation.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// Servers stand in folders that an ordinary user's PATH leaves out.
+const SYSTEM_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// A program that tests use, and the Debian package that brings it.
+struct Need {
+    program: &'static str,
+    package: &'static str,
+}
+
+const NEEDS: [Need; 10] = [
+    Need {
+        program: "sshd",
+        package: "openssh-server",
+    },
+    Need {
+        program: "ssh",
+        package: "openssh-client",
+    },
+    Need {
+        program: "vsftpd",
+        package: "vsftpd",
+    },
+    Need {
+        program: "curl",
+        package: "curl",
+    },
+    Need {
+        program: "lftp",
+        package: "lftp",
+    },
+    Need {
+        program: "tnftp",
+        package: "tnftp",
+    },
+    Need {
+        program: "python3",
+        package: "python3",
+    },
+    Need {
+        program: "ip",
+        package: "iproute2",
+    },
+    Need {
+        program: "openssl",
+        package: "openssl",
+    },
+    Need {
+        program: "ss",
+        package: "iproute2",
+    },
+];
+
+/// A need that is not met: what is missing, and the Debian package that brings it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Missing {
+    what: String,
+    package: String,
+}
+
+/// What to do about a need that a skipped test names, such as `vsftpd` or `root`.
+pub(crate) fn advice(need: &str) -> String {
+    if need.contains("root") {
+        return "run as root".to_owned();
+    }
+    let known = NEEDS.iter().find(|known| known.program == need);
+    match known {
+        Some(known) => format!("apt-get install {}", known.package),
+        None => format!("install {need}"),
+    }
+}
+
+/// Installs what is missing where that is possible; says by name what stays missing.
+pub(crate) async fn meet() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        println!("Every program that the tests need is there");
+        return Ok(());
+    }
+    match may_install() {
+        Ok(()) => {
+            let packages = packages(&missing);
+            println!(
+                "Installing with apt-get, starting no service: {}",
+                packages.join(" ")
+            );
+            if let Err(error) = install(&packages).await {
+                println!("apt-get did not succeed: {error:#}");
+            }
+        }
+        Err(reason) => println!("Nothing can be installed here: {reason}"),
+    }
+    tell(&self::missing());
+    Ok(())
+}
+
+fn tell(missing: &[Missing]) {
+    if missing.is_empty() {
+        return;
+    }
+    println!("Missing, so that the tests that need it are skipped:");
+    for need in missing {
+        println!("  {:<24} apt-get install {}", need.what, need.package);
+    }
+}
+
+fn missing() -> Vec<Missing> {
+    let programs = NEEDS.iter().filter(|need| find(need.program).is_none());
+    let mut missing: Vec<Missing> = programs
+        .map(|need| Missing {
+            what: need.program.to_owned(),
+            package: need.package.to_owned(),
+        })
+        .collect();
+    if !has_ftplib_tests() {
+        missing.push(Missing {
+            what: "Python's own test suite".to_owned(),
+            package: testsuite_package(),
+        });
+    }
+    missing
+}
+
+fn packages(missing: &[Missing]) -> Vec<String> {
+    let mut packages: Vec<String> = missing.iter().map(|need| need.package.clone()).collect();
+    packages.sort();
+    packages.dedup();
+    packages
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(SYSTEM_FOLDERS.iter().map(PathBuf::from));
+    folders
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+}
+
+/// Whether Python's own tests of its FTP client are there: Debian packs them apart from Python.
+fn has_ftplib_tests() -> bool {
+    let imports = |python: &str| {
+        let mut command = std::process::Command::new(python);
+        command.args(["-c", "import test.test_ftplib"]);
+        command.output().is_ok_and(|output| output.status.success())
+    };
+    imports("python3") || imports("/usr/bin/python3")
+}
+
+/// The test suite is a package of its own for each version of Python.
+fn testsuite_package() -> String {
+    let version = std::process::Command::new("/usr/bin/python3")
+        .arg("--version")
+        .output();
+    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let minor = version.ok().and_then(|text| minor_version(&text));
+    // Debian 12's, which is what gets installed where there is no Python yet.
+    format!(
+        "libpython{}-testsuite",
+        minor.unwrap_or_else(|| "3.11".to_owned())
+    )
+}
+
+/// `3.11` from `Python 3.11.2`.
+fn minor_version(text: &str) -> Option<String> {
+    let mut parts = text.trim().strip_prefix("Python ")?.split('.');
+    Some(format!("{}.{}", parts.next()?, parts.next()?))
+}
+
+fn may_install() -> Result<(), String> {
+    if find("apt-get").is_none() {
+        return Err("there is no apt-get".to_owned());
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err("that takes root".to_owned());
+    }
+    Ok(())
+}
+
+async fn install(packages: &[String]) -> Result<()> {
+    let _quiet = NoServices::begin()?;
+    if apt_get("install", packages).await.is_ok() {
+        return Ok(());
+    }
+    // The lists of packages may be missing or out of date.
+    apt_get("update", &[]).await?;
+    apt_get("install", packages).await
+}
+
+async fn apt_get(verb: &str, packages: &[String]) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    command.args([
+        "-q",
+        "-y",
+        "-o",
+        "DPkg::Lock::Timeout=120",
+        "-o",
+        "Dpkg::Use-Pty=0",
+        verb,
+    ]);
+    if verb == "install" {
+        command.arg("--no-install-recommends").args(packages);
+    }
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    match process::run(&mut command, INSTALL_LIMIT, |line| println!("  {line}")).await? {
+        Ending::Exited(status) if status.success() => Ok(()),
+        Ending::Exited(status) => anyhow::bail!("apt-get {verb} ended with {status}"),
+        Ending::TimedOut => anyhow::bail!(
+            "apt-get {verb} took longer than {} s",
+            INSTALL_LIMIT.as_secs()
+        ),
+    }
+}
+
+/// While it lives, installing a package starts no service. A policy that is already there stays as it is.
+struct NoServices {
+    own: bool,
+}
+
+impl NoServices {
+    fn begin() -> Result<Self> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { own: false });
+        }
+        let script = "#!/bin/sh\n# Written by cargo xtask test for the time of an installation: start no service.\nexit 101\n";
+        std::fs::write(POLICY, script).with_context(|| format!("cannot write {POLICY}"))?;
+        let quiet = Self { own: true };
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(POLICY, executable)
+            .with_context(|| format!("cannot make {POLICY} executable"))?;
+        Ok(quiet)
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.own
+            && let Err(error) = std::fs::remove_file(POLICY)
+        {
+            eprintln!("Remove {POLICY} yourself, or no service starts on installation: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_tells_its_version() {
+        assert_eq!(minor_version("Python 3.11.2\n").as_deref(), Some("3.11"));
+        assert_eq!(minor_version("what?"), None);
+    }
+
+    #[test]
+    fn a_need_is_followed_by_what_to_do() {
+        assert_eq!(advice("sshd"), "apt-get install openssh-server");
+        assert_eq!(advice("root"), "run as root");
+        assert_eq!(advice("unheard-of"), "install unheard-of");
+    }
+
+    #[test]
+    fn a_package_is_installed_once() {
+        let need = |what: &str| Missing {
+            what: what.to_owned(),
+            package: "iproute2".to_owned(),
+        };
+        assert_eq!(packages(&[need("ip"), need("ss")]), ["iproute2"]);
+    }
+
+    #[test]
+    fn programs_are_found_by_name() {
+        assert!(find("sh").is_some());
+        assert!(find("no-such-program").is_none());
+    }
+}
