@@ -24,12 +24,11 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds `brokerd` and `broker-ctl` and returns the folder that holds them.
-pub(crate) async fn build_programs() -> Result<PathBuf> {
-    let mut build = command(&["build", "-p", "brokerd", "-p", "broker-ctl"]);
-    let status = build.status().await.context("cannot start cargo build")?;
-    if !status.success() {
-        bail!("brokerd and broker-ctl do not build: see the errors above");
+/// Builds what `selection` names, and returns the folder that holds the programs.
+pub(crate) async fn build(selection: &[&str]) -> Result<PathBuf> {
+    let status = command(&["build"]).args(selection).status().await;
+    if !status.context("cannot start cargo build")?.success() {
+        bail!("the build failed: see the errors above");
     }
     programs_folder()
 }

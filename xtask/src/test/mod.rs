@@ -12,6 +12,10 @@ use crate::process::{self, Ending};
 use crate::{cargo, needs};
 use tally::Tally;
 
+/// Programs and tests in one go: built apart, their common dependencies would get different features
+/// and would be built twice.
+const EVERYTHING: [&str; 3] = ["--workspace", "--bins", "--tests"];
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Run only the tests whose name contains this
@@ -35,7 +39,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     if !options.as_is {
         needs::meet().await?;
     }
-    let programs = cargo::build_programs().await?;
+    let programs = cargo::build(&EVERYTHING).await?;
 
     let mut command = cargo::command(&["test", "--workspace", "--no-fail-fast"]);
     command.env("SSH_BROKER_BIN_DIR", programs);
