@@ -148,6 +148,11 @@ impl Client {
         serde_json::from_value(reply).map_err(|fault| bad_answer(method, &fault))
     }
 
+    /// Waits until the daemon ends this connection. By then its socket is free for another daemon.
+    pub async fn closed(mut self) {
+        while let Some(Ok(_)) = self.lines.next().await {}
+    }
+
     async fn exchange<M: Method>(&mut self, request: &M) -> Result<Value, ClientError> {
         let method = M::NAME;
         self.last_id += 1;

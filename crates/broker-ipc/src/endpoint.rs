@@ -298,3 +298,64 @@ fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     writeln!(file, "{}", std::process::id())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_lock_has_one_owner_even_while_owners_come_and_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        let (owners, turns) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while turns.load(Ordering::SeqCst) < 400 {
+                        let Ok(lock) = Lock::take(&socket) else {
+                            continue;
+                        };
+                        assert_eq!(owners.fetch_add(1, Ordering::SeqCst), 0);
+                        turns.fetch_add(1, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        owners.fetch_sub(1, Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+        assert!(!folder.path().join("s.lock").exists());
+    }
+
+    #[test]
+    fn the_default_folder_must_be_private_and_no_link() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("ssh-broker-1");
+        prepare_folder(&folder, true).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(prepare_folder(&folder, true).is_err());
+        prepare_folder(&folder, false).unwrap();
+
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        let link = outer.path().join("link");
+        symlink(&folder, &link).unwrap();
+        assert!(prepare_folder(&link, true).is_err());
+        prepare_folder(&link, false).unwrap();
+    }
+
+    #[test]
+    fn the_lock_file_is_never_followed_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "kept").unwrap();
+        symlink(&precious, folder.path().join("s.lock")).unwrap();
+        assert!(matches!(
+            Lock::take(&folder.path().join("s")),
+            Err(BindError::System { .. })
+        ));
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "kept");
+    }
+}

@@ -50,16 +50,30 @@ pub async fn serve<H: Handler>(
     tracker: TaskTracker,
     stop: CancellationToken,
 ) {
+    let part = CancellationToken::new();
+    stop.run_until_cancelled(accept_all(&endpoint, &handler, &tracker, &part))
+        .await;
+    // In this order: a client that sees the conversation end may start the next daemon at once.
+    drop(endpoint);
+    part.cancel();
+}
+
+async fn accept_all<H: Handler>(
+    endpoint: &Endpoint,
+    handler: &Arc<H>,
+    tracker: &TaskTracker,
+    part: &CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
-    while let Some(accepted) = stop.run_until_cancelled(endpoint.listener().accept()).await {
-        match accepted {
+    loop {
+        match endpoint.listener().accept().await {
             Ok(stream) => {
                 let place = Arc::clone(&places).try_acquire_owned().ok();
-                tracker.spawn(attend(stream, Arc::clone(&handler), place, stop.clone()));
+                tracker.spawn(attend(stream, Arc::clone(handler), place, part.clone()));
             }
             Err(fault) => {
                 tracing::warn!(%fault, "cannot accept a client on the local socket");
-                stop.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }

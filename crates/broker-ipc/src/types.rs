@@ -2,6 +2,8 @@
 //!
 //! A reader ignores fields it does not know, so that a newer daemon can say more.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The daemon as a whole.
@@ -291,3 +293,26 @@ pub enum TunnelOrigin {
     /// `open-tunnel-listener`.
     Command,
 }
+
+/// Shows a value as it stands on the wire, so that people and programs read the same words.
+macro_rules! display_as_on_the_wire {
+    ($($name:ty),*) => { $(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.serialize(f)
+            }
+        }
+    )* };
+}
+
+display_as_on_the_wire!(
+    ConnectionKind,
+    ConnectionState,
+    ChannelKind,
+    DataMode,
+    Direction,
+    ChannelState,
+    TunnelKind,
+    ListenerState,
+    TunnelOrigin
+);
