@@ -1,1 +1,18 @@
-//! placeholder
+//! The Connection Broker as a library: supervisor, tunnels, FTP sessions, data channels and what it shows of them.
+
+mod api;
+mod board;
+mod destination;
+mod peer_owner;
+mod requested;
+mod session;
+mod shutdown;
+mod ssh_spec;
+mod supervisor;
+mod tcp;
+mod tunnel;
+mod views;
+
+pub use api::Api;
+pub use shutdown::Shutdown;
+pub use supervisor::{Identity, Supervisor};

@@ -1,1 +1,110 @@
-fn main() {}
+//! The Connection Broker daemon: the life of the process, from its arguments to its exit status.
+
+mod args;
+mod logging;
+mod stopping;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use broker::{Identity, Shutdown, Supervisor};
+use broker_config::{Config, Environment, Severity, Sources};
+use clap::Parser;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::args::Args;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit status for a configuration that can't be used; supervisors of services need not retry it.
+const EXIT_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let environment = Environment::current();
+    let Some((config, files)) = load(&args, &environment) else {
+        return ExitCode::from(EXIT_CONFIG);
+    };
+    match run(args, config, files, &environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("brokerd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The configuration, or `None` after what is wrong with it was printed.
+fn load(args: &Args, environment: &Environment) -> Option<(Config, Vec<PathBuf>)> {
+    let sources = match &args.config {
+        Some(path) => Sources::Only(path.clone()),
+        None => Sources::standard(environment),
+    };
+    let report = broker_config::load(&sources, environment);
+    let serious = |d: &broker_config::Diagnostic| d.severity <= Severity::Warning;
+    if report.diagnostics.iter().any(serious) {
+        anstream::eprint!("{}", report.render(true));
+    }
+    if report.has_errors() {
+        anstream::eprintln!("brokerd: the configuration cannot be used; mend it and start again");
+        return None;
+    }
+    let files = args.config.iter().cloned().collect();
+    report.config.map(|config| (config, files))
+}
+
+fn run(
+    args: Args,
+    config: Config,
+    files: Vec<PathBuf>,
+    environment: &Environment,
+) -> anyhow::Result<()> {
+    logging::start(&args, &config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let identity = Identity {
+        home: environment.home.clone(),
+        user: environment.user.clone(),
+    };
+    runtime.block_on(serve(args, config, files, identity))
+}
+
+async fn serve(
+    args: Args,
+    config: Config,
+    files: Vec<PathBuf>,
+    identity: Identity,
+) -> anyhow::Result<()> {
+    let socket = args.socket.clone().unwrap_or_else(broker_ipc::default_socket_path);
+    let endpoint = broker_ipc::bind(&socket)?;
+    let signals = stopping::Signals::listen().context("cannot listen for signals")?;
+    let tracker = TaskTracker::new();
+    let shutdown = Shutdown::default();
+    let (stop, stop_asked) = mpsc::channel(1);
+    let mut supervisor = Supervisor::new(
+        config,
+        files,
+        identity,
+        tracker.clone(),
+        shutdown.clone(),
+        stop,
+    );
+    let api = Arc::new(supervisor.api());
+    supervisor.open_configured();
+    tracker.spawn(supervisor.run());
+    // The socket answers until the last transfer is over, so that its status can be asked for.
+    let serving = broker_ipc::serve(endpoint, api, tracker.clone(), shutdown.kill.clone());
+    tracker.spawn(serving);
+    info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), socket = %socket.display(), "broker ready");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    stopping::until_stopped(signals, stop_asked, shutdown, tracker, args.grace()).await;
+    info!("broker ended");
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! What a request for a tunnel means: its target and its listener.
+
+use broker_config::{
+    Config, FtpOptions, ListenAddress, LocalKind, LocalTunnel, Position, Profile,
+};
+use broker_ipc::{OpenTunnelListener, RpcError, TunnelKind};
+
+/// The tunnel asked for.
+///
+/// # Errors
+/// A listen address that is none, or a destination that can't be.
+pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<LocalTunnel, RpcError> {
+    let listen_address = match &asked.listen_address {
+        Some(text) => text.parse().map_err(RpcError::invalid_params)?,
+        None if asked.relay => ListenAddress::All,
+        None => ListenAddress::LOOPBACK,
+    };
+    if asked.dst_host.is_empty() || asked.dst_port == 0 {
+        return Err(RpcError::invalid_params(
+            "the tunnel's destination needs a host and a port other than 0",
+        ));
+    }
+    Ok(LocalTunnel {
+        kind: match asked.kind {
+            TunnelKind::Ftp => LocalKind::Ftp(FtpOptions::default()),
+            TunnelKind::Tcp => LocalKind::Tcp,
+        },
+        listen_address,
+        listen_port: asked.listen_port,
+        dst_host: asked.dst_host.clone(),
+        dst_port: asked.dst_port,
+        allow_relay: asked.relay,
+        allow_from: Vec::new(),
+        position: Position::default(),
+    })
+}
+
+/// The profile a target names, by name or id, or one made up for `[user@]host[#port]`.
+///
+/// # Errors
+/// A target without a host, or with a port that is none.
+pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError> {
+    if let Some(profile) = config.profile(target) {
+        return Ok(profile.clone());
+    }
+    let wrong = |what: &str| {
+        RpcError::invalid_params(format!(
+            "the target \"{target}\" {what}; write a profile's name or [user@]host[#port]"
+        ))
+    };
+    // A user name may hold an @, a host can't.
+    let (user, rest) = match target.rsplit_once('@') {
+        Some((user, rest)) => (Some(user), rest),
+        None => (None, target),
+    };
+    let (host, port) = match rest.split_once('#') {
+        Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong("has a port that is no number from 1 to 65535"))?)),
+        None => (rest, None),
+    };
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    if bare.is_empty() || user == Some("") || port == Some(0) {
+        return Err(wrong("is incomplete"));
+    }
+    if bare.contains(char::is_whitespace) || bare.contains('/') {
+        return Err(wrong("names no host"));
+    }
+    Ok(config.adhoc(user, bare, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(target: &str, user: Option<&str>, host: &str, port: u16) {
+        let profile = profile(&Config::default(), target).unwrap();
+        assert_eq!(profile.user.as_deref(), user);
+        assert_eq!((profile.host.as_str(), profile.port), (host, port));
+    }
+
+    #[test]
+    fn a_target_is_a_host_with_user_and_port_as_needed() {
+        check("server", None, "server", 22);
+        check("me@server", Some("me"), "server", 22);
+        check("me@server#2222", Some("me"), "server", 2222);
+        check("me@corp@server", Some("me@corp"), "server", 22);
+        check("me@[::1]#2222", Some("me"), "::1", 2222);
+        check("::1", None, "::1", 22);
+    }
+
+    #[test]
+    fn a_target_that_names_nothing_is_refused() {
+        for wrong in ["", "@server", "me@", "server#0", "server#x", "server#70000", "a b"] {
+            assert!(profile(&Config::default(), wrong).is_err(), "{wrong}");
+        }
+    }
+}

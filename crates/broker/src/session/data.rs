@@ -1,0 +1,352 @@
+//! Data channels: the listener or forward that is offered, and the copying once both ends are there.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use broker_config::FtpOptions;
+use broker_ssh::{Channel, Incoming, RemoteForward, SpliceEnd, Target, splice};
+use ftp_proto::{Announced, DataEnd, DataEvent, DataId};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::board::{DataEntry, DataState, add};
+use crate::destination;
+use crate::peer_owner::{Owner, owner_of};
+use crate::tunnel::{Tunnel, canonical, host_port, listen};
+
+/// How long the client's own port may take to answer in active mode. It is next door or behind a
+/// relay; a client that does not listen answers at once.
+const CLIENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a data channel tells its session.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The offer stands at this address, or can't be made for this reason.
+    Offered(Result<SocketAddr, String>),
+    /// Something happened on the way.
+    Event(DataEvent),
+}
+
+/// Where the two ends of the control connection are; data channels follow it.
+#[derive(Debug, Clone)]
+pub(crate) struct ControlPath {
+    /// The address at which the client reached us.
+    pub(crate) local: SocketAddr,
+    /// The client's own address.
+    pub(crate) peer: SocketAddr,
+    /// The host string the control channel was opened with.
+    pub(crate) server: String,
+    /// Who owns the client's end, where that can be told and matters.
+    pub(crate) owner: Owner,
+}
+
+/// One data channel of one session.
+pub(crate) struct Data {
+    pub(crate) id: DataId,
+    pub(crate) tunnel: Arc<Tunnel>,
+    pub(crate) ftp: FtpOptions,
+    pub(crate) path: ControlPath,
+    pub(crate) entry: Arc<DataEntry>,
+    /// Takes the offer back while nothing was transferred.
+    pub(crate) withdraw: CancellationToken,
+    pub(crate) reports: mpsc::Sender<(DataId, Report)>,
+}
+
+impl Data {
+    /// Offers the client a port that leads to what the server announced.
+    pub(crate) async fn run_passive(self, announced: Announced, open_first: bool) {
+        let met = tokio::select! {
+            met = self.passive(announced, open_first) => met,
+            () = self.withdraw.cancelled() => Err(DataEnd::Unused),
+            () = self.entry.stop.cancelled() => Err(DataEnd::Cut(self.stop_reason())),
+        };
+        let end = match met {
+            Ok((tcp, channel)) => self.join(tcp, channel).await,
+            Err(end) => end,
+        };
+        self.end(end).await;
+    }
+
+    /// Has the SSH server listen for the FTP server, leading to the port the client announced.
+    pub(crate) async fn run_active(self, client: SocketAddr) {
+        let end = match self.forward().await {
+            Ok(forward) => self.active(forward, client).await,
+            Err(reason) => {
+                self.report(Report::Offered(Err(reason))).await;
+                DataEnd::Unused
+            }
+        };
+        self.end(end).await;
+    }
+
+    /// Both ends of a passive data connection, once they are there.
+    async fn passive(
+        &self,
+        announced: Announced,
+        open_first: bool,
+    ) -> Result<(TcpStream, Channel), DataEnd> {
+        let refused = |reason| async {
+            self.report(Report::Offered(Err(reason))).await;
+            DataEnd::Unused
+        };
+        let (listener, address) = match self.listen() {
+            Ok(bound) => bound,
+            Err(reason) => return Err(refused(reason).await),
+        };
+        if open_first {
+            let channel = match self.open(announced).await {
+                Ok(channel) => channel,
+                Err(reason) => return Err(refused(reason).await),
+            };
+            self.report(Report::Offered(Ok(address))).await;
+            let tcp = self.accept(listener).await?;
+            return Ok((tcp, channel));
+        }
+        self.report(Report::Offered(Ok(address))).await;
+        let open = async { self.open(announced).await.map_err(DataEnd::Cut) };
+        // A failed opening drops the listener: the client's connection is reset or refused.
+        tokio::try_join!(self.accept(listener), open)
+    }
+
+    fn listen(&self) -> Result<(TcpListener, SocketAddr), String> {
+        let ip = self.path.local.ip();
+        let bound = match &self.ftp.passive_ports {
+            None => listen(SocketAddr::new(ip, 0), false).map_err(|e| e.to_string()),
+            Some(range) => first_free(ip, range.clone(), self.entry.id),
+        };
+        let listener =
+            bound.map_err(|why| format!("no port for the data connection on {ip}: {why}"))?;
+        let port = listener.local_addr().map_err(|e| e.to_string())?.port();
+        let told = self.ftp.advertise_address.unwrap_or(ip);
+        Ok((listener, SocketAddr::new(told, port)))
+    }
+
+    /// Opens the channel to the FTP server's port, trying each candidate host in turn.
+    async fn open(&self, announced: Announced) -> Result<Channel, String> {
+        let hosts =
+            destination::candidates(self.ftp.data_address, &self.path.server, announced.host);
+        let mut last = String::new();
+        for host in hosts {
+            let target = Target {
+                host: host.clone(),
+                port: announced.port,
+            };
+            self.entry
+                .relabel(|label| label.target = host_port(&host, announced.port));
+            match self.tunnel.pool.open_data(&target, self.path.peer).await {
+                Ok(channel) => {
+                    self.opened(&channel).await;
+                    return Ok(channel);
+                }
+                Err(error) => {
+                    debug!(%host, port = announced.port, %error, "data channel not opened");
+                    last = error.to_string();
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn opened(&self, channel: &Channel) {
+        let connection = channel.connection_id();
+        self.entry.connection.store(connection, Ordering::Relaxed);
+        self.entry.relabel(|label| label.state = DataState::Open);
+        self.report(Report::Event(DataEvent::Opened)).await;
+    }
+
+    /// Waits for the one connection that is the client's; others are dropped.
+    async fn accept(&self, listener: TcpListener) -> Result<TcpStream, DataEnd> {
+        let limit = self.ftp.data_timeout;
+        let expected = async {
+            loop {
+                match listener.accept().await {
+                    Ok((tcp, peer)) if self.is_client(&tcp, canonical(peer)) => return Ok(tcp),
+                    Ok((tcp, peer)) => {
+                        warn!(%peer, "data connection refused: it does not come from the client of this session");
+                        reset(&tcp);
+                    }
+                    Err(error) => return Err(DataEnd::ClientGone(error.to_string())),
+                }
+            }
+        };
+        timeout(limit, expected).await.unwrap_or_else(|_| {
+            let waited = limit.as_secs();
+            Err(DataEnd::ClientGone(format!(
+                "the client did not open the data connection within {waited} seconds"
+            )))
+        })
+    }
+
+    fn is_client(&self, tcp: &TcpStream, peer: SocketAddr) -> bool {
+        if peer.ip() != self.path.peer.ip() {
+            return false;
+        }
+        let (Owner::User(client), Ok(local)) = (self.path.owner, tcp.local_addr()) else {
+            return true;
+        };
+        match owner_of(peer, canonical(local)) {
+            Owner::User(owner) => owner == client,
+            // Nobody is there to receive a download, and an upload from nobody can't be trusted.
+            Owner::Orphaned => false,
+            Owner::Unknown => true,
+        }
+    }
+
+    async fn forward(&self) -> Result<RemoteForward, String> {
+        let bind = self.forward_address()?;
+        let forward = tokio::select! {
+            forward = self.tunnel.pool.forward(&bind) => forward.map_err(|e| e.to_string())?,
+            () = self.withdraw.cancelled() => return Err("the session ended".to_owned()),
+        };
+        self.entry
+            .connection
+            .store(forward.connection_id(), Ordering::Relaxed);
+        self.entry
+            .relabel(|label| label.target = host_port(&bind, forward.port()));
+        Ok(forward)
+    }
+
+    /// The address at which the FTP server can reach the SSH server's host.
+    fn forward_address(&self) -> Result<String, String> {
+        if let Some(address) = self.ftp.active_address {
+            return Ok(address.to_string());
+        }
+        if destination::is_loopback(&self.path.server) {
+            return Ok(self.path.server.clone());
+        }
+        Err("the FTP server is not on the SSH server's own host: set active-address for this tunnel, or use passive mode".to_owned())
+    }
+
+    async fn active(&self, mut forward: RemoteForward, client: SocketAddr) -> DataEnd {
+        let ip = match forward.bind_address().parse::<IpAddr>() {
+            Ok(ip) => ip,
+            Err(_) => return DataEnd::Unused,
+        };
+        let address = SocketAddr::new(ip, forward.port());
+        self.report(Report::Offered(Ok(address))).await;
+        let incoming = tokio::select! {
+            incoming = forward.accept() => incoming,
+            () = self.withdraw.cancelled() => {
+                forward.cancel().await;
+                return DataEnd::Unused;
+            }
+            () = self.entry.stop.cancelled() => return DataEnd::Cut(self.stop_reason()),
+        };
+        match incoming {
+            Ok(incoming) => self.meet(forward, incoming, client).await,
+            Err(cut) => DataEnd::Cut(cut.to_string()),
+        }
+    }
+
+    /// Connects to the client's port before the server's connection is accepted, so that the server
+    /// sees a failure where the client refuses.
+    async fn meet(&self, forward: RemoteForward, incoming: Incoming, to: SocketAddr) -> DataEnd {
+        let tcp = match self.connect_client(to).await {
+            Ok(tcp) => tcp,
+            Err(reason) => {
+                incoming.reject().await;
+                forward.cancel().await;
+                return DataEnd::ClientGone(reason);
+            }
+        };
+        let joined = match incoming.accept().await {
+            Ok(channel) => {
+                self.opened(&channel).await;
+                self.join(tcp, channel).await
+            }
+            Err(cut) => DataEnd::Cut(cut.to_string()),
+        };
+        forward.cancel().await;
+        joined
+    }
+
+    /// From the address the client knows us by: some clients check where data comes from.
+    async fn connect_client(&self, client: SocketAddr) -> Result<TcpStream, String> {
+        let connect = async {
+            let socket = match client {
+                SocketAddr::V4(_) => TcpSocket::new_v4(),
+                SocketAddr::V6(_) => TcpSocket::new_v6(),
+            }?;
+            let _ = socket.bind(SocketAddr::new(self.path.local.ip(), 0));
+            socket.connect(client).await
+        };
+        match timeout(CLIENT_CONNECT_TIMEOUT, connect).await {
+            Ok(Ok(tcp)) => Ok(tcp),
+            Ok(Err(error)) => Err(format!("the client's port {client} refused: {error}")),
+            Err(_) => Err(format!("the client's port {client} did not answer")),
+        }
+    }
+
+    async fn join(&self, tcp: TcpStream, channel: Channel) -> DataEnd {
+        self.entry.relabel(|label| {
+            label.state = DataState::Transferring;
+            label.joined = Some(SystemTime::now());
+        });
+        self.report(Report::Event(DataEvent::Joined)).await;
+        let progress = &self.entry.progress;
+        let copying = splice(tcp, channel, progress, self.entry.stop.clone());
+        let telling = async {
+            progress.channel_done().await;
+            self.report(Report::Event(DataEvent::ServerDone)).await;
+            std::future::pending::<()>().await;
+        };
+        let end = tokio::select! {
+            end = copying => end,
+            () = telling => return DataEnd::Complete,
+        };
+        match end {
+            SpliceEnd::Complete => DataEnd::Complete,
+            SpliceEnd::TcpGone(reason) => DataEnd::ClientGone(reason),
+            SpliceEnd::ChannelCut(_) if self.entry.stop.is_cancelled() => {
+                DataEnd::Cut(self.stop_reason())
+            }
+            SpliceEnd::ChannelCut(reason) => DataEnd::Cut(reason),
+        }
+    }
+
+    fn stop_reason(&self) -> String {
+        if self.tunnel.shutdown.kill.is_cancelled() {
+            "the broker was stopped".to_owned()
+        } else {
+            "the data channel was closed by the broker".to_owned()
+        }
+    }
+
+    async fn end(&self, end: DataEnd) {
+        match &end {
+            DataEnd::Cut(reason) => warn!(%reason, "data connection cut"),
+            DataEnd::ClientGone(reason) => debug!(%reason, "data connection given up by the client"),
+            DataEnd::Complete | DataEnd::Unused => {}
+        }
+        let progress = &self.entry.progress;
+        add(&self.tunnel.totals.bytes_up, progress.sent());
+        add(&self.tunnel.totals.bytes_down, progress.received());
+        self.report(Report::Event(DataEvent::Ended(end))).await;
+    }
+
+    /// A session that has ended reads no reports; the transfer goes on without it.
+    async fn report(&self, report: Report) {
+        let _ = self.reports.send((self.id, report)).await;
+    }
+}
+
+/// The first port of the range that nobody uses, starting at a different one for each channel.
+fn first_free(ip: IpAddr, range: RangeInclusive<u16>, id: u64) -> Result<TcpListener, String> {
+    let (low, high) = (u64::from(*range.start()), u64::from(*range.end()));
+    let count = high.saturating_sub(low) + 1;
+    (0..count)
+        .filter_map(|i| u16::try_from(low + (id + i) % count).ok())
+        .find_map(|port| listen(SocketAddr::new(ip, port), false).ok())
+        .ok_or_else(|| format!("every port of passive-ports {low}-{high} is in use"))
+}
+
+/// Closes so that the peer sees a failure and not an end.
+pub(crate) fn reset(tcp: &TcpStream) {
+    let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+}

@@ -1,0 +1,195 @@
+//! The two ends of a control session: reading, writing and back-pressure, without any FTP.
+
+use std::collections::VecDeque;
+use std::io;
+
+use broker_ssh::{Channel, ChannelRead};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Bytes read from the client at once: a line of commands is short, a pipeline of them fits.
+const READ_SIZE: usize = 8 * 1024;
+/// What may wait for a client that does not read its replies. Past it the client is dropped: its
+/// control channel shares an SSH connection with others and must stay drained.
+pub(crate) const CLIENT_BACKLOG: usize = 1024 * 1024;
+/// Writes that may wait for the server; past them the client is not read.
+const SERVER_QUEUE: usize = 16;
+
+/// What happened at one of the two ends.
+#[derive(Debug)]
+pub(crate) enum IoEvent {
+    /// Bytes from the client.
+    FromClient(Bytes),
+    /// The client ended its side in an orderly way.
+    ClientEnd,
+    /// The client's connection failed.
+    ClientLost(io::Error),
+    /// Bytes from the server.
+    FromServer(Bytes),
+    /// The server ended its side in an orderly way.
+    ServerEnd,
+    /// The SSH side was cut.
+    ServerLost(String),
+    /// Something that waited was written.
+    Written,
+}
+
+/// Which sides may be read right now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wants {
+    pub(crate) client: bool,
+    pub(crate) server: bool,
+}
+
+/// A client's control connection and the channel to its server.
+pub(crate) struct Io {
+    client_read: OwnedReadHalf,
+    client_write: OwnedWriteHalf,
+    read_buffer: BytesMut,
+    to_client: BytesMut,
+    client_open: bool,
+    server_read: broker_ssh::ReadHalf,
+    server_open: bool,
+    to_server: VecDeque<ToServer>,
+    server_queue: mpsc::Sender<ToServer>,
+}
+
+/// What the writer of the channel is asked to do.
+#[derive(Debug)]
+enum ToServer {
+    Bytes(Bytes),
+    End,
+}
+
+impl Io {
+    /// Joins the two; the channel's writer runs on the tracker until it is over.
+    pub(crate) fn new(
+        client: TcpStream,
+        channel: Channel,
+        tracker: &TaskTracker,
+        over: CancellationToken,
+    ) -> Self {
+        let (client_read, client_write) = client.into_split();
+        let (server_read, server_write) = channel.split();
+        let (server_queue, orders) = mpsc::channel(SERVER_QUEUE);
+        tracker.spawn(async move {
+            // A server that takes no more commands must not hold the writer past the session.
+            let _ = over.run_until_cancelled(write_to_server(&server_write, orders)).await;
+            server_write.close().await;
+        });
+        Self {
+            client_read,
+            client_write,
+            read_buffer: BytesMut::with_capacity(READ_SIZE),
+            to_client: BytesMut::new(),
+            client_open: true,
+            server_read,
+            server_open: true,
+            to_server: VecDeque::new(),
+            server_queue,
+        }
+    }
+
+    /// Puts bytes in line for the client.
+    pub(crate) fn send_client(&mut self, bytes: &[u8]) {
+        self.to_client.extend_from_slice(bytes);
+    }
+
+    /// Puts bytes in line for the server.
+    pub(crate) fn send_server(&mut self, bytes: Vec<u8>) {
+        self.to_server.push_back(ToServer::Bytes(bytes.into()));
+    }
+
+    /// Passes the client's end on, after what is in line.
+    pub(crate) fn end_server(&mut self) {
+        self.to_server.push_back(ToServer::End);
+    }
+
+    /// Bytes that the client has not taken yet.
+    pub(crate) fn client_backlog(&self) -> usize {
+        self.to_client.len()
+    }
+
+    /// Waits until something happens at either end.
+    pub(crate) async fn next(&mut self, wants: Wants) -> IoEvent {
+        let wants_client = wants.client && self.client_open && self.to_server.is_empty();
+        let wants_server = wants.server && self.server_open;
+        tokio::select! {
+            read = self.client_read.read_buf(&mut self.read_buffer), if wants_client => {
+                self.client_read_done(read)
+            }
+            wrote = self.client_write.write_buf(&mut self.to_client), if !self.to_client.is_empty() => {
+                wrote.map_or_else(IoEvent::ClientLost, |_| IoEvent::Written)
+            }
+            permit = self.server_queue.reserve(), if !self.to_server.is_empty() => {
+                // A writer that is gone has met the cut that reading will report.
+                match (permit, self.to_server.pop_front()) {
+                    (Ok(permit), Some(order)) => permit.send(order),
+                    (Err(_), _) => self.to_server.clear(),
+                    (Ok(_), None) => {}
+                }
+                IoEvent::Written
+            }
+            read = self.server_read.read(), if wants_server => self.server_read_done(read),
+            else => std::future::pending().await,
+        }
+    }
+
+    fn client_read_done(&mut self, read: io::Result<usize>) -> IoEvent {
+        match read {
+            Ok(0) => {
+                self.client_open = false;
+                IoEvent::ClientEnd
+            }
+            Ok(_) => {
+                let bytes = self.read_buffer.split().freeze();
+                self.read_buffer.reserve(READ_SIZE);
+                IoEvent::FromClient(bytes)
+            }
+            Err(error) => IoEvent::ClientLost(error),
+        }
+    }
+
+    fn server_read_done(&mut self, read: ChannelRead) -> IoEvent {
+        match read {
+            ChannelRead::Data(bytes) => IoEvent::FromServer(bytes),
+            ChannelRead::Eof => {
+                self.server_open = false;
+                IoEvent::ServerEnd
+            }
+            ChannelRead::Cut(reason) => {
+                self.server_open = false;
+                IoEvent::ServerLost(reason.to_string())
+            }
+        }
+    }
+
+    /// Writes what is left for the client and ends its side in an orderly way.
+    pub(crate) async fn finish_client(&mut self) -> io::Result<()> {
+        self.client_write.write_all_buf(&mut self.to_client).await?;
+        self.client_write.shutdown().await
+    }
+
+    /// Ends the client's connection so that it sees a failure.
+    pub(crate) fn reset_client(&self) {
+        super::data::reset(self.client_write.as_ref());
+    }
+}
+
+/// Writes in order until told to end or until the session is gone.
+async fn write_to_server(writer: &broker_ssh::WriteHalf, mut orders: mpsc::Receiver<ToServer>) {
+    while let Some(order) = orders.recv().await {
+        let written = match order {
+            ToServer::Bytes(bytes) => writer.write(bytes).await,
+            ToServer::End => writer.eof().await,
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}

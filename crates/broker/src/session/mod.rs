@@ -1,0 +1,366 @@
+//! One FTP client's session: its control connection, and the data channels it agrees on.
+//!
+//! The protocol is `ftp_proto`'s; this module carries its bytes, keeps its time and does what it asks.
+
+mod data;
+mod io;
+mod offers;
+mod refuse;
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use broker_config::{DataOpen, ForeignPort, FtpOptions, TlsMode};
+use broker_ssh::{Channel, Target};
+use ftp_proto::{Action, DataId, Event, Session, SessionConfig};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{debug, info, warn};
+
+use self::data::{ControlPath, Report};
+use self::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
+use self::offers::Offers;
+pub(crate) use self::refuse::refuse;
+use crate::board::{SessionEntry, SessionGuard};
+use crate::destination::dial_names;
+use crate::peer_owner::{Owner, owner_of};
+use crate::tunnel::{Tunnel, canonical, host_port};
+
+/// How long a client may take to log in. Servers give up after a minute or five; this bounds what
+/// connections that never speak can hold.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a server may take to close after the client has left, while no data flows.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the last words may take to reach a client that is slow to read.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reports of data channels that may wait; a session has few at a time.
+const REPORTS: usize = 32;
+
+/// Serves one FTP client to the end of its session.
+pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
+    let guard = tunnel.board.enter(SessionEntry::new(id, tunnel.clone(), peer));
+    let stop = guard.entry.stop.clone();
+    // Before the dial: the first transfer should find a spare connection on its way.
+    let _spare = tunnel.pool.session();
+    let _ = client.set_nodelay(true);
+    // ABOR comes as urgent data from some clients; out of band it would be lost.
+    let _ = SockRef::from(&client).set_out_of_band_inline(true);
+    let opened = tokio::select! {
+        opened = open_control(&tunnel, peer) => opened,
+        () = stop.cancelled() => Err("the broker was stopped".to_owned()),
+    };
+    match opened {
+        Ok((channel, server)) => match Control::new(tunnel, guard, client, peer, channel, server) {
+            Ok(control) => control.run().await,
+            Err(error) => debug!(%error, "the client left before its session began"),
+        },
+        Err(reason) => {
+            warn!(%reason, "session refused");
+            refuse(client, &tunnel.spec.kind, &reason).await;
+        }
+    }
+}
+
+/// The control channel, and the host string that worked.
+async fn open_control(tunnel: &Tunnel, peer: SocketAddr) -> Result<(Channel, String), String> {
+    let mut reason = String::new();
+    for host in dial_names(&tunnel.spec.dst_host) {
+        let target = Target {
+            host: host.clone(),
+            port: tunnel.spec.dst_port,
+        };
+        match tunnel.pool.open_control(&target, peer).await {
+            Ok(channel) => return Ok((channel, host)),
+            // The second name is tried only where the first one was refused at the far end.
+            Err(error) if error.is_channel_refused() => {
+                if reason.is_empty() {
+                    reason = error.to_string();
+                }
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Err(reason)
+}
+
+/// A session whose control channel is open.
+struct Control {
+    tunnel: Arc<Tunnel>,
+    guard: SessionGuard,
+    proto: Session,
+    io: Io,
+    offers: Offers,
+    reports: mpsc::Receiver<(DataId, Report)>,
+    started: Instant,
+    server_spoke: bool,
+    client_left: Option<Instant>,
+    ending: Ending,
+    _writer: DropGuard,
+}
+
+/// How far the session is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// It goes on.
+    No,
+    /// The client's side is to be closed after what it is still owed.
+    Orderly,
+    /// The client is gone or has to go.
+    Abrupt,
+}
+
+impl Control {
+    fn new(
+        tunnel: Arc<Tunnel>,
+        guard: SessionGuard,
+        client: TcpStream,
+        peer: SocketAddr,
+        channel: Channel,
+        server: String,
+    ) -> std::io::Result<Self> {
+        let local = canonical(client.local_addr()?);
+        let connection = channel.connection_id();
+        guard.entry.connection.store(connection, Ordering::Relaxed);
+        let path = ControlPath {
+            local,
+            peer,
+            server,
+            owner: owner_on_loopback(peer, local),
+        };
+        let ftp = tunnel.ftp();
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let writer = CancellationToken::new();
+        Ok(Self {
+            proto: Session::new(protocol_options(&ftp, peer)),
+            io: Io::new(client, channel, &tunnel.tracker, writer.clone()),
+            offers: Offers::new(tunnel.clone(), guard.entry.clone(), ftp, path, sender),
+            tunnel,
+            guard,
+            reports,
+            started: Instant::now(),
+            server_spoke: false,
+            client_left: None,
+            ending: Ending::No,
+            _writer: writer.drop_guard(),
+        })
+    }
+
+    async fn run(mut self) {
+        info!("session opened");
+        while self.ending == Ending::No {
+            self.step().await;
+            self.settle();
+        }
+        self.offers.withdraw_all();
+        if self.ending == Ending::Orderly {
+            let farewell = self.io.finish_client();
+            if tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await.is_err() {
+                debug!("the client did not take the last words");
+            }
+        } else {
+            self.io.reset_client();
+        }
+        info!("session closed");
+    }
+
+    /// Waits for one thing to happen and tells the protocol.
+    async fn step(&mut self) {
+        let wants = Wants {
+            client: self.proto.wants_client_bytes(),
+            server: self.proto.wants_server_bytes(),
+        };
+        let stop = self.guard.entry.stop.clone();
+        let drain = self.tunnel.shutdown.drain.clone();
+        let idle = !self.offers.any_transfer();
+        let deadline = self.deadline();
+        tokio::select! {
+            event = self.io.next(wants) => self.io_event(event),
+            Some((id, report)) = self.reports.recv() => self.report(id, report),
+            () = sleep_until(deadline.into()) => self.time_passed(),
+            () = stop.cancelled() => self.lose("the session was closed by the broker"),
+            () = drain.cancelled(), if idle => self.lose("the broker is stopping"),
+        }
+    }
+
+    fn io_event(&mut self, event: IoEvent) {
+        let now = Instant::now();
+        match event {
+            IoEvent::FromClient(bytes) => {
+                self.guard.entry.progress.add_sent(bytes.len() as u64);
+                self.proto.client_bytes(now, &bytes);
+            }
+            IoEvent::FromServer(bytes) => {
+                self.server_spoke = true;
+                self.guard.entry.progress.add_received(bytes.len() as u64);
+                self.proto.server_bytes(now, &bytes);
+            }
+            IoEvent::ClientEnd => {
+                self.client_left = Some(now);
+                self.proto.client_end(now);
+            }
+            IoEvent::ClientLost(error) => {
+                // A client that just goes away is everyday life.
+                if error.kind() != ErrorKind::ConnectionReset {
+                    debug!(%error, "the client's control connection failed");
+                }
+                self.ending = Ending::Abrupt;
+            }
+            IoEvent::ServerEnd if !self.server_spoke => {
+                let server = host_port(&self.tunnel.spec.dst_host, self.tunnel.spec.dst_port);
+                self.lose(&format!(
+                    "the FTP server {server} closed the connection without a greeting; it may refuse the SSH server's address or have too many clients"
+                ));
+            }
+            IoEvent::ServerEnd => self.proto.server_end(now),
+            IoEvent::ServerLost(reason) => self.lose(&reason),
+            IoEvent::Written => {}
+        }
+    }
+
+    fn report(&mut self, id: DataId, report: Report) {
+        let now = Instant::now();
+        match report {
+            Report::Offered(result) => self.proto.offered(now, id, result),
+            Report::Event(event) => {
+                if matches!(event, ftp_proto::DataEvent::Ended(_)) {
+                    self.offers.ended(id);
+                }
+                self.proto.data_event(now, id, event);
+            }
+        }
+    }
+
+    /// The server can't be had any more: the client is told, and what still runs is cut.
+    fn lose(&mut self, reason: &str) {
+        warn!(%reason, "session lost");
+        self.offers.cut_all();
+        self.proto.server_lost(Instant::now(), reason);
+    }
+
+    /// Does what the protocol asks and hands on what it gives.
+    fn settle(&mut self) {
+        while let Some(action) = self.proto.poll_action() {
+            self.act(action);
+        }
+        if let Some(bytes) = self.proto.take_to_client() {
+            self.io.send_client(&bytes);
+        }
+        if let Some(bytes) = self.proto.take_to_server() {
+            self.io.send_server(bytes);
+        }
+        if self.io.client_backlog() > CLIENT_BACKLOG {
+            warn!(
+                limit = CLIENT_BACKLOG,
+                "client dropped: it does not read its replies"
+            );
+            self.ending = Ending::Abrupt;
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Offer {
+                id,
+                mode,
+                target,
+                open_first,
+            } => self.offers.start(id, mode, target, open_first),
+            Action::Withdraw { id } => self.offers.withdraw(id),
+            Action::Abort { id, reason } => {
+                debug!(%reason, "data channel aborted");
+                self.offers.cut(id);
+            }
+            Action::EndServer => {
+                if let Some(bytes) = self.proto.take_to_server() {
+                    self.io.send_server(bytes);
+                }
+                self.io.end_server();
+            }
+            Action::EndClient => self.ending = Ending::Orderly,
+            Action::Event(event) => self.event(event),
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::LoggedIn => debug!("logged in"),
+            Event::Opaque => info!("the control channel is encrypted from here on; its data connections are not tunnelled"),
+            Event::Command { verb, argument } => {
+                debug!(%verb, %argument, "command");
+                self.guard.entry.set_label(format!("{verb} {argument}"));
+            }
+            Event::TransferStarted {
+                id,
+                command,
+                direction,
+            } => self.offers.transfer_started(id, command, direction),
+            Event::TransferEnded {
+                id,
+                command,
+                code,
+                replaced,
+            } => self.offers.transfer_ended(id, &command, code, replaced),
+        }
+    }
+
+    /// The next moment at which something is due.
+    fn deadline(&self) -> Instant {
+        let login = (!self.proto.logged_in()).then(|| self.started + LOGIN_TIMEOUT);
+        let close = self.client_left.map(|left| left + CLOSE_TIMEOUT);
+        let far = Instant::now() + LOGIN_TIMEOUT;
+        [self.proto.next_timeout(), login, close]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(far)
+    }
+
+    fn time_passed(&mut self) {
+        let now = Instant::now();
+        if !self.proto.logged_in() && now >= self.started + LOGIN_TIMEOUT {
+            self.lose("nobody logged in within 5 minutes");
+        } else if self.client_left.is_some_and(|left| now >= left + CLOSE_TIMEOUT) {
+            if self.offers.any_transfer() {
+                self.client_left = Some(now);
+            } else {
+                self.ending = Ending::Abrupt;
+            }
+        }
+        self.proto.handle_timeout(now);
+    }
+}
+
+/// On loopback any local user could reach a data port; the owner of the control connection decides.
+fn owner_on_loopback(peer: SocketAddr, local: SocketAddr) -> Owner {
+    if peer.ip().is_loopback() {
+        owner_of(peer, local)
+    } else {
+        Owner::Unknown
+    }
+}
+
+fn protocol_options(ftp: &FtpOptions, peer: SocketAddr) -> SessionConfig {
+    SessionConfig {
+        client: peer.ip(),
+        tls: match ftp.tls {
+            TlsMode::Refuse => ftp_proto::TlsPolicy::Refuse,
+            TlsMode::Pass => ftp_proto::TlsPolicy::Pass,
+        },
+        foreign_port: match ftp.foreign_port {
+            ForeignPort::Refuse => ftp_proto::ForeignPort::Refuse,
+            ForeignPort::Pass => ftp_proto::ForeignPort::Pass,
+        },
+        active: ftp.active,
+        data_open: match ftp.data_open {
+            DataOpen::Auto => ftp_proto::DataOpen::Auto,
+            DataOpen::Eager => ftp_proto::DataOpen::Eager,
+            DataOpen::Lazy => ftp_proto::DataOpen::Lazy,
+        },
+    }
+}

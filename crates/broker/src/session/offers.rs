@@ -1,0 +1,186 @@
+//! The data channels of one session, from offer to end, and what the board shows of them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use broker_config::FtpOptions;
+use ftp_proto::{Announced, DataId, Direction, Mode};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, warn};
+
+use super::data::{ControlPath, Data, Report};
+use crate::board::{DataEntry, DataState, SessionEntry, add, drop_one};
+use crate::tunnel::Tunnel;
+
+/// A data channel as its session knows it.
+struct Offer {
+    entry: Arc<DataEntry>,
+    withdraw: CancellationToken,
+    /// Its task still runs.
+    live: bool,
+}
+
+/// All data channels of a session that may still matter to it.
+pub(super) struct Offers {
+    tunnel: Arc<Tunnel>,
+    session: Arc<SessionEntry>,
+    ftp: FtpOptions,
+    path: ControlPath,
+    reports: mpsc::Sender<(DataId, Report)>,
+    offers: BTreeMap<u64, Offer>,
+    /// Transfers that the server has begun and not yet ended.
+    running: u64,
+}
+
+impl Offers {
+    pub(super) fn new(
+        tunnel: Arc<Tunnel>,
+        session: Arc<SessionEntry>,
+        ftp: FtpOptions,
+        path: ControlPath,
+        reports: mpsc::Sender<(DataId, Report)>,
+    ) -> Self {
+        Self {
+            tunnel,
+            session,
+            ftp,
+            path,
+            reports,
+            offers: BTreeMap::new(),
+            running: 0,
+        }
+    }
+
+    /// Starts the task of a new data channel.
+    pub(super) fn start(&mut self, id: DataId, mode: Mode, target: Announced, open_first: bool) {
+        // What has ended was needed only until its transfer's reply; a new offer is past that.
+        self.offers.retain(|_, offer| offer.live);
+        let stop = self.tunnel.shutdown.kill.child_token();
+        let number = self.tunnel.board.new_id();
+        let entry = Arc::new(DataEntry::new(number, mode, stop));
+        let withdraw = CancellationToken::new();
+        let data = Data {
+            id,
+            tunnel: self.tunnel.clone(),
+            ftp: self.ftp.clone(),
+            path: self.path.clone(),
+            entry: entry.clone(),
+            withdraw: withdraw.clone(),
+            reports: self.reports.clone(),
+        };
+        let client = SocketAddr::new(
+            target.host.unwrap_or(self.path.peer.ip()),
+            target.port,
+        );
+        let session = self.session.clone();
+        session.add_data(entry.clone());
+        let working = self.tunnel.shutdown.working();
+        let task = async move {
+            let _working = working;
+            match mode {
+                Mode::Passive => data.run_passive(target, open_first).await,
+                Mode::Active => data.run_active(client).await,
+            }
+            session.remove_data(number);
+        };
+        let offer = Offer {
+            entry,
+            withdraw,
+            live: true,
+        };
+        self.offers.insert(id.0, offer);
+        self.tunnel.tracker.spawn(task.in_current_span());
+    }
+
+    /// Whether a transfer is on its way: begun and not yet answered, or still carrying bytes.
+    pub(super) fn any_transfer(&self) -> bool {
+        let carries = |offer: &Offer| offer.entry.label().state == DataState::Transferring;
+        self.running > 0 || self.offers.values().any(|o| o.live && carries(o))
+    }
+
+    /// The task of this channel is over.
+    pub(super) fn ended(&mut self, id: DataId) {
+        if let Some(offer) = self.offers.get_mut(&id.0) {
+            offer.live = false;
+        }
+    }
+
+    /// Takes an offer back; a transfer that already runs goes on.
+    pub(super) fn withdraw(&self, id: DataId) {
+        if let Some(offer) = self.offers.get(&id.0) {
+            offer.withdraw.cancel();
+        }
+    }
+
+    /// Takes every unused offer back.
+    pub(super) fn withdraw_all(&self) {
+        for offer in self.offers.values() {
+            offer.withdraw.cancel();
+        }
+    }
+
+    /// Cuts a data channel, whatever it does.
+    pub(super) fn cut(&self, id: DataId) {
+        if let Some(offer) = self.offers.get(&id.0) {
+            offer.entry.stop.cancel();
+        }
+    }
+
+    /// Cuts all of them.
+    pub(super) fn cut_all(&self) {
+        for offer in self.offers.values() {
+            offer.entry.stop.cancel();
+        }
+    }
+
+    /// Counts a transfer, and labels its channel with the command it serves.
+    pub(super) fn transfer_started(&mut self, id: Option<DataId>, command: String, way: Direction) {
+        self.running += 1;
+        add(&self.tunnel.totals.transfers_active, 1);
+        let offer = id.and_then(|id| self.offers.get(&id.0));
+        if let Some(offer) = offer {
+            offer.entry.relabel(|label| {
+                label.direction = Some(way);
+                label.command = command;
+            });
+        }
+    }
+
+    /// Counts and logs a transfer whose last reply went to the client.
+    pub(super) fn transfer_ended(
+        &mut self,
+        id: Option<DataId>,
+        command: &str,
+        code: u16,
+        replaced: bool,
+    ) {
+        let complete = (200..300).contains(&code);
+        let totals = &self.tunnel.totals;
+        if self.running > 0 {
+            self.running -= 1;
+            drop_one(&totals.transfers_active);
+        }
+        add(
+            if complete { &totals.transfers_ok } else { &totals.transfers_failed },
+            1,
+        );
+        let offer = id.and_then(|id| self.offers.get(&id.0));
+        let (up, down) = offer.map_or((0, 0), |o| (o.entry.progress.sent(), o.entry.progress.received()));
+        if replaced {
+            warn!(%command, code, up, down, "transfer cut; the server's success was not passed on");
+        } else {
+            info!(%command, code, up, down, "transfer ended");
+        }
+    }
+}
+
+impl Drop for Offers {
+    /// A session that dies takes its transfers off the count.
+    fn drop(&mut self) {
+        for _ in 0..self.running {
+            drop_one(&self.tunnel.totals.transfers_active);
+        }
+    }
+}

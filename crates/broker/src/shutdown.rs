@@ -1,0 +1,29 @@
+//! The two steps of stopping: first let things finish, then end them.
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// Told to everything that runs.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// Take no new work; finish what runs.
+    pub drain: CancellationToken,
+    /// End now; whatever is cut must look cut.
+    pub kill: CancellationToken,
+    /// Counts the sessions and transfers that a stop waits for.
+    work: TaskTracker,
+}
+
+impl Shutdown {
+    /// Held by a session or transfer while it runs.
+    pub fn working(&self) -> TaskTrackerToken {
+        self.work.token()
+    }
+
+    /// Returns when no session and no transfer runs. Meant for after the drain began.
+    pub async fn idle(&self) {
+        self.work.close();
+        self.work.wait().await;
+    }
+}

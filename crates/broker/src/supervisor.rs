@@ -1,0 +1,423 @@
+//! The supervisor: owns the profiles' connection pools and the tunnels, and answers requests.
+//!
+//! It is one task; everything that changes what exists goes through its queue.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use broker_config::{Config, LocalKind, LocalTunnel, Profile};
+use broker_ipc::{
+    CloseTunnelListener, Done, ErrorCode, ListenerState, OpenTunnelListener, Request, Response,
+    RpcError, TunnelOrigin,
+};
+use broker_ssh::Pool;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::board::{Board, TunnelTotals};
+use crate::shutdown::Shutdown;
+use crate::tunnel::{self, Tunnel};
+use crate::{requested, ssh_spec};
+
+/// Requests that may wait; each local client has one at a time.
+const REQUESTS: usize = 64;
+/// Tunnels at once. Far above what a file holds, far below what descriptors allow.
+const MAX_TUNNELS: usize = 4096;
+/// How often a listener that could not be bound is tried again.
+const BIND_RETRY: Duration = Duration::from_secs(15);
+
+/// Where an answer goes.
+type Answer = oneshot::Sender<Result<Response, RpcError>>;
+/// A request and where its answer goes.
+pub(crate) type Asked = (Request, Answer);
+
+/// Who runs the daemon, as far as connections need to know.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The home folder, where keys and known hosts are looked for.
+    pub home: PathBuf,
+    /// The user to log in as where neither profile nor request names one.
+    pub user: String,
+}
+
+/// Everything the daemon keeps running.
+pub struct Supervisor {
+    pub(crate) config: Config,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) started: SystemTime,
+    pub(crate) board: Arc<Board>,
+    pub(crate) pools: BTreeMap<String, ProfilePool>,
+    pub(crate) tunnels: BTreeMap<u64, OpenTunnel>,
+    pub(crate) shutdown: Shutdown,
+    identity: Identity,
+    tracker: TaskTracker,
+    stop: mpsc::Sender<Option<Duration>>,
+    requests: mpsc::Receiver<Asked>,
+    requests_sender: mpsc::Sender<Asked>,
+}
+
+/// A profile, configured or made up for a target that a request named, and its connections.
+pub(crate) struct ProfilePool {
+    pub(crate) profile: Profile,
+    /// Whom to log in as.
+    pub(crate) user: String,
+    /// Made up for a target that a request named; no file configures it.
+    pub(crate) adhoc: bool,
+    pub(crate) pool: Pool,
+}
+
+/// A tunnel and its listener.
+pub(crate) struct OpenTunnel {
+    pub(crate) tunnel: Arc<Tunnel>,
+    pub(crate) profile: String,
+    pub(crate) origin: TunnelOrigin,
+    /// The port listened on; the one taken, where a free one was asked for.
+    pub(crate) port: u16,
+    pub(crate) state: ListenerState,
+    /// Why it does not listen.
+    pub(crate) reason: Option<String>,
+    closed: CancellationToken,
+}
+
+impl Supervisor {
+    /// Prepares a supervisor of this configuration. `stop` is told when a request asks for the end,
+    /// with the grace period it names.
+    pub fn new(
+        config: Config,
+        files: Vec<PathBuf>,
+        identity: Identity,
+        tracker: TaskTracker,
+        shutdown: Shutdown,
+        stop: mpsc::Sender<Option<Duration>>,
+    ) -> Self {
+        let (requests_sender, requests) = mpsc::channel(REQUESTS);
+        Self {
+            config,
+            files,
+            started: SystemTime::now(),
+            board: Arc::default(),
+            pools: BTreeMap::new(),
+            tunnels: BTreeMap::new(),
+            shutdown,
+            identity,
+            tracker,
+            stop,
+            requests,
+            requests_sender,
+        }
+    }
+
+    /// What answers the local socket's requests.
+    pub fn api(&self) -> crate::api::Api {
+        crate::api::Api::new(self.requests_sender.clone())
+    }
+
+    /// Opens what the configuration asks for.
+    pub fn open_configured(&mut self) {
+        for unsupported in &self.config.unsupported {
+            warn!(at = %unsupported.position, "not supported yet: {}", unsupported.message);
+        }
+        for profile in self.config.profiles.clone() {
+            for spec in profile.local_tunnels.clone() {
+                self.open_from_file(&profile, spec, TunnelOrigin::File);
+            }
+            if profile.connect_on_startup {
+                self.connect_now(&profile);
+            }
+        }
+        for tunnel in self.config.static_tunnels.clone() {
+            if let Some(profile) = self.config.profile_by_id(&tunnel.profile).cloned() {
+                self.open_from_file(&profile, tunnel.tunnel, TunnelOrigin::Static);
+            }
+        }
+    }
+
+    /// Answers requests until the daemon drains.
+    pub async fn run(mut self) {
+        let drain = self.shutdown.drain.clone();
+        let mut retry = tokio::time::interval(BIND_RETRY);
+        loop {
+            tokio::select! {
+                Some(asked) = self.requests.recv() => self.handle(asked).await,
+                _ = retry.tick() => self.retry_failed_listeners(),
+                () = drain.cancelled() => break,
+            }
+        }
+        self.answer_while_draining().await;
+    }
+
+    /// Status can be asked for until the very end; new work is refused.
+    async fn answer_while_draining(mut self) {
+        let kill = self.shutdown.kill.clone();
+        for tunnel in self.tunnels.values() {
+            tunnel.closed.cancel();
+        }
+        loop {
+            tokio::select! {
+                Some(asked) = self.requests.recv() => self.handle(asked).await,
+                () = kill.cancelled() => break,
+            }
+        }
+    }
+
+    async fn handle(&mut self, (request, answer): Asked) {
+        if let Request::OpenTunnelListener(asked) = request {
+            match self.open_requested(&asked) {
+                Ok((id, pool)) => self.answer_when_connected(id, pool, answer),
+                Err(error) => {
+                    let _ = answer.send(Err(error));
+                }
+            }
+            return;
+        }
+        // Whoever asked may have left.
+        let _ = answer.send(self.answer(request).await);
+    }
+
+    async fn answer(&mut self, request: Request) -> Result<Response, RpcError> {
+        match request {
+            Request::Status(_) => Ok(Response::Status(self.status())),
+            Request::Stop(stop) => self.stop(stop.grace).await,
+            Request::Reload(_) => Err(RpcError::not_supported(
+                "reload is not supported yet: stop the daemon and start it again",
+            )),
+            Request::ListProfiles(_) => Ok(Response::ListProfiles(self.list_profiles())),
+            Request::ListConnections(_) => Ok(Response::ListConnections(self.list_connections())),
+            Request::ConnectionStatus(asked) => {
+                self.connection_status(asked.id).map(Response::ConnectionStatus)
+            }
+            Request::CloseConnection(asked) => self.close_connection(asked.id),
+            Request::ListChannels(_) => Ok(Response::ListChannels(self.list_channels())),
+            Request::CloseChannel(asked) => self.close_channel(asked.id),
+            Request::ListTunnelListeners(_) => Ok(Response::ListTunnelListeners(
+                self.tunnels.values().map(|t| self.listener_view(t)).collect(),
+            )),
+            Request::OpenTunnelListener(asked) => {
+                self.open_requested(&asked).and_then(|(id, _)| self.opened(id))
+            }
+            Request::CloseTunnelListener(asked) => self.close_tunnel(&asked),
+        }
+    }
+
+    async fn stop(&self, grace: Option<u64>) -> Result<Response, RpcError> {
+        let _ = self.stop.send(grace.map(Duration::from_secs)).await;
+        Ok(Response::Stop(Done {}))
+    }
+
+    fn close_connection(&self, id: u64) -> Result<Response, RpcError> {
+        let owner = self
+            .pools
+            .values()
+            .find(|p| p.pool.snapshot().connections.iter().any(|c| c.id == id));
+        let owner = owner.ok_or_else(|| RpcError::not_found(format!("there is no connection {id}; see list-connections")))?;
+        owner.pool.close_connection(id);
+        Ok(Response::CloseConnection(Done {}))
+    }
+
+    fn close_channel(&self, id: u64) -> Result<Response, RpcError> {
+        for session in self.board.sessions() {
+            if session.id == id {
+                session.stop.cancel();
+                return Ok(Response::CloseChannel(Done {}));
+            }
+            if let Some(data) = session.data().into_iter().find(|data| data.id == id) {
+                data.stop.cancel();
+                return Ok(Response::CloseChannel(Done {}));
+            }
+        }
+        Err(RpcError::not_found(format!("there is no channel {id}; see list-channels")))
+    }
+
+    fn close_tunnel(&mut self, asked: &CloseTunnelListener) -> Result<Response, RpcError> {
+        let id = asked.id;
+        let tunnel = self.tunnels.remove(&id).ok_or_else(|| {
+            RpcError::not_found(format!("there is no tunnel listener {id}; see list-tunnel-listeners"))
+        })?;
+        tunnel.closed.cancel();
+        info!(tunnel = id, "tunnel listener closed");
+        Ok(Response::CloseTunnelListener(Done {}))
+    }
+
+    fn open_requested(&mut self, asked: &OpenTunnelListener) -> Result<(u64, Pool), RpcError> {
+        if self.shutdown.drain.is_cancelled() {
+            let message = "the broker is stopping and opens no more tunnels";
+            return Err(RpcError::new(ErrorCode::ShuttingDown, message));
+        }
+        let spec = requested::tunnel_spec(asked)?;
+        let profile = requested::profile(&self.config, &asked.target)?;
+        let id = self.open(&profile, spec, TunnelOrigin::Command)?;
+        Ok((id, self.pool(&profile)))
+    }
+
+    fn opened(&self, id: u64) -> Result<Response, RpcError> {
+        let open = self.tunnels.get(&id);
+        open.map(|open| Response::OpenTunnelListener(self.listener_view(open)))
+            .ok_or_else(|| RpcError::internal("the tunnel was closed while it was opened"))
+    }
+
+    /// A person waits for this tunnel: connecting now tells them at once of a wrong name or key. The
+    /// listener of a tunnel that can't work is closed again.
+    fn answer_when_connected(&self, id: u64, pool: Pool, answer: Answer) {
+        let opened = self.opened(id);
+        let requests = self.requests_sender.clone();
+        self.tracker.spawn(async move {
+            let Err(error) = pool.connect().await else {
+                let _ = answer.send(opened);
+                return;
+            };
+            let (closed, wait) = oneshot::channel();
+            let close = Request::CloseTunnelListener(CloseTunnelListener { id });
+            if requests.send((close, closed)).await.is_ok() {
+                let _ = wait.await;
+            }
+            let _ = answer.send(Err(RpcError::new(ErrorCode::ConnectFailed, error)));
+        });
+    }
+
+    fn open_from_file(&mut self, profile: &Profile, spec: LocalTunnel, origin: TunnelOrigin) {
+        if matches!(spec.kind, LocalKind::Socks) {
+            return; // said once, with the rest of what is not supported
+        }
+        let at = spec.position.clone();
+        if let Err(error) = self.open(profile, spec, origin) {
+            warn!(%at, profile = %profile.id, "tunnel not opened: {error}");
+        }
+    }
+
+    /// Adds a tunnel; one from the file stays listed when it can't listen, so that it is seen and
+    /// tried again.
+    fn open(
+        &mut self,
+        profile: &Profile,
+        spec: LocalTunnel,
+        origin: TunnelOrigin,
+    ) -> Result<u64, RpcError> {
+        if self.tunnels.len() >= MAX_TUNNELS {
+            return Err(RpcError::new(
+                ErrorCode::LimitReached,
+                format!("{MAX_TUNNELS} tunnel listeners are open already; close some first"),
+            ));
+        }
+        let id = self.board.new_id();
+        let tunnel = Arc::new(Tunnel {
+            id,
+            spec,
+            pool: self.pool(profile),
+            board: self.board.clone(),
+            totals: TunnelTotals::default(),
+            tracker: self.tracker.clone(),
+            shutdown: self.shutdown.clone(),
+        });
+        let mut open = OpenTunnel {
+            port: tunnel.spec.listen_port,
+            tunnel,
+            profile: profile.id.clone(),
+            origin,
+            state: ListenerState::Failed,
+            reason: None,
+            closed: CancellationToken::new(),
+        };
+        let outcome = match ssh_spec::unsupported(profile) {
+            Some(reason) => Err(RpcError::not_supported(reason)),
+            None => self.start_listening(&mut open),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(error) if origin == TunnelOrigin::Command => return Err(error),
+            Err(error) => {
+                warn!(tunnel = id, "tunnel does not listen: {error}");
+                open.reason = Some(error.message);
+            }
+        }
+        self.tunnels.insert(id, open);
+        Ok(id)
+    }
+
+    fn start_listening(&self, open: &mut OpenTunnel) -> Result<(), RpcError> {
+        let spec = &open.tunnel.spec;
+        let listener = bind(spec)?;
+        let port = listener.local_addr().map_err(RpcError::internal)?.port();
+        open.port = port;
+        open.state = ListenerState::Listening;
+        open.reason = None;
+        info!(
+            tunnel = open.tunnel.id,
+            listen = %format!("{}:{port}", spec.listen_address),
+            to = %open.tunnel.destination(),
+            profile = %open.profile,
+            "tunnel listens"
+        );
+        let accepting = tunnel::run(open.tunnel.clone(), listener, open.closed.clone());
+        self.tracker.spawn(accepting);
+        Ok(())
+    }
+
+    fn retry_failed_listeners(&mut self) {
+        let mut tunnels = std::mem::take(&mut self.tunnels);
+        for open in tunnels.values_mut() {
+            let supported = self.pools.get(&open.profile).is_some_and(|p| ssh_spec::unsupported(&p.profile).is_none());
+            if open.state == ListenerState::Failed && supported {
+                // The reason was told when it first failed; list-tunnel-listeners still shows it.
+                let _ = self.start_listening(open);
+            }
+        }
+        self.tunnels = tunnels;
+    }
+
+    fn pool(&mut self, profile: &Profile) -> Pool {
+        if let Some(known) = self.pools.get(&profile.id) {
+            return known.pool.clone();
+        }
+        let spec = ssh_spec::connect_spec(&self.config, profile, &self.identity.home, &self.identity.user);
+        let user = spec.user.clone();
+        let pool = Pool::new(spec, self.tracker.clone(), self.shutdown.kill.clone());
+        self.pools.insert(
+            profile.id.clone(),
+            ProfilePool {
+                user,
+                adhoc: self.config.profile_by_id(&profile.id).is_none(),
+                profile: profile.clone(),
+                pool: pool.clone(),
+            },
+        );
+        pool
+    }
+
+    fn connect_now(&mut self, profile: &Profile) {
+        if ssh_spec::unsupported(profile).is_some() {
+            return;
+        }
+        let pool = self.pool(profile);
+        let id = profile.id.clone();
+        self.tracker.spawn(async move {
+            if let Err(error) = pool.connect().await {
+                warn!(profile = %id, "not connected at startup: {error}; the first client will try again");
+            }
+        });
+    }
+}
+
+/// Binds a tunnel's listener, with a sentence for whoever has to mend what is in the way.
+fn bind(spec: &LocalTunnel) -> Result<TcpListener, RpcError> {
+    tunnel::bind(spec.listen_address, spec.listen_port).map_err(|error| {
+        let wanted = format!("{}:{}", spec.listen_address, spec.listen_port);
+        let message = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("{wanted} is in use by another program; choose another listen-port or end that program")
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                format!("not permitted to listen on {wanted}; ports below 1024 need a right the daemon does not have")
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                format!("{wanted} cannot be listened on: the address is not one of this host's")
+            }
+            _ => format!("{wanted} cannot be listened on: {error}"),
+        };
+        RpcError::new(ErrorCode::ListenFailed, message)
+    })
+}

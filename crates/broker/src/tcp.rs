@@ -1,0 +1,46 @@
+//! A plain TCP tunnel's client: one connection, one channel.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use broker_ssh::{SpliceEnd, Target, splice};
+use tokio::net::TcpStream;
+use tracing::{info, warn};
+
+use crate::board::{SessionEntry, add};
+use crate::session::refuse;
+use crate::tunnel::Tunnel;
+
+/// Carries one client's connection to the end.
+pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
+    let guard = tunnel.board.enter(SessionEntry::new(id, tunnel.clone(), peer));
+    let stop = guard.entry.stop.clone();
+    let _ = client.set_nodelay(true);
+    let target = Target {
+        host: tunnel.spec.dst_host.clone(),
+        port: tunnel.spec.dst_port,
+    };
+    let opened = tokio::select! {
+        opened = tunnel.pool.open_data(&target, peer) => opened.map_err(|error| error.to_string()),
+        () = stop.cancelled() => Err("the broker was stopped".to_owned()),
+    };
+    let channel = match opened {
+        Ok(channel) => channel,
+        Err(reason) => {
+            warn!(%reason, "connection refused");
+            refuse(client, &tunnel.spec.kind, &reason).await;
+            return;
+        }
+    };
+    let connection = &guard.entry.connection;
+    connection.store(channel.connection_id(), Ordering::Relaxed);
+    let progress = &guard.entry.progress;
+    match splice(client, channel, progress, stop).await {
+        SpliceEnd::Complete => info!("connection closed"),
+        SpliceEnd::ChannelCut(reason) => warn!(%reason, "connection cut"),
+        SpliceEnd::TcpGone(reason) => info!(%reason, "connection given up by the client"),
+    }
+    add(&tunnel.totals.bytes_up, progress.sent());
+    add(&tunnel.totals.bytes_down, progress.received());
+}

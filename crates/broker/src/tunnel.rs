@@ -1,0 +1,172 @@
+//! A tunnel: a local listener, and what every client that connects to it needs.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_config::{FtpOptions, ListenAddress, LocalKind, LocalTunnel};
+use broker_ssh::Pool;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug, info, info_span, warn};
+
+use crate::board::{Board, TunnelTotals, add};
+use crate::session;
+use crate::shutdown::Shutdown;
+use crate::tcp;
+
+/// Connections the kernel may hold for us while we are busy; one batch of clients fits.
+const BACKLOG: i32 = 1024;
+/// How long to leave the listener alone when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What the sessions of one tunnel share.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// Number of the tunnel.
+    pub id: u64,
+    /// What to listen on and where to lead.
+    pub spec: LocalTunnel,
+    /// The SSH connections to use.
+    pub pool: Pool,
+    /// All sessions of the daemon.
+    pub board: Arc<Board>,
+    /// Totals of this tunnel.
+    pub totals: TunnelTotals,
+    /// Where tasks are spawned.
+    pub tracker: TaskTracker,
+    /// When to end.
+    pub shutdown: Shutdown,
+}
+
+impl Tunnel {
+    /// The FTP options; those of a plain tunnel are never asked for.
+    pub(crate) fn ftp(&self) -> FtpOptions {
+        match &self.spec.kind {
+            LocalKind::Ftp(options) => options.clone(),
+            LocalKind::Tcp | LocalKind::Socks => FtpOptions::default(),
+        }
+    }
+
+    /// `host:port` of the destination as the SSH server is asked to reach it.
+    pub fn destination(&self) -> String {
+        host_port(&self.spec.dst_host, self.spec.dst_port)
+    }
+
+    /// The number of clients served right now.
+    pub fn active_sessions(&self) -> usize {
+        let sessions = self.board.sessions();
+        sessions.iter().filter(|s| s.tunnel.id == self.id).count()
+    }
+}
+
+/// Writes a host and a port so that an IPv6 address stays readable.
+pub(crate) fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// Binds the listener of a tunnel.
+///
+/// # Errors
+/// The system's reason: the port is in use, the address is not of this host, the port needs a right.
+pub fn bind(address: ListenAddress, port: u16) -> io::Result<TcpListener> {
+    match address {
+        ListenAddress::Address(ip) => listen(SocketAddr::new(ip, port), false),
+        ListenAddress::All => listen((Ipv6Addr::UNSPECIFIED, port).into(), true)
+            .or_else(|_| listen((IpAddr::from([0, 0, 0, 0]), port).into(), false)),
+    }
+}
+
+/// A listening socket; `both_families` lets an IPv6 wildcard accept IPv4 as well.
+pub(crate) fn listen(address: SocketAddr, both_families: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // A daemon that restarts must not wait for the connections of its predecessor to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!both_families)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts clients until the tunnel is closed or the daemon stops. Clients already served go on.
+pub async fn run(tunnel: Arc<Tunnel>, listener: TcpListener, closed: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = closed.cancelled() => return,
+            () = tunnel.shutdown.drain.cancelled() => return,
+        };
+        match accepted {
+            Ok((client, peer)) => start_session(&tunnel, client, canonical(peer)),
+            Err(error) => {
+                warn!(tunnel = tunnel.id, %error, "a client could not be accepted; if this goes on, raise the limit of open files");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
+    let id = tunnel.board.new_id();
+    let span = info_span!("session", id, tunnel = tunnel.id, client = %peer);
+    let tunnel = tunnel.clone();
+    let tracker = tunnel.tracker.clone();
+    let working = tunnel.shutdown.working();
+    let task = async move {
+        let _working = working;
+        if let Err(reason) = admit(&tunnel, &client, peer) {
+            info!(%reason, "client refused");
+            session::refuse(client, &tunnel.spec.kind, &reason).await;
+            return;
+        }
+        add(&tunnel.totals.sessions, 1);
+        debug!("client connected");
+        match tunnel.spec.kind {
+            LocalKind::Ftp(_) => session::run(tunnel, id, client, peer).await,
+            LocalKind::Tcp | LocalKind::Socks => tcp::run(tunnel, id, client, peer).await,
+        }
+    };
+    tracker.spawn(task.instrument(span));
+}
+
+/// Whether this client may use the tunnel; `Err` is what to tell it.
+fn admit(tunnel: &Tunnel, client: &TcpStream, peer: SocketAddr) -> Result<(), String> {
+    let local = client.local_addr().map(canonical).map(|a| a.ip());
+    let is_local = peer.ip().is_loopback() || local.is_ok_and(|ip| ip == peer.ip());
+    let allowed = &tunnel.spec.allow_from;
+    if !is_local && !tunnel.spec.allow_relay {
+        return Err("this tunnel serves clients of its own host only (allow-relay is off)".into());
+    }
+    if !is_local && !allowed.is_empty() && !allowed.iter().any(|net| net.contains(&peer.ip())) {
+        return Err(format!(
+            "{} is not among the networks this tunnel serves",
+            peer.ip()
+        ));
+    }
+    let limit = tunnel.ftp().max_sessions;
+    if tunnel.active_sessions() >= limit {
+        return Err(format!(
+            "this tunnel already serves {limit} sessions, its limit; try again later"
+        ));
+    }
+    Ok(())
+}
+
+/// An IPv4 client of an IPv6 listener is an IPv4 client.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

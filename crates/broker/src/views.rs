@@ -1,0 +1,255 @@
+//! What the daemon tells of itself: the supervisor's state as the local socket's types.
+
+use std::sync::atomic::AtomicU64;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use broker_config::LocalKind;
+use broker_ipc::{
+    ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
+    ConnectionState, DaemonStatus, DataMode, Direction, Profile, RpcError, TransferCounts,
+    TunnelKind, TunnelListener,
+};
+use broker_ssh::ConnectionInfo;
+use ftp_proto::Mode;
+
+use crate::board::{DataEntry, DataState, SessionEntry, read};
+use crate::supervisor::{OpenTunnel, ProfilePool, Supervisor};
+
+impl Supervisor {
+    pub(crate) fn status(&self) -> DaemonStatus {
+        let mut transfers = TransferCounts::default();
+        let (mut up, mut down) = (0, 0);
+        for listener in self.tunnels.values().map(|open| self.listener_view(open)) {
+            transfers.active += listener.transfers.active;
+            transfers.ok += listener.transfers.ok;
+            transfers.failed += listener.transfers.failed;
+            up += listener.bytes_up;
+            down += listener.bytes_down;
+        }
+        DaemonStatus {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: unix(self.started),
+            config: self.files.iter().map(|f| f.display().to_string()).collect(),
+            profiles: self.config.profiles.len() as u64,
+            tunnels: self.tunnels.len() as u64,
+            sessions: self.board.sessions().len() as u64,
+            connections: self.list_connections().len() as u64,
+            channels: self.list_channels().len() as u64,
+            transfers,
+            bytes_up: up,
+            bytes_down: down,
+            stopping: self.shutdown.drain.is_cancelled(),
+        }
+    }
+
+    pub(crate) fn list_profiles(&self) -> Vec<Profile> {
+        let profiles = self.config.profiles.iter();
+        profiles
+            .map(|profile| {
+                let snapshot = self.pools.get(&profile.id).map(|p| p.pool.snapshot());
+                let tunnels = self.tunnels.values().filter(|t| t.profile == profile.id);
+                Profile {
+                    id: profile.id.clone(),
+                    name: profile.name.clone(),
+                    host: profile.host.clone(),
+                    port: profile.port,
+                    user: profile.user.clone(),
+                    connections: snapshot.as_ref().map_or(0, |s| s.connections.len() as u64),
+                    tunnels: tunnels.count() as u64,
+                    last_error: snapshot.and_then(|s| s.last_error).map(|e| e.to_string()),
+                }
+            })
+            .collect()
+    }
+
+    pub(crate) fn list_connections(&self) -> Vec<Connection> {
+        let pools = self.pools.values();
+        pools
+            .flat_map(|owner| {
+                let connections = owner.pool.snapshot().connections;
+                connections.into_iter().map(|c| connection_view(owner, &c))
+            })
+            .collect()
+    }
+
+    pub(crate) fn connection_status(&self, id: u64) -> Result<ConnectionDetail, RpcError> {
+        let connection = self.list_connections().into_iter().find(|c| c.id == id);
+        let connection = connection.ok_or_else(|| {
+            RpcError::not_found(format!("there is no connection {id}; see list-connections"))
+        })?;
+        let mut channels = self.list_channels();
+        channels.retain(|channel| channel.connection == Some(id));
+        Ok(ConnectionDetail {
+            connection,
+            channels,
+        })
+    }
+
+    pub(crate) fn list_channels(&self) -> Vec<ChannelInfo> {
+        let mut channels = Vec::new();
+        for session in self.board.sessions() {
+            channels.push(control_view(&session));
+            channels.extend(session.data().iter().map(|data| data_view(&session, data)));
+        }
+        channels
+    }
+
+    pub(crate) fn listener_view(&self, open: &OpenTunnel) -> TunnelListener {
+        let tunnel = &open.tunnel;
+        let sessions = self.board.sessions();
+        let own = sessions.iter().filter(|s| s.tunnel.id == tunnel.id);
+        let (mut count, mut up, mut down) = (0, 0, 0);
+        for session in own {
+            count += 1;
+            if matches!(tunnel.spec.kind, LocalKind::Tcp) {
+                up += session.progress.sent();
+                down += session.progress.received();
+            }
+            for data in session.data() {
+                up += data.progress.sent();
+                down += data.progress.received();
+            }
+        }
+        let totals = &tunnel.totals;
+        let owner = self.pools.get(&open.profile);
+        TunnelListener {
+            id: tunnel.id,
+            kind: match tunnel.spec.kind {
+                LocalKind::Ftp(_) => TunnelKind::Ftp,
+                LocalKind::Tcp | LocalKind::Socks => TunnelKind::Tcp,
+            },
+            address: tunnel.spec.listen_address.to_string(),
+            port: open.port,
+            dst_host: tunnel.spec.dst_host.clone(),
+            dst_port: tunnel.spec.dst_port,
+            profile: self.config.profile_by_id(&open.profile).map(|p| p.id.clone()),
+            target: owner.map(target).unwrap_or_default(),
+            relay: tunnel.spec.allow_relay,
+            state: open.state,
+            reason: open.reason.clone(),
+            sessions_active: count,
+            sessions_total: read(&totals.sessions),
+            transfers: TransferCounts {
+                active: read(&totals.transfers_active),
+                ok: read(&totals.transfers_ok),
+                failed: read(&totals.transfers_failed),
+            },
+            bytes_up: up + read(&totals.bytes_up),
+            bytes_down: down + read(&totals.bytes_down),
+            origin: open.origin,
+        }
+    }
+}
+
+fn connection_view(owner: &ProfilePool, info: &ConnectionInfo) -> Connection {
+    let agreed = info.negotiated.as_ref();
+    Connection {
+        id: info.id,
+        profile: (!owner.adhoc).then(|| owner.profile.id.clone()),
+        target: format!("{}#{}", owner.profile.host, owner.profile.port),
+        user: owner.user.clone(),
+        kind: match info.kind {
+            broker_ssh::ConnectionKind::Control => ConnectionKind::Control,
+            broker_ssh::ConnectionKind::Data => ConnectionKind::Data,
+        },
+        state: match info.state {
+            broker_ssh::ConnectionState::Connecting => ConnectionState::Connecting,
+            broker_ssh::ConnectionState::Closed => ConnectionState::Closing,
+            _ if info.channels == 0 => ConnectionState::Idle,
+            _ => ConnectionState::Active,
+        },
+        since: unix(info.since),
+        peer: agreed.and_then(|a| a.peer).map(|peer| peer.to_string()),
+        server_version: agreed.map(|a| a.server_version.clone()),
+        kex: agreed.map(|a| a.kex.clone()),
+        cipher: agreed.map(|a| a.cipher.clone()),
+        mac: agreed.map(|a| a.mac.clone()),
+        host_key: agreed.map(|a| format!("{} {}", a.host_key, a.fingerprint)),
+        channels: info.channels as u64,
+        bytes_in: info.bytes_in,
+        bytes_out: info.bytes_out,
+        last_error: owner.pool.snapshot().last_error.map(|e| e.to_string()),
+    }
+}
+
+fn control_view(session: &SessionEntry) -> ChannelInfo {
+    let connection = connection(&session.connection);
+    let label = session.label();
+    let (up, down) = (session.progress.sent(), session.progress.received());
+    ChannelInfo {
+        id: session.id,
+        connection,
+        tunnel: session.tunnel.id,
+        session: session.id,
+        kind: match session.tunnel.spec.kind {
+            LocalKind::Ftp(_) => ChannelKind::Control,
+            LocalKind::Tcp | LocalKind::Socks => ChannelKind::Tcp,
+        },
+        mode: None,
+        direction: None,
+        command: (!label.is_empty()).then_some(label),
+        state: match connection {
+            Some(_) => ChannelState::Open,
+            None => ChannelState::Opening,
+        },
+        bytes_up: up,
+        bytes_down: down,
+        rate: rate(up + down, session.since),
+        since: unix(session.since),
+        target: session.tunnel.destination(),
+        client: session.client.to_string(),
+    }
+}
+
+fn data_view(session: &SessionEntry, data: &DataEntry) -> ChannelInfo {
+    let label = data.label();
+    let (up, down) = (data.progress.sent(), data.progress.received());
+    ChannelInfo {
+        id: data.id,
+        connection: connection(&data.connection),
+        tunnel: session.tunnel.id,
+        session: session.id,
+        kind: ChannelKind::Data,
+        mode: Some(match data.mode {
+            Mode::Passive => DataMode::Passive,
+            Mode::Active => DataMode::Active,
+        }),
+        direction: match label.direction {
+            Some(ftp_proto::Direction::Upload) => Some(Direction::Upload),
+            Some(ftp_proto::Direction::Download) => Some(Direction::Download),
+            Some(ftp_proto::Direction::Unknown) | None => None,
+        },
+        command: (!label.command.is_empty()).then_some(label.command),
+        state: match label.state {
+            DataState::Offered | DataState::Open => ChannelState::Opening,
+            DataState::Transferring => ChannelState::Open,
+        },
+        bytes_up: up,
+        bytes_down: down,
+        rate: rate(up + down, label.joined.unwrap_or(data.since)),
+        since: unix(data.since),
+        target: label.target,
+        client: session.client.to_string(),
+    }
+}
+
+fn connection(id: &AtomicU64) -> Option<u64> {
+    Some(read(id)).filter(|id| *id != 0)
+}
+
+/// The user and server as a person writes them.
+fn target(owner: &ProfilePool) -> String {
+    let profile = &owner.profile;
+    format!("{}@{}#{}", owner.user, profile.host, profile.port)
+}
+
+/// Bytes a second since then.
+fn rate(bytes: u64, since: SystemTime) -> u64 {
+    let elapsed = since.elapsed().unwrap_or_default().as_millis().max(1);
+    u64::try_from(u128::from(bytes) * 1000 / elapsed).unwrap_or(u64::MAX)
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,64 @@
+//! From the first word to stop to the end: let transfers finish, then cut, then leave.
+
+use std::io;
+use std::time::Duration;
+
+use broker::Shutdown;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+/// How long tasks may take to reset their connections once they are told to end.
+const KILL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// SIGTERM and SIGINT.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Returns when everything that ran has ended, or was given up.
+pub(crate) async fn until_stopped(
+    mut signals: Signals,
+    mut asked: mpsc::Receiver<Option<Duration>>,
+    shutdown: Shutdown,
+    tracker: TaskTracker,
+    grace: Duration,
+) {
+    let (by, grace) = tokio::select! {
+        name = signals.next() => (name, grace),
+        Some(asked) = asked.recv() => ("request", asked.unwrap_or(grace)),
+    };
+    info!(%by, grace = grace.as_secs(), "stopping: no new clients; running transfers may finish");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    shutdown.drain.cancel();
+    tokio::select! {
+        () = shutdown.idle() => info!("nothing was left running"),
+        () = tokio::time::sleep(grace) => warn!("the grace period is over; what still runs is cut"),
+        name = signals.next() => warn!(by = %name, "told twice; what still runs is cut"),
+        Some(_) = asked.recv() => warn!("told twice; what still runs is cut"),
+    }
+    shutdown.kill.cancel();
+    tracker.close();
+    if timeout(KILL_TIMEOUT, tracker.wait()).await.is_err() {
+        warn!(tasks = tracker.len(), "tasks were given up");
+    }
+}
