@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
 use crate::process::{self, Ending};
@@ -196,14 +196,20 @@ async fn install(packages: &[String]) -> Result<()> {
     }
     // The lists of packages may be missing or out of date.
     apt_get("update", &[]).await?;
-    apt_get("install", packages).await
+    // One by one: a package that this release does not have must not keep the others out.
+    for package in packages {
+        if let Err(error) = apt_get("install", std::slice::from_ref(package)).await {
+            println!("{package} cannot be installed: {error:#}");
+        }
+    }
+    Ok(())
 }
 
 async fn apt_get(verb: &str, packages: &[String]) -> Result<()> {
-    let mut command = Command::new("apt-get");
+    // Through a shell, so that complaints stand in order with what they complain about.
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec apt-get \"$@\" 2>&1", "apt-get", "-q", "-y"]);
     command.args([
-        "-q",
-        "-y",
         "-o",
         "DPkg::Lock::Timeout=120",
         "-o",
@@ -214,10 +220,19 @@ async fn apt_get(verb: &str, packages: &[String]) -> Result<()> {
         command.arg("--no-install-recommends").args(packages);
     }
     command.env("DEBIAN_FRONTEND", "noninteractive");
-    match process::run(&mut command, INSTALL_LIMIT, |line| println!("  {line}")).await? {
+    let mut complaints = Vec::new();
+    let ending = process::run(&mut command, INSTALL_LIMIT, |line| {
+        if line.starts_with("E:") {
+            complaints.push(line.to_owned());
+        }
+    });
+    match ending.await? {
         Ending::Exited(status) if status.success() => Ok(()),
-        Ending::Exited(status) => anyhow::bail!("apt-get {verb} ended with {status}"),
-        Ending::TimedOut => anyhow::bail!(
+        Ending::Exited(status) => bail!(
+            "apt-get {verb} ended with {status}: {}",
+            complaints.join("; ")
+        ),
+        Ending::TimedOut => bail!(
             "apt-get {verb} took longer than {} s",
             INSTALL_LIMIT.as_secs()
         ),

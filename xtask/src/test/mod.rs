@@ -73,6 +73,10 @@ fn conclude(tally: &mut Tally, ending: Ending, minutes: u64) {
             );
             tally.failed += 1;
         }
+        Ending::Exited(_) if tally.is_empty() => {
+            println!("No test ran: no name contains the filter");
+            tally.failed += 1;
+        }
         Ending::Exited(_) => {}
         Ending::TimedOut => {
             println!(

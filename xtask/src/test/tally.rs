@@ -28,6 +28,11 @@ impl fmt::Display for Tally {
 }
 
 impl Tally {
+    /// Whether no test was seen at all, not even a skipped one.
+    pub(super) fn is_empty(&self) -> bool {
+        self.passed + self.failed + self.ignored == 0
+    }
+
     /// Takes in one line of output.
     pub(super) fn read(&mut self, line: &str) {
         if !line.trim().is_empty() {
