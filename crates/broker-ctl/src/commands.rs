@@ -1,0 +1,143 @@
+//! The commands: which requests each one sends, and what it makes of the answers.
+
+use broker_ipc::default_socket_path;
+use broker_ipc::methods::{
+    CloseChannel, CloseConnection, CloseTunnelListener, ConnectionStatus, ListChannels,
+    ListConnections, ListProfiles, ListTunnelListeners, Reload, Status, Stop,
+};
+use broker_ipc::types::{ChannelInfo, Connection, ConnectionDetail};
+
+use crate::cli::{Cli, Command, Format};
+use crate::open::open_tunnels;
+use crate::output::Output;
+use crate::session::{Reported, Session};
+use crate::table::Table;
+use crate::tunnel_spec::ListenerName;
+use crate::{check, listing};
+
+/// Runs one command to its end.
+pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
+    let mut session = Session::new(cli.socket.unwrap_or_else(default_socket_path), output);
+    match cli.command {
+        Command::Status { pid, format } => status(session, pid, format).await,
+        Command::Stop { grace, no_wait } => stop(session, grace, no_wait).await,
+        Command::Reload => {
+            session.call(&Reload {}).await?;
+            Ok(output.print("The daemon has read its configuration")?)
+        }
+        Command::ListProfiles { format } => {
+            let profiles = session.call(&ListProfiles {}).await?;
+            output.answer(format, &profiles, &listing::profiles(&profiles))
+        }
+        Command::ListConnections {
+            show_channels,
+            format,
+        } => list_connections(session, show_channels, format).await,
+        Command::ConnectionStatus {
+            id,
+            show_channels,
+            format,
+        } => {
+            let detail = session.call(&ConnectionStatus { id }).await?;
+            output.answer(
+                format,
+                &detail,
+                &listing::connection(&detail, show_channels),
+            )
+        }
+        Command::CloseConnection { id } => {
+            session
+                .call_each(id.into_iter().map(|id| CloseConnection { id }))
+                .await
+        }
+        Command::ListChannels { format } => {
+            let channels = session.call(&ListChannels {}).await?;
+            output.answer(format, &channels, &listing::channels(&channels))
+        }
+        Command::CloseChannel { id } => {
+            session
+                .call_each(id.into_iter().map(|id| CloseChannel { id }))
+                .await
+        }
+        Command::ListTunnelListeners { format } => {
+            let listeners = session.call(&ListTunnelListeners {}).await?;
+            output.answer(format, &listeners, &listing::listeners(&listeners))
+        }
+        Command::OpenTunnelListener(tunnel) => open_tunnels(session, tunnel).await,
+        Command::CloseTunnelListener { listener } => close_listeners(session, &listener).await,
+        Command::CheckConfig { file } => check::check_config(&file, output),
+    }
+}
+
+async fn status(mut session: Session<'_>, pid: bool, format: Format) -> anyhow::Result<()> {
+    let status = session.call(&Status {}).await?;
+    if pid {
+        return Ok(session.output().print(status.pid)?);
+    }
+    session
+        .output()
+        .answer(format, &status, &listing::status(&status))
+}
+
+async fn stop(mut session: Session<'_>, grace: Option<u64>, no_wait: bool) -> anyhow::Result<()> {
+    session.call(&Stop { grace }).await?;
+    let output = session.output();
+    if no_wait {
+        return Ok(output.print("The daemon is stopping")?);
+    }
+    session.closed().await;
+    Ok(output.print("The daemon has stopped")?)
+}
+
+async fn list_connections(
+    mut session: Session<'_>,
+    show_channels: bool,
+    format: Format,
+) -> anyhow::Result<()> {
+    let connections = session.call(&ListConnections {}).await?;
+    let table = listing::connections(&connections);
+    if !show_channels {
+        return session.output().answer(format, &connections, &table);
+    }
+    let channels = session.call(&ListChannels {}).await?;
+    let table = Table::Both(table.into(), listing::channels(&channels).into());
+    session
+        .output()
+        .answer(format, &with_channels(connections, &channels), &table)
+}
+
+fn with_channels(connections: Vec<Connection>, channels: &[ChannelInfo]) -> Vec<ConnectionDetail> {
+    let detail = |connection: Connection| {
+        let on_it = channels
+            .iter()
+            .filter(|channel| channel.connection == Some(connection.id));
+        ConnectionDetail {
+            channels: on_it.cloned().collect(),
+            connection,
+        }
+    };
+    connections.into_iter().map(detail).collect()
+}
+
+async fn close_listeners(mut session: Session<'_>, names: &[ListenerName]) -> anyhow::Result<()> {
+    let listeners = session.call(&ListTunnelListeners {}).await?;
+    let mut ids = Vec::new();
+    let mut unknown = false;
+    for name in names {
+        match name.find(&listeners) {
+            Ok(id) => ids.push(id),
+            Err(message) => {
+                session.output().error(message);
+                unknown = true;
+            }
+        }
+    }
+    session
+        .call_each(ids.into_iter().map(|id| CloseTunnelListener { id }))
+        .await?;
+    if unknown {
+        Err(Reported.into())
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! What of each answer is worth a person's look.
+
+use broker_ipc::types::{
+    ChannelInfo, ChannelState, Connection, ConnectionDetail, DaemonStatus, Direction,
+    ListenerState, Profile, TransferCounts, TunnelListener,
+};
+
+use crate::table::{Cell, Table};
+use crate::tunnel_spec::host_port;
+
+pub(crate) fn status(status: &DaemonStatus) -> Table {
+    let TransferCounts { active, ok, failed } = status.transfers;
+    let state = if status.stopping {
+        "stopping"
+    } else {
+        "running"
+    };
+    Table::Record(vec![
+        ("state", Cell::text(state).alert_if(status.stopping)),
+        ("process", Cell::number(status.pid.into())),
+        ("version", Cell::text(&status.version)),
+        ("up for", Cell::age(status.started)),
+        ("configuration", Cell::text(status.config.join(", "))),
+        ("profiles", Cell::number(status.profiles)),
+        ("tunnels", Cell::number(status.tunnels)),
+        ("sessions", Cell::number(status.sessions)),
+        ("connections", Cell::number(status.connections)),
+        ("channels", Cell::number(status.channels)),
+        ("transfers active", Cell::number(active)),
+        ("transfers complete", Cell::number(ok)),
+        (
+            "transfers failed",
+            Cell::number(failed).alert_if(failed > 0),
+        ),
+        ("sent", Cell::size(status.bytes_up)),
+        ("received", Cell::size(status.bytes_down)),
+    ])
+}
+
+pub(crate) fn profiles(profiles: &[Profile]) -> Table {
+    let row = |p: &Profile| {
+        vec![
+            Cell::text(&p.id),
+            Cell::maybe(p.name.as_ref()),
+            Cell::maybe(p.user.as_ref()),
+            Cell::text(&p.host),
+            Cell::number(p.port.into()),
+            Cell::number(p.connections),
+            Cell::number(p.tunnels),
+            Cell::maybe(p.last_error.as_ref()).alert_if(p.last_error.is_some()),
+        ]
+    };
+    Table::List {
+        headings: &[
+            "ID",
+            "NAME",
+            "USER",
+            "HOST",
+            "PORT",
+            "CONNECTIONS",
+            "TUNNELS",
+            "LAST ERROR",
+        ],
+        rows: profiles.iter().map(row).collect(),
+        nothing: "No profiles",
+    }
+}
+
+pub(crate) fn connections(connections: &[Connection]) -> Table {
+    let row = |c: &Connection| {
+        vec![
+            Cell::number(c.id),
+            Cell::text(c.kind),
+            Cell::text(c.state),
+            Cell::text(format!("{}@{}", c.user, c.target)),
+            Cell::number(c.channels),
+            Cell::size(c.bytes_out),
+            Cell::size(c.bytes_in),
+            Cell::age(c.since),
+            Cell::maybe(c.last_error.as_ref()).alert_if(c.last_error.is_some()),
+        ]
+    };
+    Table::List {
+        headings: &[
+            "ID",
+            "KIND",
+            "STATE",
+            "TARGET",
+            "CHANNELS",
+            "SENT",
+            "RECEIVED",
+            "AGE",
+            "LAST ERROR",
+        ],
+        rows: connections.iter().map(row).collect(),
+        nothing: "No SSH connections",
+    }
+}
+
+pub(crate) fn connection(detail: &ConnectionDetail, show_channels: bool) -> Table {
+    let record = connection_record(&detail.connection);
+    if show_channels {
+        Table::Both(record.into(), channels(&detail.channels).into())
+    } else {
+        record
+    }
+}
+
+fn connection_record(c: &Connection) -> Table {
+    Table::Record(vec![
+        ("id", Cell::number(c.id)),
+        ("profile", Cell::maybe(c.profile.as_ref())),
+        ("target", Cell::text(&c.target)),
+        ("user", Cell::text(&c.user)),
+        ("kind", Cell::text(c.kind)),
+        ("state", Cell::text(c.state)),
+        ("age", Cell::age(c.since)),
+        ("peer", Cell::maybe(c.peer.as_ref())),
+        ("server version", Cell::maybe(c.server_version.as_ref())),
+        ("host key", Cell::maybe(c.host_key.as_ref())),
+        ("key exchange", Cell::maybe(c.kex.as_ref())),
+        ("cipher", Cell::maybe(c.cipher.as_ref())),
+        ("mac", Cell::maybe(c.mac.as_ref())),
+        ("channels", Cell::number(c.channels)),
+        ("sent", Cell::size(c.bytes_out)),
+        ("received", Cell::size(c.bytes_in)),
+        (
+            "last error",
+            Cell::maybe(c.last_error.as_ref()).alert_if(c.last_error.is_some()),
+        ),
+    ])
+}
+
+pub(crate) fn channels(channels: &[ChannelInfo]) -> Table {
+    let row = |c: &ChannelInfo| {
+        vec![
+            Cell::number(c.id),
+            Cell::maybe(c.connection),
+            Cell::number(c.session),
+            Cell::text(c.kind),
+            Cell::maybe(c.mode),
+            Cell::text(c.state).alert_if(c.state == ChannelState::Closing),
+            Cell::size(c.bytes_up),
+            Cell::size(c.bytes_down),
+            Cell::rate(c.rate),
+            Cell::text(&c.client),
+            Cell::text(&c.target),
+            Cell::maybe(
+                c.command
+                    .clone()
+                    .or_else(|| c.direction.map(|d: Direction| d.to_string())),
+            ),
+        ]
+    };
+    Table::List {
+        headings: &[
+            "ID",
+            "CONNECTION",
+            "SESSION",
+            "KIND",
+            "MODE",
+            "STATE",
+            "SENT",
+            "RECEIVED",
+            "RATE",
+            "CLIENT",
+            "TARGET",
+            "COMMAND",
+        ],
+        rows: channels.iter().map(row).collect(),
+        nothing: "No SSH channels",
+    }
+}
+
+pub(crate) fn listeners(listeners: &[TunnelListener]) -> Table {
+    let row = |l: &TunnelListener| {
+        vec![
+            Cell::number(l.id),
+            Cell::text(l.kind),
+            Cell::text(host_port(&l.address, l.port)),
+            Cell::text(host_port(&l.dst_host, l.dst_port)),
+            Cell::text(&l.target),
+            Cell::text(l.state).alert_if(l.state == ListenerState::Failed),
+            Cell::number(l.sessions_active),
+            Cell::number(l.transfers.active),
+            Cell::number(l.transfers.ok),
+            Cell::number(l.transfers.failed).alert_if(l.transfers.failed > 0),
+            Cell::size(l.bytes_up),
+            Cell::size(l.bytes_down),
+            Cell::text(l.origin),
+            Cell::maybe(l.reason.as_ref()),
+        ]
+    };
+    Table::List {
+        headings: &[
+            "ID",
+            "TYPE",
+            "LISTEN",
+            "DESTINATION",
+            "TARGET",
+            "STATE",
+            "SESSIONS",
+            "ACTIVE",
+            "COMPLETE",
+            "FAILED",
+            "SENT",
+            "RECEIVED",
+            "ORIGIN",
+            "REASON",
+        ],
+        rows: listeners.iter().map(row).collect(),
+        nothing: "No tunnel listeners",
+    }
+}
+
+/// What was opened, for a script: where to connect to comes first.
+pub(crate) fn opened(l: &TunnelListener) -> Table {
+    Table::List {
+        headings: &["ID", "ADDRESS", "PORT"],
+        rows: vec![vec![
+            Cell::number(l.id),
+            Cell::text(&l.address),
+            Cell::number(l.port.into()),
+        ]],
+        nothing: "",
+    }
+}

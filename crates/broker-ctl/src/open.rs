@@ -1,0 +1,108 @@
+//! `open-tunnel-listener`: from either spelling to requests, and what to do when one of several fails.
+
+use broker_ipc::ClientError;
+use broker_ipc::methods::{CloseTunnelListener, OpenTunnelListener};
+use broker_ipc::types::TunnelListener;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use crate::cli::{Cli, Format, OpenTunnel};
+use crate::listing;
+use crate::output::Output;
+use crate::session::{Reported, Session};
+use crate::tunnel_spec::{TunnelSpec, host_port};
+
+/// Opens every tunnel asked for, in order.
+pub(crate) async fn open_tunnels(mut session: Session<'_>, args: OpenTunnel) -> anyhow::Result<()> {
+    let (abort, format, relay) = (args.abort_on_failing_tunnel, args.format, args.relay);
+    let (specs, target) = specs_and_target(args).map_err(usage)?;
+    let mut opened = Vec::new();
+    let mut failed = false;
+    for spec in specs {
+        match session.call(&request(spec, relay, &target)).await {
+            Ok(listener) => opened.push(listener),
+            Err(ClientError::Failed(refusal)) => {
+                session.output().error(refusal);
+                failed = true;
+                if abort {
+                    break;
+                }
+            }
+            Err(lost) => return Err(lost.into()),
+        }
+    }
+    if failed && abort {
+        session
+            .call_each(
+                opened
+                    .iter()
+                    .map(|listener| CloseTunnelListener { id: listener.id }),
+            )
+            .await?;
+        return Err(Reported.into());
+    }
+    for listener in &opened {
+        show(session.output(), format, listener)?;
+    }
+    if failed { Err(Reported.into()) } else { Ok(()) }
+}
+
+fn usage(message: String) -> anyhow::Error {
+    let mut command = Cli::command();
+    command.build();
+    let usage = match command.find_subcommand_mut("open-tunnel-listener") {
+        Some(command) => command.error(ErrorKind::ValueValidation, message),
+        None => command.error(ErrorKind::ValueValidation, message),
+    };
+    usage.into()
+}
+
+/// With `-L`, the words are the target; without, they are listen-port, target, dst-host and dst-port.
+fn specs_and_target(args: OpenTunnel) -> Result<(Vec<TunnelSpec>, String), String> {
+    let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
+    let (specs, target) = if args.local.is_empty() {
+        let (listen, target, host, port) = match words.as_slice() {
+            [listen, target] => (listen, target, None, None),
+            [listen, target, host] => (listen, target, Some(*host), None),
+            [listen, target, host, port] => (listen, target, Some(*host), Some(*port)),
+            [..] => return Err("expected a listen port and a target, or -L and a target".into()),
+        };
+        (
+            vec![TunnelSpec::from_words(args.kind, listen, host, port)?],
+            *target,
+        )
+    } else {
+        match words.as_slice() {
+            [target] => (args.local, *target),
+            [..] => return Err("with -L there is one target and nothing else".into()),
+        }
+    };
+    if target.is_empty() {
+        return Err("the target is empty: expected a profile, or [user@]host[#port]".into());
+    }
+    Ok((specs, target.to_owned()))
+}
+
+fn request(spec: TunnelSpec, relay: bool, target: &str) -> OpenTunnelListener {
+    OpenTunnelListener {
+        kind: spec.kind,
+        listen_address: spec.listen.address,
+        listen_port: spec.listen.port,
+        dst_host: spec.dst_host,
+        dst_port: spec.dst_port,
+        relay,
+        target: target.to_owned(),
+    }
+}
+
+fn show(output: &Output, format: Format, listener: &TunnelListener) -> anyhow::Result<()> {
+    if format.json || format.short {
+        return output.answer(format, listener, &listing::opened(listener));
+    }
+    let listen = host_port(&listener.address, listener.port);
+    let destination = host_port(&listener.dst_host, listener.dst_port);
+    let (kind, id, target) = (listener.kind, listener.id, &listener.target);
+    Ok(output.print(format_args!(
+        "Opened {kind} tunnel {id}: {listen} to {destination} through {target}"
+    ))?)
+}

@@ -1,0 +1,76 @@
+//! Where words go: answers to standard output, all else to standard error, colours only to a terminal.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use clap::builder::styling::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::cli::Format;
+use crate::table::Table;
+
+/// The style of what needs attention.
+pub(crate) const ALERT: Style = AnsiColor::Red.on_default().bold();
+/// The style of headings and labels.
+pub(crate) const HEADING: Style = Style::new().bold();
+
+/// The two streams, and how much is wanted on them.
+pub(crate) struct Output {
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Output {
+    pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
+        Self { quiet, verbose }
+    }
+
+    /// Prints a line, or several, of the answer.
+    pub(crate) fn print(&self, text: impl Display) -> io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        writeln!(anstream::stdout(), "{text}")
+    }
+
+    /// Prints an answer in the form asked for: as the daemon gave it, or as the table made of it.
+    pub(crate) fn answer(
+        &self,
+        format: Format,
+        answer: &impl Serialize,
+        table: &Table,
+    ) -> anyhow::Result<()> {
+        let text = if format.json {
+            serde_json::to_string(answer)?
+        } else if format.short {
+            table.short()
+        } else {
+            table.aligned()
+        };
+        if text.is_empty() {
+            return Ok(());
+        }
+        Ok(self.print(text)?)
+    }
+
+    /// Says something about the way, to those who want to know.
+    pub(crate) fn note(&self, text: impl Display) {
+        if self.verbose {
+            // Nothing can be done where standard error is gone.
+            let _ = writeln!(anstream::stderr(), "{text}");
+        }
+    }
+
+    /// Says what went wrong.
+    pub(crate) fn error(&self, text: impl Display) {
+        // As above.
+        let _ = writeln!(anstream::stderr(), "{ALERT}broker-ctl:{ALERT:#} {text}");
+    }
+}
+
+/// True where the reader of standard output went away.
+pub(crate) fn is_broken_pipe(failure: &anyhow::Error) -> bool {
+    failure
+        .downcast_ref::<io::Error>()
+        .is_some_and(|fault| fault.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,249 @@
+//! Answers as rows of cells: aligned for people, split by tabs for scripts.
+
+use std::fmt::Display;
+
+use crate::output::{ALERT, HEADING};
+use crate::units;
+
+/// One value, as a person reads it and as a script does.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    human: String,
+    plain: String,
+    right: bool,
+    alert: bool,
+}
+
+impl Cell {
+    pub(crate) fn text(value: impl Display) -> Self {
+        let text = printable(&value.to_string());
+        Self {
+            human: text.clone(),
+            plain: text,
+            right: false,
+            alert: false,
+        }
+    }
+
+    /// A value that may be absent, which a person sees as a dash and a script as nothing.
+    pub(crate) fn maybe(value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => Self::text(value),
+            None => Self {
+                human: "-".into(),
+                ..Self::text("")
+            },
+        }
+    }
+
+    pub(crate) fn number(value: u64) -> Self {
+        Self {
+            right: true,
+            ..Self::text(value)
+        }
+    }
+
+    pub(crate) fn size(bytes: u64) -> Self {
+        Self {
+            human: units::size(bytes),
+            ..Self::number(bytes)
+        }
+    }
+
+    pub(crate) fn rate(bytes: u64) -> Self {
+        Self {
+            human: units::rate(bytes),
+            ..Self::number(bytes)
+        }
+    }
+
+    /// A Unix time, which a person sees as the time since.
+    pub(crate) fn age(since: u64) -> Self {
+        Self {
+            human: units::age(since),
+            ..Self::number(since)
+        }
+    }
+
+    /// The same, and it needs attention.
+    pub(crate) fn alert_if(self, alert: bool) -> Self {
+        Self { alert, ..self }
+    }
+
+    fn width(&self) -> usize {
+        self.human.chars().count()
+    }
+
+    fn aligned(&self, width: usize, right: bool) -> String {
+        let gap = " ".repeat(width.saturating_sub(self.width()));
+        let text = if self.alert {
+            format!("{ALERT}{}{ALERT:#}", self.human)
+        } else {
+            self.human.clone()
+        };
+        if right {
+            format!("{gap}{text}")
+        } else {
+            format!("{text}{gap}")
+        }
+    }
+}
+
+/// Names that peers chose, such as those of files, must not steer the terminal or break a line.
+fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// An answer, ready to be printed.
+#[derive(Debug)]
+pub(crate) enum Table {
+    /// Records under headings, and what to say where there are none.
+    List {
+        headings: &'static [&'static str],
+        rows: Vec<Vec<Cell>>,
+        nothing: &'static str,
+    },
+    /// One record, a label for each value.
+    Record(Vec<(&'static str, Cell)>),
+    /// One after the other.
+    Both(Box<Table>, Box<Table>),
+}
+
+impl Table {
+    /// For scripts.
+    pub(crate) fn short(&self) -> String {
+        match self {
+            Self::List { rows, .. } => lines(
+                rows.iter()
+                    .map(|row| tabs(row.iter().map(|cell| cell.plain.as_str()))),
+            ),
+            Self::Record(fields) => lines(
+                fields
+                    .iter()
+                    .map(|(label, cell)| tabs([*label, cell.plain.as_str()].into_iter())),
+            ),
+            Self::Both(first, second) => lines(
+                [first.short(), second.short()]
+                    .into_iter()
+                    .filter(|text| !text.is_empty()),
+            ),
+        }
+    }
+
+    /// For people.
+    pub(crate) fn aligned(&self) -> String {
+        match self {
+            Self::List { rows, nothing, .. } if rows.is_empty() => (*nothing).to_owned(),
+            Self::List { headings, rows, .. } => aligned_list(headings, rows),
+            Self::Record(fields) => aligned_record(fields),
+            Self::Both(first, second) => format!("{}\n\n{}", first.aligned(), second.aligned()),
+        }
+    }
+}
+
+fn tabs<'a>(fields: impl Iterator<Item = &'a str>) -> String {
+    fields.collect::<Vec<_>>().join("\t")
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn aligned_list(headings: &[&str], rows: &[Vec<Cell>]) -> String {
+    let columns: Vec<(usize, bool)> = headings
+        .iter()
+        .enumerate()
+        .map(|(n, heading)| column(n, heading, rows))
+        .collect();
+    let heading = headings.iter().map(Cell::text);
+    let heading = line(heading.collect::<Vec<_>>().as_slice(), &columns);
+    let rows = rows.iter().map(|row| line(row, &columns));
+    lines(std::iter::once(format!("{HEADING}{heading}{HEADING:#}")).chain(rows))
+}
+
+/// A column's width, and whether it stands to the right.
+fn column(n: usize, heading: &str, rows: &[Vec<Cell>]) -> (usize, bool) {
+    let cells = || rows.iter().filter_map(|row| row.get(n));
+    let widest = cells().map(Cell::width).max().unwrap_or(0);
+    (
+        widest.max(heading.chars().count()),
+        cells().any(|cell| cell.right),
+    )
+}
+
+fn line(cells: &[Cell], columns: &[(usize, bool)]) -> String {
+    let cells = cells
+        .iter()
+        .zip(columns)
+        .map(|(cell, (width, right))| cell.aligned(*width, *right));
+    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+fn aligned_record(fields: &[(&str, Cell)]) -> String {
+    let width = fields
+        .iter()
+        .map(|(label, _)| label.chars().count())
+        .max()
+        .unwrap_or(0);
+    lines(fields.iter().map(|(label, cell)| {
+        let gap = " ".repeat(width.saturating_sub(label.chars().count()));
+        format!(
+            "{HEADING}{label}{HEADING:#}{gap}  {}",
+            cell.aligned(0, false)
+        )
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Table {
+        let row =
+            |id, name: &str, bytes| vec![Cell::number(id), Cell::text(name), Cell::size(bytes)];
+        Table::List {
+            headings: &["ID", "NAME", "UP"],
+            rows: vec![row(7, "short", 10), row(12, "rather longer", 2048)],
+            nothing: "None",
+        }
+    }
+
+    #[test]
+    fn people_get_columns() {
+        let text = anstream::adapter::strip_str(&sample().aligned()).to_string();
+        assert_eq!(
+            text,
+            "ID  NAME                UP\n 7  short             10 B\n12  rather longer  2.0 KiB"
+        );
+    }
+
+    #[test]
+    fn scripts_get_tabs_and_plain_numbers() {
+        assert_eq!(sample().short(), "7\tshort\t10\n12\trather longer\t2048");
+    }
+
+    #[test]
+    fn nothing_is_said_to_people_only() {
+        let empty = Table::List {
+            headings: &["ID"],
+            rows: Vec::new(),
+            nothing: "None",
+        };
+        assert_eq!(empty.aligned(), "None");
+        assert_eq!(empty.short(), "");
+    }
+
+    #[test]
+    fn a_file_name_cannot_steer_the_terminal() {
+        let cell = Cell::text("RETR \u{1b}[2J\nx\ty \u{9b}é");
+        assert_eq!(cell.plain, "RETR \\u{1b}[2J\\nx\\ty \\u{9b}é");
+    }
+}
