@@ -1,1 +1,18 @@
-//! placeholder
+//! Peers for tests, the demo and the benchmarks: servers in process, launchers for real daemons and clients, faulty wires.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a test that cannot go on should say so by panicking"
+    )
+)]
+
+pub mod files;
+pub mod ftp_server;
+pub mod keys;
+mod peer_runtime;
+pub mod ssh_server;

@@ -1,0 +1,206 @@
+//! One SSH connection as the server sees it: who logs in, which channels and forwards it gets.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, VerifiedPublicKey};
+use russh::{Channel, ChannelOpenFailure};
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use super::forward::{Forward, join};
+use super::{Shared, SshCounters};
+
+/// Connections that may wait on a forwarded port; the default of most servers.
+const FORWARD_BACKLOG: i32 = 128;
+
+/// The handler of one connection; its methods run inside the connection's loop and so never wait for the network.
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    ended: CancellationToken,
+    /// Listening forwards by the address and port of the request, each ended by its token.
+    forwards: HashMap<(String, u32), CancellationToken>,
+}
+
+impl Session {
+    pub(super) fn new(shared: Arc<Shared>, ended: CancellationToken) -> Self {
+        Self {
+            shared,
+            ended,
+            forwards: HashMap::new(),
+        }
+    }
+
+    fn login(&self, user: &str, proven: bool) -> Auth {
+        let known = self.shared.users.is_empty() || self.shared.users.contains(user);
+        if known && proven {
+            self.shared.count(|c| c.logins += 1);
+            Auth::Accept
+        } else {
+            self.shared.count(|c| c.logins_refused += 1);
+            Auth::reject()
+        }
+    }
+
+    /// Listens for a forward, and starts to hand its connections to the client.
+    fn listen(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        session: &russh::server::Session,
+    ) -> std::io::Result<()> {
+        let listener = bind_forward(address, *port)?;
+        *port = u32::from(listener.local_addr()?.port());
+        let cancelled = self.ended.child_token();
+        self.shared.count(|c| c.forwards_granted += 1);
+        let forward = Forward {
+            _active: Active::start(&self.shared, |c| &mut c.forwards_active),
+            listener,
+            address: address.to_owned(),
+            port: *port,
+            client: session.handle(),
+            shared: Arc::clone(&self.shared),
+            ended: self.ended.clone(),
+        };
+        let serve = forward.serve(cancelled.clone());
+        self.forwards.insert((address.to_owned(), *port), cancelled);
+        self.shared.tasks.spawn(serve);
+        Ok(())
+    }
+}
+
+impl Handler for Session {
+    type Error = russh::Error;
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        let proven = self.shared.password.as_deref() == Some(password);
+        Ok(self.login(user, proven))
+    }
+
+    async fn auth_publickey(
+        &mut self,
+        user: &str,
+        key: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Self::Error> {
+        let mut known = self.shared.authorized_keys.iter();
+        let proven = known.any(|known| known.key_data() == key.public_key.key_data());
+        Ok(self.login(user, proven))
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        let shared = Arc::clone(&self.shared);
+        let ended = self.ended.clone();
+        let target = (host.to_owned(), port);
+        self.shared.tasks.spawn(async move {
+            let open = open_direct(shared, channel, target, reply);
+            ended.run_until_cancelled(open).await;
+        });
+        Ok(())
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        address: &str,
+        port: &mut u32,
+        session: &mut russh::server::Session,
+    ) -> Result<bool, Self::Error> {
+        let allowed = self.shared.allow_remote.load(Ordering::Relaxed);
+        let granted = allowed && self.listen(address, port, session).is_ok();
+        if !granted {
+            self.shared.count(|c| c.forwards_refused += 1);
+        }
+        Ok(granted)
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        address: &str,
+        port: u32,
+        _session: &mut russh::server::Session,
+    ) -> Result<bool, Self::Error> {
+        let forward = self.forwards.remove(&(address.to_owned(), port));
+        let known = forward.is_some();
+        if let Some(cancelled) = forward {
+            self.shared.count(|c| c.forwards_cancelled += 1);
+            cancelled.cancel();
+        }
+        Ok(known)
+    }
+}
+
+/// Connects to the target, answers the request with the outcome, and carries the bytes.
+async fn open_direct(
+    shared: Arc<Shared>,
+    channel: Channel<Msg>,
+    (host, port): (String, u32),
+    reply: ChannelOpenHandle,
+) {
+    let refusal = if !shared.allow_local.load(Ordering::Relaxed) {
+        ChannelOpenFailure::AdministrativelyProhibited
+    } else if let Some(stream) = connect(&host, port).await {
+        reply.accept().await;
+        shared.count(|c| c.direct_opened += 1);
+        let _active = Active::start(&shared, |c| &mut c.direct_active);
+        return join(stream, channel).await;
+    } else {
+        ChannelOpenFailure::ConnectFailed
+    };
+    shared.count(|c| c.direct_refused += 1);
+    reply.reject(refusal).await;
+}
+
+async fn connect(host: &str, port: u32) -> Option<TcpStream> {
+    let port = u16::try_from(port).ok()?;
+    let stream = TcpStream::connect((host, port)).await.ok()?;
+    stream.set_nodelay(true).ok()?;
+    Some(stream)
+}
+
+/// Binds to loopback whatever address was asked for, as OpenSSH does without `GatewayPorts`.
+fn bind_forward(address: &str, port: u32) -> std::io::Result<TcpListener> {
+    let port = u16::try_from(port).map_err(std::io::Error::other)?;
+    let (domain, ip) = match address.parse() {
+        Ok(IpAddr::V6(_)) => (Domain::IPV6, IpAddr::from(Ipv6Addr::LOCALHOST)),
+        Ok(IpAddr::V4(_)) | Err(_) => (Domain::IPV4, IpAddr::from(Ipv4Addr::LOCALHOST)),
+    };
+    let socket = Socket::new(domain, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::new(ip, port).into())?;
+    socket.listen(FORWARD_BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// One more of something that is counted while it lasts.
+pub(super) struct Active {
+    shared: Arc<Shared>,
+    gauge: fn(&mut SshCounters) -> &mut usize,
+}
+
+impl Active {
+    pub(super) fn start(shared: &Arc<Shared>, gauge: fn(&mut SshCounters) -> &mut usize) -> Self {
+        shared.count(|c| *gauge(c) += 1);
+        Self {
+            shared: Arc::clone(shared),
+            gauge,
+        }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.shared.count(|c| *(self.gauge)(c) -= 1);
+    }
+}
