@@ -1,1 +1,36 @@
-//! placeholder
+//! SSH connections for the broker: connect, verify, authenticate, a pool with one control connection and data
+//! connections beside it, channels that tell an end from a cut, and remote forwards
+//!
+//! A [`Pool`] belongs to one server and one user. Channels of FTP control sessions share its control connection, whose
+//! channels are always drained; a data channel has a connection of its own, so that a stalled transfer fills its own TCP
+//! connection and stops there.
+
+mod algorithms;
+mod auth;
+mod channel;
+mod dial;
+mod error;
+mod forward;
+mod handler;
+mod hostkey;
+mod keyfile;
+mod known_hosts;
+mod link;
+mod pool;
+mod secret;
+mod snapshot;
+mod spec;
+mod splice;
+mod stream;
+
+pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
+pub use error::{CutReason, OpenError};
+pub use forward::{Incoming, Originator, RemoteForward};
+pub use pool::{Pool, SessionGuard};
+pub use secrecy::SecretString;
+pub use snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated, PoolSnapshot};
+pub use spec::{
+    AddressFamily, Algorithms, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules,
+    PasswordSource, PinnedKey, PoolLimits, Target,
+};
+pub use splice::{Progress, SpliceEnd, splice};

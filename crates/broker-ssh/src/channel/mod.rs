@@ -1,0 +1,224 @@
+//! A channel: bytes to and from a target, with an orderly end told apart from a cut
+
+mod backlog;
+mod pump;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use russh::ChannelWriteHalf;
+use russh::client::Msg;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::error::CutReason;
+use crate::pool::Lease;
+use crate::snapshot::ConnectionKind;
+use backlog::Backlog;
+
+/// What reading a channel gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChannelRead {
+    /// Bytes in order.
+    Data(Bytes),
+    /// The orderly end: the other side has sent everything (RFC 4254 section 5.3). Given once.
+    Eof,
+    /// The channel or its connection ended. Without an `Eof` before it, something may be missing.
+    Cut(CutReason),
+}
+
+/// Which channel this is.
+#[derive(Debug, Clone)]
+pub struct ChannelInfo {
+    /// Number of its connection within the pool.
+    pub connection: u64,
+    /// Kind of its connection.
+    pub kind: ConnectionKind,
+    /// Where it leads or comes from, as seen from the SSH server.
+    pub peer: String,
+    /// When it was opened.
+    pub since: SystemTime,
+}
+
+/// One channel. Dropping it closes it.
+#[derive(Debug)]
+pub struct Channel {
+    read: ReadHalf,
+    write: WriteHalf,
+}
+
+/// The reading half of a channel, which closes when both halves are dropped.
+#[derive(Debug)]
+pub struct ReadHalf {
+    end: Arc<End>,
+}
+
+/// The writing half of a channel, which closes when both halves are dropped.
+#[derive(Debug)]
+pub struct WriteHalf {
+    end: Arc<End>,
+}
+
+/// The owner's end of a channel; its drop tells the pump to finish.
+#[derive(Debug)]
+struct End {
+    core: Arc<Core>,
+    info: ChannelInfo,
+    _release: DropGuard,
+}
+
+/// What a channel's owner and its pump share.
+#[derive(Debug)]
+struct Core {
+    backlog: Backlog,
+    writer: ChannelWriteHalf<Msg>,
+    /// Cancelled when the channel no longer carries anything.
+    gone: CancellationToken,
+    /// Cancelled when the owner has let go.
+    released: CancellationToken,
+    eof_sent: AtomicBool,
+}
+
+impl Core {
+    /// Whether both directions have had their orderly end.
+    fn is_finished(&self) -> bool {
+        self.eof_sent.load(Ordering::Acquire) && self.backlog.has_eof()
+    }
+
+    fn cut_reason(&self) -> CutReason {
+        self.backlog.cut_reason().unwrap_or(CutReason::Closed)
+    }
+}
+
+impl Channel {
+    /// Takes over an opened channel; its lease is returned once it has ended on the wire.
+    pub(crate) fn start(channel: russh::Channel<Msg>, peer: String, lease: Arc<Lease>) -> Self {
+        let (messages, writer) = channel.split();
+        let core = Arc::new(Core {
+            backlog: Backlog::default(),
+            writer,
+            gone: CancellationToken::new(),
+            released: CancellationToken::new(),
+            eof_sent: AtomicBool::new(false),
+        });
+        let link = lease.link();
+        let info = ChannelInfo {
+            connection: link.id,
+            kind: link.kind,
+            peer,
+            since: SystemTime::now(),
+        };
+        let end = Arc::new(End {
+            core: Arc::clone(&core),
+            info,
+            _release: core.released.clone().drop_guard(),
+        });
+        let tracker = lease.tracker().clone();
+        tracker.spawn(pump::pump(messages, core, lease));
+        Self {
+            read: ReadHalf {
+                end: Arc::clone(&end),
+            },
+            write: WriteHalf { end },
+        }
+    }
+
+    /// Which channel this is.
+    pub fn info(&self) -> &ChannelInfo {
+        self.read.info()
+    }
+
+    /// The next bytes, the end or the cut. Cancelling loses nothing.
+    pub async fn read(&mut self) -> ChannelRead {
+        self.read.read().await
+    }
+
+    /// Sends bytes, waiting for the server's window; see [`WriteHalf::write`].
+    ///
+    /// # Errors
+    /// The reason, where the channel has ended.
+    pub async fn write(&self, data: Bytes) -> Result<(), CutReason> {
+        self.write.write(data).await
+    }
+
+    /// Ends our direction in an orderly way.
+    ///
+    /// # Errors
+    /// The reason, where the channel has ended.
+    pub async fn eof(&self) -> Result<(), CutReason> {
+        self.write.eof().await
+    }
+
+    /// Closes the channel, as dropping it does.
+    pub fn close(self) {}
+
+    /// Two halves that can be used at the same time.
+    pub fn split(self) -> (ReadHalf, WriteHalf) {
+        (self.read, self.write)
+    }
+}
+
+impl ReadHalf {
+    /// Which channel this is.
+    pub fn info(&self) -> &ChannelInfo {
+        &self.end.info
+    }
+
+    /// The next bytes, the end or the cut. Cancelling loses nothing.
+    pub async fn read(&mut self) -> ChannelRead {
+        self.end.core.backlog.read().await
+    }
+
+    /// Waits until the channel is cut before its orderly end, whether data waits or not.
+    pub async fn cut(&mut self) -> CutReason {
+        self.end.core.backlog.cut_before_eof().await
+    }
+}
+
+impl WriteHalf {
+    /// Which channel this is.
+    pub fn info(&self) -> &ChannelInfo {
+        &self.end.info
+    }
+
+    /// Sends bytes, waiting for the server's window. A cancelled write may have sent a part.
+    ///
+    /// # Errors
+    /// The reason, where the channel has ended or ends meanwhile.
+    pub async fn write(&self, data: Bytes) -> Result<(), CutReason> {
+        self.unless_gone(self.end.core.writer.data_bytes(data))
+            .await
+    }
+
+    /// Ends our direction in an orderly way.
+    ///
+    /// # Errors
+    /// The reason, where the channel has ended.
+    pub async fn eof(&self) -> Result<(), CutReason> {
+        self.unless_gone(self.end.core.writer.eof()).await?;
+        self.end.core.eof_sent.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Waits until the channel no longer carries anything, and tells why.
+    pub async fn gone(&self) -> CutReason {
+        self.end.core.gone.cancelled().await;
+        self.end.core.cut_reason()
+    }
+
+    async fn unless_gone(
+        &self,
+        send: impl Future<Output = Result<(), russh::Error>>,
+    ) -> Result<(), CutReason> {
+        tokio::select! {
+            biased;
+            reason = self.gone() => Err(reason),
+            sent = send => match sent {
+                Ok(()) => Ok(()),
+                // The session ended a moment ago; the pump is about to learn why.
+                Err(_) => Err(self.gone().await),
+            },
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The task behind each channel: it drains the SSH session's queue, so that the session is not held up
+//!
+//! The session waits on each channel's queue in turn, so a channel that nobody drains freezes every other on its
+//! connection. How much may wait here, and for how long, depends on who shares the connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use russh::{ChannelMsg, ChannelReadHalf};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Core;
+use crate::error::CutReason;
+use crate::pool::Lease;
+use crate::snapshot::ConnectionKind;
+
+/// A data channel alone on its connection: enough to keep both sides busy, little to hold while it stalls.
+const ALONE_LIMIT: usize = 1 << 20;
+
+/// A data channel that shares its connection may lag behind by this much before it holds the others up.
+const OVERFLOW_LIMIT: usize = 8 << 20;
+
+/// How long a full overflow may hold the others up.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
+
+/// Replies nobody reads; a client that lets so many wait is gone or broken.
+const CONTROL_BACKLOG: usize = 256 << 10;
+
+/// How long the server may take to confirm the end of a channel that both sides have finished.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// Drains `messages` until the channel ends or its owner lets go of it, then ends it on the wire. The lease is returned
+/// only then, so that the connection is not used again with a channel half alive.
+pub(super) async fn pump(mut messages: ChannelReadHalf, core: Arc<Core>, lease: Arc<Lease>) {
+    let mut leases = lease.link().leases();
+    let ended = drain(&mut messages, &core, &lease, &mut leases).await;
+    core.gone.cancel();
+    if !ended {
+        finish(&mut messages, &core, &lease).await;
+    }
+}
+
+/// Returns whether the channel has ended on the wire.
+async fn drain(
+    messages: &mut ChannelReadHalf,
+    core: &Core,
+    lease: &Lease,
+    leases: &mut watch::Receiver<usize>,
+) -> bool {
+    loop {
+        let message = tokio::select! {
+            () = core.released.cancelled() => return false,
+            message = messages.wait() => message,
+        };
+        match message {
+            Some(ChannelMsg::Data { data }) => {
+                if let Err(reason) = admit(core, data, lease, leases).await {
+                    core.backlog.cut(reason);
+                    return false;
+                }
+            }
+            Some(ChannelMsg::Eof) => core.backlog.set_eof(),
+            Some(ChannelMsg::Close) => {
+                core.backlog.cut(CutReason::Closed);
+                return true;
+            }
+            Some(_) => {}
+            None => {
+                core.backlog.cut(lease.link().end());
+                return true;
+            }
+        }
+    }
+}
+
+/// Puts data into the backlog, and waits for room where there is a bound to keep.
+async fn admit(
+    core: &Core,
+    data: Bytes,
+    lease: &Lease,
+    leases: &mut watch::Receiver<usize>,
+) -> Result<(), CutReason> {
+    let waiting = core.backlog.push(data);
+    match lease.link().kind {
+        ConnectionKind::Control if waiting > CONTROL_BACKLOG => Err(CutReason::Overflow(waiting)),
+        ConnectionKind::Control => Ok(()),
+        ConnectionKind::Data => tokio::select! {
+            room = wait_for_room(core, leases) => room,
+            // The connection is gone, so what is left to drain is no more than the session's queue.
+            () = lease.link().closed.cancelled() => Ok(()),
+            () = core.released.cancelled() => Ok(()),
+        },
+    }
+}
+
+/// Waits until a data channel may take more: alone it may wait for ever, sharing it may not.
+async fn wait_for_room(core: &Core, leases: &mut watch::Receiver<usize>) -> Result<(), CutReason> {
+    let mut deadline = None;
+    loop {
+        let shared = *leases.borrow_and_update() > 1;
+        if core.backlog.bytes() < if shared { OVERFLOW_LIMIT } else { ALONE_LIMIT } {
+            return Ok(());
+        }
+        deadline = shared.then(|| deadline.unwrap_or_else(|| Instant::now() + STALL_LIMIT));
+        tokio::select! {
+            () = core.backlog.taken() => {}
+            changed = leases.changed() => if changed.is_err() { return Ok(()) },
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                return Err(CutReason::Stalled(STALL_LIMIT));
+            }
+        }
+    }
+}
+
+/// Ends a channel that the server has not ended. After an orderly end in both directions the server closes by itself.
+async fn finish(messages: &mut ChannelReadHalf, core: &Core, lease: &Lease) {
+    if core.is_finished() && timeout(CLOSE_GRACE, until_closed(messages)).await.is_ok() {
+        return;
+    }
+    let close = async {
+        tokio::select! {
+            biased;
+            sent = core.writer.close() => sent.is_ok(),
+            // A session that waits on this channel's queue takes no message until the queue is drained.
+            () = until_closed(messages) => true,
+        }
+    };
+    match timeout(CLOSE_GRACE, close).await {
+        Ok(_) => lease.link().count_abandoned(),
+        Err(_) => lease.link().retire(),
+    }
+}
+
+async fn until_closed(messages: &mut ChannelReadHalf) {
+    while let Some(message) = messages.wait().await {
+        if matches!(message, ChannelMsg::Close) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "pump_tests.rs"]
+mod tests;

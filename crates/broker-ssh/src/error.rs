@@ -1,0 +1,223 @@
+//! Why a connection, a channel or a forward could not be had, and why a channel was cut
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::spec::Target;
+
+/// Why something could not be opened. Each message says what failed, on what, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The server's name has no address (of the family asked for).
+    #[error("no address for SSH server {host}: {reason}; check the name")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// No TCP connection to the server.
+    #[error("cannot connect to SSH server {server}: {reason}")]
+    Connect {
+        /// Host and port.
+        server: String,
+        /// Refused, unreachable, …, with the address.
+        reason: String,
+    },
+    /// The server was reached, yet the SSH handshake failed.
+    #[error("SSH handshake with {server} failed: {reason}")]
+    Handshake {
+        /// Host and port.
+        server: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// Nothing in common to negotiate.
+    #[error(
+        "no common {kind} with SSH server {server}: it offers {theirs}, the profile allows {ours}; allow one of the \
+         server's"
+    )]
+    NoCommonAlgorithm {
+        /// Host and port.
+        server: String,
+        /// Cipher, MAC, key exchange, host key or compression.
+        kind: String,
+        /// Our names, separated by commas.
+        ours: String,
+        /// The server's names, separated by commas.
+        theirs: String,
+    },
+    /// The server's key is not known.
+    #[error(
+        "host key of {server} is unknown: {algorithm} {fingerprint}; compare it with the server's, then name it in the \
+         profile's hostkey or add it to a known_hosts file"
+    )]
+    HostKeyUnknown {
+        /// Host and port.
+        server: String,
+        /// The key's algorithm.
+        algorithm: String,
+        /// SHA-256 fingerprint as OpenSSH prints it.
+        fingerprint: String,
+    },
+    /// The server showed another key than the one known.
+    #[error(
+        "host key of {server} has changed: it showed {algorithm} {fingerprint}, but {known_at} holds another; somebody \
+         may be intercepting the connection, and if the change is genuine, replace the old key there"
+    )]
+    HostKeyChanged {
+        /// Host and port.
+        server: String,
+        /// The key's algorithm.
+        algorithm: String,
+        /// SHA-256 fingerprint as OpenSSH prints it.
+        fingerprint: String,
+        /// Where the old key stands.
+        known_at: String,
+    },
+    /// The server's key is marked as revoked.
+    #[error(
+        "host key of {server} is revoked by {revoked_at} ({fingerprint}); do not use this server with this key"
+    )]
+    HostKeyRevoked {
+        /// Host and port.
+        server: String,
+        /// SHA-256 fingerprint as OpenSSH prints it.
+        fingerprint: String,
+        /// Where it is revoked.
+        revoked_at: String,
+    },
+    /// A file that says which host keys are right cannot be used.
+    #[error("host key file {path} cannot be used: {reason}")]
+    HostKeyFile {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The server accepted none of what was tried.
+    #[error(
+        "SSH server {server} did not accept user {user}: tried {tried}; the server allows {offered}"
+    )]
+    AuthFailed {
+        /// Host and port.
+        server: String,
+        /// The user.
+        user: String,
+        /// What was tried, with what came of it.
+        tried: String,
+        /// Methods with which the server would go on.
+        offered: String,
+    },
+    /// A private key file cannot be used.
+    #[error("private key {path} cannot be used: {reason}")]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// The password cannot be had from where it is said to be.
+    #[error("password for the SSH server cannot be read from {origin}: {reason}")]
+    Password {
+        /// The file, or the words "its command".
+        origin: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// The server refused to open a channel.
+    #[error("SSH server {server} did not open a channel to {target}: {reason}")]
+    ChannelRefused {
+        /// Host and port.
+        server: String,
+        /// Where the channel was to lead.
+        target: Target,
+        /// The server's reason, and what to do.
+        reason: String,
+    },
+    /// The server refused to listen for a remote forward.
+    #[error(
+        "SSH server {server} refused to listen on {bind}: it must allow it (AllowTcpForwarding yes or remote, and \
+         GatewayPorts or PermitListen for this address)"
+    )]
+    ForwardRefused {
+        /// Host and port.
+        server: String,
+        /// Address that was asked for.
+        bind: String,
+    },
+    /// Something took too long.
+    #[error("{what} took longer than {}", seconds(*.after))]
+    Timeout {
+        /// What was waited for, with its object.
+        what: String,
+        /// The bound.
+        after: Duration,
+    },
+    /// Dials failed lately, so none is made now.
+    #[error("{reason}; next try in {}", seconds(*.retry_in))]
+    BackingOff {
+        /// The last failure.
+        reason: Box<OpenError>,
+        /// How long until a dial is made again.
+        retry_in: Duration,
+    },
+    /// The connection was lost while something was being opened on it.
+    #[error("SSH connection to {server} was lost while opening: {reason}")]
+    Lost {
+        /// Host and port.
+        server: String,
+        /// Why.
+        reason: CutReason,
+    },
+    /// The pool is ending.
+    #[error("the connections to {server} are being closed")]
+    ShuttingDown {
+        /// Host and port.
+        server: String,
+    },
+    /// A bound on channels is reached.
+    #[error(
+        "too many channels to {server} ({limit}); wait for a transfer to end or raise max-connections"
+    )]
+    TooManyChannels {
+        /// Host and port.
+        server: String,
+        /// The bound.
+        limit: usize,
+    },
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_millis().div_ceil(1000))
+}
+
+/// Why a channel ended without an orderly end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CutReason {
+    /// The server closed the channel.
+    #[error("the SSH server closed the channel")]
+    Closed,
+    /// The connection ended.
+    #[error("the SSH connection was lost: {0}")]
+    ConnectionLost(String),
+    /// We closed the connection.
+    #[error("the SSH connection was closed: {0}")]
+    ConnectionClosed(String),
+    /// A control channel's reader is too slow.
+    #[error("nobody read the {0} bytes waiting on a control channel")]
+    Overflow(usize),
+    /// The transfer stalled on a connection that others share.
+    #[error("the transfer stood still for {} while others waited on its SSH connection", seconds(*.0))]
+    Stalled(Duration),
+    /// The listener of a remote forward ended.
+    #[error("the SSH server no longer listens for the forward")]
+    ForwardEnded,
+}
+
+impl CutReason {
+    /// Whether the server ended the channel by itself, as opposed to a fault.
+    pub fn is_close(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+}

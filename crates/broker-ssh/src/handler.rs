@@ -1,0 +1,208 @@
+//! The SSH session's callbacks: they run inside its loop, so none of them waits for the network
+
+use std::sync::Arc;
+
+use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
+use russh::keys::PublicKeyOrCertificate;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::error::{CutReason, OpenError};
+use crate::forward::{Arrival, Originator};
+use crate::hostkey::{Trust, fingerprint};
+use crate::link::Link;
+use crate::snapshot::Negotiated;
+
+/// Serves one connection. Dropping it, in whatever way its session ends, marks the connection as closed.
+pub(crate) struct LinkHandler {
+    link: Arc<Link>,
+    trust: Trust,
+    peer: std::net::SocketAddr,
+    fingerprint: String,
+    /// Keeps the pool's task tracker waiting for the session's own task.
+    _session_task: TaskTrackerToken,
+}
+
+impl LinkHandler {
+    pub(crate) fn new(
+        link: Arc<Link>,
+        trust: Trust,
+        peer: std::net::SocketAddr,
+        task: TaskTrackerToken,
+    ) -> Self {
+        Self {
+            link,
+            trust,
+            peer,
+            fingerprint: String::new(),
+            _session_task: task,
+        }
+    }
+}
+
+impl Drop for LinkHandler {
+    fn drop(&mut self) {
+        self.link.mark_closed();
+    }
+}
+
+/// What ends a session from within a callback, or from russh itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandlerError {
+    #[error(transparent)]
+    Ssh(#[from] russh::Error),
+    #[error(transparent)]
+    Refused(#[from] OpenError),
+}
+
+impl Handler for LinkHandler {
+    type Error = HandlerError;
+
+    async fn check_server_key(
+        &mut self,
+        shown: &PublicKeyOrCertificate,
+    ) -> Result<bool, HandlerError> {
+        let key = shown.public_key();
+        self.fingerprint = fingerprint(&key);
+        self.trust.verify(&key)?;
+        Ok(true)
+    }
+
+    async fn kex_done(
+        &mut self,
+        _shared_secret: Option<&[u8]>,
+        names: &russh::Names,
+        _session: &mut Session,
+    ) -> Result<(), HandlerError> {
+        let cipher = names.cipher.as_ref().to_owned();
+        let own_mac = cipher.contains("gcm") || cipher.contains("poly1305");
+        let mac = if own_mac {
+            "implicit".to_owned()
+        } else {
+            names.client_mac.as_ref().to_owned()
+        };
+        // Later exchanges agree on the same names, so the first one's stay.
+        self.link.negotiated.get_or_init(|| Negotiated {
+            kex: names.kex.as_ref().to_owned(),
+            cipher,
+            mac,
+            host_key: names.key.to_string(),
+            fingerprint: self.fingerprint.clone(),
+            peer: Some(self.peer),
+        });
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        channel: russh::Channel<Msg>,
+        _connected_address: &str,
+        connected_port: u32,
+        originator_address: &str,
+        originator_port: u32,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), HandlerError> {
+        // Found by port alone: servers differ in how they write the address back, and one connection has no two
+        // listeners on one port. Dropping `reply` rejects.
+        if let Some(listener) = self.link.forward(connected_port) {
+            let originator = Originator::new(originator_address, originator_port);
+            let _ = listener.try_send(Arrival {
+                channel,
+                reply,
+                originator,
+            });
+        }
+        Ok(())
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _channel: russh::Channel<Msg>,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _channel: russh::Channel<Msg>,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _channel: russh::Channel<Msg>,
+        _socket_path: &str,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _channel: russh::Channel<Msg>,
+        _host_to_connect: &str,
+        _port_to_connect: u32,
+        _originator_address: &str,
+        _originator_port: u32,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _channel: russh::Channel<Msg>,
+        _socket_path: &str,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _channel: russh::Channel<Msg>,
+        _originator_address: &str,
+        _originator_port: u32,
+        _reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason<HandlerError>,
+    ) -> Result<(), HandlerError> {
+        let text = match &reason {
+            DisconnectReason::ReceivedDisconnect(info) => {
+                format!("the server disconnected: {}", info.message)
+            }
+            DisconnectReason::Error(error) => describe(error),
+        };
+        self.link.set_end(CutReason::ConnectionLost(text));
+        Ok(())
+    }
+}
+
+/// A sentence for a session's end; russh's own words are not meant for a person.
+fn describe(error: &HandlerError) -> String {
+    match error {
+        HandlerError::Ssh(russh::Error::KeepaliveTimeout) => {
+            "the server no longer answers keepalives".into()
+        }
+        HandlerError::Ssh(russh::Error::Disconnect | russh::Error::HUP) => {
+            "the server ended the connection".into()
+        }
+        HandlerError::Ssh(russh::Error::IO(io)) => format!("network error ({io})"),
+        HandlerError::Ssh(other) => other.to_string(),
+        HandlerError::Refused(refused) => refused.to_string(),
+    }
+}

@@ -1,0 +1,195 @@
+//! What is known of one SSH connection, shared by the pool, its session's handler and its channels
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::CutReason;
+use crate::forward::Arrival;
+use crate::snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated};
+use crate::stream::WireCounters;
+
+/// Channels that we closed first leave a small entry in the SSH session for its lifetime, so a connection with this many
+/// of them is not used again.
+const MAX_ABANDONED: usize = 256;
+
+/// One connection's shared facts. Its locks are held for a few instructions, never across an await.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: u64,
+    pub(crate) kind: ConnectionKind,
+    /// The server as a person writes it.
+    pub(crate) server: String,
+    /// Cancelled when the SSH session has ended, whatever ended it.
+    pub(crate) closed: CancellationToken,
+    /// Cancelled to make the session's stream fail at once.
+    pub(crate) severed: CancellationToken,
+    pub(crate) wire: Arc<WireCounters>,
+    pub(crate) negotiated: OnceLock<Negotiated>,
+    /// Listeners of remote forwards by port.
+    forwards: Mutex<HashMap<u32, mpsc::Sender<Arrival>>>,
+    end: Mutex<Option<CutReason>>,
+    since: SystemTime,
+    up: AtomicBool,
+    retired: AtomicBool,
+    abandoned: AtomicUsize,
+    leases: watch::Sender<usize>,
+    idle_since: Mutex<Instant>,
+    /// Tells the pool that something changed.
+    wake: Arc<Notify>,
+}
+
+impl Link {
+    pub(crate) fn new(
+        id: u64,
+        kind: ConnectionKind,
+        server: String,
+        wake: Arc<Notify>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            kind,
+            server,
+            closed: CancellationToken::new(),
+            severed: CancellationToken::new(),
+            wire: Arc::default(),
+            negotiated: OnceLock::new(),
+            forwards: Mutex::default(),
+            end: Mutex::default(),
+            since: SystemTime::now(),
+            up: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            abandoned: AtomicUsize::new(0),
+            leases: watch::Sender::new(0),
+            idle_since: Mutex::new(Instant::now()),
+            wake,
+        })
+    }
+
+    /// Records why the connection ends; the first reason stays.
+    pub(crate) fn set_end(&self, reason: CutReason) {
+        lock(&self.end).get_or_insert(reason);
+    }
+
+    /// Why the connection ended.
+    pub(crate) fn end(&self) -> CutReason {
+        let known = lock(&self.end).clone();
+        known.unwrap_or_else(|| {
+            CutReason::ConnectionLost("the SSH session ended unexpectedly".into())
+        })
+    }
+
+    /// The session is over: whoever waits on the connection learns it, and so does the pool.
+    pub(crate) fn mark_closed(&self) {
+        lock(&self.forwards).clear();
+        self.closed.cancel();
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
+    pub(crate) fn mark_up(&self) {
+        self.up.store(true, Ordering::Release);
+        self.touch();
+    }
+
+    /// Nothing new is opened on a retired connection; the pool closes it when its last lease is returned.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// Counts a channel that we closed before the server did.
+    pub(crate) fn count_abandoned(&self) {
+        if self.abandoned.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_ABANDONED {
+            self.retire();
+        }
+    }
+
+    pub(crate) fn add_lease(&self) {
+        self.leases.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn return_lease(&self) {
+        self.touch();
+        self.leases
+            .send_modify(|count| *count = count.saturating_sub(1));
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn lease_count(&self) -> usize {
+        *self.leases.borrow()
+    }
+
+    /// Follows the number of leases.
+    pub(crate) fn leases(&self) -> watch::Receiver<usize> {
+        self.leases.subscribe()
+    }
+
+    pub(crate) fn idle_since(&self) -> Instant {
+        *lock(&self.idle_since)
+    }
+
+    fn touch(&self) {
+        *lock(&self.idle_since) = Instant::now();
+    }
+
+    /// Registers a listener; false where the port is taken already.
+    pub(crate) fn add_forward(&self, port: u32, arrivals: mpsc::Sender<Arrival>) -> bool {
+        let mut forwards = lock(&self.forwards);
+        if self.is_closed() || forwards.contains_key(&port) {
+            return false;
+        }
+        forwards.insert(port, arrivals);
+        true
+    }
+
+    pub(crate) fn remove_forward(&self, port: u32) {
+        lock(&self.forwards).remove(&port);
+    }
+
+    pub(crate) fn forward(&self, port: u32) -> Option<mpsc::Sender<Arrival>> {
+        lock(&self.forwards).get(&port).cloned()
+    }
+
+    pub(crate) fn info(&self) -> ConnectionInfo {
+        let channels = self.lease_count();
+        ConnectionInfo {
+            id: self.id,
+            kind: self.kind,
+            state: self.state(channels),
+            negotiated: self.negotiated.get().cloned(),
+            server_version: self.wire.identification.get().cloned(),
+            since: self.since,
+            channels,
+            bytes_in: self.wire.received.load(Ordering::Relaxed),
+            bytes_out: self.wire.sent.load(Ordering::Relaxed),
+        }
+    }
+
+    fn state(&self, channels: usize) -> ConnectionState {
+        match self.kind {
+            _ if self.is_closed() => ConnectionState::Closed,
+            _ if !self.up.load(Ordering::Acquire) => ConnectionState::Connecting,
+            ConnectionKind::Control => ConnectionState::Open,
+            ConnectionKind::Data if channels == 0 => ConnectionState::Idle,
+            ConnectionKind::Data => ConnectionState::Leased,
+        }
+    }
+}
+
+/// Locks a mutex whose data stays valid even if a holder panicked, because each holder changes it in one step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,526 @@
+//! The task that owns a pool's connections
+//!
+//! Whatever happens, it then looks at everything once (`reconcile`): who waits, what is free, what to dial, what to close.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Sessions;
+use super::backoff::Backoff;
+use super::lease::{Connection, Lease};
+use crate::dial::{Session, dial, runtime};
+use crate::error::OpenError;
+use crate::link::Link;
+use crate::snapshot::{ConnectionKind, PoolSnapshot};
+use crate::spec::ConnectSpec;
+
+/// Channels on the control connection: as many FTP sessions at once as one user's daemon may have.
+const MAX_CONTROL_CHANNELS: usize = 2048;
+
+/// Channels that share one data connection. Each may hold 8 MiB.
+const MAX_SHARED_CHANNELS: usize = 64;
+
+/// Opens that wait for a dial; more are refused.
+const MAX_WAITING: usize = 4096;
+
+/// What the pool's handles ask for.
+#[derive(Debug)]
+pub(super) enum Request {
+    Lease {
+        kind: ConnectionKind,
+        reply: oneshot::Sender<Result<Lease, OpenError>>,
+    },
+    Close {
+        id: u64,
+        reply: oneshot::Sender<bool>,
+    },
+    CloseAll {
+        reason: String,
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// What the actor lets others see.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    links: Vec<Arc<Link>>,
+    last_error: Option<OpenError>,
+    retry_at: Option<Instant>,
+}
+
+impl Published {
+    pub(super) fn snapshot(&self) -> PoolSnapshot {
+        let now = Instant::now();
+        PoolSnapshot {
+            connections: self.links.iter().map(|link| link.info()).collect(),
+            last_error: self.last_error.clone(),
+            retry_in: self.retry_at.and_then(|at| at.checked_duration_since(now)),
+        }
+    }
+}
+
+struct Waiter {
+    kind: ConnectionKind,
+    reply: oneshot::Sender<Result<Lease, OpenError>>,
+}
+
+struct Dialing {
+    link: Arc<Link>,
+    began: Instant,
+}
+
+type Dialed = (u64, Result<Session, OpenError>);
+
+pub(super) struct Actor {
+    spec: Arc<ConnectSpec>,
+    tracker: TaskTracker,
+    sessions: Arc<Sessions>,
+    wake: Arc<Notify>,
+    next_id: u64,
+    open: Vec<Arc<Connection>>,
+    dialing: Vec<Dialing>,
+    dials: FuturesUnordered<JoinHandle<Dialed>>,
+    waiting: VecDeque<Waiter>,
+    backoff: Backoff,
+    /// Whether the last dial succeeded. Until one has, only one is made at a time: a wrong key must not count twice at
+    /// the server, nor a person be asked twice.
+    proven: bool,
+    /// Since when no FTP session uses the pool; `None` while one does.
+    quiet_since: Option<Instant>,
+    publisher: watch::Sender<Published>,
+}
+
+impl Actor {
+    pub(super) fn new(
+        spec: Arc<ConnectSpec>,
+        tracker: TaskTracker,
+        sessions: Arc<Sessions>,
+        publisher: watch::Sender<Published>,
+    ) -> Self {
+        Self {
+            spec,
+            tracker,
+            wake: Arc::clone(&sessions.wake),
+            sessions,
+            next_id: 1,
+            open: Vec::new(),
+            dialing: Vec::new(),
+            dials: FuturesUnordered::new(),
+            waiting: VecDeque::new(),
+            backoff: Backoff::default(),
+            proven: false,
+            quiet_since: Some(Instant::now()),
+            publisher,
+        }
+    }
+
+    /// Runs until cancelled or until nobody has a handle, and leaves no connection behind.
+    pub(super) async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        cancel: CancellationToken,
+    ) {
+        let wake = Arc::clone(&self.wake);
+        loop {
+            let deadline = self.deadline();
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                request = requests.recv() => match request {
+                    Some(request) => self.handle(request),
+                    None => break,
+                },
+                Some(dialed) = self.dials.next(), if !self.dials.is_empty() => self.dialed(dialed.ok()),
+                () = wake.notified() => {}
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
+            }
+            self.reconcile();
+        }
+        self.shut_down();
+    }
+
+    fn handle(&mut self, request: Request) {
+        match request {
+            Request::Lease { kind, reply } if self.waiting.len() < MAX_WAITING => {
+                self.waiting.push_back(Waiter { kind, reply });
+            }
+            Request::Lease { reply, .. } => {
+                let _ = reply.send(Err(self.too_many(MAX_WAITING)));
+            }
+            Request::Close { id, reply } => {
+                let found = self
+                    .open
+                    .iter()
+                    .position(|connection| connection.link.id == id);
+                if let Some(index) = found {
+                    let connection = self.open.swap_remove(index);
+                    self.close(connection, "closed on request");
+                }
+                let _ = reply.send(found.is_some());
+            }
+            Request::CloseAll { reason, reply } => {
+                for connection in std::mem::take(&mut self.open) {
+                    self.close(connection, &reason);
+                }
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    /// A dial has ended; `None` where its task died.
+    fn dialed(&mut self, dialed: Option<Dialed>) {
+        let Some((id, result)) = dialed else {
+            return self.bury_dead_dials();
+        };
+        let Some(index) = self
+            .dialing
+            .iter()
+            .position(|dialing| dialing.link.id == id)
+        else {
+            return;
+        };
+        let Dialing { link, began } = self.dialing.swap_remove(index);
+        match result {
+            Ok(session) => {
+                link.mark_up();
+                tracing::info!(server = %link.server, connection = id, kind = link.kind.as_str(), "connected");
+                self.backoff.succeeded();
+                self.proven = true;
+                self.open
+                    .push(Connection::new(link, session, self.tracker.clone()));
+            }
+            Err(error) => {
+                // A handshake that was given up would wait for the server for ever.
+                link.severed.cancel();
+                self.dial_failed(link.kind, error, began);
+            }
+        }
+    }
+
+    /// The handler of a dial whose task died was dropped with it or soon will be; what remains is to forget the dial.
+    fn bury_dead_dials(&mut self) {
+        let alive = self.dials.len();
+        while self.dialing.len() > alive {
+            let Dialing { link, began } = self.dialing.remove(0);
+            link.severed.cancel();
+            let reason = "an internal error ended the attempt".into();
+            let error = OpenError::Handshake {
+                server: link.server.clone(),
+                reason,
+            };
+            self.dial_failed(link.kind, error, began);
+        }
+    }
+
+    fn dial_failed(&mut self, kind: ConnectionKind, error: OpenError, began: Instant) {
+        tracing::warn!(server = %self.spec.server(), %error, "cannot connect");
+        self.proven = false;
+        self.backoff.failed(error.clone(), began, Instant::now());
+        let others_may_serve = kind == ConnectionKind::Data && self.least_loaded().is_some();
+        if self.dialing_of(kind) > 0 || others_may_serve {
+            return;
+        }
+        let (failed, kept) = self
+            .waiting
+            .drain(..)
+            .partition::<Vec<_>, _>(|waiter| waiter.kind == kind);
+        self.waiting = kept.into();
+        for waiter in failed {
+            let _ = waiter.reply.send(Err(error.clone()));
+        }
+    }
+
+    /// Brings everything into agreement with what is now.
+    fn reconcile(&mut self) {
+        self.open.retain(|connection| !connection.link.is_closed());
+        self.note_sessions();
+        self.serve_waiting();
+        self.keep_spare();
+        self.close_unused();
+        self.publish();
+    }
+
+    fn note_sessions(&mut self) {
+        let in_use = self.sessions.count.load(Ordering::Acquire) > 0;
+        match (in_use, self.quiet_since) {
+            (true, _) => self.quiet_since = None,
+            (false, None) => self.quiet_since = Some(Instant::now()),
+            (false, Some(_)) => {}
+        }
+    }
+
+    fn serve_waiting(&mut self) {
+        let mut covered = [
+            self.dialing_of(ConnectionKind::Control),
+            self.dialing_of(ConnectionKind::Data),
+        ];
+        for waiter in std::mem::take(&mut self.waiting) {
+            if waiter.reply.is_closed() {
+                continue;
+            }
+            let [control, data] = &mut covered;
+            let covered = if waiter.kind == ConnectionKind::Control {
+                control
+            } else {
+                data
+            };
+            match self.decide(waiter.kind, covered) {
+                Decision::Give(lease) => {
+                    // A caller that has gone drops the lease, which returns it.
+                    let _ = waiter.reply.send(Ok(lease));
+                }
+                Decision::Wait => self.waiting.push_back(waiter),
+                Decision::Refuse(error) => {
+                    let _ = waiter.reply.send(Err(error));
+                }
+            }
+        }
+    }
+
+    /// What to do for one who waits. `covered` counts the dials under way that no earlier one waits for.
+    fn decide(&mut self, kind: ConnectionKind, covered: &mut usize) -> Decision {
+        if let Some(lease) = self.free(kind) {
+            return Decision::Give(lease);
+        }
+        // Everyone who waits for the control connection is served by the one dial.
+        if *covered > 0 {
+            *covered -= usize::from(kind == ConnectionKind::Data);
+            return Decision::Wait;
+        }
+        if self.may_grow(kind) {
+            if self.may_dial() {
+                self.start_dial(kind);
+                *covered = usize::from(kind == ConnectionKind::Control);
+            }
+            return Decision::Wait;
+        }
+        let shared = if kind == ConnectionKind::Data {
+            self.least_loaded()
+        } else {
+            None
+        };
+        match shared {
+            Some(connection) => Decision::Give(Lease::new(connection)),
+            None if self.dialing_of(kind) > 0 && !self.spec.pool.exclusive => Decision::Wait,
+            None => Decision::Refuse(self.refusal(kind)),
+        }
+    }
+
+    /// A connection that can be used without harm to others.
+    fn free(&self, kind: ConnectionKind) -> Option<Lease> {
+        let bound = match kind {
+            ConnectionKind::Control => MAX_CONTROL_CHANNELS,
+            ConnectionKind::Data => 1,
+        };
+        self.usable(kind)
+            .find(|connection| connection.link.lease_count() < bound)
+            .map(Lease::new)
+    }
+
+    /// The data connection to share, where sharing is allowed.
+    fn least_loaded(&self) -> Option<&Arc<Connection>> {
+        if self.spec.pool.exclusive {
+            return None;
+        }
+        let least = self
+            .usable(ConnectionKind::Data)
+            .min_by_key(|connection| connection.link.lease_count())?;
+        (least.link.lease_count() < MAX_SHARED_CHANNELS).then_some(least)
+    }
+
+    fn usable(&self, kind: ConnectionKind) -> impl Iterator<Item = &Arc<Connection>> {
+        self.open.iter().filter(move |connection| {
+            let link = &connection.link;
+            link.kind == kind && !link.is_closed() && !link.is_retired()
+        })
+    }
+
+    fn dialing_of(&self, kind: ConnectionKind) -> usize {
+        self.dialing
+            .iter()
+            .filter(|dialing| dialing.link.kind == kind)
+            .count()
+    }
+
+    /// Whether one more connection of a kind may exist, now or as soon as a dial may be made.
+    fn may_grow(&self, kind: ConnectionKind) -> bool {
+        let existing = self.usable(kind).count() + self.dialing_of(kind);
+        let bound = match kind {
+            ConnectionKind::Control => 1,
+            ConnectionKind::Data => self.spec.pool.max_connections.max(1),
+        };
+        existing < bound && self.backoff.until(Instant::now()).is_none()
+    }
+
+    /// Whether a dial may be made at this moment.
+    fn may_dial(&self) -> bool {
+        let bound = if self.proven {
+            self.spec.pool.max_dialing.max(1)
+        } else {
+            1
+        };
+        self.dialing.len() < bound
+    }
+
+    fn start_dial(&mut self, kind: ConnectionKind) {
+        let link = Link::new(
+            self.next_id,
+            kind,
+            self.spec.server(),
+            Arc::clone(&self.wake),
+        );
+        self.next_id += 1;
+        tracing::debug!(server = %link.server, connection = link.id, kind = kind.as_str(), "dialling");
+        let id = link.id;
+        let dial = dial(
+            Arc::clone(&self.spec),
+            Arc::clone(&link),
+            self.tracker.clone(),
+        );
+        self.dials.push(
+            self.tracker
+                .spawn_on(async move { (id, dial.await) }, &runtime()),
+        );
+        self.dialing.push(Dialing {
+            link,
+            began: Instant::now(),
+        });
+    }
+
+    fn refusal(&self, kind: ConnectionKind) -> OpenError {
+        let limit = match kind {
+            ConnectionKind::Control => MAX_CONTROL_CHANNELS,
+            ConnectionKind::Data if self.spec.pool.exclusive => self.spec.pool.max_connections,
+            ConnectionKind::Data => self.spec.pool.max_connections * MAX_SHARED_CHANNELS,
+        };
+        self.backoff
+            .error(Instant::now())
+            .unwrap_or_else(|| self.too_many(limit))
+    }
+
+    fn too_many(&self, limit: usize) -> OpenError {
+        OpenError::TooManyChannels {
+            server: self.spec.server(),
+            limit,
+        }
+    }
+
+    /// One idle data connection is kept ready while there are FTP sessions, once the server is known to let us in.
+    fn keep_spare(&mut self) {
+        let idle = self
+            .usable(ConnectionKind::Data)
+            .any(|connection| connection.link.lease_count() == 0);
+        let wanted = self.quiet_since.is_none() && self.proven && !idle;
+        if wanted
+            && self.dialing_of(ConnectionKind::Data) == 0
+            && self.may_grow(ConnectionKind::Data)
+            && self.may_dial()
+        {
+            self.start_dial(ConnectionKind::Data);
+        }
+    }
+
+    fn close_unused(&mut self) {
+        let now = Instant::now();
+        let spare = self.spare();
+        let (unused, kept) = std::mem::take(&mut self.open)
+            .into_iter()
+            .partition::<Vec<_>, _>(|connection| {
+                self.expiry(connection, spare)
+                    .is_some_and(|expiry| expiry <= now)
+            });
+        self.open = kept;
+        for connection in unused {
+            self.close(connection, "no longer used");
+        }
+    }
+
+    /// The idle data connection that stays while there are FTP sessions: the one used last.
+    fn spare(&self) -> Option<u64> {
+        let idle = self
+            .usable(ConnectionKind::Data)
+            .filter(|connection| connection.link.lease_count() == 0);
+        idle.max_by_key(|connection| connection.link.idle_since())
+            .map(|connection| connection.link.id)
+    }
+
+    /// When an unused connection is closed; `None` for one that is used or kept.
+    fn expiry(&self, connection: &Connection, spare: Option<u64>) -> Option<Instant> {
+        let link = &connection.link;
+        if link.lease_count() > 0 {
+            return None;
+        }
+        if link.is_retired() {
+            return Some(link.idle_since());
+        }
+        let kept = link.kind == ConnectionKind::Control || spare == Some(link.id);
+        let idle_since = match self.quiet_since {
+            None if kept => return None,
+            Some(quiet) if kept => quiet.max(link.idle_since()),
+            _ => link.idle_since(),
+        };
+        Some(idle_since + self.spec.pool.idle_timeout)
+    }
+
+    /// When to look again without being told.
+    fn deadline(&self) -> Option<Instant> {
+        let spare = self.spare();
+        let expiries = self
+            .open
+            .iter()
+            .filter_map(|connection| self.expiry(connection, spare));
+        expiries.chain(self.backoff.until(Instant::now())).min()
+    }
+
+    fn close(&self, connection: Arc<Connection>, reason: &str) {
+        tracing::debug!(connection = connection.link.id, reason, "closing");
+        let reason = reason.to_owned();
+        self.tracker
+            .spawn(async move { connection.close(reason).await });
+    }
+
+    fn publish(&self) {
+        let dialing = self.dialing.iter().map(|dialing| Arc::clone(&dialing.link));
+        let mut links: Vec<_> = self
+            .open
+            .iter()
+            .map(|connection| Arc::clone(&connection.link))
+            .chain(dialing)
+            .collect();
+        links.sort_by_key(|link| link.id);
+        let retry_at = self.backoff.until(Instant::now());
+        self.publisher.send_replace(Published {
+            links,
+            last_error: self.backoff.last_error(),
+            retry_at,
+        });
+    }
+
+    fn shut_down(mut self) {
+        for dial in &self.dials {
+            dial.abort();
+        }
+        for dialing in std::mem::take(&mut self.dialing) {
+            dialing.link.severed.cancel();
+        }
+        for connection in std::mem::take(&mut self.open) {
+            self.close(connection, "the broker ends");
+        }
+        self.publish();
+    }
+}
+
+/// What becomes of one who waits.
+enum Decision {
+    Give(Lease),
+    Wait,
+    Refuse(OpenError),
+}

@@ -1,0 +1,120 @@
+//! When to dial again after failures
+
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::time::Instant;
+
+use crate::error::OpenError;
+
+/// The pause after the second failure in a row, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Counts failures in a row. The first retry is immediate, since a lost connection often comes back at once.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+    last: Option<OpenError>,
+    failed_at: Option<Instant>,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    /// A dial that began at `began` has failed. Dials that overlap fail for one reason, so they count as one.
+    pub(super) fn failed(&mut self, error: OpenError, began: Instant, now: Instant) {
+        let overlaps = self.failed_at.is_some_and(|failed_at| began < failed_at);
+        self.last = Some(error);
+        self.failed_at = Some(now);
+        if !overlaps {
+            self.failures += 1;
+            self.until = (self.failures > 1).then(|| now + pause(self.failures - 2));
+        }
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// When dials are made again, where that is not now.
+    pub(super) fn until(&self, now: Instant) -> Option<Instant> {
+        self.until.filter(|until| *until > now)
+    }
+
+    /// The error for an open that comes while no dial is made.
+    pub(super) fn error(&self, now: Instant) -> Option<OpenError> {
+        let until = self.until(now)?;
+        let reason = Box::new(self.last.clone()?);
+        Some(OpenError::BackingOff {
+            reason,
+            retry_in: until - now,
+        })
+    }
+
+    pub(super) fn last_error(&self) -> Option<OpenError> {
+        self.last.clone()
+    }
+}
+
+/// Doubles up to the longest; up to a quarter is taken off, so that pools do not dial in step.
+fn pause(doublings: u32) -> Duration {
+    let full = FIRST_PAUSE
+        .saturating_mul(1 << doublings.min(6))
+        .min(LONGEST_PAUSE);
+    full.mul_f64(rand::rng().random_range(0.75..=1.0))
+        .max(FIRST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error() -> OpenError {
+        OpenError::ShuttingDown { server: "s".into() }
+    }
+
+    #[test]
+    fn the_first_retry_is_immediate_and_later_ones_wait() {
+        let mut backoff = Backoff::default();
+        let now = Instant::now();
+        backoff.failed(error(), now, now);
+        assert!(backoff.error(now).is_none());
+        backoff.failed(error(), now, now);
+        let Some(OpenError::BackingOff { retry_in, .. }) = backoff.error(now) else {
+            panic!("no pause")
+        };
+        assert_eq!(retry_in, FIRST_PAUSE);
+        assert!(backoff.error(now + retry_in).is_none());
+    }
+
+    #[test]
+    fn overlapping_dials_count_once() {
+        let mut backoff = Backoff::default();
+        let began = Instant::now();
+        let failed = began + Duration::from_millis(5);
+        backoff.failed(error(), began, failed);
+        backoff.failed(error(), began, failed);
+        assert!(backoff.error(failed).is_none());
+    }
+
+    #[test]
+    fn pauses_stay_within_their_bounds() {
+        for doublings in 0..40 {
+            let pause = pause(doublings);
+            assert!(
+                (FIRST_PAUSE..=LONGEST_PAUSE).contains(&pause),
+                "{doublings}: {pause:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn success_forgets_everything() {
+        let mut backoff = Backoff::default();
+        let now = Instant::now();
+        backoff.failed(error(), now, now);
+        backoff.failed(error(), now, now);
+        backoff.succeeded();
+        assert!(backoff.error(now).is_none() && backoff.last_error().is_none());
+    }
+}

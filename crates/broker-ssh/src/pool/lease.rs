@@ -1,0 +1,183 @@
+//! A connection of the pool, and the right to use it
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use crate::channel::Channel;
+use crate::dial::Session;
+use crate::error::{CutReason, OpenError};
+use crate::forward::RemoteForward;
+use crate::link::Link;
+use crate::spec::Target;
+
+/// How long the server may take to open a channel; it connects to the target meanwhile.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an orderly goodbye may take before the connection is severed.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// An open connection. `Handle` cannot be cloned, but opening needs only a shared reference.
+pub(crate) struct Connection {
+    pub(super) link: Arc<Link>,
+    session: Session,
+    tracker: TaskTracker,
+}
+
+impl Connection {
+    pub(super) fn new(link: Arc<Link>, session: Session, tracker: TaskTracker) -> Arc<Self> {
+        Arc::new(Self {
+            link,
+            session,
+            tracker,
+        })
+    }
+
+    /// Says goodbye, then severs whatever is left.
+    pub(super) async fn close(&self, reason: String) {
+        self.link
+            .set_end(CutReason::ConnectionClosed(reason.clone()));
+        let goodbye = async {
+            let _ = self
+                .session
+                .disconnect(russh::Disconnect::ByApplication, &reason, "")
+                .await;
+            self.link.closed.cancelled().await;
+        };
+        let _ = timeout(CLOSE_GRACE, goodbye).await;
+        self.link.severed.cancel();
+    }
+}
+
+/// One use of a connection; dropping it returns the connection to the pool.
+pub(crate) struct Lease {
+    connection: Arc<Connection>,
+}
+
+impl Lease {
+    pub(super) fn new(connection: &Arc<Connection>) -> Self {
+        connection.link.add_lease();
+        Self {
+            connection: Arc::clone(connection),
+        }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.connection.link
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.connection.session
+    }
+
+    pub(crate) fn tracker(&self) -> &TaskTracker {
+        &self.connection.tracker
+    }
+
+    /// Opens a channel to `target` (direct-tcpip, RFC 4254 section 7.2).
+    pub(super) async fn open(
+        self,
+        target: Target,
+        originator: (String, u32),
+    ) -> Result<Channel, OpenError> {
+        let late = OpenError::Timeout {
+            what: format!("opening a channel to {target}"),
+            after: OPEN_TIMEOUT,
+        };
+        let lease = Arc::new(self);
+        detached(&lease.tracker().clone(), late, async move {
+            open_channel(lease, target, originator).await
+        })
+        .await
+    }
+
+    /// Makes the server listen on `bind`.
+    pub(super) async fn forward(self, bind: String) -> Result<RemoteForward, OpenError> {
+        let late = OpenError::Timeout {
+            what: format!("the request to listen on {bind}"),
+            after: OPEN_TIMEOUT,
+        };
+        detached(
+            &self.tracker().clone(),
+            late,
+            RemoteForward::listen(bind, Arc::new(self)),
+        )
+        .await
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.connection.link.return_lease();
+    }
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lease")
+            .field("connection", &self.connection.link.id)
+            .finish()
+    }
+}
+
+/// Runs an opening in a task of its own: russh keeps half-open channels for ever, so an opening is never abandoned.
+/// Where the caller has gone or its time is over, what was opened late is dropped, and so closed.
+async fn detached<T: Send + 'static>(
+    tracker: &TaskTracker,
+    late: OpenError,
+    opening: impl Future<Output = Result<T, OpenError>> + Send + 'static,
+) -> Result<T, OpenError> {
+    let (sender, receiver) = oneshot::channel();
+    tracker.spawn(async move {
+        let _ = sender.send(opening.await);
+    });
+    match timeout(OPEN_TIMEOUT, receiver).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(_)) | Err(_) => Err(late),
+    }
+}
+
+async fn open_channel(
+    lease: Arc<Lease>,
+    target: Target,
+    from: (String, u32),
+) -> Result<Channel, OpenError> {
+    let link = Arc::clone(lease.link());
+    let server = link.server.clone();
+    let (host, port) = (target.host.clone(), u32::from(target.port));
+    let opened = tokio::select! {
+        opened = lease.session().channel_open_direct_tcpip(host, port, from.0, from.1) => opened,
+        () = link.closed.cancelled() => Err(russh::Error::Disconnect),
+    };
+    match opened {
+        Ok(channel) => Ok(Channel::start(channel, target.to_string(), lease)),
+        Err(russh::Error::ChannelOpenFailure(failure)) => Err(OpenError::ChannelRefused {
+            server,
+            reason: refusal(&failure),
+            target,
+        }),
+        Err(_) => Err(OpenError::Lost {
+            server,
+            reason: link.end(),
+        }),
+    }
+}
+
+/// The server's reason and what to do about it (RFC 4254 section 5.1).
+fn refusal(failure: &russh::ChannelOpenFailure) -> String {
+    use russh::ChannelOpenFailure::{
+        AdministrativelyProhibited, ConnectFailed, Other, ResourceShortage, UnknownChannelType,
+    };
+    match failure {
+        AdministrativelyProhibited => {
+            "administratively prohibited; set AllowTcpForwarding yes (and look at PermitOpen) in its sshd_config".into()
+        }
+        ConnectFailed => "it could not connect; is the FTP server running there and reachable from it?".into(),
+        UnknownChannelType => "it does not support port forwarding".into(),
+        ResourceShortage => "it is short of resources; try again later".into(),
+        Other { code, .. } => format!("its reason has the unknown code {code}"),
+    }
+}

@@ -1,0 +1,190 @@
+//! The connections to one server: a control connection, and data connections beside it
+
+mod actor;
+mod backoff;
+mod lease;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::channel::Channel;
+use crate::error::OpenError;
+use crate::forward::RemoteForward;
+use crate::snapshot::{ConnectionKind, PoolSnapshot};
+use crate::spec::{ConnectSpec, Target};
+use actor::{Actor, Published, Request};
+pub(crate) use lease::Lease;
+
+/// Requests waiting for the actor; it answers each within microseconds, so a full queue only delays.
+const REQUEST_QUEUE: usize = 64;
+
+/// The connections to one server for one user. Clones share them; when the last is dropped, they are closed.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    spec: Arc<ConnectSpec>,
+    requests: mpsc::Sender<Request>,
+    sessions: Arc<Sessions>,
+    published: watch::Receiver<Published>,
+}
+
+/// While one lives, a spare data connection is kept.
+#[derive(Debug)]
+pub struct SessionGuard {
+    sessions: Arc<Sessions>,
+}
+
+/// How many FTP sessions use the pool.
+#[derive(Debug, Default)]
+struct Sessions {
+    count: AtomicUsize,
+    wake: Arc<Notify>,
+}
+
+impl Pool {
+    /// Starts a pool, whose tasks run on `tracker` and end when `cancel` is cancelled. Nothing is dialled yet. Must be
+    /// called within a tokio runtime.
+    pub fn new(spec: ConnectSpec, tracker: TaskTracker, cancel: CancellationToken) -> Self {
+        let spec = Arc::new(spec);
+        let sessions = Arc::<Sessions>::default();
+        let (requests, queue) = mpsc::channel(REQUEST_QUEUE);
+        let (publisher, published) = watch::channel(Published::default());
+        let actor = Actor::new(
+            Arc::clone(&spec),
+            tracker.clone(),
+            Arc::clone(&sessions),
+            publisher,
+        );
+        tracker.spawn_on(actor.run(queue, cancel), &crate::dial::runtime());
+        Self {
+            spec,
+            requests,
+            sessions,
+            published,
+        }
+    }
+
+    /// What the pool was made for.
+    pub fn spec(&self) -> &ConnectSpec {
+        &self.spec
+    }
+
+    /// Opens a channel to `target` on the control connection. `originator` is who connected to us, which the server may
+    /// log. Its backlog is bounded: it must be read.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; within 30 s of having a connection.
+    pub async fn open_control(
+        &self,
+        target: &Target,
+        originator: SocketAddr,
+    ) -> Result<Channel, OpenError> {
+        self.open(ConnectionKind::Control, target, originator).await
+    }
+
+    /// Opens a channel to `target` on an idle data connection, a newly dialled one, or past the limit on the least
+    /// loaded one.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; within 30 s of having a connection.
+    pub async fn open_data(
+        &self,
+        target: &Target,
+        originator: SocketAddr,
+    ) -> Result<Channel, OpenError> {
+        self.open(ConnectionKind::Data, target, originator).await
+    }
+
+    async fn open(
+        &self,
+        kind: ConnectionKind,
+        target: &Target,
+        from: SocketAddr,
+    ) -> Result<Channel, OpenError> {
+        let originator = (from.ip().to_string(), u32::from(from.port()));
+        self.lease(kind)
+            .await?
+            .open(target.clone(), originator)
+            .await
+    }
+
+    /// Makes the server listen on `bind`, with a port of its choice, on a data connection that stays leased until the
+    /// forward and its channels are gone.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn forward(&self, bind: &str) -> Result<RemoteForward, OpenError> {
+        self.lease(ConnectionKind::Data)
+            .await?
+            .forward(bind.to_owned())
+            .await
+    }
+
+    /// Announces an FTP session.
+    pub fn session(&self) -> SessionGuard {
+        self.sessions.count.fetch_add(1, Ordering::AcqRel);
+        self.sessions.wake.notify_one();
+        SessionGuard {
+            sessions: Arc::clone(&self.sessions),
+        }
+    }
+
+    /// The pool as it is now.
+    pub fn snapshot(&self) -> PoolSnapshot {
+        self.published.borrow().snapshot()
+    }
+
+    /// Waits until connections come, go or change hands. Returns false once the pool has ended.
+    pub async fn changed(&mut self) -> bool {
+        self.published.changed().await.is_ok()
+    }
+
+    /// Closes one connection with its channels. Returns false where there is none of that number.
+    pub async fn close_connection(&self, id: u64) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .send(Request::Close { id, reply })
+            .await
+            .is_ok()
+            && answer.await.unwrap_or(false)
+    }
+
+    /// Closes every connection with its channels; the next open dials again.
+    pub async fn close_all(&self, reason: &str) {
+        let (reply, answer) = oneshot::channel();
+        if self
+            .requests
+            .send(Request::CloseAll {
+                reason: reason.to_owned(),
+                reply,
+            })
+            .await
+            .is_ok()
+        {
+            let _ = answer.await;
+        }
+    }
+
+    async fn lease(&self, kind: ConnectionKind) -> Result<Lease, OpenError> {
+        let ending = || OpenError::ShuttingDown {
+            server: self.spec.server(),
+        };
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .send(Request::Lease { kind, reply })
+            .await
+            .map_err(|_| ending())?;
+        answer.await.map_err(|_| ending())?
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        self.sessions.count.fetch_sub(1, Ordering::AcqRel);
+        self.sessions.wake.notify_one();
+    }
+}

@@ -1,0 +1,155 @@
+//! Where passwords come from; none of them is ever logged
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::OpenError;
+use crate::keyfile::open_to_others;
+use crate::spec::PasswordSource;
+
+/// A command that takes longer waits for something that will not come.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// No password is longer; a file or command that gives more is not a password.
+const MAX_PASSWORD: u64 = 4096;
+
+/// Gets the password.
+///
+/// # Errors
+/// `Password` with the source and what to do about it.
+pub(crate) async fn password(source: &PasswordSource) -> Result<SecretString, OpenError> {
+    match source {
+        PasswordSource::Inline(password) => Ok(password.clone()),
+        PasswordSource::File(path) => {
+            let origin = path.display().to_string();
+            from_file(path)
+                .await
+                .map_err(|reason| OpenError::Password { origin, reason })
+        }
+        PasswordSource::Command(command) => {
+            from_command(command)
+                .await
+                .map_err(|reason| OpenError::Password {
+                    origin: "its command".into(),
+                    reason,
+                })
+        }
+    }
+}
+
+async fn from_file(path: &Path) -> Result<SecretString, String> {
+    let file = tokio::fs::File::open(path)
+        .await
+        .map_err(|error| error.to_string())?;
+    let metadata = file.metadata().await.map_err(|error| error.to_string())?;
+    if open_to_others(&metadata) {
+        return Err(format!(
+            "other users can read it; run: chmod 600 {}",
+            path.display()
+        ));
+    }
+    first_line(file).await
+}
+
+async fn from_command(command: &str) -> Result<SecretString, String> {
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("sh cannot be started: {error}"))?;
+    let output = child.stdout.take().ok_or("it has no output")?;
+    let run = async {
+        let password = first_line(output).await;
+        let status = child.wait().await.map_err(|error| error.to_string())?;
+        if status.success() {
+            password
+        } else {
+            Err(format!("it failed with {status}"))
+        }
+    };
+    timeout(COMMAND_TIMEOUT, run).await.unwrap_or_else(|_| {
+        Err(format!(
+            "it did not end within {} s",
+            COMMAND_TIMEOUT.as_secs()
+        ))
+    })
+}
+
+async fn first_line(source: impl tokio::io::AsyncRead + Unpin) -> Result<SecretString, String> {
+    let mut line = Zeroizing::new(Vec::new());
+    let mut limited = BufReader::new(source.take(MAX_PASSWORD));
+    limited
+        .read_until(b'\n', &mut line)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut text = String::from_utf8(line.to_vec()).map_err(|error| {
+        error.into_bytes().zeroize();
+        "it is not UTF-8 text".to_owned()
+    })?;
+    let end = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(end);
+    if text.is_empty() {
+        Err("its first line is empty".into())
+    } else {
+        Ok(SecretString::from(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    async fn of_command(command: &str) -> Result<String, String> {
+        let found = password(&PasswordSource::Command(command.into())).await;
+        found
+            .map(|secret| secret.expose_secret().to_owned())
+            .map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_command_gives_its_first_line() {
+        assert_eq!(
+            of_command("printf 'se cret\\r\\nmore\\n'").await.unwrap(),
+            "se cret"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failing_or_silent_command_is_named_without_its_text() {
+        let failed = of_command("echo hunter2; exit 3").await.unwrap_err();
+        assert!(
+            failed.contains("exit status: 3") && !failed.contains("hunter2"),
+            "{failed}"
+        );
+        assert!(of_command("true").await.unwrap_err().contains("empty"));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_readable_by_others_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        std::fs::write(&path, "hunter2\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = password(&PasswordSource::File(path.clone()))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("chmod 600"), "{refused}");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let read = password(&PasswordSource::File(path)).await.unwrap();
+        assert_eq!(read.expose_secret(), "hunter2");
+    }
+}

@@ -1,0 +1,104 @@
+//! What status output can know of a pool
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use crate::error::OpenError;
+
+/// A pool at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct PoolSnapshot {
+    /// Connections in the order in which they were dialled.
+    pub connections: Vec<ConnectionInfo>,
+    /// The last dial's failure, until a dial succeeds.
+    pub last_error: Option<OpenError>,
+    /// How long no dial is made because of it.
+    pub retry_in: Option<Duration>,
+}
+
+/// One connection at one moment.
+#[derive(Debug, Clone)]
+pub struct ConnectionInfo {
+    /// Number within its pool, never used twice.
+    pub id: u64,
+    /// What it carries.
+    pub kind: ConnectionKind,
+    /// What it is doing.
+    pub state: ConnectionState,
+    /// What was agreed on; `None` before the handshake's end.
+    pub negotiated: Option<Negotiated>,
+    /// How the server names its software, for instance `SSH-2.0-OpenSSH_9.2p1`.
+    pub server_version: Option<String>,
+    /// When dialling began.
+    pub since: SystemTime,
+    /// Channels and forwards on it.
+    pub channels: usize,
+    /// Bytes received on the wire.
+    pub bytes_in: u64,
+    /// Bytes sent on the wire.
+    pub bytes_out: u64,
+}
+
+/// What a connection carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionKind {
+    /// Channels of FTP control sessions, always drained.
+    Control,
+    /// Data channels, one at a time where that is possible.
+    Data,
+}
+
+impl ConnectionKind {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Data => "data",
+        }
+    }
+}
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionState {
+    /// Being dialled or authenticated.
+    Connecting,
+    /// A control connection that is up.
+    Open,
+    /// A data connection without channels.
+    Idle,
+    /// A data connection with at least one channel or forward.
+    Leased,
+    /// Ended.
+    Closed,
+}
+
+impl ConnectionState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Open => "open",
+            Self::Idle => "idle",
+            Self::Leased => "leased",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// What the two ends agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Negotiated {
+    /// Key exchange method.
+    pub kex: String,
+    /// Cipher.
+    pub cipher: String,
+    /// Message authentication code; the word "implicit" where the cipher brings its own.
+    pub mac: String,
+    /// Algorithm of the host key.
+    pub host_key: String,
+    /// SHA-256 fingerprint of the host key.
+    pub fingerprint: String,
+    /// The server's address.
+    pub peer: Option<SocketAddr>,
+}

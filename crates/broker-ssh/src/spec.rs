@@ -1,0 +1,231 @@
+//! What a pool needs to know of its server: resolved, plain types without I/O
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// Everything about one server and one user.
+#[derive(Debug, Clone)]
+pub struct ConnectSpec {
+    /// Host name or address of the SSH server.
+    pub host: String,
+    /// TCP port of the SSH server.
+    pub port: u16,
+    /// User to authenticate as.
+    pub user: String,
+    /// Address families that may be dialled.
+    pub family: AddressFamily,
+    /// Bound on resolving, connecting and the key exchange together; `None` is 5 s.
+    pub connect_timeout: Option<Duration>,
+    /// Interval of keepalives; three without an answer end the connection. `None` is 15 s.
+    pub keepalive: Option<Duration>,
+    /// Algorithms to offer.
+    pub algorithms: Algorithms,
+    /// Bytes in one direction after which keys are exchanged anew; `None` is 1 GiB, which is also the most.
+    pub rekey_bytes: Option<u64>,
+    /// Whether to ask for zlib compression.
+    pub compression: bool,
+    /// How the server's key is verified.
+    pub host_key: HostKeyRules,
+    /// Methods in the order in which they are tried; empty is public key, password, keyboard-interactive.
+    pub methods: Vec<AuthMethod>,
+    /// Private key files; empty is the agent's keys, then the usual files in `~/.ssh`.
+    pub identities: Vec<PathBuf>,
+    /// Where the password comes from.
+    pub password: Option<PasswordSource>,
+    /// Bounds of the pool.
+    pub pool: PoolLimits,
+}
+
+impl ConnectSpec {
+    /// A specification with every default, which the caller then changes.
+    pub fn new(host: impl Into<String>, port: u16, user: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            user: user.into(),
+            family: AddressFamily::Any,
+            connect_timeout: None,
+            keepalive: None,
+            algorithms: Algorithms::default(),
+            rekey_bytes: None,
+            compression: false,
+            host_key: HostKeyRules::default(),
+            methods: Vec::new(),
+            identities: Vec::new(),
+            password: None,
+            pool: PoolLimits::default(),
+        }
+    }
+
+    /// The server as a person writes it: `host:port`, with brackets around an IPv6 address.
+    pub fn server(&self) -> String {
+        host_and_port(&self.host, self.port)
+    }
+}
+
+/// Address families that may be dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddressFamily {
+    /// Whatever the name resolves to, in the resolver's order.
+    #[default]
+    Any,
+    /// IPv4 only.
+    Inet,
+    /// IPv6 only.
+    Inet6,
+}
+
+/// Names of algorithms in order of preference; an empty list is the defaults.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Algorithms {
+    /// Ciphers; the default puts AES-GCM first.
+    pub ciphers: Vec<String>,
+    /// Message authentication codes.
+    pub macs: Vec<String>,
+    /// Key exchange methods.
+    pub kexs: Vec<String>,
+    /// Host key algorithms; those of known keys are preferred among them.
+    pub host_keys: Vec<String>,
+}
+
+/// How the server's key is verified.
+#[derive(Debug, Clone, Default)]
+pub struct HostKeyRules {
+    /// What to do with an unknown or changed key.
+    pub policy: HostKeyPolicy,
+    /// Keys that the server must have one of; when given, known_hosts files decide nothing but revocation.
+    pub pinned: Vec<PinnedKey>,
+    /// OpenSSH known_hosts files; a missing one is empty.
+    pub known_hosts: Vec<PathBuf>,
+    /// Where `Tofu` and `Advisory` append a key seen for the first time.
+    pub store: Option<PathBuf>,
+}
+
+/// What to do with a key that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HostKeyPolicy {
+    /// Ask a person; with nobody to ask, refuse.
+    #[default]
+    Ask,
+    /// Refuse.
+    Strict,
+    /// Accept and store an unknown key, refuse a changed one.
+    Tofu,
+    /// Accept unknown and changed keys with a warning; a revoked one is refused all the same.
+    Advisory,
+}
+
+/// One key that a profile names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PinnedKey {
+    /// A public key file: OpenSSH's `.pub` or RFC 4716.
+    File(PathBuf),
+    /// The key itself: base64, or a whole line of a `.pub` file.
+    Inline(String),
+}
+
+/// Ways to authenticate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// Key files and the agent (RFC 4252 section 7).
+    PublicKey,
+    /// A password (RFC 4252 section 8).
+    Password,
+    /// Questions and answers (RFC 4256); a single hidden question is answered with the password.
+    KeyboardInteractive,
+}
+
+impl fmt::Display for AuthMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PublicKey => "publickey",
+            Self::Password => "password",
+            Self::KeyboardInteractive => "keyboard-interactive",
+        })
+    }
+}
+
+/// Where a password comes from.
+#[derive(Debug, Clone)]
+pub enum PasswordSource {
+    /// The password itself.
+    Inline(SecretString),
+    /// A file whose first line it is; others must not be able to read it.
+    File(PathBuf),
+    /// A shell command whose first line of output it is.
+    Command(String),
+}
+
+/// Bounds of a pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// Data connections at most, the control connection not counted; at least 1.
+    pub max_connections: usize,
+    /// Dials at the same time at most; at least 1.
+    pub max_dialing: usize,
+    /// How long a connection without channels is kept.
+    pub idle_timeout: Duration,
+    /// Whether data channels never share a connection: past `max_connections` an open fails instead.
+    pub exclusive: bool,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: 8,
+            max_dialing: 2,
+            idle_timeout: Duration::from_secs(60),
+            exclusive: false,
+        }
+    }
+}
+
+/// Where a channel leads, as seen from the SSH server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl Target {
+    /// A target by host and port.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self {
+            host: host.into(),
+            port,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&host_and_port(&self.host, self.port))
+    }
+}
+
+fn host_and_port(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_host_is_written_in_brackets() {
+        assert_eq!(Target::new("::1", 21).to_string(), "[::1]:21");
+        assert_eq!(
+            ConnectSpec::new("example.org", 22, "me").server(),
+            "example.org:22"
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! Joining a TCP connection and a channel, with exact half-close and with cuts that look like cuts
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf as TcpRead, WriteHalf as TcpWrite};
+use tokio_util::sync::CancellationToken;
+
+use crate::channel::{Channel, ChannelRead, ReadHalf, WriteHalf};
+use crate::error::CutReason;
+
+/// Smaller buffers cost a third of the throughput, larger ones gain nothing.
+const COPY_BUFFER: usize = 128 << 10;
+
+/// How far a splice has come; may be read while it runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes read from TCP and taken by the channel.
+    pub to_channel: AtomicU64,
+    /// Bytes read from the channel and taken by TCP.
+    pub from_channel: AtomicU64,
+    /// Cancelled, as a signal, once the channel's orderly end was passed on to TCP after all its bytes.
+    pub channel_done: CancellationToken,
+}
+
+/// How a splice ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpliceEnd {
+    /// Everything was passed on, and both sides ended in an orderly way.
+    Complete,
+    /// The channel ended without an orderly end, or the splice was cancelled; TCP was reset.
+    ChannelCut(String),
+    /// TCP was reset or failed; the channel was closed.
+    TcpGone(String),
+}
+
+/// Copies both ways until both have ended. An orderly end in one direction is passed on at once and leaves the other
+/// direction running. A channel's cut, and `cancel`, reset the TCP connection.
+pub async fn splice(
+    mut tcp: TcpStream,
+    channel: Channel,
+    progress: &Progress,
+    cancel: CancellationToken,
+) -> SpliceEnd {
+    let (mut from_channel, to_channel) = channel.split();
+    let (mut tcp_read, mut tcp_write) = tcp.split();
+    let copy = both_ways(
+        download(&mut from_channel, &mut tcp_write, progress),
+        upload(&mut tcp_read, &to_channel, progress),
+        progress,
+    );
+    let result = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(SpliceEnd::ChannelCut("the transfer was cancelled".into())),
+        result = copy => result,
+    };
+    match result {
+        Ok(()) => SpliceEnd::Complete,
+        Err(end) => {
+            // Dropped with a linger time of zero, a connection is reset: nobody takes what came for the whole.
+            if let Err(error) = tcp.set_zero_linger() {
+                tracing::debug!(%error, "connection already gone");
+            }
+            end
+        }
+    }
+}
+
+/// How the direction towards the channel ended without a fault of TCP.
+enum Upload {
+    /// The client has sent its orderly end, and it was passed on.
+    Ended,
+    /// The channel ended first, with nothing taken from the client that was not passed on.
+    ChannelGone(CutReason),
+}
+
+async fn both_ways(
+    download: impl Future<Output = Result<(), SpliceEnd>>,
+    upload: impl Future<Output = Result<Upload, SpliceEnd>>,
+    progress: &Progress,
+) -> Result<(), SpliceEnd> {
+    let (uploaded, ()) = tokio::try_join!(upload, download)?;
+    match uploaded {
+        Upload::Ended | Upload::ChannelGone(CutReason::Closed) => Ok(()),
+        // The channel's own data is complete, and there was nothing in the other direction to lose.
+        Upload::ChannelGone(_) if progress.to_channel.load(Ordering::Relaxed) == 0 => Ok(()),
+        Upload::ChannelGone(reason) => Err(SpliceEnd::ChannelCut(reason.to_string())),
+    }
+}
+
+/// Channel to TCP, up to the channel's orderly end.
+async fn download(
+    from: &mut ReadHalf,
+    tcp: &mut TcpWrite<'_>,
+    progress: &Progress,
+) -> Result<(), SpliceEnd> {
+    loop {
+        match from.read().await {
+            ChannelRead::Data(data) => {
+                // A client that reads nothing must not hide that the channel is gone.
+                tokio::select! {
+                    written = tcp.write_all(&data) => written.map_err(tcp_gone)?,
+                    reason = from.cut() => return Err(SpliceEnd::ChannelCut(reason.to_string())),
+                }
+                progress
+                    .from_channel
+                    .fetch_add(data.len() as u64, Ordering::Relaxed);
+            }
+            ChannelRead::Eof => {
+                tcp.shutdown().await.map_err(tcp_gone)?;
+                progress.channel_done.cancel();
+                return Ok(());
+            }
+            ChannelRead::Cut(reason) => return Err(SpliceEnd::ChannelCut(reason.to_string())),
+        }
+    }
+}
+
+/// TCP to channel, up to the client's orderly end or the end of the channel.
+async fn upload(
+    tcp: &mut TcpRead<'_>,
+    to: &WriteHalf,
+    progress: &Progress,
+) -> Result<Upload, SpliceEnd> {
+    let mut buffer = BytesMut::new();
+    loop {
+        buffer.reserve(COPY_BUFFER);
+        let read = tokio::select! {
+            read = tcp.read_buf(&mut buffer) => read.map_err(tcp_gone)?,
+            reason = to.gone() => return Ok(Upload::ChannelGone(reason)),
+        };
+        if read == 0 {
+            return Ok(match to.eof().await {
+                Ok(()) => Upload::Ended,
+                Err(reason) => Upload::ChannelGone(reason),
+            });
+        }
+        let data = buffer.split().freeze();
+        to.write(data)
+            .await
+            .map_err(|reason| SpliceEnd::ChannelCut(reason.to_string()))?;
+        progress
+            .to_channel
+            .fetch_add(read as u64, Ordering::Relaxed);
+    }
+}
+
+fn tcp_gone(error: std::io::Error) -> SpliceEnd {
+    SpliceEnd::TcpGone(format!("the local connection failed: {error}"))
+}
