@@ -1,1 +1,28 @@
-fn main(){}
+//! End-to-end tests: real clients, through the real daemon, to real servers. One module a capability.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say so by panicking"
+)]
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+mod support;
+
+/// The capabilities, each with the function that lists its trials.
+const CAPABILITIES: &[fn() -> Vec<Trial>] = &[];
+
+/// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.
+const TRIALS_AT_ONCE: usize = 4;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(TRIALS_AT_ONCE);
+    let trials = CAPABILITIES.iter().flat_map(|list| list()).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
