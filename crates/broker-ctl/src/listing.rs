@@ -10,6 +10,7 @@ use crate::tunnel_spec::host_port;
 
 pub(crate) fn status(status: &DaemonStatus) -> Table {
     let TransferCounts { active, ok, failed } = status.transfers;
+    let files = status.config.join(", ");
     let state = if status.stopping {
         "stopping"
     } else {
@@ -19,8 +20,11 @@ pub(crate) fn status(status: &DaemonStatus) -> Table {
         ("state", Cell::text(state).alert_if(status.stopping)),
         ("process", Cell::number(status.pid.into())),
         ("version", Cell::text(&status.version)),
-        ("up for", Cell::age(status.started)),
-        ("configuration", Cell::text(status.config.join(", "))),
+        ("started", Cell::ago(status.started)),
+        (
+            "configuration",
+            Cell::maybe(Some(files).filter(|files| !files.is_empty())),
+        ),
         ("profiles", Cell::number(status.profiles)),
         ("tunnels", Cell::number(status.tunnels)),
         ("sessions", Cell::number(status.sessions)),
@@ -114,7 +118,7 @@ fn connection_record(c: &Connection) -> Table {
         ("user", Cell::text(&c.user)),
         ("kind", Cell::text(c.kind)),
         ("state", Cell::text(c.state)),
-        ("age", Cell::age(c.since)),
+        ("opened", Cell::ago(c.since)),
         ("peer", Cell::maybe(c.peer.as_ref())),
         ("server version", Cell::maybe(c.server_version.as_ref())),
         ("host key", Cell::maybe(c.host_key.as_ref())),
@@ -135,7 +139,7 @@ pub(crate) fn channels(channels: &[ChannelInfo]) -> Table {
     let row = |c: &ChannelInfo| {
         vec![
             Cell::number(c.id),
-            Cell::maybe(c.connection),
+            Cell::maybe_number(c.connection),
             Cell::number(c.session),
             Cell::text(c.kind),
             Cell::maybe(c.mode),

@@ -57,10 +57,26 @@ impl Cell {
         }
     }
 
+    /// A number that may be absent.
+    pub(crate) fn maybe_number(value: Option<u64>) -> Self {
+        Self {
+            right: true,
+            ..Self::maybe(value)
+        }
+    }
+
     /// A Unix time, which a person sees as the time since.
     pub(crate) fn age(since: u64) -> Self {
         Self {
             human: units::age(since),
+            ..Self::number(since)
+        }
+    }
+
+    /// The same, in a sentence of its own.
+    pub(crate) fn ago(since: u64) -> Self {
+        Self {
+            human: format!("{} ago", units::age(since)),
             ..Self::number(since)
         }
     }

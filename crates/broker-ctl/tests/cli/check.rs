@@ -1,0 +1,1 @@
+//! `check-config`, from a file to an exit status.

@@ -1,0 +1,318 @@
+//! A daemon with canned answers that keeps every request it gets.
+
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use broker_ipc::methods::{Done, OpenTunnelListener};
+use broker_ipc::types::{
+    ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
+    ConnectionState, DaemonStatus, DataMode, Direction, ListenerState, Profile, TransferCounts,
+    TunnelKind, TunnelListener, TunnelOrigin,
+};
+use broker_ipc::{ErrorCode, Handler, Request, Response, RpcError, bind, serve};
+use snapbox::cmd::Command;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::broker_ctl;
+
+/// A listen port that is always taken.
+pub(crate) const TAKEN: u16 = 99;
+
+pub(crate) struct Daemon {
+    folder: TempDir,
+    answers: Arc<Answers>,
+    // Ends the server when the test ends.
+    _runtime: Runtime,
+}
+
+impl Daemon {
+    pub(crate) fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let inside = runtime.enter();
+        let stop = CancellationToken::new();
+        let answers = Arc::new(Answers {
+            requests: Mutex::default(),
+            stop: stop.clone(),
+        });
+        let endpoint = bind(&folder.path().join("s")).unwrap();
+        let tracker = TaskTracker::new();
+        tracker.spawn(serve(endpoint, Arc::clone(&answers), tracker.clone(), stop));
+        drop(inside);
+        Self {
+            folder,
+            answers,
+            _runtime: runtime,
+        }
+    }
+
+    /// The program, pointed at this daemon.
+    pub(crate) fn ctl(&self, args: &[&str]) -> Command {
+        broker_ctl()
+            .arg("--socket")
+            .arg(self.folder.path().join("s"))
+            .args(args)
+    }
+
+    /// What was asked so far, lists left out.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.answers.requests.lock().unwrap().clone()
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        std::fs::read_dir(self.folder.path()).unwrap().count() == 0
+    }
+}
+
+struct Answers {
+    requests: Mutex<Vec<Request>>,
+    stop: CancellationToken,
+}
+
+impl Handler for Answers {
+    async fn call(&self, request: Request) -> Result<Response, RpcError> {
+        match request {
+            Request::Status(_) => Ok(Response::Status(status())),
+            Request::ListProfiles(_) => Ok(Response::ListProfiles(profiles())),
+            Request::ListConnections(_) => Ok(Response::ListConnections(vec![control(), data()])),
+            Request::ConnectionStatus(_) => Ok(Response::ConnectionStatus(ConnectionDetail {
+                connection: data(),
+                channels: vec![transfer()],
+            })),
+            Request::ListChannels(_) => Ok(Response::ListChannels(vec![session(), transfer()])),
+            Request::ListTunnelListeners(_) => Ok(Response::ListTunnelListeners(listeners())),
+            change => {
+                self.requests.lock().unwrap().push(change.clone());
+                self.change(change)
+            }
+        }
+    }
+}
+
+impl Answers {
+    fn change(&self, request: Request) -> Result<Response, RpcError> {
+        match request {
+            Request::Stop(_) => {
+                self.stop.cancel();
+                Ok(Response::Stop(Done {}))
+            }
+            Request::CloseConnection(r) if r.id < 10 => Ok(Response::CloseConnection(Done {})),
+            Request::CloseConnection(r) => Err(RpcError::not_found(format!(
+                "there is no connection {}",
+                r.id
+            ))),
+            Request::CloseChannel(_) => Ok(Response::CloseChannel(Done {})),
+            Request::CloseTunnelListener(_) => Ok(Response::CloseTunnelListener(Done {})),
+            Request::OpenTunnelListener(r) if r.listen_port == TAKEN => {
+                let message = format!("cannot listen on port {TAKEN}: address in use");
+                Err(RpcError::new(ErrorCode::ListenFailed, message))
+            }
+            Request::OpenTunnelListener(r) => Ok(Response::OpenTunnelListener(opened(r))),
+            _ => Err(RpcError::not_supported(
+                "reload is not supported yet: stop the daemon and start it again",
+            )),
+        }
+    }
+}
+
+/// A time whose age does not change while a test runs.
+fn a_day_ago() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        - 90_000
+}
+
+fn status() -> DaemonStatus {
+    DaemonStatus {
+        pid: 4242,
+        version: "0.1.0".into(),
+        started: a_day_ago(),
+        config: vec![
+            "/etc/ssh2/ssh-broker-config.xml".into(),
+            "/home/u/.ssh2/ssh-broker-config.xml".into(),
+        ],
+        profiles: 2,
+        tunnels: 3,
+        sessions: 1,
+        connections: 2,
+        channels: 2,
+        transfers: TransferCounts {
+            active: 1,
+            ok: 20,
+            failed: 3,
+        },
+        bytes_up: 1536,
+        bytes_down: 64 << 20,
+        stopping: false,
+    }
+}
+
+fn profiles() -> Vec<Profile> {
+    let work = Profile {
+        id: "id1".into(),
+        name: Some("work".into()),
+        host: "ssh.example.com".into(),
+        port: 22,
+        user: Some("username".into()),
+        connections: 2,
+        tunnels: 1,
+        last_error: None,
+    };
+    let away = Profile {
+        id: "id2".into(),
+        name: None,
+        host: "2001:db8::7".into(),
+        port: 2222,
+        user: None,
+        connections: 0,
+        tunnels: 0,
+        last_error: Some("connection refused".into()),
+    };
+    vec![work, away]
+}
+
+fn control() -> Connection {
+    Connection {
+        id: 1,
+        profile: Some("id1".into()),
+        target: "ssh.example.com#22".into(),
+        user: "username".into(),
+        kind: ConnectionKind::Control,
+        state: ConnectionState::Active,
+        since: a_day_ago(),
+        peer: Some("192.0.2.1:22".into()),
+        server_version: Some("SSH-2.0-OpenSSH_9.2".into()),
+        kex: Some("curve25519-sha256".into()),
+        cipher: Some("aes256-gcm@openssh.com".into()),
+        mac: None,
+        host_key: Some("ssh-ed25519 SHA256:abc".into()),
+        channels: 1,
+        bytes_in: 700,
+        bytes_out: 300,
+        last_error: None,
+    }
+}
+
+fn data() -> Connection {
+    Connection {
+        id: 2,
+        kind: ConnectionKind::Data,
+        bytes_in: 64 << 20,
+        bytes_out: 0,
+        ..control()
+    }
+}
+
+fn session() -> ChannelInfo {
+    ChannelInfo {
+        id: 5,
+        connection: Some(1),
+        tunnel: 1,
+        session: 3,
+        kind: ChannelKind::Control,
+        mode: None,
+        direction: None,
+        command: None,
+        state: ChannelState::Open,
+        bytes_up: 300,
+        bytes_down: 700,
+        rate: 0,
+        since: a_day_ago(),
+        target: "localhost:21".into(),
+        client: "127.0.0.1:50000".into(),
+    }
+}
+
+fn transfer() -> ChannelInfo {
+    ChannelInfo {
+        id: 6,
+        connection: Some(2),
+        kind: ChannelKind::Data,
+        mode: Some(DataMode::Passive),
+        direction: Some(Direction::Download),
+        command: Some("RETR report 1.txt".into()),
+        bytes_up: 0,
+        bytes_down: 64 << 20,
+        rate: 12 << 20,
+        target: "localhost:40000".into(),
+        client: "127.0.0.1:50001".into(),
+        ..session()
+    }
+}
+
+fn listeners() -> Vec<TunnelListener> {
+    let ftp = TunnelListener {
+        id: 1,
+        kind: TunnelKind::Ftp,
+        address: "127.0.0.1".into(),
+        port: 1234,
+        dst_host: "localhost".into(),
+        dst_port: 21,
+        profile: Some("id1".into()),
+        target: "username@ssh.example.com#22".into(),
+        relay: false,
+        state: ListenerState::Listening,
+        reason: None,
+        sessions_active: 1,
+        sessions_total: 9,
+        transfers: TransferCounts {
+            active: 1,
+            ok: 20,
+            failed: 3,
+        },
+        bytes_up: 1536,
+        bytes_down: 64 << 20,
+        origin: TunnelOrigin::File,
+    };
+    let taken = TunnelListener {
+        id: 2,
+        address: "::1".into(),
+        port: 80,
+        state: ListenerState::Failed,
+        reason: Some("address in use".into()),
+        sessions_active: 0,
+        sessions_total: 0,
+        transfers: TransferCounts::default(),
+        bytes_up: 0,
+        bytes_down: 0,
+        origin: TunnelOrigin::Static,
+        ..ftp.clone()
+    };
+    vec![ftp, taken]
+}
+
+fn opened(request: OpenTunnelListener) -> TunnelListener {
+    let port = if request.listen_port == 0 {
+        45678
+    } else {
+        request.listen_port
+    };
+    let [ftp, _] = <[TunnelListener; 2]>::try_from(listeners()).unwrap();
+    TunnelListener {
+        id: 7,
+        kind: request.kind,
+        address: request.listen_address.unwrap_or_else(|| "127.0.0.1".into()),
+        port,
+        dst_host: request.dst_host,
+        dst_port: request.dst_port,
+        profile: None,
+        target: request.target,
+        relay: request.relay,
+        sessions_active: 0,
+        sessions_total: 0,
+        transfers: TransferCounts::default(),
+        bytes_up: 0,
+        bytes_down: 0,
+        origin: TunnelOrigin::Command,
+        ..ftp
+    }
+}

@@ -1,0 +1,49 @@
+//! What the program says of itself.
+
+use snapbox::{file, str};
+
+use crate::broker_ctl;
+
+#[test]
+fn help_lists_every_command() {
+    broker_ctl()
+        .arg("--help")
+        .assert()
+        .success()
+        .stdout_eq(file!["snapshots/help.txt"]);
+}
+
+#[test]
+fn help_of_open_tunnel_listener_shows_both_spellings() {
+    let help = file!["snapshots/open-tunnel-listener.txt"];
+    broker_ctl()
+        .args(["open-tunnel-listener", "--help"])
+        .assert()
+        .success()
+        .stdout_eq(help);
+}
+
+#[test]
+fn the_version_is_that_of_the_build() {
+    let version = concat!("broker-ctl ", env!("CARGO_PKG_VERSION"), "\n");
+    broker_ctl().arg("-V").assert().success().stdout_eq(version);
+}
+
+#[test]
+fn an_ambiguous_abbreviation_is_refused() {
+    broker_ctl()
+        .arg("list-c")
+        .assert()
+        .code(2)
+        .stdout_eq("")
+        .stderr_eq(str![[r#"
+error: unrecognized subcommand 'list-c'
+
+  tip: some similar subcommands exist: 'list-profiles', 'list-connections', 'list-channels'
+
+Usage: broker-ctl [OPTIONS] <COMMAND>
+
+For more information, try '--help'.
+
+"#]]);
+}

@@ -1,0 +1,295 @@
+//! What the lists look like, to people, to scripts and to programs.
+
+use snapbox::str;
+
+use crate::fake::Daemon;
+
+#[track_caller]
+fn check(args: &[&str], expected: impl snapbox::IntoData) {
+    Daemon::start()
+        .ctl(args)
+        .assert()
+        .success()
+        .stderr_eq("")
+        .stdout_eq(expected);
+}
+
+#[test]
+fn status() {
+    check(
+        &["status"],
+        str![[r#"
+state               running
+process             4242
+version             0.1.0
+started             1 d 1 h ago
+configuration       /etc/ssh2/ssh-broker-config.xml, /home/u/.ssh2/ssh-broker-config.xml
+profiles            2
+tunnels             3
+sessions            1
+connections         2
+channels            2
+transfers active    1
+transfers complete  20
+transfers failed    3
+sent                1.5 KiB
+received            64.0 MiB
+
+"#]],
+    );
+}
+
+#[test]
+fn status_for_scripts() {
+    check(
+        &["status", "--short"],
+        str![[r#"
+state	running
+process	4242
+version	0.1.0
+started	[..]
+configuration	/etc/ssh2/ssh-broker-config.xml, /home/u/.ssh2/ssh-broker-config.xml
+profiles	2
+tunnels	3
+sessions	1
+connections	2
+channels	2
+transfers active	1
+transfers complete	20
+transfers failed	3
+sent	1536
+received	67108864
+
+"#]],
+    );
+}
+
+#[test]
+fn status_for_programs() {
+    check(
+        &["status", "--json"],
+        str![[r#"
+{"pid":4242,"version":"0.1.0","started":[..],"config":["/etc/ssh2/ssh-broker-config.xml","/home/u/.ssh2/ssh-broker-config.xml"],"profiles":2,"tunnels":3,"sessions":1,"connections":2,"channels":2,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"stopping":false}
+
+"#]],
+    );
+}
+
+#[test]
+fn the_process_id_alone() {
+    check(
+        &["status", "--pid"],
+        str![[r#"
+4242
+
+"#]],
+    );
+}
+
+#[test]
+fn profiles() {
+    check(
+        &["list-profiles"],
+        str![[r#"
+ID   NAME  USER      HOST             PORT  CONNECTIONS  TUNNELS  LAST ERROR
+id1  work  username  ssh.example.com    22            2        1  -
+id2  -     -         2001:db8::7      2222            0        0  connection refused
+
+"#]],
+    );
+}
+
+#[test]
+fn profiles_for_programs() {
+    check(
+        &["list-profiles", "--json"],
+        str![[r#"
+[{"id":"id1","name":"work","host":"ssh.example.com","port":22,"user":"username","connections":2,"tunnels":1,"last_error":null},{"id":"id2","name":null,"host":"2001:db8::7","port":2222,"user":null,"connections":0,"tunnels":0,"last_error":"connection refused"}]
+
+"#]],
+    );
+}
+
+#[test]
+fn connections() {
+    check(
+        &["list-connections"],
+        str![[r#"
+ID  KIND     STATE   TARGET                       CHANNELS   SENT  RECEIVED      AGE  LAST ERROR
+ 1  control  active  username@ssh.example.com#22         1  300 B     700 B  1 d 1 h  -
+ 2  data     active  username@ssh.example.com#22         1    0 B  64.0 MiB  1 d 1 h  -
+
+"#]],
+    );
+}
+
+#[test]
+fn connections_with_their_channels() {
+    check(
+        &["list-connections", "-c"],
+        str![[r#"
+ID  KIND     STATE   TARGET                       CHANNELS   SENT  RECEIVED      AGE  LAST ERROR
+ 1  control  active  username@ssh.example.com#22         1  300 B     700 B  1 d 1 h  -
+ 2  data     active  username@ssh.example.com#22         1    0 B  64.0 MiB  1 d 1 h  -
+
+ID  CONNECTION  SESSION  KIND     MODE     STATE   SENT  RECEIVED        RATE  CLIENT           TARGET           COMMAND
+ 5           1        3  control  -        open   300 B     700 B       0 B/s  127.0.0.1:50000  localhost:21     -
+ 6           2        3  data     passive  open     0 B  64.0 MiB  12.0 MiB/s  127.0.0.1:50001  localhost:40000  RETR report 1.txt
+
+"#]],
+    );
+}
+
+#[test]
+fn connections_for_scripts() {
+    check(
+        &["list-connections", "-s"],
+        str![[r#"
+1	control	active	username@ssh.example.com#22	1	300	700	[..]	
+2	data	active	username@ssh.example.com#22	1	0	67108864	[..]	
+
+"#]],
+    );
+}
+
+#[test]
+fn connections_with_their_channels_for_programs() {
+    check(
+        &["list-connections", "-c", "--json"],
+        str![[r#"
+[{"connection":{"id":1,"profile":"id1","target":"ssh.example.com#22","user":"username","kind":"control","state":"active","since":[..],"peer":"192.0.2.1:22","server_version":"SSH-2.0-OpenSSH_9.2","kex":"curve25519-sha256","cipher":"aes256-gcm@openssh.com","mac":null,"host_key":"ssh-ed25519 SHA256:abc","channels":1,"bytes_in":700,"bytes_out":300,"last_error":null},"channels":[{"id":5,"connection":1,"tunnel":1,"session":3,"kind":"control","mode":null,"direction":null,"command":null,"state":"open","bytes_up":300,"bytes_down":700,"rate":0,"since":[..],"target":"localhost:21","client":"127.0.0.1:50000"}]},{"connection":{"id":2,"profile":"id1","target":"ssh.example.com#22","user":"username","kind":"data","state":"active","since":[..],"peer":"192.0.2.1:22","server_version":"SSH-2.0-OpenSSH_9.2","kex":"curve25519-sha256","cipher":"aes256-gcm@openssh.com","mac":null,"host_key":"ssh-ed25519 SHA256:abc","channels":1,"bytes_in":67108864,"bytes_out":0,"last_error":null},"channels":[{"id":6,"connection":2,"tunnel":1,"session":3,"kind":"data","mode":"passive","direction":"download","command":"RETR report 1.txt","state":"open","bytes_up":0,"bytes_down":67108864,"rate":12582912,"since":[..],"target":"localhost:40000","client":"127.0.0.1:50001"}]}]
+
+"#]],
+    );
+}
+
+#[test]
+fn one_connection() {
+    check(
+        &["connection-status", "2"],
+        str![[r#"
+id              2
+profile         id1
+target          ssh.example.com#22
+user            username
+kind            data
+state           active
+opened          1 d 1 h ago
+peer            192.0.2.1:22
+server version  SSH-2.0-OpenSSH_9.2
+host key        ssh-ed25519 SHA256:abc
+key exchange    curve25519-sha256
+cipher          aes256-gcm@openssh.com
+mac             -
+channels        1
+sent            0 B
+received        64.0 MiB
+last error      -
+
+"#]],
+    );
+}
+
+#[test]
+fn one_connection_with_its_channels() {
+    check(
+        &["connection-status", "2", "--show-channels"],
+        str![[r#"
+id              2
+profile         id1
+target          ssh.example.com#22
+user            username
+kind            data
+state           active
+opened          1 d 1 h ago
+peer            192.0.2.1:22
+server version  SSH-2.0-OpenSSH_9.2
+host key        ssh-ed25519 SHA256:abc
+key exchange    curve25519-sha256
+cipher          aes256-gcm@openssh.com
+mac             -
+channels        1
+sent            0 B
+received        64.0 MiB
+last error      -
+
+ID  CONNECTION  SESSION  KIND  MODE     STATE  SENT  RECEIVED        RATE  CLIENT           TARGET           COMMAND
+ 6           2        3  data  passive  open    0 B  64.0 MiB  12.0 MiB/s  127.0.0.1:50001  localhost:40000  RETR report 1.txt
+
+"#]],
+    );
+}
+
+#[test]
+fn channels() {
+    check(
+        &["list-channels"],
+        str![[r#"
+ID  CONNECTION  SESSION  KIND     MODE     STATE   SENT  RECEIVED        RATE  CLIENT           TARGET           COMMAND
+ 5           1        3  control  -        open   300 B     700 B       0 B/s  127.0.0.1:50000  localhost:21     -
+ 6           2        3  data     passive  open     0 B  64.0 MiB  12.0 MiB/s  127.0.0.1:50001  localhost:40000  RETR report 1.txt
+
+"#]],
+    );
+}
+
+#[test]
+fn channels_for_programs() {
+    check(
+        &["list-channels", "--json"],
+        str![[r#"
+[{"id":5,"connection":1,"tunnel":1,"session":3,"kind":"control","mode":null,"direction":null,"command":null,"state":"open","bytes_up":300,"bytes_down":700,"rate":0,"since":[..],"target":"localhost:21","client":"127.0.0.1:50000"},{"id":6,"connection":2,"tunnel":1,"session":3,"kind":"data","mode":"passive","direction":"download","command":"RETR report 1.txt","state":"open","bytes_up":0,"bytes_down":67108864,"rate":12582912,"since":[..],"target":"localhost:40000","client":"127.0.0.1:50001"}]
+
+"#]],
+    );
+}
+
+#[test]
+fn listeners() {
+    check(
+        &["list-tunnel-listeners"],
+        str![[r#"
+ID  TYPE  LISTEN          DESTINATION   TARGET                       STATE      SESSIONS  ACTIVE  COMPLETE  FAILED     SENT  RECEIVED  ORIGIN  REASON
+ 1  ftp   127.0.0.1:1234  localhost:21  username@ssh.example.com#22  listening         1       1        20       3  1.5 KiB  64.0 MiB  file    -
+ 2  ftp   [::1]:80        localhost:21  username@ssh.example.com#22  failed            0       0         0       0      0 B       0 B  static  address in use
+
+"#]],
+    );
+}
+
+#[test]
+fn listeners_for_scripts_by_an_abbreviation() {
+    check(
+        &["list-t", "-s"],
+        str![[r#"
+1	ftp	127.0.0.1:1234	localhost:21	username@ssh.example.com#22	listening	1	1	20	3	1536	67108864	file	
+2	ftp	[::1]:80	localhost:21	username@ssh.example.com#22	failed	0	0	0	0	0	0	static	address in use
+
+"#]],
+    );
+}
+
+#[test]
+fn listeners_for_programs() {
+    check(
+        &["list-tunnel-listeners", "--json"],
+        str![[r#"
+[{"id":1,"kind":"ftp","address":"127.0.0.1","port":1234,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"state":"listening","reason":null,"sessions_active":1,"sessions_total":9,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"origin":"file"},{"id":2,"kind":"ftp","address":"::1","port":80,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"state":"failed","reason":"address in use","sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"static"}]
+
+"#]],
+    );
+}
+
+#[test]
+fn nothing_where_nothing_is_wanted() {
+    check(&["--quiet", "list-profiles"], "");
+}
+
+#[test]
+fn no_colours_in_a_pipe() {
+    let output = Daemon::start()
+        .ctl(&["list-tunnel-listeners"])
+        .output()
+        .unwrap();
+    assert!(!output.stdout.contains(&0x1b));
+}

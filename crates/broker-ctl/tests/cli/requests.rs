@@ -1,0 +1,324 @@
+//! What the commands that change something ask of the daemon, and how they fail.
+
+use broker_ipc::Request;
+use broker_ipc::methods::{
+    CloseChannel, CloseConnection, CloseTunnelListener, OpenTunnelListener, Stop,
+};
+use broker_ipc::types::TunnelKind;
+use snapbox::str;
+
+use crate::broker_ctl;
+use crate::fake::Daemon;
+
+/// The tunnel that all spellings below ask for.
+fn ftp_tunnel() -> OpenTunnelListener {
+    OpenTunnelListener {
+        kind: TunnelKind::Ftp,
+        listen_address: None,
+        listen_port: 1234,
+        dst_host: "localhost".into(),
+        dst_port: 21,
+        relay: false,
+        target: "username@sshserver".into(),
+    }
+}
+
+#[test]
+fn both_spellings_open_the_same_tunnel() {
+    let spellings: [&[&str]; 3] = [
+        &[
+            "open-tunnel-listener",
+            "-L",
+            "ftp/1234:localhost:21",
+            "username@sshserver",
+        ],
+        &[
+            "open-tunnel-listener",
+            "--type",
+            "ftp",
+            "1234",
+            "username@sshserver",
+        ],
+        &[
+            "open-tunnel-listener",
+            "--type",
+            "FTP",
+            "1234",
+            "username@sshserver",
+            "localhost",
+            "21",
+        ],
+    ];
+    for spelling in spellings {
+        let daemon = Daemon::start();
+        let said = str![[r#"
+Opened ftp tunnel 7: 127.0.0.1:1234 to localhost:21 through username@sshserver
+
+"#]];
+        daemon.ctl(spelling).assert().success().stdout_eq(said);
+        assert_eq!(
+            daemon.requests(),
+            [Request::OpenTunnelListener(ftp_tunnel())]
+        );
+    }
+}
+
+#[test]
+fn relay_address_and_free_port_reach_the_daemon() {
+    let daemon = Daemon::start();
+    let args = [
+        "open-tunnel-listener",
+        "-s",
+        "-g",
+        "-L",
+        "ftp/[::]:0:localhost:21",
+        "username@sshserver",
+    ];
+    daemon
+        .ctl(&args)
+        .assert()
+        .success()
+        .stdout_eq("7\t::\t45678\n");
+    let asked = OpenTunnelListener {
+        listen_address: Some("::".into()),
+        listen_port: 0,
+        relay: true,
+        ..ftp_tunnel()
+    };
+    assert_eq!(daemon.requests(), [Request::OpenTunnelListener(asked)]);
+}
+
+#[test]
+fn what_was_opened_is_told_to_programs() {
+    let args = [
+        "open-tunnel-listener",
+        "--json",
+        "-L",
+        "ftp/0:localhost:21",
+        "work",
+    ];
+    let daemon = Daemon::start();
+    daemon.ctl(&args).assert().success().stdout_eq(str![[r#"
+{"id":7,"kind":"ftp","address":"127.0.0.1","port":45678,"dst_host":"localhost","dst_port":21,"profile":null,"target":"work","relay":false,"state":"listening","reason":null,"sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"command"}
+
+"#]]);
+}
+
+#[test]
+fn a_tunnel_that_fails_spares_the_others() {
+    let daemon = Daemon::start();
+    let args = [
+        "open-tunnel-listener",
+        "-L",
+        "99:h:1",
+        "-L",
+        "100:h:1",
+        "work",
+    ];
+    daemon
+        .ctl(&args)
+        .assert()
+        .code(1)
+        .stdout_eq(str![[r#"
+Opened tcp tunnel 7: 127.0.0.1:100 to h:1 through work
+
+"#]])
+        .stderr_eq(str![[r#"
+broker-ctl: cannot listen on port 99: address in use
+
+"#]]);
+}
+
+#[test]
+fn a_tunnel_that_fails_takes_the_others_with_it_where_asked_to() {
+    let daemon = Daemon::start();
+    let args = [
+        "open-tunnel-listener",
+        "--abort-on-failing-tunnel",
+        "-L",
+        "100:h:1",
+        "-L",
+        "99:h:1",
+        "-L",
+        "101:h:1",
+        "work",
+    ];
+    daemon
+        .ctl(&args)
+        .assert()
+        .code(1)
+        .stdout_eq("")
+        .stderr_eq(str![[r#"
+broker-ctl: cannot listen on port 99: address in use
+
+"#]]);
+    let last = daemon.requests().pop();
+    assert_eq!(
+        last,
+        Some(Request::CloseTunnelListener(CloseTunnelListener { id: 7 }))
+    );
+    assert_eq!(daemon.requests().len(), 3);
+}
+
+#[test]
+fn listeners_are_closed_by_id_port_and_address() {
+    let daemon = Daemon::start();
+    daemon
+        .ctl(&["close-tunnel-listener", "2", ":1234", "[::1]:80"])
+        .assert()
+        .success()
+        .stdout_eq("");
+    let closed = [2, 1, 2].map(|id| Request::CloseTunnelListener(CloseTunnelListener { id }));
+    assert_eq!(daemon.requests(), closed);
+}
+
+#[test]
+fn an_unknown_listener_is_named_and_the_others_are_closed() {
+    let daemon = Daemon::start();
+    let unknown = daemon
+        .ctl(&["close-tunnel-listener", "4711", "1"])
+        .assert()
+        .code(1);
+    unknown.stderr_eq(str![[r#"
+broker-ctl: no tunnel listener 4711: list-tunnel-listeners shows them all
+
+"#]]);
+    assert_eq!(
+        daemon.requests(),
+        [Request::CloseTunnelListener(CloseTunnelListener { id: 1 })]
+    );
+}
+
+#[test]
+fn every_connection_named_is_closed_whatever_becomes_of_the_others() {
+    let daemon = Daemon::start();
+    daemon
+        .ctl(&["close-connection", "77", "2"])
+        .assert()
+        .code(1)
+        .stderr_eq(str![[r#"
+broker-ctl: there is no connection 77
+
+"#]]);
+    let asked = [77, 2].map(|id| Request::CloseConnection(CloseConnection { id }));
+    assert_eq!(daemon.requests(), asked);
+}
+
+#[test]
+fn channels_are_closed() {
+    let daemon = Daemon::start();
+    daemon
+        .ctl(&["close-channel", "5", "6"])
+        .assert()
+        .success()
+        .stdout_eq("")
+        .stderr_eq("");
+    let asked = [5, 6].map(|id| Request::CloseChannel(CloseChannel { id }));
+    assert_eq!(daemon.requests(), asked);
+}
+
+#[test]
+fn stop_returns_when_the_socket_is_free() {
+    let daemon = Daemon::start();
+    daemon
+        .ctl(&["stop", "--grace", "5"])
+        .assert()
+        .success()
+        .stdout_eq(str![[r#"
+The daemon has stopped
+
+"#]]);
+    assert!(daemon.is_gone());
+    assert_eq!(daemon.requests(), [Request::Stop(Stop { grace: Some(5) })]);
+}
+
+#[test]
+fn a_refusal_has_status_1() {
+    Daemon::start()
+        .ctl(&["reload"])
+        .assert()
+        .code(1)
+        .stdout_eq("")
+        .stderr_eq(str![[r#"
+broker-ctl: reload is not supported yet: stop the daemon and start it again
+
+"#]]);
+}
+
+#[test]
+fn no_daemon_has_status_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let absent = broker_ctl()
+        .env("SSH_BROKER_SOCKET", &socket)
+        .arg("status")
+        .assert()
+        .code(3);
+    absent.stdout_eq("").stderr_eq(str![[r#"
+broker-ctl: no daemon answers on [..]: start one with brokerd --socket [..]
+
+"#]]);
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_has_status_2_and_needs_no_daemon() {
+    let nonsense: [&[&str]; 6] = [
+        &["fly"],
+        &["open-tunnel-listener", "-L", "ftp/1234:localhost", "work"],
+        &[
+            "open-tunnel-listener",
+            "-L",
+            "ftp/1234:localhost:21",
+            "work",
+            "more",
+        ],
+        &["open-tunnel-listener", "1234"],
+        &["open-tunnel-listener", "1234", "work"],
+        &["close-tunnel-listener", "here"],
+    ];
+    for args in nonsense {
+        broker_ctl()
+            .args(["--socket", "/nonexistent/s"])
+            .args(args)
+            .assert()
+            .code(2)
+            .stdout_eq("");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_tunnel_is_said() {
+    let wrong = broker_ctl().args(["open-tunnel-listener", "-L", "ftp/::1:0:host:21", "work"]);
+    wrong.assert().code(2).stderr_eq(str![[r#"
+error: invalid value 'ftp/::1:0:host:21' for '--local <SPEC>': too many parts (an IPv6 address stands in brackets): expected [tcp/|ftp/][listen-address:]listen-port:dst-host:dst-port
+
+For more information, try '--help'.
+
+"#]]);
+    broker_ctl()
+        .args(["open-tunnel-listener", "1234", "work"])
+        .assert()
+        .code(2)
+        .stderr_eq(str![[r#"
+error: a tcp tunnel needs a dst-host and a dst-port
+
+Usage: broker-ctl open-tunnel-listener [OPTIONS] -L <SPEC>... <TARGET>
+       broker-ctl open-tunnel-listener [OPTIONS] [ADDRESS:]<LISTEN-PORT> <TARGET> [DST-HOST] [DST-PORT]
+
+For more information, try '--help'.
+
+"#]]);
+}
+
+#[test]
+fn verbose_says_which_daemon_answers() {
+    let daemon = Daemon::start();
+    daemon
+        .ctl(&["-v", "close-channel", "5"])
+        .assert()
+        .success()
+        .stderr_eq(str![[r#"
+brokerd 0.1.0 (process [..]) on [..]
+
+"#]]);
+}
