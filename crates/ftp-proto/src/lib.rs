@@ -4,9 +4,16 @@
 //! time, and says which bytes to hand on and what else to do. It knows the roles *client* and *server* only: which of
 //! the two is near and which lies behind SSH is the caller's business.
 
+mod address;
+mod channels;
+mod command;
 mod config;
 mod event;
+mod line;
+mod owed;
+mod reply;
 mod session;
+mod telnet;
 mod text;
 
 pub use config::{DataOpen, ForeignPort, SessionConfig, TlsPolicy};

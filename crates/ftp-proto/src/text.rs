@@ -3,7 +3,11 @@
 /// The longest text of a reply made here, in bytes. RFC 959 sets no limit, but clients with 512-byte line buffers exist.
 const MAX_REPLY_TEXT: usize = 480;
 
-/// A one-line reply, `421 text` and CRLF, with whatever is not printable ASCII in `text` replaced, cut at 480 bytes.
+/// The longest text taken from a peer into an event, in bytes. Longer than any sane path, short enough for a log line.
+const MAX_EVENT_TEXT: usize = 1024;
+
+/// A one-line reply such as `421 text` and CRLF. What is not printable ASCII in `text` is replaced; the text is cut at
+/// 480 bytes.
 ///
 /// For refusals made in a session and for those made where there is no session yet.
 pub fn reply(code: u16, text: &str) -> Vec<u8> {
@@ -14,4 +18,41 @@ pub fn reply(code: u16, text: &str) -> Vec<u8> {
     });
     let text: String = printable.take(MAX_REPLY_TEXT).collect();
     format!("{code:03} {text}\r\n").into_bytes()
+}
+
+/// A peer's bytes as text of at most 1 KiB: what is not UTF-8 is replaced, control characters are escaped.
+pub(crate) fn printable(bytes: &[u8]) -> String {
+    // Bytes past the bound cannot show up; not decoding them keeps a 64 KiB line cheap.
+    let bytes = bytes.get(..MAX_EVENT_TEXT).unwrap_or(bytes);
+    let mut text = String::new();
+    for c in String::from_utf8_lossy(bytes).chars() {
+        let escaped = if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        };
+        if text.len() + escaped.len() > MAX_EVENT_TEXT {
+            break;
+        }
+        text.push_str(&escaped);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_one_line_of_ascii() {
+        assert_eq!(reply(421, "no\r\nway\u{e9}"), b"421 no  way?\r\n");
+        assert_eq!(reply(425, &"x".repeat(9000)).len(), 4 + MAX_REPLY_TEXT + 2);
+    }
+
+    #[test]
+    fn a_peers_text_is_printable_and_bounded() {
+        assert_eq!(printable(b"a\x07\xffb\x1b"), "a\\u{7}\u{fffd}b\\u{1b}");
+        assert!(printable(&[0xff; 5000]).len() <= MAX_EVENT_TEXT);
+        assert!(printable(&[1; 5000]).len() <= MAX_EVENT_TEXT);
+    }
 }

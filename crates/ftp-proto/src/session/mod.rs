@@ -1,9 +1,32 @@
 //! The session state machine: bytes of both peers in, bytes for both peers and actions out.
 
+mod active;
+mod answer;
+mod client;
+mod ending;
+mod offer;
+mod passive;
+mod server;
+mod truth;
+
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::{Action, DataEvent, DataId, SessionConfig};
+use crate::channels::Channels;
+use crate::line::{LineBuffer, MAX_LINE};
+use crate::owed::Owed;
+use crate::reply::ReplyTracker;
+use crate::{Action, DataEvent, DataId, Event, SessionConfig};
+use active::ActiveOffer;
+use answer::LocalAnswer;
+use ending::End;
+use passive::PassiveOffer;
+use truth::{Completion, Transfer};
+
+/// How many bytes of one side may wait behind a hold before the caller should stop reading that side. As long as the
+/// longest line, so that a line that is merely incomplete never stops the reading.
+const MAX_BACKLOG: usize = MAX_LINE;
 
 /// One FTP control channel between a client and a server.
 ///
@@ -15,11 +38,64 @@ use crate::{Action, DataEvent, DataId, SessionConfig};
 /// - out, to be drained after each event in: [`take_to_client`](Self::take_to_client),
 ///   [`take_to_server`](Self::take_to_server), then [`poll_action`](Self::poll_action), then
 ///   [`next_timeout`](Self::next_timeout)
+///
+/// Held bytes simply stay unread in the buffer of their side: a hold closes the gate, and what resolves it opens it.
+#[derive(Debug)]
 pub struct Session {
     config: SessionConfig,
-    to_client: Vec<u8>,
+    phase: Phase,
+    logged_in: bool,
+    /// Whether a transfer ends when its data connection does: so in MODE S, not in MODE B and C.
+    ends_with_connection: bool,
+
+    from_client: LineBuffer,
+    client_hold: Option<ClientHold>,
+    client_end: End,
     to_server: Vec<u8>,
-    actions: std::collections::VecDeque<Action>,
+
+    from_server: LineBuffer,
+    server_hold: Option<ServerHold>,
+    server_end: End,
+    to_client: Vec<u8>,
+
+    replies: ReplyTracker,
+    /// The rest of the reply that is open gives way to a reply made here.
+    swallow: bool,
+    owed: Owed,
+    channels: Channels,
+    /// The channel that the server would use for a transfer now.
+    current: Option<DataId>,
+    transfer: Option<Transfer>,
+    actions: VecDeque<Action>,
+}
+
+/// How much of the control channel is understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// All of it.
+    Clear,
+    /// Nothing: the peers encrypt it.
+    Opaque,
+    /// The server has ended or the way to it was lost: nothing more passes.
+    Over,
+}
+
+/// Why the client's bytes wait.
+#[derive(Debug)]
+enum ClientHold {
+    /// An endpoint is being made for a `PORT`.
+    Offer(ActiveOffer),
+    /// A reply made here waits for its turn.
+    Answer(LocalAnswer),
+}
+
+/// Why the server's bytes wait.
+#[derive(Debug)]
+enum ServerHold {
+    /// An endpoint is being made for a passive reply.
+    Offer(PassiveOffer),
+    /// A transfer was reported complete, and its data channel has not said so.
+    Completion(Completion),
 }
 
 impl Session {
@@ -27,51 +103,96 @@ impl Session {
     pub fn new(config: SessionConfig) -> Self {
         Self {
             config,
-            to_client: Vec::new(),
+            phase: Phase::Clear,
+            logged_in: false,
+            ends_with_connection: true,
+            from_client: LineBuffer::default(),
+            client_hold: None,
+            client_end: End::Open,
             to_server: Vec::new(),
-            actions: Default::default(),
+            from_server: LineBuffer::default(),
+            server_hold: None,
+            server_end: End::Open,
+            to_client: Vec::new(),
+            replies: ReplyTracker::default(),
+            swallow: false,
+            owed: Owed::new(),
+            channels: Channels::default(),
+            current: None,
+            transfer: None,
+            actions: VecDeque::new(),
         }
     }
 
     /// The client sent these bytes.
-    pub fn client_bytes(&mut self, _now: Instant, bytes: &[u8]) {
-        self.to_server.extend_from_slice(bytes);
+    pub fn client_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        match self.phase {
+            Phase::Clear => self.from_client.push(bytes),
+            Phase::Opaque => self.to_server.extend_from_slice(bytes),
+            Phase::Over => {}
+        }
+        self.pump(now);
     }
 
     /// The server sent these bytes.
-    pub fn server_bytes(&mut self, _now: Instant, bytes: &[u8]) {
-        self.to_client.extend_from_slice(bytes);
+    pub fn server_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        match self.phase {
+            Phase::Clear => self.from_server.push(bytes),
+            Phase::Opaque => self.to_client.extend_from_slice(bytes),
+            Phase::Over => {}
+        }
+        self.server_spoke(now);
+        self.pump(now);
     }
 
     /// The client ended its side in an orderly way.
-    pub fn client_end(&mut self, _now: Instant) {
-        self.actions.push_back(Action::EndServer);
+    pub fn client_end(&mut self, now: Instant) {
+        self.client_end.came();
+        self.pump(now);
     }
 
     /// The server ended its side in an orderly way.
-    pub fn server_end(&mut self, _now: Instant) {
-        self.actions.push_back(Action::EndClient);
+    pub fn server_end(&mut self, now: Instant) {
+        self.server_end.came();
+        self.pump(now);
     }
 
-    /// The way to the server was cut: the client is told `421` with this reason, and then the end.
+    /// The way to the server was cut: the client is told `421` with this reason, and then the end. What it sends from
+    /// then on goes nowhere.
     pub fn server_lost(&mut self, _now: Instant, reason: &str) {
-        self.to_client.extend(crate::reply(421, reason));
-        self.actions.push_back(Action::EndClient);
+        self.lose(reason);
     }
 
     /// The answer to [`Action::Offer`]: the address to announce to the other peer, or why there is none, which becomes
-    /// the text of a `425`.
-    pub fn offered(&mut self, _now: Instant, _id: DataId, _answer: Result<SocketAddr, String>) {}
+    /// the text of a `425`. An endpoint that is no longer wanted is withdrawn at once.
+    pub fn offered(&mut self, now: Instant, id: DataId, answer: Result<SocketAddr, String>) {
+        self.resolve_offer(now, id, answer);
+        self.server_spoke(now);
+        self.pump(now);
+    }
 
     /// Something happened on a data channel. A channel that the session no longer cares about is ignored.
-    pub fn data_event(&mut self, _now: Instant, _id: DataId, _event: DataEvent) {}
+    pub fn data_event(&mut self, now: Instant, id: DataId, event: DataEvent) {
+        self.channels.note(id, event);
+        if self.review_completion() {
+            self.server_spoke(now);
+        }
+        self.pump(now);
+    }
 
     /// The time said by [`next_timeout`](Self::next_timeout) has come. Harmless when it has not.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.expire_completion(now);
+        self.expire_answer(now);
+        self.pump(now);
+    }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due, if nothing happens before.
     pub fn next_timeout(&self) -> Option<Instant> {
-        None
+        self.completion_deadline()
+            .into_iter()
+            .chain(self.answer_deadline())
+            .min()
     }
 
     /// Everything that may go to the client now, to be written at once; `None` where there is nothing.
@@ -89,25 +210,39 @@ impl Session {
         self.actions.pop_front()
     }
 
-    /// Whether more of the client's bytes should be read now. False while what is held has reached its bound.
+    /// Whether more of the client's bytes should be read now. False while what is held has reached 64 KiB.
     pub fn wants_client_bytes(&self) -> bool {
-        true
+        self.from_client.len() < MAX_BACKLOG
     }
 
-    /// Whether more of the server's bytes should be read now. False while what is held has reached its bound.
+    /// Whether more of the server's bytes should be read now. False while what is held has reached 64 KiB.
     pub fn wants_server_bytes(&self) -> bool {
-        true
+        self.from_server.len() < MAX_BACKLOG
     }
 
     /// Whether the server has accepted a login.
     pub fn logged_in(&self) -> bool {
-        false
+        self.logged_in
     }
 
     /// Whether the control channel is encrypted from end to end.
     pub fn is_opaque(&self) -> bool {
-        let _ = &self.config;
-        false
+        self.phase == Phase::Opaque
+    }
+
+    /// Goes on until nothing more can be done without news. The server's side first: a reply that came is older than
+    /// what a command of the client will bring.
+    fn pump(&mut self, now: Instant) {
+        while self.server_step(now) || self.answer_step() || self.client_step(now) {}
+        self.pass_ends();
+    }
+
+    fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.act(Action::Event(event));
     }
 }
 

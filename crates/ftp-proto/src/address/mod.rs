@@ -1,0 +1,118 @@
+//! Addresses as the control channel spells them.
+
+mod active;
+mod passive;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+pub(crate) use active::PortCommand;
+pub(crate) use passive::PassiveReply;
+
+/// Numbers in the longest address form: `LPRT` with IPv6 (RFC 1639).
+const MAX_NUMBERS: usize = 21;
+
+/// Reads a text from left to right.
+struct Cursor<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(text: &'a [u8], at: usize) -> Self {
+        Self { text, at }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    /// Steps over this byte, if it comes next.
+    fn eat(&mut self, byte: u8) -> Option<()> {
+        (self.peek() == Some(byte)).then(|| self.at += 1)
+    }
+
+    /// Steps over a decimal number of at least one digit.
+    fn number<T: TryFrom<u32>>(&mut self) -> Option<T> {
+        let rest = self.text.get(self.at..)?;
+        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let value = decimal(rest.get(..length)?)?;
+        self.at += length;
+        Some(value)
+    }
+
+    /// Steps over numbers with commas between, as many as there are.
+    fn numbers(&mut self) -> Option<Vec<u8>> {
+        let mut numbers = vec![self.number()?];
+        while self.eat(b',').is_some() {
+            numbers.push(self.number()?);
+            if numbers.len() > MAX_NUMBERS {
+                return None;
+            }
+        }
+        Some(numbers)
+    }
+}
+
+/// A number of nothing but digits, at least one, that fits.
+fn decimal<T: TryFrom<u32>>(digits: &[u8]) -> Option<T> {
+    let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(digits).ok().filter(|_| all_digits)?;
+    text.parse::<u32>().ok()?.try_into().ok()
+}
+
+/// The six numbers of `PORT` and `227`.
+fn short_form(address: Ipv4Addr, port: u16, separator: char) -> String {
+    let [a, b, c, d] = address.octets();
+    let [high, low] = port.to_be_bytes();
+    let s = separator;
+    format!("{a}{s}{b}{s}{c}{s}{d},{high},{low}")
+}
+
+/// Reads the numbers of `LPRT` and `228`: family, length, address, length, port (RFC 1639).
+fn read_long_form(numbers: &[u8]) -> Option<(IpAddr, u16)> {
+    let (address, port) = match numbers {
+        [4, 4, rest @ ..] => {
+            let (address, port) = rest.split_first_chunk::<4>()?;
+            (IpAddr::from(*address), port)
+        }
+        [6, 16, rest @ ..] => {
+            let (address, port) = rest.split_first_chunk::<16>()?;
+            (IpAddr::from(*address), port)
+        }
+        _ => return None,
+    };
+    match port {
+        [2, high, low] => Some((address, u16::from_be_bytes([*high, *low]))),
+        _ => None,
+    }
+}
+
+/// Writes the numbers of `LPRT` and `228`.
+fn long_form(address: SocketAddr) -> String {
+    let (family, octets) = match address.ip() {
+        IpAddr::V4(ip) => (4, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (6, ip.octets().to_vec()),
+    };
+    let [high, low] = address.port().to_be_bytes();
+    let listed: Vec<String> = octets.iter().map(u8::to_string).collect();
+    format!(
+        "{family},{},{},2,{high},{low}",
+        octets.len(),
+        listed.join(",")
+    )
+}
+
+/// The same place, as IPv4 where it is an IPv4-mapped IPv6 address.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Reads the address of an `EPRT` of this family (RFC 2428).
+fn extended_address(family: &[u8], text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    match family {
+        b"1" => text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+        b"2" => text.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        _ => None,
+    }
+}

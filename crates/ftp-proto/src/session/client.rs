@@ -1,0 +1,125 @@
+//! What the client says: commands, passed on or answered here.
+
+use std::time::Instant;
+
+use super::{Phase, ServerHold, Session};
+use crate::command::{Command, Kind};
+use crate::event::DataId;
+use crate::line::Piece;
+use crate::owed::{Expect, Sent};
+use crate::{Event, TlsPolicy};
+
+impl Session {
+    /// Handles the client's next line, unless its bytes are held. False where there is none.
+    pub(super) fn client_step(&mut self, now: Instant) -> bool {
+        if self.client_hold.is_some() || self.phase != Phase::Clear {
+            return false;
+        }
+        match self.from_client.next() {
+            Some(Piece::Line(line)) => self.client_line(now, line),
+            Some(Piece::Fragment { bytes, first }) => self.client_fragment(&bytes, first),
+            None => return false,
+        }
+        true
+    }
+
+    fn client_line(&mut self, now: Instant, line: Vec<u8>) {
+        let Some(command) = Command::parse(&line) else {
+            self.to_server.extend(line);
+            return;
+        };
+        self.tell(Event::Command {
+            verb: command.verb.clone(),
+            argument: command.shown_argument(&line),
+        });
+        match command.kind {
+            Kind::Auth if self.config.tls == TlsPolicy::Refuse => self.refuse_auth(now),
+            Kind::Port => self.port_command(now, command, line),
+            Kind::Abort => {
+                self.abort_transfer();
+                self.pass_command(&command, &line);
+            }
+            Kind::Transfer(_)
+            | Kind::Passive
+            | Kind::Mode { .. }
+            | Kind::Auth
+            | Kind::Reinitialize
+            | Kind::Secret
+            | Kind::Plain
+            | Kind::Unknown => self.pass_command(&command, &line),
+        }
+    }
+
+    /// A line too long to be understood. The server will answer it once.
+    fn client_fragment(&mut self, bytes: &[u8], first: bool) {
+        if first {
+            self.expect_reply(Sent {
+                text: String::new(),
+                expect: Expect::Unknown,
+            });
+        }
+        self.to_server.extend_from_slice(bytes);
+    }
+
+    /// Hands a command on as it came.
+    pub(super) fn pass_command(&mut self, command: &Command, line: &[u8]) {
+        self.send_command(command, line, None);
+    }
+
+    /// Hands a command on in these words; `offer` is the channel that they announce.
+    pub(super) fn send_command(&mut self, command: &Command, line: &[u8], offer: Option<DataId>) {
+        let text = match command.shown_argument(line) {
+            argument if argument.is_empty() => command.verb.clone(),
+            argument => format!("{} {argument}", command.verb),
+        };
+        self.expect_reply(Sent {
+            text,
+            expect: expect(command, offer),
+        });
+        self.replies.command_sent();
+        self.to_server.extend_from_slice(line);
+    }
+
+    fn expect_reply(&mut self, sent: Sent) {
+        if let Some(never_answered) = self.owed.push(sent) {
+            self.assume_accepted(never_answered);
+        }
+    }
+
+    fn refuse_auth(&mut self, now: Instant) {
+        let reason = "AUTH is refused: SSH already encrypts this connection; go on without TLS";
+        self.answer_in_turn(now, 534, reason);
+    }
+
+    /// The client gives its transfer up. A completion that waits for the data need not wait any more, unless the data
+    /// is known to have been cut before.
+    fn abort_transfer(&mut self) {
+        let running = match &mut self.server_hold {
+            Some(ServerHold::Completion(completion)) => Some(&mut completion.transfer),
+            Some(ServerHold::Offer(_)) | None => self.transfer.as_mut(),
+        };
+        if let Some(transfer) = running {
+            transfer.aborted |= !transfer.was_cut(&self.channels);
+        }
+        self.review_completion();
+    }
+}
+
+/// What the reply to a command will mean.
+fn expect(command: &Command, offer: Option<DataId>) -> Expect {
+    match command.kind {
+        Kind::Transfer(direction) => Expect::Transfer(direction),
+        Kind::Abort => Expect::Abort,
+        Kind::Passive => Expect::Passive,
+        Kind::Port => Expect::Port(offer),
+        Kind::Mode {
+            ends_with_connection,
+        } => Expect::Mode {
+            ends_with_connection,
+        },
+        Kind::Auth => Expect::Auth,
+        Kind::Reinitialize => Expect::Reinitialize,
+        Kind::Secret | Kind::Plain => Expect::Plain,
+        Kind::Unknown => Expect::Unknown,
+    }
+}

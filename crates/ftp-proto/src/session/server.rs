@@ -1,0 +1,120 @@
+//! What the server says: replies, passed on, held or replaced.
+
+use std::time::Instant;
+
+use super::{Phase, Session};
+use crate::Event;
+use crate::address::PassiveReply;
+use crate::line::Piece;
+use crate::owed::{Answered, Expect};
+use crate::reply::ReplyLine;
+
+impl Session {
+    /// Handles the server's next line, unless its bytes are held. False where there is none.
+    pub(super) fn server_step(&mut self, now: Instant) -> bool {
+        if self.server_hold.is_some() || self.phase != Phase::Clear {
+            return false;
+        }
+        match self.from_server.next() {
+            Some(Piece::Line(line)) => self.server_line(now, line),
+            Some(Piece::Fragment { bytes, .. }) => {
+                self.swallow &= self.replies.is_open();
+                self.pass_rest(bytes);
+            }
+            None => return false,
+        }
+        true
+    }
+
+    fn server_line(&mut self, now: Instant, line: Vec<u8>) {
+        match self.replies.line(&line) {
+            ReplyLine::First { code, text_at } => {
+                self.swallow = false;
+                match code {
+                    100..=199 => self.preliminary_reply(code, line),
+                    _ => self.final_reply(now, code, text_at, line),
+                }
+            }
+            ReplyLine::Rest => self.pass_rest(line),
+            ReplyLine::Stray => {
+                self.swallow = false;
+                self.pass_rest(line);
+            }
+        }
+    }
+
+    /// Passes on what is not the first line of a reply, unless its reply was replaced.
+    fn pass_rest(&mut self, bytes: Vec<u8>) {
+        if !self.swallow {
+            self.to_client.extend(bytes);
+        }
+    }
+
+    /// Gives the client this reply instead of the one whose first line was read last.
+    pub(super) fn replace_reply(&mut self, reply: Vec<u8>) {
+        self.swallow = true;
+        self.to_client.extend(reply);
+    }
+
+    fn preliminary_reply(&mut self, code: u16, line: Vec<u8>) {
+        if matches!(code, 125 | 150)
+            && let Some((sent, skipped)) = self.owed.start(self.transfer.is_some())
+        {
+            skipped
+                .into_iter()
+                .for_each(|sent| self.assume_accepted(sent));
+            self.begin_transfer(sent);
+        }
+        self.to_client.extend(line);
+    }
+
+    fn final_reply(&mut self, now: Instant, code: u16, text_at: usize, line: Vec<u8>) {
+        if matches!(code, 230 | 232) && !self.logged_in {
+            self.logged_in = true;
+            self.tell(Event::LoggedIn);
+        }
+        match self.owed.answer(code, self.transfer.is_some()) {
+            Answered::Running => return self.end_transfer(now, code, line),
+            Answered::Command { sent, skipped } => {
+                skipped
+                    .into_iter()
+                    .for_each(|sent| self.assume_accepted(sent));
+                if matches!(sent.expect, Expect::Transfer(_)) {
+                    return self.end_unannounced_transfer(now, sent, code, line);
+                }
+                if sent.expect == Expect::Auth && code == 234 {
+                    self.to_client.extend(line);
+                    return self.become_opaque();
+                }
+                self.command_answered(sent.expect, code);
+            }
+            Answered::Nothing => {}
+        }
+        match PassiveReply::find(code, &line, text_at) {
+            Some(reply) => self.offer_passive(reply, line),
+            None => self.to_client.extend(line),
+        }
+    }
+
+    /// Takes note of the answer to a command that is no transfer.
+    fn command_answered(&mut self, expect: Expect, code: u16) {
+        let accepted = matches!(code, 200..=299);
+        match expect {
+            Expect::Port(offer) if accepted => self.replace_current(offer),
+            Expect::Port(offer) => offer.into_iter().for_each(|id| self.withdraw(id)),
+            Expect::Mode {
+                ends_with_connection,
+            } if accepted => self.ends_with_connection = ends_with_connection,
+            Expect::Reinitialize if accepted => self.ends_with_connection = true,
+            Expect::Greeting
+            | Expect::Transfer(_)
+            | Expect::Abort
+            | Expect::Passive
+            | Expect::Mode { .. }
+            | Expect::Auth
+            | Expect::Reinitialize
+            | Expect::Plain
+            | Expect::Unknown => {}
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Finds where text begins behind Telnet commands (RFC 854; RFC 959, section 3.3, sends ABOR behind them).
+
+const IAC: u8 = 255;
+const DONT: u8 = 254;
+const WILL: u8 = 251;
+const SUBNEGOTIATION: u8 = 250;
+const SUBNEGOTIATION_END: u8 = 240;
+const DATA_MARK: u8 = 242;
+
+/// What is left of `bytes` behind the Telnet commands at its beginning.
+///
+/// A data mark counts without its IAC too: as urgent data the two can be torn apart.
+pub(crate) fn skip(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    loop {
+        rest = match rest {
+            [IAC, SUBNEGOTIATION, tail @ ..] => behind_subnegotiation(tail),
+            [IAC, WILL..=DONT, _, tail @ ..] => tail,
+            [IAC, SUBNEGOTIATION_END..SUBNEGOTIATION, tail @ ..] => tail,
+            [DATA_MARK, tail @ ..] => tail,
+            _ => return rest,
+        };
+    }
+}
+
+/// Skips to behind IAC SE; skips nothing where there is none, so that an open one hides no command.
+fn behind_subnegotiation(bytes: &[u8]) -> &[u8] {
+    let end = bytes
+        .windows(2)
+        .position(|pair| pair == [IAC, SUBNEGOTIATION_END]);
+    end.and_then(|at| bytes.get(at + 2..)).unwrap_or(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::skip;
+
+    #[test]
+    fn telnet_commands_before_text_are_skipped() {
+        for (bytes, expected) in [
+            (&b"ABOR"[..], &b"ABOR"[..]),
+            (b"\xff\xf4\xff\xf2ABOR", b"ABOR"),
+            (b"\xff\xf4\xf2ABOR", b"ABOR"),
+            (b"\xff\xfb\x01\xff\xfe\x03ABOR", b"ABOR"),
+            (b"\xff\xfa\x18\x00vt100\xff\xf0ABOR", b"ABOR"),
+            (b"\xff\xfa\x18ABOR", b"\x18ABOR"),
+            (b"\xff\xffABOR", b"\xff\xffABOR"),
+            (b"\xff", b"\xff"),
+            (b"\xff\xfb", b"\xff\xfb"),
+            (b"", b""),
+        ] {
+            assert_eq!(skip(bytes), expected, "{bytes:?}");
+        }
+    }
+}

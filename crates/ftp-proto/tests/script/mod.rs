@@ -1,0 +1,251 @@
+//! Scripts of input and expected output for a session.
+//!
+//! Each line is an input, or `->` and one output that the input above it causes; outputs are compared exactly and in
+//! order. Text stands for bytes with `\r`, `\n`, `\0` and `\xNN` as escapes; CRLF is understood at its end, unless it
+//! ends with `\c`. One output line is one write, so two lines of FTP in it left together.
+//!
+//! ```text
+//! c> TEXT  s> TEXT              the client or the server says this
+//! c>s TEXT  s>c TEXT            the same, and it is passed on as it is, and nothing else happens
+//! c end  s end  s lost REASON   a side ends, or the way to the server is cut
+//! offered ID ADDRESS            the answer to an offer
+//! offered ID failed REASON
+//! data ID opened|joined|server-done|complete|unused
+//! data ID cut REASON            also: client-gone
+//! wait 5s                       time passes (also ms), and timers fire
+//! timer 5s                      the next timer must be due then (or: none)
+//! reads c=yes s=no              which sides the session must want to read
+//! config KEY=VALUE …            client=ADDRESS tls=pass foreign=pass active=no data=eager|lazy; before all else
+//! events                        events are compared from here on
+//! ```
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use ftp_proto::*;
+
+/// Runs a script.
+pub fn check(script: &str) {
+    let mut lines = script.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    let mut player = Player::new(default_config());
+    while let Some(input) = lines.next() {
+        let mut expected = player.input(input);
+        while let Some(line) = lines.next_if(|line| line.starts_with("->")) {
+            expected.push(line.to_owned());
+        }
+        let seen = player.outputs();
+        assert_eq!(seen, expected, "\nafter: {input}\nin this script:\n{script}");
+    }
+}
+
+/// A session with the policies that a script starts with.
+pub fn default_config() -> SessionConfig {
+    SessionConfig {
+        client: IpAddr::from([127, 0, 0, 1]),
+        tls: TlsPolicy::Refuse,
+        foreign_port: ForeignPort::Refuse,
+        active: true,
+        data_open: DataOpen::Auto,
+    }
+}
+
+struct Player {
+    config: SessionConfig,
+    session: Session,
+    now: Instant,
+    events: bool,
+}
+
+impl Player {
+    fn new(config: SessionConfig) -> Self {
+        Self { session: Session::new(config.clone()), config, now: Instant::now(), events: false }
+    }
+
+    /// Plays one input; gives what it alone makes expected.
+    fn input(&mut self, line: &str) -> Vec<String> {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match (word, rest) {
+            ("c>", text) => self.session.client_bytes(self.now, &bytes(text)),
+            ("s>", text) => self.session.server_bytes(self.now, &bytes(text)),
+            ("c>s", text) => {
+                self.session.client_bytes(self.now, &bytes(text));
+                return vec![format!("-> server {text}")];
+            }
+            ("s>c", text) => {
+                self.session.server_bytes(self.now, &bytes(text));
+                return vec![format!("-> client {text}")];
+            }
+            ("c", "end") => self.session.client_end(self.now),
+            ("s", "end") => self.session.server_end(self.now),
+            ("s", text) if text.starts_with("lost ") => self.session.server_lost(self.now, &text[5..]),
+            ("offered", rest) => self.offered(rest),
+            ("data", rest) => self.data(rest),
+            ("wait", rest) => {
+                self.now += duration(rest);
+                self.session.handle_timeout(self.now);
+            }
+            ("timer", rest) => {
+                let due = self.session.next_timeout().map(|due| due - self.now);
+                assert_eq!(due, (rest != "none").then(|| duration(rest)), "{line}");
+            }
+            ("reads", rest) => {
+                let word = |wants| if wants { "yes" } else { "no" };
+                let (c, s) = (self.session.wants_client_bytes(), self.session.wants_server_bytes());
+                assert_eq!(format!("c={} s={}", word(c), word(s)), rest);
+            }
+            ("config", rest) => self.configure(rest),
+            ("events", "") => self.events = true,
+            _ => panic!("no such input: {line}"),
+        }
+        Vec::new()
+    }
+
+    fn offered(&mut self, rest: &str) {
+        let (id, answer) = rest.split_once(' ').unwrap();
+        let answer = match answer.strip_prefix("failed ") {
+            Some(reason) => Err(reason.to_owned()),
+            None => Ok(answer.parse().unwrap()),
+        };
+        self.session.offered(self.now, DataId(id.parse().unwrap()), answer);
+    }
+
+    fn data(&mut self, rest: &str) {
+        let (id, event) = rest.split_once(' ').unwrap();
+        let (event, reason) = event.split_once(' ').unwrap_or((event, ""));
+        let event = match event {
+            "opened" => DataEvent::Opened,
+            "joined" => DataEvent::Joined,
+            "server-done" => DataEvent::ServerDone,
+            "complete" => DataEvent::Ended(DataEnd::Complete),
+            "unused" => DataEvent::Ended(DataEnd::Unused),
+            "cut" => DataEvent::Ended(DataEnd::Cut(reason.to_owned())),
+            "client-gone" => DataEvent::Ended(DataEnd::ClientGone(reason.to_owned())),
+            _ => panic!("no such event: {event}"),
+        };
+        self.session.data_event(self.now, DataId(id.parse().unwrap()), event);
+    }
+
+    fn configure(&mut self, rest: &str) {
+        for setting in rest.split_whitespace() {
+            match setting.split_once('=').unwrap() {
+                ("client", address) => self.config.client = address.parse().unwrap(),
+                ("tls", "pass") => self.config.tls = TlsPolicy::Pass,
+                ("foreign", "pass") => self.config.foreign_port = ForeignPort::Pass,
+                ("active", "no") => self.config.active = false,
+                ("data", "eager") => self.config.data_open = DataOpen::Eager,
+                ("data", "lazy") => self.config.data_open = DataOpen::Lazy,
+                _ => panic!("no such setting: {setting}"),
+            }
+        }
+        self.session = Session::new(self.config.clone());
+    }
+
+    fn outputs(&mut self) -> Vec<String> {
+        let mut outputs = Vec::new();
+        if let Some(bytes) = self.session.take_to_client() {
+            outputs.push(format!("-> client {}", text(&bytes)));
+        }
+        if let Some(bytes) = self.session.take_to_server() {
+            outputs.push(format!("-> server {}", text(&bytes)));
+        }
+        while let Some(action) = self.session.poll_action() {
+            outputs.extend(self.show(action));
+        }
+        outputs
+    }
+
+    fn show(&self, action: Action) -> Option<String> {
+        Some(match action {
+            Action::Offer { id, mode, target, open_first } => {
+                let host = target.host.map_or("*".to_owned(), |host| host.to_string());
+                let mode = if mode == Mode::Passive { "passive" } else { "active" };
+                let first = if open_first { " open-first" } else { "" };
+                format!("-> offer {} {mode} {host} {}{first}", id.0, target.port)
+            }
+            Action::Withdraw { id } => format!("-> withdraw {}", id.0),
+            Action::Abort { id, reason } => format!("-> abort {} {reason}", id.0),
+            Action::EndServer => "-> end server".to_owned(),
+            Action::EndClient => "-> end client".to_owned(),
+            Action::Event(_) if !self.events => return None,
+            Action::Event(event) => show_event(event),
+        })
+    }
+}
+
+fn show_event(event: Event) -> String {
+    let channel = |id: Option<DataId>| id.map_or("-".to_owned(), |id| id.0.to_string());
+    match event {
+        Event::LoggedIn => "-> logged in".to_owned(),
+        Event::Command { verb, argument } => format!("-> command {verb} {argument}").trim_end().to_owned(),
+        Event::TransferStarted { id, command, direction } => {
+            format!("-> started {} {direction:?} {command}", channel(id)).trim_end().to_owned()
+        }
+        Event::TransferEnded { id, command, code, replaced } => {
+            let replaced = if replaced { " replaced" } else { "" };
+            format!("-> ended {} {code}{replaced} {command}", channel(id)).trim_end().to_owned()
+        }
+        Event::Opaque => "-> opaque".to_owned(),
+    }
+}
+
+fn duration(text: &str) -> Duration {
+    match text.strip_suffix("ms") {
+        Some(count) => Duration::from_millis(count.parse().unwrap()),
+        None => Duration::from_secs(text.strip_suffix('s').unwrap().parse().unwrap()),
+    }
+}
+
+/// The bytes that a text stands for.
+fn bytes(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    loop {
+        rest = match rest {
+            [] => break,
+            [b'\\', b'c'] => return bytes,
+            [b'\\', b'x', high, low, tail @ ..] => {
+                let digits = String::from_utf8(vec![*high, *low]).unwrap();
+                bytes.push(u8::from_str_radix(&digits, 16).unwrap());
+                tail
+            }
+            [b'\\', letter, tail @ ..] => {
+                bytes.push(match letter {
+                    b'r' => b'\r',
+                    b'n' => b'\n',
+                    b'0' => 0,
+                    b'\\' => b'\\',
+                    _ => panic!("no such escape in {text}"),
+                });
+                tail
+            }
+            [byte, tail @ ..] => {
+                bytes.push(*byte);
+                tail
+            }
+        };
+    }
+    bytes.extend(b"\r\n");
+    bytes
+}
+
+/// The text that stands for these bytes.
+fn text(bytes: &[u8]) -> String {
+    let (bytes, end) = match bytes.strip_suffix(b"\r\n") {
+        Some(bytes) => (bytes, ""),
+        None => (bytes, "\\c"),
+    };
+    let mut text = String::new();
+    for &byte in bytes {
+        match byte {
+            b'\r' => text.push_str("\\r"),
+            b'\n' => text.push_str("\\n"),
+            0 => text.push_str("\\0"),
+            b'\\' => text.push_str("\\\\"),
+            b' '..=b'~' => text.push(char::from(byte)),
+            _ => text.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    text + end
+}
