@@ -14,5 +14,9 @@
 pub mod files;
 pub mod ftp_server;
 pub mod keys;
+pub mod netns;
 mod peer_runtime;
+pub mod process;
+pub mod programs;
+pub mod relay;
 pub mod ssh_server;

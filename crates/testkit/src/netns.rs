@@ -1,0 +1,207 @@
+//! Network namespaces: a network of its own that this host reaches by one link, where root and `ip` exist.
+
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
+use std::process::{self, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use anyhow::Context;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::programs::IP;
+
+/// The address a namespace has on its loopback interface alone: no route of this host leads there.
+pub const HIDDEN_ADDR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+/// Links are numbered below 10.128.0.0/9, four addresses each.
+const FIRST_LINK: u32 = 0x0a80_0000;
+
+/// Link numbers of one process: enough for its tests at any one time.
+const LINKS_A_PROCESS: u32 = 16;
+
+/// Processes told apart by the low bits of their id; with the above, what fits into a /9.
+const PROCESSES: u32 = 1 << 17;
+
+/// A namespace; clones are the same one, and the last to be dropped deletes it.
+#[derive(Clone)]
+pub struct Netns(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    host_link: String,
+    host_addr: Ipv4Addr,
+    inside_addr: Ipv4Addr,
+}
+
+impl Netns {
+    /// Makes a namespace with loopback up and a link to this host.
+    ///
+    /// # Errors
+    /// When this user may not, or `ip` is missing or fails; the message shows what it said.
+    pub fn create() -> anyhow::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let pid = process::id();
+        let link = (pid % PROCESSES) * LINKS_A_PROCESS + number % LINKS_A_PROCESS;
+        let network = FIRST_LINK + link * 4;
+        // From here on dropping it takes away whatever has been made.
+        let inner = Inner {
+            name: format!("tk{pid}n{number}"),
+            host_link: format!("tk{pid}h{number}"),
+            host_addr: Ipv4Addr::from(network + 1),
+            inside_addr: Ipv4Addr::from(network + 2),
+        };
+        inner.set_up().context("cannot make a network namespace")?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// This host's address on the link.
+    #[must_use]
+    pub fn host_addr(&self) -> IpAddr {
+        self.0.host_addr.into()
+    }
+
+    /// The namespace's address on the link, which this host reaches.
+    #[must_use]
+    pub fn inside_addr(&self) -> IpAddr {
+        self.0.inside_addr.into()
+    }
+
+    /// Runs `work` on a thread inside the namespace and waits for it. Sockets it makes and processes it starts stay there.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered or `work` panics.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+        let path = format!("/run/netns/{}", self.0.name);
+        let entered = || -> io::Result<T> {
+            let namespace = File::open(&path)?;
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+            Ok(work())
+        };
+        let result = thread::scope(|scope| scope.spawn(entered).join());
+        result
+            .map_err(|_| anyhow::anyhow!("the work inside namespace {} panicked", self.0.name))?
+            .with_context(|| format!("cannot enter the namespace {path}"))
+    }
+}
+
+/// Whether namespaces can be made here.
+///
+/// # Errors
+/// The reason why not, for the line that says a test is skipped.
+pub fn available() -> Result<(), String> {
+    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
+    let tried = TRIED.get_or_init(|| match Netns::create() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "{error:#}; run as root where namespaces are allowed"
+        )),
+    });
+    tried.clone()
+}
+
+impl Inner {
+    fn set_up(&self) -> anyhow::Result<()> {
+        let Self {
+            name,
+            host_link,
+            host_addr,
+            inside_addr,
+        } = self;
+        for arguments in [
+            format!("netns add {name}"),
+            format!("link add {host_link} type veth peer name eth0 netns {name}"),
+            format!("addr add {host_addr}/30 dev {host_link}"),
+            format!("link set {host_link} up"),
+            format!("-n {name} addr add {inside_addr}/30 dev eth0"),
+            format!("-n {name} addr add {HIDDEN_ADDR}/32 dev lo"),
+            format!("-n {name} link set lo up"),
+            format!("-n {name} link set eth0 up"),
+        ] {
+            ip(&arguments)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whichever of the two was never made gives an error that says so; there is nobody to tell.
+        let _ = ip(&format!("link del {}", self.host_link));
+        let _ = ip(&format!("netns del {}", self.name));
+    }
+}
+
+fn ip(arguments: &str) -> anyhow::Result<()> {
+    let output = Command::new(IP.find()?)
+        .args(arguments.split(' '))
+        .output()
+        .context("cannot start ip")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "ip {arguments}: {}", said.trim());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Enough for a packet that is dropped silently to show.
+    const NO_ROUTE: Duration = Duration::from_millis(300);
+
+    fn listen(netns: &Netns, ip: IpAddr) -> TcpListener {
+        let listener = netns.enter(|| TcpListener::bind((ip, 0)));
+        listener.unwrap().unwrap()
+    }
+
+    #[test]
+    fn the_link_is_the_only_way_in() {
+        if available().is_err() {
+            return;
+        }
+        let netns = Netns::create().unwrap();
+        let linked = listen(&netns, netns.inside_addr());
+        let mut outside = TcpStream::connect(linked.local_addr().unwrap()).unwrap();
+        outside.write_all(b"x").unwrap();
+        let (mut inside, peer) = linked.accept().unwrap();
+        assert_eq!(peer.ip(), netns.host_addr());
+        inside.read_exact(&mut [0]).unwrap();
+
+        for ip in [Ipv4Addr::LOCALHOST, HIDDEN_ADDR] {
+            let hidden = listen(&netns, ip.into()).local_addr().unwrap();
+            assert!(TcpStream::connect_timeout(&hidden, NO_ROUTE).is_err());
+        }
+    }
+
+    #[test]
+    fn inside_its_own_addresses_are_reached() {
+        if available().is_err() {
+            return;
+        }
+        let netns = Netns::create().unwrap();
+        let hidden = listen(&netns, HIDDEN_ADDR.into());
+        let addr: SocketAddr = hidden.local_addr().unwrap();
+        netns.enter(|| TcpStream::connect(addr)).unwrap().unwrap();
+    }
+
+    #[test]
+    fn nothing_is_left_behind() {
+        if available().is_err() {
+            return;
+        }
+        let netns = Netns::create().unwrap();
+        let name = format!("/run/netns/{}", netns.0.name);
+        assert!(Path::new(&name).exists());
+        drop(netns);
+        assert!(!Path::new(&name).exists());
+    }
+}

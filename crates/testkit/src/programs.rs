@@ -1,0 +1,159 @@
+//! Programs that tests need: where they are, how to get them, and the broker's own programs.
+
+use std::env;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::Context;
+
+/// Folders that hold daemons but are missing from an ordinary user's `PATH`.
+const DAEMON_FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
+
+/// Names the folder with `brokerd` and `broker-ctl`; whoever sets it has built them.
+const BIN_DIR: &str = "SSH_BROKER_BIN_DIR";
+
+/// A program somebody else has to install.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// The program's name.
+    pub program: &'static str,
+    /// The Debian package that brings it.
+    pub package: &'static str,
+}
+
+/// OpenSSH's daemon.
+pub const SSHD: Requirement = requirement("sshd", "openssh-server");
+/// OpenSSH's client.
+pub const SSH: Requirement = requirement("ssh", "openssh-client");
+/// The FTP daemon of the end-to-end tests.
+pub const VSFTPD: Requirement = requirement("vsftpd", "vsftpd");
+/// An FTP client that prefers EPSV.
+pub const CURL: Requirement = requirement("curl", "curl");
+/// An FTP client that prefers PASV and tries TLS first.
+pub const LFTP: Requirement = requirement("lftp", "lftp");
+/// The BSD FTP client.
+pub const TNFTP: Requirement = requirement("tnftp", "tnftp");
+/// Python, for its `ftplib`.
+pub const PYTHON: Requirement = requirement("python3", "python3");
+/// Makes certificates for an FTP server with TLS.
+pub const OPENSSL: Requirement = requirement("openssl", "openssl");
+/// Makes network namespaces.
+pub const IP: Requirement = requirement("ip", "iproute2");
+
+const fn requirement(program: &'static str, package: &'static str) -> Requirement {
+    Requirement { program, package }
+}
+
+impl Requirement {
+    /// The program's absolute path.
+    ///
+    /// # Errors
+    /// When it is not installed; the message says how to install it.
+    pub fn find(&self) -> anyhow::Result<PathBuf> {
+        find_program(self.program).with_context(|| self.to_string())
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { program, package } = self;
+        write!(f, "{program} is not installed: apt install {package}")
+    }
+}
+
+/// The absolute path of a program on `PATH` or among the daemons.
+#[must_use]
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(DAEMON_FOLDERS.map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|candidate| is_executable(candidate))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata()
+        .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// One of the broker's own programs, `brokerd` or `broker-ctl`.
+///
+/// It is looked for in the folder that `SSH_BROKER_BIN_DIR` names; without that variable both are built once and taken
+/// from the target folder.
+///
+/// # Errors
+/// When it is not there or cannot be built.
+pub fn broker_program(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = match env::var_os(BIN_DIR) {
+        Some(folder) => PathBuf::from(folder),
+        None => built_programs()?,
+    };
+    let program = folder.join(name);
+    anyhow::ensure!(
+        is_executable(&program),
+        "there is no program {}: build it, or let {BIN_DIR} name its folder",
+        program.display()
+    );
+    Ok(program)
+}
+
+/// Builds the programs, once in this process, and returns their folder.
+fn built_programs() -> anyhow::Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| build_programs().map_err(|e| format!("{e:#}")));
+    built.clone().map_err(anyhow::Error::msg)
+}
+
+fn build_programs() -> anyhow::Result<PathBuf> {
+    let folder = target_folder()?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build
+        .args(["build", "--quiet", "-p", "brokerd", "-p", "broker-ctl"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let status = build.status().context("cannot start cargo")?;
+    anyhow::ensure!(
+        status.success(),
+        "cargo cannot build brokerd and broker-ctl"
+    );
+    Ok(folder)
+}
+
+/// The profile's folder in the target folder: test programs lie in its `deps`, others beside the programs.
+fn target_folder() -> anyhow::Result<PathBuf> {
+    let this = env::current_exe().context("cannot tell where this program is")?;
+    let folder = this.parent().context("this program has no folder")?;
+    let folder = if folder.ends_with("deps") || folder.ends_with("examples") {
+        folder.parent().context("the target folder has no parent")?
+    } else {
+        folder
+    };
+    Ok(folder.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_by_name() {
+        assert!(find_program("sh").unwrap().is_absolute());
+        assert_eq!(find_program("no-such-program-anywhere"), None);
+    }
+
+    #[test]
+    fn a_missing_program_says_what_to_install() {
+        let missing = requirement("no-such-program", "some-package");
+        let error = missing.find().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "no-such-program is not installed: apt install some-package"
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! One connection through the relay: both directions, and its end, orderly or not.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::lane::Line;
+use super::{Cut, Flow, Shared, Way};
+
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1024;
+/// How long a side may take to answer an orderly end with its own.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A piece under way, when it arrives, and the room it takes on the line.
+type UnderWay = (Instant, Bytes, OwnedSemaphorePermit);
+
+/// Passes both directions until both have ended, one side fails, or the connection is to be cut.
+pub(super) async fn carry(
+    mut client: TcpStream,
+    mut target: TcpStream,
+    mut ordered: watch::Receiver<Option<Cut>>,
+    number: usize,
+    shared: &Shared,
+) {
+    // A relay that collects small writes would change what it is there to observe.
+    let _ = (client.set_nodelay(true), target.set_nodelay(true));
+    let end = {
+        let (from_client, to_client) = client.split();
+        let (from_target, to_target) = target.split();
+        let up = Lane::new(shared, number, Way::ToTarget);
+        let down = Lane::new(shared, number, Way::ToClient);
+        let both = async {
+            tokio::try_join!(
+                up.pass(from_client, to_target),
+                down.pass(from_target, to_client)
+            )
+        };
+        tokio::select! {
+            passed = both => passed.err().map(|_| Cut::Reset),
+            order = ordered.wait_for(Option::is_some) => order.ok().and_then(|how| *how),
+        }
+    };
+    match end {
+        Some(Cut::Reset) => [&client, &target].into_iter().for_each(reset),
+        Some(Cut::Close) => {
+            let _ = timeout(FAREWELL, close(client, target)).await;
+        }
+        None => {}
+    }
+}
+
+/// Makes the coming drop of `stream` a reset.
+pub(super) fn reset(stream: &TcpStream) {
+    // It fails only on a socket that has ended already.
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Ends both sides in order. What they still send is read, for unread bytes would turn the end into a reset.
+async fn close(mut client: TcpStream, mut target: TcpStream) {
+    let _ = tokio::join!(client.shutdown(), target.shutdown());
+    let _ = tokio::join!(drain(client), drain(target));
+}
+
+async fn drain(mut stream: TcpStream) -> io::Result<u64> {
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+}
+
+/// One direction of one connection.
+struct Lane<'a> {
+    shared: &'a Shared,
+    line: &'a Line,
+    number: usize,
+    way: Way,
+}
+
+impl<'a> Lane<'a> {
+    fn new(shared: &'a Shared, number: usize, way: Way) -> Self {
+        Self {
+            shared,
+            line: way.of(&shared.to_target, &shared.to_client),
+            number,
+            way,
+        }
+    }
+
+    async fn pass(self, from: ReadHalf<'_>, to: WriteHalf<'_>) -> io::Result<()> {
+        // The semaphore bounds the bytes, and with them the pieces, that are in the queue.
+        let (put, taken) = mpsc::unbounded_channel();
+        tokio::try_join!(self.fill(from, put), self.empty(taken, to))?;
+        Ok(())
+    }
+
+    /// Reads as the flow allows and puts what came on the line.
+    async fn fill(
+        &self,
+        mut from: ReadHalf<'_>,
+        line: mpsc::UnboundedSender<UnderWay>,
+    ) -> io::Result<()> {
+        let room = Arc::new(Semaphore::new(self.line.capacity()));
+        let mut flow = self.shared.flow.subscribe();
+        let mut buffer = BytesMut::new();
+        loop {
+            let flowing = flow.wait_for(|flow| *flow != Flow::Stall).await;
+            let flowing = *flowing.map_err(io::Error::other)?;
+            buffer.reserve(CHUNK);
+            let read = tokio::select! {
+                read = from.read_buf(&mut buffer) => read?,
+                _ = flow.changed() => continue,
+            };
+            if flowing == Flow::Swallow {
+                // A dead line brings no end either.
+                if read == 0 {
+                    std::future::pending::<()>().await;
+                }
+                buffer.clear();
+                continue;
+            }
+            if read == 0 {
+                return Ok(());
+            }
+            self.put(buffer.split().freeze(), &room, &line).await?;
+        }
+    }
+
+    async fn put(
+        &self,
+        mut bytes: Bytes,
+        room: &Arc<Semaphore>,
+        line: &mpsc::UnboundedSender<UnderWay>,
+    ) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(CHUNK));
+            let size = u32::try_from(piece.len()).map_err(io::Error::other)?;
+            let permit = Arc::clone(room).acquire_many_owned(size).await;
+            let permit = permit.map_err(io::Error::other)?;
+            let arrival = self.line.arrival(piece.len());
+            line.send((arrival, piece, permit))
+                .map_err(|_| io::ErrorKind::BrokenPipe)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what has arrived, and ends in order when the line does.
+    async fn empty(
+        &self,
+        mut line: mpsc::UnboundedReceiver<UnderWay>,
+        mut to: WriteHalf<'_>,
+    ) -> io::Result<()> {
+        while let Some((arrival, piece, _permit)) = line.recv().await {
+            if arrival > Instant::now() {
+                sleep_until(arrival).await;
+            }
+            self.shared.note(self.number, self.way, &piece);
+            to.write_all(&piece).await?;
+        }
+        to.shutdown().await
+    }
+}
