@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::config::Config;
+use crate::render::render;
+use crate::source::Source;
 
 /// How much a diagnostic matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +63,8 @@ pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
     /// What the files mean; `None` when any diagnostic is an error.
     pub config: Option<Config>,
+    /// The files as they may be shown.
+    pub(crate) shown: Vec<Source>,
 }
 
 impl Report {
@@ -75,7 +79,6 @@ impl Report {
     ///
     /// With `color`, the text contains terminal escape sequences.
     pub fn render(&self, color: bool) -> String {
-        let _ = color;
-        String::new()
+        render(&self.diagnostics, &self.shown, color)
     }
 }

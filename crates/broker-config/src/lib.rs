@@ -2,9 +2,9 @@
 //!
 //! The way from a file to a [`Config`]:
 //!
-//! 1. **tree** – one structural pass over the text, with quick-xml, gives a tree in which every element, attribute and
+//! 1. **syntax** – one structural pass over the text, with quick-xml, gives a tree in which every element, attribute and
 //!    value knows its place;
-//! 2. **vocabulary** – names are compared with the one table of everything the format knows;
+//! 2. **names** – names are compared with the one table of everything the format knows;
 //! 3. **raw** – what the file says, value by value, with variables expanded and each value's syntax checked;
 //! 4. **merge** – several files become one;
 //! 5. **resolve** – what it means: defaults applied, references followed, conflicts found.
@@ -14,12 +14,29 @@
 //!
 //! This crate opens no file but the configuration itself: key files and password files are only named here.
 
+mod algorithms;
+mod choices;
 mod config;
 mod diagnostic;
 mod environment;
+mod expand;
+mod findings;
 mod load;
+mod merge;
+mod names;
+mod proxy;
+mod raw;
+mod render;
+mod resolve;
 mod settings;
+mod source;
+mod suggest;
+mod syntax;
+mod tag;
+mod tree;
 mod tunnel;
+mod values;
+mod vocabulary;
 
 pub use config::{
     Config, HostKeySource, Identification, Identity, KeyStoreProvider, KeyStores, KnownHosts,

@@ -4,6 +4,14 @@ use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Report;
 use crate::environment::Environment;
+use crate::findings::Findings;
+use crate::merge::merge;
+use crate::names;
+use crate::raw::{self, Document};
+use crate::resolve::resolve;
+use crate::source::{self, Source};
+use crate::syntax;
+use crate::values::Values;
 
 /// The configuration files to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +52,103 @@ pub fn check(path: &Path, env: &Environment) -> Report {
     load(&Sources::Only(path.to_owned()), env)
 }
 
-/// Reads, merges and resolves configuration files; the report has a configuration unless it has errors.
+/// Reads, merges and resolves configuration files; the report has a configuration unless it has
+/// errors. Where no file exists, the configuration is the built-in one, which has no profiles.
 pub fn load(sources: &Sources, env: &Environment) -> Report {
-    let _ = (sources, env);
-    Report::default()
+    let mut loader = Loader {
+        env,
+        sources: Vec::new(),
+        findings: Findings::default(),
+    };
+    let document = match sources {
+        Sources::Only(path) => loader.read(path, false),
+        Sources::Merged { global, user } => {
+            user.iter().fold(loader.global(global), |earlier, path| {
+                let later = loader.read(path, true);
+                merge(earlier, later)
+            })
+        }
+    };
+    loader.finish(document)
+}
+
+struct Loader<'a> {
+    env: &'a Environment,
+    sources: Vec<Source>,
+    findings: Findings,
+}
+
+impl Loader<'_> {
+    /// The host's file. With errors it counts as absent: it must not keep users from working.
+    fn global(&mut self, path: &Path) -> Document {
+        let before = std::mem::take(&mut self.findings);
+        let document = self.read(path, true);
+        let mut trial = Findings::default();
+        if !self.findings.has_errors() {
+            resolve(document.clone(), self.env, &self.sources, &mut trial);
+        }
+        let usable = !self.findings.has_errors() && !trial.has_errors();
+        if !usable {
+            self.findings.append(trial);
+            self.findings.demote();
+            self.findings
+                .warning(
+                    crate::findings::Span::file(self.sources.len().saturating_sub(1)),
+                    format!("{} has errors and is ignored", path.display()),
+                )
+                .help("the errors are shown as warnings");
+        }
+        let found = std::mem::replace(&mut self.findings, before);
+        self.findings.append(found);
+        if usable {
+            document
+        } else {
+            Document::default()
+        }
+    }
+
+    /// What one file says; nothing if it is absent or cannot be understood.
+    fn read(&mut self, path: &Path, optional: bool) -> Document {
+        let number = self.sources.len();
+        let before = self.findings.errors();
+        let Some(source) = source::read(path, number, optional, &mut self.findings) else {
+            return Document::default();
+        };
+        let readable = self.findings.errors() == before;
+        let text = source.text.clone();
+        self.sources.push(source);
+        if !readable {
+            return Document::default();
+        }
+        self.parse(path, number, &text)
+    }
+
+    fn parse(&mut self, path: &Path, number: usize, text: &str) -> Document {
+        let Some(root) = syntax::parse(number, text, &mut self.findings) else {
+            return Document::default();
+        };
+        if !names::check(&root, &mut self.findings) {
+            return Document::default();
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        raw::read(
+            &root,
+            &mut Values {
+                env: self.env,
+                folder,
+                findings: &mut self.findings,
+            },
+        )
+    }
+
+    fn finish(mut self, document: Document) -> Report {
+        let config = resolve(document, self.env, &self.sources, &mut self.findings);
+        let config = (!self.findings.has_errors()).then_some(config);
+        let shown = self.sources.iter().map(Source::masked).collect();
+        Report {
+            diagnostics: self.findings.into_diagnostics(&self.sources),
+            config,
+            shown,
+        }
+    }
 }

@@ -1,0 +1,157 @@
+//! The values that are one of a few words.
+
+use crate::config::ListenWhen;
+use crate::settings::{AddressFamily, AuthMethod, HostKeyPolicy};
+use crate::tunnel::{DataAddress, DataOpen, ForeignPort, TlsMode};
+
+/// A value that is one of a few words, which count in any letter case.
+pub(crate) trait Choice: Copy + 'static {
+    /// The words and what they mean.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+/// What kind of tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TunnelType {
+    Tcp,
+    Ftp,
+    Socks,
+}
+
+/// Whether a compression is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CompressionName {
+    None,
+    Zlib,
+}
+
+/// Which cryptography is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CryptoMode {
+    Standard,
+    Fips,
+}
+
+/// What kind of log target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogType {
+    File,
+    Syslog,
+    Discard,
+}
+
+/// How host names are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FilenameFormat {
+    Hash,
+    Plain,
+}
+
+/// A word that has only one meaning left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Secsh2;
+
+/// What an idle timeout counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IdleOfConnection;
+
+impl Choice for bool {
+    const WORDS: &'static [(&'static str, Self)] = &[("yes", true), ("no", false)];
+}
+
+impl Choice for TunnelType {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("tcp", Self::Tcp),
+        ("ftp", Self::Ftp),
+        ("socks", Self::Socks),
+    ];
+}
+
+impl Choice for DataAddress {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("reply", Self::Reply),
+        ("control", Self::Control),
+    ];
+}
+
+impl Choice for TlsMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("pass", Self::Pass)];
+}
+
+impl Choice for DataOpen {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("eager", Self::Eager),
+        ("lazy", Self::Lazy),
+    ];
+}
+
+impl Choice for ForeignPort {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("pass", Self::Pass)];
+}
+
+impl Choice for ListenWhen {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("startup", Self::Startup), ("connected", Self::Connected)];
+}
+
+impl Choice for HostKeyPolicy {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("ask", Self::Ask),
+        ("strict", Self::Strict),
+        ("tofu", Self::Tofu),
+        ("trust-on-first-use", Self::Tofu),
+        ("advisory", Self::Advisory),
+    ];
+}
+
+impl Choice for AddressFamily {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("any", Self::Any),
+        ("inet", Self::Inet),
+        ("inet6", Self::Inet6),
+    ];
+}
+
+impl Choice for AuthMethod {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("publickey", Self::PublicKey),
+        ("password", Self::Password),
+        ("keyboard-interactive", Self::KeyboardInteractive),
+        ("gssapi", Self::Gssapi),
+        ("gssapi-with-mic", Self::Gssapi),
+        ("hostbased", Self::HostBased),
+    ];
+}
+
+impl Choice for CompressionName {
+    const WORDS: &'static [(&'static str, Self)] = &[("none", Self::None), ("zlib", Self::Zlib)];
+}
+
+impl Choice for CryptoMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("standard", Self::Standard), ("fips", Self::Fips)];
+}
+
+impl Choice for LogType {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("file", Self::File),
+        ("syslog", Self::Syslog),
+        ("discard", Self::Discard),
+    ];
+}
+
+impl Choice for FilenameFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("hash", Self::Hash), ("plain", Self::Plain)];
+}
+
+impl Choice for Secsh2 {
+    const WORDS: &'static [(&'static str, Self)] = &[("secsh2", Self)];
+}
+
+impl Choice for IdleOfConnection {
+    const WORDS: &'static [(&'static str, Self)] = &[("connection", Self)];
+}

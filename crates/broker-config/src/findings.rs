@@ -1,0 +1,205 @@
+//! Collects what is to be said about the files while they are read.
+
+use crate::config::Unsupported;
+use crate::diagnostic::{Diagnostic, Related, Severity};
+use crate::source::Source;
+
+/// The most diagnostics a report holds. A person reads a few dozen; a file of the wrong kind could
+/// cause one for every few bytes.
+pub(crate) const MAX_DIAGNOSTICS: usize = 100;
+
+/// Bytes of one of the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Span {
+    /// The file's number, in the order of reading.
+    pub(crate) file: usize,
+    /// The first byte.
+    pub(crate) start: usize,
+    /// After the last byte.
+    pub(crate) end: usize,
+}
+
+impl Span {
+    pub(crate) fn new(file: usize, start: usize, end: usize) -> Self {
+        Self { file, start, end }
+    }
+
+    /// The file as a whole, where no place in it can be named.
+    pub(crate) fn file(file: usize) -> Self {
+        Self::new(file, 0, 0)
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Located<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+}
+
+/// One thing to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    severity: Severity,
+    span: Span,
+    message: String,
+    help: Option<String>,
+    related: Option<(Span, String)>,
+}
+
+impl Finding {
+    /// Adds what to do.
+    pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds a second place that explains the first.
+    pub(crate) fn related(&mut self, span: Span, message: impl Into<String>) -> &mut Self {
+        self.related = Some((span, message.into()));
+        self
+    }
+}
+
+/// Everything there is to say so far. Its length is bounded by the size of the files.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    list: Vec<Finding>,
+    /// The newest, which its finder may still add to.
+    latest: Option<Finding>,
+    /// How many are errors.
+    errors: usize,
+}
+
+impl Findings {
+    pub(crate) fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Finding {
+        self.add(Severity::Error, span, message.into())
+    }
+
+    pub(crate) fn warning(&mut self, span: Span, message: impl Into<String>) -> &mut Finding {
+        self.add(Severity::Warning, span, message.into())
+    }
+
+    pub(crate) fn note(&mut self, span: Span, message: impl Into<String>) -> &mut Finding {
+        self.add(Severity::Note, span, message.into())
+    }
+
+    pub(crate) fn unsupported(&mut self, span: Span, message: impl Into<String>) -> &mut Finding {
+        self.add(Severity::Unsupported, span, message.into())
+    }
+
+    /// How many errors there are.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    /// Takes over what was said elsewhere.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.errors += other.errors;
+        self.list.extend(self.latest.take());
+        self.list.extend(other.list.into_iter().chain(other.latest));
+    }
+
+    /// Makes errors warnings and drops all else: the file they are about is not used.
+    pub(crate) fn demote(&mut self) {
+        self.list.extend(self.latest.take());
+        self.list
+            .retain(|finding| finding.severity == Severity::Error);
+        self.list
+            .iter_mut()
+            .for_each(|finding| finding.severity = Severity::Warning);
+        self.errors = 0;
+    }
+
+    /// What the files ask for and this version cannot do yet.
+    pub(crate) fn unsupported_list(&self, sources: &[Source]) -> Vec<Unsupported> {
+        self.list
+            .iter()
+            .chain(&self.latest)
+            .filter(|finding| finding.severity == Severity::Unsupported)
+            .filter_map(|finding| {
+                let position = sources.get(finding.span.file)?.position(finding.span.start);
+                Some(Unsupported {
+                    position,
+                    message: finding.message.clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// The diagnostics in the order of the files' lines. Past [`MAX_DIAGNOSTICS`] the least severe
+    /// are left out, and the last diagnostic says how many.
+    pub(crate) fn into_diagnostics(mut self, sources: &[Source]) -> Vec<Diagnostic> {
+        self.list.extend(self.latest.take());
+        let excess = self.list.len().saturating_sub(MAX_DIAGNOSTICS);
+        if excess > 0 {
+            self.list
+                .sort_by_key(|finding| (finding.severity, finding.span));
+            self.list.truncate(MAX_DIAGNOSTICS);
+        }
+        self.list.sort_by_key(|finding| finding.span);
+        let file = self.list.last().map_or(0, |finding| finding.span.file);
+        if excess > 0 {
+            self.note(
+                Span::file(file),
+                format!("{excess} more complaints are not shown"),
+            );
+        }
+        let all = self.list.into_iter().chain(self.latest);
+        all.filter_map(|finding| diagnostic(finding, sources))
+            .collect()
+    }
+
+    fn add(&mut self, severity: Severity, span: Span, message: String) -> &mut Finding {
+        self.errors += usize::from(severity == Severity::Error);
+        self.list.extend(self.latest.take());
+        self.latest.insert(Finding {
+            severity,
+            span,
+            message,
+            help: None,
+            related: None,
+        })
+    }
+}
+
+/// The finding with its bytes turned into line and column.
+fn diagnostic(finding: Finding, sources: &[Source]) -> Option<Diagnostic> {
+    let source = sources.get(finding.span.file)?;
+    let (line, column) = place(source, finding.span);
+    let related = finding.related.and_then(|(span, message)| {
+        let source = sources.get(span.file)?;
+        let (line, column) = place(source, span);
+        let file = source.path.clone();
+        Some(Related {
+            file,
+            line,
+            column,
+            span: span.start..span.end,
+            message,
+        })
+    });
+    Some(Diagnostic {
+        severity: finding.severity,
+        file: source.path.clone(),
+        line,
+        column,
+        span: finding.span.start..finding.span.end,
+        message: finding.message,
+        help: finding.help,
+        related,
+    })
+}
+
+/// Line and column of a span; both 0 where it means the whole file.
+fn place(source: &Source, span: Span) -> (usize, usize) {
+    if span == Span::file(span.file) {
+        (0, 0)
+    } else {
+        source.line_column(span.start)
+    }
+}

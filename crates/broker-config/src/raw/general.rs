@@ -1,0 +1,161 @@
+//! `general`: what holds for the whole program.
+
+use std::path::PathBuf;
+
+use crate::choices::{CryptoMode, FilenameFormat};
+use crate::config::{Identification, KeyStoreProvider, KeyStores, KnownHosts, UserKeys};
+use crate::tree::Element;
+use crate::values::Values;
+
+/// What `general` says; each value is `None` where the file is silent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RawGeneral {
+    pub(crate) fips: Option<bool>,
+    pub(crate) key_stores: KeyStores,
+    pub(crate) user_config_directory: Option<PathBuf>,
+    pub(crate) file_access_control: Option<bool>,
+    pub(crate) known_hosts: Option<KnownHosts>,
+    pub(crate) policy: DeprecatedPolicy,
+}
+
+/// The switches that a host key policy has replaced.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DeprecatedPolicy {
+    pub(crate) strict: Option<bool>,
+    pub(crate) always_ask: Option<bool>,
+    pub(crate) accept_unknown: Option<bool>,
+}
+
+pub(super) fn read(element: &Element, values: &mut Values<'_>) -> RawGeneral {
+    RawGeneral {
+        fips: element
+            .child("crypto-lib")
+            .and_then(|it| read_crypto(it, values)),
+        key_stores: element
+            .child("key-stores")
+            .map(|it| read_key_stores(it, values))
+            .unwrap_or_default(),
+        user_config_directory: element
+            .child("user-config-directory")
+            .and_then(|it| values.path(it, "path")),
+        file_access_control: element
+            .child("file-access-control")
+            .and_then(|it| read_access_control(it, values)),
+        known_hosts: read_known_hosts(element, values),
+        policy: DeprecatedPolicy {
+            strict: read_switch(element, "strict-host-key-checking", values),
+            always_ask: read_switch(element, "host-key-always-ask", values),
+            accept_unknown: read_switch(element, "accept-unknown-host-keys", values),
+        },
+    }
+}
+
+fn read_crypto(element: &Element, values: &mut Values<'_>) -> Option<bool> {
+    let mode = values.choice::<CryptoMode>(element, "mode")?;
+    let fips = mode.value == CryptoMode::Fips;
+    if fips {
+        values.findings.unsupported(
+            mode.span,
+            "FIPS-validated cryptography is not supported yet",
+        );
+    }
+    Some(fips)
+}
+
+fn read_access_control(element: &Element, values: &mut Values<'_>) -> Option<bool> {
+    let enable = values.choice::<bool>(element, "enable")?;
+    if enable.value {
+        values.findings.unsupported(
+            enable.span,
+            "`file-access-control` is not supported yet: only password and key files are checked",
+        );
+    }
+    Some(enable.value)
+}
+
+fn read_switch(parent: &Element, name: &str, values: &mut Values<'_>) -> Option<bool> {
+    let element = parent.child(name)?;
+    values
+        .findings
+        .warning(element.span, format!("`<{name}>` is deprecated"))
+        .help("set `policy` of `<auth-server-publickey>` in `<default-settings>` instead");
+    values.flag(element, "enable")
+}
+
+fn read_key_stores(element: &Element, values: &mut Values<'_>) -> KeyStores {
+    for store in &element.children {
+        values.findings.unsupported(
+            store.span,
+            "key stores are not supported yet: name the keys in `<user-identities>`, or use an agent",
+        );
+    }
+    KeyStores {
+        user_keys: element
+            .children_named("user-keys")
+            .map(|it| UserKeys {
+                directory: values.path(it, "directory"),
+                passphrase_timeout: values.limit(it, "passphrase-timeout").flatten(),
+                passphrase_idle_timeout: values.limit(it, "passphrase-idle-timeout").flatten(),
+            })
+            .collect(),
+        identification: element
+            .children_named("identification")
+            .map(|it| Identification {
+                file: values.path(it, "file"),
+                base_path: values.path(it, "base-path"),
+                passphrase_timeout: values.limit(it, "passphrase-timeout").flatten(),
+                passphrase_idle_timeout: values.limit(it, "passphrase-idle-timeout").flatten(),
+            })
+            .collect(),
+        providers: element
+            .children_named("key-store")
+            .filter_map(|it| {
+                let kind = values.word(it, "type")?.value;
+                Some(KeyStoreProvider {
+                    kind,
+                    init: values.text(it, "init").map(|it| it.value),
+                })
+            })
+            .collect(),
+    }
+}
+
+fn read_known_hosts(general: &Element, values: &mut Values<'_>) -> Option<KnownHosts> {
+    let mut known = KnownHosts::default();
+    let mut any = false;
+    for element in general.children_named("known-hosts") {
+        any = true;
+        for name in ["path", "file"] {
+            if element
+                .attribute(name)
+                .is_some_and(|it| it.value.is_empty())
+            {
+                known.files.get_or_insert_default();
+            } else if let Some(path) = values.path(element, name) {
+                known.files.get_or_insert_default().push(path);
+            }
+        }
+        if let Some(directory) = values.path(element, "directory") {
+            values.findings.unsupported(
+                element.span,
+                "folders of known hosts are not supported yet: name a file with `path`",
+            );
+            known.directories.push(directory);
+        }
+        read_filename_format(element, &mut known, values);
+    }
+    any.then_some(known)
+}
+
+fn read_filename_format(element: &Element, known: &mut KnownHosts, values: &mut Values<'_>) {
+    let Some(format) = values.choice::<FilenameFormat>(element, "filename-format") else {
+        return;
+    };
+    known.hash_names = format.value == FilenameFormat::Hash;
+    if known.hash_names {
+        values.findings.unsupported(
+            format.span,
+            "storing host names as hashes is not supported yet; hashed names are understood",
+        );
+    }
+}

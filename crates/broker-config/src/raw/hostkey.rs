@@ -1,0 +1,95 @@
+//! `hostkey`: a server's public key, in a file or written out.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::config::HostKeySource;
+use crate::tree::Element;
+use crate::values::{MAX_VALUE, Values};
+
+pub(super) fn read(element: &Element, values: &mut Values<'_>) -> Option<HostKeySource> {
+    let Some(span) = element.text_span else {
+        if element.attribute("file").is_none() {
+            values
+                .findings
+                .error(element.span, "`<hostkey>` names no key")
+                .help(r#"write `<hostkey file="…"/>`, or the key's base64 text inside"#);
+        }
+        return values.path(element, "file").map(HostKeySource::File);
+    };
+    if let Some(file) = element.attribute("file") {
+        values
+            .findings
+            .error(
+                file.name_span,
+                "`<hostkey>` has both a file and a key inside",
+            )
+            .related(span, "the key inside")
+            .help("remove one of the two");
+        return None;
+    }
+    let line = (element.text.len() <= MAX_VALUE)
+        .then(|| one_line(&element.text))
+        .flatten();
+    if line.is_none() {
+        values
+            .findings
+            .error(span, "this is not an SSH public key in base64")
+            .help("copy the line `ssh-ed25519 AAAA…` from the server's `ssh_host_ed25519_key.pub`");
+    }
+    line.map(HostKeySource::Inline)
+}
+
+/// The key in OpenSSH's one-line form.
+///
+/// The text is base64, possibly broken into lines, or that form already.
+fn one_line(text: &str) -> Option<String> {
+    let mut words = text.split_whitespace();
+    let first = words.next()?;
+    if let Some(second) = words.next()
+        && algorithm(second).as_deref() == Some(first)
+    {
+        return Some(format!("{first} {second}"));
+    }
+    let joined: String = text.split_whitespace().collect();
+    algorithm(&joined).map(|name| format!("{name} {joined}"))
+}
+
+/// The algorithm's name, with which an encoded key begins (RFC 4253, section 6.6).
+fn algorithm(base64: &str) -> Option<String> {
+    let key = STANDARD.decode(base64).ok()?;
+    let (length, rest) = key.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let name = rest.get(..length).filter(|_| rest.len() > length)?;
+    let name = String::from_utf8(name.to_vec()).ok()?;
+    name.bytes()
+        .all(|byte| byte.is_ascii_graphic())
+        .then_some(name)
+        .filter(|it| !it.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJ0gWzHKQ4mTCIWLLzCN1EFiAYaIFg5Pz8LMBKGTWOO5";
+
+    #[test]
+    fn accepts_base64_and_the_one_line_form() {
+        let expected = Some(format!("ssh-ed25519 {KEY}"));
+        assert_eq!(one_line(KEY), expected);
+        assert_eq!(
+            one_line(&format!("\n  {}\n  {}\n", &KEY[..30], &KEY[30..])),
+            expected
+        );
+        assert_eq!(one_line(&format!("ssh-ed25519 {KEY} root@host")), expected);
+    }
+
+    #[test]
+    fn refuses_what_is_no_key() {
+        assert_eq!(one_line("AAAA"), None);
+        assert_eq!(one_line("not base64!"), None);
+        assert_eq!(one_line(&format!("ssh-rsa {KEY}")), None);
+        assert_eq!(one_line(&KEY[..16]), None);
+    }
+}

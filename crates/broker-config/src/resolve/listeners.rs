@@ -1,0 +1,94 @@
+//! Listeners that cannot stand side by side.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::tunnels::listen_address;
+use crate::config::ListenWhen;
+use crate::findings::{Findings, Span};
+use crate::raw::{Document, RawTunnel};
+use crate::tunnel::ListenAddress;
+
+/// The most listeners of one port that each is compared with; their number is squared in time.
+const MAX_COMPARED: usize = 256;
+
+/// A listener that the files ask for.
+#[derive(Clone, Copy)]
+struct Listener {
+    address: ListenAddress,
+    /// Where its port is written.
+    span: Span,
+    /// Whether it stands all the time.
+    always: bool,
+}
+
+/// Complains of local listeners at the same address and port.
+pub(super) fn check(document: &Document, findings: &mut Findings) {
+    let mut ports: BTreeMap<u16, Vec<Listener>> = BTreeMap::new();
+    for (tunnel, always) in local_tunnels(document) {
+        let Some(port) = tunnel.listen_port.as_ref().filter(|port| port.value > 0) else {
+            continue;
+        };
+        let new = Listener {
+            address: listen_address(tunnel),
+            span: port.span,
+            always,
+        };
+        let others = ports.entry(port.value).or_default();
+        let clash = others
+            .iter()
+            .take(MAX_COMPARED)
+            .find(|old| overlap(old.address, new.address));
+        if let Some(old) = clash {
+            report(old, &new, port.value, findings);
+        }
+        others.push(new);
+    }
+}
+
+/// All tunnels that listen on this host, each with whether it always does.
+fn local_tunnels(document: &Document) -> impl Iterator<Item = (&RawTunnel, bool)> {
+    let of_profiles = document.profiles.iter().flat_map(|profile| {
+        let always = profile.listen != Some(ListenWhen::Connected);
+        profile
+            .local_tunnels
+            .iter()
+            .map(move |tunnel| (tunnel, always))
+    });
+    of_profiles.chain(document.static_tunnels.iter().map(|it| (&it.tunnel, true)))
+}
+
+/// Whether two listeners of one port exclude each other.
+fn overlap(a: ListenAddress, b: ListenAddress) -> bool {
+    match (a, b) {
+        (ListenAddress::All, _) | (_, ListenAddress::All) => true,
+        (ListenAddress::Address(a), ListenAddress::Address(b)) => {
+            a == b || (a.is_ipv4() == b.is_ipv4() && (is_any(a) || is_any(b)))
+        }
+    }
+}
+
+fn is_any(address: IpAddr) -> bool {
+    address.is_unspecified()
+}
+
+fn report(old: &Listener, new: &Listener, port: u16, findings: &mut Findings) {
+    let help = "give one of them another port or address";
+    if old.always && new.always {
+        findings
+            .error(
+                new.span,
+                format!("two tunnels listen on port {port} of the same address"),
+            )
+            .related(old.span, "the other one")
+            .help(help);
+    } else {
+        findings
+            .warning(
+                new.span,
+                format!("two tunnels may listen on port {port} at the same time"),
+            )
+            .related(old.span, "the other one")
+            .help(help);
+    }
+}

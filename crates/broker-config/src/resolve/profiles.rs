@@ -1,0 +1,190 @@
+//! Profiles: ids and names, gateways, and what each amounts to.
+
+use std::collections::BTreeMap;
+
+use super::{Resolver, settings};
+use crate::config::{Config, ListenWhen, Password, Profile};
+use crate::findings::{Findings, Located};
+use crate::raw::RawProfile;
+use crate::settings::{AuthMethod, Settings};
+use crate::suggest::{clip, did_you_mean};
+
+/// Checks what concerns several profiles at once.
+pub(super) fn check(profiles: &[RawProfile], findings: &mut Findings) {
+    check_ids(profiles, findings);
+    check_names(profiles, findings);
+    check_gateways(profiles, findings);
+}
+
+fn check_ids(profiles: &[RawProfile], findings: &mut Findings) {
+    let mut seen = BTreeMap::new();
+    for id in profiles.iter().filter_map(|profile| profile.id.as_ref()) {
+        if let Some(first) = seen.insert(id.value.as_str(), id.span) {
+            findings
+                .error(
+                    id.span,
+                    format!("two profiles have the id `{}`", clip(&id.value)),
+                )
+                .related(first, "the other one")
+                .help("give each profile an id of its own");
+        }
+    }
+}
+
+fn check_names(profiles: &[RawProfile], findings: &mut Findings) {
+    let mut seen = BTreeMap::new();
+    for name in profiles.iter().filter_map(|profile| profile.name.as_ref()) {
+        if let Some(first) = seen.get(name.value.as_str()) {
+            findings
+                .warning(
+                    name.span,
+                    format!("two profiles are named `{}`", clip(&name.value)),
+                )
+                .related(*first, "the name means this one")
+                .help("give each profile a name of its own, or use the ids");
+        } else {
+            seen.insert(name.value.as_str(), name.span);
+        }
+    }
+}
+
+/// Follows each profile's gateways, each profile once, until they end or a circle closes.
+fn check_gateways(profiles: &[RawProfile], findings: &mut Findings) {
+    let ids: BTreeMap<&str, usize> = profiles
+        .iter()
+        .enumerate()
+        .filter_map(|(index, profile)| Some((profile.id.as_ref()?.value.as_str(), index)))
+        .collect();
+    let mut visited_from = BTreeMap::new();
+    for start in 0..profiles.len() {
+        let mut current = start;
+        while let Some(gateway) = profiles.get(current).and_then(|it| it.gateway.as_ref()) {
+            if let Some(earlier) = visited_from.insert(current, start) {
+                if earlier == start {
+                    report_loop(gateway, findings);
+                }
+                break;
+            }
+            let Some(next) = ids.get(gateway.value.as_str()) else {
+                report_unknown(gateway, "gateway-profile", ids.keys().copied(), findings);
+                break;
+            };
+            current = *next;
+        }
+    }
+}
+
+fn report_loop(gateway: &Located<String>, findings: &mut Findings) {
+    findings
+        .error(
+            gateway.span,
+            "this gateway is reached through the profile itself",
+        )
+        .help("one profile of the circle must be reached without a gateway");
+}
+
+/// Complains of a reference to a profile that does not exist.
+pub(super) fn report_unknown<'a>(
+    reference: &Located<String>,
+    attribute: &str,
+    ids: impl Iterator<Item = &'a str> + Clone,
+    findings: &mut Findings,
+) {
+    let message = format!(
+        "`{attribute}` names no profile: `{}`",
+        clip(&reference.value)
+    );
+    let finding = findings.error(reference.span, message);
+    if ids.clone().next().is_some() {
+        finding.help(did_you_mean(&reference.value, ids.take(MAX_LISTED)));
+    } else {
+        finding.help("no profile has an id");
+    }
+}
+
+/// The most ids a message lists, and the most that are compared with a wrong one.
+const MAX_LISTED: usize = 20;
+
+impl Resolver<'_> {
+    /// The profile, unless it lacks what it cannot be without.
+    pub(super) fn profile(&mut self, raw: &RawProfile) -> Option<Profile> {
+        let merged = raw.settings.clone().or(self.defaults.clone());
+        let settings = settings(merged.clone(), self.fallback);
+        self.check_startup(raw, merged.user.is_some(), &settings);
+        self.check_shadowed_proxy(raw);
+        let local_tunnels = raw
+            .local_tunnels
+            .iter()
+            .filter_map(|it| self.local_tunnel(it))
+            .collect();
+        let remote_tunnels = raw
+            .remote_tunnels
+            .iter()
+            .filter_map(|it| self.remote_tunnel(it))
+            .collect();
+        Some(Profile {
+            id: raw.id.as_ref()?.value.clone(),
+            name: raw.name.as_ref().map(|name| name.value.clone()),
+            host: raw.host.clone()?,
+            port: raw.port.unwrap_or(Config::SSH_PORT),
+            user: self.user(merged),
+            connect_on_startup: raw.connect_on_startup.as_ref().is_some_and(|it| it.value),
+            gateway: raw.gateway.as_ref().map(|gateway| gateway.value.clone()),
+            settings,
+            host_keys: raw.host_keys.clone(),
+            identities: raw.identities.clone(),
+            password: raw.password.clone(),
+            listen: raw.listen.unwrap_or(ListenWhen::Startup),
+            local_tunnels,
+            remote_tunnels,
+            position: self.position(raw.span),
+        })
+    }
+
+    /// A connection made while nobody is there can ask nobody.
+    fn check_startup(&mut self, raw: &RawProfile, has_user: bool, settings: &Settings) {
+        let Some(startup) = raw.connect_on_startup.as_ref().filter(|it| it.value) else {
+            return;
+        };
+        if !has_user {
+            self.findings
+                .error(
+                    startup.span,
+                    "a profile that connects on startup needs a user",
+                )
+                .help("add `user=\"…\"` to the profile or to `<default-settings>`");
+        }
+        if !settings
+            .auth_methods
+            .iter()
+            .any(|method| asks_nobody(*method, raw.password.as_ref()))
+        {
+            self.findings
+                .error(
+                    startup.span,
+                    "every authentication method of this profile needs a person",
+                )
+                .help("allow `<auth-publickey/>`, or give a `<password>`");
+        }
+    }
+
+    fn check_shadowed_proxy(&mut self, raw: &RawProfile) {
+        if let (Some(gateway), Some(_)) = (&raw.gateway, &raw.settings.proxy) {
+            self.findings
+                .warning(
+                    gateway.span,
+                    "the profile's `<proxy>` is ignored, since it has a gateway",
+                )
+                .help("remove one of the two");
+        }
+    }
+}
+
+/// Whether the method can work with nobody attached.
+fn asks_nobody(method: AuthMethod, password: Option<&Password>) -> bool {
+    match method {
+        AuthMethod::PublicKey | AuthMethod::Gssapi | AuthMethod::HostBased => true,
+        AuthMethod::Password => password.is_some(),
+        AuthMethod::KeyboardInteractive => false,
+    }
+}

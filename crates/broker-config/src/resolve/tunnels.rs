@@ -1,0 +1,181 @@
+//! Tunnels: what each amounts to by itself.
+
+use super::Resolver;
+use super::profiles::report_unknown;
+use crate::choices::TunnelType;
+use crate::config::{Position, StaticTunnel};
+use crate::findings::Span;
+use crate::raw::{RawProfile, RawStaticTunnel, RawTunnel};
+use crate::tunnel::{ListenAddress, LocalKind, LocalTunnel, RemoteKind, RemoteTunnel};
+
+/// The host a tunnel goes to when none is given.
+const DST_HOST: &str = "localhost";
+
+/// The port an FTP tunnel goes to when none is given (RFC 959, section 8).
+const FTP_PORT: u16 = 21;
+
+/// Where a tunnel listens: as it says, else on loopback, or everywhere if it lets other hosts in.
+pub(super) fn listen_address(raw: &RawTunnel) -> ListenAddress {
+    let usual = if raw.allow_relay == Some(true) {
+        ListenAddress::All
+    } else {
+        ListenAddress::LOOPBACK
+    };
+    raw.listen_address
+        .as_ref()
+        .map_or(usual, |address| address.value)
+}
+
+impl Resolver<'_> {
+    pub(super) fn static_tunnel(
+        &mut self,
+        raw: &RawStaticTunnel,
+        profiles: &[RawProfile],
+    ) -> Option<StaticTunnel> {
+        let tunnel = self.local_tunnel(&raw.tunnel);
+        let reference = raw.profile.as_ref()?;
+        let ids = profiles
+            .iter()
+            .filter_map(|profile| Some(profile.id.as_ref()?.value.as_str()));
+        if !ids.clone().any(|id| id == reference.value) {
+            report_unknown(reference, "profile", ids, self.findings);
+            return None;
+        }
+        Some(StaticTunnel {
+            profile: reference.value.clone(),
+            tunnel: tunnel?,
+        })
+    }
+
+    pub(super) fn local_tunnel(&mut self, raw: &RawTunnel) -> Option<LocalTunnel> {
+        let kind = raw.kind.as_ref().map_or(TunnelType::Tcp, |kind| kind.value);
+        self.check_relay(raw);
+        self.check_ftp_only(raw, kind);
+        let dst_port = self.destination_port(raw, kind);
+        Some(LocalTunnel {
+            kind: match kind {
+                TunnelType::Tcp => LocalKind::Tcp,
+                TunnelType::Ftp => LocalKind::Ftp(raw.ftp.clone()),
+                TunnelType::Socks => LocalKind::Socks,
+            },
+            listen_address: listen_address(raw),
+            listen_port: raw.listen_port.as_ref()?.value,
+            dst_host: destination_host(raw),
+            dst_port: dst_port?,
+            allow_relay: raw.allow_relay.unwrap_or(false),
+            allow_from: raw
+                .allow_from
+                .as_ref()
+                .map(|it| it.value.clone())
+                .unwrap_or_default(),
+            position: self.position(raw.span),
+        })
+    }
+
+    pub(super) fn remote_tunnel(&mut self, raw: &RawTunnel) -> Option<RemoteTunnel> {
+        let kind = raw.kind.as_ref().map_or(TunnelType::Tcp, |kind| kind.value);
+        self.check_ftp_only(raw, kind);
+        let dst_port = self.destination_port(raw, kind);
+        let kind = match kind {
+            TunnelType::Tcp => RemoteKind::Tcp,
+            TunnelType::Ftp => RemoteKind::Ftp(raw.ftp.clone()),
+            TunnelType::Socks => {
+                let span = raw.kind.as_ref().map_or(raw.span, |kind| kind.span);
+                self.findings
+                    .error(span, "a remote tunnel cannot be of type `socks`")
+                    .help("write `tcp` or `ftp`");
+                return None;
+            }
+        };
+        Some(RemoteTunnel {
+            kind,
+            listen_address: listen_address(raw),
+            listen_port: raw.listen_port.as_ref()?.value,
+            dst_host: destination_host(raw),
+            dst_port: dst_port?,
+            allow_relay: raw.allow_relay.unwrap_or(false),
+            allow_from: raw
+                .allow_from
+                .as_ref()
+                .map(|it| it.value.clone())
+                .unwrap_or_default(),
+            position: self.position(raw.span),
+        })
+    }
+
+    pub(super) fn position(&self, span: Span) -> Position {
+        self.sources
+            .get(span.file)
+            .map(|it| it.position(span.start))
+            .unwrap_or_default()
+    }
+
+    fn destination_port(&mut self, raw: &RawTunnel, kind: TunnelType) -> Option<u16> {
+        let written = raw.dst_port.as_ref().map(|port| port.value);
+        match kind {
+            TunnelType::Ftp => Some(written.unwrap_or(FTP_PORT)),
+            TunnelType::Tcp => {
+                if written.is_none() {
+                    self.findings
+                        .error(raw.span, "a tunnel of type `tcp` needs a `dst-port`")
+                        .help("add `dst-port=\"…\"`, or `type=\"ftp\"` if it is for FTP");
+                }
+                written
+            }
+            TunnelType::Socks => {
+                let unused = raw.dst_port.as_ref().map(|port| port.span);
+                if let Some(span) = unused.or(raw.dst_host.as_ref().map(|host| host.span)) {
+                    self.findings
+                        .warning(span, "a SOCKS tunnel has no destination of its own")
+                        .help("remove it: the clients name the destination");
+                }
+                Some(0)
+            }
+        }
+    }
+
+    fn check_ftp_only(&mut self, raw: &RawTunnel, kind: TunnelType) {
+        if let Some(attribute) = raw
+            .ftp_attribute
+            .as_ref()
+            .filter(|_| kind != TunnelType::Ftp)
+        {
+            self.findings
+                .error(
+                    attribute.span,
+                    format!("`{}` is for FTP tunnels only", attribute.value),
+                )
+                .help("add `type=\"ftp\"`, or remove it");
+        }
+    }
+
+    fn check_relay(&mut self, raw: &RawTunnel) {
+        if raw.allow_relay == Some(true) {
+            return;
+        }
+        if let Some(networks) = &raw.allow_from {
+            self.findings
+                .warning(
+                    networks.span,
+                    "`allow-from` has no effect while relay is off",
+                )
+                .help("add `allow-relay=\"yes\"` to let other hosts in");
+        }
+        let address = raw.listen_address.as_ref();
+        if let Some(address) = address.filter(|address| !address.value.is_loopback()) {
+            self.findings
+                .warning(
+                    address.span,
+                    "other hosts can reach this address, but are turned away while relay is off",
+                )
+                .help("add `allow-relay=\"yes\"` to let them in, or listen on 127.0.0.1");
+        }
+    }
+}
+
+fn destination_host(raw: &RawTunnel) -> String {
+    raw.dst_host
+        .as_ref()
+        .map_or(DST_HOST, |host| host.value.as_str())
+        .to_owned()
+}

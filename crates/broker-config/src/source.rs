@@ -1,0 +1,191 @@
+//! A configuration file's text, and what stands where in it.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use crate::config::Position;
+use crate::findings::{Findings, Span};
+
+/// The largest file that is read. Real ones are a few kilobytes; the bound keeps a wrong path, such
+/// as that of a device or a log, from filling the memory.
+pub(crate) const MAX_FILE_SIZE: usize = 1024 * 1024;
+
+/// One file's text, without a byte order mark.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// As the user named it.
+    pub(crate) path: PathBuf,
+    /// The text; of a file that is not UTF-8, what can be shown of it.
+    pub(crate) text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    pub(crate) fn new(path: PathBuf, text: String) -> Self {
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0)
+            .chain(breaks.map(|(at, _)| at + 1))
+            .collect();
+        Self { path, text, lines }
+    }
+
+    /// Line and column, in characters, of a byte; both counted from 1.
+    pub(crate) fn line_column(&self, at: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|start| *start <= at).max(1);
+        let start = self.lines.get(line - 1).copied().unwrap_or(0);
+        let column = self
+            .text
+            .get(start..at)
+            .map_or(0, |before| before.chars().count())
+            + 1;
+        (line, column)
+    }
+
+    /// The place of a byte.
+    pub(crate) fn position(&self, at: usize) -> Position {
+        let (line, column) = self.line_column(at);
+        Position {
+            file: self.path.clone(),
+            line,
+            column,
+        }
+    }
+
+    /// The same text with passwords written over, for showing. Bytes keep their places.
+    pub(crate) fn masked(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            text: mask_passwords(&self.text),
+            lines: self.lines.clone(),
+        }
+    }
+}
+
+/// Reads the file as source number `file`. A missing one gives `None` without a word if `optional`;
+/// every other failure is an error among the findings. What was read is returned even when it is
+/// not UTF-8, so that it can be shown; `Findings::has_errors` tells.
+pub(crate) fn read(
+    path: &Path,
+    file: usize,
+    optional: bool,
+    findings: &mut Findings,
+) -> Option<Source> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(MAX_FILE_SIZE).unwrap_or(u64::MAX) + 1;
+    match File::open(path).and_then(|opened| opened.take(limit).read_to_end(&mut bytes)) {
+        Ok(_) => {}
+        Err(error) if optional && error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => {
+            findings
+                .error(
+                    Span::file(file),
+                    format!("cannot read {}: {error}", path.display()),
+                )
+                .help("check the path and that the user running this program may read the file");
+            return Some(Source::new(path.to_owned(), String::new()));
+        }
+    }
+    if bytes.len() > MAX_FILE_SIZE {
+        findings
+            .error(
+                Span::file(file),
+                format!("{} is larger than {MAX_FILE_SIZE} bytes", path.display()),
+            )
+            .help("this cannot be a broker configuration: check the path");
+        return Some(Source::new(path.to_owned(), String::new()));
+    }
+    Some(Source::new(path.to_owned(), decode(bytes, file, findings)))
+}
+
+/// The bytes as text without a byte order mark; complains where they are not UTF-8.
+fn decode(bytes: Vec<u8>, file: usize, findings: &mut Findings) -> String {
+    const MARK: char = '\u{feff}';
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| {
+        let mark = if error.as_bytes().starts_with(b"\xef\xbb\xbf") {
+            MARK.len_utf8()
+        } else {
+            0
+        };
+        let at = error.utf8_error().valid_up_to().saturating_sub(mark);
+        findings
+            .error(
+                Span::new(file, at, at + 1),
+                "the file is not UTF-8 text from here on",
+            )
+            .help("save the file in the UTF-8 encoding");
+        String::from_utf8_lossy(error.as_bytes()).into_owned()
+    });
+    match text.strip_prefix(MARK) {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    }
+}
+
+/// Writes asterisks over the value of every attribute named `string`, the one that holds a password.
+///
+/// It works on text rather than on the tree, because a malformed file has no tree but is shown too.
+fn mask_passwords(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(value_at) = next_password(rest) {
+        let (before, value) = rest.split_at(value_at);
+        let quote = before.chars().next_back().unwrap_or('"');
+        let end = value.find(quote).unwrap_or(value.len());
+        let (secret, after) = value.split_at(end);
+        shown.push_str(before);
+        shown.extend(
+            secret
+                .bytes()
+                .map(|byte| if byte == b'\n' { '\n' } else { '*' }),
+        );
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// Where the value of the first attribute named `string` begins, after its opening quote.
+fn next_password(text: &str) -> Option<usize> {
+    text.match_indices("string").find_map(|(at, name)| {
+        let after = text.get(at + name.len()..)?;
+        let value = after.trim_start().strip_prefix('=')?.trim_start();
+        value
+            .strip_prefix(['"', '\''])
+            .map(|value| text.len() - value.len())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_columns_in_characters() {
+        let source = Source::new("f".into(), "ab\näöx\n".to_owned());
+        assert_eq!(source.line_column(0), (1, 1));
+        assert_eq!(source.line_column(3), (2, 1));
+        assert_eq!(source.line_column(7), (2, 3));
+        assert_eq!(source.line_column(9), (3, 1));
+    }
+
+    #[test]
+    fn masks_every_password_and_keeps_places() {
+        let text = "<password string = 'gähn'/>\n<password string=\"a'b\"/><x y=\"string\"/>";
+        let shown = mask_passwords(text);
+        assert_eq!(
+            shown,
+            "<password string = '*****'/>\n<password string=\"***\"/><x y=\"string\"/>"
+        );
+        assert_eq!(shown.len(), text.len());
+    }
+
+    #[test]
+    fn masks_a_password_whose_quote_is_missing() {
+        assert_eq!(
+            mask_passwords("<password string=\"geheim\n>"),
+            "<password string=\"******\n*"
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! Names in messages: made short, and compared with those that were probably meant.
+
+/// The most characters of a user's text that a message repeats.
+const MAX_SHOWN: usize = 64;
+
+/// The text, cut if it is too long for a message.
+pub(crate) fn clip(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// The candidate closest to what was written, if it is close enough to have been meant.
+pub(crate) fn closest<'a>(
+    written: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    if written.len() > MAX_SHOWN {
+        return None;
+    }
+    let written = written.to_lowercase();
+    let allowed = (written.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&written, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// “did you mean …” if a candidate is close, else what there is to choose from.
+pub(crate) fn did_you_mean<'a>(
+    written: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+) -> String {
+    match closest(written, candidates.clone()) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None => format!("known are {}", list(candidates)),
+    }
+}
+
+/// The names in back quotes with commas between.
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_meant() {
+        let names = ["local-tunnel", "remote-tunnel"];
+        assert_eq!(closest("local-tunel", names), Some("local-tunnel"));
+        assert_eq!(closest("Local-Tunnel", names), Some("local-tunnel"));
+        assert_eq!(closest("gateway", names), None);
+        assert_eq!(closest(&"x".repeat(1000), names), None);
+    }
+
+    #[test]
+    fn clips_between_characters() {
+        let long = "ä".repeat(100);
+        assert_eq!(clip(&long), format!("{}…", "ä".repeat(64)));
+        assert_eq!(clip("short"), "short");
+    }
+}

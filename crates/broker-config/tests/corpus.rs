@@ -1,0 +1,101 @@
+//! Every file of `tests/config` against what is to be said about it.
+//!
+//! `SNAPSHOTS=overwrite cargo test -p broker-config` writes the expectations anew; read each of them
+//! before committing it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use broker_config::{Environment, Report, check};
+use snapbox::Data;
+use snapbox::assert::{Assert, DEFAULT_ACTION_ENV};
+use snapbox::data::DataFormat;
+
+#[test]
+fn valid_files_mean_what_is_expected() {
+    for file in files("valid") {
+        let report = check(&file, &environment());
+        let shown = shown(&report, &file);
+        assert!(
+            report.config.is_some(),
+            "{} has errors:\n{shown}",
+            file.display()
+        );
+        let config = format!("{:#?}", report.config.unwrap_or_default());
+        let folder = format!("{}/", folder("valid").display());
+        compare(
+            format!("{shown}---\n{}\n", config.replace(&folder, "")),
+            &file,
+            "expected",
+        );
+    }
+}
+
+#[test]
+fn invalid_files_are_refused_with_the_reason() {
+    for file in files("invalid") {
+        let report = check(&file, &environment());
+        let shown = shown(&report, &file);
+        assert!(
+            report.has_errors() && report.config.is_none(),
+            "{}: no error",
+            file.display()
+        );
+        compare(shown, &file, "stderr");
+    }
+}
+
+#[test]
+fn the_example_has_nothing_wrong() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/ssh-broker-config.xml");
+    let report = check(&example, &environment());
+    assert_eq!(report.render(false), "");
+    assert_eq!(report.config.map(|config| config.profiles.len()), Some(3));
+}
+
+/// Surroundings that are the same on every machine.
+fn environment() -> Environment {
+    let variables = [("SITE", "berlin"), ("EMPTY", "")];
+    Environment {
+        variables: variables
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        home: "/home/anna".into(),
+        config_directory: None,
+        user: "anna".to_owned(),
+        group: "users".to_owned(),
+        user_id: 1000,
+        group_id: 100,
+    }
+}
+
+fn folder(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/config")
+        .join(kind)
+}
+
+fn files(kind: &str) -> Vec<PathBuf> {
+    let folder = folder(kind);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension() == Some(OsStr::new("xml")))
+        .collect();
+    files.sort();
+    assert!(files.len() > 5, "{} holds too few files", folder.display());
+    files
+}
+
+/// The report without the folder's path, which differs between machines.
+fn shown(report: &Report, file: &Path) -> String {
+    let folder = format!("{}/", file.parent().unwrap().display());
+    report.render(false).replace(&folder, "")
+}
+
+fn compare(actual: String, file: &Path, extension: &str) {
+    let expected = Data::read_from(&file.with_extension(extension), Some(DataFormat::Text));
+    Assert::new()
+        .action_env(DEFAULT_ACTION_ENV)
+        .eq(Data::text(actual).raw(), expected.raw());
+}
