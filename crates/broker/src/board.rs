@@ -17,19 +17,19 @@ use crate::tunnel::Tunnel;
 
 /// Totals of one tunnel since it was opened.
 #[derive(Debug, Default)]
-pub struct TunnelTotals {
+pub(crate) struct TunnelTotals {
     /// Sessions accepted.
-    pub sessions: AtomicU64,
+    pub(crate) sessions: AtomicU64,
     /// Transfers the FTP server completed and the client was told so.
-    pub transfers_ok: AtomicU64,
+    pub(crate) transfers_ok: AtomicU64,
     /// Transfers running right now.
-    pub transfers_active: AtomicU64,
+    pub(crate) transfers_active: AtomicU64,
     /// Transfers that ended in a failure.
-    pub transfers_failed: AtomicU64,
+    pub(crate) transfers_failed: AtomicU64,
     /// Bytes of ended data channels from client to server.
-    pub bytes_up: AtomicU64,
+    pub(crate) bytes_up: AtomicU64,
     /// Bytes of ended data channels from server to client.
-    pub bytes_down: AtomicU64,
+    pub(crate) bytes_down: AtomicU64,
 }
 
 /// Adds to a counter; the order against other counters does not matter.
@@ -49,19 +49,19 @@ pub(crate) fn read(counter: &AtomicU64) -> u64 {
 
 /// All sessions of the daemon.
 #[derive(Debug, Default)]
-pub struct Board {
+pub(crate) struct Board {
     next_id: AtomicU64,
     sessions: Mutex<BTreeMap<u64, Arc<SessionEntry>>>,
 }
 
 impl Board {
     /// A number that no other session, channel or tunnel of this daemon has.
-    pub fn new_id(&self) -> u64 {
+    pub(crate) fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Puts a session on the board until the returned guard is dropped.
-    pub fn enter(self: &Arc<Self>, session: SessionEntry) -> SessionGuard {
+    pub(crate) fn enter(self: &Arc<Self>, session: SessionEntry) -> SessionGuard {
         let entry = Arc::new(session);
         lock(&self.sessions).insert(entry.id, entry.clone());
         SessionGuard {
@@ -71,17 +71,17 @@ impl Board {
     }
 
     /// The sessions, oldest first.
-    pub fn sessions(&self) -> Vec<Arc<SessionEntry>> {
+    pub(crate) fn sessions(&self) -> Vec<Arc<SessionEntry>> {
         lock(&self.sessions).values().cloned().collect()
     }
 }
 
 /// Takes a session off the board when dropped.
 #[derive(Debug)]
-pub struct SessionGuard {
+pub(crate) struct SessionGuard {
     board: Arc<Board>,
     /// The session.
-    pub entry: Arc<SessionEntry>,
+    pub(crate) entry: Arc<SessionEntry>,
 }
 
 impl Drop for SessionGuard {
@@ -92,28 +92,28 @@ impl Drop for SessionGuard {
 
 /// One client's connection through a tunnel.
 #[derive(Debug)]
-pub struct SessionEntry {
+pub(crate) struct SessionEntry {
     /// Number of the session; also the number of its control channel.
-    pub id: u64,
+    pub(crate) id: u64,
     /// The tunnel it came through; its listener may be closed by now.
-    pub tunnel: Arc<Tunnel>,
+    pub(crate) tunnel: Arc<Tunnel>,
     /// The client's address.
-    pub client: SocketAddr,
+    pub(crate) client: SocketAddr,
     /// When it was accepted.
-    pub since: SystemTime,
+    pub(crate) since: SystemTime,
     /// Ends the session at once.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     /// The SSH connection that carries its control channel; 0 until there is one.
-    pub connection: AtomicU64,
+    pub(crate) connection: AtomicU64,
     /// The bytes that went each way: on the control channel, or through the plain tunnel.
-    pub progress: Arc<Progress>,
+    pub(crate) progress: Arc<Progress>,
     label: Mutex<String>,
     data: Mutex<BTreeMap<u64, Arc<DataEntry>>>,
 }
 
 impl SessionEntry {
     /// A session that has just been accepted.
-    pub fn new(id: u64, tunnel: Arc<Tunnel>, client: SocketAddr) -> Self {
+    pub(crate) fn new(id: u64, tunnel: Arc<Tunnel>, client: SocketAddr) -> Self {
         Self {
             id,
             stop: tunnel.shutdown.kill.child_token(),
@@ -128,7 +128,7 @@ impl SessionEntry {
     }
 
     /// What the session does: the last command, without secrets.
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         lock(&self.label).clone()
     }
 
@@ -137,7 +137,7 @@ impl SessionEntry {
     }
 
     /// The session's data channels, oldest first.
-    pub fn data(&self) -> Vec<Arc<DataEntry>> {
+    pub(crate) fn data(&self) -> Vec<Arc<DataEntry>> {
         lock(&self.data).values().cloned().collect()
     }
 
@@ -152,40 +152,40 @@ impl SessionEntry {
 
 /// One data channel, from the moment an address was offered.
 #[derive(Debug)]
-pub struct DataEntry {
+pub(crate) struct DataEntry {
     /// Number of the channel.
-    pub id: u64,
+    pub(crate) id: u64,
     /// Passive or active.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// When it was offered.
-    pub since: SystemTime,
+    pub(crate) since: SystemTime,
     /// Ends it as a cut.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     /// The SSH connection that carries it; 0 until there is one.
-    pub connection: AtomicU64,
+    pub(crate) connection: AtomicU64,
     /// The bytes that went each way.
-    pub progress: Arc<Progress>,
+    pub(crate) progress: Arc<Progress>,
     label: Mutex<DataLabel>,
 }
 
 /// What a data channel is used for.
 #[derive(Debug, Clone, Default)]
-pub struct DataLabel {
+pub(crate) struct DataLabel {
     /// Where it leads.
-    pub target: String,
+    pub(crate) target: String,
     /// The FTP command it serves, once there is one.
-    pub command: String,
+    pub(crate) command: String,
     /// Which way the data goes, once known.
-    pub direction: Option<Direction>,
+    pub(crate) direction: Option<Direction>,
     /// What it is doing.
-    pub state: DataState,
+    pub(crate) state: DataState,
     /// When both ends were there.
-    pub joined: Option<SystemTime>,
+    pub(crate) joined: Option<SystemTime>,
 }
 
 /// What a data channel is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum DataState {
+pub(crate) enum DataState {
     /// An address was given out; nobody has come yet.
     #[default]
     Offered,
@@ -197,7 +197,7 @@ pub enum DataState {
 
 impl DataEntry {
     /// A data channel that is about to be offered.
-    pub fn new(id: u64, mode: Mode, stop: CancellationToken) -> Self {
+    pub(crate) fn new(id: u64, mode: Mode, stop: CancellationToken) -> Self {
         Self {
             id,
             mode,
@@ -210,7 +210,7 @@ impl DataEntry {
     }
 
     /// What it is used for.
-    pub fn label(&self) -> DataLabel {
+    pub(crate) fn label(&self) -> DataLabel {
         lock(&self.label).clone()
     }
 

@@ -10,7 +10,11 @@ use broker_config::DataAddress;
 /// connections only from the address its control connection came from, so the very same string is
 /// what makes both come from one place. `announced` is the address in the server's reply, where the
 /// reply has one (227 and 228 have, 229 has not).
-pub fn candidates(rule: DataAddress, control: &str, announced: Option<IpAddr>) -> Vec<String> {
+pub(crate) fn candidates(
+    rule: DataAddress,
+    control: &str,
+    announced: Option<IpAddr>,
+) -> Vec<String> {
     let control = control.to_owned();
     match (rule, announced) {
         (DataAddress::Control, _) | (_, None) => vec![control],
@@ -26,7 +30,7 @@ pub fn candidates(rule: DataAddress, control: &str, announced: Option<IpAddr>) -
 }
 
 /// Whether a destination name or address means the SSH server's own host.
-pub fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host
             .parse::<IpAddr>()
@@ -35,7 +39,7 @@ pub fn is_loopback(host: &str) -> bool {
 
 /// The names to dial for a destination, in order: `localhost` means either loopback family, and the
 /// broker has to know which one it got.
-pub fn dial_names(host: &str) -> Vec<String> {
+pub(crate) fn dial_names(host: &str) -> Vec<String> {
     if host.eq_ignore_ascii_case("localhost") {
         vec!["127.0.0.1".to_owned(), "::1".to_owned()]
     } else {
@@ -76,7 +80,14 @@ mod tests {
 
     #[test]
     fn an_address_that_names_nobody_is_not_tried() {
-        for odd in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "127.0.0.1", "::", "ff02::1"] {
+        for odd in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "127.0.0.1",
+            "::",
+            "ff02::1",
+        ] {
             check(DataAddress::Auto, "ftp", odd, &["ftp"]);
         }
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 /// What the kernel says of the socket at the other end of a loopback connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+pub(crate) enum Owner {
     /// The socket belongs to this user id.
     User(u32),
     /// The socket is already closed by its process, so that nobody can be held to own it.
@@ -19,7 +19,7 @@ pub enum Owner {
 /// Looks up the owner of the socket whose own address is `peer` and which is connected to `local`.
 ///
 /// Both addresses must be of this machine; for others the answer is [`Owner::Unknown`].
-pub fn owner_of(peer: SocketAddr, local: SocketAddr) -> Owner {
+pub(crate) fn owner_of(peer: SocketAddr, local: SocketAddr) -> Owner {
     #[cfg(target_os = "linux")]
     {
         linux::lookup(peer, local).unwrap_or(Owner::Unknown)
@@ -112,8 +112,7 @@ mod linux {
         if kind != SOCK_DIAG_BY_FAMILY {
             return None;
         }
-        let number =
-            |at: usize| Some(u32::from_ne_bytes(answer.get(at..at + 4)?.try_into().ok()?));
+        let number = |at: usize| Some(u32::from_ne_bytes(answer.get(at..at + 4)?.try_into().ok()?));
         let (uid, inode) = (number(UID_AT)?, number(INODE_AT)?);
         Some(if inode == 0 {
             Owner::Orphaned

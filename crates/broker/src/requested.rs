@@ -1,9 +1,9 @@
 //! What a request for a tunnel means: its target and its listener.
 
-use broker_config::{
-    Config, FtpOptions, ListenAddress, LocalKind, LocalTunnel, Position, Profile,
-};
-use broker_ipc::{OpenTunnelListener, RpcError, TunnelKind};
+use broker_config::{Config, FtpOptions, ListenAddress, LocalKind, LocalTunnel, Position, Profile};
+use broker_ipc::RpcError;
+use broker_ipc::methods::OpenTunnelListener;
+use broker_ipc::types::TunnelKind;
 
 /// The tunnel asked for.
 ///
@@ -54,10 +54,19 @@ pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError
         None => (None, target),
     };
     let (host, port) = match rest.split_once('#') {
-        Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong("has a port that is no number from 1 to 65535"))?)),
+        Some((host, port)) => (
+            host,
+            Some(
+                port.parse()
+                    .map_err(|_| wrong("has a port that is no number from 1 to 65535"))?,
+            ),
+        ),
         None => (rest, None),
     };
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host);
     if bare.is_empty() || user == Some("") || port == Some(0) {
         return Err(wrong("is incomplete"));
     }
@@ -90,7 +99,15 @@ mod tests {
 
     #[test]
     fn a_target_that_names_nothing_is_refused() {
-        for wrong in ["", "@server", "me@", "server#0", "server#x", "server#70000", "a b"] {
+        for wrong in [
+            "",
+            "@server",
+            "me@",
+            "server#0",
+            "server#x",
+            "server#70000",
+            "a b",
+        ] {
             assert!(profile(&Config::default(), wrong).is_err(), "{wrong}");
         }
     }

@@ -1,6 +1,6 @@
 //! From a configured profile to what the SSH side needs to know of its server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use broker_config::{self as config, Config, HostKeySource, Identity, Password, Profile, ProxyHop};
@@ -16,7 +16,7 @@ const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
 /// What keeps a profile from being used by this version; the person who wrote it must not find it
 /// connected in another way than it says.
-pub fn unsupported(profile: &Profile) -> Option<String> {
+pub(crate) fn unsupported(profile: &Profile) -> Option<String> {
     if let Some(gateway) = &profile.gateway {
         return Some(format!(
             "the profile connects through gateway-profile {gateway}, which is not supported yet"
@@ -28,14 +28,22 @@ pub fn unsupported(profile: &Profile) -> Option<String> {
     }
     let hashed = |identity: &Identity| matches!(identity, Identity::Hash(_));
     if !profile.identities.is_empty() && profile.identities.iter().all(hashed) {
-        return Some("the profile names its identity by hash, which is not supported yet; name its file".to_owned());
+        return Some(
+            "the profile names its identity by hash, which is not supported yet; name its file"
+                .to_owned(),
+        );
     }
     None
 }
 
 /// The specification of a profile's connections; `home` is the user's home folder and `user` who is
 /// logged in where the profile names nobody.
-pub fn connect_spec(config: &Config, profile: &Profile, home: &PathBuf, user: &str) -> ConnectSpec {
+pub(crate) fn connect_spec(
+    config: &Config,
+    profile: &Profile,
+    home: &Path,
+    user: &str,
+) -> ConnectSpec {
     let settings = &profile.settings;
     let user = profile.user.as_deref().unwrap_or(user);
     let mut spec = ConnectSpec::new(&profile.host, profile.port, user);
@@ -67,7 +75,7 @@ pub fn connect_spec(config: &Config, profile: &Profile, home: &PathBuf, user: &s
     spec
 }
 
-fn host_key_rules(config: &Config, profile: &Profile, home: &PathBuf) -> HostKeyRules {
+fn host_key_rules(config: &Config, profile: &Profile, home: &Path) -> HostKeyRules {
     let pinned = profile.host_keys.iter().map(|key| match key {
         HostKeySource::File(path) => PinnedKey::File(path.clone()),
         HostKeySource::Inline(text) => PinnedKey::Inline(text.clone()),

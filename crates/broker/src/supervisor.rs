@@ -3,15 +3,15 @@
 //! It is one task; everything that changes what exists goes through its queue.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker_config::{Config, LocalKind, LocalTunnel, Profile};
-use broker_ipc::{
-    CloseTunnelListener, Done, ErrorCode, ListenerState, OpenTunnelListener, Request, Response,
-    RpcError, TunnelOrigin,
-};
+use broker_ipc::methods::{CloseTunnelListener, Done, OpenTunnelListener};
+use broker_ipc::types::{ListenerState, TunnelOrigin};
+use broker_ipc::{ErrorCode, Request, Response, RpcError};
 use broker_ssh::Pool;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -188,18 +188,21 @@ impl Supervisor {
             )),
             Request::ListProfiles(_) => Ok(Response::ListProfiles(self.list_profiles())),
             Request::ListConnections(_) => Ok(Response::ListConnections(self.list_connections())),
-            Request::ConnectionStatus(asked) => {
-                self.connection_status(asked.id).map(Response::ConnectionStatus)
-            }
-            Request::CloseConnection(asked) => self.close_connection(asked.id),
+            Request::ConnectionStatus(asked) => self
+                .connection_status(asked.id)
+                .map(Response::ConnectionStatus),
+            Request::CloseConnection(asked) => self.close_connection(asked.id).await,
             Request::ListChannels(_) => Ok(Response::ListChannels(self.list_channels())),
             Request::CloseChannel(asked) => self.close_channel(asked.id),
             Request::ListTunnelListeners(_) => Ok(Response::ListTunnelListeners(
-                self.tunnels.values().map(|t| self.listener_view(t)).collect(),
+                self.tunnels
+                    .values()
+                    .map(|t| self.listener_view(t))
+                    .collect(),
             )),
-            Request::OpenTunnelListener(asked) => {
-                self.open_requested(&asked).and_then(|(id, _)| self.opened(id))
-            }
+            Request::OpenTunnelListener(asked) => self
+                .open_requested(&asked)
+                .and_then(|(id, _)| self.opened(id)),
             Request::CloseTunnelListener(asked) => self.close_tunnel(&asked),
         }
     }
@@ -209,13 +212,15 @@ impl Supervisor {
         Ok(Response::Stop(Done {}))
     }
 
-    fn close_connection(&self, id: u64) -> Result<Response, RpcError> {
+    async fn close_connection(&self, id: u64) -> Result<Response, RpcError> {
         let owner = self
             .pools
             .values()
             .find(|p| p.pool.snapshot().connections.iter().any(|c| c.id == id));
-        let owner = owner.ok_or_else(|| RpcError::not_found(format!("there is no connection {id}; see list-connections")))?;
-        owner.pool.close_connection(id);
+        let owner = owner.ok_or_else(|| {
+            RpcError::not_found(format!("there is no connection {id}; see list-connections"))
+        })?;
+        owner.pool.close_connection(id).await;
         Ok(Response::CloseConnection(Done {}))
     }
 
@@ -230,13 +235,17 @@ impl Supervisor {
                 return Ok(Response::CloseChannel(Done {}));
             }
         }
-        Err(RpcError::not_found(format!("there is no channel {id}; see list-channels")))
+        Err(RpcError::not_found(format!(
+            "there is no channel {id}; see list-channels"
+        )))
     }
 
     fn close_tunnel(&mut self, asked: &CloseTunnelListener) -> Result<Response, RpcError> {
         let id = asked.id;
         let tunnel = self.tunnels.remove(&id).ok_or_else(|| {
-            RpcError::not_found(format!("there is no tunnel listener {id}; see list-tunnel-listeners"))
+            RpcError::not_found(format!(
+                "there is no tunnel listener {id}; see list-tunnel-listeners"
+            ))
         })?;
         tunnel.closed.cancel();
         info!(tunnel = id, "tunnel listener closed");
@@ -360,7 +369,10 @@ impl Supervisor {
     fn retry_failed_listeners(&mut self) {
         let mut tunnels = std::mem::take(&mut self.tunnels);
         for open in tunnels.values_mut() {
-            let supported = self.pools.get(&open.profile).is_some_and(|p| ssh_spec::unsupported(&p.profile).is_none());
+            let supported = self
+                .pools
+                .get(&open.profile)
+                .is_some_and(|p| ssh_spec::unsupported(&p.profile).is_none());
             if open.state == ListenerState::Failed && supported {
                 // The reason was told when it first failed; list-tunnel-listeners still shows it.
                 let _ = self.start_listening(open);
@@ -373,7 +385,12 @@ impl Supervisor {
         if let Some(known) = self.pools.get(&profile.id) {
             return known.pool.clone();
         }
-        let spec = ssh_spec::connect_spec(&self.config, profile, &self.identity.home, &self.identity.user);
+        let spec = ssh_spec::connect_spec(
+            &self.config,
+            profile,
+            &self.identity.home,
+            &self.identity.user,
+        );
         let user = spec.user.clone();
         let pool = Pool::new(spec, self.tracker.clone(), self.shutdown.kill.clone());
         self.pools.insert(
@@ -406,17 +423,15 @@ impl Supervisor {
 fn bind(spec: &LocalTunnel) -> Result<TcpListener, RpcError> {
     tunnel::bind(spec.listen_address, spec.listen_port).map_err(|error| {
         let wanted = format!("{}:{}", spec.listen_address, spec.listen_port);
-        let message = match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                format!("{wanted} is in use by another program; choose another listen-port or end that program")
-            }
-            std::io::ErrorKind::PermissionDenied => {
-                format!("not permitted to listen on {wanted}; ports below 1024 need a right the daemon does not have")
-            }
-            std::io::ErrorKind::AddrNotAvailable => {
-                format!("{wanted} cannot be listened on: the address is not one of this host's")
-            }
-            _ => format!("{wanted} cannot be listened on: {error}"),
+        let kind = error.kind();
+        let message = if kind == ErrorKind::AddrInUse {
+            format!("{wanted} is in use by another program; choose another listen-port or end that program")
+        } else if kind == ErrorKind::PermissionDenied {
+            format!("not permitted to listen on {wanted}; ports below 1024 need a right the daemon does not have")
+        } else if kind == ErrorKind::AddrNotAvailable {
+            format!("{wanted} cannot be listened on: the address is not one of this host's")
+        } else {
+            format!("{wanted} cannot be listened on: {error}")
         };
         RpcError::new(ErrorCode::ListenFailed, message)
     })

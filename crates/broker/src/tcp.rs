@@ -8,13 +8,15 @@ use broker_ssh::{SpliceEnd, Target, splice};
 use tokio::net::TcpStream;
 use tracing::{info, warn};
 
-use crate::board::{SessionEntry, add};
+use crate::board::{SessionEntry, add, read};
 use crate::session::refuse;
 use crate::tunnel::Tunnel;
 
 /// Carries one client's connection to the end.
 pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
-    let guard = tunnel.board.enter(SessionEntry::new(id, tunnel.clone(), peer));
+    let guard = tunnel
+        .board
+        .enter(SessionEntry::new(id, tunnel.clone(), peer));
     let stop = guard.entry.stop.clone();
     let _ = client.set_nodelay(true);
     let target = Target {
@@ -34,13 +36,13 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         }
     };
     let connection = &guard.entry.connection;
-    connection.store(channel.connection_id(), Ordering::Relaxed);
+    connection.store(channel.info().connection, Ordering::Relaxed);
     let progress = &guard.entry.progress;
     match splice(client, channel, progress, stop).await {
         SpliceEnd::Complete => info!("connection closed"),
         SpliceEnd::ChannelCut(reason) => warn!(%reason, "connection cut"),
         SpliceEnd::TcpGone(reason) => info!(%reason, "connection given up by the client"),
     }
-    add(&tunnel.totals.bytes_up, progress.sent());
-    add(&tunnel.totals.bytes_down, progress.received());
+    add(&tunnel.totals.bytes_up, read(&progress.to_channel));
+    add(&tunnel.totals.bytes_down, read(&progress.from_channel));
 }

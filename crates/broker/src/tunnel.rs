@@ -25,21 +25,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the sessions of one tunnel share.
 #[derive(Debug)]
-pub struct Tunnel {
+pub(crate) struct Tunnel {
     /// Number of the tunnel.
-    pub id: u64,
+    pub(crate) id: u64,
     /// What to listen on and where to lead.
-    pub spec: LocalTunnel,
+    pub(crate) spec: LocalTunnel,
     /// The SSH connections to use.
-    pub pool: Pool,
+    pub(crate) pool: Pool,
     /// All sessions of the daemon.
-    pub board: Arc<Board>,
+    pub(crate) board: Arc<Board>,
     /// Totals of this tunnel.
-    pub totals: TunnelTotals,
+    pub(crate) totals: TunnelTotals,
     /// Where tasks are spawned.
-    pub tracker: TaskTracker,
+    pub(crate) tracker: TaskTracker,
     /// When to end.
-    pub shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
 }
 
 impl Tunnel {
@@ -52,12 +52,12 @@ impl Tunnel {
     }
 
     /// `host:port` of the destination as the SSH server is asked to reach it.
-    pub fn destination(&self) -> String {
+    pub(crate) fn destination(&self) -> String {
         host_port(&self.spec.dst_host, self.spec.dst_port)
     }
 
     /// The number of clients served right now.
-    pub fn active_sessions(&self) -> usize {
+    pub(crate) fn active_sessions(&self) -> usize {
         let sessions = self.board.sessions();
         sessions.iter().filter(|s| s.tunnel.id == self.id).count()
     }
@@ -76,7 +76,7 @@ pub(crate) fn host_port(host: &str, port: u16) -> String {
 ///
 /// # Errors
 /// The system's reason: the port is in use, the address is not of this host, the port needs a right.
-pub fn bind(address: ListenAddress, port: u16) -> io::Result<TcpListener> {
+pub(crate) fn bind(address: ListenAddress, port: u16) -> io::Result<TcpListener> {
     match address {
         ListenAddress::Address(ip) => listen(SocketAddr::new(ip, port), false),
         ListenAddress::All => listen((Ipv6Addr::UNSPECIFIED, port).into(), true)
@@ -103,7 +103,7 @@ pub(crate) fn listen(address: SocketAddr, both_families: bool) -> io::Result<Tcp
 }
 
 /// Accepts clients until the tunnel is closed or the daemon stops. Clients already served go on.
-pub async fn run(tunnel: Arc<Tunnel>, listener: TcpListener, closed: CancellationToken) {
+pub(crate) async fn run(tunnel: Arc<Tunnel>, listener: TcpListener, closed: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

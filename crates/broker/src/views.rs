@@ -4,10 +4,11 @@ use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use broker_config::LocalKind;
-use broker_ipc::{
+use broker_ipc::RpcError;
+use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
-    ConnectionState, DaemonStatus, DataMode, Direction, Profile, RpcError, TransferCounts,
-    TunnelKind, TunnelListener,
+    ConnectionState, DaemonStatus, DataMode, Direction, Profile, TransferCounts, TunnelKind,
+    TunnelListener,
 };
 use broker_ssh::ConnectionInfo;
 use ftp_proto::Mode;
@@ -103,12 +104,12 @@ impl Supervisor {
         for session in own {
             count += 1;
             if matches!(tunnel.spec.kind, LocalKind::Tcp) {
-                up += session.progress.sent();
-                down += session.progress.received();
+                up += read(&session.progress.to_channel);
+                down += read(&session.progress.from_channel);
             }
             for data in session.data() {
-                up += data.progress.sent();
-                down += data.progress.received();
+                up += read(&data.progress.to_channel);
+                down += read(&data.progress.from_channel);
             }
         }
         let totals = &tunnel.totals;
@@ -123,7 +124,10 @@ impl Supervisor {
             port: open.port,
             dst_host: tunnel.spec.dst_host.clone(),
             dst_port: tunnel.spec.dst_port,
-            profile: self.config.profile_by_id(&open.profile).map(|p| p.id.clone()),
+            profile: self
+                .config
+                .profile_by_id(&open.profile)
+                .map(|p| p.id.clone()),
             target: owner.map(target).unwrap_or_default(),
             relay: tunnel.spec.allow_relay,
             state: open.state,
@@ -156,12 +160,14 @@ fn connection_view(owner: &ProfilePool, info: &ConnectionInfo) -> Connection {
         state: match info.state {
             broker_ssh::ConnectionState::Connecting => ConnectionState::Connecting,
             broker_ssh::ConnectionState::Closed => ConnectionState::Closing,
-            _ if info.channels == 0 => ConnectionState::Idle,
-            _ => ConnectionState::Active,
+            broker_ssh::ConnectionState::Idle => ConnectionState::Idle,
+            broker_ssh::ConnectionState::Leased => ConnectionState::Active,
+            broker_ssh::ConnectionState::Open if info.channels == 0 => ConnectionState::Idle,
+            broker_ssh::ConnectionState::Open => ConnectionState::Active,
         },
         since: unix(info.since),
         peer: agreed.and_then(|a| a.peer).map(|peer| peer.to_string()),
-        server_version: agreed.map(|a| a.server_version.clone()),
+        server_version: None,
         kex: agreed.map(|a| a.kex.clone()),
         cipher: agreed.map(|a| a.cipher.clone()),
         mac: agreed.map(|a| a.mac.clone()),
@@ -176,7 +182,10 @@ fn connection_view(owner: &ProfilePool, info: &ConnectionInfo) -> Connection {
 fn control_view(session: &SessionEntry) -> ChannelInfo {
     let connection = connection(&session.connection);
     let label = session.label();
-    let (up, down) = (session.progress.sent(), session.progress.received());
+    let (up, down) = (
+        read(&session.progress.to_channel),
+        read(&session.progress.from_channel),
+    );
     ChannelInfo {
         id: session.id,
         connection,
@@ -204,7 +213,10 @@ fn control_view(session: &SessionEntry) -> ChannelInfo {
 
 fn data_view(session: &SessionEntry, data: &DataEntry) -> ChannelInfo {
     let label = data.label();
-    let (up, down) = (data.progress.sent(), data.progress.received());
+    let (up, down) = (
+        read(&data.progress.to_channel),
+        read(&data.progress.from_channel),
+    );
     ChannelInfo {
         id: data.id,
         connection: connection(&data.connection),
@@ -251,5 +263,7 @@ fn rate(bytes: u64, since: SystemTime) -> u64 {
 }
 
 fn unix(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }

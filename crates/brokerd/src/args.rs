@@ -22,7 +22,12 @@ pub(crate) struct Args {
     pub(crate) socket: Option<PathBuf>,
 
     /// What to log: error, warn, info, debug, trace, or a filter such as "info,broker=debug"
-    #[arg(long, value_name = "LEVEL", env = "SSH_BROKER_LOG", default_value = "info")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "SSH_BROKER_LOG",
+        default_value = "info"
+    )]
     pub(crate) log: String,
 
     /// How to write the log to standard error

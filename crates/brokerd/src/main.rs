@@ -82,7 +82,10 @@ async fn serve(
     files: Vec<PathBuf>,
     identity: Identity,
 ) -> anyhow::Result<()> {
-    let socket = args.socket.clone().unwrap_or_else(broker_ipc::default_socket_path);
+    let socket = args
+        .socket
+        .clone()
+        .unwrap_or_else(broker_ipc::default_socket_path);
     let endpoint = broker_ipc::bind(&socket)?;
     let signals = stopping::Signals::listen().context("cannot listen for signals")?;
     let tracker = TaskTracker::new();

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::board::{DataEntry, DataState, add};
+use crate::board::{DataEntry, DataState, add, read};
 use crate::destination;
 use crate::peer_owner::{Owner, owner_of};
 use crate::tunnel::{Tunnel, canonical, host_port, listen};
@@ -154,7 +154,7 @@ impl Data {
     }
 
     async fn opened(&self, channel: &Channel) {
-        let connection = channel.connection_id();
+        let connection = channel.info().connection;
         self.entry.connection.store(connection, Ordering::Relaxed);
         self.entry.relabel(|label| label.state = DataState::Open);
         self.report(Report::Event(DataEvent::Opened)).await;
@@ -206,7 +206,7 @@ impl Data {
         };
         self.entry
             .connection
-            .store(forward.connection_id(), Ordering::Relaxed);
+            .store(forward.connection(), Ordering::Relaxed);
         self.entry
             .relabel(|label| label.target = host_port(&bind, forward.port()));
         Ok(forward)
@@ -255,15 +255,11 @@ impl Data {
                 return DataEnd::ClientGone(reason);
             }
         };
-        let joined = match incoming.accept().await {
-            Ok(channel) => {
-                self.opened(&channel).await;
-                self.join(tcp, channel).await
-            }
-            Err(cut) => DataEnd::Cut(cut.to_string()),
-        };
-        forward.cancel().await;
-        joined
+        let channel = incoming.accept().await;
+        self.opened(&channel).await;
+        // It has served its one connection; nobody else shall come in behind it.
+        let (end, ()) = tokio::join!(self.join(tcp, channel), forward.cancel());
+        end
     }
 
     /// From the address the client knows us by: some clients check where data comes from.
@@ -292,7 +288,7 @@ impl Data {
         let progress = &self.entry.progress;
         let copying = splice(tcp, channel, progress, self.entry.stop.clone());
         let telling = async {
-            progress.channel_done().await;
+            progress.channel_done.cancelled().await;
             self.report(Report::Event(DataEvent::ServerDone)).await;
             std::future::pending::<()>().await;
         };
@@ -321,12 +317,14 @@ impl Data {
     async fn end(&self, end: DataEnd) {
         match &end {
             DataEnd::Cut(reason) => warn!(%reason, "data connection cut"),
-            DataEnd::ClientGone(reason) => debug!(%reason, "data connection given up by the client"),
+            DataEnd::ClientGone(reason) => {
+                debug!(%reason, "data connection given up by the client")
+            }
             DataEnd::Complete | DataEnd::Unused => {}
         }
         let progress = &self.entry.progress;
-        add(&self.tunnel.totals.bytes_up, progress.sent());
-        add(&self.tunnel.totals.bytes_down, progress.received());
+        add(&self.tunnel.totals.bytes_up, read(&progress.to_channel));
+        add(&self.tunnel.totals.bytes_down, read(&progress.from_channel));
         self.report(Report::Event(DataEvent::Ended(end))).await;
     }
 

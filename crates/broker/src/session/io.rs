@@ -79,8 +79,8 @@ impl Io {
         let (server_queue, orders) = mpsc::channel(SERVER_QUEUE);
         tracker.spawn(async move {
             // A server that takes no more commands must not hold the writer past the session.
-            let _ = over.run_until_cancelled(write_to_server(&server_write, orders)).await;
-            server_write.close().await;
+            over.run_until_cancelled(write_to_server(server_write, orders))
+                .await;
         });
         Self {
             client_read,
@@ -121,7 +121,7 @@ impl Io {
         let wants_server = wants.server && self.server_open;
         tokio::select! {
             read = self.client_read.read_buf(&mut self.read_buffer), if wants_client => {
-                self.client_read_done(read)
+                client_event(read, &mut self.read_buffer, &mut self.client_open)
             }
             wrote = self.client_write.write_buf(&mut self.to_client), if !self.to_client.is_empty() => {
                 wrote.map_or_else(IoEvent::ClientLost, |_| IoEvent::Written)
@@ -135,37 +135,10 @@ impl Io {
                 }
                 IoEvent::Written
             }
-            read = self.server_read.read(), if wants_server => self.server_read_done(read),
+            read = self.server_read.read(), if wants_server => {
+                server_event(read, &mut self.server_open)
+            }
             else => std::future::pending().await,
-        }
-    }
-
-    fn client_read_done(&mut self, read: io::Result<usize>) -> IoEvent {
-        match read {
-            Ok(0) => {
-                self.client_open = false;
-                IoEvent::ClientEnd
-            }
-            Ok(_) => {
-                let bytes = self.read_buffer.split().freeze();
-                self.read_buffer.reserve(READ_SIZE);
-                IoEvent::FromClient(bytes)
-            }
-            Err(error) => IoEvent::ClientLost(error),
-        }
-    }
-
-    fn server_read_done(&mut self, read: ChannelRead) -> IoEvent {
-        match read {
-            ChannelRead::Data(bytes) => IoEvent::FromServer(bytes),
-            ChannelRead::Eof => {
-                self.server_open = false;
-                IoEvent::ServerEnd
-            }
-            ChannelRead::Cut(reason) => {
-                self.server_open = false;
-                IoEvent::ServerLost(reason.to_string())
-            }
         }
     }
 
@@ -181,8 +154,34 @@ impl Io {
     }
 }
 
+fn client_event(read: io::Result<usize>, buffer: &mut BytesMut, open: &mut bool) -> IoEvent {
+    match read {
+        Ok(0) => {
+            *open = false;
+            IoEvent::ClientEnd
+        }
+        Ok(_) => {
+            let bytes = buffer.split().freeze();
+            buffer.reserve(READ_SIZE);
+            IoEvent::FromClient(bytes)
+        }
+        Err(error) => IoEvent::ClientLost(error),
+    }
+}
+
+fn server_event(read: ChannelRead, open: &mut bool) -> IoEvent {
+    if !matches!(read, ChannelRead::Data(_)) {
+        *open = false;
+    }
+    match read {
+        ChannelRead::Data(bytes) => IoEvent::FromServer(bytes),
+        ChannelRead::Eof => IoEvent::ServerEnd,
+        ChannelRead::Cut(reason) => IoEvent::ServerLost(reason.to_string()),
+    }
+}
+
 /// Writes in order until told to end or until the session is gone.
-async fn write_to_server(writer: &broker_ssh::WriteHalf, mut orders: mpsc::Receiver<ToServer>) {
+async fn write_to_server(writer: broker_ssh::WriteHalf, mut orders: mpsc::Receiver<ToServer>) {
     while let Some(order) = orders.recv().await {
         let written = match order {
             ToServer::Bytes(bytes) => writer.write(bytes).await,

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use broker_config::{DataOpen, ForeignPort, FtpOptions, TlsMode};
-use broker_ssh::{Channel, Target};
+use broker_ssh::{Channel, OpenError, Target};
 use ftp_proto::{Action, DataId, Event, Session, SessionConfig};
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -27,7 +27,7 @@ use self::data::{ControlPath, Report};
 use self::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use self::offers::Offers;
 pub(crate) use self::refuse::refuse;
-use crate::board::{SessionEntry, SessionGuard};
+use crate::board::{SessionEntry, SessionGuard, add};
 use crate::destination::dial_names;
 use crate::peer_owner::{Owner, owner_of};
 use crate::tunnel::{Tunnel, canonical, host_port};
@@ -44,7 +44,9 @@ const REPORTS: usize = 32;
 
 /// Serves one FTP client to the end of its session.
 pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
-    let guard = tunnel.board.enter(SessionEntry::new(id, tunnel.clone(), peer));
+    let guard = tunnel
+        .board
+        .enter(SessionEntry::new(id, tunnel.clone(), peer));
     let stop = guard.entry.stop.clone();
     // Before the dial: the first transfer should find a spare connection on its way.
     let _spare = tunnel.pool.session();
@@ -78,7 +80,7 @@ async fn open_control(tunnel: &Tunnel, peer: SocketAddr) -> Result<(Channel, Str
         match tunnel.pool.open_control(&target, peer).await {
             Ok(channel) => return Ok((channel, host)),
             // The second name is tried only where the first one was refused at the far end.
-            Err(error) if error.is_channel_refused() => {
+            Err(error @ OpenError::ChannelRefused { .. }) => {
                 if reason.is_empty() {
                     reason = error.to_string();
                 }
@@ -125,7 +127,7 @@ impl Control {
         server: String,
     ) -> std::io::Result<Self> {
         let local = canonical(client.local_addr()?);
-        let connection = channel.connection_id();
+        let connection = channel.info().connection;
         guard.entry.connection.store(connection, Ordering::Relaxed);
         let path = ControlPath {
             local,
@@ -160,7 +162,10 @@ impl Control {
         self.offers.withdraw_all();
         if self.ending == Ending::Orderly {
             let farewell = self.io.finish_client();
-            if tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await.is_err() {
+            if tokio::time::timeout(FAREWELL_TIMEOUT, farewell)
+                .await
+                .is_err()
+            {
                 debug!("the client did not take the last words");
             }
         } else {
@@ -192,12 +197,12 @@ impl Control {
         let now = Instant::now();
         match event {
             IoEvent::FromClient(bytes) => {
-                self.guard.entry.progress.add_sent(bytes.len() as u64);
+                add(&self.guard.entry.progress.to_channel, bytes.len() as u64);
                 self.proto.client_bytes(now, &bytes);
             }
             IoEvent::FromServer(bytes) => {
                 self.server_spoke = true;
-                self.guard.entry.progress.add_received(bytes.len() as u64);
+                add(&self.guard.entry.progress.from_channel, bytes.len() as u64);
                 self.proto.server_bytes(now, &bytes);
             }
             IoEvent::ClientEnd => {
@@ -241,6 +246,7 @@ impl Control {
         warn!(%reason, "session lost");
         self.offers.cut_all();
         self.proto.server_lost(Instant::now(), reason);
+        self.ending = Ending::Orderly;
     }
 
     /// Does what the protocol asks and hands on what it gives.
@@ -290,7 +296,9 @@ impl Control {
     fn event(&mut self, event: Event) {
         match event {
             Event::LoggedIn => debug!("logged in"),
-            Event::Opaque => info!("the control channel is encrypted from here on; its data connections are not tunnelled"),
+            Event::Opaque => info!(
+                "the control channel is encrypted from here on; its data connections are not tunnelled"
+            ),
             Event::Command { verb, argument } => {
                 debug!(%verb, %argument, "command");
                 self.guard.entry.set_label(format!("{verb} {argument}"));
@@ -309,9 +317,14 @@ impl Control {
         }
     }
 
+    /// A login inside TLS can't be seen.
+    fn waits_for_login(&self) -> bool {
+        !self.proto.logged_in() && !self.proto.is_opaque()
+    }
+
     /// The next moment at which something is due.
     fn deadline(&self) -> Instant {
-        let login = (!self.proto.logged_in()).then(|| self.started + LOGIN_TIMEOUT);
+        let login = self.waits_for_login().then(|| self.started + LOGIN_TIMEOUT);
         let close = self.client_left.map(|left| left + CLOSE_TIMEOUT);
         let far = Instant::now() + LOGIN_TIMEOUT;
         [self.proto.next_timeout(), login, close]
@@ -323,9 +336,12 @@ impl Control {
 
     fn time_passed(&mut self) {
         let now = Instant::now();
-        if !self.proto.logged_in() && now >= self.started + LOGIN_TIMEOUT {
+        if self.waits_for_login() && now >= self.started + LOGIN_TIMEOUT {
             self.lose("nobody logged in within 5 minutes");
-        } else if self.client_left.is_some_and(|left| now >= left + CLOSE_TIMEOUT) {
+        } else if self
+            .client_left
+            .is_some_and(|left| now >= left + CLOSE_TIMEOUT)
+        {
             if self.offers.any_transfer() {
                 self.client_left = Some(now);
             } else {

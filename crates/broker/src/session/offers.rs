@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
 
 use super::data::{ControlPath, Data, Report};
-use crate::board::{DataEntry, DataState, SessionEntry, add, drop_one};
+use crate::board::{DataEntry, DataState, SessionEntry, add, drop_one, read};
 use crate::tunnel::Tunnel;
 
 /// A data channel as its session knows it.
@@ -70,10 +70,7 @@ impl Offers {
             withdraw: withdraw.clone(),
             reports: self.reports.clone(),
         };
-        let client = SocketAddr::new(
-            target.host.unwrap_or(self.path.peer.ip()),
-            target.port,
-        );
+        let client = SocketAddr::new(target.host.unwrap_or(self.path.peer.ip()), target.port);
         let session = self.session.clone();
         session.add_data(entry.clone());
         let working = self.tunnel.shutdown.working();
@@ -163,11 +160,20 @@ impl Offers {
             drop_one(&totals.transfers_active);
         }
         add(
-            if complete { &totals.transfers_ok } else { &totals.transfers_failed },
+            if complete {
+                &totals.transfers_ok
+            } else {
+                &totals.transfers_failed
+            },
             1,
         );
         let offer = id.and_then(|id| self.offers.get(&id.0));
-        let (up, down) = offer.map_or((0, 0), |o| (o.entry.progress.sent(), o.entry.progress.received()));
+        let (up, down) = offer.map_or((0, 0), |o| {
+            (
+                read(&o.entry.progress.to_channel),
+                read(&o.entry.progress.from_channel),
+            )
+        });
         if replaced {
             warn!(%command, code, up, down, "transfer cut; the server's success was not passed on");
         } else {
@@ -177,10 +183,11 @@ impl Offers {
 }
 
 impl Drop for Offers {
-    /// A session that dies takes its transfers off the count.
+    /// Transfers that a session leaves behind have failed: nobody was told that they are complete.
     fn drop(&mut self) {
         for _ in 0..self.running {
             drop_one(&self.tunnel.totals.transfers_active);
+            add(&self.tunnel.totals.transfers_failed, 1);
         }
     }
 }
