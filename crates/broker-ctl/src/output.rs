@@ -63,9 +63,23 @@ impl Output {
 
     /// Says what went wrong.
     pub(crate) fn error(&self, text: impl Display) {
+        let text = printable(&text.to_string());
         // As above.
         let _ = writeln!(anstream::stderr(), "{ALERT}broker-ctl:{ALERT:#} {text}");
     }
+}
+
+/// What peers chose, such as the names of files, must not steer the terminal or break a line.
+pub(crate) fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
 }
 
 /// True where the reader of standard output went away.

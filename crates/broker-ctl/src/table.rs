@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::output::{ALERT, HEADING};
+use crate::output::{ALERT, HEADING, printable};
 use crate::units;
 
 /// One value, as a person reads it and as a script does.
@@ -103,19 +103,6 @@ impl Cell {
             format!("{text}{gap}")
         }
     }
-}
-
-/// Names that peers chose, such as those of files, must not steer the terminal or break a line.
-fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            safe.extend(c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
 }
 
 /// An answer, ready to be printed.

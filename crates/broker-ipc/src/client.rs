@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use interprocess::local_socket::tokio::Stream;
-use interprocess::local_socket::traits::{StreamCommon, tokio::Stream as _};
+use interprocess::local_socket::traits::tokio::Stream as _;
 use interprocess::local_socket::{GenericFilePath, ToFsName};
 use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
 
-use crate::endpoint::{BindError, check_length, own_uid};
+use crate::endpoint::{BindError, check_length};
 use crate::error::RpcError;
 use crate::methods::{Hello, HelloReply, Method};
+use crate::peer;
 use crate::wire::{self, Answer, Call, Id};
 use crate::{BUILD, PROTOCOL};
 
@@ -105,7 +106,7 @@ impl Client {
     pub async fn connect(path: &Path) -> Result<Self, ClientError> {
         check_length(path).map_err(ClientError::Path)?;
         let stream = open(path).await?;
-        if !is_trusted(&stream) {
+        if !peer::is_trusted(peer::uid(&stream), peer::own_uid()) {
             return Err(ClientError::Untrusted {
                 path: path.to_owned(),
             });
@@ -199,13 +200,6 @@ async fn open(path: &Path) -> Result<Stream, ClientError> {
             connect(source)
         }
     })
-}
-
-/// True where the daemon runs as this user or as root, or where this user is root and so looks after others' daemons.
-/// In a shared folder anybody may have put a socket in the place of the daemon's.
-fn is_trusted(stream: &Stream) -> bool {
-    let uid = stream.peer_creds().ok().and_then(|peer| peer.euid());
-    uid.is_some_and(|uid| uid == own_uid() || uid == 0 || own_uid() == 0)
 }
 
 fn bad_answer(method: &'static str, fault: &dyn std::fmt::Display) -> ClientError {

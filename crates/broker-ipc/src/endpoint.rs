@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::peer::own_uid;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName, tokio::Listener};
 
 /// Longest path a Unix socket can have, in bytes: `sun_path` less its closing zero.
@@ -136,10 +137,6 @@ pub(crate) fn check_length(path: &Path) -> Result<(), BindError> {
         });
     }
     Ok(())
-}
-
-pub(crate) fn own_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
 }
 
 fn system(action: &'static str, path: &Path, source: io::Error) -> BindError {

@@ -8,6 +8,7 @@ pub mod client;
 pub mod endpoint;
 mod error;
 pub mod methods;
+mod peer;
 pub mod server;
 pub mod types;
 mod wire;

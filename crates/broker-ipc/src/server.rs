@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use interprocess::local_socket::tokio::Stream;
-use interprocess::local_socket::traits::{StreamCommon, tokio::Listener as _};
+use interprocess::local_socket::traits::tokio::Listener as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::endpoint::{Endpoint, own_uid};
+use crate::endpoint::Endpoint;
 use crate::error::{ErrorCode, RpcError};
 use crate::methods::{Hello, HelloReply, Method, Request, Response, parse_params};
+use crate::peer;
 use crate::wire::{self, Answer, Call};
 use crate::{BUILD, PROTOCOL};
 
@@ -106,8 +107,8 @@ fn refusal(stream: &Stream, has_place: bool) -> Option<RpcError> {
             format!("the daemon already serves {MAX_CLIENTS} clients: end one and try again");
         return Some(RpcError::new(ErrorCode::TooManyClients, message));
     }
-    let uid = stream.peer_creds().ok().and_then(|peer| peer.euid());
-    if uid.is_some_and(|uid| uid == own_uid() || uid == 0) {
+    let uid = peer::uid(stream);
+    if peer::is_admitted(uid, peer::own_uid()) {
         return None;
     }
     tracing::warn!(?uid, "refused a client of another user on the local socket");

@@ -53,12 +53,13 @@ impl Daemon {
         }
     }
 
+    pub(crate) fn socket(&self) -> std::path::PathBuf {
+        self.folder.path().join("s")
+    }
+
     /// The program, pointed at this daemon.
     pub(crate) fn ctl(&self, args: &[&str]) -> Command {
-        broker_ctl()
-            .arg("--socket")
-            .arg(self.folder.path().join("s"))
-            .args(args)
+        broker_ctl().arg("--socket").arg(self.socket()).args(args)
     }
 
     /// What was asked so far, lists left out.

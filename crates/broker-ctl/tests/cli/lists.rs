@@ -293,3 +293,19 @@ fn no_colours_in_a_pipe() {
         .unwrap();
     assert!(!output.stdout.contains(&0x1b));
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_fault() {
+    let daemon = Daemon::start();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = std::process::Command::new(snapbox::cmd::cargo_bin!("broker-ctl"));
+    command
+        .arg("--socket")
+        .arg(daemon.socket())
+        .arg("status")
+        .stdout(writer);
+    let output = command.output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(output.stderr, b"");
+}
