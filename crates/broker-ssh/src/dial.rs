@@ -16,6 +16,7 @@ use crate::error::OpenError;
 use crate::handler::{HandlerError, LinkHandler};
 use crate::hostkey::Trust;
 use crate::link::Link;
+use crate::quick_ack::QuickAck;
 use crate::snapshot::ConnectionKind;
 use crate::spec::{AddressFamily, ConnectSpec};
 use crate::stream::SeverableStream;
@@ -98,7 +99,7 @@ async fn connect(
     let peer = tcp
         .peer_addr()
         .map_err(|error| connect_error(spec, error.to_string()))?;
-    let stream = SeverableStream::new(tcp, link.severed.clone(), Arc::clone(&link.wire));
+    let stream = SeverableStream::new(QuickAck(tcp), link.severed.clone(), Arc::clone(&link.wire));
     let handler = LinkHandler::new(Arc::clone(link), trust, peer, tracker.token());
     client::connect_stream(config, stream, handler)
         .await
@@ -208,15 +209,17 @@ fn connect_error(spec: &ConnectSpec, reason: String) -> OpenError {
 
 /// The usual reasons in plain words, with what they mean for a server.
 fn plain(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => {
-            "connection refused (is the SSH server running?)".into()
-        }
-        std::io::ErrorKind::TimedOut => "no answer".into(),
-        std::io::ErrorKind::HostUnreachable => "host unreachable".into(),
-        std::io::ErrorKind::NetworkUnreachable => "network unreachable".into(),
-        _ => error.to_string(),
-    }
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    const WORDS: [(std::io::ErrorKind, &str); 3] = [
+        (
+            ConnectionRefused,
+            "connection refused (is the SSH server running?)",
+        ),
+        (HostUnreachable, "host unreachable"),
+        (NetworkUnreachable, "network unreachable"),
+    ];
+    let known = WORDS.iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned())
 }
 
 fn handshake_error(spec: &ConnectSpec, error: HandlerError) -> OpenError {

@@ -17,6 +17,7 @@ mod keyfile;
 mod known_hosts;
 mod link;
 mod pool;
+mod quick_ack;
 mod secret;
 mod snapshot;
 mod spec;

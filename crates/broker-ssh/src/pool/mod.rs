@@ -169,6 +169,14 @@ impl Pool {
         }
     }
 
+    /// Makes sure that the control connection is up, dialling it where it is not.
+    ///
+    /// # Errors
+    /// Why the server cannot be had.
+    pub async fn connect(&self) -> Result<(), OpenError> {
+        self.lease(ConnectionKind::Control).await.map(drop)
+    }
+
     async fn lease(&self, kind: ConnectionKind) -> Result<Lease, OpenError> {
         let ending = || OpenError::ShuttingDown {
             server: self.spec.server(),
