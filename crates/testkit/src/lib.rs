@@ -11,6 +11,9 @@
     )
 )]
 
+pub mod account;
+pub mod client;
+mod daemon;
 pub mod files;
 pub mod ftp_server;
 pub mod keys;
@@ -19,4 +22,7 @@ mod peer_runtime;
 pub mod process;
 pub mod programs;
 pub mod relay;
+pub mod scripted;
 pub mod ssh_server;
+pub mod sshd;
+pub mod vsftpd;

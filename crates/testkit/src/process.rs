@@ -26,6 +26,8 @@ pub struct Process {
     child: Child,
     stdout: watch::Receiver<Captured>,
     stderr: watch::Receiver<Captured>,
+    /// The namespace must not go before the processes in it.
+    _netns: Option<Netns>,
 }
 
 #[derive(Default)]
@@ -58,6 +60,7 @@ impl Process {
             child,
             stdout,
             stderr,
+            _netns: netns.cloned(),
         })
     }
 

@@ -1,0 +1,104 @@
+//! Each client against the in-process FTP server.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::ftp_server::FtpServer;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A server with one file, and a folder for the client.
+async fn fixture() -> (FtpServer, TempDir, TempDir) {
+    let (root, local) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(root.path().join("file"), "contents").unwrap();
+    let server = FtpServer::start(root.path()).await.unwrap();
+    (server, root, local)
+}
+
+fn fetched(local: &TempDir) -> String {
+    std::fs::read_to_string(local.path().join("file")).unwrap()
+}
+
+#[tokio::test]
+async fn curl_fetches() {
+    if CURL.find().is_err() {
+        return;
+    }
+    let (server, _root, _local) = fixture().await;
+    let url = format!("ftp://{}/file", server.addr());
+    let output = curl([url], LIMIT).await.unwrap().success().unwrap();
+    assert_eq!(output.text(), "contents");
+}
+
+#[tokio::test]
+async fn curl_fails_with_a_reason() {
+    if CURL.find().is_err() {
+        return;
+    }
+    let (server, _root, _local) = fixture().await;
+    let url = format!("ftp://{}/no-such-file", server.addr());
+    let output = curl([url], LIMIT).await.unwrap();
+    let error = output.success().unwrap_err().to_string();
+    assert!(error.contains("curl: ("), "{error}");
+}
+
+#[tokio::test]
+async fn lftp_fetches() {
+    if LFTP.find().is_err() {
+        return;
+    }
+    let (server, _root, local) = fixture().await;
+    let script = format!("open -u me,secret {}; get file", server.addr());
+    let output = lftp(&script, local.path(), LIMIT).await.unwrap();
+    output.success().unwrap();
+    assert_eq!(fetched(&local), "contents");
+}
+
+#[tokio::test]
+async fn tnftp_fetches_in_passive_and_active_mode() {
+    if TNFTP.find().is_err() {
+        return;
+    }
+    let (server, _root, local) = fixture().await;
+    let addr = server.addr();
+    let script = format!(
+        "open {} {}\nuser me secret\nget file",
+        addr.ip(),
+        addr.port()
+    );
+    for options in [&[][..], &["-A"]] {
+        let output = tnftp(options, &script, local.path(), LIMIT).await.unwrap();
+        assert_eq!(fetched(&local), "contents", "{output:?}");
+        std::fs::remove_file(local.path().join("file")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn ftplib_fetches() {
+    if PYTHON.find().is_err() {
+        return;
+    }
+    let (server, _root, local) = fixture().await;
+    let program = "
+import ftplib, sys
+ftp = ftplib.FTP()
+ftp.connect(sys.argv[1], int(sys.argv[2]))
+ftp.login('me', 'secret')
+ftp.retrbinary('RETR file', open('file', 'wb').write)
+";
+    let addr = server.addr();
+    let arguments = [addr.ip().to_string(), addr.port().to_string()];
+    let output = python(program, arguments, local.path(), LIMIT).await;
+    output.unwrap().success().unwrap();
+    assert_eq!(fetched(&local), "contents");
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_killed_and_shown() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo so far; exec sleep 1000"]);
+    let error = run(command, Duration::from_millis(500)).await.unwrap_err();
+    let error = format!("{error:#}");
+    assert!(error.contains("so far"), "{error}");
+    assert!(error.contains("still runs"), "{error}");
+}

@@ -1,0 +1,88 @@
+//! What the launchers of daemons share: a folder, a free port, an account and the start of the process.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use crate::account::Account;
+use crate::netns::Netns;
+use crate::process::Process;
+
+/// A daemon that is not ready by then will not be.
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// A free port may be taken before the daemon binds it, but not so often in a row.
+pub(crate) const START_ATTEMPTS: usize = 5;
+
+/// Where and as whom a daemon runs.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) bind: IpAddr,
+    pub(crate) netns: Option<Netns>,
+    pub(crate) account: Account,
+}
+
+impl Place {
+    /// `account` defaults to the one this process runs as.
+    pub(crate) fn new(
+        bind: IpAddr,
+        netns: Option<Netns>,
+        account: Option<Account>,
+    ) -> anyhow::Result<Self> {
+        let account = match account {
+            Some(account) => account,
+            None => Account::current()?,
+        };
+        Ok(Self {
+            bind,
+            netns,
+            account,
+        })
+    }
+
+    /// A port that nobody used a moment ago.
+    pub(crate) fn free_addr(&self) -> anyhow::Result<SocketAddr> {
+        let bind = || TcpListener::bind((self.bind, 0)).and_then(|bound| bound.local_addr());
+        let addr = match &self.netns {
+            Some(netns) => netns.enter(bind)?,
+            None => bind(),
+        };
+        addr.with_context(|| format!("no free port on {}", self.bind))
+    }
+
+    /// A temporary folder that belongs to the account.
+    pub(crate) fn folder(&self) -> anyhow::Result<TempDir> {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+        self.own(folder.path())?;
+        Ok(folder)
+    }
+
+    /// Hands a file or folder to the account.
+    pub(crate) fn own(&self, path: &Path) -> anyhow::Result<()> {
+        if self.is_other() {
+            chown(path, Some(self.account.uid), Some(self.account.gid)).with_context(|| {
+                format!("cannot give {} to {}", path.display(), self.account.name)
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn spawn(&self, mut command: Command) -> anyhow::Result<Process> {
+        if self.is_other() {
+            command.uid(self.account.uid).gid(self.account.gid);
+        }
+        Process::spawn(command, self.netns.as_ref())
+    }
+
+    fn is_other(&self) -> bool {
+        self.account.uid != rustix::process::geteuid().as_raw()
+    }
+}

@@ -1,0 +1,240 @@
+//! OpenSSH's `sshd` on a free port, with a configuration, host key and login key of its own.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use crate::account::Account;
+use crate::daemon::{Place, START_ATTEMPTS, START_LIMIT};
+use crate::keys::KeyPair;
+use crate::netns::Netns;
+use crate::process::Process;
+use crate::programs::SSHD;
+
+/// Where root's sshd separates its privileges; the system makes it at boot, a container does not boot.
+const PRIVILEGE_SEPARATION: &str = "/run/sshd";
+
+/// What an sshd is like. [`Default`] forwards everything on 127.0.0.1, as the user this process runs as.
+#[derive(Clone)]
+pub struct SshdOptions {
+    /// The address to listen on; in a namespace usually its [`Netns::inside_addr`].
+    pub bind: IpAddr,
+    /// The namespace to run in.
+    pub netns: Option<Netns>,
+    /// The account to run as and to log in as, root's to choose; `None` is the present user's.
+    pub account: Option<Account>,
+    /// `AllowTcpForwarding`: `yes`, `no`, `local` or `remote`.
+    pub allow_tcp_forwarding: &'static str,
+    /// More lines of `sshd_config`, which win over the launcher's own.
+    pub extra_config: Vec<String>,
+}
+
+impl Default for SshdOptions {
+    fn default() -> Self {
+        Self {
+            bind: Ipv4Addr::LOCALHOST.into(),
+            netns: None,
+            account: None,
+            allow_tcp_forwarding: "yes",
+            extra_config: Vec::new(),
+        }
+    }
+}
+
+/// A running sshd; dropping it ends it with all its sessions.
+pub struct Sshd {
+    addr: SocketAddr,
+    user: String,
+    host_key: KeyPair,
+    client_key: KeyPair,
+    process: Process,
+    folder: TempDir,
+}
+
+impl Sshd {
+    /// Starts it and waits until it listens.
+    ///
+    /// # Errors
+    /// When sshd is not installed or does not start; the message shows its log.
+    pub async fn start(options: SshdOptions) -> anyhow::Result<Self> {
+        let program = SSHD.find()?;
+        let place = Place::new(options.bind, options.netns.clone(), options.account.clone())?;
+        if place.account.is_root() {
+            make_privilege_separation_folder()?;
+        }
+        let folder = place.folder()?;
+        let (host_key, client_key) = (KeyPair::generate()?, KeyPair::generate()?);
+        write_keys(&place, folder.path(), &host_key, &client_key)?;
+
+        let mut attempt = 1;
+        let (addr, process) = loop {
+            let addr = place.free_addr()?;
+            let config = write_config(&program, folder.path(), addr, &place, &options)?;
+            let mut command = Command::new(&program);
+            command.args(["-D", "-e", "-f"]).arg(config);
+            let process = place.spawn(command)?;
+            match process.wait_log("Server listening on", START_LIMIT).await {
+                Ok(()) => break (addr, process),
+                Err(_) if attempt < START_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(Self {
+            addr,
+            user: place.account.name,
+            host_key,
+            client_key,
+            process,
+            folder,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The user to log in as.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The public host key as one OpenSSH line.
+    ///
+    /// # Errors
+    /// When the key cannot be encoded.
+    pub fn host_key_openssh(&self) -> anyhow::Result<String> {
+        self.host_key.public_openssh()
+    }
+
+    /// The file with the private key that may log in; its public half lies beside it.
+    #[must_use]
+    pub fn identity_file(&self) -> PathBuf {
+        self.folder.path().join("client_key")
+    }
+
+    /// The key that may log in.
+    #[must_use]
+    pub fn client_key(&self) -> &KeyPair {
+        &self.client_key
+    }
+
+    /// The daemon's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Process ids of the sessions open now, one a connection.
+    #[must_use]
+    pub fn session_pids(&self) -> Vec<u32> {
+        self.process.children()
+    }
+
+    /// Kills one session, as a crash would; false when there is no such session.
+    pub fn kill_session(&self, pid: u32) -> bool {
+        self.process.kill_child(pid)
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The running process, for signals and for waiting on its log.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Ends it with all its sessions; its port refuses from then on.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+fn make_privilege_separation_folder() -> anyhow::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(PRIVILEGE_SEPARATION)
+        .with_context(|| format!("cannot make {PRIVILEGE_SEPARATION}, which sshd needs"))
+}
+
+fn write_keys(
+    place: &Place,
+    folder: &Path,
+    host_key: &KeyPair,
+    client_key: &KeyPair,
+) -> anyhow::Result<()> {
+    let host_file = host_key.write(folder, "host_key")?;
+    place.own(&host_file)?;
+    client_key.write(folder, "client_key")?;
+    let authorized = folder.join("authorized_keys");
+    fs::write(&authorized, client_key.public_openssh()?)
+        .with_context(|| format!("cannot write {}", authorized.display()))
+}
+
+fn write_config(
+    program: &Path,
+    folder: &Path,
+    addr: SocketAddr,
+    place: &Place,
+    options: &SshdOptions,
+) -> anyhow::Result<PathBuf> {
+    // For most settings sshd takes the first line it meets, so that the caller's come first. An ordinary user's sshd
+    // cannot read the shadow file, and without PAM takes that for a locked account.
+    let mut config = options.extra_config.join("\n");
+    config += &format!(
+        "
+Port {port}
+ListenAddress {address}
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/authorized_keys
+PidFile none
+UsePAM {pam}
+UseDNS no
+StrictModes no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+AllowTcpForwarding {forwarding}
+MaxStartups 1000
+LogLevel VERBOSE
+",
+        port = addr.port(),
+        address = addr.ip(),
+        folder = folder.display(),
+        forwarding = options.allow_tcp_forwarding,
+        pam = if place.account.is_root() { "no" } else { "yes" },
+    );
+    let path = folder.join("sshd_config");
+    let write = |config: &str| {
+        fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))
+    };
+    // Newer servers punish an address for failed logins, and here all clients share one. Older ones reject the option.
+    write(&format!("{config}PerSourcePenalties no\n"))?;
+    let mut check = Command::new(program);
+    check.args(["-t", "-f"]).arg(&path);
+    if !check
+        .output()
+        .context("cannot start sshd")?
+        .status
+        .success()
+    {
+        write(&config)?;
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+#[path = "sshd/tests.rs"]
+mod tests;

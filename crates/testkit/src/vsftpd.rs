@@ -1,0 +1,274 @@
+//! `vsftpd` on a free port, serving a folder of its own to anonymous users who may do everything.
+
+use std::fs;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::account::Account;
+use crate::daemon::{Place, START_ATTEMPTS, START_LIMIT};
+use crate::netns::Netns;
+use crate::process::Process;
+use crate::programs::{OPENSSL, VSFTPD};
+
+/// vsftpd does not say when it listens: it is asked this often.
+const READY_POLL: Duration = Duration::from_millis(10);
+
+/// A connection to a port that is open gets its greeting within this time.
+const GREETING_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a vsftpd is like. [`Default`] is plain FTP on 127.0.0.1, as the user this process runs as.
+#[derive(Clone)]
+pub struct VsftpdOptions {
+    /// The address to listen on, of either family.
+    pub bind: IpAddr,
+    /// The namespace to run in.
+    pub netns: Option<Netns>,
+    /// The account to run as, root's to choose; `None` is the present user's.
+    pub account: Option<Account>,
+    /// Whether it offers TLS, with a certificate made for it; nobody is forced to use it.
+    pub tls: bool,
+    /// More lines of `vsftpd.conf`, which win over the launcher's own.
+    pub extra_config: Vec<String>,
+}
+
+impl Default for VsftpdOptions {
+    fn default() -> Self {
+        Self {
+            bind: Ipv4Addr::LOCALHOST.into(),
+            netns: None,
+            account: None,
+            tls: false,
+            extra_config: Vec::new(),
+        }
+    }
+}
+
+/// A running vsftpd; dropping it ends it with all its sessions and removes its folder.
+///
+/// The user is `anonymous` (or `ftp`) with any password. A login starts in [`Vsftpd::root`], which is also what PWD
+/// shows: without chroot, which takes privileges, paths are those of the host.
+pub struct Vsftpd {
+    addr: SocketAddr,
+    process: Process,
+    folder: TempDir,
+}
+
+impl Vsftpd {
+    /// Starts it and waits until it greets.
+    ///
+    /// # Errors
+    /// When vsftpd (or, for TLS, openssl) is not installed or it does not start; the message says why as far as known.
+    pub async fn start(options: VsftpdOptions) -> anyhow::Result<Self> {
+        let program = VSFTPD.find()?;
+        let place = Place::new(options.bind, options.netns.clone(), options.account.clone())?;
+        let folder = place.folder()?;
+        make_folders(&place, folder.path())?;
+        if options.tls {
+            make_certificate(&place, folder.path())?;
+        }
+        let mut attempt = 1;
+        let (addr, process) = loop {
+            let addr = place.free_addr()?;
+            let config = write_config(folder.path(), addr, &options)?;
+            place.own(&config)?;
+            let mut command = Command::new(&program);
+            command.arg(config);
+            let mut process = place.spawn(command)?;
+            match wait_greeting(&place, addr, folder.path(), &mut process).await {
+                Ok(()) => break (addr, process),
+                Err(_) if attempt < START_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(Self {
+            addr,
+            process,
+            folder,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The folder it serves.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        root_of(self.folder.path())
+    }
+
+    /// Every command, reply and transfer it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let log = fs::read(log_of(self.folder.path())).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Process ids of the sessions open now.
+    #[must_use]
+    pub fn session_pids(&self) -> Vec<u32> {
+        self.process.children()
+    }
+
+    /// The running process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Ends it with all its sessions; its port refuses from then on.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+fn root_of(folder: &Path) -> PathBuf {
+    folder.join("root")
+}
+
+fn log_of(folder: &Path) -> PathBuf {
+    folder.join("log")
+}
+
+fn make_folders(place: &Place, folder: &Path) -> anyhow::Result<()> {
+    for path in [root_of(folder), folder.join("empty")] {
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        place.own(&path)?;
+    }
+    Ok(())
+}
+
+/// A self-signed certificate and its key in one file, as vsftpd wants them by default.
+fn make_certificate(place: &Place, folder: &Path) -> anyhow::Result<()> {
+    let path = folder.join("certificate.pem");
+    let output = Command::new(OPENSSL.find()?)
+        .args(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split(' '),
+        )
+        .args(["-subj", "/CN=localhost"])
+        .args([
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1",
+        ])
+        .arg("-keyout")
+        .arg(&path)
+        .arg("-out")
+        .arg(folder.join("certificate.crt"))
+        .output()
+        .context("cannot start openssl")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(
+        output.status.success(),
+        "openssl made no certificate: {said}"
+    );
+    let mut both = fs::read(&path)?;
+    both.extend(fs::read(folder.join("certificate.crt"))?);
+    fs::write(&path, both).with_context(|| format!("cannot write {}", path.display()))?;
+    place.own(&path)
+}
+
+fn write_config(
+    folder: &Path,
+    addr: SocketAddr,
+    options: &VsftpdOptions,
+) -> anyhow::Result<PathBuf> {
+    let listen = match addr {
+        SocketAddr::V4(_) => format!("listen=YES\nlisten_address={}", addr.ip()),
+        SocketAddr::V6(_) => format!("listen=NO\nlisten_ipv6=YES\nlisten_address6={}", addr.ip()),
+    };
+    let tls = match options.tls {
+        true => format!(
+            "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=NO\nforce_anon_data_ssl=NO\n\
+             require_ssl_reuse=NO\nrsa_cert_file={}/certificate.pem",
+            folder.display()
+        ),
+        false => "ssl_enable=NO".to_owned(),
+    };
+    let config = format!(
+        "{listen}
+listen_port={port}
+background=NO
+run_as_launching_user=YES
+seccomp_sandbox=NO
+isolate=NO
+isolate_network=NO
+anonymous_enable=YES
+anon_root={root}
+anon_umask=022
+anon_world_readable_only=NO
+write_enable=YES
+anon_upload_enable=YES
+anon_mkdir_write_enable=YES
+anon_other_write_enable=YES
+allow_writeable_chroot=YES
+connect_from_port_20=NO
+pasv_promiscuous=NO
+secure_chroot_dir={folder}/empty
+ftpd_banner={greeting}
+xferlog_enable=YES
+vsftpd_log_file={log}
+log_ftp_protocol=YES
+{tls}
+{extra}
+",
+        port = addr.port(),
+        root = root_of(folder).display(),
+        folder = folder.display(),
+        greeting = greeting(folder),
+        log = log_of(folder).display(),
+        extra = options.extra_config.join("\n"),
+    );
+    let path = folder.join("vsftpd.conf");
+    fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// The folder's name is unique, so that nobody else's server on the same port is taken for this one.
+fn greeting(folder: &Path) -> String {
+    format!("vsftpd of {}", folder.display())
+}
+
+async fn wait_greeting(
+    place: &Place,
+    addr: SocketAddr,
+    folder: &Path,
+    process: &mut Process,
+) -> anyhow::Result<()> {
+    let expected = greeting(folder);
+    let deadline = Instant::now() + START_LIMIT;
+    while process.is_running() && Instant::now() < deadline {
+        let read = || read_greeting(addr);
+        let greeting = match &place.netns {
+            Some(netns) => netns.enter(read)?,
+            None => read(),
+        };
+        if greeting.is_ok_and(|greeting| greeting.contains(&expected)) {
+            return Ok(());
+        }
+        sleep(READY_POLL).await;
+    }
+    let said = process.output();
+    anyhow::bail!("vsftpd does not serve on {addr}: {}", said.trim());
+}
+
+fn read_greeting(addr: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(GREETING_LIMIT))?;
+    let mut greeting = [0; 512];
+    let count = stream.read(&mut greeting)?;
+    let greeting = greeting.get(..count).unwrap_or_default();
+    Ok(String::from_utf8_lossy(greeting).into_owned())
+}
+
+#[cfg(test)]
+#[path = "vsftpd/tests.rs"]
+mod tests;
