@@ -44,7 +44,7 @@ impl Expect {
             Self::Transfer(_) => failed || is_completion(code),
             Self::Abort => failed || matches!(code, 225 | 226),
             Self::Passive => failed || matches!(code, 200 | 227..=229),
-            Self::Port(_) | Self::Mode { .. } => failed || matches!(code, 200..=219),
+            Self::Port(_) | Self::Mode { .. } => failed || matches!(code, 200..=219 | 250),
             Self::Auth => failed || matches!(code, 234 | 334),
             Self::Plain | Self::Unknown => true,
         }

@@ -182,7 +182,9 @@ impl Session {
 
     /// The time said by [`next_timeout`](Self::next_timeout) has come. Harmless when it has not.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.expire_completion(now);
+        if self.expire_completion(now) {
+            self.server_spoke(now);
+        }
         self.expire_answer(now);
         self.pump(now);
     }
@@ -210,12 +212,14 @@ impl Session {
         self.actions.pop_front()
     }
 
-    /// Whether more of the client's bytes should be read now. False while what is held has reached 64 KiB.
+    /// Whether more of the client's bytes should be read now. False while what is held has reached 64 KiB;
+    /// bytes given all the same are kept.
     pub fn wants_client_bytes(&self) -> bool {
         self.from_client.len() < MAX_BACKLOG
     }
 
-    /// Whether more of the server's bytes should be read now. False while what is held has reached 64 KiB.
+    /// Whether more of the server's bytes should be read now. False while what is held has reached 64 KiB;
+    /// bytes given all the same are kept.
     pub fn wants_server_bytes(&self) -> bool {
         self.from_server.len() < MAX_BACKLOG
     }

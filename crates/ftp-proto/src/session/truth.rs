@@ -132,11 +132,12 @@ impl Session {
             Some(ServerHold::Completion(completion)) => self.verdict(completion),
             Some(ServerHold::Offer(_)) | None => return false,
         };
-        let waits = verdict == Verdict::Wait;
-        if !waits {
-            self.settle_completion(verdict);
+        match verdict {
+            Verdict::Wait => return false,
+            Verdict::Pass => self.settle_completion(None),
+            Verdict::Replace(reason) => self.settle_completion(Some(reason)),
         }
-        !waits
+        true
     }
 
     /// Until when a completion may be held.
@@ -149,28 +150,20 @@ impl Session {
         }
     }
 
-    /// Settles a completion that has been held for long enough.
-    pub(super) fn expire_completion(&mut self, now: Instant) {
+    /// Settles a completion that has been held for long enough. True if one was.
+    pub(super) fn expire_completion(&mut self, now: Instant) -> bool {
         let Some(ServerHold::Completion(completion)) = &self.server_hold else {
-            return;
+            return false;
         };
         let (patience, believed) = completion.transfer.patience(&self.channels);
-        if now < completion.since + patience {
-            return;
+        let due = now >= completion.since + patience;
+        let data = completion.transfer.data;
+        match (due, believed) {
+            (false, _) => {}
+            (true, true) => self.settle_completion(None),
+            (true, false) => self.give_up_upload(data),
         }
-        if believed {
-            return self.settle_completion(Verdict::Pass);
-        }
-        let reason =
-            "The upload could not be confirmed as complete; check the file and send it again"
-                .to_owned();
-        if let Some(id) = completion.transfer.data {
-            self.act(Action::Abort {
-                id,
-                reason: reason.clone(),
-            });
-        }
-        self.settle_completion(Verdict::Replace(reason));
+        due
     }
 
     /// Drops what is held of the server; the client is told this code instead.
@@ -186,26 +179,32 @@ impl Session {
 
     /// A transfer is over, and the client was told this code.
     pub(super) fn finish_transfer(&mut self, transfer: Transfer, code: u16, replaced: bool) {
-        let id = transfer.data;
-        // In MODE B and C the connection serves the next transfer too.
-        let outlives = !self.ends_with_connection;
-        let used = |channel: &Channel| channel.end.is_some() || (channel.joined && !outlives);
-        let spent = transfer.channel(&self.channels).is_none_or(used);
+        // One that never began has not touched its channel.
         if transfer.started {
+            self.release_channel(&transfer);
             self.tell(Event::TransferEnded {
-                id,
+                id: transfer.data,
                 command: transfer.text,
                 code,
                 replaced,
             });
         }
-        match id {
-            Some(id) if spent => {
-                self.channels.forget(id);
-                self.current = self.current.filter(|current| *current != id);
-            }
-            Some(id) if self.current != Some(id) => self.withdraw(id),
-            Some(_) | None => {}
+    }
+
+    /// Forgets a transfer's channel if it was used up. Otherwise it stays on offer, unless it was replaced meanwhile.
+    fn release_channel(&mut self, transfer: &Transfer) {
+        let Some(id) = transfer.data else {
+            return;
+        };
+        // In MODE B and C the connection serves the next transfer too.
+        let used_up = |channel: &Channel| {
+            channel.end.is_some() || (channel.joined && self.ends_with_connection)
+        };
+        if transfer.channel(&self.channels).is_none_or(used_up) {
+            self.channels.forget(id);
+            self.current = self.current.filter(|current| *current != id);
+        } else if self.current != Some(id) {
+            self.withdraw(id);
         }
     }
 
@@ -251,6 +250,19 @@ impl Session {
         }
     }
 
+    /// Nothing was heard of an upload that the server reported complete.
+    fn give_up_upload(&mut self, data: Option<DataId>) {
+        let reason =
+            "The upload could not be confirmed as complete; check the file and send it again";
+        if let Some(id) = data {
+            self.act(Action::Abort {
+                id,
+                reason: reason.to_owned(),
+            });
+        }
+        self.settle_completion(Some(reason.to_owned()));
+    }
+
     fn complete(&mut self, completion: Completion) {
         self.server_hold = Some(ServerHold::Completion(completion));
         self.review_completion();
@@ -272,16 +284,17 @@ impl Session {
         }
     }
 
-    fn settle_completion(&mut self, verdict: Verdict) {
+    /// Passes the completion that is held, or tells the client instead why it is not true.
+    fn settle_completion(&mut self, untrue: Option<String>) {
         let Some(ServerHold::Completion(completion)) = self.server_hold.take() else {
             return;
         };
-        match verdict {
-            Verdict::Replace(reason) => {
+        match untrue {
+            Some(reason) => {
                 self.replace_reply(reply(TRANSFER_ABORTED, &reason));
                 self.finish_transfer(completion.transfer, TRANSFER_ABORTED, true);
             }
-            Verdict::Pass | Verdict::Wait => {
+            None => {
                 self.to_client.extend(completion.line);
                 self.finish_transfer(completion.transfer, completion.code, false);
             }

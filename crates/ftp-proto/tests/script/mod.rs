@@ -19,7 +19,16 @@
 //! events                        events are compared from here on
 //! ```
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of it"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a script with a fault must fail its test"
+)]
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -28,7 +37,11 @@ use ftp_proto::*;
 
 /// Runs a script.
 pub fn check(script: &str) {
-    let mut lines = script.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    let mut lines = script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .peekable();
     let mut player = Player::new(default_config());
     while let Some(input) = lines.next() {
         let mut expected = player.input(input);
@@ -36,7 +49,10 @@ pub fn check(script: &str) {
             expected.push(line.to_owned());
         }
         let seen = player.outputs();
-        assert_eq!(seen, expected, "\nafter: {input}\nin this script:\n{script}");
+        assert_eq!(
+            seen, expected,
+            "\nafter: {input}\nin this script:\n{script}"
+        );
     }
 }
 
@@ -60,7 +76,12 @@ struct Player {
 
 impl Player {
     fn new(config: SessionConfig) -> Self {
-        Self { session: Session::new(config.clone()), config, now: Instant::now(), events: false }
+        Self {
+            session: Session::new(config.clone()),
+            config,
+            now: Instant::now(),
+            events: false,
+        }
     }
 
     /// Plays one input; gives what it alone makes expected.
@@ -79,7 +100,9 @@ impl Player {
             }
             ("c", "end") => self.session.client_end(self.now),
             ("s", "end") => self.session.server_end(self.now),
-            ("s", text) if text.starts_with("lost ") => self.session.server_lost(self.now, &text[5..]),
+            ("s", text) if text.starts_with("lost ") => {
+                self.session.server_lost(self.now, &text[5..])
+            }
             ("offered", rest) => self.offered(rest),
             ("data", rest) => self.data(rest),
             ("wait", rest) => {
@@ -92,7 +115,10 @@ impl Player {
             }
             ("reads", rest) => {
                 let word = |wants| if wants { "yes" } else { "no" };
-                let (c, s) = (self.session.wants_client_bytes(), self.session.wants_server_bytes());
+                let (c, s) = (
+                    self.session.wants_client_bytes(),
+                    self.session.wants_server_bytes(),
+                );
                 assert_eq!(format!("c={} s={}", word(c), word(s)), rest);
             }
             ("config", rest) => self.configure(rest),
@@ -108,7 +134,8 @@ impl Player {
             Some(reason) => Err(reason.to_owned()),
             None => Ok(answer.parse().unwrap()),
         };
-        self.session.offered(self.now, DataId(id.parse().unwrap()), answer);
+        self.session
+            .offered(self.now, DataId(id.parse().unwrap()), answer);
     }
 
     fn data(&mut self, rest: &str) {
@@ -124,7 +151,8 @@ impl Player {
             "client-gone" => DataEvent::Ended(DataEnd::ClientGone(reason.to_owned())),
             _ => panic!("no such event: {event}"),
         };
-        self.session.data_event(self.now, DataId(id.parse().unwrap()), event);
+        self.session
+            .data_event(self.now, DataId(id.parse().unwrap()), event);
     }
 
     fn configure(&mut self, rest: &str) {
@@ -158,9 +186,18 @@ impl Player {
 
     fn show(&self, action: Action) -> Option<String> {
         Some(match action {
-            Action::Offer { id, mode, target, open_first } => {
+            Action::Offer {
+                id,
+                mode,
+                target,
+                open_first,
+            } => {
                 let host = target.host.map_or("*".to_owned(), |host| host.to_string());
-                let mode = if mode == Mode::Passive { "passive" } else { "active" };
+                let mode = if mode == Mode::Passive {
+                    "passive"
+                } else {
+                    "active"
+                };
                 let first = if open_first { " open-first" } else { "" };
                 format!("-> offer {} {mode} {host} {}{first}", id.0, target.port)
             }
@@ -178,13 +215,26 @@ fn show_event(event: Event) -> String {
     let channel = |id: Option<DataId>| id.map_or("-".to_owned(), |id| id.0.to_string());
     match event {
         Event::LoggedIn => "-> logged in".to_owned(),
-        Event::Command { verb, argument } => format!("-> command {verb} {argument}").trim_end().to_owned(),
-        Event::TransferStarted { id, command, direction } => {
-            format!("-> started {} {direction:?} {command}", channel(id)).trim_end().to_owned()
-        }
-        Event::TransferEnded { id, command, code, replaced } => {
+        Event::Command { verb, argument } => format!("-> command {verb} {argument}")
+            .trim_end()
+            .to_owned(),
+        Event::TransferStarted {
+            id,
+            command,
+            direction,
+        } => format!("-> started {} {direction:?} {command}", channel(id))
+            .trim_end()
+            .to_owned(),
+        Event::TransferEnded {
+            id,
+            command,
+            code,
+            replaced,
+        } => {
             let replaced = if replaced { " replaced" } else { "" };
-            format!("-> ended {} {code}{replaced} {command}", channel(id)).trim_end().to_owned()
+            format!("-> ended {} {code}{replaced} {command}", channel(id))
+                .trim_end()
+                .to_owned()
         }
         Event::Opaque => "-> opaque".to_owned(),
     }

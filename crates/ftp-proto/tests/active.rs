@@ -1,0 +1,436 @@
+//! Active mode and the other commands answered by the broker.
+
+mod script;
+
+use script::check;
+
+#[test]
+fn a_port_is_rewritten_and_what_follows_waits_in_order() {
+    check(
+        r"
+        s>c 220 ready
+        c> PORT 127,0,0,1,4,5\r\nRETR a\r\nNO\c
+        -> offer 0 active 127.0.0.1 1029
+        c> OP
+        offered 0 10.0.0.9:20000
+        -> server PORT 10,0,0,9,78,32\r\nRETR a\r\nNOOP
+        ",
+    );
+}
+
+#[test]
+fn the_form_is_kept_where_the_family_fits() {
+    for (before, address, after) in [
+        (
+            "PORT 127,0,0,1,4,5",
+            "127.0.0.1:20000",
+            "PORT 127,0,0,1,78,32",
+        ),
+        ("PORT 127,0,0,1,4,5", "[::1]:20000", "EPRT |2|::1|20000|"),
+        (
+            "EPRT |1|127.0.0.1|1029|",
+            "127.0.0.1:20000",
+            "EPRT |1|127.0.0.1|20000|",
+        ),
+        (
+            "EPRT !1!127.0.0.1!1029!",
+            "[::1]:20000",
+            "EPRT |2|::1|20000|",
+        ),
+        (
+            "LPRT 4,4,127,0,0,1,2,4,5",
+            "127.0.0.1:20000",
+            "LPRT 4,4,127,0,0,1,2,78,32",
+        ),
+        (
+            r"\xff\xf4\xff\xf2port  127,0,0,1,4,5\r",
+            "127.0.0.1:20000",
+            r"\xff\xf4\xff\xf2port  127,0,0,1,78,32\r",
+        ),
+        (
+            r"PORT 127,0,0,1,4,5\n\c",
+            "[::1]:20000",
+            r"EPRT |2|::1|20000|\n\c",
+        ),
+    ] {
+        check(&format!(
+            r"
+            s>c 220 ready
+            c> {before}
+            -> offer 0 active 127.0.0.1 1029
+            offered 0 {address}
+            -> server {after}
+            "
+        ));
+    }
+}
+
+#[test]
+fn an_ipv6_clients_eprt_becomes_what_fits_the_server() {
+    check(
+        r"
+        config client=::1
+        s>c 220 ready
+        c> EPRT |2|::1|1029|
+        -> offer 0 active ::1 1029
+        offered 0 127.0.0.1:20000
+        -> server EPRT |1|127.0.0.1|20000|
+        ",
+    );
+}
+
+#[test]
+fn a_mapped_client_may_name_itself_either_way() {
+    check(
+        r"
+        config client=::ffff:10.0.0.7
+        s>c 220 ready
+        c> PORT 10,0,0,7,4,5
+        -> offer 0 active 10.0.0.7 1029
+        offered 0 127.0.0.1:20000
+        -> server PORT 127,0,0,1,78,32
+        s>c 200 ok
+        c> EPRT |2|::ffff:10.0.0.7|1029|
+        -> offer 1 active ::ffff:10.0.0.7 1029
+        ",
+    );
+}
+
+#[test]
+fn a_malformed_port_is_the_servers_to_refuse() {
+    check(
+        r"
+        s>c 220 ready
+        c>s PORT 127,0,0,1,4
+        s>c 501 what?
+        c>s EPRT |3|127.0.0.1|1029|
+        s>c 522 (1,2)
+        c>s EPRT |1|127.0.0.1|+5|
+        s>c 501 what?
+        c>s LPRT 6,4,127,0,0,1,2,4,5
+        s>c 501 what?
+        c>s PORT
+        s>c 501 what?
+        ",
+    );
+}
+
+#[test]
+fn a_foreign_address_is_answered_504() {
+    check(
+        r"
+        s>c 220 ready
+        c> PORT 10,0,0,9,4,5
+        -> client 504 10.0.0.9 is not your own address 127.0.0.1; use that, or passive mode
+        c> EPRT |2|::1|1029|
+        -> client 504 ::1 is not your own address 127.0.0.1; use that, or passive mode
+        c> PORT 127,0,0,1,3,255
+        -> client 504 Port 1023 is below 1024; use a higher one, or passive mode
+        c> LPRT 4,4,127,0,0,1,2,0,0
+        -> client 504 Port 0 is below 1024; use a higher one, or passive mode
+        ",
+    );
+}
+
+#[test]
+fn a_foreign_address_may_be_allowed() {
+    check(
+        r"
+        config foreign=pass
+        s>c 220 ready
+        c>s PORT 10,0,0,9,4,5
+        s>c 200 ok
+        c>s PORT 127,0,0,1,3,255
+        s>c 200 ok
+        c> PORT 127,0,0,1,4,5
+        -> offer 0 active 127.0.0.1 1029
+        ",
+    );
+}
+
+#[test]
+fn active_mode_may_be_switched_off() {
+    check(
+        r"
+        config active=no
+        s>c 220 ready
+        c> PORT 127,0,0,1,4,5
+        -> client 502 Active mode is switched off here; use passive mode (PASV or EPSV)
+        c> PORT 10,0,0,9,4,5
+        -> client 504 10.0.0.9 is not your own address 127.0.0.1; use that, or passive mode
+        c>s PORT x
+        ",
+    );
+}
+
+#[test]
+fn a_failed_endpoint_becomes_a_425_in_turn() {
+    check(
+        r"
+        s>c 220 ready
+        c> TYPE I\r\nPORT 127,0,0,1,4,5\r\nNOOP
+        -> server TYPE I
+        -> offer 0 active 127.0.0.1 1029
+        offered 0 failed sshd must allow AllowTcpForwarding remote
+        s> 200 type is I
+        -> client 200 type is I\r\n425 sshd must allow AllowTcpForwarding remote
+        -> server NOOP
+        ",
+    );
+}
+
+#[test]
+fn a_port_that_the_server_refuses_is_withdrawn() {
+    check(
+        r"
+        s>c 220 ready
+        c> PORT 127,0,0,1,4,5
+        -> offer 0 active 127.0.0.1 1029
+        offered 0 127.0.0.1:20000
+        -> server PORT 127,0,0,1,78,32
+        s> 500 Illegal PORT command
+        -> client 500 Illegal PORT command
+        -> withdraw 0
+        ",
+    );
+}
+
+#[test]
+fn the_next_accepted_port_withdraws_the_offer_before() {
+    check(
+        r"
+        s>c 220 ready
+        c> PORT 127,0,0,1,4,5
+        -> offer 0 active 127.0.0.1 1029
+        offered 0 127.0.0.1:20000
+        -> server PORT 127,0,0,1,78,32
+        s>c 200 ok
+        c> PORT 127,0,0,1,4,6
+        -> offer 1 active 127.0.0.1 1030
+        offered 1 127.0.0.1:20001
+        -> server PORT 127,0,0,1,78,33
+        s> 200 ok
+        -> client 200 ok
+        -> withdraw 0
+        s> 229 (|||1|)
+        -> withdraw 1
+        -> offer 2 passive * 1 open-first
+        ",
+    );
+}
+
+#[test]
+fn an_offer_stays_while_its_transfer_runs() {
+    check(
+        r"
+        events
+        s> 220 ready
+        -> client 220 ready
+        c> PORT 127,0,0,1,4,5\r\nRETR a\r\nPORT 127,0,0,1,4,6\r\nRETR b
+        -> command PORT 127,0,0,1,4,5
+        -> offer 0 active 127.0.0.1 1029
+        offered 0 127.0.0.1:20000
+        -> server PORT 127,0,0,1,78,32\r\nRETR a
+        -> command RETR a
+        -> command PORT 127,0,0,1,4,6
+        -> offer 1 active 127.0.0.1 1030
+        offered 1 127.0.0.1:20001
+        -> server PORT 127,0,0,1,78,33\r\nRETR b
+        -> command RETR b
+        s> 200 ok\r\n150 a
+        -> client 200 ok\r\n150 a
+        -> started 0 Download RETR a
+        data 0 joined
+        data 0 complete
+        s> 226 done\r\n200 ok\r\n150 b
+        -> client 226 done\r\n200 ok\r\n150 b
+        -> ended 0 226 RETR a
+        -> started 1 Download RETR b
+        s> 425 cannot connect
+        -> client 425 cannot connect
+        -> ended 1 425 RETR b
+        s end
+        -> withdraw 1
+        -> end client
+        ",
+    );
+}
+
+#[test]
+fn ports_are_withdrawn_at_the_end_of_the_session() {
+    check(
+        r"
+        s>c 220 ready
+        c> PORT 127,0,0,1,4,5
+        -> offer 0 active 127.0.0.1 1029
+        offered 0 127.0.0.1:20000
+        -> server PORT 127,0,0,1,78,32
+        c> PORT 127,0,0,1,4,6
+        -> offer 1 active 127.0.0.1 1030
+        s end
+        -> withdraw 0
+        -> withdraw 1
+        -> end client
+        ",
+    );
+}
+
+#[test]
+fn auth_is_refused_in_order_with_other_replies() {
+    check(
+        r"
+        c> AUTH TLS
+        s> 220-hello
+        -> client 220-hello
+        s> 220 ready
+        -> client 220 ready\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        c> FEAT\r\nauth ssl\r\nUSER joe
+        -> server FEAT
+        s> 211-Features\r\n AUTH TLS\r\n211 End
+        -> client 211-Features\r\n AUTH TLS\r\n211 End\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> server USER joe
+        timer none
+        ",
+    );
+}
+
+#[test]
+fn a_silent_server_does_not_hold_an_answer_forever() {
+    check(
+        r"
+        s>c 220 ready
+        c>s XNOREPLY
+        c> AUTH TLS\r\nUSER joe
+        timer 2s
+        wait 1s
+        s>c stray text
+        timer 2s
+        wait 1999ms
+        wait 1ms
+        -> client 534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> server USER joe
+        timer none
+        ",
+    );
+}
+
+#[test]
+fn a_reply_that_never_ends_does_not_hold_an_answer_forever() {
+    check(
+        r"
+        s>c 220-ready
+        c> AUTH TLS
+        timer 2s
+        wait 2s
+        -> client 534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        c>s PASV
+        s> 227 (10,0,0,1,4,5)
+        -> offer 0 passive 10.0.0.1 1029 open-first
+        ",
+    );
+}
+
+#[test]
+fn an_answer_waits_for_a_transfer_however_long() {
+    check(
+        r"
+        s>c 220 ready
+        c>s STOR a
+        c> AUTH TLS
+        timer none
+        s>c 150 go
+        timer none
+        wait 900s
+        s> 226 done
+        -> client 226 done\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        ",
+    );
+}
+
+#[test]
+fn an_answer_is_given_before_the_end() {
+    check(
+        r"
+        s>c 220 ready
+        c>s XNOREPLY
+        c> AUTH TLS
+        s end
+        -> client 534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> end client
+        ",
+    );
+}
+
+#[test]
+fn the_clients_end_waits_behind_its_commands() {
+    check(
+        r"
+        s>c 220 ready
+        c>s NOOP
+        c> AUTH TLS\r\nQUIT
+        c end
+        s> 200 ok
+        -> client 200 ok\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> server QUIT
+        -> end server
+        ",
+    );
+}
+
+#[test]
+fn auth_may_be_passed_and_then_nothing_is_understood() {
+    check(
+        r"
+        config tls=pass
+        events
+        s> 220 ready
+        -> client 220 ready
+        c> AUTH TLS
+        -> server AUTH TLS
+        -> command AUTH TLS
+        s> 234 go
+        -> client 234 go
+        -> opaque
+        c>s \x16\x03\x01\c
+        s>c \x16\x03\x03\c
+        s>c 227 (10,0,0,1,4,5)
+        c>s PORT 127,0,0,1,4,5
+        s lost the SSH connection broke
+        -> end client
+        ",
+    );
+}
+
+#[test]
+fn a_server_that_refuses_auth_leaves_the_session_understood() {
+    check(
+        r"
+        config tls=pass
+        s>c 220 ready
+        c>s AUTH TLS
+        s>c 502 no
+        s>c 234 too late
+        c> PORT 127,0,0,1,4,5
+        -> offer 0 active 127.0.0.1 1029
+        ",
+    );
+}
+
+#[test]
+fn bytes_behind_a_234_are_no_lines() {
+    check(
+        r"
+        config tls=pass
+        s>c 220 ready
+        c>s AUTH TLS
+        c> \x16\c
+        s> 234 go\r\n\x15\x03\c
+        -> client 234 go\r\n\x15\x03\c
+        -> server \x16\c
+        c end
+        -> end server
+        s end
+        -> end client
+        ",
+    );
+}
