@@ -11,7 +11,7 @@ use russh::{ChannelMsg, ChannelReadHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Core;
+use super::{Backlog, Core};
 use crate::error::CutReason;
 use crate::pool::Lease;
 use crate::snapshot::ConnectionKind;
@@ -87,28 +87,33 @@ async fn admit(
         ConnectionKind::Control if waiting > CONTROL_BACKLOG => Err(CutReason::Overflow(waiting)),
         ConnectionKind::Control => Ok(()),
         ConnectionKind::Data => tokio::select! {
-            room = wait_for_room(core, leases) => room,
-            // The connection is gone, so what is left to drain is no more than the session's queue.
+            room = wait_for_room(&core.backlog, leases, STALL_LIMIT) => room,
+            // The connection is gone or about to go, so what is left to drain is no more than the session's queue.
             () = lease.link().closed.cancelled() => Ok(()),
+            () = lease.link().severed.cancelled() => Ok(()),
             () = core.released.cancelled() => Ok(()),
         },
     }
 }
 
 /// Waits until a data channel may take more: alone it may wait for ever, sharing it may not.
-async fn wait_for_room(core: &Core, leases: &mut watch::Receiver<usize>) -> Result<(), CutReason> {
+async fn wait_for_room(
+    backlog: &Backlog,
+    leases: &mut watch::Receiver<usize>,
+    stall: Duration,
+) -> Result<(), CutReason> {
     let mut deadline = None;
     loop {
         let shared = *leases.borrow_and_update() > 1;
-        if core.backlog.bytes() < if shared { OVERFLOW_LIMIT } else { ALONE_LIMIT } {
+        if backlog.bytes() < if shared { OVERFLOW_LIMIT } else { ALONE_LIMIT } {
             return Ok(());
         }
-        deadline = shared.then(|| deadline.unwrap_or_else(|| Instant::now() + STALL_LIMIT));
+        deadline = shared.then(|| deadline.unwrap_or_else(|| Instant::now() + stall));
         tokio::select! {
-            () = core.backlog.taken() => {}
+            () = backlog.taken() => {}
             changed = leases.changed() => if changed.is_err() { return Ok(()) },
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                return Err(CutReason::Stalled(STALL_LIMIT));
+                return Err(CutReason::Stalled(stall));
             }
         }
     }

@@ -1,0 +1,17 @@
+//! Runs the pool, channels and splices against SSH servers: the embedded one, and OpenSSH's where it is installed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on should say so by panicking, and its tasks end with its runtime"
+)]
+
+mod forward;
+mod peers;
+mod pool;
+mod splice;
+mod sshd;
+mod trust;

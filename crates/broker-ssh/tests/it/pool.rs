@@ -1,0 +1,487 @@
+//! Which connections are made, shared, kept and closed.
+
+use std::time::{Duration, Instant};
+
+use broker_ssh::{
+    ChannelRead, ConnectSpec, ConnectionKind, ConnectionState, CutReason, OpenError, PoolLimits,
+    Target,
+};
+use testkit::ssh_server::SshServerOptions;
+use tokio::net::TcpListener;
+
+use crate::peers::{Bench, LIMIT, converse, echo, flood, originator, scripted, soon, wait_for};
+
+fn limits(max_connections: usize) -> PoolLimits {
+    PoolLimits {
+        max_connections,
+        ..PoolLimits::default()
+    }
+}
+
+#[tokio::test]
+async fn control_and_data_channels_use_connections_of_their_own() {
+    let bench = Bench::start().await;
+    let (pool, echo) = (bench.pool(), echo().await);
+    let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
+    let mut second = soon(pool.open_control(&echo, originator())).await.unwrap();
+    let mut data = soon(pool.open_data(&echo, originator())).await.unwrap();
+    converse(&mut control, "control").await;
+    converse(&mut second, "second").await;
+    converse(&mut data, "data").await;
+    assert_eq!(control.info().connection, second.info().connection);
+    assert_ne!(control.info().connection, data.info().connection);
+
+    let snapshot = pool.snapshot();
+    let states: Vec<_> = snapshot
+        .connections
+        .iter()
+        .map(|found| (found.kind, found.state, found.channels))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            (ConnectionKind::Control, ConnectionState::Open, 2),
+            (ConnectionKind::Data, ConnectionState::Leased, 1)
+        ]
+    );
+    let first = &snapshot.connections[0];
+    let negotiated = first.negotiated.as_ref().unwrap();
+    assert!(negotiated.cipher.contains("gcm"), "{negotiated:?}");
+    assert_eq!(negotiated.peer, Some(bench.server.addr()));
+    assert!(
+        first
+            .server_version
+            .as_ref()
+            .unwrap()
+            .starts_with("SSH-2.0-"),
+        "{first:?}"
+    );
+    assert!(first.bytes_in > 0 && first.bytes_out > 0);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_data_connection_is_used_again_after_its_channel() {
+    let bench = Bench::start().await;
+    let (pool, echo) = (bench.pool(), echo().await);
+    for _ in 0..5 {
+        let mut data = soon(pool.open_data(&echo, originator())).await.unwrap();
+        converse(&mut data, "again").await;
+        data.eof().await.unwrap();
+        assert_eq!(soon(data.read()).await, ChannelRead::Eof);
+        drop(data);
+        wait_for(&pool, |seen| {
+            seen.connections.iter().all(|found| found.channels == 0)
+        })
+        .await;
+    }
+    assert_eq!(bench.server.counters().connections, 1);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_aborted_channel_leaves_its_connection_usable() {
+    let bench = Bench::start().await;
+    let (pool, echo, flood) = (bench.pool(), echo().await, flood().await);
+    let aborted = soon(pool.open_data(&flood, originator())).await.unwrap();
+    drop(aborted);
+    wait_for(&pool, |seen| {
+        seen.connections.iter().all(|found| found.channels == 0)
+    })
+    .await;
+    converse(
+        &mut soon(pool.open_data(&echo, originator())).await.unwrap(),
+        "after",
+    )
+    .await;
+    assert_eq!(bench.server.counters().connections, 1);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_spare_data_connection_is_kept_while_there_are_sessions() {
+    let bench = Bench::start().await;
+    let (pool, echo) = (
+        bench.limited(PoolLimits {
+            idle_timeout: Duration::ZERO,
+            ..limits(8)
+        }),
+        echo().await,
+    );
+    let session = pool.session();
+    let control = soon(pool.open_control(&echo, originator())).await.unwrap();
+    let idle = |state| {
+        move |seen: &broker_ssh::PoolSnapshot| {
+            seen.connections.iter().any(|found| found.state == state)
+        }
+    };
+    wait_for(&pool, idle(ConnectionState::Idle)).await;
+    let data = soon(pool.open_data(&echo, originator())).await.unwrap();
+    wait_for(&pool, |seen| {
+        idle(ConnectionState::Idle)(seen) && idle(ConnectionState::Leased)(seen)
+    })
+    .await;
+    assert_eq!(bench.server.counters().connections, 3);
+    drop((session, control, data));
+    bench
+        .server
+        .wait_for(LIMIT, |seen| seen.connections_open == 0)
+        .await
+        .unwrap();
+    wait_for(&pool, |seen| seen.connections.is_empty()).await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_stays_for_the_idle_timeout() {
+    let bench = Bench::start().await;
+    let idle_timeout = Duration::from_millis(200);
+    let (pool, echo) = (
+        bench.limited(PoolLimits {
+            idle_timeout,
+            ..limits(8)
+        }),
+        echo().await,
+    );
+    drop(soon(pool.open_data(&echo, originator())).await.unwrap());
+    let released = Instant::now();
+    wait_for(&pool, |seen| seen.connections.is_empty()).await;
+    assert!(
+        released.elapsed() >= idle_timeout,
+        "{:?}",
+        released.elapsed()
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn past_the_limit_data_channels_share() {
+    let bench = Bench::start().await;
+    let (pool, echo) = (bench.limited(limits(2)), echo().await);
+    let mut channels = Vec::new();
+    for _ in 0..6 {
+        channels.push(soon(pool.open_data(&echo, originator())).await.unwrap());
+    }
+    for channel in &mut channels {
+        converse(channel, "shared").await;
+    }
+    assert_eq!(bench.server.counters().connections, 2);
+    let loads: Vec<_> = pool
+        .snapshot()
+        .connections
+        .iter()
+        .map(|found| found.channels)
+        .collect();
+    assert_eq!(loads, [3, 3]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn many_opens_at_once_are_all_served() {
+    let bench = Bench::start().await;
+    let (pool, echo) = (bench.limited(limits(3)), echo().await);
+    let opens = (0..40).map(|_| async {
+        let mut channel = pool.open_data(&echo, originator()).await.unwrap();
+        converse(&mut channel, "many").await;
+        pool.open_control(&echo, originator()).await.unwrap()
+    });
+    soon(futures::future::join_all(opens)).await;
+    assert!(bench.server.counters().connections <= 4);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn exclusive_channels_never_share() {
+    let bench = Bench::start().await;
+    let (pool, echo) = (
+        bench.limited(PoolLimits {
+            exclusive: true,
+            ..limits(1)
+        }),
+        echo().await,
+    );
+    let _first = soon(pool.open_data(&echo, originator())).await.unwrap();
+    let refused = soon(pool.open_data(&echo, originator())).await.unwrap_err();
+    assert!(
+        matches!(refused, OpenError::TooManyChannels { limit: 1, .. }),
+        "{refused}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_stalled_transfer_stops_nobody_else() {
+    let bench = Bench::start().await;
+    let (pool, echo, flood) = (bench.pool(), echo().await, flood().await);
+    let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
+    let _stalled = soon(pool.open_data(&flood, originator())).await.unwrap();
+    let mut other = soon(pool.open_data(&echo, originator())).await.unwrap();
+    // Far more than every buffer on the way arrives for the stalled one meanwhile.
+    for _ in 0..50 {
+        converse(&mut control, "control").await;
+        converse(&mut other, "data").await;
+    }
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn on_a_shared_connection_a_lag_within_the_overflow_stops_nobody() {
+    let bench = Bench::start().await;
+    let (pool, echo) = (bench.limited(limits(1)), echo().await);
+    let (target, listener) = scripted().await;
+    let (stalled, accepted) = tokio::join!(
+        soon(pool.open_data(&target, originator())),
+        soon(listener.accept())
+    );
+    let mut stalled = stalled.unwrap();
+    let mut other = soon(pool.open_data(&echo, originator())).await.unwrap();
+    assert_eq!(stalled.info().connection, other.info().connection);
+    let sent = 6 << 20;
+    soon(tokio::io::AsyncWriteExt::write_all(
+        &mut accepted.unwrap().0,
+        &vec![7; sent],
+    ))
+    .await
+    .unwrap();
+    converse(&mut other, "not held up").await;
+    let mut read = 0;
+    while read < sent {
+        match soon(stalled.read()).await {
+            ChannelRead::Data(data) => read += data.len(),
+            other => panic!("instead of data: {other:?}"),
+        }
+    }
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_control_channel_that_nobody_reads_is_cut_and_others_go_on() {
+    let bench = Bench::start().await;
+    let (pool, echo, flood) = (bench.pool(), echo().await, flood().await);
+    let mut unread = soon(pool.open_control(&flood, originator())).await.unwrap();
+    let mut other = soon(pool.open_control(&echo, originator())).await.unwrap();
+    wait_for(&pool, |seen| seen.connections[0].channels == 1).await;
+    converse(&mut other, "goes on").await;
+    let cut = soon(async {
+        loop {
+            if let ChannelRead::Cut(reason) = unread.read().await {
+                return reason;
+            }
+        }
+    });
+    assert!(matches!(cut.await, CutReason::Overflow(_)));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_refused_channel_names_the_reason_and_what_to_do() {
+    let bench = Bench::start().await;
+    let pool = bench.pool();
+    let nobody = {
+        TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    };
+    let refused = soon(pool.open_data(&crate::peers::target(nobody), originator()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&refused, OpenError::ChannelRefused { reason, .. } if reason.contains("connect")),
+        "{refused}"
+    );
+
+    bench.server.set_allow_local_forward(false);
+    let refused = soon(pool.open_control(&Target::new("127.0.0.1", 21), originator()))
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("AllowTcpForwarding yes"),
+        "{refused}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_unreachable_server_fails_twice_and_then_backs_off() {
+    let bench = Bench::start().await;
+    let addr = {
+        TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    };
+    let pool = bench.pool_of(ConnectSpec {
+        port: addr.port(),
+        ..bench.spec()
+    });
+    let echo = echo().await;
+    for _ in 0..2 {
+        let failed = soon(pool.open_control(&echo, originator()))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&failed, OpenError::Connect { reason, .. } if reason.contains("refused")),
+            "{failed}"
+        );
+    }
+    let backing_off = soon(pool.open_control(&echo, originator()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(backing_off, OpenError::BackingOff { .. }),
+        "{backing_off}"
+    );
+    assert!(pool.snapshot().last_error.is_some() && pool.snapshot().retry_in.is_some());
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_dial_into_silence_ends_with_its_timeout_and_leaves_nothing() {
+    let bench = Bench::start().await;
+    let (silent, listener) = scripted().await;
+    let connect_timeout = Some(Duration::from_millis(300));
+    let pool = bench.pool_of(ConnectSpec {
+        port: silent.port,
+        connect_timeout,
+        ..bench.spec()
+    });
+    let (opened, accepted) = tokio::join!(
+        soon(pool.open_control(&silent, originator())),
+        listener.accept()
+    );
+    let failed = opened.unwrap_err();
+    assert!(matches!(failed, OpenError::Timeout { .. }), "{failed}");
+    // The broker's end is closed, although the server never said a word.
+    let mut greeting = Vec::new();
+    soon(tokio::io::AsyncReadExt::read_to_end(
+        &mut accepted.unwrap().0,
+        &mut greeting,
+    ))
+    .await
+    .unwrap();
+    assert!(greeting.starts_with(b"SSH-2.0-"));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn what_is_no_ssh_server_is_named_so() {
+    let bench = Bench::start().await;
+    let (target, listener) = scripted().await;
+    let pool = bench.pool_of(ConnectSpec {
+        port: target.port,
+        ..bench.spec()
+    });
+    let (opened, ()) = tokio::join!(soon(pool.open_control(&target, originator())), async {
+        drop(listener.accept().await.unwrap());
+    });
+    let failed = opened.unwrap_err();
+    assert!(matches!(failed, OpenError::Handshake { .. }), "{failed}");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_cuts_its_channels_and_the_next_open_dials_again() {
+    let bench = Bench::start().await;
+    let (pool, echo) = (bench.pool(), echo().await);
+    let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
+    let mut data = soon(pool.open_data(&echo, originator())).await.unwrap();
+    bench.server.kill_all();
+    for channel in [&mut control, &mut data] {
+        let end = soon(channel.read()).await;
+        assert!(
+            matches!(end, ChannelRead::Cut(CutReason::ConnectionLost(_))),
+            "{end:?}"
+        );
+        assert!(
+            soon(channel.write(bytes::Bytes::from_static(b"x")))
+                .await
+                .is_err()
+        );
+    }
+    converse(
+        &mut soon(pool.open_control(&echo, originator())).await.unwrap(),
+        "again",
+    )
+    .await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_write_that_waits_for_the_window_notices_a_lost_connection() {
+    let bench = Bench::start().await;
+    let (pool, (target, listener)) = (bench.pool(), scripted().await);
+    let data = soon(pool.open_data(&target, originator())).await.unwrap();
+    let unread = listener.accept().await.unwrap().0;
+    // More than every window and buffer on the way, so it can only end with the connection.
+    let write = data.write(bytes::Bytes::from(vec![7; 64 << 20]));
+    let kill = async {
+        unread.readable().await.unwrap();
+        bench.server.kill_all();
+    };
+    let (written, ()) = soon(async { tokio::join!(write, kill) }).await;
+    assert!(
+        matches!(written, Err(CutReason::ConnectionLost(_))),
+        "{written:?}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn connections_can_be_closed_one_by_one_and_together() {
+    let bench = Bench::start().await;
+    let (pool, echo) = (bench.pool(), echo().await);
+    let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
+    let mut data = soon(pool.open_data(&echo, originator())).await.unwrap();
+    assert!(soon(pool.close_connection(data.info().connection)).await);
+    assert!(matches!(
+        soon(data.read()).await,
+        ChannelRead::Cut(CutReason::ConnectionClosed(_))
+    ));
+    assert!(!soon(pool.close_connection(data.info().connection)).await);
+    converse(&mut control, "untouched").await;
+    soon(pool.close_all("a test")).await;
+    let end = soon(control.read()).await;
+    assert_eq!(
+        end,
+        ChannelRead::Cut(CutReason::ConnectionClosed("a test".into()))
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn cancelling_ends_even_stalled_channels_and_refuses_new_ones() {
+    let bench = Bench::start().await;
+    let (pool, flood) = (bench.pool(), flood().await);
+    let _stalled = soon(pool.open_data(&flood, originator())).await.unwrap();
+    bench.cancel.cancel();
+    bench.tracker.close();
+    soon(bench.tracker.wait()).await;
+    let refused = soon(pool.open_data(&flood, originator()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, OpenError::ShuttingDown { .. }),
+        "{refused}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_failing_login_is_tried_once_for_an_open_not_once_for_each_connection() {
+    let bench = Bench::with(SshServerOptions {
+        users: vec!["you".into()],
+        ..SshServerOptions::default()
+    })
+    .await;
+    let (pool, echo) = (bench.pool(), echo().await);
+    let _session = pool.session();
+    let failed = soon(pool.open_control(&echo, originator()))
+        .await
+        .unwrap_err();
+    assert!(matches!(failed, OpenError::AuthFailed { .. }), "{failed}");
+    assert_eq!(bench.server.counters().connections, 1);
+    bench.end().await;
+}

@@ -1,0 +1,435 @@
+//! The same against OpenSSH's server, one process a connection so that a test can kill it. Where it is not installed,
+//! these tests say so and pass.
+
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use broker_ssh::{ChannelRead, ConnectSpec, OpenError, Pool, Progress, SpliceEnd, splice};
+use tempfile::TempDir;
+use testkit::files::pattern;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::peers::{
+    LIMIT, converse, converse_with, echo, flood, originator, pinned, read_all, scripted, soon,
+    tcp_pair, wait_for,
+};
+
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// OpenSSH behind a listener of the test's own: each connection gets an `sshd -i` in a process group of its own.
+struct Sshd {
+    port: u16,
+    folder: TempDir,
+    children: Arc<Mutex<Vec<Child>>>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Sshd {
+    /// Starts with further lines of sshd_config; `None` where OpenSSH cannot be run.
+    async fn start(more: &str) -> Option<Self> {
+        if !Path::new(SSHD).exists() {
+            eprintln!("skipped: {SSHD} is missing; install openssh-server");
+            return None;
+        }
+        if rustix::process::geteuid().is_root() {
+            // OpenSSH insists on this folder when it runs as root.
+            std::fs::create_dir_all("/run/sshd").unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        keygen(folder.path(), "host", &["-t", "ed25519"]);
+        keygen(folder.path(), "id", &["-t", "ed25519"]);
+        std::fs::copy(
+            folder.path().join("id.pub"),
+            folder.path().join("authorized_keys"),
+        )
+        .unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let text = format!(
+            "HostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n{more}\n",
+            path("host"),
+            path("authorized_keys"),
+        );
+        std::fs::write(folder.path().join("config"), text).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let children = Arc::<Mutex<Vec<Child>>>::default();
+        let accepting = tokio::spawn(serve(
+            listener,
+            folder.path().join("config"),
+            Arc::clone(&children),
+        ));
+        Some(Self {
+            port,
+            folder,
+            children,
+            accepting,
+        })
+    }
+
+    fn spec(&self) -> ConnectSpec {
+        let user = std::env::var("USER").unwrap_or_else(|_| "root".into());
+        let mut spec = ConnectSpec::new("127.0.0.1", self.port, user);
+        spec.identities = vec![self.folder.path().join("id")];
+        spec.host_key =
+            pinned(std::fs::read_to_string(self.folder.path().join("host.pub")).unwrap());
+        spec.connect_timeout = Some(LIMIT);
+        spec
+    }
+
+    fn pool(&self) -> Pool {
+        self.pool_of(self.spec())
+    }
+
+    fn pool_of(&self, spec: ConnectSpec) -> Pool {
+        Pool::new(spec, TaskTracker::new(), CancellationToken::new())
+    }
+
+    /// Kills every process of every connection.
+    fn kill(&self) {
+        for child in self.children.lock().unwrap().iter_mut() {
+            let group = rustix::process::Pid::from_child(child);
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.kill();
+    }
+}
+
+async fn serve(listener: TcpListener, config: PathBuf, children: Arc<Mutex<Vec<Child>>>) {
+    while let Ok((tcp, _)) = listener.accept().await {
+        let tcp = tcp.into_std().unwrap();
+        tcp.set_nonblocking(false).unwrap();
+        let (input, output) = (OwnedFd::from(tcp.try_clone().unwrap()), OwnedFd::from(tcp));
+        let mut command = Command::new(SSHD);
+        command.args(["-i", "-e", "-f"]).arg(&config);
+        command.stdin(input).stdout(output).stderr(Stdio::null());
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        children.lock().unwrap().push(command.spawn().unwrap());
+    }
+}
+
+fn keygen(folder: &Path, name: &str, options: &[&str]) {
+    let mut command = Command::new("ssh-keygen");
+    command
+        .args(["-q", "-f"])
+        .arg(folder.join(name))
+        .args(options);
+    if !options.contains(&"-N") {
+        command.args(["-N", ""]);
+    }
+    assert!(command.status().unwrap().success());
+}
+
+#[tokio::test]
+async fn control_data_and_forward() {
+    let Some(sshd) = Sshd::start("").await else {
+        return;
+    };
+    let (pool, echo) = (sshd.pool(), echo().await);
+    let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
+    converse(&mut control, "control").await;
+    let mut data = soon(pool.open_data(&echo, originator())).await.unwrap();
+    converse(&mut data, "data").await;
+
+    let mut forward = soon(pool.forward("127.0.0.1")).await.unwrap();
+    let mut ftp_server = TcpStream::connect(("127.0.0.1", forward.port()))
+        .await
+        .unwrap();
+    let mut active = soon(soon(forward.accept()).await.unwrap().accept()).await;
+    let port = forward.port();
+    soon(forward.cancel()).await;
+    converse_with(&mut active, &mut ftp_server).await;
+    let refused = TcpStream::connect(("127.0.0.1", port)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    let snapshot = pool.snapshot();
+    assert_eq!(snapshot.connections.len(), 3);
+    assert!(
+        snapshot.connections[0]
+            .server_version
+            .as_ref()
+            .unwrap()
+            .contains("OpenSSH")
+    );
+}
+
+#[tokio::test]
+async fn transfers_end_in_both_directions_and_the_connection_is_used_again() {
+    let Some(sshd) = Sshd::start("").await else {
+        return;
+    };
+    let pool = sshd.pool();
+    let file = pattern(4, 5 << 20);
+    for download in [true, false, true, false] {
+        let (target, listener) = scripted().await;
+        let (channel, accepted) = tokio::join!(
+            soon(pool.open_data(&target, originator())),
+            listener.accept()
+        );
+        let (near, client) = tcp_pair().await;
+        let (mut sender, mut receiver) = if download {
+            (accepted.unwrap().0, client)
+        } else {
+            (client, accepted.unwrap().0)
+        };
+        let progress = Progress::default();
+        let running = splice(near, channel.unwrap(), &progress, CancellationToken::new());
+        let transfer = async {
+            let send = async {
+                sender.write_all(&file).await.unwrap();
+                sender.shutdown().await.unwrap();
+            };
+            let (read, ()) = tokio::join!(read_all(&mut receiver), send);
+            assert!(read.unwrap() == file, "the file differs");
+            drop((sender, receiver));
+        };
+        let (end, ()) = soon(async { tokio::join!(running, transfer) }).await;
+        assert_eq!(end, SpliceEnd::Complete);
+        wait_for(&pool, |seen| {
+            seen.connections.iter().all(|found| found.channels == 0)
+        })
+        .await;
+    }
+    assert_eq!(sshd.children.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_killed_server_in_the_middle_of_a_download_resets_the_client() {
+    let Some(sshd) = Sshd::start("").await else {
+        return;
+    };
+    let pool = sshd.pool();
+    let (near, mut client) = tcp_pair().await;
+    let channel = soon(pool.open_data(&flood().await, originator()))
+        .await
+        .unwrap();
+    let progress = Progress::default();
+    let running = splice(near, channel, &progress, CancellationToken::new());
+    let download = async {
+        client.read_exact(&mut vec![0; 4 << 20]).await.unwrap();
+        sshd.kill();
+        read_all(&mut client).await
+    };
+    let (end, read) = soon(async { tokio::join!(running, download) }).await;
+    assert!(matches!(end, SpliceEnd::ChannelCut(_)), "{end:?}");
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(!progress.channel_done.is_cancelled());
+}
+
+#[tokio::test]
+async fn a_killed_server_in_the_middle_of_an_upload_is_a_cut() {
+    let Some(sshd) = Sshd::start("").await else {
+        return;
+    };
+    let pool = sshd.pool();
+    let (near, mut client) = tcp_pair().await;
+    let (target, listener) = scripted().await;
+    let (channel, accepted) = tokio::join!(
+        soon(pool.open_data(&target, originator())),
+        listener.accept()
+    );
+    let mut ftp_server = accepted.unwrap().0;
+    let progress = Progress::default();
+    let running = splice(near, channel.unwrap(), &progress, CancellationToken::new());
+    let upload = async {
+        client.write_all(b"half of it").await.unwrap();
+        ftp_server.read_exact(&mut [0; 10]).await.unwrap();
+        sshd.kill();
+        read_all(&mut client).await
+    };
+    let (end, read) = soon(async { tokio::join!(running, upload) }).await;
+    assert!(matches!(end, SpliceEnd::ChannelCut(_)), "{end:?}");
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn refusals_say_what_to_set() {
+    let Some(sshd) = Sshd::start("AllowTcpForwarding no").await else {
+        return;
+    };
+    let pool = sshd.pool();
+    let refused = soon(pool.open_data(&echo().await, originator()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&refused, OpenError::ChannelRefused { reason, .. } if reason.contains("AllowTcpForwarding yes")),
+        "{refused}"
+    );
+    let refused = soon(pool.forward("127.0.0.1")).await.unwrap_err();
+    assert!(
+        matches!(refused, OpenError::ForwardRefused { .. }),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_stalled_download_is_cancelled_and_leaves_the_connection_usable() {
+    let Some(sshd) = Sshd::start("").await else {
+        return;
+    };
+    let (pool, echo) = (sshd.pool(), echo().await);
+    let (near, client) = tcp_pair().await;
+    let channel = soon(pool.open_data(&flood().await, originator()))
+        .await
+        .unwrap();
+    let (cancel, progress) = (CancellationToken::new(), Progress::default());
+    let running = splice(near, channel, &progress, cancel.clone());
+    let stall = async {
+        client.readable().await.unwrap();
+        converse(
+            &mut soon(pool.open_data(&echo, originator())).await.unwrap(),
+            "beside it",
+        )
+        .await;
+        cancel.cancel();
+    };
+    let (end, ()) = soon(async { tokio::join!(running, stall) }).await;
+    assert!(matches!(end, SpliceEnd::ChannelCut(_)), "{end:?}");
+    wait_for(&pool, |seen| {
+        seen.connections.iter().all(|found| found.channels == 0)
+    })
+    .await;
+    converse(
+        &mut soon(pool.open_data(&echo, originator())).await.unwrap(),
+        "after it",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_rsa_key_signs_with_sha2() {
+    let Some(sshd) = Sshd::start("").await else {
+        return;
+    };
+    keygen(
+        sshd.folder.path(),
+        "rsa",
+        &["-t", "rsa", "-b", "2048", "-m", "PEM"],
+    );
+    std::fs::copy(
+        sshd.folder.path().join("rsa.pub"),
+        sshd.folder.path().join("authorized_keys"),
+    )
+    .unwrap();
+    let pool = sshd.pool_of(ConnectSpec {
+        identities: vec![sshd.folder.path().join("rsa")],
+        ..sshd.spec()
+    });
+    converse(
+        &mut soon(pool.open_control(&echo().await, originator()))
+            .await
+            .unwrap(),
+        "rsa",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_encrypted_key_asks_for_the_agent() {
+    let Some(sshd) = Sshd::start("").await else {
+        return;
+    };
+    for (name, format) in [("openssh", "RFC4716"), ("pkcs8", "PKCS8")] {
+        keygen(
+            sshd.folder.path(),
+            name,
+            &["-t", "ecdsa", "-m", format, "-N", "a passphrase"],
+        );
+        let pool = sshd.pool_of(ConnectSpec {
+            identities: vec![sshd.folder.path().join(name)],
+            ..sshd.spec()
+        });
+        let refused = soon(pool.open_control(&echo().await, originator()))
+            .await
+            .unwrap_err();
+        assert!(refused.to_string().contains("ssh-add"), "{name}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_closes_after_its_end_does_not_cut_what_it_sent() {
+    let Some(sshd) = Sshd::start("").await else {
+        return;
+    };
+    let pool = sshd.pool();
+    let (target, listener) = scripted().await;
+    let (channel, accepted) = tokio::join!(
+        soon(pool.open_data(&target, originator())),
+        listener.accept()
+    );
+    let mut channel = channel.unwrap();
+    let mut ftp_server = accepted.unwrap().0;
+    ftp_server.write_all(b"all of it").await.unwrap();
+    drop(ftp_server);
+    assert!(matches!(soon(channel.read()).await, ChannelRead::Data(_)));
+    assert_eq!(soon(channel.read()).await, ChannelRead::Eof);
+}
+
+/// The agent is found through the environment, which a process must not change while it has threads: the test below
+/// runs again in a process of its own.
+#[tokio::test]
+async fn the_agent_signs_for_encrypted_keys_and_where_no_key_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("agent");
+    let Ok(mut agent) = Command::new("ssh-agent")
+        .args(["-D", "-a"])
+        .arg(&socket)
+        .stdout(Stdio::null())
+        .spawn()
+    else {
+        eprintln!("skipped: ssh-agent is missing; install openssh-client");
+        return;
+    };
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "sshd::with_an_agent", "--ignored"])
+        .env("SSH_AUTH_SOCK", &socket)
+        .env("HOME", folder.path())
+        .output();
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    let output = child.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "it runs within the_agent_signs_for_encrypted_keys_and_where_no_key_is_named"]
+async fn with_an_agent() {
+    let Some(sshd) = Sshd::start("").await else {
+        return;
+    };
+    let key = sshd.folder.path().join("id");
+    let run = |command: &mut Command| command.stderr(Stdio::null()).status().unwrap().success();
+    // The agent may still be starting.
+    soon(async { while !run(Command::new("ssh-add").arg(&key)) {} }).await;
+    assert!(run(Command::new("ssh-keygen")
+        .args(["-q", "-p", "-N", "a passphrase", "-f"])
+        .arg(&key)));
+    for identities in [vec![key], Vec::new()] {
+        let pool = sshd.pool_of(ConnectSpec {
+            identities,
+            ..sshd.spec()
+        });
+        converse(
+            &mut soon(pool.open_control(&echo().await, originator()))
+                .await
+                .unwrap(),
+            "agent",
+        )
+        .await;
+    }
+}

@@ -1,0 +1,248 @@
+//! Whom we believe and who believes us: host keys and logins.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use broker_ssh::{
+    AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, OpenError, PasswordSource, SecretString,
+};
+use testkit::keys::KeyPair;
+use testkit::ssh_server::SshServerOptions;
+
+use crate::peers::{Bench, converse, echo, originator, pinned, soon};
+
+/// Opens a control channel with a specification changed by the test.
+async fn try_open(bench: &Bench, change: impl FnOnce(&mut ConnectSpec)) -> Result<(), OpenError> {
+    let mut spec = bench.spec();
+    change(&mut spec);
+    let pool = bench.pool_of(spec);
+    let mut channel = soon(pool.open_control(&echo().await, originator())).await?;
+    converse(&mut channel, "let in").await;
+    Ok(())
+}
+
+fn known_hosts(bench: &Bench, text: &str) -> HostKeyRules {
+    let file = bench.folder.path().join("known_hosts");
+    std::fs::write(&file, text).unwrap();
+    HostKeyRules {
+        known_hosts: vec![file],
+        ..HostKeyRules::default()
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_host_key_is_refused_with_fingerprint_and_advice() {
+    let bench = Bench::start().await;
+    let refused = try_open(&bench, |spec| spec.host_key = HostKeyRules::default())
+        .await
+        .unwrap_err();
+    let text = refused.to_string();
+    assert!(
+        matches!(refused, OpenError::HostKeyUnknown { .. }),
+        "{text}"
+    );
+    assert!(
+        text.contains("SHA256:") && text.contains("known_hosts"),
+        "{text}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn known_hosts_decide_by_host_and_port() {
+    let bench = Bench::start().await;
+    let (key, port) = (
+        bench.server.host_key_openssh().unwrap(),
+        bench.server.addr().port(),
+    );
+    let other = KeyPair::generate().unwrap().public_openssh().unwrap();
+
+    let rules = known_hosts(&bench, &format!("[127.0.0.1]:{port} {key}\n"));
+    try_open(&bench, |spec| spec.host_key = rules)
+        .await
+        .unwrap();
+
+    let rules = known_hosts(&bench, &format!("[127.0.0.1]:{port} {other}\n"));
+    let changed = try_open(&bench, |spec| spec.host_key = rules)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&changed, OpenError::HostKeyChanged { .. }),
+        "{changed}"
+    );
+    assert!(
+        changed.to_string().contains("known_hosts line 1"),
+        "{changed}"
+    );
+
+    let rules = known_hosts(
+        &bench,
+        &format!("[127.0.0.1]:{port} {key}\n@revoked * {key}\n"),
+    );
+    let revoked = try_open(&bench, |spec| spec.host_key = rules)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(revoked, OpenError::HostKeyRevoked { .. }),
+        "{revoked}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn trust_on_first_use_remembers_the_key_and_then_insists_on_it() {
+    let bench = Bench::start().await;
+    let store = bench.folder.path().join("store");
+    let rules = HostKeyRules {
+        policy: HostKeyPolicy::Tofu,
+        store: Some(store.clone()),
+        ..HostKeyRules::default()
+    };
+    try_open(&bench, |spec| spec.host_key = rules.clone())
+        .await
+        .unwrap();
+    let stored = std::fs::read_to_string(&store).unwrap();
+    assert!(
+        stored.contains(&bench.server.host_key_openssh().unwrap()),
+        "{stored}"
+    );
+    let strict = HostKeyRules {
+        policy: HostKeyPolicy::Strict,
+        ..rules
+    };
+    try_open(&bench, |spec| spec.host_key = strict)
+        .await
+        .unwrap();
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_pinned_key_that_is_not_the_servers_is_a_changed_key() {
+    let bench = Bench::start().await;
+    let other = KeyPair::generate().unwrap().public_openssh().unwrap();
+    let refused = try_open(&bench, |spec| spec.host_key = pinned(other))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, OpenError::HostKeyChanged { .. }),
+        "{refused}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_refused_with_what_was_tried_and_what_is_offered() {
+    let bench = Bench::start().await;
+    KeyPair::generate()
+        .unwrap()
+        .write(bench.folder.path(), "wrong")
+        .unwrap();
+    let path = bench.folder.path().join("wrong");
+    let refused = try_open(&bench, |spec| spec.identities = vec![path.clone()])
+        .await
+        .unwrap_err();
+    let OpenError::AuthFailed { tried, offered, .. } = &refused else {
+        panic!("{refused}")
+    };
+    assert!(
+        tried.contains("wrong") && offered.contains("publickey"),
+        "{refused}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn unusable_key_files_say_why() {
+    let bench = Bench::start().await;
+    let folder = bench.folder.path().to_owned();
+    let reason = |refused: OpenError| match refused {
+        OpenError::KeyFile { reason, .. } => reason,
+        other => panic!("{other}"),
+    };
+    let missing = folder.join("missing");
+    let refused = try_open(&bench, |spec| spec.identities = vec![missing])
+        .await
+        .unwrap_err();
+    assert!(reason(refused).contains("No such file"));
+
+    let open = folder.join("id");
+    std::fs::set_permissions(&open, Permissions::from_mode(0o644)).unwrap();
+    let refused = try_open(&bench, |spec| spec.identities = vec![open])
+        .await
+        .unwrap_err();
+    assert!(reason(refused).contains("chmod 600"));
+
+    let no_key = folder.join("no_key");
+    std::fs::write(&no_key, "hello").unwrap();
+    std::fs::set_permissions(&no_key, Permissions::from_mode(0o600)).unwrap();
+    let refused = try_open(&bench, |spec| spec.identities = vec![no_key])
+        .await
+        .unwrap_err();
+    assert!(reason(refused).contains("not a private key"));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_password_lets_in_from_each_source_and_never_shows() {
+    let options = SshServerOptions {
+        password: Some("s3cret".into()),
+        ..SshServerOptions::default()
+    };
+    let bench = Bench::with(options).await;
+    let file = bench.folder.path().join("password");
+    std::fs::write(&file, "s3cret\n").unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let sources = [
+        PasswordSource::Inline(SecretString::from("s3cret")),
+        PasswordSource::File(file.clone()),
+        PasswordSource::Command("echo s3cret".into()),
+    ];
+    for source in sources {
+        assert!(!format!("{source:?}").contains("[REDACTED]s3cret"));
+        try_open(&bench, |spec| {
+            spec.methods = vec![AuthMethod::Password];
+            spec.password = Some(source);
+        })
+        .await
+        .unwrap();
+    }
+    std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+    let refused = try_open(&bench, |spec| {
+        spec.methods = vec![AuthMethod::Password];
+        spec.password = Some(PasswordSource::File(file));
+    })
+    .await
+    .unwrap_err();
+    assert!(refused.to_string().contains("chmod 600"), "{refused}");
+    let wrong = try_open(&bench, |spec| {
+        spec.methods = vec![AuthMethod::Password];
+        spec.password = Some(PasswordSource::Inline(SecretString::from("wr0ng")));
+    })
+    .await
+    .unwrap_err();
+    assert!(
+        matches!(wrong, OpenError::AuthFailed { .. }) && !wrong.to_string().contains("wr0ng"),
+        "{wrong}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn no_common_cipher_names_both_sides() {
+    let bench = Bench::start().await;
+    let refused = try_open(&bench, |spec| {
+        spec.algorithms.ciphers = vec!["aes192-cbc".into()]
+    })
+    .await
+    .unwrap_err();
+    let text = refused.to_string();
+    assert!(
+        matches!(refused, OpenError::NoCommonAlgorithm { .. }),
+        "{text}"
+    );
+    assert!(
+        text.contains("aes192-cbc") && text.contains("gcm"),
+        "{text}"
+    );
+    bench.end().await;
+}
