@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod cargo;
+mod demo;
 mod needs;
 mod process;
 mod test;
@@ -19,6 +20,8 @@ use clap::Parser;
 enum Chore {
     /// Run every test, after making sure of the programs that the tests need
     Test(test::Options),
+    /// See the broker at work between an FTP client and an FTP server, and what the wire saw of it
+    Demo(demo::Options),
     /// Check what the compiler does not: purposes, lengths, leftovers, layers, links
     Tidy,
 }
@@ -27,6 +30,7 @@ enum Chore {
 async fn main() -> ExitCode {
     let outcome = match Chore::parse() {
         Chore::Test(options) => test::run(&options).await,
+        Chore::Demo(options) => demo::run(&options).await,
         Chore::Tidy => tidy::run(),
     };
     match outcome {

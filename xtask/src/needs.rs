@@ -1,9 +1,10 @@
 //! The programs that the tests need: which are missing, and getting them where we may
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use testkit::programs::{self, Requirement, find_program};
 use tokio::process::Command;
 
 use crate::process::{self, Ending};
@@ -12,56 +13,19 @@ use crate::process::{self, Ending};
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 /// Where services are kept from being started on installation.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
-/// Servers stand in folders that an ordinary user's PATH leaves out.
-const SYSTEM_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+/// What Debian packs apart from Python itself: the tests of its FTP client among them.
+const PYTHON_TESTS: &str = "Python's own test suite";
 
-/// A program that tests use, and the Debian package that brings it.
-struct Need {
-    program: &'static str,
-    package: &'static str,
-}
-
-const NEEDS: [Need; 10] = [
-    Need {
-        program: "sshd",
-        package: "openssh-server",
-    },
-    Need {
-        program: "ssh",
-        package: "openssh-client",
-    },
-    Need {
-        program: "vsftpd",
-        package: "vsftpd",
-    },
-    Need {
-        program: "curl",
-        package: "curl",
-    },
-    Need {
-        program: "lftp",
-        package: "lftp",
-    },
-    Need {
-        program: "tnftp",
-        package: "tnftp",
-    },
-    Need {
-        program: "python3",
-        package: "python3",
-    },
-    Need {
-        program: "ip",
-        package: "iproute2",
-    },
-    Need {
-        program: "openssl",
-        package: "openssl",
-    },
-    Need {
-        program: "ss",
-        package: "iproute2",
-    },
+const NEEDS: [Requirement; 9] = [
+    programs::SSHD,
+    programs::SSH,
+    programs::VSFTPD,
+    programs::CURL,
+    programs::LFTP,
+    programs::TNFTP,
+    programs::PYTHON,
+    programs::IP,
+    programs::OPENSSL,
 ];
 
 /// A need that is not met: what is missing, and the Debian package that brings it.
@@ -75,6 +39,9 @@ struct Missing {
 pub(crate) fn advice(need: &str) -> String {
     if need.contains("root") {
         return "run as root".to_owned();
+    }
+    if need == PYTHON_TESTS {
+        return format!("apt-get install {}", testsuite_package());
     }
     let known = NEEDS.iter().find(|known| known.program == need);
     match known {
@@ -118,7 +85,7 @@ fn tell(missing: &[Missing]) {
 }
 
 fn missing() -> Vec<Missing> {
-    let programs = NEEDS.iter().filter(|need| find(need.program).is_none());
+    let programs = NEEDS.iter().filter(|need| need.find().is_err());
     let mut missing: Vec<Missing> = programs
         .map(|need| Missing {
             what: need.program.to_owned(),
@@ -127,7 +94,7 @@ fn missing() -> Vec<Missing> {
         .collect();
     if !has_ftplib_tests() {
         missing.push(Missing {
-            what: "Python's own test suite".to_owned(),
+            what: PYTHON_TESTS.to_owned(),
             package: testsuite_package(),
         });
     }
@@ -139,14 +106,6 @@ fn packages(missing: &[Missing]) -> Vec<String> {
     packages.sort();
     packages.dedup();
     packages
-}
-
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(SYSTEM_FOLDERS.iter().map(PathBuf::from));
-    folders
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file())
 }
 
 /// Whether Python's own tests of its FTP client are there: Debian packs them apart from Python.
@@ -180,7 +139,7 @@ fn minor_version(text: &str) -> Option<String> {
 }
 
 fn may_install() -> Result<(), String> {
-    if find("apt-get").is_none() {
+    if find_program("apt-get").is_none() {
         return Err("there is no apt-get".to_owned());
     }
     if !rustix::process::geteuid().is_root() {
@@ -283,6 +242,7 @@ mod tests {
     fn a_need_is_followed_by_what_to_do() {
         assert_eq!(advice("sshd"), "apt-get install openssh-server");
         assert_eq!(advice("root"), "run as root");
+        assert!(advice(PYTHON_TESTS).starts_with("apt-get install libpython3"));
         assert_eq!(advice("unheard-of"), "install unheard-of");
     }
 
@@ -292,12 +252,6 @@ mod tests {
             what: what.to_owned(),
             package: "iproute2".to_owned(),
         };
-        assert_eq!(packages(&[need("ip"), need("ss")]), ["iproute2"]);
-    }
-
-    #[test]
-    fn programs_are_found_by_name() {
-        assert!(find("sh").is_some());
-        assert!(find("no-such-program").is_none());
+        assert_eq!(packages(&[need("ip"), need("tc")]), ["iproute2"]);
     }
 }
