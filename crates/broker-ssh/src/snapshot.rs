@@ -16,6 +16,14 @@ pub struct PoolSnapshot {
     pub retry_in: Option<Duration>,
 }
 
+impl PoolSnapshot {
+    /// Whether the control connection is up.
+    pub fn is_connected(&self) -> bool {
+        let up = |info: &ConnectionInfo| info.kind == ConnectionKind::Control && info.state == ConnectionState::Open;
+        self.connections.iter().any(up)
+    }
+}
+
 /// One connection at one moment.
 #[derive(Debug, Clone)]
 pub struct ConnectionInfo {

@@ -3,6 +3,7 @@
 mod api;
 mod board;
 mod destination;
+mod listeners;
 mod peer_owner;
 mod requested;
 mod session;

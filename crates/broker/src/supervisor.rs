@@ -3,31 +3,26 @@
 //! It is one task; everything that changes what exists goes through its queue.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use broker_config::{Config, LocalKind, LocalTunnel, Profile};
+use broker_config::{Config, ListenWhen, Profile};
 use broker_ipc::methods::{CloseTunnelListener, Done, OpenTunnelListener};
-use broker_ipc::types::{ListenerState, TunnelOrigin};
+use broker_ipc::types::TunnelOrigin;
 use broker_ipc::{ErrorCode, Request, Response, RpcError};
 use broker_ssh::Pool;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::board::{Board, TunnelTotals};
+use crate::board::Board;
+use crate::listeners::OpenTunnel;
 use crate::shutdown::Shutdown;
-use crate::tunnel::{self, Tunnel};
 use crate::{requested, ssh_spec};
 
 /// Requests that may wait; each local client has one at a time.
 const REQUESTS: usize = 64;
-/// Tunnels at once. Far above what a file holds, far below what descriptors allow.
-const MAX_TUNNELS: usize = 4096;
 /// How often a listener that could not be bound is tried again.
 const BIND_RETRY: Duration = Duration::from_secs(15);
 
@@ -55,10 +50,13 @@ pub struct Supervisor {
     pub(crate) tunnels: BTreeMap<u64, OpenTunnel>,
     pub(crate) shutdown: Shutdown,
     identity: Identity,
-    tracker: TaskTracker,
+    pub(crate) tracker: TaskTracker,
     stop: mpsc::Sender<Option<Duration>>,
     requests: mpsc::Receiver<Asked>,
     requests_sender: mpsc::Sender<Asked>,
+    /// Profiles whose connection came or went.
+    changes: mpsc::Receiver<String>,
+    changes_sender: mpsc::Sender<String>,
 }
 
 /// A profile, configured or made up for a target that a request named, and its connections.
@@ -69,19 +67,6 @@ pub(crate) struct ProfilePool {
     /// Made up for a target that a request named; no file configures it.
     pub(crate) adhoc: bool,
     pub(crate) pool: Pool,
-}
-
-/// A tunnel and its listener.
-pub(crate) struct OpenTunnel {
-    pub(crate) tunnel: Arc<Tunnel>,
-    pub(crate) profile: String,
-    pub(crate) origin: TunnelOrigin,
-    /// The port listened on; the one taken, where a free one was asked for.
-    pub(crate) port: u16,
-    pub(crate) state: ListenerState,
-    /// Why it does not listen.
-    pub(crate) reason: Option<String>,
-    closed: CancellationToken,
 }
 
 impl Supervisor {
@@ -96,6 +81,7 @@ impl Supervisor {
         stop: mpsc::Sender<Option<Duration>>,
     ) -> Self {
         let (requests_sender, requests) = mpsc::channel(REQUESTS);
+        let (changes_sender, changes) = mpsc::channel(REQUESTS);
         Self {
             config,
             files,
@@ -109,6 +95,8 @@ impl Supervisor {
             stop,
             requests,
             requests_sender,
+            changes,
+            changes_sender,
         }
     }
 
@@ -125,6 +113,9 @@ impl Supervisor {
         for profile in self.config.profiles.clone() {
             for spec in profile.local_tunnels.clone() {
                 self.open_from_file(&profile, spec, TunnelOrigin::File);
+            }
+            if profile.listen == ListenWhen::Connected {
+                self.watch_connection(&profile);
             }
             if profile.connect_on_startup {
                 self.connect_now(&profile);
@@ -144,6 +135,7 @@ impl Supervisor {
         loop {
             tokio::select! {
                 Some(asked) = self.requests.recv() => self.handle(asked).await,
+                Some(profile) = self.changes.recv() => self.follow_connection(&profile),
                 _ = retry.tick() => self.retry_failed_listeners(),
                 () = drain.cancelled() => break,
             }
@@ -155,7 +147,7 @@ impl Supervisor {
     async fn answer_while_draining(mut self) {
         let kill = self.shutdown.kill.clone();
         for tunnel in self.tunnels.values() {
-            tunnel.closed.cancel();
+            tunnel.stop_listening();
         }
         loop {
             tokio::select! {
@@ -247,7 +239,7 @@ impl Supervisor {
                 "there is no tunnel listener {id}; see list-tunnel-listeners"
             ))
         })?;
-        tunnel.closed.cancel();
+        tunnel.stop_listening();
         info!(tunnel = id, "tunnel listener closed");
         Ok(Response::CloseTunnelListener(Done {}))
     }
@@ -259,7 +251,7 @@ impl Supervisor {
         }
         let spec = requested::tunnel_spec(asked)?;
         let profile = requested::profile(&self.config, &asked.target)?;
-        let id = self.open(&profile, spec, TunnelOrigin::Command)?;
+        let id = self.open_asked(&profile, spec)?;
         Ok((id, self.pool(&profile)))
     }
 
@@ -288,100 +280,7 @@ impl Supervisor {
         });
     }
 
-    fn open_from_file(&mut self, profile: &Profile, spec: LocalTunnel, origin: TunnelOrigin) {
-        if matches!(spec.kind, LocalKind::Socks) {
-            return; // said once, with the rest of what is not supported
-        }
-        let at = spec.position.clone();
-        if let Err(error) = self.open(profile, spec, origin) {
-            warn!(%at, profile = %profile.id, "tunnel not opened: {error}");
-        }
-    }
-
-    /// Adds a tunnel; one from the file stays listed when it can't listen, so that it is seen and
-    /// tried again.
-    fn open(
-        &mut self,
-        profile: &Profile,
-        spec: LocalTunnel,
-        origin: TunnelOrigin,
-    ) -> Result<u64, RpcError> {
-        if self.tunnels.len() >= MAX_TUNNELS {
-            return Err(RpcError::new(
-                ErrorCode::LimitReached,
-                format!("{MAX_TUNNELS} tunnel listeners are open already; close some first"),
-            ));
-        }
-        let id = self.board.new_id();
-        let tunnel = Arc::new(Tunnel {
-            id,
-            spec,
-            pool: self.pool(profile),
-            board: self.board.clone(),
-            totals: TunnelTotals::default(),
-            tracker: self.tracker.clone(),
-            shutdown: self.shutdown.clone(),
-        });
-        let mut open = OpenTunnel {
-            port: tunnel.spec.listen_port,
-            tunnel,
-            profile: profile.id.clone(),
-            origin,
-            state: ListenerState::Failed,
-            reason: None,
-            closed: CancellationToken::new(),
-        };
-        let outcome = match ssh_spec::unsupported(profile) {
-            Some(reason) => Err(RpcError::not_supported(reason)),
-            None => self.start_listening(&mut open),
-        };
-        match outcome {
-            Ok(()) => {}
-            Err(error) if origin == TunnelOrigin::Command => return Err(error),
-            Err(error) => {
-                warn!(tunnel = id, "tunnel does not listen: {error}");
-                open.reason = Some(error.message);
-            }
-        }
-        self.tunnels.insert(id, open);
-        Ok(id)
-    }
-
-    fn start_listening(&self, open: &mut OpenTunnel) -> Result<(), RpcError> {
-        let spec = &open.tunnel.spec;
-        let listener = bind(spec)?;
-        let port = listener.local_addr().map_err(RpcError::internal)?.port();
-        open.port = port;
-        open.state = ListenerState::Listening;
-        open.reason = None;
-        info!(
-            tunnel = open.tunnel.id,
-            listen = %format!("{}:{port}", spec.listen_address),
-            to = %open.tunnel.destination(),
-            profile = %open.profile,
-            "tunnel listens"
-        );
-        let accepting = tunnel::run(open.tunnel.clone(), listener, open.closed.clone());
-        self.tracker.spawn(accepting);
-        Ok(())
-    }
-
-    fn retry_failed_listeners(&mut self) {
-        let mut tunnels = std::mem::take(&mut self.tunnels);
-        for open in tunnels.values_mut() {
-            let supported = self
-                .pools
-                .get(&open.profile)
-                .is_some_and(|p| ssh_spec::unsupported(&p.profile).is_none());
-            if open.state == ListenerState::Failed && supported {
-                // The reason was told when it first failed; list-tunnel-listeners still shows it.
-                let _ = self.start_listening(open);
-            }
-        }
-        self.tunnels = tunnels;
-    }
-
-    fn pool(&mut self, profile: &Profile) -> Pool {
+    pub(crate) fn pool(&mut self, profile: &Profile) -> Pool {
         if let Some(known) = self.pools.get(&profile.id) {
             return known.pool.clone();
         }
@@ -405,6 +304,26 @@ impl Supervisor {
         pool
     }
 
+    /// Tells the supervisor whenever the profile's control connection came or went.
+    fn watch_connection(&mut self, profile: &Profile) {
+        let mut pool = self.pool(profile);
+        let changes = self.changes_sender.clone();
+        let kill = self.shutdown.kill.clone();
+        let id = profile.id.clone();
+        let watching = async move {
+            let mut was_connected = false;
+            while pool.changed().await {
+                let is_connected = pool.snapshot().is_connected();
+                if is_connected != was_connected && changes.send(id.clone()).await.is_err() {
+                    return;
+                }
+                was_connected = is_connected;
+            }
+        };
+        self.tracker
+            .spawn(async move { kill.run_until_cancelled(watching).await });
+    }
+
     fn connect_now(&mut self, profile: &Profile) {
         if ssh_spec::unsupported(profile).is_some() {
             return;
@@ -417,22 +336,4 @@ impl Supervisor {
             }
         });
     }
-}
-
-/// Binds a tunnel's listener, with a sentence for whoever has to mend what is in the way.
-fn bind(spec: &LocalTunnel) -> Result<TcpListener, RpcError> {
-    tunnel::bind(spec.listen_address, spec.listen_port).map_err(|error| {
-        let wanted = format!("{}:{}", spec.listen_address, spec.listen_port);
-        let kind = error.kind();
-        let message = if kind == ErrorKind::AddrInUse {
-            format!("{wanted} is in use by another program; choose another listen-port or end that program")
-        } else if kind == ErrorKind::PermissionDenied {
-            format!("not permitted to listen on {wanted}; ports below 1024 need a right the daemon does not have")
-        } else if kind == ErrorKind::AddrNotAvailable {
-            format!("{wanted} cannot be listened on: the address is not one of this host's")
-        } else {
-            format!("{wanted} cannot be listened on: {error}")
-        };
-        RpcError::new(ErrorCode::ListenFailed, message)
-    })
 }

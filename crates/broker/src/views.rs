@@ -14,7 +14,8 @@ use broker_ssh::ConnectionInfo;
 use ftp_proto::Mode;
 
 use crate::board::{DataEntry, DataState, SessionEntry, read};
-use crate::supervisor::{OpenTunnel, ProfilePool, Supervisor};
+use crate::listeners::OpenTunnel;
+use crate::supervisor::{ProfilePool, Supervisor};
 
 impl Supervisor {
     pub(crate) fn status(&self) -> DaemonStatus {
@@ -167,7 +168,7 @@ fn connection_view(owner: &ProfilePool, info: &ConnectionInfo) -> Connection {
         },
         since: unix(info.since),
         peer: agreed.and_then(|a| a.peer).map(|peer| peer.to_string()),
-        server_version: None,
+        server_version: info.server_version.clone(),
         kex: agreed.map(|a| a.kex.clone()),
         cipher: agreed.map(|a| a.cipher.clone()),
         mac: agreed.map(|a| a.mac.clone()),
