@@ -61,7 +61,6 @@ impl LineBuffer {
 
     /// Everything that waits, in whatever state its line is.
     pub(crate) fn take_rest(&mut self) -> Vec<u8> {
-        self.overlong = false;
         self.take(self.len())
     }
 

@@ -263,9 +263,17 @@ mod tests {
     }
 
     #[test]
+    fn a_complaint_with_nothing_else_owed_ends_a_transfer() {
+        let mut owed = owed(&[download("RETR")]);
+        owed.start(false);
+        assert_eq!(answered(&mut owed, 500, true), "(running)");
+    }
+
+    #[test]
     fn a_noop_answered_before_the_transfer_begins_leaves_it_owed() {
         let mut owed = owed(&[download("RETR"), sent("NOOP", Expect::Plain)]);
         assert_eq!(answered(&mut owed, 200, false), "NOOP");
+        assert!(owed.has_transfer());
         assert_eq!(owed.start(false).unwrap().0.text, "RETR");
     }
 

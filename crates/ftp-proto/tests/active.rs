@@ -257,6 +257,82 @@ fn an_offer_stays_while_its_transfer_runs() {
 }
 
 #[test]
+fn an_offer_replaced_while_its_transfer_ran_is_withdrawn_if_nobody_used_it() {
+    check(
+        r"
+        s>c 220 ready
+        c> PORT 127,0,0,1,4,5
+        -> offer 0 active 127.0.0.1 1029
+        offered 0 127.0.0.1:20000
+        -> server PORT 127,0,0,1,78,32
+        s>c 200 ok
+        c>s RETR a
+        s>c 150 go
+        c> PORT 127,0,0,1,4,6
+        -> offer 1 active 127.0.0.1 1030
+        offered 1 127.0.0.1:20001
+        -> server PORT 127,0,0,1,78,33
+        s>c 200 ok
+        s> 425 cannot connect
+        -> client 425 cannot connect
+        -> withdraw 0
+        ",
+    );
+}
+
+#[test]
+fn a_port_whose_answer_never_came_counts_as_accepted() {
+    check(
+        r"
+        s>c 220 ready
+        c> PORT 127,0,0,1,4,5
+        -> offer 0 active 127.0.0.1 1029
+        offered 0 127.0.0.1:20000
+        -> server PORT 127,0,0,1,78,32
+        c>s STOR a
+        data 0 joined
+        s>c 150 go
+        s> 226 done
+        data 0 cut the SSH connection was lost
+        -> client 426 the SSH connection was lost
+        ",
+    );
+}
+
+#[test]
+fn an_active_channel_that_worked_says_nothing_of_passive_ones() {
+    check(
+        r"
+        s>c 220 ready
+        c> PORT 127,0,0,1,4,5
+        -> offer 0 active 127.0.0.1 1029
+        offered 0 127.0.0.1:20000
+        -> server PORT 127,0,0,1,78,32
+        s>c 200 ok
+        data 0 opened
+        data 0 joined
+        data 0 complete
+        s> 229 (|||1|)
+        -> offer 1 passive * 1 open-first
+        ",
+    );
+}
+
+#[test]
+fn an_answer_waits_for_the_reply_to_an_over_long_line() {
+    let long = "x".repeat(70_000);
+    check(&format!(
+        r"
+        s>c 220 ready
+        c>s CWD {long}
+        c> AUTH TLS
+        s> 500 too long
+        -> client 500 too long\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        "
+    ));
+}
+
+#[test]
 fn ports_are_withdrawn_at_the_end_of_the_session() {
     check(
         r"

@@ -528,7 +528,23 @@ fn a_transfer_whose_end_was_missed_ends_with_the_next() {
         -> ended - 0
         -> started - Download RETR a
         s end
-        -> ended - 0 RETR a
+        -> client 421 The FTP server closed the connection in the middle of the transfer; the file is not complete
+        -> ended - 421 RETR a
+        -> end client
+        ",
+    );
+}
+
+#[test]
+fn a_server_that_leaves_in_the_middle_of_a_transfer_is_not_taken_for_one_that_is_done() {
+    check(
+        r"
+        c> RETR a
+        -> server RETR a
+        s> 150 go
+        -> client 150 go
+        s end
+        -> client 421 The FTP server closed the connection in the middle of the transfer; the file is not complete
         -> end client
         ",
     );
@@ -646,6 +662,38 @@ fn a_passive_offer_during_a_transfer_leaves_the_transfer() {
         s>c 150 go
         data 1 complete
         s>c 226 done
+        ",
+    ));
+}
+
+#[test]
+fn a_passive_upload_nobody_joined_has_the_longer_wait_too() {
+    check(
+        r"
+        s>c 220 ready
+        s> 229 (|||1|)
+        -> offer 0 passive * 1 open-first
+        offered 0 127.0.0.1:20000
+        -> client 229 (|||20000|)
+        c>s STOR a
+        data 0 opened
+        s>c 150 go
+        s> 226 done
+        timer 30s
+        ",
+    );
+}
+
+#[test]
+fn the_reply_after_a_replaced_one_is_whole() {
+    check(&transfer(
+        "STOR a",
+        r"
+        data 0 cut the SSH connection was lost
+        s> 226 done
+        -> client 426 the SSH connection was lost
+        c>s FEAT
+        s>c 211-Features\r\n EPSV\r\n211 End
         ",
     ));
 }

@@ -42,8 +42,20 @@ impl Session {
             self.server_end = End::Passed;
             let unfinished_line = self.from_server.take_rest();
             self.to_client.extend(unfinished_line);
-            self.close(0);
+            let code = self.tell_of_broken_transfer();
+            self.close(code);
         }
+    }
+
+    /// A server that leaves in the middle of a transfer says nothing of it, and the client's data may have ended like a
+    /// whole file. The code that the client is told.
+    fn tell_of_broken_transfer(&mut self) -> u16 {
+        if self.transfer.is_none() || self.phase != Phase::Clear {
+            return 0;
+        }
+        let reason = "The FTP server closed the connection in the middle of the transfer; the file is not complete";
+        self.to_client.extend(reply(SERVICE_CLOSING, reason));
+        SERVICE_CLOSING
     }
 
     /// The way to the server is gone: tells the client, and drops what can no longer be passed on.
@@ -62,7 +74,6 @@ impl Session {
         self.server_end = End::Passed;
         self.from_client.take_rest();
         self.from_server.take_rest();
-        self.to_server.clear();
         self.drop_server_hold(SERVICE_CLOSING);
         self.close(SERVICE_CLOSING);
     }
