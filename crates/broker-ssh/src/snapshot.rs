@@ -27,7 +27,7 @@ impl PoolSnapshot {
 /// One connection at one moment.
 #[derive(Debug, Clone)]
 pub struct ConnectionInfo {
-    /// Number within its pool, never used twice.
+    /// Number within the process, never used twice.
     pub id: u64,
     /// What it carries.
     pub kind: ConnectionKind,

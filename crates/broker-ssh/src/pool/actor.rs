@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -85,7 +85,6 @@ pub(super) struct Actor {
     tracker: TaskTracker,
     sessions: Arc<Sessions>,
     wake: Arc<Notify>,
-    next_id: u64,
     open: Vec<Arc<Connection>>,
     dialing: Vec<Dialing>,
     dials: FuturesUnordered<JoinHandle<Dialed>>,
@@ -111,7 +110,6 @@ impl Actor {
             tracker,
             wake: Arc::clone(&sessions.wake),
             sessions,
-            next_id: 1,
             open: Vec::new(),
             dialing: Vec::new(),
             dials: FuturesUnordered::new(),
@@ -372,12 +370,11 @@ impl Actor {
 
     fn start_dial(&mut self, kind: ConnectionKind) {
         let link = Link::new(
-            self.next_id,
+            next_id(),
             kind,
             self.spec.server(),
             Arc::clone(&self.wake),
         );
-        self.next_id += 1;
         tracing::debug!(server = %link.server, connection = link.id, kind = kind.as_str(), "dialling");
         let id = link.id;
         let dial = dial(
@@ -516,6 +513,12 @@ impl Actor {
         }
         self.publish();
     }
+}
+
+/// Numbers are unique in the whole process: a person names a connection by its number alone.
+fn next_id() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// What becomes of one who waits.
