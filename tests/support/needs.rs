@@ -1,16 +1,16 @@
 //! What a test needs of the machine, and whether it is there.
 
 use std::fmt;
-use std::path::PathBuf;
 
-/// Servers stand in folders that an ordinary user's PATH leaves out.
-const SYSTEM_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
+use testkit::programs::find_program;
 
 /// Something that not every machine has. It prints as the name `cargo xtask test` knows it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// A program.
+    /// A program, by its name.
     Program(&'static str),
+    /// Python's own test suite, which Debian packs apart from Python.
+    PythonTests,
     /// The right to do what only root may.
     Root,
 }
@@ -18,7 +18,8 @@ pub(crate) enum Need {
 impl Need {
     pub(crate) fn is_met(self) -> bool {
         match self {
-            Self::Program(name) => find(name).is_some(),
+            Self::Program(name) => find_program(name).is_some(),
+            Self::PythonTests => super::python::with_test_suite().is_some(),
             Self::Root => rustix::process::geteuid().is_root(),
         }
     }
@@ -28,15 +29,8 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Program(name) => name,
+            Self::PythonTests => "Python's own test suite",
             Self::Root => "root",
         })
     }
-}
-
-fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(SYSTEM_FOLDERS.iter().map(PathBuf::from));
-    folders
-        .map(|folder| folder.join(name))
-        .find(|candidate| candidate.is_file())
 }

@@ -1,0 +1,79 @@
+//! Python's own tests of ftplib with their server behind the broker, and `ftplib.abort()`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use testkit::client;
+use testkit::files::write_pattern;
+use testkit::programs::{PYTHON, broker_program};
+
+use crate::support::stage::Stage;
+use crate::support::{Need, python, trial_within};
+
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Larger than all that can be on its way to a client that does not read.
+const LONG: u64 = 64 * 1024 * 1024;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial_within(
+            LIMIT,
+            "cpython::test_ftplib",
+            &[
+                Need::Program("sshd"),
+                Need::Program("vsftpd"),
+                Need::PythonTests,
+            ],
+            test_ftplib,
+        ),
+        trial_within(
+            LIMIT,
+            "cpython::abort_in_the_middle_of_a_download",
+            &[
+                Need::Program("sshd"),
+                Need::Program("vsftpd"),
+                Need::Program("python3"),
+            ],
+            abort,
+        ),
+    ]
+}
+
+async fn test_ftplib() -> anyhow::Result<()> {
+    let stage = Stage::real(HERE, HERE).await?;
+    let python = python::with_test_suite().context("no Python with its test suite")?;
+    let mut command = Command::new(python);
+    command
+        .arg(python::script("run_test_ftplib.py"))
+        .arg(broker_program("broker-ctl")?)
+        .arg(stage.broker().socket())
+        .arg("id1")
+        .current_dir(stage.home());
+    let output = client::run(command, LIMIT).await?;
+    output.success().with_context(|| stage.broker_log())?;
+    Ok(())
+}
+
+async fn abort() -> anyhow::Result<()> {
+    let stage = Stage::real(HERE, HERE).await?;
+    write_pattern(&stage.folder().join("long"), 1, LONG)?;
+    let mut command = Command::new(PYTHON.find()?);
+    command
+        .arg(python::script("ftplib_abort.py"))
+        .arg(stage.tunnel().ip().to_string())
+        .arg(stage.tunnel().port().to_string())
+        .arg("long")
+        .current_dir(stage.home());
+    let output = client::run(command, LIMIT).await?.success();
+    let output = output.with_context(|| stage.broker_log())?;
+    let log = stage.server_log();
+    ensure!(log.contains("ABOR"), "the server saw no ABOR:\n{log}");
+    ensure!(output.text().contains("abort: 426"), "{}", output.text());
+    Ok(())
+}

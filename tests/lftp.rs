@@ -1,0 +1,97 @@
+//! lftp at its busiest: one file in four parts at once, and whole trees both ways.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use testkit::client::{Output, lftp};
+use testkit::files::{make_tree, tree, write_pattern};
+
+use crate::support::clients::{sent, transcript};
+use crate::support::compare::same_files;
+use crate::support::stage::Stage;
+use crate::support::{Need, trial_within};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Large enough that the four parts are under way together.
+const PARTED: u64 = 32 * 1024 * 1024;
+
+const PARTS: usize = 4;
+
+const FILES: usize = 300;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let needs = [
+        Need::Program("sshd"),
+        Need::Program("vsftpd"),
+        Need::Program("lftp"),
+    ];
+    vec![
+        trial_within(LIMIT, "lftp::pget", &needs, pget),
+        trial_within(LIMIT, "lftp::mirror_down", &needs, mirror_down),
+        trial_within(LIMIT, "lftp::mirror_up", &needs, mirror_up),
+    ]
+}
+
+async fn pget() -> anyhow::Result<()> {
+    let stage = Stage::real(HERE, HERE).await?;
+    let name = "parted";
+    write_pattern(&stage.folder().join(name), 1, PARTED)?;
+    let said = run(&stage, &format!("pget -n {PARTS} parted -o copy")).await?;
+    let transcript = transcript(&said);
+    let parts = sent(&transcript, "RETR");
+    ensure!(
+        parts == PARTS,
+        "{parts} downloads instead of {PARTS}:\n{transcript}"
+    );
+    same_files(&stage.home().join("copy"), &stage.folder().join(name))
+}
+
+async fn mirror_down() -> anyhow::Result<()> {
+    let stage = Stage::real(HERE, HERE).await?;
+    let (there, here) = (stage.folder().join("tree"), stage.home().join("copy"));
+    make_tree(&there, FILES as u64)?;
+    let said = run(&stage, "mirror --parallel=2 tree copy").await?;
+    check_trees(&there, &here, &transcript(&said), "RETR")
+}
+
+async fn mirror_up() -> anyhow::Result<()> {
+    let stage = Stage::real(HERE, HERE).await?;
+    let (here, there) = (stage.home().join("tree"), stage.folder().join("copy"));
+    make_tree(&here, FILES as u64)?;
+    let said = run(&stage, "mirror --reverse --parallel=2 tree copy").await?;
+    check_trees(&here, &there, &transcript(&said), "STOR")
+}
+
+async fn run(stage: &Stage, command: &str) -> anyhow::Result<Output> {
+    let open = format!("open ftp://anonymous:guest@{}/", stage.tunnel());
+    let settings = "set cmd:fail-exit yes; set net:max-retries 1; debug 5";
+    let script = format!("{settings}; {open}; {command}");
+    let output = lftp(&script, stage.home(), LIMIT).await?.success();
+    output.with_context(|| stage.broker_log())
+}
+
+/// Both trees must have the same names and bytes, and every file must have been transferred.
+fn check_trees(from: &Path, to: &Path, transcript: &str, verb: &str) -> anyhow::Result<()> {
+    let (expected, found) = (tree(from)?, tree(to)?);
+    ensure!(
+        expected.len() == FILES,
+        "{} files to begin with",
+        expected.len()
+    );
+    for (expected, found) in expected.iter().zip(&found) {
+        ensure!(expected == found, "{expected:?} became {found:?}");
+    }
+    ensure!(found.len() == FILES, "{} files arrived", found.len());
+    let transfers = sent(transcript, verb);
+    ensure!(
+        transfers == FILES,
+        "{transfers} times {verb} for {FILES} files"
+    );
+    Ok(())
+}

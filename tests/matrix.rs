@@ -1,0 +1,262 @@
+//! Every client in every mode it knows, through sshd to vsftpd, over IPv4 and IPv6; each file compared byte by byte.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use testkit::files::pattern;
+
+use crate::support::clients::Client::{Curl, Ftplib, Lftp, Tnftp};
+use crate::support::clients::Mode::{Eprt, Epsv, Pasv, Port};
+use crate::support::clients::{Client, Mode, Step, sent, transcript};
+use crate::support::compare::{same_bytes, same_files};
+use crate::support::stage::Stage;
+use crate::support::{BigFile, Need, trial_within};
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// Which addresses are spoken at the client's side and at the servers' side, and who can do what there.
+///
+/// ftplib takes the extended commands for IPv6 alone, and so does lftp with EPRT.
+const ROWS: &[(&str, IpAddr, IpAddr, Client, &[Mode])] = &[
+    ("ipv4", V4, V4, Curl, &[Pasv, Epsv, Port, Eprt]),
+    ("ipv4", V4, V4, Lftp, &[Pasv, Epsv, Port]),
+    ("ipv4", V4, V4, Tnftp, &[Pasv, Epsv, Port, Eprt]),
+    ("ipv4", V4, V4, Ftplib, &[Pasv, Port]),
+    ("ipv6", V6, V6, Curl, &[Epsv, Eprt]),
+    ("ipv6", V6, V6, Lftp, &[Epsv, Eprt]),
+    ("ipv6", V6, V6, Tnftp, &[Epsv, Eprt]),
+    ("ipv6", V6, V6, Ftplib, &[Epsv, Eprt]),
+    ("ipv4-to-ipv6", V4, V6, Curl, &[Pasv, Epsv, Port, Eprt]),
+    ("ipv6-to-ipv4", V6, V4, Curl, &[Epsv, Eprt]),
+    ("ipv6-to-ipv4", V6, V4, Ftplib, &[Epsv, Eprt]),
+];
+
+/// Larger than the window of an SSH channel, so that it has to be granted anew, and no multiple of any buffer.
+const SIZE: usize = 3 * 1024 * 1024 + 1;
+
+/// What a resumed transfer finds at its destination.
+const FIRST_PART: usize = 1024 * 1024 + 1;
+
+/// Names that need care: spaces, UTF-8, and bytes that are no UTF-8.
+const NAMES: [&[u8]; 3] = [b"with two  spaces", "Größe ☃".as_bytes(), b"caf\xe9 100%"];
+
+/// Commands that use a data connection.
+const TRANSFERS: [&str; 6] = ["LIST", "NLST", "MLSD", "RETR", "STOR", "APPE"];
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Twice 256 MiB through two SSH implementations, while other tests run beside.
+const BIG_LIMIT: Duration = Duration::from_secs(300);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for &(family, near, far, client, modes) in ROWS {
+        for &mode in modes {
+            let name = format!("matrix::{family}::{client}::{mode}");
+            let needs = [
+                Need::Program("sshd"),
+                Need::Program("vsftpd"),
+                Need::Program(client.requirement().program),
+            ];
+            let big = format!("{name}::256_mib");
+            trials.push(trial_within(LIMIT, name, &needs, move || async move {
+                let mut visit = Visit::begin(near, far, client, mode).await?;
+                visit.every_operation().await?;
+                visit.end().await
+            }));
+            trials.push(trial_within(BIG_LIMIT, big, &needs, move || async move {
+                let mut visit = Visit::begin(near, far, client, mode).await?;
+                visit.big_file().await?;
+                visit.end().await
+            }));
+        }
+    }
+    trials
+}
+
+/// One client in one mode, and what it has done so far.
+struct Visit {
+    stage: Stage,
+    client: Client,
+    mode: Mode,
+    transfers: usize,
+}
+
+impl Visit {
+    async fn begin(near: IpAddr, far: IpAddr, client: Client, mode: Mode) -> anyhow::Result<Self> {
+        Ok(Self {
+            stage: Stage::real(near, far).await?,
+            client,
+            mode,
+            transfers: 0,
+        })
+    }
+
+    async fn every_operation(&mut self) -> anyhow::Result<()> {
+        self.list().await.context("list")?;
+        self.download().await.context("download")?;
+        self.upload().await.context("upload")?;
+        self.resume_download().await.context("resume a download")?;
+        self.resume_upload().await.context("resume an upload")?;
+        self.rename().await.context("rename")?;
+        self.delete().await.context("delete")?;
+        self.difficult_names().await.context("difficult names")?;
+        self.empty_file().await.context("empty file")
+    }
+
+    /// What the broker has counted must be what the client has asked for: nothing went past it, nothing failed.
+    async fn end(self) -> anyhow::Result<()> {
+        self.stage.expect_transfers(self.transfers).await
+    }
+
+    async fn list(&mut self) -> anyhow::Result<()> {
+        for name in NAMES {
+            self.at_server(OsStr::from_bytes(name), b"")?;
+        }
+        let listing = self.perform(Step::List).await?;
+        for name in NAMES {
+            let shown = String::from_utf8_lossy(name);
+            let listed = listing.windows(name.len()).any(|window| window == name);
+            ensure!(
+                listed,
+                "{shown} is missing in the listing:\n{}",
+                String::from_utf8_lossy(&listing)
+            );
+        }
+        Ok(())
+    }
+
+    async fn download(&mut self) -> anyhow::Result<()> {
+        let content = pattern(1, SIZE);
+        let name = OsStr::new("down");
+        self.at_server(name, &content)?;
+        let local = self.stage.home().join("down");
+        self.perform(Step::Get(name, &local)).await?;
+        same_bytes(&local, &content)
+    }
+
+    async fn upload(&mut self) -> anyhow::Result<()> {
+        let content = pattern(2, SIZE);
+        let local = self.at_client("up", &content)?;
+        self.perform(Step::Put(&local, OsStr::new("up"))).await?;
+        same_bytes(&self.stage.folder().join("up"), &content)
+    }
+
+    async fn resume_download(&mut self) -> anyhow::Result<()> {
+        let content = pattern(3, SIZE);
+        let name = OsStr::new("rest down");
+        self.at_server(name, &content)?;
+        let local = self.at_client("rest down", &content[..FIRST_PART])?;
+        self.perform(Step::Reget(name, &local)).await?;
+        same_bytes(&local, &content)
+    }
+
+    async fn resume_upload(&mut self) -> anyhow::Result<()> {
+        let content = pattern(4, SIZE);
+        let name = OsStr::new("rest up");
+        self.at_server(name, &content[..FIRST_PART])?;
+        let local = self.at_client("rest up", &content)?;
+        self.perform(Step::Reput(&local, name, FIRST_PART as u64))
+            .await?;
+        same_bytes(&self.stage.folder().join(name), &content)
+    }
+
+    async fn rename(&mut self) -> anyhow::Result<()> {
+        let (old, new) = (OsStr::new("old name"), OsStr::new("new name"));
+        self.at_server(old, b"the same")?;
+        self.perform(Step::Rename(old, new)).await?;
+        ensure!(
+            !self.stage.folder().join(old).exists(),
+            "the old name is still there"
+        );
+        same_bytes(&self.stage.folder().join(new), b"the same")
+    }
+
+    async fn delete(&mut self) -> anyhow::Result<()> {
+        let name = OsStr::new("to delete");
+        self.at_server(name, b"short-lived")?;
+        self.perform(Step::Delete(name)).await?;
+        ensure!(
+            !self.stage.folder().join(name).exists(),
+            "the file is still there"
+        );
+        Ok(())
+    }
+
+    async fn difficult_names(&mut self) -> anyhow::Result<()> {
+        for name in NAMES {
+            let name = OsStr::from_bytes(name);
+            let remote = self.stage.folder().join(name);
+            fs::remove_file(&remote)?;
+            let content = pattern(5, 1000);
+            let local = self.at_client("named", &content)?;
+            self.perform(Step::Put(&local, name)).await?;
+            same_bytes(&remote, &content)?;
+            let back = self.stage.home().join("back");
+            self.perform(Step::Get(name, &back)).await?;
+            same_bytes(&back, &content)?;
+        }
+        Ok(())
+    }
+
+    async fn empty_file(&mut self) -> anyhow::Result<()> {
+        let local = self.at_client("empty", b"")?;
+        self.perform(Step::Put(&local, OsStr::new("empty"))).await?;
+        same_bytes(&self.stage.folder().join("empty"), b"")?;
+        let back = self.stage.home().join("empty back");
+        self.perform(Step::Get(OsStr::new("empty"), &back)).await?;
+        same_bytes(&back, b"")
+    }
+
+    async fn big_file(&mut self) -> anyhow::Result<()> {
+        let name = OsStr::new("big");
+        let big = BigFile::get()?;
+        let original = big.path();
+        self.perform(Step::Put(&original, name)).await?;
+        let remote = self.stage.folder().join(name);
+        same_files(&remote, &original).context("upload")?;
+        let back = self.stage.home().join("big back");
+        self.perform(Step::Get(name, &back)).await?;
+        same_files(&back, &original).context("download")
+    }
+
+    /// Does it, counts it, and returns what came on standard output.
+    async fn perform(&mut self, step: Step<'_>) -> anyhow::Result<Vec<u8>> {
+        let (server, home) = (self.stage.tunnel(), self.stage.home());
+        let output = self.client.perform(server, self.mode, step, home).await;
+        let output = output.with_context(|| self.stage.broker_log())?;
+        let transcript = transcript(&output);
+        let count = |verb: &&str| sent(&transcript, verb);
+        self.transfers += TRANSFERS.iter().map(count).sum::<usize>();
+        resumed(step, &transcript)?;
+        Ok(output.stdout)
+    }
+
+    fn at_server(&self, name: &OsStr, content: &[u8]) -> anyhow::Result<()> {
+        self.stage.put_at_server(name, content)
+    }
+
+    fn at_client(&self, name: &str, content: &[u8]) -> anyhow::Result<PathBuf> {
+        let path = self.stage.home().join(name);
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// A client that sends the whole file again also ends with the right bytes.
+fn resumed(step: Step<'_>, transcript: &str) -> anyhow::Result<()> {
+    let resumes = matches!(step, Step::Reget(..) | Step::Reput(..));
+    let asked = sent(transcript, "REST") + sent(transcript, "APPE") > 0;
+    ensure!(
+        !resumes || asked,
+        "the client did not resume:\n{transcript}"
+    );
+    Ok(())
+}
