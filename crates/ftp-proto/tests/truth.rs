@@ -667,6 +667,19 @@ fn a_passive_offer_during_a_transfer_leaves_the_transfer() {
 }
 
 #[test]
+fn half_a_reply_of_a_server_that_left_is_not_made_whole() {
+    check(&transfer(
+        "RETR a",
+        r"
+        s> 226 do\c
+        s end
+        -> client 421 The FTP server closed the connection in the middle of the transfer; the file is not complete
+        -> end client
+        ",
+    ));
+}
+
+#[test]
 fn a_passive_upload_nobody_joined_has_the_longer_wait_too() {
     check(
         r"

@@ -41,21 +41,31 @@ impl Session {
         if self.server_end == End::Came && self.server_hold.is_none() {
             self.server_end = End::Passed;
             let unfinished_line = self.from_server.take_rest();
-            self.to_client.extend(unfinished_line);
-            let code = self.tell_of_broken_transfer();
+            let code = if self.transfer.is_some() && self.phase == Phase::Clear {
+                self.tell_of_broken_transfer()
+            } else {
+                self.to_client.extend(unfinished_line);
+                0
+            };
             self.close(code);
         }
     }
 
     /// A server that leaves in the middle of a transfer says nothing of it, and the client's data may have ended like a
-    /// whole file. The code that the client is told.
+    /// whole file. Half a line of the server's is not passed before it: ended here, it might read as a success. The code
+    /// that the client is told.
     fn tell_of_broken_transfer(&mut self) -> u16 {
-        if self.transfer.is_none() || self.phase != Phase::Clear {
-            return 0;
-        }
         let reason = "The FTP server closed the connection in the middle of the transfer; the file is not complete";
-        self.to_client.extend(reply(SERVICE_CLOSING, reason));
+        self.tell_closing(reason);
         SERVICE_CLOSING
+    }
+
+    /// Tells the client that this is the end, on a line of its own.
+    fn tell_closing(&mut self, reason: &str) {
+        if self.from_server.is_inside_line() {
+            self.to_client.extend(b"\r\n");
+        }
+        self.to_client.extend(reply(SERVICE_CLOSING, reason));
     }
 
     /// The way to the server is gone: tells the client, and drops what can no longer be passed on.
@@ -65,10 +75,7 @@ impl Session {
         }
         // In an encrypted stream, text in the clear would be an attack.
         if self.phase == Phase::Clear {
-            if self.from_server.is_inside_line() {
-                self.to_client.extend(b"\r\n");
-            }
-            self.to_client.extend(reply(SERVICE_CLOSING, reason));
+            self.tell_closing(reason);
         }
         self.phase = Phase::Over;
         self.server_end = End::Passed;
