@@ -170,6 +170,9 @@ pub enum OpenError {
         /// Why.
         reason: CutReason,
     },
+    /// A fault of the broker's own.
+    #[error("an internal error ended the attempt to connect; please report it with the log")]
+    Internal,
     /// The pool is ending.
     #[error("the connections to {server} are being closed")]
     ShuttingDown {

@@ -19,7 +19,9 @@ pub struct PoolSnapshot {
 impl PoolSnapshot {
     /// Whether the control connection is up.
     pub fn is_connected(&self) -> bool {
-        let up = |info: &ConnectionInfo| info.kind == ConnectionKind::Control && info.state == ConnectionState::Open;
+        let up = |info: &ConnectionInfo| {
+            info.kind == ConnectionKind::Control && info.state == ConnectionState::Open
+        };
         self.connections.iter().any(up)
     }
 }

@@ -3,11 +3,12 @@
 //! Whatever happens, it then looks at everything once (`reconcile`): who waits, what is free, what to dial, what to close.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -136,7 +137,7 @@ impl Actor {
                     Some(request) => self.handle(request),
                     None => break,
                 },
-                Some(dialed) = self.dials.next(), if !self.dials.is_empty() => self.dialed(dialed.ok()),
+                Some(Ok(dialed)) = self.dials.next(), if !self.dials.is_empty() => self.dialed(dialed),
                 () = wake.notified() => {}
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }
@@ -173,11 +174,8 @@ impl Actor {
         }
     }
 
-    /// A dial has ended; `None` where its task died.
-    fn dialed(&mut self, dialed: Option<Dialed>) {
-        let Some((id, result)) = dialed else {
-            return self.bury_dead_dials();
-        };
+    /// A dial has ended.
+    fn dialed(&mut self, (id, result): Dialed) {
         let Some(index) = self
             .dialing
             .iter()
@@ -200,21 +198,6 @@ impl Actor {
                 link.severed.cancel();
                 self.dial_failed(link.kind, error, began);
             }
-        }
-    }
-
-    /// The handler of a dial whose task died was dropped with it or soon will be; what remains is to forget the dial.
-    fn bury_dead_dials(&mut self) {
-        let alive = self.dials.len();
-        while self.dialing.len() > alive {
-            let Dialing { link, began } = self.dialing.remove(0);
-            link.severed.cancel();
-            let reason = "an internal error ended the attempt".into();
-            let error = OpenError::Handshake {
-                server: link.server.clone(),
-                reason,
-            };
-            self.dial_failed(link.kind, error, began);
         }
     }
 
@@ -369,12 +352,7 @@ impl Actor {
     }
 
     fn start_dial(&mut self, kind: ConnectionKind) {
-        let link = Link::new(
-            next_id(),
-            kind,
-            self.spec.server(),
-            Arc::clone(&self.wake),
-        );
+        let link = Link::new(next_id(), kind, self.spec.server(), Arc::clone(&self.wake));
         tracing::debug!(server = %link.server, connection = link.id, kind = kind.as_str(), "dialling");
         let id = link.id;
         let dial = dial(
@@ -382,10 +360,8 @@ impl Actor {
             Arc::clone(&link),
             self.tracker.clone(),
         );
-        self.dials.push(
-            self.tracker
-                .spawn_on(async move { (id, dial.await) }, &runtime()),
-        );
+        let dialed = async move { (id, survive(dial).await) };
+        self.dials.push(self.tracker.spawn_on(dialed, &runtime()));
         self.dialing.push(Dialing {
             link,
             began: Instant::now(),
@@ -526,4 +502,14 @@ enum Decision {
     Give(Lease),
     Wait,
     Refuse(OpenError),
+}
+
+/// A dial that panics has failed, and takes nothing else with it.
+async fn survive(
+    dial: impl Future<Output = Result<Session, OpenError>>,
+) -> Result<Session, OpenError> {
+    AssertUnwindSafe(dial)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(OpenError::Internal))
 }

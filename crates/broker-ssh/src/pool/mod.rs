@@ -106,6 +106,14 @@ impl Pool {
         from: SocketAddr,
     ) -> Result<Channel, OpenError> {
         let originator = (from.ip().to_string(), u32::from(from.port()));
+        let first = self
+            .lease(kind)
+            .await?
+            .open(target.clone(), originator.clone())
+            .await;
+        if !is_lost(&first) {
+            return first;
+        }
         self.lease(kind)
             .await?
             .open(target.clone(), originator)
@@ -118,6 +126,14 @@ impl Pool {
     /// # Errors
     /// See [`OpenError`].
     pub async fn forward(&self, bind: &str) -> Result<RemoteForward, OpenError> {
+        let first = self
+            .lease(ConnectionKind::Data)
+            .await?
+            .forward(bind.to_owned())
+            .await;
+        if !is_lost(&first) {
+            return first;
+        }
         self.lease(ConnectionKind::Data)
             .await?
             .forward(bind.to_owned())
@@ -195,4 +211,9 @@ impl Drop for SessionGuard {
         self.sessions.count.fetch_sub(1, Ordering::AcqRel);
         self.sessions.wake.notify_one();
     }
+}
+
+/// A connection may turn out to be dead only when it is used; that deserves one more try on another.
+fn is_lost<T>(opened: &Result<T, OpenError>) -> bool {
+    matches!(opened, Err(OpenError::Lost { .. }))
 }

@@ -6,6 +6,9 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stderr,
+    unreachable_pub,
     reason = "a test that cannot go on should say so by panicking, and its tasks end with its runtime"
 )]
 
