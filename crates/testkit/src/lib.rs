@@ -12,6 +12,7 @@
 )]
 
 pub mod account;
+pub mod broker;
 pub mod client;
 mod daemon;
 pub mod files;

@@ -111,9 +111,11 @@ impl<'a> Lane<'a> {
             let flowing = flow.wait_for(|flow| *flow != Flow::Stall).await;
             let flowing = *flowing.map_err(io::Error::other)?;
             buffer.reserve(CHUNK);
+            // The flow comes first: a byte sent after the flow was changed must not pass by the old one.
             let read = tokio::select! {
-                read = from.read_buf(&mut buffer) => read?,
+                biased;
                 _ = flow.changed() => continue,
+                read = from.read_buf(&mut buffer) => read?,
             };
             if flowing == Flow::Swallow {
                 // A dead line brings no end either.

@@ -1,0 +1,257 @@
+//! The real daemon on a configuration of the caller's, and the real client that steers it.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::{self, Output};
+use crate::process::Process;
+use crate::programs::broker_program;
+
+/// Starting takes a fraction of a second; a busy machine may take its time.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// Longer than any command may wait for the daemon.
+const CTL_LIMIT: Duration = Duration::from_secs(60);
+
+/// The configuration's name in the daemon's folder.
+const CONFIG: &str = "ssh-broker-config.xml";
+
+/// A running brokerd; dropping it kills it and removes its folder.
+pub struct Broker {
+    process: Process,
+    folder: TempDir,
+}
+
+impl Broker {
+    /// Starts it on the text of a configuration, with more arguments if needed, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When the programs are missing or the daemon does not become ready; the message shows its log.
+    pub async fn start(config: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_with_files(config, &[], arguments).await
+    }
+
+    /// As [`Broker::start`], with files beside the configuration, which names them by relative paths.
+    ///
+    /// # Errors
+    /// As [`Broker::start`], and when a file cannot be written.
+    pub async fn start_with_files(
+        config: &str,
+        files: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder for brokerd")?;
+        for (name, contents) in files {
+            write_private(&folder.path().join(name), contents)?;
+        }
+        let process = launch(folder.path(), config, arguments)?;
+        process.wait_log("broker ready", READY_LIMIT).await?;
+        Ok(Self { process, folder })
+    }
+
+    /// The folder with its configuration and socket.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its configuration file, to be changed before a reload.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join(CONFIG)
+    }
+
+    /// Its local socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        socket_in(self.folder.path())
+    }
+
+    /// The daemon's process, for signals and for waiting on its log.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Runs broker-ctl on its socket.
+    ///
+    /// # Errors
+    /// When broker-ctl is missing or takes too long; what it says of the daemon is in the output.
+    pub async fn ctl(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        ctl(&self.socket(), arguments).await
+    }
+
+    /// Runs broker-ctl with `--json`, which must succeed, and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails or prints something else.
+    pub async fn json(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        let output = self.ctl(&[arguments, &["--json"]].concat()).await?;
+        let output = output.success().with_context(|| format!("{arguments:?}"))?;
+        let text = output.text();
+        serde_json::from_str(&text).with_context(|| format!("{arguments:?} printed {text:?}"))
+    }
+
+    /// Where the tunnel listens that stands at this place in `list-tunnel-listeners`.
+    ///
+    /// # Errors
+    /// When there is no such tunnel or it does not listen; the message shows what is listed.
+    pub async fn listener(&self, index: usize) -> anyhow::Result<SocketAddr> {
+        let listed = self.json(&["list-tunnel-listeners"]).await?;
+        let listener = listed
+            .get(index)
+            .filter(|l| text(l, "state") == "listening");
+        let listener =
+            listener.with_context(|| format!("no tunnel {index} listens: {listed:#}"))?;
+        let ip: IpAddr = text(listener, "address").parse()?;
+        let port = listener
+            .get("port")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
+        Ok(SocketAddr::new(ip, u16::try_from(port)?))
+    }
+
+    /// Has broker-ctl stop it, and waits for its end.
+    ///
+    /// # Errors
+    /// When it cannot be told, or has not ended within `limit`.
+    pub async fn stop(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        self.ctl(&["stop"]).await?.success()?;
+        self.process.wait(limit).await
+    }
+
+    /// Waits for its end, however it comes.
+    ///
+    /// # Errors
+    /// When it still runs after `limit`.
+    pub async fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        self.process.wait(limit).await
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+/// Starts a daemon in a folder and does not wait: for those that are expected to fail, or to share a folder.
+///
+/// # Errors
+/// When brokerd is missing or the configuration cannot be written.
+pub fn launch(folder: &Path, config: &str, arguments: &[&str]) -> anyhow::Result<Process> {
+    write_private(&folder.join(CONFIG), config)?;
+    let socket = socket_in(folder);
+    if let Some(parent) = socket.parent() {
+        // The daemon wants its socket where only its user looks.
+        let mut private = DirBuilder::new();
+        let made = private.recursive(true).mode(0o700).create(parent);
+        made.with_context(|| format!("cannot make {}", parent.display()))?;
+    }
+    let mut command = Command::new(broker_program("brokerd")?);
+    command.arg("--config").arg(folder.join(CONFIG));
+    command.arg("--socket").arg(socket);
+    command.args(["--log", "debug"]).args(arguments);
+    Process::spawn(command, None)
+}
+
+/// Runs broker-ctl on a socket.
+///
+/// # Errors
+/// When broker-ctl is missing or takes too long.
+pub async fn ctl(socket: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
+    let mut command = Command::new(broker_program("broker-ctl")?);
+    command.arg("--socket").arg(socket).args(arguments);
+    client::run(command, CTL_LIMIT).await
+}
+
+/// The socket of a daemon that [`launch`] started in `folder`.
+#[must_use]
+pub fn socket_in(folder: &Path) -> PathBuf {
+    folder.join("run/broker.sock")
+}
+
+/// Writes a file that only this user may read, as the daemon wants files with secrets.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_private(path: &Path, contents: &str) -> anyhow::Result<()> {
+    fs::write(path, contents)
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o600)))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn text<'a>(listener: &'a Value, field: &str) -> &'a str {
+    let value = listener.get(field).and_then(Value::as_str);
+    value.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ftp_server::FtpServer;
+    use crate::keys::KeyPair;
+    use crate::scripted::Conversation;
+    use crate::ssh_server::{SshServer, SshServerOptions};
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_client_is_carried_through_both_peers() {
+        let root = tempfile::tempdir().unwrap();
+        let ftp = FtpServer::start(root.path()).await.unwrap();
+        let key = KeyPair::generate().unwrap();
+        let ssh = SshServer::start(SshServerOptions {
+            authorized_keys: vec![key.public_openssh().unwrap()],
+            ..SshServerOptions::default()
+        })
+        .await
+        .unwrap();
+        let config = format!(
+            r#"<secsh-broker version="1.0"><profiles>
+                 <profile id="id1" host="127.0.0.1" port="{}" user="me">
+                   <hostkey file="host.pub"/>
+                   <user-identities><identity identity-file="key"/></user-identities>
+                   <tunnels><local-tunnel type="FTP" listen-port="0" dst-port="{}"/></tunnels>
+                 </profile>
+               </profiles></secsh-broker>"#,
+            ssh.addr().port(),
+            ftp.addr().port()
+        );
+        let files = [
+            ("host.pub", ssh.host_key_openssh().unwrap()),
+            ("key", key.private_openssh().unwrap()),
+        ];
+        let files = [(files[0].0, &*files[0].1), (files[1].0, &*files[1].1)];
+        let mut broker = Broker::start_with_files(&config, &files, &[])
+            .await
+            .unwrap();
+        let listener = broker.listener(0).await.unwrap();
+        let mut client = Conversation::connect(listener).await.unwrap();
+        assert!(client.reply().await.unwrap().starts_with("220"));
+        assert_eq!(ssh.counters().direct_opened, 1);
+        drop(client);
+        assert!(broker.listener(1).await.is_err());
+        assert!(broker.stop(LIMIT).await.unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_does_not_start_shows_its_log() {
+        let started = Broker::start("<not-a-configuration/>", &[]).await;
+        let error = started.err().unwrap().to_string();
+        assert!(error.contains("not-a-configuration"), "{error}");
+    }
+}
