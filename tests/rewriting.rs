@@ -1,0 +1,591 @@
+//! The wire seen from outside: what client and server each saw differs only where it should.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use testkit::relay::{Recording, Relay, RelayOptions};
+use testkit::scripted::{Conversation, ScriptedListener};
+use testkit::sshd::SshdOptions;
+use testkit::vsftpd::VsftpdOptions;
+
+use crate::support::daemon::Daemon;
+use crate::support::ftp::{Ftp, port_command};
+use crate::support::rig::{Embedded, SOON, Servers, ftp_tunnel};
+use crate::support::{Need, trial};
+
+const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let v4 = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let v6 = IpAddr::from(Ipv6Addr::LOCALHOST);
+    let recorded = |name, ip, commands| trial(name, REAL, move || recorded(ip, commands));
+    vec![
+        recorded(
+            "rewriting: recorded on both sides, IPv4",
+            v4,
+            &["PASV", "EPSV", "PORT", "EPRT"],
+        ),
+        recorded(
+            "rewriting: recorded on both sides, IPv6",
+            v6,
+            &["EPSV", "EPRT"],
+        ),
+        trial(
+            "rewriting: every spelling of a passive reply",
+            &[],
+            spellings,
+        ),
+        trial(
+            "rewriting: what only looks like a passive reply passes",
+            &[],
+            look_alikes,
+        ),
+        trial("rewriting: replies in pieces", &[], pieces),
+        trial(
+            "rewriting: PORT and EPRT in the server's terms",
+            &[],
+            active_spellings,
+        ),
+        trial(
+            "rewriting: PORT and EPRT that are refused or passed",
+            &[],
+            active_refusals,
+        ),
+        trial(
+            "rewriting: a client on IPv6, a server on IPv4",
+            &[],
+            families,
+        ),
+        trial("rewriting: AUTH is answered in its turn", &[], auth_in_turn),
+    ]
+}
+
+/// A session of an ordinary client in all modes, recorded before and behind the broker.
+async fn recorded(ip: IpAddr, modes: &[&str]) -> anyhow::Result<()> {
+    let vsftpd = VsftpdOptions {
+        bind: ip,
+        ..VsftpdOptions::default()
+    };
+    let servers = Servers::start(SshdOptions::default(), vsftpd).await?;
+    let behind = relay(ip, servers.ftp.addr()).await?;
+    let tunnel = ftp_tunnel(ip, behind.addr(), "");
+    let broker = Daemon::start(&servers.login.config("", &tunnel), &[]).await?;
+    let before = relay(ip, broker.listener(0).await?).await?;
+
+    std::fs::write(servers.ftp.root().join("file"), "content")?;
+    let mut ftp = Ftp::connect(before.addr()).await?;
+    ftp.ask("AUTH TLS", "534").await?;
+    ftp.ask("USER anonymous", "331").await?;
+    ftp.ask("PASS guest", "230").await?;
+    ftp.ask("HELP", "214").await?;
+    for mode in modes {
+        transfer(&mut ftp, mode)
+            .await
+            .with_context(|| (*mode).to_owned())?;
+    }
+    ftp.ask("QUIT", "221").await?;
+    drop(ftp);
+    let ended = |all: &[testkit::relay::Passed]| all.iter().all(|one| !one.open);
+    before.wait_for(SOON, ended).await?;
+    behind.wait_for(SOON, ended).await?;
+
+    let client = before
+        .recording(0)
+        .context("no connection before the broker")?;
+    let server = behind.recordings();
+    ensure!(
+        server.len() == 1,
+        "{} connections behind the broker",
+        server.len()
+    );
+    compare(&client, &server[0], ip, modes)?;
+    let passive = modes.iter().filter(|mode| mode.ends_with("SV")).count();
+    let active = modes.len() - passive;
+    let channels = servers.channels();
+    // The control channel leads to the relay here, and so counts among the others.
+    ensure!(
+        channels.passive + channels.control == passive + 1,
+        "{channels:?}"
+    );
+    ensure!(channels.active == active, "{channels:?}");
+    Ok(())
+}
+
+async fn relay(ip: IpAddr, target: SocketAddr) -> anyhow::Result<Relay> {
+    let bind = SocketAddr::new(ip, 0);
+    Relay::start_with(RelayOptions {
+        bind,
+        ..RelayOptions::to(target)
+    })
+    .await
+}
+
+/// Fetches the file in one mode.
+async fn transfer(ftp: &mut Ftp, mode: &str) -> anyhow::Result<()> {
+    let mut data = if mode.ends_with("SV") {
+        let data = ftp.passive(mode).await?;
+        ftp.ask("RETR file", "150").await?;
+        data
+    } else {
+        let listener = ftp.active(mode).await?;
+        ftp.ask("RETR file", "150").await?;
+        listener.accept().await?
+    };
+    ensure!(data.rest().await? == b"content");
+    ftp.reply("226").await?;
+    Ok(())
+}
+
+fn compare(
+    client: &Recording,
+    server: &Recording,
+    ip: IpAddr,
+    modes: &[&str],
+) -> anyhow::Result<()> {
+    let mut commands = lines(&client.to_target);
+    let auth = commands.iter().position(|line| line == "AUTH TLS\r\n");
+    commands.remove(auth.context("the client sent no AUTH")?);
+    let mut replies = lines(&client.to_client);
+    let refusal = replies.iter().position(|line| line.starts_with("534 "));
+    replies.remove(refusal.context("AUTH was not refused")?);
+
+    let changed = changed(&commands, &lines(&server.to_target))?;
+    let expected: Vec<&&str> = modes.iter().filter(|mode| !mode.ends_with("SV")).collect();
+    ensure!(
+        changed.len() == expected.len(),
+        "changed commands: {changed:?}"
+    );
+    for ((from, to), verb) in changed.iter().zip(expected) {
+        ensure!(from.starts_with(*verb), "{from:?}");
+        only_the_address_differs(from, to, ip)?;
+    }
+
+    let changed = self::changed(&replies, &lines(&server.to_client))?;
+    let expected: Vec<&&str> = modes.iter().filter(|mode| mode.ends_with("SV")).collect();
+    ensure!(
+        changed.len() == expected.len(),
+        "changed replies: {changed:?}"
+    );
+    for ((from, to), verb) in changed.iter().zip(expected) {
+        ensure!(
+            from.starts_with(if **verb == *"PASV" { "227 " } else { "229 " }),
+            "{from:?}"
+        );
+        only_the_address_differs(from, to, ip)?;
+    }
+    Ok(())
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    text.split_inclusive('\n').map(str::to_owned).collect()
+}
+
+/// The pairs of lines that are not the same on both sides.
+fn changed(client: &[String], server: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    ensure!(
+        client.len() == server.len(),
+        "client: {client:#?}\nserver: {server:#?}"
+    );
+    let pairs = client.iter().cloned().zip(server.iter().cloned());
+    Ok(pairs.filter(|(client, server)| client != server).collect())
+}
+
+/// On one host only the port changes: everything else must be the same to the last byte.
+fn only_the_address_differs(client: &str, server: &str, ip: IpAddr) -> anyhow::Result<()> {
+    let (before, port, after) = around_port(client).with_context(|| client.to_owned())?;
+    let (server_before, server_port, server_after) =
+        around_port(server).with_context(|| server.to_owned())?;
+    ensure!(
+        before == server_before && after == server_after && port != server_port,
+        "{client:?} against {server:?}"
+    );
+    let address = ip
+        .to_string()
+        .replace('.', if client.contains(',') { "," } else { "." });
+    // 229 names no address.
+    ensure!(
+        client.starts_with("229") || before.contains(&address),
+        "{client:?}"
+    );
+    Ok(())
+}
+
+/// A line taken apart at its port: two numbers with a comma, or one between bars.
+fn around_port(line: &str) -> Option<(&str, &str, &str)> {
+    let end = line.rfind(|c: char| c.is_ascii_digit())? + 1;
+    let (start_at, numbers) = if line.contains('|') {
+        ('|', 1)
+    } else {
+        (',', 2)
+    };
+    let start = line[..end].rmatch_indices(start_at).nth(numbers - 1)?.0 + 1;
+    Some((&line[..start], &line[start..end], &line[end..]))
+}
+
+/// A client and the server end of one session through a broker, both played by the test.
+struct Scripted {
+    embedded: Embedded,
+    client: Conversation,
+    server: Conversation,
+    server_ip: IpAddr,
+    _broker: Daemon,
+}
+
+impl Scripted {
+    async fn start(client_ip: IpAddr, server_ip: IpAddr) -> anyhow::Result<Self> {
+        let embedded = Embedded::start().await?;
+        let control = ScriptedListener::bind_on(SocketAddr::new(server_ip, 0)).await?;
+        let tunnel = ftp_tunnel(client_ip, control.addr(), "");
+        let broker = Daemon::start(&embedded.login.config("", &tunnel), &[]).await?;
+        let mut client = Conversation::connect(broker.listener(0).await?).await?;
+        let mut server = control.accept().await?;
+        server.send("220 ready\r\n").await?;
+        client.expect("220 ready").await?;
+        Ok(Self {
+            embedded,
+            client,
+            server,
+            server_ip,
+            _broker: broker,
+        })
+    }
+
+    async fn start_v4() -> anyhow::Result<Self> {
+        Self::start(Ipv4Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// Sends a command that must reach the server as it is.
+    async fn command(&mut self, command: &str) -> anyhow::Result<()> {
+        self.client.send(format!("{command}\r\n")).await?;
+        self.server.expect(command).await
+    }
+
+    /// Sends a reply that must reach the client as it is.
+    async fn passes(&mut self, reply: &str) -> anyhow::Result<()> {
+        self.server.send(reply).await?;
+        let seen = self.client.bytes(reply.len()).await?;
+        ensure!(
+            seen == reply.as_bytes(),
+            "{reply:?} became {:?}",
+            String::from_utf8_lossy(&seen)
+        );
+        Ok(())
+    }
+
+    async fn login(&mut self) -> anyhow::Result<()> {
+        self.command("USER me").await?;
+        self.passes("230 in\r\n").await
+    }
+
+    /// Announces a data port with `reply`, in which `A` stands for the address and `P` for the port in 227's spelling
+    /// and `E` for the port as one number, and moves a byte each way through what the client is told.
+    async fn passive(&mut self, command: &str, reply: &str) -> anyhow::Result<()> {
+        let listener = ScriptedListener::bind_on(SocketAddr::new(self.server_ip, 0)).await?;
+        self.command(command).await?;
+        self.server.send(written(reply, listener.addr())).await?;
+        let line = self.client.line().await?;
+        let told = told(reply, &line)
+            .with_context(|| format!("{reply:?} became {:?}", String::from_utf8_lossy(&line)))?;
+        ensure!(told != listener.addr().port(), "the port was not rewritten");
+        let to = SocketAddr::new(self.client.peer_addr()?.ip(), told);
+        let mut client = Conversation::connect(to).await?;
+        let mut server = listener.accept().await?;
+        self.command("STOR x").await?;
+        self.passes("150 go\r\n").await?;
+        client.send("up").await?;
+        client.finish().await?;
+        ensure!(server.rest().await? == b"up");
+        server.send("down").await?;
+        server.finish().await?;
+        ensure!(client.rest().await? == b"down");
+        self.passes("226 done\r\n").await
+    }
+}
+
+/// The reply with an address in it.
+fn written(reply: &str, address: SocketAddr) -> String {
+    let ip = address.ip().to_string().replace('.', ",");
+    let port = address.port();
+    let halves = format!("{},{}", port >> 8, port & 255);
+    reply
+        .replace("{A}", &ip)
+        .replace("{P}", &halves)
+        .replace("{E}", &port.to_string())
+}
+
+/// The port in the reply as it reached the client, where everything around it is as in `reply`.
+fn told(reply: &str, line: &[u8]) -> anyhow::Result<u16> {
+    let line = std::str::from_utf8(line)?;
+    let reply = reply.replace("{A}", "127,0,0,1");
+    let field = if reply.contains("{P}") { "{P}" } else { "{E}" };
+    let (before, after) = reply.split_once(field).context("no port in the reply")?;
+    let middle = line
+        .strip_prefix(before)
+        .and_then(|rest| rest.strip_suffix(after));
+    let middle = middle.context("something else changed too")?;
+    match middle.split_once(',') {
+        Some((high, low)) => Ok(u16::from_be_bytes([high.parse()?, low.parse()?])),
+        None => Ok(middle.parse()?),
+    }
+}
+
+async fn spellings() -> anyhow::Result<()> {
+    let mut session = Scripted::start_v4().await?;
+    session.login().await?;
+    // For the broker this changes nothing.
+    session.command("EPSV ALL").await?;
+    session.passes("200 ok\r\n").await?;
+    let spellings = [
+        ("PASV", "227 Entering Passive Mode ({A},{P}).\r\n"),
+        ("PASV", "227 Entering Passive Mode ({A},{P})\r\n"),
+        ("PASV", "227 PASV OK ({A},{P})\r\n"),
+        ("PASV", "227 ={A},{P}\r\n"),
+        (
+            "PASV",
+            "227 Data transfer will passively listen to {A},{P}\r\n",
+        ),
+        ("PASV", "227 Entering passive mode. {A},{P}\r\n"),
+        ("PASV", "227 Entering Passive Mode ({A},{P})\n"),
+        ("P@SW", "227 Entering Passive Mode ({A},{P}).\r\n"),
+        ("pasv", "227 Entering Passive Mode ({A},{P}).\r\n"),
+        ("EPSV", "229 Entering Extended Passive Mode (|||{E}|)\r\n"),
+        ("EPSV", "229 Extended Passive mode OK (|||{E}|)\r\n"),
+        ("EPSV", "229 Entering Extended Passive Mode (|||{E}|).\r\n"),
+        ("EPSV 1", "229 Entering Extended Passive Mode (!!!{E}!)\r\n"),
+        ("EPSV", "229 Passive (|1|127.0.0.1|{E}|)\r\n"),
+        ("LPSV", "228 Entering Long Passive Mode (4,4,{A},2,{P})\r\n"),
+    ];
+    for (number, (command, reply)) in spellings.iter().enumerate() {
+        session
+            .passive(command, reply)
+            .await
+            .with_context(|| (*reply).to_owned())?;
+        // The control channel and one data channel each, so that nothing took another way.
+        let opened = session.embedded.ssh.counters().direct_opened;
+        ensure!(opened == number + 2, "{reply:?}: {opened} channels");
+    }
+    Ok(())
+}
+
+async fn look_alikes() -> anyhow::Result<()> {
+    let mut session = Scripted::start_v4().await?;
+    session.login().await?;
+    let replies = [
+        (
+            "RETR x",
+            "450 227 Entering Passive Mode (127,0,0,1,4,5): No such file\r\n",
+        ),
+        (
+            "FEAT",
+            "211-Features\r\n227 Entering Passive Mode (127,0,0,1,4,5)\r\n229 x (|||1029|)\r\n211 End\r\n",
+        ),
+        (
+            "STAT",
+            "213-227 Entering Passive Mode (127,0,0,1,4,5)\r\n 227 x (127,0,0,1,4,5)\r\n213 end\r\n",
+        ),
+        ("QUOTE", "227 Logout.\r\n"),
+        ("PASV", "227 Entering Passive Mode ()\r\n"),
+        ("PASV", "227 Entering Passive Mode (127,0,0,1,4)\r\n"),
+        ("PASV", "227 Entering Passive Mode (127,0,0,256,4,5)\r\n"),
+        ("PASV", "227 Entering Passive Mode (127,0,0,1,0,0)\r\n"),
+        ("PASV", "227 Entering Passive Mode (127,0,0,-1,4,5)\r\n"),
+        ("EPSV", "229 Entering Extended Passive Mode (|||0|)\r\n"),
+        ("EPSV", "229 Entering Extended Passive Mode (|||65536|)\r\n"),
+        ("EPSV", "229 Entering Extended Passive Mode\r\n"),
+        ("NOOP", "200 bytes \u{1}\u{2} and \t227 (127,0,0,1,4,5)\r\n"),
+    ];
+    for (command, reply) in replies {
+        session.command(command).await?;
+        session.passes(reply).await?;
+    }
+    session.client.send(b"SITE \xff\xfe\xe9\r\n").await?;
+    let line = session.server.line().await?;
+    ensure!(line == b"SITE \xff\xfe\xe9\r\n", "{line:?}");
+    let counters = session.embedded.ssh.counters();
+    ensure!(
+        counters.direct_opened + counters.direct_refused == 1,
+        "{counters:?}"
+    );
+    // And what is meant is still understood.
+    session.server.send("200 ok\r\n").await?;
+    session.client.expect("200 ok").await?;
+    session
+        .passive("EPSV", "229 Entering Extended Passive Mode (|||{E}|)\r\n")
+        .await
+}
+
+async fn pieces() -> anyhow::Result<()> {
+    let mut session = Scripted::start_v4().await?;
+    session.login().await?;
+    let listener = ScriptedListener::bind().await?;
+    session.command("PASV").await?;
+    let reply = written("227 Entering Passive Mode ({A},{P}).\r\n", listener.addr());
+    for piece in reply.as_bytes().chunks(7) {
+        session.server.send(piece).await?;
+    }
+    let line = session.client.text().await?;
+    ensure!(
+        line.starts_with("227 Entering Passive Mode (127,0,0,1,") && line != reply.trim_end(),
+        "{line}"
+    );
+    // A segment that begins with what looks like a passive reply in the middle of a line.
+    session.command("NOOP").await?;
+    let line = "200 noise 227 Entering Passive Mode (127,0,0,1,4,5)\r\n";
+    session.server.send(&line[..10]).await?;
+    session.server.send(&line[10..]).await?;
+    session.client.expect(line.trim_end()).await?;
+    // A line longer than anything that is interpreted.
+    session.command("STAT").await?;
+    let long = format!("211 {}227 (127,0,0,1,4,5)\r\n", "x".repeat(200_000));
+    session.passes(&long).await
+}
+
+async fn active_spellings() -> anyhow::Result<()> {
+    let mut session = Scripted::start_v4().await?;
+    session.login().await?;
+    for (number, verb) in ["PORT", "EPRT", "port"].into_iter().enumerate() {
+        let listener = ScriptedListener::bind().await?;
+        let command = port_command(&verb.to_uppercase(), listener.addr());
+        let command = command.replacen(&verb.to_uppercase(), verb, 1);
+        session.client.send(format!("{command}\r\n")).await?;
+        let line = session.server.text().await?;
+        only_the_address_differs(&command, &line, Ipv4Addr::LOCALHOST.into())?;
+        session.passes("200 ok\r\n").await?;
+        session.command("RETR x").await?;
+        let mut server = Conversation::connect(address_in(&line)?).await?;
+        let mut client = listener.accept().await?;
+        session.passes("150 go\r\n").await?;
+        server.send("down").await?;
+        server.finish().await?;
+        ensure!(client.rest().await? == b"down");
+        drop(client);
+        session.passes("226 done\r\n").await?;
+        let granted = session.embedded.ssh.counters().forwards_granted;
+        ensure!(granted == number + 1, "{granted} forwards");
+    }
+    // Each was taken back once it was used.
+    let all_cancelled = |c: &testkit::ssh_server::SshCounters| c.forwards_active == 0;
+    session.embedded.ssh.wait_for(SOON, all_cancelled).await?;
+    Ok(())
+}
+
+/// The address in a PORT or EPRT command.
+fn address_in(command: &str) -> anyhow::Result<SocketAddr> {
+    let (_, argument) = command.split_once(' ').context("no argument")?;
+    if argument.starts_with('|') {
+        let parts: Vec<&str> = argument.split('|').collect();
+        return Ok(SocketAddr::new(parts[2].parse()?, parts[3].parse()?));
+    }
+    let numbers: Vec<u8> = argument
+        .split(',')
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    let ip = Ipv4Addr::new(numbers[0], numbers[1], numbers[2], numbers[3]);
+    Ok(SocketAddr::new(
+        ip.into(),
+        u16::from_be_bytes([numbers[4], numbers[5]]),
+    ))
+}
+
+async fn active_refusals() -> anyhow::Result<()> {
+    let mut session = Scripted::start_v4().await?;
+    session.login().await?;
+    for command in [
+        "PORT 127,0,0,1,256,1",
+        "PORT 127,0,0,1,4",
+        "PORT 127,0,0,1,-4,1",
+        "PORT",
+        "EPRT |3|127.0.0.1|5000|",
+        "EPRT |1|127.0.0.1|65536|",
+        "EPRT |1|127.0.0.1|5000",
+    ] {
+        session.command(command).await?;
+        session.passes("501 no\r\n").await?;
+    }
+    for command in [
+        "PORT 192,0,2,7,100,1",
+        "PORT 127,0,0,1,0,25",
+        "EPRT |1|192.0.2.7|5000|",
+        "EPRT |2|2001:db8::1|5000|",
+        "EPRT |1|127.0.0.1|1023|",
+    ] {
+        let reply = session.client.command(command).await?;
+        ensure!(
+            reply.starts_with("504 "),
+            "{command:?} was answered {reply:?}"
+        );
+    }
+    // The next thing the server sees is this: none of those reached it.
+    session.command("NOOP").await?;
+    let counters = session.embedded.ssh.counters();
+    ensure!(counters.forwards_granted == 0, "{counters:?}");
+    Ok(())
+}
+
+async fn families() -> anyhow::Result<()> {
+    let mut session =
+        Scripted::start(Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()).await?;
+    session.login().await?;
+    session
+        .passive("EPSV", "229 Entering Extended Passive Mode (|||{E}|)\r\n")
+        .await?;
+    // A 227 has no room for the client's kind of address.
+    let listener = ScriptedListener::bind().await?;
+    session.command("PASV").await?;
+    session
+        .server
+        .send(written(
+            "227 Entering Passive Mode ({A},{P}).\r\n",
+            listener.addr(),
+        ))
+        .await?;
+    let reply = session.client.reply().await?;
+    ensure!(
+        reply.starts_with("425 ") && reply.contains("EPSV"),
+        "{reply}"
+    );
+
+    let listener = ScriptedListener::bind_on(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))).await?;
+    session
+        .client
+        .send(format!("{}\r\n", port_command("EPRT", listener.addr())))
+        .await?;
+    let line = session.server.text().await?;
+    let address = address_in(&line)?;
+    ensure!(
+        address.ip() == Ipv4Addr::LOCALHOST,
+        "the server was told {line:?}"
+    );
+    session.passes("200 ok\r\n").await?;
+    session.command("STOR x").await?;
+    let mut server = Conversation::connect(address).await?;
+    let mut client = listener.accept().await?;
+    session.passes("150 go\r\n").await?;
+    client.send("up").await?;
+    drop(client);
+    ensure!(server.rest().await? == b"up");
+    drop(server);
+    session.passes("226 done\r\n").await
+}
+
+async fn auth_in_turn() -> anyhow::Result<()> {
+    let mut session = Scripted::start_v4().await?;
+    session
+        .client
+        .send("FEAT\r\nAUTH TLS\r\nAUTH SSL\r\nNOOP\r\n")
+        .await?;
+    session.server.expect("FEAT").await?;
+    session.server.send("211 none\r\n").await?;
+    session.client.expect("211 none").await?;
+    for _ in 0..2 {
+        let reply = session.client.reply().await?;
+        ensure!(
+            reply.starts_with("534 ") && reply.contains("SSH"),
+            "{reply}"
+        );
+    }
+    session.server.expect("NOOP").await?;
+    session.passes("200 ok\r\n").await
+}
