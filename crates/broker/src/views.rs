@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use broker_config::LocalKind;
+use broker_config::{ListenAddress, LocalKind};
 use broker_ipc::RpcError;
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
@@ -121,7 +121,7 @@ impl Supervisor {
                 LocalKind::Ftp(_) => TunnelKind::Ftp,
                 LocalKind::Tcp | LocalKind::Socks => TunnelKind::Tcp,
             },
-            address: tunnel.spec.listen_address.to_string(),
+            address: bare_address(tunnel.spec.listen_address),
             port: open.port,
             dst_host: tunnel.spec.dst_host.clone(),
             dst_port: tunnel.spec.dst_port,
@@ -249,6 +249,14 @@ fn data_view(session: &SessionEntry, data: &DataEntry) -> ChannelInfo {
 
 fn connection(id: &AtomicU64) -> Option<u64> {
     Some(read(id)).filter(|id| *id != 0)
+}
+
+/// The address alone: brackets belong where a port follows, and whoever prints one adds them.
+fn bare_address(address: ListenAddress) -> String {
+    match address {
+        ListenAddress::Address(ip) => ip.to_string(),
+        ListenAddress::All => address.to_string(),
+    }
 }
 
 /// The user and server as a person writes them.
