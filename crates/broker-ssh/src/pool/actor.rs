@@ -18,17 +18,12 @@ use tokio_util::task::TaskTracker;
 use super::Sessions;
 use super::backoff::Backoff;
 use super::lease::{Connection, Lease};
+use super::roster::{Dialing, MAX_CONTROL_CHANNELS, MAX_SHARED_CHANNELS, Roster};
 use crate::dial::{Session, dial, runtime};
 use crate::error::OpenError;
 use crate::link::Link;
 use crate::snapshot::{ConnectionKind, PoolSnapshot};
 use crate::spec::ConnectSpec;
-
-/// Channels on the control connection: as many FTP sessions at once as one user's daemon may have.
-const MAX_CONTROL_CHANNELS: usize = 2048;
-
-/// Channels that share one data connection. Each may hold 8 MiB.
-const MAX_SHARED_CHANNELS: usize = 64;
 
 /// Opens that wait for a dial; more are refused.
 const MAX_WAITING: usize = 4096;
@@ -74,11 +69,6 @@ struct Waiter {
     reply: oneshot::Sender<Result<Lease, OpenError>>,
 }
 
-struct Dialing {
-    link: Arc<Link>,
-    began: Instant,
-}
-
 type Dialed = (u64, Result<Session, OpenError>);
 
 pub(super) struct Actor {
@@ -86,8 +76,7 @@ pub(super) struct Actor {
     tracker: TaskTracker,
     sessions: Arc<Sessions>,
     wake: Arc<Notify>,
-    open: Vec<Arc<Connection>>,
-    dialing: Vec<Dialing>,
+    roster: Roster,
     dials: FuturesUnordered<JoinHandle<Dialed>>,
     waiting: VecDeque<Waiter>,
     backoff: Backoff,
@@ -111,8 +100,7 @@ impl Actor {
             tracker,
             wake: Arc::clone(&sessions.wake),
             sessions,
-            open: Vec::new(),
-            dialing: Vec::new(),
+            roster: Roster::default(),
             dials: FuturesUnordered::new(),
             waiting: VecDeque::new(),
             backoff: Backoff::default(),
@@ -156,17 +144,18 @@ impl Actor {
             }
             Request::Close { id, reply } => {
                 let found = self
+                    .roster
                     .open
                     .iter()
                     .position(|connection| connection.link.id == id);
                 if let Some(index) = found {
-                    let connection = self.open.swap_remove(index);
+                    let connection = self.roster.open.swap_remove(index);
                     self.close(connection, "closed on request");
                 }
                 let _ = reply.send(found.is_some());
             }
             Request::CloseAll { reason, reply } => {
-                for connection in std::mem::take(&mut self.open) {
+                for connection in std::mem::take(&mut self.roster.open) {
                     self.close(connection, &reason);
                 }
                 let _ = reply.send(());
@@ -177,20 +166,22 @@ impl Actor {
     /// A dial has ended.
     fn dialed(&mut self, (id, result): Dialed) {
         let Some(index) = self
+            .roster
             .dialing
             .iter()
             .position(|dialing| dialing.link.id == id)
         else {
             return;
         };
-        let Dialing { link, began } = self.dialing.swap_remove(index);
+        let Dialing { link, began } = self.roster.dialing.swap_remove(index);
         match result {
             Ok(session) => {
                 link.mark_up();
                 tracing::info!(server = %link.server, connection = id, kind = link.kind.as_str(), "connected");
                 self.backoff.succeeded();
                 self.proven = true;
-                self.open
+                self.roster
+                    .open
                     .push(Connection::new(link, session, self.tracker.clone()));
             }
             Err(error) => {
@@ -205,8 +196,8 @@ impl Actor {
         tracing::warn!(server = %self.spec.server(), %error, "cannot connect");
         self.proven = false;
         self.backoff.failed(error.clone(), began, Instant::now());
-        let others_may_serve = kind == ConnectionKind::Data && self.least_loaded().is_some();
-        if self.dialing_of(kind) > 0 || others_may_serve {
+        let others_may_serve = self.shared(kind).is_some();
+        if self.roster.dialing_of(kind) > 0 || others_may_serve {
             return;
         }
         let (failed, kept) = self
@@ -221,7 +212,9 @@ impl Actor {
 
     /// Brings everything into agreement with what is now.
     fn reconcile(&mut self) {
-        self.open.retain(|connection| !connection.link.is_closed());
+        self.roster
+            .open
+            .retain(|connection| !connection.link.is_closed());
         self.note_sessions();
         self.serve_waiting();
         self.keep_spare();
@@ -240,8 +233,8 @@ impl Actor {
 
     fn serve_waiting(&mut self) {
         let mut covered = [
-            self.dialing_of(ConnectionKind::Control),
-            self.dialing_of(ConnectionKind::Data),
+            self.roster.dialing_of(ConnectionKind::Control),
+            self.roster.dialing_of(ConnectionKind::Data),
         ];
         for waiter in std::mem::take(&mut self.waiting) {
             if waiter.reply.is_closed() {
@@ -268,7 +261,7 @@ impl Actor {
 
     /// What to do for one who waits. `covered` counts the dials under way that no earlier one waits for.
     fn decide(&mut self, kind: ConnectionKind, covered: &mut usize) -> Decision {
-        if let Some(lease) = self.free(kind) {
+        if let Some(lease) = self.roster.free(kind) {
             return Decision::Give(lease);
         }
         // Everyone who waits for the control connection is served by the one dial.
@@ -283,57 +276,22 @@ impl Actor {
             }
             return Decision::Wait;
         }
-        let shared = if kind == ConnectionKind::Data {
-            self.least_loaded()
-        } else {
-            None
-        };
-        match shared {
-            Some(connection) => Decision::Give(Lease::new(connection)),
-            None if self.dialing_of(kind) > 0 && !self.spec.pool.exclusive => Decision::Wait,
+        match self.shared(kind) {
+            Some(lease) => Decision::Give(lease),
+            None if self.roster.dialing_of(kind) > 0 && !self.spec.pool.exclusive => Decision::Wait,
             None => Decision::Refuse(self.refusal(kind)),
         }
     }
 
-    /// A connection that can be used without harm to others.
-    fn free(&self, kind: ConnectionKind) -> Option<Lease> {
-        let bound = match kind {
-            ConnectionKind::Control => MAX_CONTROL_CHANNELS,
-            ConnectionKind::Data => 1,
-        };
-        self.usable(kind)
-            .find(|connection| connection.link.lease_count() < bound)
-            .map(Lease::new)
-    }
-
-    /// The data connection to share, where sharing is allowed.
-    fn least_loaded(&self) -> Option<&Arc<Connection>> {
-        if self.spec.pool.exclusive {
-            return None;
-        }
-        let least = self
-            .usable(ConnectionKind::Data)
-            .min_by_key(|connection| connection.link.lease_count())?;
-        (least.link.lease_count() < MAX_SHARED_CHANNELS).then_some(least)
-    }
-
-    fn usable(&self, kind: ConnectionKind) -> impl Iterator<Item = &Arc<Connection>> {
-        self.open.iter().filter(move |connection| {
-            let link = &connection.link;
-            link.kind == kind && !link.is_closed() && !link.is_retired()
-        })
-    }
-
-    fn dialing_of(&self, kind: ConnectionKind) -> usize {
-        self.dialing
-            .iter()
-            .filter(|dialing| dialing.link.kind == kind)
-            .count()
+    /// A place on a data connection that others use, where sharing is allowed.
+    fn shared(&self, kind: ConnectionKind) -> Option<Lease> {
+        let allowed = kind == ConnectionKind::Data && !self.spec.pool.exclusive;
+        allowed.then(|| self.roster.least_loaded())?.map(Lease::new)
     }
 
     /// Whether one more connection of a kind may exist, now or as soon as a dial may be made.
     fn may_grow(&self, kind: ConnectionKind) -> bool {
-        let existing = self.usable(kind).count() + self.dialing_of(kind);
+        let existing = self.roster.usable(kind).count() + self.roster.dialing_of(kind);
         let bound = match kind {
             ConnectionKind::Control => 1,
             ConnectionKind::Data => self.spec.pool.max_connections.max(1),
@@ -348,7 +306,7 @@ impl Actor {
         } else {
             1
         };
-        self.dialing.len() < bound
+        self.roster.dialing.len() < bound
     }
 
     fn start_dial(&mut self, kind: ConnectionKind) {
@@ -362,7 +320,7 @@ impl Actor {
         );
         let dialed = async move { (id, survive(dial).await) };
         self.dials.push(self.tracker.spawn_on(dialed, &runtime()));
-        self.dialing.push(Dialing {
+        self.roster.dialing.push(Dialing {
             link,
             began: Instant::now(),
         });
@@ -388,12 +346,10 @@ impl Actor {
 
     /// One idle data connection is kept ready while there are FTP sessions, once the server is known to let us in.
     fn keep_spare(&mut self) {
-        let idle = self
-            .usable(ConnectionKind::Data)
-            .any(|connection| connection.link.lease_count() == 0);
+        let idle = self.roster.spare().is_some();
         let wanted = self.quiet_since.is_none() && self.proven && !idle;
         if wanted
-            && self.dialing_of(ConnectionKind::Data) == 0
+            && self.roster.dialing_of(ConnectionKind::Data) == 0
             && self.may_grow(ConnectionKind::Data)
             && self.may_dial()
         {
@@ -403,26 +359,17 @@ impl Actor {
 
     fn close_unused(&mut self) {
         let now = Instant::now();
-        let spare = self.spare();
-        let (unused, kept) = std::mem::take(&mut self.open)
+        let spare = self.roster.spare();
+        let (unused, kept) = std::mem::take(&mut self.roster.open)
             .into_iter()
             .partition::<Vec<_>, _>(|connection| {
                 self.expiry(connection, spare)
                     .is_some_and(|expiry| expiry <= now)
             });
-        self.open = kept;
+        self.roster.open = kept;
         for connection in unused {
             self.close(connection, "no longer used");
         }
-    }
-
-    /// The idle data connection that stays while there are FTP sessions: the one used last.
-    fn spare(&self) -> Option<u64> {
-        let idle = self
-            .usable(ConnectionKind::Data)
-            .filter(|connection| connection.link.lease_count() == 0);
-        idle.max_by_key(|connection| connection.link.idle_since())
-            .map(|connection| connection.link.id)
     }
 
     /// When an unused connection is closed; `None` for one that is used or kept.
@@ -445,8 +392,9 @@ impl Actor {
 
     /// When to look again without being told.
     fn deadline(&self) -> Option<Instant> {
-        let spare = self.spare();
+        let spare = self.roster.spare();
         let expiries = self
+            .roster
             .open
             .iter()
             .filter_map(|connection| self.expiry(connection, spare));
@@ -461,17 +409,9 @@ impl Actor {
     }
 
     fn publish(&self) {
-        let dialing = self.dialing.iter().map(|dialing| Arc::clone(&dialing.link));
-        let mut links: Vec<_> = self
-            .open
-            .iter()
-            .map(|connection| Arc::clone(&connection.link))
-            .chain(dialing)
-            .collect();
-        links.sort_by_key(|link| link.id);
         let retry_at = self.backoff.until(Instant::now());
         self.publisher.send_replace(Published {
-            links,
+            links: self.roster.links(),
             last_error: self.backoff.last_error(),
             retry_at,
         });
@@ -481,10 +421,10 @@ impl Actor {
         for dial in &self.dials {
             dial.abort();
         }
-        for dialing in std::mem::take(&mut self.dialing) {
+        for dialing in std::mem::take(&mut self.roster.dialing) {
             dialing.link.severed.cancel();
         }
-        for connection in std::mem::take(&mut self.open) {
+        for connection in std::mem::take(&mut self.roster.open) {
             self.close(connection, "the broker ends");
         }
         self.publish();

@@ -3,6 +3,7 @@
 mod actor;
 mod backoff;
 mod lease;
+mod roster;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

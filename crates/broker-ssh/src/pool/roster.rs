@@ -1,0 +1,80 @@
+//! Which connections there are, and which of them can be used
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::lease::{Connection, Lease};
+use crate::link::Link;
+use crate::snapshot::ConnectionKind;
+
+/// Channels on the control connection: as many FTP sessions at once as one user's daemon may have.
+pub(super) const MAX_CONTROL_CHANNELS: usize = 2048;
+
+/// Channels that share one data connection. Each may hold 8 MiB.
+pub(super) const MAX_SHARED_CHANNELS: usize = 64;
+
+/// The connections of a pool.
+#[derive(Default)]
+pub(super) struct Roster {
+    pub(super) open: Vec<Arc<Connection>>,
+    pub(super) dialing: Vec<Dialing>,
+}
+
+/// A connection being made.
+pub(super) struct Dialing {
+    pub(super) link: Arc<Link>,
+    pub(super) began: Instant,
+}
+
+impl Roster {
+    /// Open connections of a kind on which something new may be opened.
+    pub(super) fn usable(&self, kind: ConnectionKind) -> impl Iterator<Item = &Arc<Connection>> {
+        self.open.iter().filter(move |connection| {
+            let link = &connection.link;
+            link.kind == kind && !link.is_closed() && !link.is_retired()
+        })
+    }
+
+    pub(super) fn dialing_of(&self, kind: ConnectionKind) -> usize {
+        let dialing = self.dialing.iter();
+        dialing.filter(|dialing| dialing.link.kind == kind).count()
+    }
+
+    /// A connection that can be used without harm to others.
+    pub(super) fn free(&self, kind: ConnectionKind) -> Option<Lease> {
+        let bound = match kind {
+            ConnectionKind::Control => MAX_CONTROL_CHANNELS,
+            ConnectionKind::Data => 1,
+        };
+        self.usable(kind)
+            .find(|connection| connection.link.lease_count() < bound)
+            .map(Lease::new)
+    }
+
+    /// The data connection that has most room to share.
+    pub(super) fn least_loaded(&self) -> Option<&Arc<Connection>> {
+        let least = self
+            .usable(ConnectionKind::Data)
+            .min_by_key(|connection| connection.link.lease_count())?;
+        (least.link.lease_count() < MAX_SHARED_CHANNELS).then_some(least)
+    }
+
+    /// The idle data connection that was used last: the one to keep while there are FTP sessions.
+    pub(super) fn spare(&self) -> Option<u64> {
+        let idle = self
+            .usable(ConnectionKind::Data)
+            .filter(|connection| connection.link.lease_count() == 0);
+        idle.max_by_key(|connection| connection.link.idle_since())
+            .map(|connection| connection.link.id)
+    }
+
+    /// All connections, in the order in which they were dialled.
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+        let open = self.open.iter().map(|connection| &connection.link);
+        let dialing = self.dialing.iter().map(|dialing| &dialing.link);
+        let mut links: Vec<_> = open.chain(dialing).cloned().collect();
+        links.sort_by_key(|link| link.id);
+        links
+    }
+}
