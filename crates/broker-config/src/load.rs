@@ -130,7 +130,8 @@ impl Loader<'_> {
         if !names::check(&root, &mut self.findings) {
             return Document::default();
         }
-        let folder = path.parent().unwrap_or(Path::new(""));
+        let absolute = std::path::absolute(path).unwrap_or(path.to_owned());
+        let folder = absolute.parent().unwrap_or(Path::new("/"));
         raw::read(
             &root,
             &mut Values {

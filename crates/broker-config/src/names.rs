@@ -73,17 +73,18 @@ fn check_attributes(element: &Element, rule: &'static Rule, findings: &mut Findi
             }
         }
     }
-    for name in rule
-        .required
-        .iter()
-        .filter(|name| element.attribute(name).is_none())
-    {
-        findings
-            .error(
-                element.span,
-                format!("`<{}>` lacks the attribute `{name}`", rule.name),
-            )
-            .help(format!(r#"write `<{} {name}="…"`"#, rule.name));
+    if element.damaged {
+        return;
+    }
+    for name in rule.required {
+        if element.attribute(name).is_none() {
+            findings
+                .error(
+                    element.span,
+                    format!("`<{}>` lacks the attribute `{name}`", rule.name),
+                )
+                .help(format!(r#"add `{name}="…"`"#));
+        }
     }
 }
 

@@ -1,11 +1,15 @@
 //! Diagnostics as text: message, place, the line underlined, and what to do.
 
 use std::ops::Range;
+use std::path::Path;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::diagnostic::{Diagnostic, Related, Severity};
-use crate::source::Source;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::source::{Excerpt, Source};
+
+/// Lines of a file with places marked in them.
+type Lines<'a> = Snippet<'a, Annotation<'a>>;
 
 /// All diagnostics, with an empty line between two of them and a line break at the end.
 pub(crate) fn render(diagnostics: &[Diagnostic], shown: &[Source], color: bool) -> String {
@@ -22,12 +26,12 @@ pub(crate) fn render(diagnostics: &[Diagnostic], shown: &[Source], color: bool) 
 }
 
 fn group<'a>(diagnostic: &'a Diagnostic, shown: &'a [Source]) -> Group<'a> {
-    let file = diagnostic.file.display().to_string();
     let title = level(diagnostic.severity).primary_title(diagnostic.message.as_str());
-    let source = shown.iter().find(|source| source.path == diagnostic.file);
-    let group = match source.filter(|_| diagnostic.line > 0) {
-        None => title.element(Origin::path(file)),
-        Some(source) => with_snippets(title, diagnostic, source, shown),
+    let snippets = snippets(diagnostic, shown);
+    let group = if snippets.is_empty() {
+        title.element(origin(diagnostic))
+    } else {
+        title.elements(snippets)
     };
     match &diagnostic.help {
         Some(help) => group.element(Level::HELP.message(help.as_str())),
@@ -35,48 +39,71 @@ fn group<'a>(diagnostic: &'a Diagnostic, shown: &'a [Source]) -> Group<'a> {
     }
 }
 
-/// The lines meant, and those of the related place.
-fn with_snippets<'a>(
-    title: annotate_snippets::Title<'a>,
-    diagnostic: &'a Diagnostic,
-    source: &'a Source,
-    shown: &'a [Source],
-) -> Group<'a> {
-    let primary = AnnotationKind::Primary.span(visible(&diagnostic.span, source));
-    let snippet = snippet(source).annotation(primary);
+/// The place alone, where no line can be shown.
+fn origin(diagnostic: &Diagnostic) -> Origin<'_> {
+    let origin = Origin::path(diagnostic.file.display().to_string());
+    match diagnostic.line {
+        0 => origin,
+        line => origin.line(line).char_column(diagnostic.column),
+    }
+}
+/// The lines meant, and those of the related place: together where they stand close, else apart.
+/// None where the lines are too long to show.
+fn snippets<'a>(diagnostic: &'a Diagnostic, shown: &'a [Source]) -> Vec<Lines<'a>> {
+    let find = |file: &Path| shown.iter().find(|source| source.path == file);
+    let primary = (&diagnostic.span, AnnotationKind::Primary, "");
+    let Some(source) = find(&diagnostic.file).filter(|_| diagnostic.line > 0) else {
+        return Vec::new();
+    };
     let Some(related) = &diagnostic.related else {
-        return title.element(snippet);
+        return snippet(source, &[primary]).into_iter().collect();
     };
-    let place = |source: &Source| {
-        AnnotationKind::Context
-            .span(visible(&related.span, source))
-            .label(related.message.as_str())
-    };
-    if related.file == diagnostic.file {
-        return title.element(snippet.annotation(place(source)));
+    let context = (
+        &related.span,
+        AnnotationKind::Context,
+        related.message.as_str(),
+    );
+    if related.file == diagnostic.file
+        && let Some(together) = snippet(source, &[primary, context])
+    {
+        return vec![together];
     }
-    let group = title.element(snippet);
-    match other(related, shown) {
-        Some(source) => group.element(self::snippet(source).annotation(place(source))),
-        None => group,
-    }
+    let apart = find(&related.file).and_then(|source| snippet(source, &[context]));
+    snippet(source, &[primary])
+        .into_iter()
+        .chain(apart)
+        .collect()
 }
 
-fn other<'a>(related: &Related, shown: &'a [Source]) -> Option<&'a Source> {
-    shown.iter().find(|source| source.path == related.file)
+/// The lines of all these places, each marked and labelled.
+fn snippet<'a>(
+    source: &'a Source,
+    places: &[(&Range<usize>, AnnotationKind, &'a str)],
+) -> Option<Lines<'a>> {
+    let start = places.iter().map(|(span, ..)| span.start).min()?;
+    let end = places.iter().map(|(span, ..)| span.end).max()?;
+    let excerpt = source.excerpt(start..end)?;
+    let annotations = places.iter().map(|(span, kind, label)| {
+        let annotation = kind.span(visible(span, &excerpt));
+        if label.is_empty() {
+            annotation
+        } else {
+            annotation.label(*label)
+        }
+    });
+    let lines = Snippet::source(excerpt.text)
+        .path(source.path.display().to_string())
+        .line_start(excerpt.line);
+    Some(annotations.fold(lines, Snippet::annotation))
 }
 
-fn snippet<'a, A: Clone>(source: &'a Source) -> Snippet<'a, A> {
-    Snippet::source(source.text.as_str()).path(source.path.display().to_string())
-}
-
-/// The span within the text and at the edges of characters, as the renderer demands it.
-fn visible(span: &Range<usize>, source: &Source) -> Range<usize> {
+/// The span within the excerpt and at the edges of characters, as the renderer demands it.
+fn visible(span: &Range<usize>, excerpt: &Excerpt<'_>) -> Range<usize> {
     let edge = |at: usize| {
-        let at = at.min(source.text.len());
+        let at = at.saturating_sub(excerpt.start).min(excerpt.text.len());
         (0..=at)
             .rev()
-            .find(|at| source.text.is_char_boundary(*at))
+            .find(|at| excerpt.text.is_char_boundary(*at))
             .unwrap_or(0)
     };
     edge(span.start)..edge(span.end.max(span.start))
@@ -85,8 +112,7 @@ fn visible(span: &Range<usize>, source: &Source) -> Range<usize> {
 fn level(severity: Severity) -> Level<'static> {
     match severity {
         Severity::Error => Level::ERROR,
-        Severity::Warning => Level::WARNING,
-        Severity::Unsupported => Level::WARNING.with_name("not yet supported"),
+        Severity::Warning | Severity::Unsupported => Level::WARNING,
         Severity::Note => Level::NOTE,
     }
 }

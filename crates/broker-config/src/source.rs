@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::config::Position;
@@ -10,6 +11,18 @@ use crate::findings::{Findings, Span};
 /// The largest file that is read. Real ones are a few kilobytes; the bound keeps a wrong path, such
 /// as that of a device or a log, from filling the memory.
 pub(crate) const MAX_FILE_SIZE: usize = 1024 * 1024;
+
+/// The longest piece of a file that is shown at once.
+const MAX_EXCERPT: usize = 16 * 1024;
+
+/// Whole lines of a file.
+pub(crate) struct Excerpt<'a> {
+    pub(crate) text: &'a str,
+    /// The number of the first, counted from 1.
+    pub(crate) line: usize,
+    /// Where the first begins in the file.
+    pub(crate) start: usize,
+}
 
 /// One file's text, without a byte order mark.
 #[derive(Clone, Debug)]
@@ -41,6 +54,24 @@ impl Source {
             .map_or(0, |before| before.chars().count())
             + 1;
         (line, column)
+    }
+
+    /// The lines that these bytes stand in, unless they are too long to show.
+    pub(crate) fn excerpt(&self, span: Range<usize>) -> Option<Excerpt<'_>> {
+        let (line, _) = self.line_column(span.start);
+        let start = self.lines.get(line - 1).copied()?;
+        let after = self.lines.partition_point(|start| *start < span.end);
+        let end = self
+            .lines
+            .get(after)
+            .copied()
+            .unwrap_or(self.text.len())
+            .max(start);
+        let text = self
+            .text
+            .get(start..end)
+            .filter(|text| text.len() <= MAX_EXCERPT)?;
+        Some(Excerpt { text, line, start })
     }
 
     /// The place of a byte.

@@ -11,7 +11,8 @@ pub(crate) fn clip(text: &str) -> String {
     }
 }
 
-/// The candidate closest to what was written, if it is close enough to have been meant.
+/// The candidate closest to what was written, if it is close enough to have been meant: its
+/// beginning, or a third of the characters wrong.
 pub(crate) fn closest<'a>(
     written: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -20,18 +21,24 @@ pub(crate) fn closest<'a>(
         return None;
     }
     let written = written.to_lowercase();
-    let allowed = (written.chars().count() / 3).max(1);
+    let length = written.chars().count();
+    let allowed = length.div_ceil(3);
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&written, &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (distance(&written, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// How many characters differ; none where a name of some length was only not written to its end.
+fn distance(written: &str, candidate: &str) -> usize {
+    /// The shortest beginning that stands for a name.
+    const MIN_BEGINNING: usize = 4;
+    if written.len() >= MIN_BEGINNING && candidate.starts_with(written) {
+        return 0;
+    }
+    strsim::damerau_levenshtein(written, candidate)
 }
 
 /// “did you mean …” if a candidate is close, else what there is to choose from.
@@ -41,7 +48,7 @@ pub(crate) fn did_you_mean<'a>(
 ) -> String {
     match closest(written, candidates.clone()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
-        None => format!("known are {}", list(candidates)),
+        None => format!("known here: {}", list(candidates)),
     }
 }
 

@@ -99,36 +99,35 @@ impl Pass<'_> {
 
     fn start_tag(&mut self, start: usize, end: usize) -> Step {
         let before = self.findings.errors();
-        let Tag {
-            element,
-            empty,
-            resume,
-        } = tag::read(self.file, self.text, start..end, self.findings);
+        let tag = tag::read(self.file, self.text, start..end, self.findings);
         self.faults += self.findings.errors() - before;
+        self.open(tag)
+    }
+
+    fn open(&mut self, tag: Tag) -> Step {
+        let span = tag.element.span;
         if self.open.len() >= MAX_DEPTH {
             self.fault(
-                element.span,
+                span,
                 format!("elements are nested more than {MAX_DEPTH} deep"),
             );
             return Step::Stop;
         }
-        if self.open.is_empty()
-            && let Some(root) = &self.root
-        {
+        if let (true, Some(root)) = (self.open.is_empty(), &self.root) {
             let first = root.span;
             self.fault(
-                element.span,
+                span,
                 "a file has one outermost element, this is a second one",
             )
             .related(first, "the first one")
             .help("move its content into the first one");
             return Step::Stop;
         }
-        self.open.push(element);
-        if empty {
+        self.open.push(tag.element);
+        if tag.empty {
             self.close();
         }
-        match resume {
+        match tag.resume {
             Some(_) if self.faults >= MAX_FAULTS => Step::Stop,
             Some(at) => Step::Resume(at),
             None => Step::Go,
@@ -260,15 +259,15 @@ impl Pass<'_> {
 
     /// Markup whose end quick-xml could not find.
     fn unreadable(&mut self, error: &quick_xml::Error, at: usize) -> Step {
+        if let Some(tag) = tag::read_endless(self.file, self.text, at, self.findings) {
+            self.faults += 1;
+            return self.open(tag);
+        }
         let rest = self.text.get(at..).unwrap_or_default();
         let line = rest.lines().next().unwrap_or_default().trim_end();
-        let span = self.span(at, at + line.len());
-        let message = if matches!(error, quick_xml::Error::Syntax(_)) {
-            format!("{} begins here and never ends", what_begins(rest))
-        } else {
-            format!("this is not well-formed: {error}")
-        };
-        self.fault(span, message).help(help_for(rest));
+        let (message, help) = explain(rest, error);
+        self.fault(self.span(at, at + line.len()), message)
+            .help(help);
         Step::Stop
     }
 
@@ -317,29 +316,36 @@ impl Pass<'_> {
     }
 }
 
-/// What the text begins, in words.
-fn what_begins(text: &str) -> &'static str {
-    if text.starts_with("<!--") {
-        "a comment"
-    } else if text.starts_with("<?") {
-        "an instruction"
-    } else if text.starts_with("<!") {
-        "a declaration"
-    } else {
-        "a tag"
-    }
-}
+/// Markup by its beginning, in words, and its end.
+const MARKUP: [(&str, &str, &str); 5] = [
+    ("<!--", "a comment", "end it with `-->`"),
+    ("<![CDATA[", "a CDATA section", "end it with `]]>`"),
+    ("<?", "an instruction", "end it with `?>`"),
+    ("<!", "a declaration", "end it with `>`"),
+    (
+        "<",
+        "a tag",
+        "end it with `>`, and close every quotation mark before",
+    ),
+];
 
-/// How to end what the text begins.
-fn help_for(text: &str) -> &'static str {
-    if text.starts_with("<!--") {
-        "end the comment with `-->`"
-    } else if text.starts_with('&') {
-        tag::ENTITY_HELP
-    } else if text.starts_with("<?") {
-        "end it with `?>`"
-    } else {
-        "end it with `>`, and close every quotation mark before"
+/// What is wrong with the markup at the start of `text`, and what to do.
+fn explain(text: &str, error: &quick_xml::Error) -> (String, &'static str) {
+    if text.starts_with('&') {
+        return (
+            "a `&` that begins no known entity".to_owned(),
+            tag::ENTITY_HELP,
+        );
+    }
+    match MARKUP
+        .iter()
+        .find(|(beginning, ..)| text.starts_with(beginning))
+    {
+        Some((_, what, help)) => (format!("{what} begins here and never ends"), help),
+        None => (
+            format!("this is not well-formed: {error}"),
+            "correct it, or remove it",
+        ),
     }
 }
 

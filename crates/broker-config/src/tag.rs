@@ -28,95 +28,125 @@ pub(crate) struct Tag {
 /// then taken to end before it.
 pub(crate) fn read(file: usize, text: &str, range: Range<usize>, findings: &mut Findings) -> Tag {
     let whole = text.get(range.clone()).unwrap_or_default();
-    let scan = scan(whole);
-    let body_end = scan.cut.unwrap_or(whole.len().saturating_sub(1));
-    let body = whole.get(1..body_end).unwrap_or_default().trim_end();
-    let self_closing = scan.cut.is_none() && body.ends_with('/');
-    let body = if self_closing {
-        body.strip_suffix('/').unwrap_or(body)
-    } else {
-        body
-    };
-    let base = range.start + 1;
-    let name_length = body.find(char::is_whitespace).unwrap_or(body.len());
-    let name = body.get(..name_length).unwrap_or_default();
+    match scan(whole) {
+        Some(damage) => read_damaged(file, text, range.start, &damage, findings),
+        None => read_whole(file, whole, range.start, findings),
+    }
+}
+
+/// Reads the tag that begins at `start` and for which quick-xml found no end; `None` if no end can
+/// be guessed either.
+pub(crate) fn read_endless(
+    file: usize,
+    text: &str,
+    start: usize,
+    findings: &mut Findings,
+) -> Option<Tag> {
+    let rest = text.get(start..)?;
+    let named = rest
+        .get(1..)?
+        .starts_with(|c: char| c.is_alphabetic() || c == '_');
+    let damage = scan(rest).filter(|_| named)?;
+    Some(read_damaged(file, text, start, &damage, findings))
+}
+
+fn read_whole(file: usize, whole: &str, start: usize, findings: &mut Findings) -> Tag {
+    let body = whole
+        .get(1..whole.len().saturating_sub(1))
+        .unwrap_or_default();
+    let inner = body.strip_suffix('/');
+    let empty = inner.is_some();
     let mut reading = Reading {
         file,
-        base,
+        base: start + 1,
+        body: inner.unwrap_or(body),
+        findings,
+    };
+    let element = reading.element(false);
+    if element.name.is_empty() {
+        reading
+            .findings
+            .error(Span::new(file, start, start + 1), "a tag without a name");
+    }
+    Tag {
+        element,
+        empty,
+        resume: None,
+    }
+}
+
+fn read_damaged(
+    file: usize,
+    text: &str,
+    start: usize,
+    damage: &Damage,
+    findings: &mut Findings,
+) -> Tag {
+    let resume = start + damage.cut;
+    let body = text.get(start + 1..resume).unwrap_or_default().trim_end();
+    let mut reading = Reading {
+        file,
+        base: start + 1,
         body,
         findings,
     };
-    let element = Element {
-        name: name.to_owned(),
-        span: Span::new(file, base, base + name_length),
-        attributes: reading.attributes(name_length, scan.cut.is_some()),
-        children: Vec::new(),
-        text: String::new(),
-        text_span: None,
-    };
-    if name.is_empty() {
-        reading
-            .findings
-            .error(Span::new(file, range.start, base), "a tag without a name");
-    }
-    let Some(cut) = scan.cut else {
-        return Tag {
-            element,
-            empty: self_closing,
-            resume: None,
-        };
-    };
-    reading.report_cut(name, scan.quote);
-    let resume = range.start + cut;
-    let ends_later = text
+    let element = reading.element(true);
+    reading.report_damage(&element.name, damage.quote);
+    // Only an element with an end tag further on can have been meant to have content.
+    let end_tag = format!("</{}", element.name);
+    let empty = !text
         .get(resume..)
-        .is_some_and(|rest| rest.contains(&format!("</{name}")));
+        .is_some_and(|rest| rest.contains(&end_tag));
     Tag {
         element,
-        empty: !ends_later,
+        empty,
         resume: Some(resume),
     }
 }
 
 /// Where a tag is damaged.
-struct Scan {
+struct Damage {
     /// The second `<`, which belongs to another tag.
-    cut: Option<usize>,
+    cut: usize,
     /// The quotation mark that is open there.
     quote: Option<usize>,
 }
 
-/// Looks for a `<` that belongs to another tag. One in a value that ends on its own line belongs to
-/// the value.
-fn scan(whole: &str) -> Scan {
-    let mut open: Option<(usize, char)> = None;
-    for (at, character) in whole.char_indices().skip(1) {
-        match (character, open) {
-            ('<', None) => {
-                return Scan {
-                    cut: Some(at),
+/// Looks for a `<` that belongs to another tag. One in a value that ends on the line on which it
+/// began belongs to the value.
+fn scan(whole: &str) -> Option<Damage> {
+    let find = |from: usize, what: &[char]| {
+        whole
+            .get(from..)
+            .and_then(|rest| rest.find(what))
+            .map(|length| from + length)
+    };
+    let mut at = 1;
+    loop {
+        let found = find(at, &['<', '>', '"', '\''])?;
+        match whole.get(found..)?.chars().next()? {
+            '>' => return None,
+            '<' => {
+                return Some(Damage {
+                    cut: found,
                     quote: None,
-                };
+                });
             }
-            ('<', Some((quote_at, quote))) => {
-                let rest = whole.get(at..).unwrap_or_default();
-                let line = rest.lines().next().unwrap_or_default();
-                if !line.contains(quote) || whole.get(quote_at..at).is_none_or(|v| v.contains('\n'))
-                {
-                    return Scan {
-                        cut: Some(at),
-                        quote: Some(quote_at),
-                    };
+            quote => {
+                let end = find(found + 1, &[quote]);
+                let value = whole.get(found + 1..end.unwrap_or(whole.len()))?;
+                match value.find('<') {
+                    Some(inside) if end.is_none() || value.contains('\n') => {
+                        let cut = found + 1 + inside;
+                        return Some(Damage {
+                            cut,
+                            quote: Some(found),
+                        });
+                    }
+                    Some(_) | None => at = end? + 1,
                 }
             }
-            ('"' | '\'', None) => open = Some((at, character)),
-            (_, Some((_, quote))) if character == quote => open = None,
-            _ => {}
         }
-    }
-    Scan {
-        cut: None,
-        quote: None,
     }
 }
 
@@ -130,21 +160,43 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// The attributes; a fault ends them, and is not mentioned if the tag is `damaged` anyway.
-    fn attributes(&mut self, name_length: usize, damaged: bool) -> Vec<Attribute> {
+    fn element(&mut self, damaged: bool) -> Element {
+        let name_length = self
+            .body
+            .find(char::is_whitespace)
+            .unwrap_or(self.body.len());
+        let name = self.body.get(..name_length).unwrap_or_default().to_owned();
+        let span = Span::new(self.file, self.base, self.base + name_length);
+        let (attributes, complete) = self.attributes(name_length, damaged);
+        let (children, text) = (Vec::new(), String::new());
+        let damaged = damaged || !complete;
+        Element {
+            name,
+            span,
+            attributes,
+            children,
+            text,
+            text_span: None,
+            damaged,
+        }
+    }
+
+    /// The attributes, and whether they are all. A fault ends them, and is not mentioned if the tag
+    /// is `damaged` anyway.
+    fn attributes(&mut self, name_length: usize, damaged: bool) -> (Vec<Attribute>, bool) {
         let mut found = Vec::new();
         for attribute in Attributes::new(self.body, name_length) {
             match attribute {
                 Ok(raw) => found.push(self.attribute(&raw)),
                 Err(AttrError::Duplicated(again, first)) => self.report_twice(again, first),
-                Err(_) if damaged => break,
+                Err(_) if damaged => return (found, false),
                 Err(fault) => {
                     self.report(&fault);
-                    break;
+                    return (found, false);
                 }
             }
         }
-        found
+        (found, true)
     }
 
     fn attribute(&mut self, raw: &RawAttribute<'_>) -> Attribute {
@@ -211,18 +263,14 @@ impl Reading<'_> {
     }
 
     fn report(&mut self, fault: &AttrError) {
-        let (at, message) = match fault {
-            AttrError::ExpectedEq(at) => (at, "an attribute without a value"),
+        let (at, message) = match *fault {
+            AttrError::ExpectedEq(at) => (self.word_before(at), "an attribute without a value"),
             AttrError::ExpectedValue(at) => (at, "a value in quotation marks is missing here"),
             AttrError::UnquotedValue(at) => (at, "the value must stand in quotation marks"),
             AttrError::ExpectedQuote(at, _) => (at, "a quotation mark is missing before this"),
             AttrError::Duplicated(at, _) => (at, "this attribute stands twice in one tag"),
         };
-        let limit = (*at).min(self.body.len());
-        let start = (0..=limit)
-            .rev()
-            .find(|at| self.body.is_char_boundary(*at))
-            .unwrap_or(0);
+        let start = self.edge(at);
         let word = self.body.get(start..).unwrap_or_default();
         let length = word.find(char::is_whitespace).unwrap_or(word.len()).max(1);
         let start = self.base + start;
@@ -231,8 +279,29 @@ impl Reading<'_> {
             .help(r#"attributes are written `name="value"`"#);
     }
 
+    /// Where the word before `at` begins.
+    fn word_before(&self, at: usize) -> usize {
+        let before = self
+            .body
+            .get(..self.edge(at))
+            .unwrap_or_default()
+            .trim_end();
+        before
+            .rfind(char::is_whitespace)
+            .map_or(0, |space| space + 1)
+    }
+
+    /// The last edge of a character that is not after `at`.
+    fn edge(&self, at: usize) -> usize {
+        let at = at.min(self.body.len());
+        (0..=at)
+            .rev()
+            .find(|at| self.body.is_char_boundary(*at))
+            .unwrap_or(0)
+    }
+
     /// Another tag begins before this one has ended.
-    fn report_cut(&mut self, name: &str, quote: Option<usize>) {
+    fn report_damage(&mut self, name: &str, quote: Option<usize>) {
         let end = self.base + self.body.len();
         match quote {
             None => self

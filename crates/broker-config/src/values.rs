@@ -93,7 +93,7 @@ impl Values<'_> {
         let words = T::WORDS.iter().map(|(word, _)| *word);
         let help = match closest(&text.value, words.clone()) {
             Some(word) => format!("did you mean `{word}`?"),
-            None => format!("write one of {}", list(words)),
+            None => format!("it can be {}", list(words)),
         };
         let message = format!("`{name}` cannot be `{}`", clip(&text.value));
         self.findings.error(text.span, message).help(help);

@@ -3,6 +3,13 @@
 //! `SNAPSHOTS=overwrite cargo test -p broker-config` writes the expectations anew; read each of them
 //! before committing it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 

@@ -37,7 +37,7 @@ pub(super) fn read(element: &Element, values: &mut Values<'_>) -> RawGeneral {
             .unwrap_or_default(),
         user_config_directory: element
             .child("user-config-directory")
-            .and_then(|it| values.path(it, "path")),
+            .and_then(|it| read_user_directory(it, values)),
         file_access_control: element
             .child("file-access-control")
             .and_then(|it| read_access_control(it, values)),
@@ -60,6 +60,14 @@ fn read_crypto(element: &Element, values: &mut Values<'_>) -> Option<bool> {
         );
     }
     Some(fips)
+}
+
+fn read_user_directory(element: &Element, values: &mut Values<'_>) -> Option<PathBuf> {
+    values.findings.unsupported(
+        element.span,
+        "`user-config-directory` is not supported yet: name the file with `--config`",
+    );
+    values.path(element, "path")
 }
 
 fn read_access_control(element: &Element, values: &mut Values<'_>) -> Option<bool> {

@@ -147,7 +147,6 @@ fn read_proxy(element: &Element, values: &mut Values<'_>) -> Option<Vec<ProxyRul
 }
 
 fn read_methods(element: &Element, values: &mut Values<'_>) -> Option<Vec<AuthMethod>> {
-    let before = values.findings.errors();
     let mut methods = Vec::new();
     for child in &element.children {
         let Some(method) = read_method(child, values) else {
@@ -172,7 +171,7 @@ fn read_methods(element: &Element, values: &mut Values<'_>) -> Option<Vec<AuthMe
             methods.push(method.value);
         }
     }
-    if methods.is_empty() && values.findings.errors() == before {
+    if element.children.is_empty() {
         values
             .findings
             .error(element.span, "the list of authentication methods is empty")
@@ -204,7 +203,6 @@ fn read_algorithms(
     values: &mut Values<'_>,
 ) -> Option<Vec<String>> {
     let element = parent.child(family.list)?;
-    let before = values.findings.errors();
     let mut names: Vec<String> = Vec::new();
     for item in element.children_named(family.item) {
         let Some(name) = values.word(item, "name") else {
@@ -219,7 +217,7 @@ fn read_algorithms(
             names.push(name.value);
         }
     }
-    if names.is_empty() && values.findings.errors() == before {
+    if element.children.is_empty() {
         values
             .findings
             .error(

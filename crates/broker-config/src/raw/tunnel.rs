@@ -19,7 +19,7 @@ use crate::vocabulary::FTP_ATTRIBUTES;
 pub(crate) struct RawTunnel {
     /// Where its name stands.
     pub(crate) span: Span,
-    pub(crate) kind: Option<Located<TunnelType>>,
+    pub(crate) kind: Located<TunnelType>,
     pub(crate) listen_address: Option<Located<ListenAddress>>,
     /// `None` only after a complaint.
     pub(crate) listen_port: Option<Located<u16>>,
@@ -58,14 +58,10 @@ pub(super) fn read_remote(element: &Element, values: &mut Values<'_>) -> RawTunn
 
 pub(super) fn read_local(element: &Element, values: &mut Values<'_>) -> RawTunnel {
     let tunnel = read(element, values);
-    if let Some(Located {
-        value: TunnelType::Socks,
-        span,
-    }) = tunnel.kind
-    {
+    if tunnel.kind.value == TunnelType::Socks {
         values
             .findings
-            .unsupported(span, "SOCKS tunnels are not supported yet");
+            .unsupported(tunnel.kind.span, "SOCKS tunnels are not supported yet");
     }
     tunnel
 }
@@ -74,7 +70,7 @@ fn read(element: &Element, values: &mut Values<'_>) -> RawTunnel {
     let is_ftp = |name: &str| FTP_ATTRIBUTES.contains(&name);
     RawTunnel {
         span: element.span,
-        kind: values.choice(element, "type"),
+        kind: read_kind(element, values),
         listen_address: read_listen_address(element, values),
         listen_port: values.port(element, "listen-port", 0),
         dst_host: values.word(element, "dst-host"),
@@ -91,6 +87,19 @@ fn read(element: &Element, values: &mut Values<'_>) -> RawTunnel {
                 span: it.name_span,
             }),
     }
+}
+
+/// The type; where it is misspelt, the one that makes no complaints follow.
+fn read_kind(element: &Element, values: &mut Values<'_>) -> Located<TunnelType> {
+    let usual = match element.attribute("type") {
+        None => TunnelType::Tcp,
+        Some(_) => TunnelType::Ftp,
+    };
+    let unsaid = Located {
+        value: usual,
+        span: element.span,
+    };
+    values.choice(element, "type").unwrap_or(unsaid)
 }
 
 fn read_listen_address(

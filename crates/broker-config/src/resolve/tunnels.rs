@@ -48,7 +48,7 @@ impl Resolver<'_> {
     }
 
     pub(super) fn local_tunnel(&mut self, raw: &RawTunnel) -> Option<LocalTunnel> {
-        let kind = raw.kind.as_ref().map_or(TunnelType::Tcp, |kind| kind.value);
+        let kind = raw.kind.value;
         self.check_relay(raw);
         self.check_ftp_only(raw, kind);
         let dst_port = self.destination_port(raw, kind);
@@ -73,16 +73,15 @@ impl Resolver<'_> {
     }
 
     pub(super) fn remote_tunnel(&mut self, raw: &RawTunnel) -> Option<RemoteTunnel> {
-        let kind = raw.kind.as_ref().map_or(TunnelType::Tcp, |kind| kind.value);
+        let kind = raw.kind.value;
         self.check_ftp_only(raw, kind);
         let dst_port = self.destination_port(raw, kind);
         let kind = match kind {
             TunnelType::Tcp => RemoteKind::Tcp,
             TunnelType::Ftp => RemoteKind::Ftp(raw.ftp.clone()),
             TunnelType::Socks => {
-                let span = raw.kind.as_ref().map_or(raw.span, |kind| kind.span);
                 self.findings
-                    .error(span, "a remote tunnel cannot be of type `socks`")
+                    .error(raw.kind.span, "a remote tunnel cannot be of type `socks`")
                     .help("write `tcp` or `ftp`");
                 return None;
             }
