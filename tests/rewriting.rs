@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use testkit::broker::Broker;
 use testkit::relay::{Recording, Relay, RelayOptions};
 use testkit::scripted::{Conversation, ScriptedListener};
 use testkit::sshd::SshdOptions;
 use testkit::vsftpd::VsftpdOptions;
 
-use crate::support::daemon::Daemon;
 use crate::support::ftp::{Ftp, port_command};
 use crate::support::rig::{Embedded, SOON, Servers, ftp_tunnel};
 use crate::support::{Need, trial};
@@ -70,7 +70,7 @@ async fn recorded(ip: IpAddr, modes: &[&str]) -> anyhow::Result<()> {
     let servers = Servers::start(SshdOptions::default(), vsftpd).await?;
     let behind = relay(ip, servers.ftp.addr()).await?;
     let tunnel = ftp_tunnel(ip, behind.addr(), "");
-    let broker = Daemon::start(&servers.login.config("", &tunnel), &[]).await?;
+    let broker = Broker::start(&servers.login.config("", &tunnel), &[]).await?;
     let before = relay(ip, broker.listener(0).await?).await?;
 
     std::fs::write(servers.ftp.root().join("file"), "content")?;
@@ -230,7 +230,7 @@ struct Scripted {
     client: Conversation,
     server: Conversation,
     server_ip: IpAddr,
-    _broker: Daemon,
+    _broker: Broker,
 }
 
 impl Scripted {
@@ -238,7 +238,7 @@ impl Scripted {
         let embedded = Embedded::start().await?;
         let control = ScriptedListener::bind_on(SocketAddr::new(server_ip, 0)).await?;
         let tunnel = ftp_tunnel(client_ip, control.addr(), "");
-        let broker = Daemon::start(&embedded.login.config("", &tunnel), &[]).await?;
+        let broker = Broker::start(&embedded.login.config("", &tunnel), &[]).await?;
         let mut client = Conversation::connect(broker.listener(0).await?).await?;
         let mut server = control.accept().await?;
         server.send("220 ready\r\n").await?;

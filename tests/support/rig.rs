@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use testkit::broker::Broker;
 use testkit::keys::KeyPair;
 use testkit::ssh_server::{SshServer, SshServerOptions};
 use testkit::sshd::{Sshd, SshdOptions};
 use testkit::vsftpd::{Vsftpd, VsftpdOptions};
-
-use super::daemon::Daemon;
 
 /// How long something may take that should happen at once.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -102,9 +101,9 @@ impl Embedded {
     }
 
     /// A broker with one FTP tunnel to `ftp`, and where it listens.
-    pub(crate) async fn broker(&self, ftp: SocketAddr) -> anyhow::Result<(Daemon, SocketAddr)> {
+    pub(crate) async fn broker(&self, ftp: SocketAddr) -> anyhow::Result<(Broker, SocketAddr)> {
         let tunnel = ftp_tunnel(ftp.ip(), ftp, "");
-        let broker = Daemon::start(&self.login.config("", &tunnel), &[]).await?;
+        let broker = Broker::start(&self.login.config("", &tunnel), &[]).await?;
         let listens = broker.listener(0).await?;
         Ok((broker, listens))
     }
@@ -133,9 +132,9 @@ impl Servers {
     }
 
     /// A broker with one FTP tunnel to vsftpd, and where it listens.
-    pub(crate) async fn broker(&self, args: &[&str]) -> anyhow::Result<(Daemon, SocketAddr)> {
+    pub(crate) async fn broker(&self, args: &[&str]) -> anyhow::Result<(Broker, SocketAddr)> {
         let tunnel = ftp_tunnel(self.ftp.addr().ip(), self.ftp.addr(), "");
-        let broker = Daemon::start(&self.login.config("", &tunnel), args).await?;
+        let broker = Broker::start(&self.login.config("", &tunnel), args).await?;
         let listens = broker.listener(0).await?;
         Ok((broker, listens))
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use crate::client::{self, Output};
 use crate::process::Process;
@@ -20,6 +21,9 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Longer than any command may wait for the daemon.
 const CTL_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often the daemon is asked for something that is waited for.
+const POLL: Duration = Duration::from_millis(20);
 
 /// The configuration's name in the daemon's folder.
 const CONFIG: &str = "ssh-broker-config.xml";
@@ -100,10 +104,43 @@ impl Broker {
     /// # Errors
     /// When it fails or prints something else.
     pub async fn json(&self, arguments: &[&str]) -> anyhow::Result<Value> {
-        let output = self.ctl(&[arguments, &["--json"]].concat()).await?;
-        let output = output.success().with_context(|| format!("{arguments:?}"))?;
-        let text = output.text();
+        let text = self.told(&[arguments, &["--json"]].concat()).await?;
         serde_json::from_str(&text).with_context(|| format!("{arguments:?} printed {text:?}"))
+    }
+
+    /// Runs broker-ctl, which must succeed, and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails; the message shows what it said.
+    pub async fn told(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.ctl(arguments).await?.success();
+        Ok(output.with_context(|| format!("{arguments:?}"))?.text())
+    }
+
+    /// Asks with `--json` until the answer is as `done` wants it, and returns it: the daemon answers questions and does
+    /// not announce.
+    ///
+    /// # Errors
+    /// When it fails or has not answered so within `limit`; the message shows the last answer and the log.
+    pub async fn wait_json(
+        &self,
+        arguments: &[&str],
+        limit: Duration,
+        mut done: impl FnMut(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let answer = self.json(arguments).await?;
+            if done(&answer) {
+                return Ok(answer);
+            }
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "{arguments:?} still says {answer:#}\n{}",
+                self.log()
+            );
+            sleep(POLL).await;
+        }
     }
 
     /// Where the tunnel listens that stands at this place in `list-tunnel-listeners`.
@@ -245,6 +282,11 @@ mod tests {
         assert_eq!(ssh.counters().direct_opened, 1);
         drop(client);
         assert!(broker.listener(1).await.is_err());
+        let no_sessions = |status: &Value| status["sessions"] == 0;
+        broker
+            .wait_json(&["status"], LIMIT, no_sessions)
+            .await
+            .unwrap();
         assert!(broker.stop(LIMIT).await.unwrap().success());
     }
 
