@@ -1,0 +1,213 @@
+//! Servers that the client reaches only through the broker, so that an address left unrewritten fails.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use testkit::broker::Broker;
+use testkit::client::{self, Output};
+use testkit::files;
+use testkit::netns::{self, HIDDEN_ADDR, Netns};
+use testkit::sshd::SshdOptions;
+use testkit::vsftpd::VsftpdOptions;
+
+use crate::support::rig::{Servers, ftp_tunnel};
+use crate::support::{Need, trial};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const INSIDE: &[Need] = &[
+    Need::Root,
+    Need::Program("ip"),
+    Need::Program("sshd"),
+    Need::Program("vsftpd"),
+    Need::Program("curl"),
+];
+const REAL: &[Need] = &[
+    Need::Program("sshd"),
+    Need::Program("vsftpd"),
+    Need::Program("curl"),
+];
+
+/// A small transfer on a busy machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A file that needs many packets.
+const SIZE: usize = 3_000_000;
+
+/// curl's options for each mode. It believes the address in a 227 only when told to.
+const MODES: [(&str, &[&str]); 4] = [
+    ("PASV", &["--disable-epsv", "--no-ftp-skip-pasv-ip"]),
+    ("EPSV", &[]),
+    ("PORT", &["--ftp-port", "-", "--disable-eprt"]),
+    ("EPRT", &["--ftp-port", "-"]),
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "namespace: FTP server on the SSH server's loopback",
+            INSIDE,
+            on_loopback,
+        ),
+        trial(
+            "namespace: FTP server on an address only the SSH server reaches",
+            INSIDE,
+            on_hidden,
+        ),
+        trial(
+            "namespace: FTP server that announces another address",
+            INSIDE,
+            announcing_in_namespace,
+        ),
+        trial(
+            "namespace: none at all, but an announced address of another host",
+            REAL,
+            announcing,
+        ),
+    ]
+}
+
+async fn on_loopback() -> anyhow::Result<()> {
+    let (_netns, servers) = inside(HERE, &[]).await?;
+    let tunnels = ftp_tunnel(HERE, servers.ftp.addr(), "") + &plain_tunnel(servers.ftp.addr());
+    let broker = Broker::start(&servers.login.config("", &tunnels), &[]).await?;
+    every_mode(&servers, broker.listener(0).await?).await?;
+    unrewritten_fails(&servers, broker.listener(1).await?).await
+}
+
+async fn on_hidden() -> anyhow::Result<()> {
+    let (_netns, servers) = inside(HIDDEN_ADDR.into(), &["GatewayPorts clientspecified"]).await?;
+    let options = format!(r#"active-address="{HIDDEN_ADDR}""#);
+    let tunnels =
+        ftp_tunnel(HERE, servers.ftp.addr(), &options) + &plain_tunnel(servers.ftp.addr());
+    let broker = Broker::start(&servers.login.config("", &tunnels), &[]).await?;
+    every_mode(&servers, broker.listener(0).await?).await?;
+    unrewritten_fails(&servers, broker.listener(1).await?).await
+}
+
+async fn announcing_in_namespace() -> anyhow::Result<()> {
+    let netns = namespace()?;
+    let vsftpd = VsftpdOptions {
+        netns: Some(netns.clone()),
+        ..announcing_vsftpd()
+    };
+    let sshd = SshdOptions {
+        bind: netns.inside_addr(),
+        netns: Some(netns.clone()),
+        ..SshdOptions::default()
+    };
+    let servers = Servers::start(sshd, vsftpd).await?;
+    let (_broker, listens) = servers.broker(&[]).await?;
+    every_mode(&servers, listens).await
+}
+
+/// The address an FTP server shows to the world is not where the SSH server beside it should connect.
+async fn announcing() -> anyhow::Result<()> {
+    let servers = Servers::start(SshdOptions::default(), announcing_vsftpd()).await?;
+    let (_broker, listens) = servers.broker(&[]).await?;
+    every_mode(&servers, listens).await
+}
+
+fn announcing_vsftpd() -> VsftpdOptions {
+    VsftpdOptions {
+        extra_config: vec!["pasv_address=203.0.113.9".into()],
+        ..VsftpdOptions::default()
+    }
+}
+
+fn namespace() -> anyhow::Result<Netns> {
+    netns::available().map_err(anyhow::Error::msg)?;
+    Netns::create()
+}
+
+/// Both servers in a namespace: sshd where this host reaches it, vsftpd on `ftp`.
+async fn inside(ftp: IpAddr, sshd_config: &[&str]) -> anyhow::Result<(Netns, Servers)> {
+    let netns = namespace()?;
+    let sshd = SshdOptions {
+        bind: netns.inside_addr(),
+        netns: Some(netns.clone()),
+        extra_config: sshd_config.iter().map(|line| (*line).to_owned()).collect(),
+        ..SshdOptions::default()
+    };
+    let vsftpd = VsftpdOptions {
+        bind: ftp,
+        netns: Some(netns.clone()),
+        ..VsftpdOptions::default()
+    };
+    let servers = Servers::start(sshd, vsftpd).await?;
+    Ok((netns, servers))
+}
+
+/// A tunnel that carries the control connection alone, as `ssh -L` would.
+fn plain_tunnel(to: SocketAddr) -> String {
+    let (host, port) = (to.ip(), to.port());
+    format!(r#"<local-tunnel type="tcp" listen-port="0" dst-host="{host}" dst-port="{port}"/>"#)
+}
+
+/// Down, up and a listing in each mode, each with a data channel of its own and no other.
+async fn every_mode(servers: &Servers, listens: SocketAddr) -> anyhow::Result<()> {
+    let content = files::pattern(1, SIZE);
+    std::fs::write(servers.ftp.root().join("file"), &content)?;
+    let before = servers.channels();
+    for (mode, options) in MODES {
+        let fetched = curl(listens, "file", options).await?.success();
+        let fetched = fetched.with_context(|| format!("{mode}: download"))?;
+        ensure!(fetched.stdout == content, "{mode}: something else came");
+        store(servers, listens, options, &content)
+            .await
+            .with_context(|| format!("{mode}: upload"))?;
+        let listed = curl(listens, "", options).await?.success();
+        let listed = listed.with_context(|| format!("{mode}: listing"))?.text();
+        ensure!(listed.contains(&SIZE.to_string()), "{mode}: {listed}");
+    }
+    let after = servers.channels();
+    let (passive, active) = (after.passive - before.passive, after.active - before.active);
+    ensure!(
+        (passive, active) == (6, 6),
+        "{after:?} for six transfers each way of twelve"
+    );
+    Ok(())
+}
+
+async fn store(
+    servers: &Servers,
+    listens: SocketAddr,
+    options: &[&str],
+    content: &[u8],
+) -> anyhow::Result<()> {
+    let local = tempfile::NamedTempFile::new()?;
+    std::fs::write(local.path(), content)?;
+    let path = local.path().to_string_lossy();
+    let upload = [options, &["--upload-file", &path]].concat();
+    curl(listens, "stored", &upload).await?.success()?;
+    let stored = servers.ftp.root().join("stored");
+    ensure!(
+        std::fs::read(&stored)? == content,
+        "something else was stored"
+    );
+    Ok(std::fs::remove_file(stored)?)
+}
+
+/// The test itself is put to the test: without rewriting nothing but the control connection works.
+async fn unrewritten_fails(servers: &Servers, plain: SocketAddr) -> anyhow::Result<()> {
+    let asked = |servers: &Servers| servers.ftp.log().matches("\"PASV\"").count();
+    let before = asked(servers);
+    for (mode, options) in MODES {
+        // Where nobody refuses the connection, nobody answers it either.
+        let options = [options, &["--connect-timeout", "2", "--max-time", "4"]].concat();
+        let output = curl(plain, "file", &options).await?;
+        ensure!(!output.status.success(), "{mode} works without rewriting");
+    }
+    ensure!(
+        asked(servers) > before,
+        "PASV did not reach vsftpd:\n{}",
+        servers.ftp.log()
+    );
+    Ok(())
+}
+
+async fn curl(to: SocketAddr, name: &str, options: &[&str]) -> anyhow::Result<Output> {
+    let url = format!("ftp://{to}/{name}");
+    client::curl([options, &[url.as_str()]].concat(), LIMIT).await
+}
