@@ -5,7 +5,8 @@ use std::io;
 
 use broker_ssh::{Channel, ChannelRead};
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -50,7 +51,7 @@ pub(crate) struct Wants {
 pub(crate) struct Io {
     client_read: OwnedReadHalf,
     client_write: OwnedWriteHalf,
-    read_buffer: BytesMut,
+    read_buffer: Vec<u8>,
     to_client: BytesMut,
     client_open: bool,
     server_read: broker_ssh::ReadHalf,
@@ -85,7 +86,7 @@ impl Io {
         Self {
             client_read,
             client_write,
-            read_buffer: BytesMut::with_capacity(READ_SIZE),
+            read_buffer: vec![0; READ_SIZE],
             to_client: BytesMut::new(),
             client_open: true,
             server_read,
@@ -120,8 +121,8 @@ impl Io {
         let wants_client = wants.client && self.client_open && self.to_server.is_empty();
         let wants_server = wants.server && self.server_open;
         tokio::select! {
-            read = self.client_read.read_buf(&mut self.read_buffer), if wants_client => {
-                client_event(read, &mut self.read_buffer, &mut self.client_open)
+            read = read_client(self.client_read.as_ref(), &mut self.read_buffer), if wants_client => {
+                client_event(read, &mut self.client_open)
             }
             wrote = self.client_write.write_buf(&mut self.to_client), if !self.to_client.is_empty() => {
                 wrote.map_or_else(IoEvent::ClientLost, |_| IoEvent::Written)
@@ -154,17 +155,30 @@ impl Io {
     }
 }
 
-fn client_event(read: io::Result<usize>, buffer: &mut BytesMut, open: &mut bool) -> IoEvent {
+/// Reads what the client sent.
+///
+/// A read ends at the mark of urgent data, with more behind it. The runtime's own reads take a short
+/// read for an empty socket and would wait for news that never comes; this one waits only where the
+/// system says that there is nothing.
+async fn read_client(client: &TcpStream, buffer: &mut [u8]) -> io::Result<Bytes> {
+    let length = client
+        .async_io(Interest::READABLE, || {
+            let (_, length) = rustix::net::recv(client, &mut *buffer, RecvFlags::empty())?;
+            Ok(length)
+        })
+        .await?;
+    Ok(Bytes::copy_from_slice(
+        buffer.get(..length).unwrap_or_default(),
+    ))
+}
+
+fn client_event(read: io::Result<Bytes>, open: &mut bool) -> IoEvent {
     match read {
-        Ok(0) => {
+        Ok(bytes) if bytes.is_empty() => {
             *open = false;
             IoEvent::ClientEnd
         }
-        Ok(_) => {
-            let bytes = buffer.split().freeze();
-            buffer.reserve(READ_SIZE);
-            IoEvent::FromClient(bytes)
-        }
+        Ok(bytes) => IoEvent::FromClient(bytes),
         Err(error) => IoEvent::ClientLost(error),
     }
 }
@@ -190,5 +204,38 @@ async fn write_to_server(writer: broker_ssh::WriteHalf, mut orders: mpsc::Receiv
         if written.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustix::net::SendFlags;
+    use socket2::SockRef;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Clients that abort send the end of `ABOR` as urgent data, and wait for the answer.
+    #[tokio::test]
+    async fn what_stands_behind_the_urgent_mark_is_read_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        SockRef::from(&server).set_out_of_band_inline(true).unwrap();
+        rustix::net::send(&client, b"\xff\xf4\xff", SendFlags::OOB).unwrap();
+        rustix::net::send(&client, b"\xf2ABOR\r\n", SendFlags::empty()).unwrap();
+        let mut buffer = vec![0; READ_SIZE];
+        let mut received = Vec::new();
+        while received.len() < 10 {
+            let read = read_client(&server, &mut buffer);
+            let read = timeout(Duration::from_secs(5), read).await;
+            received.extend(read.expect("nothing came").unwrap());
+        }
+        assert_eq!(received, b"\xff\xf4\xff\xf2ABOR\r\n");
     }
 }
