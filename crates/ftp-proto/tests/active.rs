@@ -133,6 +133,27 @@ fn a_foreign_address_is_answered_504() {
 }
 
 #[test]
+fn the_unspecified_address_is_the_clients_own() {
+    check(
+        r"
+        config client=::1
+        s>c 220 ready
+        c> EPRT |2|::|1029|
+        -> offer 0 active ::1 1029
+        offered 0 [::1]:4000
+        -> server EPRT |2|::1|4000|
+        ",
+    );
+    check(
+        r"
+        s>c 220 ready
+        c> PORT 0,0,0,0,4,5
+        -> offer 0 active 127.0.0.1 1029
+        ",
+    );
+}
+
+#[test]
 fn a_foreign_address_may_be_allowed() {
     check(
         r"

@@ -43,10 +43,12 @@ impl Session {
     }
 
     /// Why the address named must not be used.
+    ///
+    /// lftp names the unspecified address on IPv6 loopback, and servers take it for the client's own: so does this.
     fn objection(&self, port: &PortCommand) -> Option<String> {
         let client = self.config.client.to_canonical();
-        if port.host.to_canonical() != client {
-            let host = port.host;
+        let host = port.host.to_canonical();
+        if host != client && !host.is_unspecified() {
             return Some(format!(
                 "{host} is not your own address {client}; use that, or passive mode"
             ));
@@ -63,8 +65,9 @@ impl Session {
     /// Asks for an endpoint to announce instead of the client's.
     fn offer_active(&mut self, command: Command, port: PortCommand, line: Vec<u8>) {
         let id = self.channels.allocate(Mode::Active);
+        let named = Some(port.host).filter(|host| !host.is_unspecified());
         let target = Announced {
-            host: Some(port.host),
+            host: named.or(Some(self.config.client)),
             port: port.port,
         };
         self.act(Action::Offer {
