@@ -80,3 +80,28 @@ fn group_name(file: &Path, group_id: u32) -> Option<String> {
         (number == group_id).then(|| name.to_owned())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_group_by_its_number() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("group");
+        std::fs::write(&file, "root:x:0:\nbroken\nstaff:x:50:anna,bert\n").unwrap();
+        assert_eq!(group_name(&file, 50).as_deref(), Some("staff"));
+        assert_eq!(group_name(&file, 5), None);
+        assert_eq!(group_name(&folder.path().join("absent"), 0), None);
+    }
+
+    #[test]
+    fn knows_the_surroundings_of_this_process() {
+        let current = Environment::current();
+        assert_eq!(
+            current.variables.get("CARGO_PKG_NAME").map(String::as_str),
+            Some("broker-config")
+        );
+        assert!(current.home.is_absolute());
+    }
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::diagnostic::Report;
 use crate::environment::Environment;
-use crate::findings::Findings;
+use crate::findings::{Findings, Span};
 use crate::merge::merge;
 use crate::names;
 use crate::raw::{self, Document};
@@ -93,7 +93,7 @@ impl Loader<'_> {
             self.findings.demote();
             self.findings
                 .warning(
-                    crate::findings::Span::file(self.sources.len().saturating_sub(1)),
+                    Span::file(self.sources.len().saturating_sub(1)),
                     format!("{} has errors and is ignored", path.display()),
                 )
                 .help("the errors are shown as warnings");

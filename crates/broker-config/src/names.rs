@@ -63,7 +63,7 @@ fn check_attributes(element: &Element, rule: &'static Rule, findings: &mut Findi
                 attribute.name_span,
                 format!("`{name}` is known and has no effect"),
             );
-        } else if !rule.attributes.contains(&name) && !is_namespace(name) {
+        } else if !rule.meaningful().any(|known| known == name) && !is_namespace(name) {
             let message = format!("`<{}>` has no attribute `{}`", rule.name, clip(name));
             let finding = findings.error(attribute.name_span, message);
             if rule.all_attributes().next().is_some() {

@@ -7,7 +7,7 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use crate::findings::{Findings, Span};
+use crate::findings::{Finding, Findings, Span};
 use crate::suggest::{clip, closest};
 use crate::tag::{self, Tag};
 use crate::tree::Element;
@@ -306,7 +306,7 @@ impl Pass<'_> {
         self.root
     }
 
-    fn fault(&mut self, span: Span, message: impl Into<String>) -> &mut crate::findings::Finding {
+    fn fault(&mut self, span: Span, message: impl Into<String>) -> &mut Finding {
         self.faults += 1;
         self.findings.error(span, message)
     }

@@ -10,6 +10,8 @@ pub(crate) struct Rule {
     pub(crate) required: &'static [&'static str],
     /// Attributes that mean something.
     pub(crate) attributes: &'static [&'static str],
+    /// The same, in groups that several elements have in common.
+    pub(crate) shared: &'static [&'static [&'static str]],
     /// Attributes that are known and have no effect.
     pub(crate) idle: &'static [&'static str],
     /// Children, in groups.
@@ -42,8 +44,16 @@ impl Rule {
         self.children.iter().flat_map(|group| group.iter().copied())
     }
 
+    /// The attributes that mean something.
+    pub(crate) fn meaningful(&self) -> impl Iterator<Item = &'static str> + Clone + use<> {
+        self.attributes
+            .iter()
+            .chain(self.shared.iter().copied().flatten())
+            .copied()
+    }
+
     pub(crate) fn all_attributes(&self) -> impl Iterator<Item = &'static str> + Clone + use<> {
-        self.attributes.iter().chain(self.idle).copied()
+        self.meaningful().chain(self.idle.iter().copied())
     }
 
     const fn new(name: &'static str) -> Self {
@@ -51,6 +61,7 @@ impl Rule {
             name,
             required: &[],
             attributes: &[],
+            shared: &[],
             idle: &[],
             children: &[],
             many: false,
@@ -67,6 +78,10 @@ impl Rule {
 
     const fn attributes(self, attributes: &'static [&'static str]) -> Self {
         Self { attributes, ..self }
+    }
+
+    const fn shared(self, shared: &'static [&'static [&'static str]]) -> Self {
+        Self { shared, ..self }
     }
 
     const fn required(self, required: &'static [&'static str]) -> Self {
@@ -216,11 +231,11 @@ static PROFILE: Rule = Rule::new("profile")
 
 static TUNNELS: Rule = Rule::new("tunnels").attributes(&["listen"]).children(&[&[
     &Rule::new("local-tunnel")
-        .attributes(TUNNEL_ATTRIBUTES)
+        .shared(TUNNEL_ATTRIBUTES)
         .required(&["listen-port"])
         .many(),
     &Rule::new("remote-tunnel")
-        .attributes(TUNNEL_ATTRIBUTES)
+        .shared(TUNNEL_ATTRIBUTES)
         .required(&["listen-port"])
         .many(),
 ]]);
@@ -239,29 +254,9 @@ pub(crate) const FTP_ATTRIBUTES: [&str; 10] = [
     "max-sessions",
 ];
 
-const TUNNEL_ATTRIBUTES: &[&str] = &[
-    "type",
-    "listen-address",
-    "listen-port",
-    "dst-host",
-    "dst-port",
-    "allow-relay",
-    "allow-from",
-    "data-address",
-    "tls",
-    "data-open",
-    "foreign-port",
-    "active",
-    "active-address",
-    "passive-ports",
-    "advertise-address",
-    "data-timeout",
-    "max-sessions",
-];
-
-static STATIC_TUNNELS: Rule = Rule::new("static-tunnels").children(&[&[&Rule::new("tunnel")
-    .attributes(&[
-        "profile",
+/// The attributes of every tunnel.
+const TUNNEL_ATTRIBUTES: &[&[&str]] = &[
+    &[
         "type",
         "listen-address",
         "listen-port",
@@ -269,17 +264,13 @@ static STATIC_TUNNELS: Rule = Rule::new("static-tunnels").children(&[&[&Rule::ne
         "dst-port",
         "allow-relay",
         "allow-from",
-        "data-address",
-        "tls",
-        "data-open",
-        "foreign-port",
-        "active",
-        "active-address",
-        "passive-ports",
-        "advertise-address",
-        "data-timeout",
-        "max-sessions",
-    ])
+    ],
+    &FTP_ATTRIBUTES,
+];
+
+static STATIC_TUNNELS: Rule = Rule::new("static-tunnels").children(&[&[&Rule::new("tunnel")
+    .attributes(&["profile"])
+    .shared(TUNNEL_ATTRIBUTES)
     .required(&["profile", "listen-port"])
     .many()]]);
 
@@ -292,4 +283,45 @@ const fn named(name: &'static str) -> Rule {
         .attributes(&["name"])
         .required(&["name"])
         .many()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every rule below this one, and itself.
+    fn rules(rule: &'static Rule, all: &mut Vec<&'static Rule>) {
+        all.push(rule);
+        rule.all_children().for_each(|child| rules(child, all));
+    }
+
+    #[test]
+    fn the_reference_explains_every_name() {
+        let reference = include_str!("../../../docs/configuration.md");
+        let mut all = Vec::new();
+        rules(&ROOT, &mut all);
+        for rule in all {
+            for name in rule.all_attributes().chain([rule.name]) {
+                let explained = reference.contains(&format!("`{name}`"))
+                    || reference.contains(&format!("`<{name}>`"));
+                assert!(
+                    explained,
+                    "`{name}` of `<{}>` is not in the reference",
+                    rule.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn rules_agree_with_themselves() {
+        let mut all = Vec::new();
+        rules(&ROOT, &mut all);
+        for rule in all {
+            for name in rule.required {
+                let known = rule.meaningful().any(|meaningful| meaningful == *name);
+                assert!(known, "`{name}` of `<{}>`", rule.name);
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::algorithms::{CIPHERS, Family, HOST_KEYS, KEXS, MACS};
 use crate::choices::{CompressionName, IdleOfConnection};
 use crate::findings::{Located, Span};
 use crate::proxy;
-use crate::settings::{AddressFamily, AuthMethod, Compression, HostKeyPolicy, ProxyRule};
+use crate::settings::{AddressFamily, AuthMethod, Compression, HostKeyPolicy, ProxyHop, ProxyRule};
 use crate::suggest::{clip, did_you_mean};
 use crate::tree::Element;
 use crate::values::Values;
@@ -126,10 +126,7 @@ fn read_proxy(element: &Element, values: &mut Values<'_>) -> Option<Vec<ProxyRul
     let ruleset = values.text(element, "ruleset")?;
     match proxy::parse(&ruleset.value) {
         Ok(rules) => {
-            if rules
-                .iter()
-                .any(|rule| rule.hop != crate::settings::ProxyHop::Direct)
-            {
+            if rules.iter().any(|rule| rule.hop != ProxyHop::Direct) {
                 values
                     .findings
                     .unsupported(ruleset.span, "proxies are not supported yet");
