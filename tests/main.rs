@@ -12,10 +12,19 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
+mod cpython;
+mod lftp;
+mod matrix;
+mod rewriting;
 mod support;
 
 /// The capabilities, each with the function that lists its trials.
-const CAPABILITIES: &[fn() -> Vec<Trial>] = &[];
+const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
+    matrix::trials,
+    cpython::trials,
+    lftp::trials,
+    rewriting::trials,
+];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.
 const TRIALS_AT_ONCE: usize = 4;

@@ -65,20 +65,34 @@ pub(crate) fn trials() -> Vec<Trial> {
                 Need::Program("vsftpd"),
                 Need::Program(client.requirement().program),
             ];
-            let big = format!("{name}::256_mib");
+            let big_name = format!("{name}::256_mib");
             trials.push(trial_within(LIMIT, name, &needs, move || async move {
                 let mut visit = Visit::begin(near, far, client, mode).await?;
                 visit.every_operation().await?;
                 visit.end().await
             }));
-            trials.push(trial_within(BIG_LIMIT, big, &needs, move || async move {
-                let mut visit = Visit::begin(near, far, client, mode).await?;
-                visit.big_file().await?;
-                visit.end().await
-            }));
+            if !moves_big_file(near, far, client) {
+                continue;
+            }
+            trials.push(trial_within(
+                BIG_LIMIT,
+                big_name,
+                &needs,
+                move || async move {
+                    let mut visit = Visit::begin(near, far, client, mode).await?;
+                    visit.big_file().await?;
+                    visit.end().await
+                },
+            ));
         }
     }
     trials
+}
+
+/// Every client in every mode over IPv4, one over IPv6: the whole of the rows would take minutes more, and beyond the
+/// first packet a data connection knows no family.
+fn moves_big_file(near: IpAddr, far: IpAddr, client: Client) -> bool {
+    (near, far) == (V4, V4) || (near, far, client) == (V6, V6, Curl)
 }
 
 /// One client in one mode, and what it has done so far.

@@ -1,7 +1,16 @@
 //! What the capabilities share.
 
+mod big_file;
+pub(crate) mod broker;
+pub(crate) mod clients;
+pub(crate) mod compare;
+pub(crate) mod ftp;
 pub(crate) mod needs;
+pub(crate) mod python;
+pub(crate) mod rig;
+pub(crate) mod stage;
 pub(crate) mod trial;
 
+pub(crate) use big_file::BigFile;
 pub(crate) use needs::Need;
 pub(crate) use trial::{trial, trial_within};

@@ -60,7 +60,7 @@ fn run(
         ended.unwrap_or_else(|_| Err(anyhow!("{title} did not end within {limit:?}")))
     });
     runtime.shutdown_timeout(LAST_WORDS);
-    outcome.map_err(|error| Failed::from(format!("{error:?}")))
+    outcome.map_err(|error| Failed::from(format!("{error:#}")))
 }
 
 fn runtime() -> Result<Runtime, Failed> {
