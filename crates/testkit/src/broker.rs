@@ -183,6 +183,18 @@ impl Broker {
     pub fn kill(&mut self) {
         self.process.kill();
     }
+
+    /// Starts it again on the configuration and the socket it had, killing it if it still runs, and waits until it is
+    /// ready. Its log begins anew.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub async fn restart(&mut self, arguments: &[&str]) -> anyhow::Result<()> {
+        self.process.kill();
+        let config = fs::read_to_string(self.config_file())?;
+        self.process = launch(self.folder.path(), &config, arguments)?;
+        self.process.wait_log("broker ready", READY_LIMIT).await
+    }
 }
 
 /// Starts a daemon in a folder and does not wait: for those that are expected to fail, or to share a folder.

@@ -19,6 +19,8 @@ pub mod files;
 pub mod ftp_server;
 pub mod keys;
 pub mod netns;
+#[cfg(test)]
+mod openssh_client;
 mod peer_runtime;
 pub mod process;
 pub mod programs;

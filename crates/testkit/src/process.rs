@@ -135,12 +135,20 @@ impl Process {
         children_of(&process_table(), self.pid())
     }
 
+    /// Each of its children now, followed by everything below that child.
+    #[must_use]
+    pub fn families(&self) -> Vec<Vec<u32>> {
+        let table = process_table();
+        let children = children_of(&table, self.pid()).into_iter();
+        children.map(|child| family(&table, child)).collect()
+    }
+
     /// Kills one of its children with everything below that; false when it is none of its children.
     pub fn kill_child(&self, pid: u32) -> bool {
         let table = process_table();
         let is_child = children_of(&table, self.pid()).contains(&pid);
         if is_child {
-            kill_all(&[&[pid], descendants(&table, pid).as_slice()].concat());
+            kill_all(&family(&table, pid));
         }
         is_child
     }
@@ -242,6 +250,12 @@ fn descendants(table: &[(u32, u32)], root: u32) -> Vec<u32> {
         next += 1;
     }
     found
+}
+
+fn family(table: &[(u32, u32)], root: u32) -> Vec<u32> {
+    let mut family = vec![root];
+    family.extend(descendants(table, root));
+    family
 }
 
 fn kill_all(pids: &[u32]) {

@@ -56,6 +56,7 @@ impl Default for VsftpdOptions {
 /// shows: without chroot, which takes privileges, paths are those of the host.
 pub struct Vsftpd {
     addr: SocketAddr,
+    place: Place,
     process: Process,
     folder: TempDir,
 }
@@ -66,7 +67,6 @@ impl Vsftpd {
     /// # Errors
     /// When vsftpd (or, for TLS, openssl) is not installed or it does not start; the message says why as far as known.
     pub async fn start(options: VsftpdOptions) -> anyhow::Result<Self> {
-        let program = VSFTPD.find()?;
         let place = Place::new(options.bind, options.netns.clone(), options.account.clone())?;
         let folder = place.folder()?;
         make_folders(&place, folder.path())?;
@@ -78,20 +78,28 @@ impl Vsftpd {
             let addr = place.free_addr()?;
             let config = write_config(folder.path(), addr, &options)?;
             place.own(&config)?;
-            let mut command = Command::new(&program);
-            command.arg(config);
-            let mut process = place.spawn(command)?;
-            match wait_greeting(&place, addr, folder.path(), &mut process).await {
-                Ok(()) => break (addr, process),
+            match launch(&place, addr, folder.path()).await {
+                Ok(process) => break (addr, process),
                 Err(_) if attempt < START_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error),
             }
         };
         Ok(Self {
             addr,
+            place,
             process,
             folder,
         })
+    }
+
+    /// Kills it with all its sessions and starts it again on the same port and folder, as after a crash.
+    ///
+    /// # Errors
+    /// When it does not start again.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.process.kill();
+        self.process = launch(&self.place, self.addr, self.folder.path()).await?;
+        Ok(())
     }
 
     /// Where it listens.
@@ -137,6 +145,18 @@ fn root_of(folder: &Path) -> PathBuf {
 
 fn log_of(folder: &Path) -> PathBuf {
     folder.join("log")
+}
+
+fn config_of(folder: &Path) -> PathBuf {
+    folder.join("vsftpd.conf")
+}
+
+async fn launch(place: &Place, addr: SocketAddr, folder: &Path) -> anyhow::Result<Process> {
+    let mut command = Command::new(VSFTPD.find()?);
+    command.arg(config_of(folder));
+    let mut process = place.spawn(command)?;
+    wait_greeting(place, addr, folder, &mut process).await?;
+    Ok(process)
 }
 
 fn make_folders(place: &Place, folder: &Path) -> anyhow::Result<()> {
@@ -227,7 +247,7 @@ log_ftp_protocol=YES
         log = log_of(folder).display(),
         extra = options.extra_config.join("\n"),
     );
-    let path = folder.join("vsftpd.conf");
+    let path = config_of(folder);
     fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }

@@ -1,5 +1,6 @@
 //! The bytes of a channel: joined to a TCP connection, and the listeners of remote forwards.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -18,7 +19,6 @@ const COPY_BUFFER: usize = 64 * 1024;
 
 /// One granted tcpip-forward.
 pub(super) struct Forward {
-    pub(super) _active: Active,
     pub(super) listener: TcpListener,
     pub(super) address: String,
     pub(super) port: u32,
@@ -26,6 +26,8 @@ pub(super) struct Forward {
     pub(super) shared: Arc<Shared>,
     /// The end of the SSH connection. A cancelled forward stops listening; its open channels go on.
     pub(super) ended: CancellationToken,
+    /// Last, so that the port is closed by the time the count says so.
+    pub(super) _active: Active,
 }
 
 impl Forward {
@@ -39,20 +41,29 @@ impl Forward {
             let (address, port) = (self.address.clone(), self.port);
             let ended = self.ended.clone();
             self.shared.tasks.spawn(async move {
-                let offer = async {
-                    let (ip, peer_port) = (peer.ip().to_string(), u32::from(peer.port()));
-                    let opened = client.channel_open_forwarded_tcpip(address, port, ip, peer_port);
-                    match opened.await {
-                        Ok(channel) => {
-                            shared.count(|c| c.forwarded_opened += 1);
-                            join(stream, channel).await;
-                        }
-                        Err(_) => shared.count(|c| c.forwarded_refused += 1),
-                    }
-                };
+                let offer = offer(client, &shared, (address, port), stream, peer);
                 ended.run_until_cancelled(offer).await;
             });
         }
+    }
+}
+
+/// Opens a channel for one connection that came to a forwarded address, and carries the bytes.
+async fn offer(
+    client: Handle,
+    shared: &Shared,
+    (address, port): (String, u32),
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let (ip, peer_port) = (peer.ip().to_string(), u32::from(peer.port()));
+    let opened = client.channel_open_forwarded_tcpip(address, port, ip, peer_port);
+    match opened.await {
+        Ok(channel) => {
+            shared.count(|c| c.forwarded_opened += 1);
+            join(stream, channel).await;
+        }
+        Err(_) => shared.count(|c| c.forwarded_refused += 1),
     }
 }
 

@@ -57,13 +57,13 @@ impl Session {
         let cancelled = self.ended.child_token();
         self.shared.count(|c| c.forwards_granted += 1);
         let forward = Forward {
-            _active: Active::start(&self.shared, |c| &mut c.forwards_active),
             listener,
             address: address.to_owned(),
             port: *port,
             client: session.handle(),
             shared: Arc::clone(&self.shared),
             ended: self.ended.clone(),
+            _active: Active::start(&self.shared, |c| &mut c.forwards_active),
         };
         let serve = forward.serve(cancelled.clone());
         self.forwards.insert((address.to_owned(), *port), cancelled);

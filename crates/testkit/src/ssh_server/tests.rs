@@ -1,4 +1,4 @@
-//! The SSH server against a russh client; the `ssh` program has its turn in `tests/`.
+//! The SSH server against a russh client and against OpenSSH's.
 
 use russh::client::{self, Handle};
 use russh::keys::PrivateKeyWithHashAlg;
@@ -7,6 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::openssh_client::{forward, free_port};
+use crate::programs::SSH;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -143,8 +145,10 @@ async fn a_reset_target_closes_the_channel_without_eof() {
 #[tokio::test]
 async fn a_target_that_does_not_answer_is_refused_and_the_session_goes_on() {
     let Fixture { server, client, .. } = logged_in().await;
-    let (listener, port) = target().await;
-    drop(listener);
+    // Bound and not listening, so that nobody else gets the port.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = u32::from(socket.local_addr().unwrap().port());
     for _ in 0..2 {
         let refused = client.channel_open_direct_tcpip("127.0.0.1", port, "127.0.0.1", 1);
         assert!(refused.await.is_err());
@@ -261,6 +265,56 @@ async fn a_killed_connection_ends_its_channels_and_forwards() {
 async fn a_server_that_stops_accepting_keeps_its_connections() {
     let Fixture { server, client, .. } = logged_in().await;
     server.stop_accepting();
-    while TcpStream::connect(server.addr()).await.is_ok() {}
+    let closed = async { while TcpStream::connect(server.addr()).await.is_ok() {} };
+    tokio::time::timeout(LIMIT, closed).await.unwrap();
     assert!(client.tcpip_forward("127.0.0.1", 0).await.is_ok());
+}
+
+#[tokio::test]
+async fn openssh_forwards_both_ways() {
+    if SSH.find().is_err() {
+        return;
+    }
+    let key = KeyPair::generate().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let identity = key.write(folder.path(), "key").unwrap();
+    let server = SshServer::start(SshServerOptions {
+        authorized_keys: vec![key.public_openssh().unwrap()],
+        ..SshServerOptions::default()
+    })
+    .await
+    .unwrap();
+    let (listener, port) = target().await;
+    let (local, remote) = (free_port(), free_port());
+    let forwards = [
+        "-L".to_owned(),
+        format!("127.0.0.1:{local}:127.0.0.1:{port}"),
+        "-R".to_owned(),
+        format!("127.0.0.1:{remote}:127.0.0.1:{port}"),
+    ];
+    let forwards = forwards.each_ref().map(String::as_str);
+    let host_key = server.host_key_openssh().unwrap();
+    let ssh = forward(server.addr(), &host_key, "me", &identity, &forwards).await;
+    server
+        .wait_for(LIMIT, |c| c.forwards_active == 1)
+        .await
+        .unwrap();
+
+    for port in [local, remote] {
+        let mut near = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (mut far, _) = listener.accept().await.unwrap();
+        near.write_all(b"question").await.unwrap();
+        near.shutdown().await.unwrap();
+        let mut text = String::new();
+        far.read_to_string(&mut text).await.unwrap();
+        far.write_all(b" and answer").await.unwrap();
+        drop(far);
+        near.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "question and answer");
+    }
+    let seen = server.counters();
+    assert_eq!((seen.direct_opened, seen.forwarded_opened), (1, 1));
+    drop(ssh);
+    let gone = |c: &SshCounters| c.forwards_active + c.connections_open == 0;
+    server.wait_for(LIMIT, gone).await.unwrap();
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::netns;
+use crate::openssh_client::{Forwarding, forward, free_port};
 use crate::programs::SSH;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -14,38 +15,16 @@ fn installed() -> bool {
     SSHD.find().is_ok() && SSH.find().is_ok()
 }
 
-/// `ssh -N` with forwards, once it says that it is ready.
-async fn forwarding(sshd: &Sshd, forwards: &[&str]) -> Process {
-    let known_hosts = sshd.folder.path().join("known_hosts");
-    let (addr, key) = (sshd.addr(), sshd.host_key_openssh().unwrap());
-    fs::write(
-        &known_hosts,
-        format!("[{}]:{} {key}\n", addr.ip(), addr.port()),
+async fn forwarding(sshd: &Sshd, forwards: &[&str]) -> Forwarding {
+    let key = sshd.host_key_openssh().unwrap();
+    forward(
+        sshd.addr(),
+        &key,
+        sshd.user(),
+        &sshd.identity_file(),
+        forwards,
     )
-    .unwrap();
-    let mut command = Command::new(SSH.find().unwrap());
-    command
-        .args(["-v", "-N", "-F", "none", "-o", "BatchMode=yes"])
-        .args(["-o", "ExitOnForwardFailure=yes"])
-        .args(["-o", "IdentitiesOnly=yes"])
-        .arg("-o")
-        .arg(format!("UserKnownHostsFile={}", known_hosts.display()))
-        .arg("-i")
-        .arg(sshd.identity_file())
-        .args(["-p", &addr.port().to_string()])
-        .args(["-l", sshd.user()])
-        .args(forwards)
-        .arg(addr.ip().to_string());
-    let ssh = Process::spawn(command, None).unwrap();
-    ssh.wait_log("Entering interactive session", LIMIT)
-        .await
-        .unwrap();
-    ssh
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    .await
 }
 
 async fn carries_bytes(options: SshdOptions) {
@@ -127,7 +106,7 @@ async fn a_killed_session_ends_its_client_and_nothing_else() {
     assert_eq!(sessions.len(), 1);
     assert!(!sshd.kill_session(std::process::id()));
     assert!(sshd.kill_session(sessions[0]));
-    let status = ssh.wait(LIMIT).await.unwrap();
+    let status = ssh.process.wait(LIMIT).await.unwrap();
     assert!(!status.success());
     let _again = forwarding(&sshd, &[]).await;
 }
@@ -140,7 +119,7 @@ async fn dropping_it_ends_its_sessions() {
     let sshd = Sshd::start(SshdOptions::default()).await.unwrap();
     let mut ssh = forwarding(&sshd, &[]).await;
     drop(sshd);
-    ssh.wait(LIMIT).await.unwrap();
+    ssh.process.wait(LIMIT).await.unwrap();
 }
 
 #[tokio::test]
