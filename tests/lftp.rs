@@ -18,8 +18,10 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Large enough that the four parts are under way together.
 const PARTED: u64 = 32 * 1024 * 1024;
+
+/// For each connection, so that no part is done before the others are under way: lftp would give its end to the next.
+const RATE: &str = "set net:limit-rate 8M";
 
 const PARTS: usize = 4;
 
@@ -42,7 +44,7 @@ async fn pget() -> anyhow::Result<()> {
     let stage = Stage::real(HERE, HERE).await?;
     let name = "parted";
     write_pattern(&stage.folder().join(name), 1, PARTED)?;
-    let said = run(&stage, &format!("pget -n {PARTS} parted -o copy")).await?;
+    let said = run(&stage, &format!("{RATE}; pget -n {PARTS} parted -o copy")).await?;
     let transcript = transcript(&said);
     let parts = sent(&transcript, "RETR");
     ensure!(
@@ -89,8 +91,10 @@ fn check_trees(from: &Path, to: &Path, transcript: &str, verb: &str) -> anyhow::
     }
     ensure!(found.len() == FILES, "{} files arrived", found.len());
     let transfers = sent(transcript, verb);
+    // lftp does not ask for the one file that it knows to be empty.
+    let expected = if verb == "RETR" { FILES - 1 } else { FILES };
     ensure!(
-        transfers == FILES,
+        transfers == expected,
         "{transfers} times {verb} for {FILES} files"
     );
     Ok(())

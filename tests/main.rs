@@ -17,12 +17,14 @@ mod lftp;
 mod matrix;
 mod rewriting;
 mod support;
+mod tls;
 
 /// The capabilities, each with the function that lists its trials.
 const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     matrix::trials,
     cpython::trials,
     lftp::trials,
+    tls::trials,
     rewriting::trials,
 ];
 
