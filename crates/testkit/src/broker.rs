@@ -1,8 +1,8 @@
 //! The real daemon on a configuration of the caller's, and the real client that steers it.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, Permissions};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -203,16 +203,9 @@ impl Broker {
 /// When brokerd is missing or the configuration cannot be written.
 pub fn launch(folder: &Path, config: &str, arguments: &[&str]) -> anyhow::Result<Process> {
     write_private(&folder.join(CONFIG), config)?;
-    let socket = socket_in(folder);
-    if let Some(parent) = socket.parent() {
-        // The daemon wants its socket where only its user looks.
-        let mut private = DirBuilder::new();
-        let made = private.recursive(true).mode(0o700).create(parent);
-        made.with_context(|| format!("cannot make {}", parent.display()))?;
-    }
     let mut command = Command::new(broker_program("brokerd")?);
     command.arg("--config").arg(folder.join(CONFIG));
-    command.arg("--socket").arg(socket);
+    command.arg("--socket").arg(socket_in(folder));
     command.args(["--log", "debug"]).args(arguments);
     Process::spawn(command, None)
 }
@@ -227,7 +220,7 @@ pub async fn ctl(socket: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
     client::run(command, CTL_LIMIT).await
 }
 
-/// The socket of a daemon that [`launch`] started in `folder`.
+/// The socket of a daemon that [`launch`] started in `folder`; the daemon makes its private sub-folder.
 #[must_use]
 pub fn socket_in(folder: &Path) -> PathBuf {
     folder.join("run/broker.sock")
