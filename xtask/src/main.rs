@@ -9,6 +9,7 @@ mod needs;
 mod process;
 mod test;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ enum Chore {
     Test(test::Options),
     /// See the broker at work between an FTP client and an FTP server, and what the wire saw of it
     Demo(demo::Options),
+    /// Cut many transfers at random moments, and see that none that is short was reported complete and nothing is left
+    Torture(torture::Options),
     /// Check what the compiler does not: purposes, lengths, leftovers, layers, links
     Tidy,
 }
@@ -31,6 +34,7 @@ async fn main() -> ExitCode {
     let outcome = match Chore::parse() {
         Chore::Test(options) => test::run(&options).await,
         Chore::Demo(options) => demo::run(&options).await,
+        Chore::Torture(options) => torture::run(&options).await,
         Chore::Tidy => tidy::run(),
     };
     match outcome {

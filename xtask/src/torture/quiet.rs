@@ -1,0 +1,194 @@
+//! Nothing left: what the daemon, sshd and vsftpd must have let go of after a round
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::sockets::{Connection, Sockets};
+use super::stage::{IDLE_TIMEOUT, Stage};
+
+/// By then everything has gone. A silent line is noticed within it.
+const LIMIT: Duration = Duration::from_secs(15);
+/// How often everybody is asked.
+const POLL: Duration = Duration::from_millis(10);
+
+/// What the daemon holds open beside TCP sockets: files, pipes, its local socket. The same at all times.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Baseline(usize);
+
+#[derive(Deserialize)]
+struct Status {
+    sessions: u64,
+    channels: u64,
+    transfers: Transfers,
+}
+
+#[derive(Deserialize)]
+struct Transfers {
+    active: u64,
+}
+
+/// Takes the baseline of a daemon that has served before and serves nobody now.
+///
+/// # Errors
+/// When it does not become quiet.
+pub(super) async fn baseline(stage: &Stage) -> Result<Baseline> {
+    let left = wait(stage, None, LIMIT).await?;
+    ensure!(left.is_empty(), "not quiet at the start: {left:?}");
+    let held = Sockets::now()?.held_by(&[stage.broker.process().pid()]);
+    Ok(Baseline(held.others))
+}
+
+/// Waits until nothing is left of a round but idle SSH connections; tells what else is left when that takes too long.
+///
+/// # Errors
+/// When somebody cannot be asked.
+pub(super) async fn after_round(stage: &Stage, baseline: Baseline) -> Result<Vec<String>> {
+    wait(stage, Some(baseline), LIMIT).await
+}
+
+/// Waits until the idle SSH connections are gone too.
+///
+/// # Errors
+/// When somebody cannot be asked.
+pub(super) async fn at_the_end(stage: &Stage, baseline: Baseline) -> Result<Vec<String>> {
+    let limit = LIMIT + Duration::from_secs(IDLE_TIMEOUT);
+    let gone = |list: &Value| list.as_array().is_some_and(Vec::is_empty);
+    if let Err(error) = stage
+        .broker
+        .wait_json(&["list-connections"], limit, gone)
+        .await
+    {
+        return Ok(vec![format!("idle connections stay: {error:#}")]);
+    }
+    wait(stage, Some(baseline), LIMIT).await
+}
+
+async fn wait(stage: &Stage, baseline: Option<Baseline>, limit: Duration) -> Result<Vec<String>> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = left(stage, baseline).await?;
+        if left.is_empty() || Instant::now() > deadline {
+            return Ok(left);
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Everything that should not be there.
+async fn left(stage: &Stage, baseline: Option<Baseline>) -> Result<Vec<String>> {
+    let mut left = Vec::new();
+    told(stage, &mut left).await?;
+    let connections = connections(stage, &mut left).await?;
+    let sockets = Sockets::now()?;
+    held_by_daemon(stage, &sockets, baseline, connections, &mut left);
+    held_by_sshd(stage, &sockets, connections, &mut left);
+    let sessions = stage.ftp.session_pids();
+    if !sessions.is_empty() {
+        left.push(format!("sessions of vsftpd: {sessions:?}"));
+    }
+    Ok(left)
+}
+
+/// What the daemon says of itself.
+async fn told(stage: &Stage, left: &mut Vec<String>) -> Result<()> {
+    let status: Status = serde_json::from_value(stage.broker.json(&["status"]).await?)?;
+    let counts = [status.sessions, status.channels, status.transfers.active];
+    if counts != [0; 3] {
+        left.push(format!(
+            "status counts sessions, channels, transfers: {counts:?}"
+        ));
+    }
+    let channels = stage.broker.json(&["list-channels"]).await?;
+    if channels.as_array().is_none_or(|list| !list.is_empty()) {
+        left.push(format!("list-channels: {channels}"));
+    }
+    Ok(())
+}
+
+/// How many SSH connections the daemon lists; none may be on its way.
+async fn connections(stage: &Stage, left: &mut Vec<String>) -> Result<usize> {
+    let listed = stage.broker.json(&["list-connections"]).await?;
+    let list = listed.as_array().map_or(&[][..], Vec::as_slice);
+    let on_the_way = |connection: &&Value| {
+        let state = connection.get("state").and_then(Value::as_str);
+        matches!(state, Some("connecting" | "closing"))
+    };
+    let unsettled = list.iter().filter(on_the_way).count();
+    if unsettled > 0 {
+        left.push(format!(
+            "SSH connections that are neither made nor gone: {unsettled}"
+        ));
+    }
+    Ok(list.len())
+}
+
+fn held_by_daemon(
+    stage: &Stage,
+    sockets: &Sockets,
+    baseline: Option<Baseline>,
+    connections: usize,
+    left: &mut Vec<String>,
+) {
+    let held = sockets.held_by(&[stage.broker.process().pid()]);
+    if held.listening != stage.tunnel_ports() {
+        left.push(format!(
+            "the daemon listens on {:?}, its tunnels are {:?}",
+            held.listening,
+            stage.tunnel_ports()
+        ));
+    }
+    let ports = stage.ssh_ports();
+    let (to_ssh, others) = held
+        .connections
+        .into_iter()
+        .partition::<Vec<Connection>, _>(|connection| ports.contains(&connection.remote));
+    if to_ssh.len() != connections {
+        left.push(format!(
+            "the daemon holds {} connections to sshd and lists {connections}",
+            to_ssh.len()
+        ));
+    }
+    if !others.is_empty() {
+        left.push(format!("connections held by the daemon: {others:?}"));
+    }
+    if let Some(Baseline(expected)) = baseline
+        && held.others != expected
+    {
+        left.push(format!(
+            "the daemon holds {} other files, {expected} at the start",
+            held.others
+        ));
+    }
+}
+
+fn held_by_sshd(stage: &Stage, sockets: &Sockets, connections: usize, left: &mut Vec<String>) {
+    let port = stage.sshd.addr().port();
+    let families = stage.sshd.process().families();
+    if families.len() != connections {
+        left.push(format!(
+            "sshd has {} sessions, the daemon lists {connections} connections",
+            families.len()
+        ));
+    }
+    let everybody: Vec<u32> = families
+        .concat()
+        .into_iter()
+        .chain([stage.sshd.pid()])
+        .collect();
+    let held = sockets.held_by(&everybody);
+    let forwards: Vec<_> = held.listening.iter().filter(|p| **p != port).collect();
+    if !forwards.is_empty() {
+        left.push(format!("remote forwards in sshd: {forwards:?}"));
+    }
+    let onward = held.connections.iter().filter(|c| c.local != port);
+    let onward: Vec<_> = onward.collect();
+    if !onward.is_empty() {
+        left.push(format!(
+            "connections from sshd to the FTP server: {onward:?}"
+        ));
+    }
+}

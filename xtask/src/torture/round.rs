@@ -1,0 +1,310 @@
+//! One round: a transfer, its cut, what became of it, what is left, and the transfer after it
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::client::{Client, Hold, Progress, Seen};
+use super::plan::{Cut, Direction, Moment, Plan, Step, Transfer};
+use super::quiet::{self, Baseline};
+use super::stage::{Stage, Targets};
+
+/// Longer than the broker waits for anything it may wait for while a transfer hangs.
+const TRANSFER_LIMIT: Duration = Duration::from_secs(60);
+/// A plain transfer takes milliseconds.
+const NEXT_LIMIT: Duration = Duration::from_secs(20);
+
+/// How the cut transfer ended for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// A success, and an orderly end of the data.
+    Complete,
+    /// A success, but its data connection failed.
+    SuccessOnFailedData,
+    /// A reply of 400 or above.
+    Refused,
+    /// No reply: the control connection failed or ended.
+    Broken,
+    /// The client itself left.
+    Left,
+}
+
+/// What came out of a round.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) ending: Ending,
+    /// A transfer taken for complete whose file is not.
+    pub(super) short: Option<String>,
+    /// What was left over.
+    pub(super) leaks: Vec<String>,
+    /// What else went wrong: a hang, an uncut transfer that failed, a next one that did.
+    pub(super) faults: Vec<String>,
+    pub(super) seen: Seen,
+    /// From the first byte to the end of the transfer, cut or not.
+    pub(super) transfer_took: Duration,
+    pub(super) took: Duration,
+}
+
+impl Outcome {
+    pub(super) fn is_good(&self) -> bool {
+        self.short.is_none() && self.leaks.is_empty() && self.faults.is_empty()
+    }
+}
+
+/// Plays a round. `content` is what files are cut from.
+///
+/// # Errors
+/// When the peers fail in a way that says nothing about the broker.
+pub(super) async fn play(
+    stage: &mut Stage,
+    baseline: Baseline,
+    plan: &Plan,
+    content: &[u8],
+) -> Result<Outcome> {
+    let began = Instant::now();
+    let mut faults = Vec::new();
+    let name = format!("file-{}", plan.number);
+    let file = File::new(stage, &name, &plan.transfer, content)?;
+
+    let (progress, watched) = watch::channel(Progress::default());
+    let (release, hold) = hold(plan);
+    let mut client = Client::new(stage.tunnel(plan.relayed), progress, hold);
+    let cut = transfer_and_cut(stage, plan, &file, &mut client, watched, release);
+    let left = match timeout(TRANSFER_LIMIT, cut).await {
+        Ok(Ok(left)) => left,
+        Ok(Err(error)) => {
+            faults.push(format!("{error:#}"));
+            false
+        }
+        Err(_) => {
+            faults.push(format!("the transfer hangs: no end in {TRANSFER_LIMIT:?}"));
+            false
+        }
+    };
+    let seen = std::mem::take(&mut client.seen);
+    drop(client);
+    let ending = if left { Ending::Left } else { ending(&seen) };
+    let transfer_took = began.elapsed();
+    let short = if seen.is_complete() {
+        file.difference(stage, &seen)?
+    } else {
+        None
+    };
+    if plan.cut == Cut::Nothing && !seen.is_complete() {
+        faults.push("a transfer that nobody cut did not complete".to_owned());
+    }
+    if stage.broker.log().contains("panicked") {
+        faults.push("a task of the daemon panicked".to_owned());
+    }
+    stage.heal(plan.cut).await?;
+    let leaks = quiet::after_round(stage, baseline).await?;
+    if faults.is_empty() && leaks.is_empty() {
+        faults.extend(next(stage, plan, content).await?);
+    }
+    file.remove(stage);
+    Ok(Outcome {
+        ending,
+        short,
+        leaks,
+        faults,
+        seen,
+        transfer_took,
+        took: began.elapsed(),
+    })
+}
+
+/// A plain transfer on both tunnels, so that a daemon has done everything once.
+///
+/// # Errors
+/// When one fails.
+pub(super) async fn warm_up(stage: &Stage, plan: &Plan, content: &[u8]) -> Result<()> {
+    for relayed in [false, true] {
+        let plan = Plan { relayed, ..*plan };
+        let fault = next(stage, &plan, content).await?;
+        anyhow::ensure!(fault.is_none(), "{}", fault.unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// The transfer after the cut. Returns what is wrong with it.
+async fn next(stage: &Stage, plan: &Plan, content: &[u8]) -> Result<Option<String>> {
+    let name = format!("next-{}", plan.number);
+    let file = File::new(stage, &name, &plan.next, content)?;
+    let (progress, _) = watch::channel(Progress::default());
+    let mut client = Client::new(stage.tunnel(plan.relayed), progress, None);
+    let ended = timeout(
+        NEXT_LIMIT,
+        client.run(&file.transfer, &file.name, file.content),
+    );
+    let hangs = ended.await.is_err();
+    let seen = std::mem::take(&mut client.seen);
+    let fault = if hangs {
+        Some("the next transfer hangs".to_owned())
+    } else if !seen.is_complete() {
+        Some("the next transfer fails".to_owned())
+    } else {
+        file.difference(stage, &seen)?
+            .map(|short| format!("the next transfer: {short}"))
+    };
+    file.remove(stage);
+    Ok(fault.map(|fault| {
+        let (data, lost) = (&seen.data_end, &seen.lost);
+        format!(
+            "{fault}: data {data:?}, lost {lost:?}\n  {}",
+            seen.transcript.join("\n  ")
+        )
+    }))
+}
+
+/// Where the client is to stand still, and who lets it go on.
+fn hold(plan: &Plan) -> (watch::Sender<bool>, Option<Hold>) {
+    let (release, released) = watch::channel(false);
+    let hold = match (plan.cut, plan.moment) {
+        (Cut::DaemonPastGrace, Moment::Bytes(at)) => Some(Hold { at, released }),
+        _ => None,
+    };
+    (release, hold)
+}
+
+/// Returns whether the client left.
+async fn transfer_and_cut(
+    stage: &mut Stage,
+    plan: &Plan,
+    file: &File<'_>,
+    client: &mut Client,
+    watched: watch::Receiver<Progress>,
+    release: watch::Sender<bool>,
+) -> Result<bool> {
+    if matches!(plan.cut, Cut::ClientGone | Cut::ClientData) {
+        return Ok(cut_by_client(client, plan, file, watched).await);
+    }
+    let run = client.run(&file.transfer, &file.name, file.content);
+    let (cut, ()) = tokio::join!(cut_by_others(stage, plan, watched, release), run);
+    cut.map(|()| false)
+}
+
+/// Returns whether the client left.
+async fn cut_by_client(
+    client: &mut Client,
+    plan: &Plan,
+    file: &File<'_>,
+    watched: watch::Receiver<Progress>,
+) -> bool {
+    let finished = tokio::select! {
+        biased;
+        () = reached(watched, plan.moment) => false,
+        () = client.run(&file.transfer, &file.name, file.content) => true,
+    };
+    if finished {
+        return false;
+    }
+    let leaves = plan.cut == Cut::ClientGone;
+    if !leaves {
+        client.reset_data().await;
+    }
+    client.leave(leaves && plan.coin);
+    leaves
+}
+
+async fn cut_by_others(
+    stage: &mut Stage,
+    plan: &Plan,
+    watched: watch::Receiver<Progress>,
+    release: watch::Sender<bool>,
+) -> Result<()> {
+    if plan.cut == Cut::Nothing {
+        return Ok(());
+    }
+    // Looking up takes a while, so it is done where nothing moves yet.
+    let early = matches!(plan.moment, Moment::Step(step) if step < Step::Offered);
+    let mut targets = Targets::default();
+    if !early {
+        reached(watched.clone(), Moment::Step(Step::Offered)).await;
+        targets = stage.look(plan.cut)?;
+    }
+    reached(watched, plan.moment).await;
+    if early {
+        targets = stage.look(plan.cut)?;
+    }
+    let struck = stage.strike(plan, &targets).await;
+    // A receiver that has gone was not held.
+    let _ = release.send(true);
+    struck
+}
+
+/// Returns at the moment, or when the client is through.
+async fn reached(mut watched: watch::Receiver<Progress>, moment: Moment) {
+    let (step, bytes) = match moment {
+        Moment::Step(step) => (step, 0),
+        Moment::Bytes(bytes) => (Step::Started, bytes),
+        Moment::After(_) => (Step::Asked, 0),
+    };
+    let come = |progress: &Progress| {
+        progress.step == Step::Over || (progress.step >= step && progress.bytes >= bytes)
+    };
+    // The sender goes when the client does.
+    let _ = watched.wait_for(come).await;
+    if let Moment::After(wait) = moment {
+        let over = watched.wait_for(|progress| progress.step == Step::Over);
+        let _ = timeout(wait, over).await;
+    }
+}
+
+fn ending(seen: &Seen) -> Ending {
+    match seen.answer {
+        _ if seen.is_complete() => Ending::Complete,
+        _ if seen.has_success() => Ending::SuccessOnFailedData,
+        Some(_) => Ending::Refused,
+        None => Ending::Broken,
+    }
+}
+
+/// The file of one transfer.
+struct File<'a> {
+    name: String,
+    transfer: Transfer,
+    content: &'a [u8],
+}
+
+impl<'a> File<'a> {
+    /// Puts it where a download finds it.
+    fn new(stage: &Stage, name: &str, transfer: &Transfer, content: &'a [u8]) -> Result<Self> {
+        let content = content
+            .get(transfer.offset..transfer.offset + transfer.size)
+            .context("the file is larger than there is content")?;
+        if transfer.direction == Direction::Download {
+            let path = stage.file(name);
+            fs::write(&path, content)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            transfer: *transfer,
+            content,
+        })
+    }
+
+    /// How what arrived differs from what was sent.
+    fn difference(&self, stage: &Stage, seen: &Seen) -> Result<Option<String>> {
+        let stored;
+        let arrived = match self.transfer.direction {
+            Direction::Download => &seen.received,
+            Direction::Upload => {
+                stored = fs::read(stage.file(&self.name)).unwrap_or_default();
+                &stored
+            }
+        };
+        Ok((arrived != self.content).then(|| {
+            let (had, of) = (arrived.len(), self.content.len());
+            format!("reported complete with {had} of {of} bytes")
+        }))
+    }
+
+    fn remove(&self, stage: &Stage) {
+        // An upload that never began left none.
+        let _ = fs::remove_file(stage.file(&self.name));
+    }
+}
