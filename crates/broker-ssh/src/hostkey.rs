@@ -163,6 +163,12 @@ fn same(a: &PublicKey, b: &PublicKey) -> bool {
 /// Appends in one write, so that two processes cannot mix their lines, to a file of the owner's alone.
 fn append(store: &Path, line: &str) -> std::io::Result<()> {
     use std::io::{Read, Seek, SeekFrom, Write};
+    if let Some(folder) = store.parent().filter(|folder| !folder.exists()) {
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(folder)?;
+    }
     let mut options = std::fs::OpenOptions::new();
     options.read(true).append(true).create(true);
     #[cfg(unix)]

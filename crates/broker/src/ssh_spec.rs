@@ -14,6 +14,9 @@ const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(130);
 /// Where OpenSSH keeps keys that hold for every user of the host.
 const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
+/// The broker's own known hosts below the home folder: the only such file it writes.
+const OWN_KNOWN_HOSTS: &str = ".ssh2/known_hosts";
+
 /// What keeps a profile from being used by this version; the person who wrote it must not find it
 /// connected in another way than it says.
 pub(crate) fn unsupported(profile: &Profile) -> Option<String> {
@@ -90,10 +93,7 @@ fn host_key_rules(config: &Config, profile: &Profile, home: &Path) -> HostKeyRul
         },
         pinned: pinned.collect(),
         known_hosts: config.known_hosts.files.clone().unwrap_or_else(usual),
-        store: config
-            .user_config_directory
-            .as_ref()
-            .map(|folder| folder.join("known_hosts")),
+        store: Some(home.join(OWN_KNOWN_HOSTS)),
     }
 }
 

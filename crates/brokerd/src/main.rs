@@ -55,7 +55,14 @@ fn load(args: &Args, environment: &Environment) -> Option<(Config, Vec<PathBuf>)
         return None;
     }
     let files = args.config.iter().cloned().collect();
-    report.config.map(|config| (config, files))
+    let config = report.config?;
+    if config.fips {
+        anstream::eprintln!(
+            "brokerd: crypto-lib mode=\"fips\" asks for FIPS-validated cryptography, which this build does not have; it will not pretend"
+        );
+        return None;
+    }
+    Some((config, files))
 }
 
 fn run(

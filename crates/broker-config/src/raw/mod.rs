@@ -58,10 +58,6 @@ fn read_logging(element: &Element, values: &mut Values<'_>) -> Vec<LogTarget> {
     element
         .children_named("log-target")
         .filter_map(|target| {
-            values.findings.unsupported(
-                target.span,
-                "log targets are not supported yet: the log goes where the program was told",
-            );
             let kind = values.choice(target, "type").map(|kind| kind.value);
             let file = values.path(target, "file");
             match (kind, file) {
