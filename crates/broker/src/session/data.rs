@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use broker_config::FtpOptions;
 use broker_ssh::{Channel, Incoming, RemoteForward, SpliceEnd, Target, splice};
 use ftp_proto::{Announced, DataEnd, DataEvent, DataId};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -110,7 +111,7 @@ impl Data {
         }
         self.report(Report::Offered(Ok(address))).await;
         let open = async { self.open(announced).await.map_err(DataEnd::Cut) };
-        // A failed opening drops the listener: the client's connection is reset or refused.
+        // A failed opening drops the listener and what it accepted: the client's connection is reset or refused.
         tokio::try_join!(self.accept(listener), open)
     }
 
@@ -160,13 +161,17 @@ impl Data {
         self.report(Report::Event(DataEvent::Opened)).await;
     }
 
-    /// Waits for the one connection that is the client's; others are dropped.
+    /// Waits for the one connection that is the client's; others are dropped. Until it is joined to a channel, its
+    /// end is a reset.
     async fn accept(&self, listener: TcpListener) -> Result<TcpStream, DataEnd> {
         let limit = self.ftp.data_timeout;
         let expected = async {
             loop {
                 match listener.accept().await {
-                    Ok((tcp, peer)) if self.is_client(&tcp, canonical(peer)) => return Ok(tcp),
+                    Ok((tcp, peer)) if self.is_client(&tcp, canonical(peer)) => {
+                        reset(&tcp);
+                        return Ok(tcp);
+                    }
                     Ok((tcp, peer)) => {
                         warn!(%peer, "data connection refused: it does not come from the client of this session");
                         reset(&tcp);
@@ -262,7 +267,8 @@ impl Data {
         end
     }
 
-    /// From the address the client knows us by: some clients check where data comes from.
+    /// From the address the client knows us by: some clients check where data comes from. Until it is joined to a
+    /// channel, its end is a reset.
     async fn connect_client(&self, client: SocketAddr) -> Result<TcpStream, String> {
         let connect = async {
             let socket = match client {
@@ -273,7 +279,10 @@ impl Data {
             socket.connect(client).await
         };
         match timeout(CLIENT_CONNECT_TIMEOUT, connect).await {
-            Ok(Ok(tcp)) => Ok(tcp),
+            Ok(Ok(tcp)) => {
+                reset(&tcp);
+                Ok(tcp)
+            }
             Ok(Err(error)) => Err(format!("the client's port {client} refused: {error}")),
             Err(_) => Err(format!("the client's port {client} did not answer")),
         }
@@ -285,6 +294,8 @@ impl Data {
             label.joined = Some(SystemTime::now());
         });
         self.report(Report::Event(DataEvent::Joined)).await;
+        // From here on the splice decides which end is a failure.
+        let _ = SockRef::from(&tcp).set_linger(None);
         let progress = &self.entry.progress;
         let copying = splice(tcp, channel, progress, self.entry.stop.clone());
         let telling = async {
@@ -344,7 +355,7 @@ fn first_free(ip: IpAddr, range: RangeInclusive<u16>, id: u64) -> Result<TcpList
         .ok_or_else(|| format!("every port of passive-ports {low}-{high} is in use"))
 }
 
-/// Closes so that the peer sees a failure and not an end.
+/// Lets the coming drop be a failure to the peer and not an end.
 pub(crate) fn reset(tcp: &TcpStream) {
-    let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+    let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
 }
