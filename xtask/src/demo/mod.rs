@@ -5,6 +5,7 @@ mod screen;
 mod stage;
 mod wire;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -46,8 +47,8 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     let programs = cargo::build(&PROGRAMS).await?;
     screen::fact("programs in", programs.display());
 
-    let stage = Arc::new(Stage::set(&programs).await?);
-    stage.introduce();
+    let stage = Arc::new(Stage::set().await?);
+    stage.introduce()?;
 
     let outcome = tokio::select! {
         outcome = perform(Arc::clone(&stage)) => outcome,
@@ -60,7 +61,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     }
 
     if options.keep {
-        keep(&stage).await?;
+        keep(&stage, &programs).await?;
     }
     let stage = Arc::into_inner(stage).context("somebody still looks at the stage")?;
     stage.clear().await?;
@@ -164,9 +165,9 @@ fn check_channels(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-async fn keep(stage: &Stage) -> Result<()> {
+async fn keep(stage: &Stage, programs: &Path) -> Result<()> {
     screen::heading("Everything goes on until you press Ctrl-C");
-    stage.invite();
+    stage.invite(programs);
     tokio::signal::ctrl_c()
         .await
         .context("cannot wait for Ctrl-C")

@@ -1,59 +1,44 @@
 //! The demo's stage: an FTP server, an SSH server, a relay that records, and the real daemon
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use tempfile::TempDir;
+use testkit::broker::Broker;
 use testkit::files;
 use testkit::ftp_server::FtpServer;
 use testkit::keys::KeyPair;
-use testkit::process::Process;
 use testkit::relay::Relay;
 use testkit::ssh_server::{SshCounters, SshServer, SshServerOptions};
+use tokio::runtime::Handle;
 
 use super::screen;
 use super::wire::{self, Findings};
 
-/// A daemon that is not ready by then will not be.
-const START_LIMIT: Duration = Duration::from_secs(20);
 /// The daemon has nothing left to do when it is told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
-
-const CONFIG: &str = "ssh-broker-config.xml";
-const SOCKET: &str = "broker.sock";
 
 /// Everything that runs during the demo. Dropping it ends and removes it all.
 pub(super) struct Stage {
     ftp: FtpServer,
     ssh: SshServer,
     relay: Relay,
-    broker: Mutex<Process>,
-    ctl: PathBuf,
+    broker: Broker,
     tunnel: SocketAddr,
     password: String,
-    config: String,
-    /// Configuration, keys and socket of the daemon.
-    folder: TempDir,
     /// What the FTP server serves.
     served: TempDir,
 }
 
-/// What `broker-ctl list-tunnel-listeners --json` says of a listener, as far as the demo needs it.
-#[derive(Deserialize)]
-struct Listener {
-    address: IpAddr,
-    port: u16,
-}
-
 impl Stage {
-    /// Starts everything. `programs` is the folder that holds `brokerd` and `broker-ctl`.
-    pub(super) async fn set(programs: &Path) -> Result<Self> {
-        let served = folder("files")?;
+    /// Starts everything.
+    pub(super) async fn set() -> Result<Self> {
+        let mut folder = tempfile::Builder::new();
+        let served = folder.prefix("ssh-broker-demo-").tempdir();
+        let served = served.context("cannot make a folder for the FTP server")?;
         let welcome = "Welcome to the demo of ssh-broker\n";
         std::fs::write(served.path().join("readme.txt"), welcome)?;
         let ftp = FtpServer::start(served.path()).await?;
@@ -67,35 +52,27 @@ impl Stage {
         let ssh = SshServer::start(options).await?;
         let relay = Relay::start(ssh.addr()).await?;
 
-        let folder = folder("broker")?;
         let config = config(relay.addr().port(), ftp.addr().port());
-        key.write(folder.path(), "id_ed25519")?;
-        std::fs::write(
-            folder.path().join("host.pub"),
-            ssh.host_key_openssh()? + "\n",
-        )?;
-        std::fs::write(folder.path().join(CONFIG), &config)?;
-
-        let broker = start_broker(&programs.join("brokerd"), folder.path()).await?;
-        let ctl = programs.join("broker-ctl");
-        let tunnel = listening_at(&ctl, folder.path())?;
-        let (broker, password) = (Mutex::new(broker), password(&key)?);
+        let (private, host) = (key.private_openssh()?, ssh.host_key_openssh()?);
+        let files = [
+            ("id_ed25519", private.as_str()),
+            ("host.pub", host.as_str()),
+        ];
+        let broker = Broker::start_with_files(&config, &files, &[]).await?;
+        let tunnel = broker.listener(0).await?;
         Ok(Self {
             ftp,
             ssh,
             relay,
             broker,
-            ctl,
             tunnel,
-            password,
-            config,
-            folder,
+            password: password(&key)?,
             served,
         })
     }
 
     /// Says who is who.
-    pub(super) fn introduce(&self) {
+    pub(super) fn introduce(&self) -> Result<()> {
         screen::heading("Who takes part");
         screen::say(
             "An FTP client, the broker and two servers, all on this machine. The broker logs in to",
@@ -115,12 +92,27 @@ impl Stage {
             "brokerd",
             format!("{}, where the FTP client connects", self.tunnel),
         );
-        screen::fact("its folder", self.folder.path().display());
-        screen::command(&format!("cat {CONFIG}"), &self.config);
+        screen::fact("its folder", self.broker.folder().display());
+
+        let (file, socket) = (self.broker.config_file(), self.broker.socket());
+        let (file, socket) = (self.in_folder(&file), self.in_folder(&socket));
         screen::command(
-            &format!("brokerd --config {CONFIG} --socket {SOCKET}"),
+            &format!("cat {file}"),
+            &std::fs::read_to_string(self.broker.config_file())?,
+        );
+        screen::command(
+            &format!("brokerd --config {file} --socket {socket}"),
             &self.log(),
         );
+        Ok(())
+    }
+
+    /// A path as one types it in the daemon's folder.
+    fn in_folder(&self, path: &Path) -> String {
+        path.strip_prefix(self.broker.folder())
+            .unwrap_or(path)
+            .display()
+            .to_string()
     }
 
     /// Where the FTP client connects.
@@ -138,14 +130,13 @@ impl Stage {
         self.served.path()
     }
 
-    /// Shows what `broker-ctl` says at this moment.
+    /// Shows what `broker-ctl` says at this moment. Not to be called on a thread of the runtime.
     pub(super) fn look(&self) {
+        let socket = self.in_folder(&self.broker.socket());
         for request in ["list-tunnel-listeners", "list-channels"] {
-            let shown = format!("broker-ctl --socket {SOCKET} {request}");
-            match ctl(&self.ctl, self.folder.path(), &[request]) {
-                Ok(output) => screen::command(&shown, &output),
-                Err(error) => screen::command(&shown, &format!("{error:#}")),
-            }
+            let told = Handle::current().block_on(self.broker.told(&[request]));
+            let told = told.unwrap_or_else(|error| format!("{error:#}"));
+            screen::command(&format!("broker-ctl --socket {socket} {request}"), &told);
         }
     }
 
@@ -164,53 +155,50 @@ impl Stage {
         self.ssh.counters()
     }
 
-    /// Prints commands to try.
-    pub(super) fn invite(&self) {
+    /// Prints commands to try. `programs` is the folder that holds `broker-ctl`.
+    pub(super) fn invite(&self, programs: &Path) {
         let (host, port) = (self.tunnel.ip(), self.tunnel.port());
-        let socket = self.folder.path().join(SOCKET);
+        let url = format!("ftp://alice:secret@{host}:{port}/");
+        let ctl: PathBuf = programs.join("broker-ctl");
         screen::block(&format!(
             "ftp {host} {port}\n\
-             curl ftp://alice:secret@{host}:{port}/\n\
-             curl -T README.md ftp://alice:secret@{host}:{port}/\n\
-             curl --ftp-port - -o copy.tar ftp://alice:secret@{host}:{port}/{file}\n\
-             {ctl} --socket {socket} list-channels\n\
-             \n\
-             Any name and password will do. The files lie in {served}",
-            file = super::FILE_NAME,
-            ctl = self.ctl.display(),
-            socket = socket.display(),
-            served = self.served.path().display(),
+             curl {url}\n\
+             curl -T README.md {url}\n\
+             curl --ftp-port - -o copy.tar {url}{}\n\
+             {} --socket {} list-channels\n",
+            super::FILE_NAME,
+            ctl.display(),
+            self.broker.socket().display(),
+        ));
+        screen::say("");
+        screen::say(&format!(
+            "Any name and password will do. The files lie in {}",
+            self.served.path().display()
         ));
     }
 
     /// Ends the daemon the way a user does, and everything else with it.
-    pub(super) async fn clear(self) -> Result<()> {
-        ctl(&self.ctl, self.folder.path(), &["stop"])?;
-        let mut broker = self
-            .broker
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        let status = broker.wait(STOP_LIMIT).await?;
+    pub(super) async fn clear(mut self) -> Result<()> {
+        let status = self.broker.stop(STOP_LIMIT).await?;
         ensure!(
             status.success(),
             "brokerd ended with {status}:\n{}",
-            broker.log()
+            self.log()
         );
         Ok(())
     }
 
     /// Ends the daemon at once, so that nobody waits for it any more.
     pub(super) fn abandon(&self) {
-        self.broker().kill();
+        // It may have ended by itself, which may be what went wrong.
+        let _ = self.broker.process().signal(Signal::KILL);
     }
 
-    /// What the daemon has logged.
+    /// What the daemon has logged for its user: the details that it also logs here are for tests.
     pub(super) fn log(&self) -> String {
-        self.broker().log()
-    }
-
-    fn broker(&self) -> MutexGuard<'_, Process> {
-        self.broker.lock().unwrap_or_else(PoisonError::into_inner)
+        let log = self.broker.log();
+        let lines = log.lines().filter(|line| !line.contains(" DEBUG "));
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -218,12 +206,6 @@ impl Stage {
 fn password(key: &KeyPair) -> Result<String> {
     let digest = files::sha256(key.public_openssh()?.as_bytes());
     Ok(digest.chars().take(16).collect())
-}
-
-fn folder(what: &str) -> Result<TempDir> {
-    let mut named = tempfile::Builder::new();
-    let made = named.prefix(&format!("ssh-broker-demo-{what}-")).tempdir();
-    made.context("cannot make a temporary folder")
 }
 
 /// The file that the user would write.
@@ -244,40 +226,4 @@ fn config(ssh_port: u16, ftp_port: u16) -> String {
 </secsh-broker>
 "#
     )
-}
-
-async fn start_broker(program: &Path, folder: &Path) -> Result<Process> {
-    let mut command = Command::new(program);
-    command
-        .args(["--config", CONFIG, "--socket", SOCKET])
-        .current_dir(folder);
-    let broker = Process::spawn(command, None)?;
-    broker.wait_log("broker ready", START_LIMIT).await?;
-    Ok(broker)
-}
-
-fn listening_at(program: &Path, folder: &Path) -> Result<SocketAddr> {
-    let listed = ctl(program, folder, &["list-tunnel-listeners", "--json"])?;
-    let listeners: Vec<Listener> =
-        serde_json::from_str(&listed).context("cannot read what broker-ctl lists")?;
-    let first = listeners.first().context("broker-ctl lists no tunnel")?;
-    Ok(SocketAddr::new(first.address, first.port))
-}
-
-/// What `broker-ctl` prints.
-fn ctl(program: &Path, folder: &Path, arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new(program);
-    command
-        .args(["--socket", SOCKET])
-        .args(arguments)
-        .current_dir(folder);
-    let output = command.output().context("cannot start broker-ctl")?;
-    if !output.status.success() {
-        bail!(
-            "broker-ctl {}: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
