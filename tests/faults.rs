@@ -12,6 +12,7 @@ use testkit::broker::{Broker, write_private};
 use testkit::client;
 use testkit::ftp_server::FtpServer;
 use testkit::keys::KeyPair;
+use testkit::relay::{Relay, RelayOptions};
 use testkit::scripted::{Conversation, End, ScriptedListener};
 use testkit::sshd::SshdOptions;
 use testkit::vsftpd::VsftpdOptions;
@@ -413,8 +414,15 @@ async fn port_in_use() -> anyhow::Result<()> {
 
 async fn data_channel_refused() -> anyhow::Result<()> {
     let peers = Peers::start().await?;
-    let (ssh, embedded) = (&peers.embedded.ssh, &peers.embedded);
-    let (broker, listens) = embedded.broker(peers.ftp.addr()).await?;
+    let ssh = &peers.embedded.ssh;
+    // On a long line the client has connected before the refusal comes.
+    let mut line = RelayOptions::to(ssh.addr());
+    line.delay = Duration::from_millis(50);
+    let line = Relay::start_with(line).await?;
+    let mut login = peers.embedded.login.clone();
+    login.server = line.addr();
+    let broker = Broker::start(&login.config("", &peers.tunnel()), &[]).await?;
+    let listens = broker.listener(0).await?;
     let mut ftp = Ftp::login(listens).await?;
     ssh.set_allow_local_forward(false);
     for command in ["PASV", "EPSV"] {
@@ -427,11 +435,8 @@ async fn data_channel_refused() -> anyhow::Result<()> {
     // From then on the client is told at once: what it gets then must not look like an empty file.
     ssh.set_allow_local_forward(false);
     let announced = ftp.announced("EPSV").await?;
-    // Whether it comes before or after the refusal, the client meets a failure.
-    if let Ok(mut data) = Conversation::connect(announced).await {
-        let ended = data.end().await?;
-        ensure!(ended == End::Reset, "the data connection ended in order");
-    }
+    let ended = Conversation::connect(announced).await?.end().await?;
+    ensure!(ended == End::Reset, "the data connection ended in order");
     ssh.set_allow_local_forward(true);
     let mut ftp = Ftp::login(listens).await?;
     ensure!(ftp.fetch("file").await? == b"content", "{}", broker.log());

@@ -13,8 +13,10 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 mod cpython;
+mod faults;
 mod lftp;
 mod matrix;
+mod namespace;
 mod rewriting;
 mod support;
 mod tls;
@@ -26,6 +28,8 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     lftp::trials,
     tls::trials,
     rewriting::trials,
+    namespace::trials,
+    faults::trials,
 ];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.
