@@ -13,20 +13,26 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 mod cpython;
+mod embedded;
 mod faults;
 mod lftp;
+mod load;
 mod matrix;
 mod namespace;
 mod rewriting;
 mod support;
+mod tcp;
 mod tls;
 
 /// The capabilities, each with the function that lists its trials.
 const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     matrix::trials,
+    embedded::trials,
     cpython::trials,
     lftp::trials,
+    tcp::trials,
     tls::trials,
+    load::trials,
     rewriting::trials,
     namespace::trials,
     faults::trials,
