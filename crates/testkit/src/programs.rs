@@ -107,12 +107,14 @@ fn built_programs() -> anyhow::Result<PathBuf> {
     built.clone().map_err(anyhow::Error::msg)
 }
 
+/// The whole workspace, since that is what tests are built with: for two packages alone cargo would choose other
+/// features, and build every dependency again.
 fn build_programs() -> anyhow::Result<PathBuf> {
     let folder = target_folder()?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build
-        .args(["build", "--quiet", "-p", "brokerd", "-p", "broker-ctl"])
+        .args(["build", "--quiet", "--workspace", "--bins"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     if folder.ends_with("release") {
         build.arg("--release");

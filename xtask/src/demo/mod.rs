@@ -26,9 +26,9 @@ const FILE_SIZE: usize = 64 * MIB;
 const FILE_NAME: &str = "holiday.tar";
 const USER: &str = "alice";
 
-/// The development profile: it shares what was built for xtask itself, and a release build of all
-/// dependencies takes a newcomer's time many times over for transfers that last a second or two.
-const PROGRAMS: [&str; 4] = ["-p", "brokerd", "-p", "broker-ctl"];
+/// In the development profile, which shares what was built for xtask itself: a release build of all
+/// dependencies takes a newcomer minutes more, for transfers that last a second as it is.
+const PROGRAMS: [&str; 2] = ["--workspace", "--bins"];
 
 #[derive(Args)]
 pub(crate) struct Options {
