@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::BytesMut;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf as TcpRead, WriteHalf as TcpWrite};
@@ -38,13 +40,15 @@ pub enum SpliceEnd {
 }
 
 /// Copies both ways until both have ended. An orderly end in one direction is passed on at once and leaves the other
-/// direction running. A channel's cut, and `cancel`, reset the TCP connection.
+/// direction running. Whatever else ends it resets the TCP connection, be it a cut, `cancel`, a panic, or the end of the
+/// whole process: nobody takes what came for the whole.
 pub async fn splice(
     mut tcp: TcpStream,
     channel: Channel,
     progress: &Progress,
     cancel: CancellationToken,
 ) -> SpliceEnd {
+    end_by_reset(&tcp, true);
     let (mut from_channel, to_channel) = channel.split();
     let (mut tcp_read, mut tcp_write) = tcp.split();
     let copy = both_ways(
@@ -60,12 +64,18 @@ pub async fn splice(
     match result {
         Ok(()) => SpliceEnd::Complete,
         Err(end) => {
-            // Dropped with a linger time of zero, a connection is reset: nobody takes what came for the whole.
-            if let Err(error) = tcp.set_zero_linger() {
-                tracing::debug!(%error, "connection already gone");
-            }
+            // One direction may have ended in an orderly way before the other one failed.
+            end_by_reset(&tcp, true);
             end
         }
+    }
+}
+
+/// Whether closing the connection resets it; otherwise its end is orderly.
+fn end_by_reset(tcp: &TcpStream, reset: bool) {
+    let linger = reset.then_some(Duration::ZERO);
+    if let Err(error) = SockRef::from(tcp).set_linger(linger) {
+        tracing::debug!(%error, "connection already gone");
     }
 }
 
@@ -111,6 +121,7 @@ async fn download(
             }
             ChannelRead::Eof => {
                 tcp.shutdown().await.map_err(tcp_gone)?;
+                end_by_reset(tcp.as_ref(), false);
                 progress.channel_done.cancel();
                 return Ok(());
             }

@@ -294,8 +294,6 @@ impl Data {
             label.joined = Some(SystemTime::now());
         });
         self.report(Report::Event(DataEvent::Joined)).await;
-        // From here on the splice decides which end is a failure.
-        let _ = SockRef::from(&tcp).set_linger(None);
         let progress = &self.entry.progress;
         let copying = splice(tcp, channel, progress, self.entry.stop.clone());
         let telling = async {
