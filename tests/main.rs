@@ -23,6 +23,7 @@ mod rewriting;
 mod support;
 mod tcp;
 mod tls;
+mod truth;
 
 /// The capabilities, each with the function that lists its trials.
 const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
@@ -36,6 +37,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     rewriting::trials,
     namespace::trials,
     faults::trials,
+    truth::trials,
 ];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.

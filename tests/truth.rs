@@ -1,0 +1,327 @@
+//! A transfer that was cut is never reported complete, and leaves nothing behind.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{self, File};
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use testkit::broker::Broker;
+use testkit::relay::{Cut, Flow, Relay, RelayOptions};
+use testkit::scripted::{Conversation, End};
+
+use crate::support::ftp::Ftp;
+use crate::support::rig::{SOON, Servers, ftp_tunnel};
+use crate::support::sockets::{eventually, listening};
+use crate::support::{Need, trial};
+
+const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+
+/// More than all buffers on the way hold, so that it cannot be over before it is cut.
+const BIG: u64 = 1 << 30;
+
+/// What has been moved when the cut comes.
+const MOVED: usize = 1 << 20;
+
+const CONTENT: &[u8] = b"content";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for how in How::ALL {
+        for direction in [Direction::Download, Direction::Upload] {
+            for mode in ["EPSV", "EPRT"] {
+                let name = format!("truth: {direction} by {mode}, {how}");
+                trials.push(trial(name, REAL, move || cut_once(how, direction, mode)));
+            }
+        }
+    }
+    trials.push(trial(
+        "truth: an upload cut while vsftpd says 226",
+        REAL,
+        half_an_upload,
+    ));
+    trials
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Download,
+    Upload,
+}
+
+/// How a transfer is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// sshd's session process of the data connection is killed.
+    KillData,
+    /// That of the control connection.
+    KillControl,
+    /// Both, and whatever else the broker is connected with.
+    KillBoth,
+    /// The line resets the data connection.
+    Reset,
+    /// The line ends the data connection in order, as a proxy that goes down does.
+    Close,
+    /// The line swallows everything.
+    Silence,
+    /// The FTP server's process is killed.
+    KillFtp,
+    /// The broker is told to.
+    CloseChannel,
+}
+
+impl How {
+    const ALL: [Self; 8] = [
+        Self::KillData,
+        Self::KillControl,
+        Self::KillBoth,
+        Self::Reset,
+        Self::Close,
+        Self::Silence,
+        Self::KillFtp,
+        Self::CloseChannel,
+    ];
+
+    /// Whether the control connection goes on.
+    fn spares_control(self) -> bool {
+        matches!(
+            self,
+            Self::KillData | Self::Reset | Self::Close | Self::CloseChannel
+        )
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Download => "download",
+            Self::Upload => "upload",
+        })
+    }
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::KillData => "sshd's data session killed",
+            Self::KillControl => "sshd's control session killed",
+            Self::KillBoth => "all of sshd's sessions killed",
+            Self::Reset => "data connection reset",
+            Self::Close => "data connection closed",
+            Self::Silence => "line gone dead",
+            Self::KillFtp => "FTP server killed",
+            Self::CloseChannel => "channel closed by request",
+        })
+    }
+}
+
+/// sshd and vsftpd, a line to sshd that can fail, and a broker.
+struct Rig {
+    servers: Servers,
+    line: Relay,
+    broker: Broker,
+    listeners: BTreeSet<u16>,
+}
+
+impl Rig {
+    async fn start() -> anyhow::Result<Self> {
+        let servers = Servers::start_default().await?;
+        fs::write(servers.ftp.root().join("file"), CONTENT)?;
+        File::create(servers.ftp.root().join("big"))?.set_len(BIG)?;
+        let mut line = RelayOptions::to(servers.sshd.addr());
+        line.record = false;
+        let line = Relay::start_with(line).await?;
+        let mut login = servers.login.clone();
+        login.server = line.addr();
+        let tunnel = ftp_tunnel(servers.ftp.addr().ip(), servers.ftp.addr(), "");
+        let alive = r#"<keepalive-interval time="1"/>"#;
+        let broker = Broker::start(&login.config(alive, &tunnel), &[]).await?;
+        let listeners = listening(broker.process().pid());
+        Ok(Self {
+            servers,
+            line,
+            broker,
+            listeners,
+        })
+    }
+
+    async fn login(&self) -> anyhow::Result<Ftp> {
+        Ftp::login(self.broker.listener(0).await?).await
+    }
+
+    /// A transfer in its middle: so much has arrived, and more is to come.
+    async fn middle(
+        &self,
+        ftp: &mut Ftp,
+        direction: Direction,
+        mode: &str,
+    ) -> anyhow::Result<Conversation> {
+        let command = match direction {
+            Direction::Download => "RETR big",
+            Direction::Upload => "STOR half",
+        };
+        let mut data = if mode == "EPSV" {
+            let data = ftp.passive(mode).await?;
+            ftp.ask(command, "150").await?;
+            data
+        } else {
+            let listener = ftp.active(mode).await?;
+            ftp.ask(command, "150").await?;
+            listener.accept().await?
+        };
+        // A spare connection that dies while it is dialled is another matter.
+        let dialled = |connections: &serde_json::Value| {
+            let all = connections.as_array();
+            all.is_some_and(|all| all.iter().all(|one| one["state"] != "connecting"))
+        };
+        self.broker
+            .wait_json(&["list-connections"], SOON, dialled)
+            .await?;
+        if direction == Direction::Download {
+            data.bytes(MOVED).await?;
+            return Ok(data);
+        }
+        data.send(vec![7; MOVED]).await?;
+        let stored = self.servers.ftp.root().join("half");
+        let arrived = || fs::metadata(&stored).is_ok_and(|file| file.len() == MOVED as u64);
+        eventually("the first half is stored", arrived).await?;
+        Ok(data)
+    }
+
+    async fn cut(&self, how: How) -> anyhow::Result<()> {
+        match how {
+            How::KillData => self.kill_sessions(|sessions| &sessions[1..]),
+            How::KillControl => self.kill_sessions(|sessions| &sessions[..1]),
+            How::KillBoth => self.kill_sessions(|sessions| sessions),
+            How::Reset => self.line.cut(self.data_connection()?, Cut::Reset),
+            How::Close => self.line.cut(self.data_connection()?, Cut::Close),
+            How::Silence => self.line.set_flow(Flow::Swallow),
+            How::KillFtp => {
+                for pid in self.servers.ftp.session_pids() {
+                    self.servers.ftp.process().kill_child(pid);
+                }
+            }
+            How::CloseChannel => {
+                let channels = self.broker.json(&["list-channels"]).await?;
+                let data = channels
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .find(|c| c["kind"] == "data");
+                let id = data.context("no data channel is listed")?["id"].to_string();
+                self.broker.told(&["close-channel", &id]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills some of sshd's sessions. The control connection is dialled before all others.
+    fn kill_sessions(&self, choose: impl Fn(&[u32]) -> &[u32]) {
+        let mut sessions = self.servers.sshd.session_pids();
+        sessions.sort_unstable();
+        for pid in choose(&sessions) {
+            self.servers.sshd.kill_session(*pid);
+        }
+    }
+
+    /// The connection that carried most.
+    fn data_connection(&self) -> anyhow::Result<usize> {
+        let passed = self.line.passed();
+        let most = passed
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, c)| c.to_target + c.to_client);
+        Ok(most.context("nothing passed the line")?.0)
+    }
+
+    /// No channel, listener or forward is left, and the next transfer works.
+    async fn recovers(&self) -> anyhow::Result<()> {
+        let mut ftp = self.login().await?;
+        ensure!(ftp.fetch("file").await? == CONTENT, "the next transfer");
+        ftp.ask("QUIT", "221").await?;
+        drop(ftp);
+        let none = |channels: &serde_json::Value| channels.as_array().is_some_and(Vec::is_empty);
+        self.broker
+            .wait_json(&["list-channels"], SOON, none)
+            .await?;
+        let pid = self.broker.process().pid();
+        eventually("the broker's extra listeners are closed", || {
+            listening(pid) == self.listeners
+        })
+        .await?;
+        let sshd = &self.servers.sshd;
+        let quiet = || {
+            sshd.session_pids()
+                .iter()
+                .all(|pid| listening(*pid).is_empty())
+        };
+        eventually("sshd's forwards are cancelled", quiet).await?;
+        let log = self.broker.log();
+        ensure!(!log.contains("panic"), "{log}");
+        Ok(())
+    }
+}
+
+async fn cut_once(how: How, direction: Direction, mode: &str) -> anyhow::Result<()> {
+    let rig = Rig::start().await?;
+    let done = cut(&rig, how, direction, mode).await;
+    done.with_context(|| rig.broker.log())
+}
+
+async fn cut(rig: &Rig, how: How, direction: Direction, mode: &str) -> anyhow::Result<()> {
+    let mut ftp = rig.login().await?;
+    let mut data = rig.middle(&mut ftp, direction, mode).await?;
+    rig.cut(how).await?;
+
+    // The FTP server's own end is an orderly one to everybody behind it: there the reply tells.
+    if how != How::KillFtp {
+        let ended = data.end().await?;
+        ensure!(ended == End::Reset, "the data connection ended in order");
+    }
+    drop(data);
+    let reply = last_words(&mut ftp).await?;
+    if how.spares_control() {
+        ensure!(reply.starts_with("426"), "{reply}");
+        ftp.ask("NOOP", "200").await?;
+        ensure!(
+            ftp.fetch("file").await? == CONTENT,
+            "the next transfer of the session"
+        );
+    } else {
+        ensure!(reply.starts_with('4'), "{reply}");
+    }
+    drop(ftp);
+    if how == How::Silence {
+        // Nothing that was on a dead line comes back to life with it.
+        rig.line.cut_all(Cut::Reset);
+        rig.line.set_flow(Flow::Pass);
+    }
+    rig.recovers().await
+}
+
+/// The reply that ends the transfer.
+async fn last_words(ftp: &mut Ftp) -> anyhow::Result<String> {
+    let reply = ftp.control().reply().await?;
+    ensure!(
+        !reply.starts_with('2'),
+        "a transfer that was cut was reported complete: {reply}"
+    );
+    Ok(reply)
+}
+
+/// The server believes the half it has to be the whole, and says so: the client must not hear it.
+async fn half_an_upload() -> anyhow::Result<()> {
+    let rig = Rig::start().await?;
+    let mut ftp = rig.login().await?;
+    let data = rig.middle(&mut ftp, Direction::Upload, "EPSV").await?;
+    rig.cut(How::KillData).await?;
+    let reply = last_words(&mut ftp).await?;
+    ensure!(reply.starts_with("426 "), "{reply}");
+    let log = rig.servers.ftp.log();
+    ensure!(
+        log.contains("226 Transfer complete"),
+        "vsftpd did not say 226:\n{log}"
+    );
+    drop((ftp, data));
+    rig.recovers().await
+}
