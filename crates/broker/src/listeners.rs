@@ -7,13 +7,14 @@ use broker_config::{ListenWhen, LocalKind, LocalTunnel, Profile};
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::board::TunnelTotals;
 use crate::ssh_spec;
 use crate::supervisor::Supervisor;
-use crate::tunnel::{self, Tunnel};
+use crate::tunnel::{self, GREETINGS_AWAITED, Tunnel};
 
 /// Tunnels at once. Far above what a file holds, far below what descriptors allow.
 const MAX_TUNNELS: usize = 4096;
@@ -120,6 +121,7 @@ impl Supervisor {
             totals: TunnelTotals::default(),
             tracker: self.tracker.clone(),
             shutdown: self.shutdown.clone(),
+            greetings: Arc::new(Semaphore::new(GREETINGS_AWAITED)),
         });
         Ok(OpenTunnel {
             port: tunnel.spec.listen_port,

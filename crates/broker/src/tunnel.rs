@@ -9,6 +9,7 @@ use broker_config::{FtpOptions, ListenAddress, LocalKind, LocalTunnel};
 use broker_ssh::Pool;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
@@ -22,6 +23,10 @@ use crate::tcp;
 const BACKLOG: i32 = 1024;
 /// How long to leave the listener alone when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Sessions that may wait for the server's greeting at once. Clients that come in a burst would else reach the FTP
+/// server in the same instant, and many a server's accept queue holds 32; what overflows it never gets a greeting.
+pub(crate) const GREETINGS_AWAITED: usize = 16;
 
 /// What the sessions of one tunnel share.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub(crate) struct Tunnel {
     pub(crate) tracker: TaskTracker,
     /// When to end.
     pub(crate) shutdown: Shutdown,
+    /// Room for sessions that wait for the server's greeting, see [`GREETINGS_AWAITED`].
+    pub(crate) greetings: Arc<Semaphore>,
 }
 
 impl Tunnel {

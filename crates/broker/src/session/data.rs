@@ -176,13 +176,14 @@ impl Data {
                         warn!(%peer, "data connection refused: it does not come from the client of this session");
                         reset(&tcp);
                     }
-                    Err(error) => return Err(DataEnd::ClientGone(error.to_string())),
+                    Err(error) => return Err(DataEnd::Cut(error.to_string())),
                 }
             }
         };
         timeout(limit, expected).await.unwrap_or_else(|_| {
             let waited = limit.as_secs();
-            Err(DataEnd::ClientGone(format!(
+            // The server may have taken the silence for a whole file.
+            Err(DataEnd::Cut(format!(
                 "the client did not open the data connection within {waited} seconds"
             )))
         })

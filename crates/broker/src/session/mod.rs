@@ -18,7 +18,7 @@ use broker_ssh::{Channel, OpenError, Target};
 use ftp_proto::{Action, DataId, Event, Session, SessionConfig};
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
@@ -35,6 +35,8 @@ use crate::tunnel::{Tunnel, canonical, host_port};
 /// How long a client may take to log in. Servers give up after a minute or five; this bounds what
 /// connections that never speak can hold.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a session without a greeting keeps others waiting: some servers look the client's name up first.
+const GREETING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a server may take to close after the client has left, while no data flows.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the last words may take to reach a client that is slow to read.
@@ -58,7 +60,7 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         () = stop.cancelled() => Err("the broker was stopped".to_owned()),
     };
     match opened {
-        Ok((channel, server)) => match Control::new(tunnel, guard, client, peer, channel, server) {
+        Ok(server) => match Control::new(tunnel, guard, client, peer, server) {
             Ok(control) => control.run().await,
             Err(error) => debug!(%error, "the client left before its session began"),
         },
@@ -69,8 +71,18 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
     }
 }
 
-/// The control channel, and the host string that worked.
-async fn open_control(tunnel: &Tunnel, peer: SocketAddr) -> Result<(Channel, String), String> {
+/// The way to the FTP server.
+struct Server {
+    channel: Channel,
+    /// The host string that worked.
+    host: String,
+    /// Held until the greeting comes.
+    awaits_greeting: Option<OwnedSemaphorePermit>,
+}
+
+async fn open_control(tunnel: &Tunnel, peer: SocketAddr) -> Result<Server, String> {
+    let permit = tunnel.greetings.clone().acquire_owned().await;
+    let awaits_greeting = Some(permit.map_err(|closed| closed.to_string())?);
     let mut reason = String::new();
     for host in dial_names(&tunnel.spec.dst_host) {
         let target = Target {
@@ -78,7 +90,13 @@ async fn open_control(tunnel: &Tunnel, peer: SocketAddr) -> Result<(Channel, Str
             port: tunnel.spec.dst_port,
         };
         match tunnel.pool.open_control(&target, peer).await {
-            Ok(channel) => return Ok((channel, host)),
+            Ok(channel) => {
+                return Ok(Server {
+                    channel,
+                    host,
+                    awaits_greeting,
+                });
+            }
             // The second name is tried only where the first one was refused at the far end.
             Err(error @ OpenError::ChannelRefused { .. }) => {
                 if reason.is_empty() {
@@ -101,6 +119,7 @@ struct Control {
     reports: mpsc::Receiver<(DataId, Report)>,
     started: Instant,
     server_spoke: bool,
+    awaits_greeting: Option<OwnedSemaphorePermit>,
     client_left: Option<Instant>,
     ending: Ending,
     _writer: DropGuard,
@@ -123,16 +142,15 @@ impl Control {
         guard: SessionGuard,
         client: TcpStream,
         peer: SocketAddr,
-        channel: Channel,
-        server: String,
+        server: Server,
     ) -> std::io::Result<Self> {
         let local = canonical(client.local_addr()?);
-        let connection = channel.info().connection;
+        let connection = server.channel.info().connection;
         guard.entry.connection.store(connection, Ordering::Relaxed);
         let path = ControlPath {
             local,
             peer,
-            server,
+            server: server.host,
             owner: owner_on_loopback(peer, local),
         };
         let ftp = tunnel.ftp();
@@ -140,13 +158,14 @@ impl Control {
         let writer = CancellationToken::new();
         Ok(Self {
             proto: Session::new(protocol_options(&ftp, peer)),
-            io: Io::new(client, channel, &tunnel.tracker, writer.clone()),
+            io: Io::new(client, server.channel, &tunnel.tracker, writer.clone()),
             offers: Offers::new(tunnel.clone(), guard.entry.clone(), ftp, path, sender),
             tunnel,
             guard,
             reports,
             started: Instant::now(),
             server_spoke: false,
+            awaits_greeting: server.awaits_greeting,
             client_left: None,
             ending: Ending::No,
             _writer: writer.drop_guard(),
@@ -202,6 +221,7 @@ impl Control {
             }
             IoEvent::FromServer(bytes) => {
                 self.server_spoke = true;
+                self.awaits_greeting = None;
                 add(&self.guard.entry.progress.from_channel, bytes.len() as u64);
                 self.proto.server_bytes(now, &bytes);
             }
@@ -327,7 +347,9 @@ impl Control {
         let login = self.waits_for_login().then(|| self.started + LOGIN_TIMEOUT);
         let close = self.client_left.map(|left| left + CLOSE_TIMEOUT);
         let far = Instant::now() + LOGIN_TIMEOUT;
-        [self.proto.next_timeout(), login, close]
+        let greeting = self.awaits_greeting.as_ref();
+        let greeting = greeting.map(|_| self.started + GREETING_PATIENCE);
+        [self.proto.next_timeout(), login, close, greeting]
             .into_iter()
             .flatten()
             .min()
@@ -336,6 +358,9 @@ impl Control {
 
     fn time_passed(&mut self) {
         let now = Instant::now();
+        if now >= self.started + GREETING_PATIENCE {
+            self.awaits_greeting = None;
+        }
         if self.waits_for_login() && now >= self.started + LOGIN_TIMEOUT {
             self.lose("nobody logged in within 5 minutes");
         } else if self
