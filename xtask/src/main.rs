@@ -1,8 +1,9 @@
-//! The project's own chores: `cargo xtask test`, `tidy` and `demo`
+//! The project's own chores: `cargo xtask test`, `tidy`, `demo`, `torture` and `bench`
 
 // A chore prints for the person who runs it, and may end in a panic where a test would.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod cargo;
 mod demo;
 mod needs;
@@ -25,6 +26,8 @@ enum Chore {
     Demo(demo::Options),
     /// Cut many transfers at random moments, and see that none that is short was reported complete and nothing is left
     Torture(torture::Options),
+    /// Measure the broker beside OpenSSH's port forwarding and plain FTP
+    Bench(bench::Options),
     /// Check what the compiler does not: purposes, lengths, leftovers, layers, links
     Tidy,
 }
@@ -35,6 +38,7 @@ async fn main() -> ExitCode {
         Chore::Test(options) => test::run(&options).await,
         Chore::Demo(options) => demo::run(&options).await,
         Chore::Torture(options) => torture::run(&options).await,
+        Chore::Bench(options) => bench::run(&options).await,
         Chore::Tidy => tidy::run(),
     };
     match outcome {

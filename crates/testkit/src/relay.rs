@@ -32,6 +32,9 @@ pub struct RelayOptions {
     pub delay: Duration,
     /// Bytes a second in each direction, all connections together; `None` is as fast as it goes.
     pub bandwidth: Option<u64>,
+    /// Whether making a connection takes a round trip, as on a real line. The kernel makes it at once, so what clients
+    /// send in that time is held instead, on every connection: right for one client that does one thing at a time.
+    pub handshakes: bool,
 }
 
 impl RelayOptions {
@@ -44,6 +47,7 @@ impl RelayOptions {
             record: true,
             delay: Duration::ZERO,
             bandwidth: None,
+            handshakes: false,
         }
     }
 }
@@ -113,6 +117,30 @@ impl Relay {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn start_with(options: RelayOptions) -> anyhow::Result<Self> {
+        let lines = [(); 2].map(|()| Arc::new(Line::new(options.delay, options.bandwidth)));
+        Self::start_on(lines, options).await
+    }
+
+    /// A relay between other ends of the same line: they share its delay and its bandwidth.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start_beside(&self, bind: SocketAddr, target: SocketAddr) -> anyhow::Result<Self> {
+        let Shared {
+            to_target,
+            to_client,
+            options,
+            ..
+        } = &*self.shared;
+        let options = RelayOptions {
+            bind,
+            target,
+            ..options.clone()
+        };
+        Self::start_on([to_target.clone(), to_client.clone()], options).await
+    }
+
+    async fn start_on(lines: [Arc<Line>; 2], options: RelayOptions) -> anyhow::Result<Self> {
         let runtime = PeerRuntime::new("relay")?;
         let bind = options.bind;
         let listener = runtime
@@ -120,7 +148,7 @@ impl Relay {
             .await
             .with_context(|| format!("the relay cannot listen on {bind}"))?;
         let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(options));
+        let shared = Arc::new(Shared::new(lines, options));
         runtime.spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self {
             addr,
@@ -200,8 +228,8 @@ impl Relay {
 /// What the handle and the connections both know.
 struct Shared {
     options: RelayOptions,
-    to_target: Line,
-    to_client: Line,
+    to_target: Arc<Line>,
+    to_client: Arc<Line>,
     flow: watch::Sender<Flow>,
     passed: watch::Sender<Vec<Passed>>,
     recordings: Mutex<Vec<Recording>>,
@@ -210,11 +238,10 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(options: RelayOptions) -> Self {
-        let line = || Line::new(options.delay, options.bandwidth);
+    fn new([to_target, to_client]: [Arc<Line>; 2], options: RelayOptions) -> Self {
         Self {
-            to_target: line(),
-            to_client: line(),
+            to_target,
+            to_client,
             options,
             flow: watch::Sender::new(Flow::default()),
             passed: watch::Sender::new(Vec::new()),
@@ -304,6 +331,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 /// One connection from its first byte to its last.
 async fn serve(client: TcpStream, shared: Arc<Shared>) {
     let (number, ordered) = shared.enter();
+    if shared.options.handshakes {
+        shared.to_target.hold_for_handshake();
+    }
     match TcpStream::connect(shared.options.target).await {
         Ok(target) => carry::carry(client, target, ordered, number, &shared).await,
         Err(error) => {

@@ -40,13 +40,17 @@ impl Line {
 
     /// When `count` bytes that are put on the line now arrive.
     pub(super) fn arrival(&self, count: usize) -> Instant {
-        let now = Instant::now();
-        let Some(bandwidth) = self.bandwidth else {
-            return now + self.delay;
-        };
-        let takes = Duration::from_secs_f64(count as f64 / bandwidth.max(1) as f64);
+        let takes = self.bandwidth.map_or(Duration::ZERO, |bandwidth| {
+            Duration::from_secs_f64(count as f64 / bandwidth.max(1) as f64)
+        });
         let mut free_at = lock(&self.free_at);
-        *free_at = (*free_at).max(now) + takes;
+        *free_at = (*free_at).max(Instant::now()) + takes;
         *free_at + self.delay
+    }
+
+    /// Lets nothing more on the line until a connection that is made now would stand: a round trip.
+    pub(super) fn hold_for_handshake(&self) {
+        let mut free_at = lock(&self.free_at);
+        *free_at = (*free_at).max(Instant::now() + self.delay * 2);
     }
 }

@@ -167,3 +167,24 @@ async fn bandwidth_is_shared_by_all_connections() {
     );
     assert_eq!(relay.passed()[0].to_target, 300_000);
 }
+
+/// Bytes on one connection are held while another is made, as by a client that waits for it.
+#[tokio::test]
+async fn a_handshake_takes_a_round_trip_on_the_whole_line() {
+    const DELAY: Duration = Duration::from_millis(40);
+    let (relay, mut client, mut target) = connected(|options| {
+        options.delay = DELAY;
+        options.handshakes = true;
+    })
+    .await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let beside = relay.start_beside(any_port, listener.local_addr().unwrap());
+    let beside = beside.await.unwrap();
+    let began = Instant::now();
+    let _client = TcpStream::connect(beside.addr()).await.unwrap();
+    let _target = listener.accept().await.unwrap();
+    client.write_all(b"x").await.unwrap();
+    read_exactly(&mut target, 1).await;
+    assert!(began.elapsed() >= DELAY * 3, "{:?}", began.elapsed());
+}

@@ -1,0 +1,147 @@
+//! What the daemon holds, and what a session costs where there are many
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use testkit::scripted::Conversation;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::Run;
+use super::answers::milliseconds;
+use super::figure::{Aim, Figure, summary};
+use super::stage::Way;
+use super::transfers::four_downloads;
+use super::usage::{peak_kib, resident_kib};
+
+const SESSIONS: usize = 1000;
+const TUNNELS: usize = 500;
+/// Sessions whose opening makes one sample.
+const OPENED: usize = 20;
+/// What a daemon has to do after it is ready, or after its last session, is done by then.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// Memory of the daemon: at rest, for each session, and at its peak.
+pub(super) async fn memory(run: &Run) -> Result<Vec<Figure>> {
+    let mut idle = Figure::alone("memory, idle daemon", "MiB", Some(Aim::AtMost(16.0)));
+    let what = "memory, each of 1000 idle FTP sessions";
+    let mut each = Figure::alone(what, "KiB", Some(Aim::AtMost(48.0)));
+    let what = "memory, peak with four downloads";
+    let mut peak = Figure::alone(what, "MiB", Some(Aim::AtMost(64.0)));
+    let peer = Greeter::start().await?;
+    for _ in 0..run.pairs {
+        let daemon = run
+            .stage
+            .broker_to(run.stage.sshd.addr(), peer.addr, 1)
+            .await?;
+        sleep(SETTLED).await;
+        idle.broker.push(resident_kib(daemon.pid())? / 1024.0);
+        each.broker.push(each_session(&daemon).await?);
+
+        let daemon = run.stage.broker(run.stage.sshd.addr()).await?;
+        four_downloads(run, daemon.ftp, run.size / 2).await?;
+        peak.broker.push(peak_kib(daemon.pid())? / 1024.0);
+    }
+    Ok(vec![idle, each, peak])
+}
+
+/// KiB that each session adds, the SSH connections not counted.
+async fn each_session(daemon: &Way) -> Result<f64> {
+    let _first = open_session(daemon.ftp).await?;
+    sleep(SETTLED).await;
+    let before = resident_kib(daemon.pid())?;
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        sessions.push(open_session(daemon.ftp).await?);
+    }
+    sleep(SETTLED).await;
+    Ok((resident_kib(daemon.pid())? - before) / SESSIONS as f64)
+}
+
+/// The time a session takes to open, among many sessions and among many tunnels.
+pub(super) async fn sessions_and_tunnels(run: &Run) -> Result<Vec<Figure>> {
+    let mut sessions = Figure::against(
+        "the first ones",
+        "opening a session beside 1000 others",
+        "ms",
+        None,
+    );
+    let mut tunnels = Figure::against(
+        "the only tunnel",
+        "opening a session on one of 500 tunnels",
+        "ms",
+        None,
+    );
+    let peer = Greeter::start().await?;
+    for _ in 0..run.pairs {
+        let ssh = run.stage.sshd.addr();
+        let alone = run.stage.broker_to(ssh, peer.addr, 1).await?;
+        let first = open_some(alone.ftp).await?;
+        let mut open = Vec::new();
+        for _ in 0..SESSIONS {
+            open.push(open_session(alone.ftp).await?);
+        }
+        sessions.pair(open_some(alone.ftp).await?, first);
+        drop((alone, open));
+        let many = run.stage.broker_to(ssh, peer.addr, TUNNELS).await?;
+        tunnels.pair(open_some(many.ftp).await?, first);
+    }
+    Ok(vec![sessions, tunnels])
+}
+
+/// The median of some openings, after one that makes the SSH connection.
+async fn open_some(ftp: SocketAddr) -> Result<f64> {
+    let mut open = vec![open_session(ftp).await?];
+    let mut taken = Vec::new();
+    for _ in 0..OPENED {
+        let began = Instant::now();
+        open.push(open_session(ftp).await?);
+        taken.push(milliseconds(began));
+    }
+    Ok(summary(&taken).median)
+}
+
+async fn open_session(ftp: SocketAddr) -> Result<Conversation> {
+    let mut session = Conversation::connect(ftp).await?;
+    session.reply().await?;
+    session.ask("USER bench", "230").await?;
+    Ok(session)
+}
+
+/// An FTP server that lets everybody in and does nothing else: a thousand of a real one's processes would be in the way.
+struct Greeter {
+    addr: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+impl Greeter {
+    async fn start() -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let addr = listener.local_addr()?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut clients = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                clients.spawn(greet(client));
+            }
+        });
+        Ok(Self {
+            addr,
+            _tasks: tasks,
+        })
+    }
+}
+
+async fn greet(mut client: TcpStream) {
+    let mut words = [0; 256];
+    let mut answer: &[u8] = b"220 ready\r\n";
+    while client.write_all(answer).await.is_ok() {
+        match client.read(&mut words).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => answer = b"230 welcome\r\n",
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The peers: sshd and vsftpd, and the ways that lead to them: brokerd, and OpenSSH's client with `-L`
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+use testkit::files::write_pattern;
+use testkit::process::Process;
+use testkit::programs::SSH;
+use testkit::relay::{Relay, RelayOptions};
+use testkit::scripted::Conversation;
+use testkit::sshd::{Sshd, SshdOptions};
+use testkit::vsftpd::{Vsftpd, VsftpdOptions};
+use tokio::time::{Instant, sleep};
+
+/// What both SSH clients are made to use.
+const CIPHER: &str = "aes128-gcm@openssh.com";
+const KEX: &str = "curve25519-sha256";
+
+/// Passive ports: as many as transfers at one time, and some for vsftpd to find a free one by chance.
+const PASSIVE_PORTS: u16 = 8;
+/// Below the ports that the kernel gives to outgoing connections.
+const FIRST_PORT: u16 = 20_000;
+const LAST_PORT: u16 = 32_000;
+
+/// `ssh -L` listens on the very ports of the FTP server, whose passive replies name them; so it needs another address.
+const FORWARDED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+/// The same for the far end of a line that plain FTP takes.
+const FAR_AWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
+
+/// Starting takes a fraction of a second.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+/// `ssh` without `-v` does not say when it listens: it is asked this often.
+const READY_POLL: Duration = Duration::from_millis(10);
+
+/// The servers, and what they serve.
+pub(super) struct Stage {
+    pub(super) sshd: Sshd,
+    pub(super) ftp: Vsftpd,
+    passive_ports: Vec<u16>,
+    programs: PathBuf,
+    /// The files: in memory, so that no disk is measured.
+    served: TempDir,
+}
+
+/// A way to an FTP server. Dropping it ends it.
+pub(super) struct Way {
+    /// Where an FTP client connects.
+    pub(super) ftp: SocketAddr,
+    process: Process,
+    _folder: TempDir,
+}
+
+impl Way {
+    /// The process that encrypts.
+    pub(super) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+}
+
+impl Stage {
+    /// Starts the servers. `programs` is the folder of the release build.
+    pub(super) async fn set(programs: PathBuf) -> Result<Self> {
+        let memory = Path::new("/dev/shm");
+        let served = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory),
+            false => tempfile::tempdir(),
+        };
+        let served = served.context("cannot make a folder for the files")?;
+        let passive_ports = free_ports()?;
+        let sshd = Sshd::start(SshdOptions {
+            extra_config: vec![format!("Ciphers {CIPHER}"), format!("KexAlgorithms {KEX}")],
+            ..SshdOptions::default()
+        });
+        let [lowest, .., highest] = passive_ports.as_slice() else {
+            anyhow::bail!("no passive ports");
+        };
+        let ftp = Vsftpd::start(VsftpdOptions {
+            extra_config: vec![
+                format!("anon_root={}", served.path().display()),
+                format!("pasv_min_port={lowest}"),
+                format!("pasv_max_port={highest}"),
+                "log_ftp_protocol=NO".to_owned(),
+            ],
+            ..VsftpdOptions::default()
+        });
+        Ok(Self {
+            sshd: sshd.await?,
+            ftp: ftp.await?,
+            passive_ports,
+            programs,
+            served,
+        })
+    }
+
+    /// A file on the FTP server's side.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.served.path().join(name)
+    }
+
+    /// Makes a file of so many bytes to be fetched, if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn make_file(&self, name: &str, size: u64) -> Result<PathBuf> {
+        let path = self.file(name);
+        if !path.exists() {
+            write_pattern(&path, size, size)?;
+        }
+        Ok(path)
+    }
+
+    /// The daemon and `ssh -L`, both straight to sshd.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub(super) async fn both(&self) -> Result<(Way, Way)> {
+        let ssh = self.sshd.addr();
+        Ok((self.broker(ssh).await?, self.forwarding(ssh).await?))
+    }
+
+    /// A daemon of the release build with one FTP tunnel, which has no SSH connection yet.
+    ///
+    /// # Errors
+    /// When it does not become ready; the message shows its log.
+    pub(super) async fn broker(&self, ssh: SocketAddr) -> Result<Way> {
+        self.broker_to(ssh, self.ftp.addr(), 1).await
+    }
+
+    /// The same to an FTP server of the caller's choice, with so many tunnels, the first of which is given back.
+    ///
+    /// # Errors
+    /// As [`Stage::broker`].
+    pub(super) async fn broker_to(
+        &self,
+        ssh: SocketAddr,
+        ftp: SocketAddr,
+        tunnels: usize,
+    ) -> Result<Way> {
+        let folder = tempfile::tempdir()?;
+        let listen = free_addr()?;
+        let config = folder.path().join("broker.xml");
+        std::fs::write(&config, self.config(ssh, ftp, listen, tunnels)?)?;
+        let mut command = Command::new(self.programs.join("brokerd"));
+        command.arg("--config").arg(config);
+        command
+            .arg("--socket")
+            .arg(folder.path().join("run/socket"));
+        let process = Process::spawn(command, None)?;
+        process.wait_log("broker ready", READY_LIMIT).await?;
+        Ok(Way {
+            ftp: listen,
+            process,
+            _folder: folder,
+        })
+    }
+
+    fn config(
+        &self,
+        ssh: SocketAddr,
+        ftp: SocketAddr,
+        listen: SocketAddr,
+        tunnels: usize,
+    ) -> Result<String> {
+        let host_key = self.sshd.host_key_openssh()?;
+        let key = host_key.split_whitespace().nth(1);
+        let more = format!(
+            r#"<local-tunnel type="FTP" listen-port="0" dst-host="127.0.0.1" dst-port="{}"/>"#,
+            ftp.port()
+        )
+        .repeat(tunnels.saturating_sub(1));
+        Ok(format!(
+            r#"<secsh-broker version="1.0"><profiles>
+  <profile id="bench" name="bench" host="{host}" port="{port}" user="{user}">
+    <hostkey>{key}</hostkey>
+    <ciphers><cipher name="{CIPHER}"/></ciphers>
+    <user-identities><identity identity-file="{identity}"/></user-identities>
+    <tunnels>
+      <local-tunnel type="FTP" listen-port="{listen_port}" dst-host="127.0.0.1" dst-port="{ftp_port}" max-sessions="2000"/>
+      {more}
+    </tunnels>
+  </profile>
+</profiles></secsh-broker>"#,
+            host = ssh.ip(),
+            port = ssh.port(),
+            user = self.sshd.user(),
+            key = key.context("a host key without a key")?,
+            identity = self.sshd.identity_file().display(),
+            listen_port = listen.port(),
+            ftp_port = ftp.port(),
+        ))
+    }
+
+    /// OpenSSH's client on one connection, with the control port and every passive port forwarded.
+    ///
+    /// # Errors
+    /// When it does not forward in time; the message shows what it said.
+    pub(super) async fn forwarding(&self, ssh: SocketAddr) -> Result<Way> {
+        let folder = tempfile::tempdir()?;
+        let mut command = self.ssh(folder.path(), ssh)?;
+        command.args(["-N", "-o", "ExitOnForwardFailure=yes"]);
+        let target = self.ftp.addr();
+        for port in [&[target.port()], self.passive_ports.as_slice()].concat() {
+            command.arg("-L");
+            command.arg(format!("{FORWARDED}:{port}:{}:{port}", target.ip()));
+        }
+        command.arg(ssh.ip().to_string());
+        let mut process = Process::spawn(command, None)?;
+        let ftp = SocketAddr::new(FORWARDED, target.port());
+        let deadline = Instant::now() + READY_LIMIT;
+        while !greets(ftp).await {
+            let hopeful = process.is_running() && Instant::now() < deadline;
+            ensure!(hopeful, "ssh -L does not forward:\n{}", process.log());
+            sleep(READY_POLL).await;
+        }
+        Ok(Way {
+            ftp,
+            process,
+            _folder: folder,
+        })
+    }
+
+    /// The `ssh` command with everything but what it is to do and the host; `folder` takes its known hosts.
+    ///
+    /// # Errors
+    /// When it is not installed or the known hosts cannot be written.
+    pub(super) fn ssh(&self, folder: &Path, ssh: SocketAddr) -> Result<Command> {
+        let known_hosts = folder.join("known_hosts");
+        let host_key = self.sshd.host_key_openssh()?;
+        std::fs::write(
+            &known_hosts,
+            format!("[{}]:{} {host_key}\n", ssh.ip(), ssh.port()),
+        )?;
+        let mut command = Command::new(SSH.find()?);
+        command
+            .args([
+                "-F",
+                "none",
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "IdentitiesOnly=yes",
+            ])
+            .args(["-c", CIPHER, "-o", &format!("KexAlgorithms={KEX}")])
+            .arg("-o")
+            .arg(format!("UserKnownHostsFile={}", known_hosts.display()))
+            .arg("-i")
+            .arg(self.sshd.identity_file())
+            .args(["-p", &ssh.port().to_string(), "-l", self.sshd.user()]);
+        Ok(command)
+    }
+
+    /// A line to sshd with this round trip and, if given, so many bytes a second.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub(super) async fn line_to_ssh(
+        &self,
+        round_trip: Duration,
+        bandwidth: Option<u64>,
+    ) -> Result<Relay> {
+        Relay::start_with(RelayOptions {
+            record: false,
+            delay: round_trip / 2,
+            bandwidth,
+            ..RelayOptions::to(self.sshd.addr())
+        })
+        .await
+    }
+
+    /// A line straight to the FTP server, for its control port and every passive port, on which a connection takes a
+    /// round trip to be made. The first relay is the control port's.
+    ///
+    /// # Errors
+    /// When a port cannot be bound.
+    pub(super) async fn line_to_ftp(&self, round_trip: Duration) -> Result<Vec<Relay>> {
+        let target = self.ftp.addr();
+        let control = Relay::start_with(RelayOptions {
+            bind: SocketAddr::new(FAR_AWAY, target.port()),
+            record: false,
+            delay: round_trip / 2,
+            handshakes: true,
+            ..RelayOptions::to(target)
+        })
+        .await?;
+        let mut relays = vec![control];
+        for port in &self.passive_ports {
+            let [bind, target] = [FAR_AWAY, target.ip()].map(|ip| SocketAddr::new(ip, *port));
+            let beside = match relays.first() {
+                Some(control) => control.start_beside(bind, target).await?,
+                None => break,
+            };
+            relays.push(beside);
+        }
+        Ok(relays)
+    }
+}
+
+async fn greets(ftp: SocketAddr) -> bool {
+    match Conversation::connect(ftp).await {
+        Ok(mut client) => client.reply().await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// A free port for a listener that has to be named before it is there.
+pub(super) fn free_addr() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+    Ok(listener.local_addr()?)
+}
+
+/// The first ports in a row that nobody uses on any of the addresses.
+fn free_ports() -> Result<Vec<u16>> {
+    let hosts = [IpAddr::V4(Ipv4Addr::LOCALHOST), FORWARDED, FAR_AWAY];
+    let is_free = |port: &u16| {
+        hosts
+            .iter()
+            .all(|ip| TcpListener::bind((*ip, *port)).is_ok())
+    };
+    (FIRST_PORT..LAST_PORT)
+        .step_by(usize::from(PASSIVE_PORTS))
+        .map(|first| (first..first + PASSIVE_PORTS).collect::<Vec<_>>())
+        .find(|ports| ports.iter().all(is_free))
+        .context("no ports in a row are free")
+}

@@ -1,0 +1,139 @@
+//! Moving large files: how fast, and with how much processor time
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use testkit::client::curl;
+
+use super::Run;
+use super::figure::{Aim, Figure};
+use super::stage::Way;
+use super::usage::cpu_seconds;
+
+const MIB: f64 = 1024.0 * 1024.0;
+const GIB: f64 = 1024.0 * MIB;
+/// Longer than anything here takes on the slowest machine worth measuring.
+const LIMIT: Duration = Duration::from_secs(600);
+/// Before the first sample, so that connections stand and caches are warm.
+const WARM_UP: u64 = 1 << 20;
+/// What the comparison is called.
+pub(super) const SSH: &str = "`ssh -L`";
+
+/// Which way a file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Down,
+    Up,
+}
+
+/// One transfer at a time.
+pub(super) async fn one(run: &Run, direction: Direction) -> Result<Vec<Figure>> {
+    let (what, aim, cpu_aim) = match direction {
+        Direction::Down => ("download", 1.15, 0.75),
+        Direction::Up => ("upload", 1.4, 0.65),
+    };
+    let mut rate = Figure::against(
+        SSH,
+        &format!("one {what}"),
+        "MiB/s",
+        Some(Aim::RatioAtLeast(aim)),
+    );
+    let mut cpu = Figure::against(
+        SSH,
+        &format!("processor time, {what}"),
+        "s/GiB",
+        Some(Aim::RatioAtMost(cpu_aim)),
+    );
+    let (broker, ssh) = run.stage.both().await?;
+    for way in [&broker, &ssh] {
+        move_file(run, way, direction, WARM_UP).await?;
+    }
+    for _ in 0..run.pairs {
+        let a = move_file(run, &broker, direction, run.size).await?;
+        let b = move_file(run, &ssh, direction, run.size).await?;
+        let size = run.size as f64;
+        rate.pair(size / MIB / a.seconds, size / MIB / b.seconds);
+        cpu.pair(a.cpu / size * GIB, b.cpu / size * GIB);
+    }
+    Ok(vec![rate, cpu])
+}
+
+/// Four downloads at once.
+pub(super) async fn four(run: &Run) -> Result<Vec<Figure>> {
+    let mut rate = Figure::against(
+        SSH,
+        "four downloads at once, in total",
+        "MiB/s",
+        Some(Aim::RatioAtLeast(1.3)),
+    );
+    let (broker, ssh) = run.stage.both().await?;
+    let size = run.size / 2;
+    for way in [&broker, &ssh] {
+        four_downloads(run, way.ftp, WARM_UP).await?;
+    }
+    for _ in 0..run.pairs {
+        let a = four_downloads(run, broker.ftp, size).await?;
+        let b = four_downloads(run, ssh.ftp, size).await?;
+        let total = 4.0 * size as f64 / MIB;
+        rate.pair(total / a, total / b);
+    }
+    Ok(vec![rate])
+}
+
+/// Seconds that four downloads at once take together.
+pub(super) async fn four_downloads(run: &Run, ftp: SocketAddr, size: u64) -> Result<f64> {
+    let began = Instant::now();
+    let one = || download(run, ftp, size);
+    tokio::try_join!(one(), one(), one(), one())?;
+    Ok(began.elapsed().as_secs_f64())
+}
+
+/// Seconds that one download takes, from the client's start to its end.
+pub(super) async fn download(run: &Run, ftp: SocketAddr, size: u64) -> Result<f64> {
+    let name = format!("down-{size}");
+    run.stage.make_file(&name, size)?;
+    timed_curl(["-o", "/dev/null", &format!("ftp://{ftp}/{name}")]).await
+}
+
+/// Seconds that curl takes.
+pub(super) async fn timed_curl<S: Into<OsString>>(
+    arguments: impl IntoIterator<Item = S>,
+) -> Result<f64> {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let began = Instant::now();
+    curl(arguments, LIMIT).await?.success()?;
+    Ok(began.elapsed().as_secs_f64())
+}
+
+struct Moved {
+    seconds: f64,
+    cpu: f64,
+}
+
+async fn move_file(run: &Run, way: &Way, direction: Direction, size: u64) -> Result<Moved> {
+    // Made before the clock starts, whichever way it goes.
+    let file = run.stage.make_file(&format!("down-{size}"), size)?;
+    let before = cpu_seconds(way.pid())?;
+    let seconds = match direction {
+        Direction::Down => download(run, way.ftp, size).await?,
+        Direction::Up => upload(run, way.ftp, &file, size).await?,
+    };
+    let cpu = cpu_seconds(way.pid())? - before;
+    Ok(Moved { seconds, cpu })
+}
+
+async fn upload(run: &Run, ftp: SocketAddr, file: &Path, size: u64) -> Result<f64> {
+    let url = format!("ftp://{ftp}/up");
+    let seconds = timed_curl([Path::new("-T"), file, Path::new(&url)]).await?;
+    let arrived = run.stage.file("up");
+    ensure!(
+        arrived.metadata()?.len() == size,
+        "the upload arrived in part"
+    );
+    // A file that is overwritten costs the time of emptying it.
+    std::fs::remove_file(arrived)?;
+    Ok(seconds)
+}
