@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
-use tempfile::TempDir;
 use testkit::broker::{Broker, write_private};
 use testkit::client;
-use testkit::ftp_server::FtpServer;
 use testkit::keys::KeyPair;
 use testkit::relay::{Relay, RelayOptions};
 use testkit::scripted::{Conversation, End, ScriptedListener};
@@ -19,7 +17,7 @@ use testkit::vsftpd::VsftpdOptions;
 use tokio::net::TcpListener;
 
 use crate::support::ftp::{Ftp, port_command};
-use crate::support::rig::{Embedded, Login, SOON, Servers, config, ftp_tunnel};
+use crate::support::rig::{CONTENT, Login, Peers, SOON, Servers, config, ftp_tunnel};
 use crate::support::{Need, trial};
 
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
@@ -107,29 +105,6 @@ struct Rig {
     _peers: Peers,
 }
 
-/// What a good tunnel leads to.
-struct Peers {
-    embedded: Embedded,
-    ftp: FtpServer,
-    root: TempDir,
-}
-
-impl Peers {
-    async fn start() -> anyhow::Result<Self> {
-        let root = tempfile::tempdir()?;
-        fs::write(root.path().join("file"), "content")?;
-        Ok(Self {
-            embedded: Embedded::start().await?,
-            ftp: FtpServer::start(root.path()).await?,
-            root,
-        })
-    }
-
-    fn tunnel(&self) -> String {
-        ftp_tunnel(Ipv4Addr::LOCALHOST.into(), self.ftp.addr(), "")
-    }
-}
-
 impl Rig {
     /// The bad tunnel's profile is the good one's with something changed, and these elements of settings.
     async fn start(settings: &str, spoil: impl FnOnce(&mut Login)) -> anyhow::Result<Self> {
@@ -188,7 +163,7 @@ impl Rig {
 
     async fn goes_on(&self) -> anyhow::Result<()> {
         let mut ftp = Ftp::login(self.good).await?;
-        ensure!(ftp.fetch("file").await? == b"content");
+        ensure!(ftp.fetch("file").await? == CONTENT);
         Ok(())
     }
 }
@@ -399,7 +374,7 @@ async fn port_in_use() -> anyhow::Result<()> {
     ensure!(output.status.code() == Some(1), "{output:?}");
     says(&output.stderr, &parts).context("open-tunnel-listener")?;
     let mut ftp = Ftp::login(broker.listener(1).await?).await?;
-    ensure!(ftp.fetch("file").await? == b"content");
+    ensure!(ftp.fetch("file").await? == CONTENT);
 
     // It is taken as soon as it is to be had.
     drop(taken);
@@ -408,7 +383,7 @@ async fn port_in_use() -> anyhow::Result<()> {
         .wait_json(&["list-tunnel-listeners"], LIMIT, listens)
         .await?;
     let mut ftp = Ftp::login(broker.listener(0).await?).await?;
-    ensure!(ftp.fetch("file").await? == b"content");
+    ensure!(ftp.fetch("file").await? == CONTENT);
     Ok(())
 }
 
@@ -430,7 +405,7 @@ async fn data_channel_refused() -> anyhow::Result<()> {
         says(&reply, &["did not open a channel to 127.0.0.1:"])?;
     }
     ssh.set_allow_local_forward(true);
-    ensure!(ftp.fetch("file").await? == b"content");
+    ensure!(ftp.fetch("file").await? == CONTENT);
 
     // From then on the client is told at once: what it gets then must not look like an empty file.
     ssh.set_allow_local_forward(false);
@@ -439,13 +414,14 @@ async fn data_channel_refused() -> anyhow::Result<()> {
     ensure!(ended == End::Reset, "the data connection ended in order");
     ssh.set_allow_local_forward(true);
     let mut ftp = Ftp::login(listens).await?;
-    ensure!(ftp.fetch("file").await? == b"content", "{}", broker.log());
+    ensure!(ftp.fetch("file").await? == CONTENT, "{}", broker.log());
     Ok(())
 }
 
 async fn client_leaves() -> anyhow::Result<()> {
     let peers = Peers::start().await?;
-    let (broker, listens) = peers.embedded.broker(peers.ftp.addr()).await?;
+    let broker = Broker::start(&peers.config(), &[]).await?;
+    let listens = broker.listener(0).await?;
     testkit::files::write_pattern(&peers.root.path().join("big"), 1, 64 << 20)?;
     for leave in [End::Orderly, End::Reset] {
         let mut ftp = Ftp::login(listens).await?;
@@ -464,7 +440,7 @@ async fn client_leaves() -> anyhow::Result<()> {
     let none = |channels: &serde_json::Value| channels.as_array().is_some_and(Vec::is_empty);
     broker.wait_json(&["list-channels"], SOON, none).await?;
     let mut ftp = Ftp::login(listens).await?;
-    ensure!(ftp.fetch("file").await? == b"content");
+    ensure!(ftp.fetch("file").await? == CONTENT);
     let log = broker.log();
     ensure!(!log.contains("panic"), "{log}");
     Ok(())
@@ -496,7 +472,7 @@ async fn active_refused() -> anyhow::Result<()> {
         ..SshdOptions::default()
     };
     let servers = Servers::start(sshd, VsftpdOptions::default()).await?;
-    fs::write(servers.ftp.root().join("file"), "content")?;
+    fs::write(servers.ftp.root().join("file"), CONTENT)?;
     let (_broker, listens) = servers.broker(&[]).await?;
     let mut ftp = Ftp::login(listens).await?;
     let own = ScriptedListener::bind().await?;
@@ -507,7 +483,7 @@ async fn active_refused() -> anyhow::Result<()> {
             &["refused to listen on 127.0.0.1", "AllowTcpForwarding"],
         )?;
     }
-    ensure!(ftp.fetch("file").await? == b"content");
+    ensure!(ftp.fetch("file").await? == CONTENT);
     // An ordinary client fails, and with a reason.
     let url = format!("ftp://{listens}/file");
     let output = client::curl(["--ftp-port", "-", &url], LIMIT).await?;

@@ -17,6 +17,7 @@ mod embedded;
 mod faults;
 mod lftp;
 mod load;
+mod lifecycle;
 mod matrix;
 mod namespace;
 mod rewriting;
@@ -38,6 +39,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     namespace::trials,
     faults::trials,
     truth::trials,
+    lifecycle::trials,
 ];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.

@@ -11,7 +11,7 @@ use testkit::relay::{Cut, Flow, Relay, RelayOptions};
 use testkit::scripted::{Conversation, End};
 
 use crate::support::ftp::Ftp;
-use crate::support::rig::{SOON, Servers, ftp_tunnel};
+use crate::support::rig::{CONTENT, SOON, Servers, ftp_tunnel};
 use crate::support::sockets::{eventually, listening};
 use crate::support::{Need, trial};
 
@@ -22,8 +22,6 @@ const BIG: u64 = 1 << 30;
 
 /// What has been moved when the cut comes.
 const MOVED: usize = 1 << 20;
-
-const CONTENT: &[u8] = b"content";
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();

@@ -1,11 +1,12 @@
 //! A broker between peers of the test's choice.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use testkit::broker::Broker;
+use testkit::ftp_server::FtpServer;
 use testkit::keys::KeyPair;
 use testkit::ssh_server::{SshServer, SshServerOptions};
 use testkit::sshd::{Sshd, SshdOptions};
@@ -13,6 +14,9 @@ use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 
 /// How long something may take that should happen at once.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// What a small file holds.
+pub(crate) const CONTENT: &[u8] = b"content";
 
 /// What a profile needs to know of an SSH server.
 #[derive(Clone, Debug)]
@@ -99,13 +103,35 @@ impl Embedded {
             _folder: folder,
         })
     }
+}
 
-    /// A broker with one FTP tunnel to `ftp`, and where it listens.
-    pub(crate) async fn broker(&self, ftp: SocketAddr) -> anyhow::Result<(Broker, SocketAddr)> {
-        let tunnel = ftp_tunnel(ftp.ip(), ftp, "");
-        let broker = Broker::start(&self.login.config("", &tunnel), &[]).await?;
-        let listens = broker.listener(0).await?;
-        Ok((broker, listens))
+/// The testkit's SSH server and FTP server, which need nothing installed.
+pub(crate) struct Peers {
+    pub(crate) embedded: Embedded,
+    pub(crate) ftp: FtpServer,
+    pub(crate) root: TempDir,
+}
+
+impl Peers {
+    /// Starts both, with a small `file` to fetch.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let root = tempfile::tempdir()?;
+        std::fs::write(root.path().join("file"), CONTENT)?;
+        Ok(Self {
+            embedded: Embedded::start().await?,
+            ftp: FtpServer::start(root.path()).await?,
+            root,
+        })
+    }
+
+    /// An FTP tunnel to the FTP server.
+    pub(crate) fn tunnel(&self) -> String {
+        ftp_tunnel(Ipv4Addr::LOCALHOST.into(), self.ftp.addr(), "")
+    }
+
+    /// A file with this one tunnel.
+    pub(crate) fn config(&self) -> String {
+        self.embedded.login.config("", &self.tunnel())
     }
 }
 

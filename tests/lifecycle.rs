@@ -1,0 +1,372 @@
+//! How the daemon ends, and how it begins beside another or after one.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+use testkit::broker::{self, Broker};
+use testkit::files;
+use testkit::process::Process;
+use testkit::programs::broker_program;
+use testkit::scripted::{Conversation, End};
+
+use crate::support::ftp::Ftp;
+use crate::support::rig::{CONTENT, Peers, SOON};
+use crate::support::trial;
+
+/// More than the buffers on the way hold.
+const BIG: usize = 64 << 20;
+
+/// What has been moved when the daemon is told to stop.
+const MOVED: usize = 1 << 20;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("lifecycle: SIGTERM lets a download finish", &[], || {
+            finishes(Signal::TERM)
+        }),
+        trial("lifecycle: SIGINT lets a download finish", &[], || {
+            finishes(Signal::INT)
+        }),
+        trial(
+            "lifecycle: SIGTERM lets an upload finish",
+            &[],
+            upload_finishes,
+        ),
+        trial(
+            "lifecycle: a second signal ends at once",
+            &[],
+            second_signal,
+        ),
+        trial(
+            "lifecycle: past the grace period a cut looks like a cut",
+            &[],
+            grace_over,
+        ),
+        trial("lifecycle: stop by request", &[], stop_by_request),
+        trial(
+            "lifecycle: stop by request, with a grace period",
+            &[],
+            stop_with_grace,
+        ),
+        trial("lifecycle: an idle session is told", &[], idle_session),
+        trial(
+            "lifecycle: a second daemon on one socket is refused",
+            &[],
+            second_daemon,
+        ),
+        trial(
+            "lifecycle: a stale socket is no obstacle",
+            &[],
+            stale_socket,
+        ),
+        trial(
+            "lifecycle: socket and folder are private, and gone afterwards",
+            &[],
+            private_socket,
+        ),
+        trial("lifecycle: an unsafe folder is refused", &[], unsafe_folder),
+        trial(
+            "lifecycle: a configuration with errors",
+            &[],
+            bad_configuration,
+        ),
+    ]
+}
+
+/// A daemon in the middle of a transfer.
+struct Rig {
+    peers: Peers,
+    broker: Broker,
+    listens: SocketAddr,
+    ftp: Ftp,
+    data: Conversation,
+}
+
+impl Rig {
+    async fn start(command: &str, args: &[&str]) -> anyhow::Result<Self> {
+        let peers = Peers::start().await?;
+        fs::write(peers.root.path().join("big"), files::pattern(1, BIG))?;
+        let broker = Broker::start(&peers.config(), args).await?;
+        let listens = broker.listener(0).await?;
+        let mut ftp = Ftp::login(listens).await?;
+        let mut data = ftp.passive("EPSV").await?;
+        ftp.ask(command, "150").await?;
+        if command.starts_with("STOR") {
+            data.send(vec![7; MOVED]).await?;
+        }
+        Ok(Self {
+            peers,
+            broker,
+            listens,
+            ftp,
+            data,
+        })
+    }
+
+    /// The daemon knows that it is to stop: it lets nobody in, and says so.
+    async fn stopping(&self) -> anyhow::Result<()> {
+        self.broker.process().wait_log("stopping", SOON).await?;
+        let stopping = |status: &serde_json::Value| status["stopping"] == true;
+        self.broker.wait_json(&["status"], SOON, stopping).await?;
+        let refused = Conversation::connect(self.listens).await;
+        ensure!(refused.is_err(), "a new client was let in");
+        Ok(())
+    }
+
+    async fn ends_well(self) -> anyhow::Result<()> {
+        let Self {
+            mut broker,
+            ftp,
+            data,
+            ..
+        } = self;
+        drop((ftp, data));
+        let status = broker.wait(SOON).await?;
+        ensure!(status.code() == Some(0), "{status}\n{}", broker.log());
+        ensure!(!broker.socket().exists(), "the socket is still there");
+        Ok(())
+    }
+
+    /// The transfer was cut, and nothing that the client saw could be taken for its end.
+    async fn was_cut(&mut self) -> anyhow::Result<()> {
+        let ended = self.data.end().await?;
+        ensure!(ended == End::Reset, "the data connection ended in order");
+        // A daemon that ends at once may have no time for a last word.
+        if let Ok(reply) = self.ftp.control().reply().await {
+            ensure!(reply.starts_with('4'), "{reply}");
+        }
+        Ok(())
+    }
+}
+
+async fn finishes(signal: Signal) -> anyhow::Result<()> {
+    let mut rig = Rig::start("RETR big", &[]).await?;
+    let mut bytes = rig.data.bytes(MOVED).await?;
+    rig.broker.process().signal(signal)?;
+    rig.stopping().await?;
+    let refused = rig
+        .broker
+        .ctl(&["open-tunnel-listener", "-L", "ftp/0:h:21", "work"])
+        .await?;
+    ensure!(refused.stderr.contains("stopping"), "{refused:?}");
+    bytes.extend(rig.data.rest().await?);
+    rig.data.finish().await?;
+    ensure!(
+        bytes == files::pattern(1, BIG),
+        "{} bytes came",
+        bytes.len()
+    );
+    rig.ftp.reply("226").await?;
+    rig.ftp.reply("421").await?;
+    rig.ends_well().await
+}
+
+async fn upload_finishes() -> anyhow::Result<()> {
+    let mut rig = Rig::start("STOR stored", &[]).await?;
+    rig.broker.process().signal(Signal::TERM)?;
+    rig.stopping().await?;
+    rig.data.send(vec![8; MOVED]).await?;
+    rig.data.finish().await?;
+    rig.ftp.reply("226").await?;
+    let stored = fs::read(rig.peers.root.path().join("stored"))?;
+    ensure!(
+        stored == [vec![7; MOVED], vec![8; MOVED]].concat(),
+        "something else was stored"
+    );
+    rig.ends_well().await
+}
+
+async fn second_signal() -> anyhow::Result<()> {
+    let mut rig = Rig::start("RETR big", &[]).await?;
+    rig.data.bytes(MOVED).await?;
+    rig.broker.process().signal(Signal::TERM)?;
+    rig.stopping().await?;
+    rig.broker.process().signal(Signal::TERM)?;
+    rig.was_cut().await?;
+    rig.ends_well().await
+}
+
+async fn grace_over() -> anyhow::Result<()> {
+    for command in ["RETR big", "STOR half"] {
+        let mut rig = Rig::start(command, &["--grace", "1"]).await?;
+        rig.broker.process().signal(Signal::TERM)?;
+        rig.was_cut()
+            .await
+            .with_context(|| format!("{command}\n{}", rig.broker.log()))?;
+        ensure!(
+            rig.broker.log().contains("grace period is over"),
+            "{}",
+            rig.broker.log()
+        );
+        rig.ends_well().await?;
+    }
+    Ok(())
+}
+
+async fn stop_by_request() -> anyhow::Result<()> {
+    let mut rig = Rig::start("RETR big", &[]).await?;
+    let mut bytes = rig.data.bytes(MOVED).await?;
+    let stop = rig.broker.ctl(&["stop"]);
+    let rest = async {
+        rig.broker.process().wait_log("stopping", SOON).await?;
+        let rest = rig.data.rest().await?;
+        rig.data.finish().await?;
+        anyhow::Ok(rest)
+    };
+    // The command returns when the daemon has ended, which it does when the transfer has.
+    let (stopped, rest) = tokio::join!(stop, rest);
+    let stopped = stopped?.success()?;
+    ensure!(stopped.text() == "The daemon has stopped\n", "{stopped:?}");
+    bytes.extend(rest?);
+    ensure!(
+        bytes == files::pattern(1, BIG),
+        "{} bytes came",
+        bytes.len()
+    );
+    rig.ftp.reply("226").await?;
+    rig.ends_well().await
+}
+
+async fn stop_with_grace() -> anyhow::Result<()> {
+    let mut rig = Rig::start("RETR big", &["--grace", "600"]).await?;
+    rig.broker.told(&["stop", "--grace", "0"]).await?;
+    rig.was_cut().await?;
+    rig.ends_well().await
+}
+
+async fn idle_session() -> anyhow::Result<()> {
+    let peers = Peers::start().await?;
+    let mut broker = Broker::start(&peers.config(), &[]).await?;
+    let mut ftp = Ftp::login(broker.listener(0).await?).await?;
+    broker.process().signal(Signal::TERM)?;
+    let reply = ftp.reply("421").await?;
+    ensure!(reply.contains("stopping"), "{reply}");
+    ensure!(
+        ftp.control().end().await? == End::Orderly,
+        "the control connection was cut"
+    );
+    let status = broker.wait(SOON).await?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+async fn second_daemon() -> anyhow::Result<()> {
+    let peers = Peers::start().await?;
+    let first = Broker::start(&peers.config(), &[]).await?;
+    let mut second = broker::launch(first.folder(), &peers.config(), &[])?;
+    let status = second.wait(SOON).await?;
+    ensure!(status.code() == Some(1), "{status}");
+    let said = second.log();
+    let pid = first.process().pid().to_string();
+    let parts = [
+        "brokerd: ",
+        "already runs",
+        &pid,
+        "broker-ctl stop",
+        "broker.sock",
+    ];
+    ensure!(parts.iter().all(|part| said.contains(part)), "{said}");
+    ensure!(
+        said.trim_end().lines().count() == 1,
+        "more than one line: {said}"
+    );
+    // The first one is as it was.
+    let mut ftp = Ftp::login(first.listener(0).await?).await?;
+    ensure!(ftp.fetch("file").await? == CONTENT);
+    Ok(())
+}
+
+async fn stale_socket() -> anyhow::Result<()> {
+    let peers = Peers::start().await?;
+    let mut first = Broker::start(&peers.config(), &[]).await?;
+    first.kill();
+    ensure!(
+        first.socket().exists(),
+        "there is no stale socket to try this with"
+    );
+    let second = broker::launch(first.folder(), &peers.config(), &[])?;
+    second.wait_log("broker ready", SOON).await?;
+    let told = broker::ctl(&first.socket(), &["status", "--pid"])
+        .await?
+        .success()?;
+    ensure!(told.text().trim() == second.pid().to_string(), "{told:?}");
+    Ok(())
+}
+
+/// Starts a daemon without tunnels on this socket, in a folder it has to make or to accept.
+fn on_socket(folder: &Path, socket: &Path) -> anyhow::Result<Process> {
+    let config = folder.join("config.xml");
+    broker::write_private(&config, "<secsh-broker/>")?;
+    let mut command = Command::new(broker_program("brokerd")?);
+    command
+        .arg("--config")
+        .arg(config)
+        .arg("--socket")
+        .arg(socket);
+    Process::spawn(command, None)
+}
+
+async fn private_socket() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let socket = folder.path().join("made/broker.sock");
+    let mut daemon = on_socket(folder.path(), &socket)?;
+    daemon.wait_log("broker ready", SOON).await?;
+    let mode = |path: &Path| fs::metadata(path).map(|file| file.permissions().mode() & 0o777);
+    ensure!(
+        mode(&socket)? == 0o600,
+        "the socket has mode {:o}",
+        mode(&socket)?
+    );
+    let made = folder.path().join("made");
+    ensure!(
+        mode(&made)? == 0o700,
+        "its folder has mode {:o}",
+        mode(&made)?
+    );
+    daemon.signal(Signal::TERM)?;
+    ensure!(daemon.wait(SOON).await?.success(), "{}", daemon.log());
+    let left: Vec<_> = fs::read_dir(made)?.collect();
+    ensure!(left.is_empty(), "{left:?} is left");
+    Ok(())
+}
+
+async fn unsafe_folder() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let open = folder.path().join("open");
+    fs::create_dir(&open)?;
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777))?;
+    let mut daemon = on_socket(folder.path(), &open.join("broker.sock"))?;
+    let status = daemon.wait(SOON).await?;
+    ensure!(!status.success(), "{status}");
+    let said = daemon.log();
+    ensure!(
+        said.contains("not safe") && said.contains("--socket"),
+        "{said}"
+    );
+    Ok(())
+}
+
+async fn bad_configuration() -> anyhow::Result<()> {
+    const NO_CONFIGURATION: i32 = 78;
+    let folder = tempfile::tempdir()?;
+    let config =
+        "<secsh-broker>\n  <profiles><profile id=\"a\" hots=\"h\"/></profiles>\n</secsh-broker>";
+    let mut daemon = broker::launch(folder.path(), config, &[])?;
+    let status = daemon.wait(Duration::from_secs(20)).await?;
+    ensure!(
+        status.code() == Some(NO_CONFIGURATION),
+        "{status}\n{}",
+        daemon.log()
+    );
+    let said = daemon.log();
+    let parts = ["ssh-broker-config.xml:2:", "hots", "host", "cannot be used"];
+    ensure!(parts.iter().all(|part| said.contains(part)), "{said}");
+    Ok(())
+}
