@@ -1,4 +1,5 @@
 //! Truth: which transfer a reply ends, and whether it may be told as it came.
+// tidy: long because it is one list of short scripts about one subject
 
 mod script;
 
@@ -20,6 +21,49 @@ fn transfer(command: &str, rest: &str) -> String {
         {rest}
         "
     )
+}
+
+#[test]
+fn a_start_waits_for_the_clients_connection() {
+    for seen in ["joined", "cut the SSH connection was lost", "client-gone"] {
+        check(&format!(
+            r"
+            s>c 220 ready
+            s> 229 (|||1|)
+            -> offer 0 passive * 1 open-first
+            offered 0 127.0.0.1:20000
+            -> client 229 (|||20000|)
+            c>s STOR a
+            s> 150-go\r\n150 on\r\n200 later
+            timer 1s
+            data 0 {seen}
+            -> client 150-go\r\n150 on\r\n200 later
+            timer none
+            "
+        ));
+    }
+}
+
+#[test]
+fn a_client_that_connects_late_is_told_to_begin_all_the_same() {
+    check(
+        r"
+        s>c 220 ready
+        s> 229 (|||1|)
+        -> offer 0 passive * 1 open-first
+        offered 0 127.0.0.1:20000
+        -> client 229 (|||20000|)
+        c>s STOR a
+        s> 150 go
+        data 0 opened
+        wait 999ms
+        wait 1ms
+        -> client 150 go
+        data 0 joined
+        data 0 complete
+        s>c 226 done
+        ",
+    );
 }
 
 #[test]
@@ -430,6 +474,7 @@ fn a_refused_block_mode_changes_nothing() {
                 offered 1 127.0.0.1:20000
                 -> client 229 (|||20000|)
                 c>s RETR b
+                data 1 joined
                 s>c 150 go
                 s> 226 done
                 data 1 complete
@@ -454,6 +499,7 @@ fn reinitializing_ends_block_mode() {
         offered 0 127.0.0.1:20000
         -> client 229 (|||20000|)
         c>s RETR a
+        data 0 joined
         s>c 150 go
         s> 226 done
         timer 5s
@@ -659,6 +705,7 @@ fn a_passive_offer_during_a_transfer_leaves_the_transfer() {
         data 0 complete
         -> client 226 done
         c>s RETR b
+        data 1 joined
         s>c 150 go
         data 1 complete
         s>c 226 done
@@ -690,7 +737,9 @@ fn a_passive_upload_nobody_joined_has_the_longer_wait_too() {
         -> client 229 (|||20000|)
         c>s STOR a
         data 0 opened
-        s>c 150 go
+        s> 150 go
+        wait 1s
+        -> client 150 go
         s> 226 done
         timer 30s
         ",

@@ -94,9 +94,10 @@ impl Session {
     /// The client gives its transfer up. A completion that waits for the data need not wait any more, unless the data
     /// is known to have been cut before.
     fn abort_transfer(&mut self) {
+        self.release_start(|_| true);
         let running = match &mut self.server_hold {
             Some(ServerHold::Completion(completion)) => Some(&mut completion.transfer),
-            Some(ServerHold::Offer(_)) | None => self.transfer.as_mut(),
+            Some(ServerHold::Offer(_) | ServerHold::Start(_)) | None => self.transfer.as_mut(),
         };
         if let Some(transfer) = running {
             transfer.aborted |= !transfer.was_cut(&self.channels);

@@ -7,6 +7,7 @@ mod ending;
 mod offer;
 mod passive;
 mod server;
+mod start;
 mod truth;
 
 use std::collections::VecDeque;
@@ -22,6 +23,7 @@ use active::ActiveOffer;
 use answer::LocalAnswer;
 use ending::End;
 use passive::PassiveOffer;
+use start::Start;
 use truth::{Completion, Transfer};
 
 /// How many bytes of one side may wait behind a hold before the caller should stop reading that side. As long as the
@@ -94,6 +96,8 @@ enum ClientHold {
 enum ServerHold {
     /// An endpoint is being made for a passive reply.
     Offer(PassiveOffer),
+    /// A transfer has begun, and the client's data connection has not been seen.
+    Start(Start),
     /// A transfer was reported complete, and its data channel has not said so.
     Completion(Completion),
 }
@@ -174,7 +178,7 @@ impl Session {
     /// Something happened on a data channel. A channel that the session no longer cares about is ignored.
     pub fn data_event(&mut self, now: Instant, id: DataId, event: DataEvent) {
         self.channels.note(id, event);
-        if self.review_completion() {
+        if self.review_start() || self.review_completion() {
             self.server_spoke(now);
         }
         self.pump(now);
@@ -182,7 +186,7 @@ impl Session {
 
     /// The time said by [`next_timeout`](Self::next_timeout) has come. Harmless when it has not.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.expire_completion(now) {
+        if self.expire_start(now) || self.expire_completion(now) {
             self.server_spoke(now);
         }
         self.expire_answer(now);
@@ -193,6 +197,7 @@ impl Session {
     pub fn next_timeout(&self) -> Option<Instant> {
         self.completion_deadline()
             .into_iter()
+            .chain(self.start_deadline())
             .chain(self.answer_deadline())
             .min()
     }

@@ -31,7 +31,7 @@ impl Session {
             ReplyLine::First { code, text_at } => {
                 self.swallow = false;
                 match code {
-                    100..=199 => self.preliminary_reply(code, line),
+                    100..=199 => self.preliminary_reply(now, code, line),
                     _ => self.final_reply(now, code, text_at, line),
                 }
             }
@@ -56,7 +56,7 @@ impl Session {
         self.to_client.extend(reply);
     }
 
-    fn preliminary_reply(&mut self, code: u16, line: Vec<u8>) {
+    fn preliminary_reply(&mut self, now: Instant, code: u16, line: Vec<u8>) {
         if matches!(code, 125 | 150)
             && let Some((sent, skipped)) = self.owed.start(self.transfer.is_some())
         {
@@ -64,6 +64,7 @@ impl Session {
                 .into_iter()
                 .for_each(|sent| self.assume_accepted(sent));
             self.begin_transfer(sent);
+            return self.pass_start(now, line);
         }
         self.to_client.extend(line);
     }

@@ -130,7 +130,7 @@ impl Session {
     pub(super) fn review_completion(&mut self) -> bool {
         let verdict = match &self.server_hold {
             Some(ServerHold::Completion(completion)) => self.verdict(completion),
-            Some(ServerHold::Offer(_)) | None => return false,
+            Some(ServerHold::Offer(_) | ServerHold::Start(_)) | None => return false,
         };
         match verdict {
             Verdict::Wait => return false,
@@ -146,7 +146,7 @@ impl Session {
             Some(ServerHold::Completion(completion)) => {
                 Some(completion.since + completion.transfer.patience(&self.channels).0)
             }
-            Some(ServerHold::Offer(_)) | None => None,
+            Some(ServerHold::Offer(_) | ServerHold::Start(_)) | None => None,
         }
     }
 
@@ -173,7 +173,8 @@ impl Session {
                 self.finish_transfer(completion.transfer, code, false)
             }
             Some(ServerHold::Offer(offer)) => self.withdraw(offer.id),
-            None => {}
+            // The transfer that began is ended by whoever drops what is held.
+            Some(ServerHold::Start(_)) | None => {}
         }
     }
 
