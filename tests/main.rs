@@ -13,11 +13,12 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 mod cpython;
+mod ctl;
 mod embedded;
 mod faults;
 mod lftp;
-mod load;
 mod lifecycle;
+mod load;
 mod matrix;
 mod namespace;
 mod rewriting;
@@ -40,6 +41,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     faults::trials,
     truth::trials,
     lifecycle::trials,
+    ctl::trials,
 ];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.
