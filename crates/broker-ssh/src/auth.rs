@@ -124,7 +124,7 @@ impl Attempt<'_> {
     }
 
     async fn public_keys(&mut self) -> Result<(), russh::Error> {
-        let mut agent = connect_agent().await;
+        let mut agent = connect_agent(self.spec.agent.as_deref()).await;
         if self.spec.identities.is_empty() {
             self.agent_keys(agent.as_mut()).await?;
             for path in default_identities() {
@@ -358,19 +358,21 @@ impl Attempt<'_> {
     }
 }
 
-/// The agent that SSH_AUTH_SOCK names.
+/// The agent at this socket, or the one that SSH_AUTH_SOCK names.
 #[cfg(unix)]
-async fn connect_agent() -> Option<Agent> {
-    AgentClient::connect_env()
-        .await
-        .ok()
-        .map(AgentClient::dynamic)
+async fn connect_agent(socket: Option<&Path>) -> Option<Agent> {
+    let connected = match socket {
+        Some(socket) => AgentClient::connect_uds(socket).await,
+        None => AgentClient::connect_env().await,
+    };
+    connected.ok().map(AgentClient::dynamic)
 }
 
-/// The agent of Windows' own OpenSSH.
+/// The agent at this pipe, or that of Windows' own OpenSSH.
 #[cfg(windows)]
-async fn connect_agent() -> Option<Agent> {
-    AgentClient::connect_named_pipe(r"\\.\pipe\openssh-ssh-agent")
+async fn connect_agent(pipe: Option<&Path>) -> Option<Agent> {
+    let usual = Path::new(r"\\.\pipe\openssh-ssh-agent");
+    AgentClient::connect_named_pipe(pipe.unwrap_or(usual))
         .await
         .ok()
         .map(AgentClient::dynamic)

@@ -1,3 +1,5 @@
+//! Which host keys are accepted, and what is said of the others
+
 use super::*;
 
 const KEY: &str =

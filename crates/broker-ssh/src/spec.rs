@@ -33,6 +33,8 @@ pub struct ConnectSpec {
     pub methods: Vec<AuthMethod>,
     /// Private key files; empty is the agent's keys, then the usual files in `~/.ssh`.
     pub identities: Vec<PathBuf>,
+    /// The agent's socket; `None` is the one that `SSH_AUTH_SOCK` names, if any.
+    pub agent: Option<PathBuf>,
     /// Where the password comes from.
     pub password: Option<PasswordSource>,
     /// Bounds of the pool.
@@ -55,6 +57,7 @@ impl ConnectSpec {
             host_key: HostKeyRules::default(),
             methods: Vec::new(),
             identities: Vec::new(),
+            agent: None,
             password: None,
             pool: PoolLimits::default(),
         }

@@ -1,3 +1,5 @@
+//! A channel's backlog: its bounds alone, shared and on the control connection
+
 use super::*;
 
 /// Short enough to wait for in a test.

@@ -376,44 +376,30 @@ async fn a_server_that_closes_after_its_end_does_not_cut_what_it_sent() {
     assert_eq!(soon(channel.read()).await, ChannelRead::Eof);
 }
 
-/// The agent is found through the environment, which a process must not change while it has threads: the test below
-/// runs again in a process of its own.
 #[tokio::test]
 async fn the_agent_signs_for_encrypted_keys_and_where_no_key_is_named() {
+    let Some(sshd) = Sshd::start("").await else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("agent");
-    let Ok(mut agent) = Command::new("ssh-agent")
+    let mut agent = Command::new("ssh-agent")
         .args(["-D", "-a"])
         .arg(&socket)
         .stdout(Stdio::null())
         .spawn()
-    else {
-        eprintln!("skipped: ssh-agent is missing; install openssh-client");
-        return;
-    };
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "sshd::with_an_agent", "--ignored"])
-        .env("SSH_AUTH_SOCK", &socket)
-        .env("HOME", folder.path())
-        .output();
+        .expect("ssh-agent comes with sshd's client");
+    with_agent(&sshd, &socket).await;
     agent.kill().unwrap();
     agent.wait().unwrap();
-    let output = child.unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
 }
 
-#[tokio::test]
-#[ignore = "it runs within the_agent_signs_for_encrypted_keys_and_where_no_key_is_named"]
-async fn with_an_agent() {
-    let Some(sshd) = Sshd::start("").await else {
-        return;
-    };
+async fn with_agent(sshd: &Sshd, socket: &Path) {
     let key = sshd.folder.path().join("id");
-    let run = |command: &mut Command| command.stderr(Stdio::null()).status().unwrap().success();
+    let run = |command: &mut Command| {
+        let command = command.env("SSH_AUTH_SOCK", socket);
+        command.stderr(Stdio::null()).status().unwrap().success()
+    };
     // The agent may still be starting.
     soon(async { while !run(Command::new("ssh-add").arg(&key)) {} }).await;
     assert!(run(Command::new("ssh-keygen")
@@ -422,6 +408,7 @@ async fn with_an_agent() {
     for identities in [vec![key], Vec::new()] {
         let pool = sshd.pool_of(ConnectSpec {
             identities,
+            agent: Some(socket.to_owned()),
             ..sshd.spec()
         });
         converse(
