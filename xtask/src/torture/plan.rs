@@ -15,8 +15,10 @@ pub(super) const MAX_OFFSET: usize = 1 << 20;
 const NEXT_SIZE: usize = 64 << 10;
 /// On this machine a transfer of the usual size is over by then.
 const MAX_WAIT: Duration = Duration::from_millis(60);
-/// The client does not go on before the grace period is over, and what it has not taken must not fit into buffers.
-const HELD_SIZE: usize = 32 << 20;
+/// By then buffers are full while a client stands still.
+const MAX_HOLD: Duration = Duration::from_millis(200);
+/// All buffers between the FTP server and a client that stands still take about half of this.
+const PAST_BUFFERS: usize = 32 << 20;
 
 /// What is done to a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,6 +147,9 @@ pub(super) struct Plan {
     pub(super) number: u64,
     pub(super) cut: Cut,
     pub(super) moment: Moment,
+    /// The client stands still at the moment, so that buffers fill and servers believe they are done; the cut is made so
+    /// long after, and then the client goes on.
+    pub(super) hold: Option<Duration>,
     /// Which of the two ways to make a cut that can be made in two.
     pub(super) coin: bool,
     /// Whether the line to sshd goes through the relay.
@@ -159,12 +164,14 @@ impl Plan {
     pub(super) fn of(seed: u64, number: u64) -> Self {
         let cut = deal(seed, number);
         let mut rng = generator(seed, number, 1);
-        let size = size(&mut rng, cut);
-        let moment = moment(&mut rng, cut, size);
+        let hold = hold(&mut rng, cut);
+        let size = size(&mut rng, cut, hold.is_some());
+        let moment = moment(&mut rng, cut, size, hold.is_some());
         Self {
             number,
             cut,
             moment,
+            hold,
             coin: rng.random(),
             relayed: cut.is_on_the_line() || rng.random_ratio(1, 5),
             transfer: transfer(&mut rng, size),
@@ -179,6 +186,7 @@ impl fmt::Display for Plan {
             number,
             cut,
             moment,
+            hold,
             transfer,
             ..
         } = self;
@@ -193,11 +201,12 @@ impl fmt::Display for Plan {
         } else {
             ""
         };
+        let hold = hold.map_or_else(String::new, |wait| format!(", held for {wait:?}"));
         let coin = if self.coin { 2 } else { 1 };
         let cut = cut.name();
         write!(
             f,
-            "round {number}: {cut} (way {coin}) at {moment:?} of a {mode:?} {direction:?} of {size} bytes{way}"
+            "round {number}: {cut} (way {coin}) at {moment:?}{hold} of a {mode:?} {direction:?} of {size} bytes{way}"
         )
     }
 }
@@ -225,7 +234,7 @@ fn deal(seed: u64, number: u64) -> Cut {
 }
 
 /// Mostly small, so that a round is quick; every order of magnitude, empty files and the largest occur.
-fn size(rng: &mut SmallRng, cut: Cut) -> usize {
+fn size(rng: &mut SmallRng, cut: Cut, held: bool) -> usize {
     let size = match rng.random_range(0..16) {
         0 => 0,
         1 => rng.random_range(1..100),
@@ -234,16 +243,19 @@ fn size(rng: &mut SmallRng, cut: Cut) -> usize {
         3..8 => 2_f64.powf(rng.random_range(0.0..26.0)) as usize,
         _ => (MAX_SIZE as f64 * rng.random_range(0.0_f64..1.0).powi(4)) as usize,
     };
-    if cut == Cut::DaemonPastGrace {
-        size.max(HELD_SIZE)
-    } else {
-        size
+    match cut {
+        Cut::DaemonPastGrace => size.max(PAST_BUFFERS),
+        _ if held => size.max(rng.random_range(0..PAST_BUFFERS)),
+        _ => size,
     }
 }
 
-fn moment(rng: &mut SmallRng, cut: Cut, size: usize) -> Moment {
+fn moment(rng: &mut SmallRng, cut: Cut, size: usize, held: bool) -> Moment {
     if cut == Cut::DaemonPastGrace {
-        return Moment::Bytes(rng.random_range(0..size / 2));
+        return Moment::Bytes(rng.random_range(0..=size - PAST_BUFFERS));
+    }
+    if held {
+        return Moment::Bytes(size - rng.random_range(0..=size.min(PAST_BUFFERS)));
     }
     match rng.random_range(0..20) {
         0 if rng.random() => Moment::Step(Step::Greeted),
@@ -254,6 +266,13 @@ fn moment(rng: &mut SmallRng, cut: Cut, size: usize) -> Moment {
         5..9 => Moment::After(MAX_WAIT.mul_f64(rng.random_range(0.0_f64..1.0).powi(3))),
         _ => Moment::Bytes(rng.random_range(0..=size)),
     }
+}
+
+fn hold(rng: &mut SmallRng, cut: Cut) -> Option<Duration> {
+    let by_others = !matches!(cut, Cut::Nothing | Cut::ClientGone | Cut::ClientData);
+    let holds = cut == Cut::DaemonPastGrace || rng.random_ratio(1, 3);
+    let wait = MAX_HOLD.mul_f64(rng.random_range(0.0..1.0));
+    (by_others && holds).then_some(wait)
 }
 
 fn transfer(rng: &mut SmallRng, size: usize) -> Transfer {

@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 use super::sockets::{Connection, Sockets};
 use super::stage::{IDLE_TIMEOUT, Stage};
 
-/// By then everything has gone. A silent line is noticed within it.
-const LIMIT: Duration = Duration::from_secs(15);
+/// By then everything has gone. Shorter than the time after which idle connections are closed: their end must not take
+/// with it what was left on them.
+const LIMIT: Duration = Duration::from_secs(IDLE_TIMEOUT / 2);
 /// How often everybody is asked.
 const POLL: Duration = Duration::from_millis(10);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{Client, Hold, Progress, Seen};
 use super::plan::{Cut, Direction, Moment, Plan, Step, Transfer};
@@ -162,8 +162,8 @@ async fn next(stage: &Stage, plan: &Plan, content: &[u8]) -> Result<Option<Strin
 /// Where the client is to stand still, and who lets it go on.
 fn hold(plan: &Plan) -> (watch::Sender<bool>, Option<Hold>) {
     let (release, released) = watch::channel(false);
-    let hold = match (plan.cut, plan.moment) {
-        (Cut::DaemonPastGrace, Moment::Bytes(at)) => Some(Hold { at, released }),
+    let hold = match (plan.hold, plan.moment) {
+        (Some(_), Moment::Bytes(at)) => Some(Hold { at, released }),
         _ => None,
     };
     (release, hold)
@@ -228,6 +228,9 @@ async fn cut_by_others(
     reached(watched, plan.moment).await;
     if early {
         targets = stage.look(plan.cut)?;
+    }
+    if let Some(wait) = plan.hold {
+        sleep(wait).await;
     }
     let struck = stage.strike(plan, &targets).await;
     // A receiver that has gone was not held.

@@ -16,8 +16,8 @@ use super::sockets::Sockets;
 
 /// Seconds between keepalives, so that a silent line is noticed in seconds.
 const KEEPALIVE: u64 = 1;
-/// Seconds until an unused SSH connection is closed: some rounds find one ready, others dial.
-pub(super) const IDLE_TIMEOUT: u64 = 4;
+/// Seconds until an unused SSH connection is closed. What stays on one must be seen before its end takes it away.
+pub(super) const IDLE_TIMEOUT: u64 = 10;
 /// The daemon has nothing to wait for when it is stopped without grace; one second longer with.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Seconds of grace where the daemon is to be stopped past it.
