@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const PARTED: u64 = 32 * 1024 * 1024;
 
 /// For each connection, so that no part is done before the others are under way: lftp would give its end to the next.
-const RATE: &str = "set net:limit-rate 8M";
+const RATE: &str = "set net:limit-rate 8M; set net:limit-max 64K";
 
 const PARTS: usize = 4;
 
@@ -49,7 +49,8 @@ async fn pget() -> anyhow::Result<()> {
     let parts = sent(&transcript, "RETR");
     ensure!(
         parts == PARTS,
-        "{parts} downloads instead of {PARTS}:\n{transcript}"
+        "{parts} downloads instead of {PARTS}:\n{transcript}\n{}",
+        stage.broker_log()
     );
     same_files(&stage.home().join("copy"), &stage.folder().join(name))
 }

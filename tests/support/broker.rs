@@ -1,7 +1,7 @@
 //! The real daemon in a folder of its own, and what `broker-ctl` says of it.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -70,18 +70,8 @@ impl Broker {
         self.folder.path().join(SOCKET)
     }
 
-    /// The folder with its configuration.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
-    }
-
-    /// The running process, for signals and for waiting on its log or its end.
-    pub(crate) fn process(&mut self) -> &mut Process {
-        &mut self.process
     }
 }

@@ -8,8 +8,8 @@ pub(crate) mod ftp;
 pub(crate) mod needs;
 pub(crate) mod python;
 pub(crate) mod rig;
-pub(crate) mod sockets;
 pub(crate) mod session;
+pub(crate) mod sockets;
 pub(crate) mod stage;
 pub(crate) mod trial;
 

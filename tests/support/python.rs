@@ -21,7 +21,7 @@ pub(crate) fn with_test_suite() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let candidates = || PYTHON.find().into_iter().chain([SYSTEM_PYTHON.into()]);
     FOUND
-        .get_or_init(|| candidates().find(|python| imports_tests(python)))
+        .get_or_init(|| candidates().find(imports_tests))
         .clone()
 }
 

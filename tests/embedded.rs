@@ -1,0 +1,243 @@
+//! The core set with suppaftp, through the testkit's SSH server to libunftp: it needs nothing installed.
+
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use testkit::files::pattern;
+
+use crate::support::clients::Mode;
+use crate::support::compare::{same_bytes, same_files};
+use crate::support::ftp::Ftp;
+use crate::support::session::Session;
+use crate::support::stage::{InProcess, Stage};
+use crate::support::{BigFile, trial_within};
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// Addresses at the client's side and at the FTP server's, which does not know EPRT.
+const ROWS: &[(&str, IpAddr, IpAddr, &[Mode])] = &[
+    ("ipv4", V4, V4, &[Mode::Pasv, Mode::Epsv, Mode::Port]),
+    ("ipv6", V6, V6, &[Mode::Epsv]),
+    ("ipv6-to-ipv4", V6, V4, &[Mode::Epsv]),
+];
+
+/// Larger than the window of an SSH channel, and no multiple of any buffer.
+const SIZE: usize = 3 * 1024 * 1024 + 1;
+
+/// What a resumed transfer finds at its destination.
+const FIRST_PART: usize = 1024 * 1024 + 1;
+
+/// This server wants UTF-8; other bytes are for the tests with real servers.
+const NAMES: [&str; 2] = ["with two  spaces", "Größe ☃"];
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Twice 256 MiB through programs that are not optimised, while other tests run beside.
+const BIG_LIMIT: Duration = Duration::from_secs(300);
+
+/// How long the SSH server may take to count what has just ended.
+const SETTLED: Duration = Duration::from_secs(20);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for &(family, near, far, modes) in ROWS {
+        for &mode in modes {
+            let name = format!("embedded::{family}::{mode}");
+            trials.push(trial_within(LIMIT, name, &[], move || {
+                visit(near, far, mode, Visit::every_operation)
+            }));
+        }
+    }
+    for mode in [Mode::Pasv, Mode::Port] {
+        let name = format!("embedded::ipv4::{mode}::256_mib");
+        trials.push(trial_within(BIG_LIMIT, name, &[], move || {
+            visit(V4, V4, mode, Visit::big_file)
+        }));
+    }
+    let name = "embedded::a_session_goes_on_after_an_abort";
+    trials.push(trial_within(LIMIT, name, &[], abort));
+    trials
+}
+
+/// Runs a visit, and counts the data channels afterwards: each transfer must have had one through SSH, and no more.
+async fn visit(
+    near: IpAddr,
+    far: IpAddr,
+    mode: Mode,
+    task: fn(&mut Visit) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let stage = Stage::embedded(near, far).await?;
+    let (server, folder, home) = (stage.tunnel(), stage.folder(), stage.home().to_owned());
+    let visit = move || {
+        let mut visit = Visit {
+            session: Session::open(server, mode)?,
+            folder,
+            home,
+            transfers: 0,
+        };
+        task(&mut visit)?;
+        visit.session.0.quit().context("QUIT")?;
+        anyhow::Ok(visit.transfers)
+    };
+    let transfers = tokio::task::spawn_blocking(visit).await?;
+    let transfers = transfers.with_context(|| stage.broker_log())?;
+    let (passive, active) = match mode {
+        Mode::Pasv | Mode::Epsv => (transfers, 0),
+        Mode::Port | Mode::Eprt => (0, transfers),
+    };
+    expect_channels(&stage, 1, passive, active).await
+}
+
+/// By hand, since the order of the answers is the server's own: first to ABOR, then to the transfer.
+async fn abort() -> anyhow::Result<()> {
+    let stage = Stage::embedded(V4, V4).await?;
+    // More than all that can be on its way to a client that does not read.
+    File::create(stage.folder().join("long"))?.set_len(64 * 1024 * 1024)?;
+    let mut ftp = Ftp::login(stage.tunnel()).await?;
+    let mut data = ftp.passive("PASV").await?;
+    ftp.ask("RETR long", "150").await?;
+    data.bytes(1000).await?;
+    ftp.control().send("ABOR\r\n").await?;
+    // The server looks up from its writing only when it fails.
+    drop(data);
+    ftp.reply("226").await?;
+    ftp.reply("426").await?;
+    ftp.ask("NOOP", "200").await?;
+    ftp.store("after", b"the session goes on").await?;
+    same_bytes(&stage.folder().join("after"), b"the session goes on")?;
+    ftp.ask("QUIT", "221").await?;
+    expect_channels(&stage, 1, 2, 0).await
+}
+
+/// Waits until the SSH server has counted these control and data channels, all of them closed.
+pub(crate) async fn expect_channels(
+    stage: &Stage<InProcess>,
+    sessions: usize,
+    passive: usize,
+    active: usize,
+) -> anyhow::Result<()> {
+    let closed = |c: &testkit::ssh_server::SshCounters| c.direct_active + c.forwards_active == 0;
+    let counted = stage.ssh().wait_for(SETTLED, closed).await?;
+    let (direct, forwarded) = (counted.direct_opened, counted.forwarded_opened);
+    ensure!(
+        (direct, forwarded) == (sessions + passive, active),
+        "{sessions} sessions, {passive} passive and {active} active transfers: {counted:?}"
+    );
+    Ok(())
+}
+
+/// One session, and what it has done so far.
+struct Visit {
+    session: Session,
+    folder: PathBuf,
+    home: PathBuf,
+    transfers: usize,
+}
+
+impl Visit {
+    fn every_operation(&mut self) -> anyhow::Result<()> {
+        self.upload().context("upload")?;
+        self.download().context("download")?;
+        self.resume_upload().context("resume an upload")?;
+        self.resume_download().context("resume a download")?;
+        self.rename_and_delete().context("rename and delete")?;
+        self.difficult_names().context("difficult names")?;
+        self.list().context("list")?;
+        self.empty_file().context("empty file")
+    }
+
+    fn upload(&mut self) -> anyhow::Result<()> {
+        let content = pattern(1, SIZE);
+        self.put("up", &content, 0)?;
+        same_bytes(&self.folder.join("up"), &content)
+    }
+
+    fn download(&mut self) -> anyhow::Result<()> {
+        let content = pattern(2, SIZE);
+        fs::write(self.folder.join("down"), &content)?;
+        ensure!(self.get("down", 0)? == content, "other bytes arrived");
+        Ok(())
+    }
+
+    fn resume_upload(&mut self) -> anyhow::Result<()> {
+        let content = pattern(3, SIZE);
+        let path = self.folder.join("rest up");
+        fs::write(&path, &content[..FIRST_PART])?;
+        self.put("rest up", &content[FIRST_PART..], FIRST_PART)?;
+        same_bytes(&path, &content)
+    }
+
+    fn resume_download(&mut self) -> anyhow::Result<()> {
+        let content = pattern(4, SIZE);
+        fs::write(self.folder.join("rest down"), &content)?;
+        let rest = self.get("rest down", FIRST_PART)?;
+        ensure!(rest == content[FIRST_PART..], "other bytes arrived");
+        Ok(())
+    }
+
+    fn rename_and_delete(&mut self) -> anyhow::Result<()> {
+        let (old, new) = (self.folder.join("old name"), self.folder.join("new name"));
+        fs::write(&old, "the same")?;
+        self.session.0.rename("old name", "new name")?;
+        ensure!(!old.exists(), "the old name is still there");
+        same_bytes(&new, b"the same")?;
+        self.session.0.rm("new name")?;
+        ensure!(!new.exists(), "the file is still there");
+        Ok(())
+    }
+
+    fn difficult_names(&mut self) -> anyhow::Result<()> {
+        for name in NAMES {
+            let content = pattern(5, 1000);
+            self.put(name, &content, 0)?;
+            same_bytes(&self.folder.join(name), &content)?;
+            ensure!(self.get(name, 0)? == content, "other bytes arrived");
+        }
+        Ok(())
+    }
+
+    fn list(&mut self) -> anyhow::Result<()> {
+        self.transfers += 1;
+        let listing = self.session.0.list(None)?;
+        for name in NAMES {
+            let listed = listing.iter().any(|line| line.ends_with(name));
+            ensure!(listed, "{name} is missing in {listing:#?}");
+        }
+        Ok(())
+    }
+
+    fn empty_file(&mut self) -> anyhow::Result<()> {
+        self.put("empty", b"", 0)?;
+        same_bytes(&self.folder.join("empty"), b"")?;
+        ensure!(self.get("empty", 0)?.is_empty(), "bytes arrived");
+        Ok(())
+    }
+
+    fn big_file(&mut self) -> anyhow::Result<()> {
+        let big = BigFile::get()?;
+        let back = self.home.join("back");
+        self.transfers += 2;
+        let mut original = File::open(big.path())?;
+        self.session.put("big", &mut original, 0)?;
+        same_files(&self.folder.join("big"), &big.path()).context("upload")?;
+        self.session.get("big", &mut File::create(&back)?, 0)?;
+        same_files(&back, &big.path()).context("download")
+    }
+
+    fn put(&mut self, name: &str, content: &[u8], offset: usize) -> anyhow::Result<()> {
+        self.transfers += 1;
+        self.session.put(name, &mut &*content, offset)
+    }
+
+    fn get(&mut self, name: &str, offset: usize) -> anyhow::Result<Vec<u8>> {
+        self.transfers += 1;
+        let mut content = Vec::new();
+        self.session.get(name, &mut content, offset)?;
+        Ok(content)
+    }
+}
