@@ -30,16 +30,15 @@ impl Environment {
         let variables: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let user = ["USER", "LOGNAME", "USERNAME"]
-            .iter()
-            .find_map(|name| {
-                variables
-                    .get(*name)
-                    .filter(|value| !value.is_empty())
-                    .cloned()
-            })
-            .unwrap_or_default();
         let (user_id, group_id) = ids();
+        let named = ["USER", "LOGNAME", "USERNAME"]
+            .iter()
+            .find_map(|name| variables.get(*name).filter(|value| !value.is_empty()));
+        // Services and containers often have none of these variables.
+        let user = named
+            .cloned()
+            .or_else(|| name_of(Path::new("/etc/passwd"), user_id))
+            .unwrap_or_default();
         Self {
             home: directories::BaseDirs::new()
                 .map(|dirs| dirs.home_dir().to_owned())
@@ -47,7 +46,7 @@ impl Environment {
             config_directory: directories::ProjectDirs::from("", "", "ssh-broker")
                 .map(|dirs| dirs.config_dir().to_owned()),
             user,
-            group: group_name(Path::new("/etc/group"), group_id).unwrap_or_default(),
+            group: name_of(Path::new("/etc/group"), group_id).unwrap_or_default(),
             user_id,
             group_id,
             variables,
@@ -70,14 +69,14 @@ fn ids() -> (u32, u32) {
     (0, 0)
 }
 
-/// The group's name in a file of lines `name:password:number:members`.
-fn group_name(file: &Path, group_id: u32) -> Option<String> {
+/// The name of a user or group in a file of lines `name:password:number:…`.
+fn name_of(file: &Path, id: u32) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         let number: u32 = fields.nth(1)?.parse().ok()?;
-        (number == group_id).then(|| name.to_owned())
+        (number == id).then(|| name.to_owned())
     })
 }
 
@@ -90,9 +89,9 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("group");
         std::fs::write(&file, "root:x:0:\nbroken\nstaff:x:50:anna,bert\n").unwrap();
-        assert_eq!(group_name(&file, 50).as_deref(), Some("staff"));
-        assert_eq!(group_name(&file, 5), None);
-        assert_eq!(group_name(&folder.path().join("absent"), 0), None);
+        assert_eq!(name_of(&file, 50).as_deref(), Some("staff"));
+        assert_eq!(name_of(&file, 5), None);
+        assert_eq!(name_of(&folder.path().join("absent"), 0), None);
     }
 
     #[test]
