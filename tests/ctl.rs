@@ -279,7 +279,7 @@ async fn lists() -> anyhow::Result<()> {
         .find(|line| line.contains(" data "))
         .unwrap_or_default();
     ensure!(
-        row.ends_with("RETR big file") && row.contains("MiB/s") || row.contains("KiB/s"),
+        row.ends_with("  RETR big file") && row.contains("iB/s  "),
         "{table}"
     );
 

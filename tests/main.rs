@@ -26,6 +26,7 @@ mod support;
 mod tcp;
 mod tls;
 mod truth;
+mod users;
 
 /// The capabilities, each with the function that lists its trials.
 const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
@@ -42,6 +43,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     truth::trials,
     lifecycle::trials,
     ctl::trials,
+    users::trials,
 ];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.

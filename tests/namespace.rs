@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use testkit::broker::Broker;
 use testkit::client::{self, Output};
 use testkit::files;
-use testkit::netns::{self, HIDDEN_ADDR, Netns};
+use testkit::netns::{HIDDEN_ADDR, Netns};
 use testkit::sshd::SshdOptions;
 use testkit::vsftpd::VsftpdOptions;
 
@@ -17,8 +17,8 @@ use crate::support::{Need, trial};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const INSIDE: &[Need] = &[
-    Need::Root,
     Need::Program("ip"),
+    Need::Namespaces,
     Need::Program("sshd"),
     Need::Program("vsftpd"),
     Need::Program("curl"),
@@ -87,7 +87,7 @@ async fn on_hidden() -> anyhow::Result<()> {
 }
 
 async fn announcing_in_namespace() -> anyhow::Result<()> {
-    let netns = namespace()?;
+    let netns = Netns::create()?;
     let vsftpd = VsftpdOptions {
         netns: Some(netns.clone()),
         ..announcing_vsftpd()
@@ -116,14 +116,9 @@ fn announcing_vsftpd() -> VsftpdOptions {
     }
 }
 
-fn namespace() -> anyhow::Result<Netns> {
-    netns::available().map_err(anyhow::Error::msg)?;
-    Netns::create()
-}
-
 /// Both servers in a namespace: sshd where this host reaches it, vsftpd on `ftp`.
 async fn inside(ftp: IpAddr, sshd_config: &[&str]) -> anyhow::Result<(Netns, Servers)> {
-    let netns = namespace()?;
+    let netns = Netns::create()?;
     let sshd = SshdOptions {
         bind: netns.inside_addr(),
         netns: Some(netns.clone()),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use testkit::netns;
 use testkit::programs::find_program;
 
 /// Something that not every machine has. It prints as the name `cargo xtask test` knows it by.
@@ -13,6 +14,8 @@ pub(crate) enum Need {
     PythonTests,
     /// The right to do what only root may.
     Root,
+    /// The right to make network namespaces, which root lacks in some containers.
+    Namespaces,
 }
 
 impl Need {
@@ -21,6 +24,7 @@ impl Need {
             Self::Program(name) => find_program(name).is_some(),
             Self::PythonTests => super::python::with_test_suite().is_some(),
             Self::Root => rustix::process::geteuid().is_root(),
+            Self::Namespaces => netns::available().is_ok(),
         }
     }
 }
@@ -31,6 +35,7 @@ impl fmt::Display for Need {
             Self::Program(name) => name,
             Self::PythonTests => "Python's own test suite",
             Self::Root => "root",
+            Self::Namespaces => "root with network namespaces",
         })
     }
 }
