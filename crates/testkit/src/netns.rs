@@ -15,7 +15,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::programs::IP;
 
 /// The address a namespace has on its loopback interface alone: no route of this host leads there.
-pub const HIDDEN_ADDR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub const HIDDEN_ADDR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
 /// Links are numbered below 10.128.0.0/9, four addresses each.
 const FIRST_LINK: u32 = 0x0a80_0000;
