@@ -303,6 +303,8 @@ async fn lists() -> anyhow::Result<()> {
             .is_some_and(|key| key.contains("SHA256:")),
         "{detail:#}"
     );
+    // The ciphers that come first authenticate by themselves.
+    ensure!(detail["connection"]["mac"].is_null(), "{detail:#}");
     ensure!(detail["channels"][0]["id"] == channel["id"], "{detail:#}");
 
     let status = broker.json(&["status"]).await?;

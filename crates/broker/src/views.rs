@@ -17,6 +17,9 @@ use crate::board::{DataEntry, DataState, SessionEntry, read};
 use crate::listeners::OpenTunnel;
 use crate::supervisor::{ProfilePool, Supervisor};
 
+/// What stands in a MAC's place where the cipher authenticates by itself.
+const IMPLICIT_MAC: &str = "implicit";
+
 impl Supervisor {
     pub(crate) fn status(&self) -> DaemonStatus {
         let mut transfers = TransferCounts::default();
@@ -171,7 +174,9 @@ fn connection_view(owner: &ProfilePool, info: &ConnectionInfo) -> Connection {
         server_version: info.server_version.clone(),
         kex: agreed.map(|a| a.kex.clone()),
         cipher: agreed.map(|a| a.cipher.clone()),
-        mac: agreed.map(|a| a.mac.clone()),
+        mac: agreed
+            .map(|a| a.mac.clone())
+            .filter(|mac| mac != IMPLICIT_MAC),
         host_key: agreed.map(|a| format!("{} {}", a.host_key, a.fingerprint)),
         channels: info.channels as u64,
         bytes_in: info.bytes_in,

@@ -54,7 +54,9 @@ fn load(args: &Args, environment: &Environment) -> Option<(Config, Vec<PathBuf>)
         anstream::eprintln!("brokerd: the configuration cannot be used; mend it and start again");
         return None;
     }
-    let files = args.config.iter().cloned().collect();
+    // Whoever asks for the status may stand in another folder.
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let files = args.config.iter().map(absolute).collect();
     let config = report.config?;
     if config.fips {
         anstream::eprintln!(
