@@ -202,7 +202,18 @@ impl Relay {
 
     /// Passes, stalls or swallows, from now on and on every connection.
     pub fn set_flow(&self, flow: Flow) {
-        self.shared.flow.send_replace(flow);
+        let mut flows = lock(&self.shared.flows);
+        flows.of_new = flow;
+        for each in &flows.of_each {
+            each.send_replace(flow);
+        }
+    }
+
+    /// Passes, stalls or swallows, from now on and on connection `number` alone; without effect when it has ended.
+    pub fn set_flow_of(&self, number: usize, flow: Flow) {
+        if let Some(each) = lock(&self.shared.flows).of_each.get(number) {
+            each.send_replace(flow);
+        }
     }
 
     /// Cuts connection `number` now; without effect when it has ended.
@@ -230,11 +241,32 @@ struct Shared {
     options: RelayOptions,
     to_target: Arc<Line>,
     to_client: Arc<Line>,
-    flow: watch::Sender<Flow>,
+    flows: Mutex<Flows>,
     passed: watch::Sender<Vec<Passed>>,
     recordings: Mutex<Vec<Recording>>,
     orders: Mutex<Vec<watch::Sender<Option<Cut>>>>,
     cut_after: Mutex<Option<(u64, Cut)>>,
+}
+
+/// The flow of each connection, and of those to come.
+#[derive(Default)]
+struct Flows {
+    of_new: Flow,
+    of_each: Vec<watch::Sender<Flow>>,
+}
+
+impl Flows {
+    fn enter(&mut self) -> watch::Receiver<Flow> {
+        let (flow, flowing) = watch::channel(self.of_new);
+        self.of_each.push(flow);
+        flowing
+    }
+}
+
+/// What a connection is told.
+struct Orders {
+    cut: watch::Receiver<Option<Cut>>,
+    flow: watch::Receiver<Flow>,
 }
 
 impl Shared {
@@ -243,7 +275,7 @@ impl Shared {
             to_target,
             to_client,
             options,
-            flow: watch::Sender::new(Flow::default()),
+            flows: Mutex::default(),
             passed: watch::Sender::new(Vec::new()),
             recordings: Mutex::default(),
             orders: Mutex::default(),
@@ -251,10 +283,11 @@ impl Shared {
         }
     }
 
-    /// Enters a new connection: its number, and where it hears that it is to be cut.
-    fn enter(&self) -> (usize, watch::Receiver<Option<Cut>>) {
-        let (order, ordered) = watch::channel(None);
+    /// Enters a new connection: its number, and where it hears its orders.
+    fn enter(&self) -> (usize, Orders) {
+        let (order, cut) = watch::channel(None);
         lock(&self.orders).push(order);
+        let flow = lock(&self.flows).enter();
         lock(&self.recordings).push(Recording::default());
         let mut number = 0;
         self.passed.send_modify(|all| {
@@ -265,7 +298,7 @@ impl Shared {
                 open: true,
             });
         });
-        (number, ordered)
+        (number, Orders { cut, flow })
     }
 
     fn leave(&self, number: usize) {
@@ -323,19 +356,20 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let tasks = TaskTracker::new();
     loop {
         if let Ok((client, _peer)) = listener.accept().await {
-            tasks.spawn(serve(client, Arc::clone(&shared)));
+            // Here and not in the task, so that the numbers follow the order of arrival.
+            let (number, orders) = shared.enter();
+            tasks.spawn(serve(client, number, orders, Arc::clone(&shared)));
         }
     }
 }
 
 /// One connection from its first byte to its last.
-async fn serve(client: TcpStream, shared: Arc<Shared>) {
-    let (number, ordered) = shared.enter();
+async fn serve(client: TcpStream, number: usize, orders: Orders, shared: Arc<Shared>) {
     if shared.options.handshakes {
         shared.to_target.hold_for_handshake();
     }
     match TcpStream::connect(shared.options.target).await {
-        Ok(target) => carry::carry(client, target, ordered, number, &shared).await,
+        Ok(target) => carry::carry(client, target, orders, number, &shared).await,
         Err(error) => {
             tracing::debug!(number, %error, "the relay's target cannot be reached");
             carry::reset(&client);

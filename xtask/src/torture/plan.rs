@@ -28,6 +28,7 @@ pub(super) enum Cut {
     SshdControl,
     SshdBoth,
     LineSilent,
+    DataSilent,
     LineReset,
     LineClosed,
     FtpSession,
@@ -40,13 +41,14 @@ pub(super) enum Cut {
 }
 
 /// A deck is dealt in random order, then the next, so that a run of one deck's length meets everything.
-const DECK: [(Cut, usize); 14] = [
-    (Cut::Nothing, 5),
+const DECK: [(Cut, usize); 15] = [
+    (Cut::Nothing, 4),
     (Cut::SshdData, 6),
     (Cut::SshdControl, 4),
     (Cut::SshdBoth, 3),
-    // It takes seconds to be noticed.
+    // Silence takes seconds to be noticed.
     (Cut::LineSilent, 1),
+    (Cut::DataSilent, 1),
     (Cut::LineReset, 4),
     (Cut::LineClosed, 2),
     (Cut::FtpSession, 4),
@@ -67,6 +69,7 @@ impl Cut {
             Self::SshdControl => "sshd: control session killed",
             Self::SshdBoth => "sshd: both killed",
             Self::LineSilent => "line silent",
+            Self::DataSilent => "line of data silent",
             Self::LineReset => "line reset",
             Self::LineClosed => "line closed",
             Self::FtpSession => "FTP server: session killed",
@@ -81,7 +84,10 @@ impl Cut {
 
     /// Whether it happens between the broker and sshd, where a relay stands.
     fn is_on_the_line(self) -> bool {
-        matches!(self, Self::LineSilent | Self::LineReset | Self::LineClosed)
+        matches!(
+            self,
+            Self::LineSilent | Self::DataSilent | Self::LineReset | Self::LineClosed
+        )
     }
 }
 
@@ -243,10 +249,12 @@ fn size(rng: &mut SmallRng, cut: Cut, held: bool) -> usize {
         3..8 => 2_f64.powf(rng.random_range(0.0..26.0)) as usize,
         _ => (MAX_SIZE as f64 * rng.random_range(0.0_f64..1.0).powi(4)) as usize,
     };
-    match cut {
-        Cut::DaemonPastGrace => size.max(PAST_BUFFERS),
-        _ if held => size.max(rng.random_range(0..PAST_BUFFERS)),
-        _ => size,
+    if cut == Cut::DaemonPastGrace {
+        size.max(PAST_BUFFERS)
+    } else if held {
+        size.max(rng.random_range(0..PAST_BUFFERS))
+    } else {
+        size
     }
 }
 

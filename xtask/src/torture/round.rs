@@ -14,6 +14,8 @@ use super::stage::{Stage, Targets};
 
 /// Longer than the broker waits for anything it may wait for while a transfer hangs.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(60);
+/// Longer than keepalives take to notice that a line is dead.
+const SILENCE: Duration = Duration::from_secs(5);
 /// A plain transfer takes milliseconds.
 const NEXT_LIMIT: Duration = Duration::from_secs(20);
 
@@ -225,7 +227,7 @@ async fn cut_by_others(
         reached(watched.clone(), Moment::Step(Step::Offered)).await;
         targets = stage.look(plan.cut)?;
     }
-    reached(watched, plan.moment).await;
+    reached(watched.clone(), plan.moment).await;
     if early {
         targets = stage.look(plan.cut)?;
     }
@@ -235,6 +237,12 @@ async fn cut_by_others(
     let struck = stage.strike(plan, &targets).await;
     // A receiver that has gone was not held.
     let _ = release.send(true);
+    if plan.cut == Cut::DataSilent {
+        // The FTP server is not told that its data goes nowhere, and answers when the line is back.
+        let over = reached(watched, Moment::Step(Step::Over));
+        let _ = timeout(SILENCE, over).await;
+        stage.end_silence();
+    }
     struck
 }
 

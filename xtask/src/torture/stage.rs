@@ -141,11 +141,11 @@ impl Stage {
                 kill(&[targets.control.as_slice(), &targets.data(true)].concat());
             }
             Cut::SshdBoth => kill(&[targets.data(false).as_slice(), &targets.control].concat()),
-            Cut::LineSilent => self.relay.set_flow(if plan.coin {
-                Flow::Swallow
-            } else {
-                Flow::Stall
-            }),
+            Cut::LineSilent => self.relay.set_flow(silence(plan.coin)),
+            Cut::DataSilent => match self.busiest(targets) {
+                Some(number) => self.relay.set_flow_of(number, silence(plan.coin)),
+                None => self.relay.set_flow(silence(plan.coin)),
+            },
             Cut::LineReset => self.cut_line(plan.coin, relay::Cut::Reset, targets),
             Cut::LineClosed => self.cut_line(plan.coin, relay::Cut::Close, targets),
             Cut::FtpSession => kill(&targets.ftp),
@@ -163,11 +163,7 @@ impl Stage {
     /// When a daemon does not start again.
     pub(super) async fn heal(&mut self, cut: Cut) -> Result<()> {
         match cut {
-            Cut::LineSilent => {
-                self.relay.set_flow(Flow::Pass);
-                // Where the broker has gone while nothing passed, sshd would wait for ever.
-                self.relay.cut_all(relay::Cut::Reset);
-            }
+            Cut::LineSilent | Cut::DataSilent => self.end_silence(),
             Cut::FtpServer => self.ftp.restart().await?,
             Cut::DaemonStopped | Cut::DaemonPastGrace | Cut::DaemonKilled => {
                 self.broker.restart(&[]).await?;
@@ -187,8 +183,23 @@ impl Stage {
         Ok(())
     }
 
-    /// Cuts every connection of the relay, or the one that has carried most since the targets were looked up.
+    /// The line comes back, without the connections that it had: where the broker has gone while nothing passed, sshd
+    /// would wait for ever.
+    pub(super) fn end_silence(&self) {
+        self.relay.set_flow(Flow::Pass);
+        self.relay.cut_all(relay::Cut::Reset);
+    }
+
+    /// Cuts every connection of the relay, or the busiest one.
     fn cut_line(&self, every: bool, how: relay::Cut, targets: &Targets) {
+        match self.busiest(targets) {
+            Some(number) if !every => self.relay.cut(number, how),
+            _ => self.relay.cut_all(how),
+        }
+    }
+
+    /// The connection of the relay that has carried most since the targets were looked up.
+    fn busiest(&self, targets: &Targets) -> Option<usize> {
         let passed = self.relay.passed();
         let before = targets.passed.iter().map(total).chain(std::iter::repeat(0));
         let busiest = passed
@@ -197,10 +208,7 @@ impl Stage {
             .enumerate()
             .filter(|(_, (now, _))| now.open)
             .max_by_key(|(_, (now, before))| total(now) - before);
-        match busiest {
-            Some((number, _)) if !every => self.relay.cut(number, how),
-            _ => self.relay.cut_all(how),
-        }
+        busiest.map(|(number, _)| number)
     }
 
     async fn stop_daemon(&mut self, grace: &str) -> Result<()> {
@@ -224,6 +232,11 @@ impl Targets {
             self.busy.clone()
         }
     }
+}
+
+/// The two ways of a dead line: bytes are lost, or they are not even taken.
+fn silence(lossy: bool) -> Flow {
+    if lossy { Flow::Swallow } else { Flow::Stall }
 }
 
 fn total(passed: &Passed) -> u64 {

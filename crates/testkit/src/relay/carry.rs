@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::lane::Line;
-use super::{Cut, Flow, Shared, Way};
+use super::{Cut, Flow, Orders, Shared, Way};
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
@@ -26,7 +26,7 @@ type UnderWay = (Instant, Bytes, OwnedSemaphorePermit);
 pub(super) async fn carry(
     mut client: TcpStream,
     mut target: TcpStream,
-    mut ordered: watch::Receiver<Option<Cut>>,
+    Orders { mut cut, flow }: Orders,
     number: usize,
     shared: &Shared,
 ) {
@@ -35,8 +35,8 @@ pub(super) async fn carry(
     let end = {
         let (from_client, to_client) = client.split();
         let (from_target, to_target) = target.split();
-        let up = Lane::new(shared, number, Way::ToTarget);
-        let down = Lane::new(shared, number, Way::ToClient);
+        let up = Lane::new(shared, number, Way::ToTarget, &flow);
+        let down = Lane::new(shared, number, Way::ToClient, &flow);
         let both = async {
             tokio::try_join!(
                 up.pass(from_client, to_target),
@@ -45,7 +45,7 @@ pub(super) async fn carry(
         };
         tokio::select! {
             passed = both => passed.err().map(|_| Cut::Reset),
-            order = ordered.wait_for(Option::is_some) => order.ok().and_then(|how| *how),
+            order = cut.wait_for(Option::is_some) => order.ok().and_then(|how| *how),
         }
     };
     match end {
@@ -79,15 +79,17 @@ struct Lane<'a> {
     line: &'a Line,
     number: usize,
     way: Way,
+    flow: &'a watch::Receiver<Flow>,
 }
 
 impl<'a> Lane<'a> {
-    fn new(shared: &'a Shared, number: usize, way: Way) -> Self {
+    fn new(shared: &'a Shared, number: usize, way: Way, flow: &'a watch::Receiver<Flow>) -> Self {
         Self {
             shared,
             line: way.of(&shared.to_target, &shared.to_client),
             number,
             way,
+            flow,
         }
     }
 
@@ -105,7 +107,7 @@ impl<'a> Lane<'a> {
         line: mpsc::UnboundedSender<UnderWay>,
     ) -> io::Result<()> {
         let room = Arc::new(Semaphore::new(self.line.capacity()));
-        let mut flow = self.shared.flow.subscribe();
+        let mut flow = self.flow.clone();
         let mut buffer = BytesMut::new();
         loop {
             let flowing = flow.wait_for(|flow| *flow != Flow::Stall).await;

@@ -121,6 +121,21 @@ async fn a_stalled_relay_holds_the_sender_and_goes_on_later() {
 }
 
 #[tokio::test]
+async fn one_connection_can_be_dead_alone() {
+    let (relay, mut first, mut first_target) = connected(|_| {}).await;
+    let second = TcpStream::connect(relay.addr()).await.unwrap();
+    relay.wait_for(LIMIT, |all| all.len() == 2).await.unwrap();
+    relay.set_flow_of(1, Flow::Swallow);
+    first.write_all(b"alive").await.unwrap();
+    assert_eq!(read_exactly(&mut first_target, 5).await, b"alive");
+    relay.set_flow_of(0, Flow::Swallow);
+    first.write_all(b"lost").await.unwrap();
+    let read = tokio::time::timeout(Duration::from_millis(50), first_target.read_u8()).await;
+    assert!(read.is_err(), "something passed a dead connection");
+    drop(second);
+}
+
+#[tokio::test]
 async fn a_dead_line_brings_neither_bytes_nor_ends() {
     let (relay, mut client, mut target) = connected(|_| {}).await;
     relay.set_flow(Flow::Swallow);
