@@ -15,7 +15,7 @@ use testkit::sshd::SshdOptions;
 use testkit::vsftpd::VsftpdOptions;
 
 use super::broker::Broker;
-use super::rig::{Embedded, Login, Servers, ftp_tunnel};
+use super::rig::{Channels, Embedded, Login, Servers, ftp_tunnel};
 
 /// How long the daemon may take to notice that the last transfer has ended.
 const SETTLED: Duration = Duration::from_secs(20);
@@ -78,6 +78,11 @@ impl Stage<Servers> {
     /// The folder that the FTP server serves.
     pub(crate) fn folder(&self) -> PathBuf {
         self.peers.ftp.root()
+    }
+
+    /// What sshd was asked to open.
+    pub(crate) fn ssh_channels(&self) -> Channels {
+        self.peers.channels()
     }
 
     /// The commands and replies that the FTP server saw.
