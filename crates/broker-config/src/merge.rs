@@ -104,6 +104,7 @@ impl RawSettings {
             address_family: self.address_family.or(other.address_family),
             max_connections: self.max_connections.or(other.max_connections),
             max_dialing: self.max_dialing.or(other.max_dialing),
+            stall_timeout: self.stall_timeout.or(other.stall_timeout),
         }
     }
 }

@@ -140,10 +140,12 @@ pub enum AddressFamily {
 /// How many SSH connections a profile may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// Connections in all, the control connection included; at least 1.
+    /// Connections for transfers, beside the one that carries control channels; at least 1.
     pub max_connections: usize,
     /// Connections being dialled at one time; at least 1.
     pub max_dialing: usize,
+    /// How long a transfer that shares its connection may hold the others up.
+    pub stall_timeout: Duration,
 }
 
 impl Default for PoolLimits {
@@ -151,6 +153,7 @@ impl Default for PoolLimits {
         Self {
             max_connections: 8,
             max_dialing: 2,
+            stall_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -177,7 +177,7 @@ const SETTINGS: &[&Rule] = &[
         &Rule::new("auth-server-certificate").content(Content::Unsupported),
     ]]),
     &Rule::new("address-family").attributes(&["type"]),
-    &Rule::new("connection-pool").attributes(&["max-connections", "max-dialing"]),
+    &Rule::new("connection-pool").attributes(&["max-connections", "max-dialing", "stall-timeout"]),
     &Rule::idle("forwards"),
     &Rule::idle("remote-environment"),
     &Rule::idle("authentication-success-message"),

@@ -171,6 +171,8 @@ pub struct PoolLimits {
     pub max_dialing: usize,
     /// How long a connection without channels is kept.
     pub idle_timeout: Duration,
+    /// How long a data channel that shares its connection may hold the others up before it is cut.
+    pub stall_timeout: Duration,
     /// Whether data channels never share a connection: past `max_connections` an open fails instead.
     pub exclusive: bool,
 }
@@ -181,6 +183,7 @@ impl Default for PoolLimits {
             max_connections: 8,
             max_dialing: 2,
             idle_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(60),
             exclusive: false,
         }
     }

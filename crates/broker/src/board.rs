@@ -32,6 +32,17 @@ pub(crate) struct TunnelTotals {
     pub(crate) bytes_down: AtomicU64,
 }
 
+impl TunnelTotals {
+    /// Takes over what another has counted of things that are over.
+    fn take_over(&self, other: &Self) {
+        add(&self.sessions, read(&other.sessions));
+        add(&self.transfers_ok, read(&other.transfers_ok));
+        add(&self.transfers_failed, read(&other.transfers_failed));
+        add(&self.bytes_up, read(&other.bytes_up));
+        add(&self.bytes_down, read(&other.bytes_down));
+    }
+}
+
 /// Adds to a counter; the order against other counters does not matter.
 pub(crate) fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
@@ -52,9 +63,20 @@ pub(crate) fn read(counter: &AtomicU64) -> u64 {
 pub(crate) struct Board {
     next_id: AtomicU64,
     sessions: Mutex<BTreeMap<u64, Arc<SessionEntry>>>,
+    past: TunnelTotals,
 }
 
 impl Board {
+    /// Keeps the totals of a tunnel that is gone.
+    pub(crate) fn keep(&self, totals: &TunnelTotals) {
+        self.past.take_over(totals);
+    }
+
+    /// The totals of all tunnels that are gone.
+    pub(crate) fn past(&self) -> &TunnelTotals {
+        &self.past
+    }
+
     /// A number that no other session, channel or tunnel of this daemon has.
     pub(crate) fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed) + 1

@@ -2,6 +2,7 @@
 
 mod api;
 mod board;
+mod carried;
 mod destination;
 mod listeners;
 mod peer_owner;

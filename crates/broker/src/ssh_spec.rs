@@ -73,6 +73,7 @@ pub(crate) fn connect_spec(
         max_connections: settings.pool.max_connections,
         max_dialing: settings.pool.max_dialing,
         idle_timeout: settings.idle_timeout,
+        stall_timeout: settings.pool.stall_timeout,
         exclusive: settings.exclusive,
     };
     spec

@@ -70,6 +70,13 @@ impl Tunnel {
     }
 }
 
+/// Closed, and its last session over: what it carried still counts for the daemon as a whole.
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.board.keep(&self.totals);
+    }
+}
+
 /// Writes a host and a port so that an IPv6 address stays readable.
 pub(crate) fn host_port(host: &str, port: u16) -> String {
     if host.contains(':') {

@@ -7,13 +7,13 @@ use broker_config::{ListenAddress, LocalKind};
 use broker_ipc::RpcError;
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
-    ConnectionState, DaemonStatus, DataMode, Direction, Profile, TransferCounts, TunnelKind,
-    TunnelListener,
+    ConnectionState, DaemonStatus, DataMode, Direction, Profile, TunnelKind, TunnelListener,
 };
 use broker_ssh::ConnectionInfo;
 use ftp_proto::Mode;
 
 use crate::board::{DataEntry, DataState, SessionEntry, read};
+use crate::carried::Carried;
 use crate::listeners::OpenTunnel;
 use crate::supervisor::{ProfilePool, Supervisor};
 
@@ -22,15 +22,7 @@ const IMPLICIT_MAC: &str = "implicit";
 
 impl Supervisor {
     pub(crate) fn status(&self) -> DaemonStatus {
-        let mut transfers = TransferCounts::default();
-        let (mut up, mut down) = (0, 0);
-        for listener in self.tunnels.values().map(|open| self.listener_view(open)) {
-            transfers.active += listener.transfers.active;
-            transfers.ok += listener.transfers.ok;
-            transfers.failed += listener.transfers.failed;
-            up += listener.bytes_up;
-            down += listener.bytes_down;
-        }
+        let carried = self.carried_in_all();
         DaemonStatus {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -41,9 +33,9 @@ impl Supervisor {
             sessions: self.board.sessions().len() as u64,
             connections: self.list_connections().len() as u64,
             channels: self.list_channels().len() as u64,
-            transfers,
-            bytes_up: up,
-            bytes_down: down,
+            transfers: carried.transfers,
+            bytes_up: carried.bytes_up,
+            bytes_down: carried.bytes_down,
             stopping: self.shutdown.drain.is_cancelled(),
         }
     }
@@ -102,21 +94,7 @@ impl Supervisor {
 
     pub(crate) fn listener_view(&self, open: &OpenTunnel) -> TunnelListener {
         let tunnel = &open.tunnel;
-        let sessions = self.board.sessions();
-        let own = sessions.iter().filter(|s| s.tunnel.id == tunnel.id);
-        let (mut count, mut up, mut down) = (0, 0, 0);
-        for session in own {
-            count += 1;
-            if matches!(tunnel.spec.kind, LocalKind::Tcp) {
-                up += read(&session.progress.to_channel);
-                down += read(&session.progress.from_channel);
-            }
-            for data in session.data() {
-                up += read(&data.progress.to_channel);
-                down += read(&data.progress.from_channel);
-            }
-        }
-        let totals = &tunnel.totals;
+        let carried = Carried::by(tunnel, &self.board.sessions());
         let owner = self.pools.get(&open.profile);
         TunnelListener {
             id: tunnel.id,
@@ -136,15 +114,11 @@ impl Supervisor {
             relay: tunnel.spec.allow_relay,
             state: open.state,
             reason: open.reason.clone(),
-            sessions_active: count,
-            sessions_total: read(&totals.sessions),
-            transfers: TransferCounts {
-                active: read(&totals.transfers_active),
-                ok: read(&totals.transfers_ok),
-                failed: read(&totals.transfers_failed),
-            },
-            bytes_up: up + read(&totals.bytes_up),
-            bytes_down: down + read(&totals.bytes_down),
+            sessions_active: carried.sessions_active,
+            sessions_total: read(&tunnel.totals.sessions),
+            transfers: carried.transfers,
+            bytes_up: carried.bytes_up,
+            bytes_down: carried.bytes_down,
             origin: open.origin,
         }
     }

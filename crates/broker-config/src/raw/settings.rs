@@ -33,6 +33,7 @@ pub(crate) struct RawSettings {
     pub(crate) address_family: Option<AddressFamily>,
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_dialing: Option<usize>,
+    pub(crate) stall_timeout: Option<Duration>,
 }
 
 /// The most SSH connections a pool may be given: each costs sockets and buffers at both ends.
@@ -88,6 +89,7 @@ pub(super) fn read(parent: &Element, values: &mut Values<'_>) -> RawSettings {
             .map(|family| family.value),
         max_connections: count("max-connections", values),
         max_dialing: count("max-dialing", values),
+        stall_timeout: pool.and_then(|it| values.seconds(it, "stall-timeout", 1)),
     }
 }
 

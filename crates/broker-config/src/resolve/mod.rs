@@ -98,6 +98,7 @@ fn settings(raw: RawSettings, fallback: HostKeyPolicy) -> Settings {
         pool: PoolLimits {
             max_connections: raw.max_connections.unwrap_or(usual.pool.max_connections),
             max_dialing: raw.max_dialing.unwrap_or(usual.pool.max_dialing),
+            stall_timeout: raw.stall_timeout.unwrap_or(usual.pool.stall_timeout),
         },
     }
 }

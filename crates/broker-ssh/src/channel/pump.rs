@@ -22,9 +22,6 @@ const ALONE_LIMIT: usize = 1 << 20;
 /// A data channel that shares its connection may lag behind by this much before it holds the others up.
 const OVERFLOW_LIMIT: usize = 8 << 20;
 
-/// How long a full overflow may hold the others up.
-const STALL_LIMIT: Duration = Duration::from_secs(60);
-
 /// Replies nobody reads; a client that lets so many wait is gone or broken.
 const CONTROL_BACKLOG: usize = 256 << 10;
 
@@ -87,7 +84,7 @@ async fn admit(
         ConnectionKind::Control if waiting > CONTROL_BACKLOG => Err(CutReason::Overflow(waiting)),
         ConnectionKind::Control => Ok(()),
         ConnectionKind::Data => tokio::select! {
-            room = wait_for_room(&core.backlog, leases, STALL_LIMIT) => room,
+            room = wait_for_room(&core.backlog, leases, lease.stall_timeout()) => room,
             // The connection is gone or about to go, so what is left to drain is no more than the session's queue.
             () = lease.link().closed.cancelled() => Ok(()),
             () = lease.link().severed.cancelled() => Ok(()),

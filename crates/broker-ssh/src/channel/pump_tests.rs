@@ -51,8 +51,9 @@ async fn reading_makes_room() {
     backlog.push(Bytes::from(vec![0; OVERFLOW_LIMIT]));
     let leases = watch::Sender::new(2);
     let mut following = leases.subscribe();
+    let patient = Duration::from_secs(60);
     let (room, _) = tokio::join!(
-        wait_for_room(&backlog, &mut following, STALL_LIMIT),
+        wait_for_room(&backlog, &mut following, patient),
         backlog.read()
     );
     assert_eq!(room, Ok(()));

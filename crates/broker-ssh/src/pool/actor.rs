@@ -180,9 +180,9 @@ impl Actor {
                 tracing::info!(server = %link.server, connection = id, kind = link.kind.as_str(), "connected");
                 self.backoff.succeeded();
                 self.proven = true;
-                self.roster
-                    .open
-                    .push(Connection::new(link, session, self.tracker.clone()));
+                let stall = self.spec.pool.stall_timeout;
+                let connection = Connection::new(link, session, self.tracker.clone(), stall);
+                self.roster.open.push(connection);
             }
             Err(error) => {
                 // A handshake that was given up would wait for the server for ever.

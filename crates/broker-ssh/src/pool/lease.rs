@@ -25,14 +25,21 @@ pub(crate) struct Connection {
     pub(super) link: Arc<Link>,
     session: Session,
     tracker: TaskTracker,
+    stall_timeout: Duration,
 }
 
 impl Connection {
-    pub(super) fn new(link: Arc<Link>, session: Session, tracker: TaskTracker) -> Arc<Self> {
+    pub(super) fn new(
+        link: Arc<Link>,
+        session: Session,
+        tracker: TaskTracker,
+        stall_timeout: Duration,
+    ) -> Arc<Self> {
         Arc::new(Self {
             link,
             session,
             tracker,
+            stall_timeout,
         })
     }
 
@@ -75,6 +82,11 @@ impl Lease {
 
     pub(crate) fn tracker(&self) -> &TaskTracker {
         &self.connection.tracker
+    }
+
+    /// How long a channel may hold up those it shares the connection with.
+    pub(crate) fn stall_timeout(&self) -> Duration {
+        self.connection.stall_timeout
     }
 
     /// Opens a channel to `target` (direct-tcpip, RFC 4254 section 7.2).
