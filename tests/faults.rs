@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 
 use crate::support::ftp::{Ftp, port_command};
 use crate::support::rig::{CONTENT, Login, Peers, SOON, Servers, config, ftp_tunnel};
+use crate::support::sockets::eventually;
 use crate::support::{Need, trial};
 
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
@@ -148,17 +149,12 @@ impl Rig {
             "a tunnel that cannot work stays open: {listeners:#}"
         );
 
-        self.logs(parts)?;
+        self.logs(parts).await?;
         self.goes_on().await
     }
 
-    fn logs(&self, parts: &[&str]) -> anyhow::Result<()> {
-        let log = self.broker.log();
-        let found = log
-            .lines()
-            .any(|line| line.contains(" WARN ") && says(line, parts).is_ok());
-        ensure!(found, "no warning with {parts:?} in the log:\n{log}");
-        Ok(())
+    async fn logs(&self, parts: &[&str]) -> anyhow::Result<()> {
+        warns(&self.broker, parts).await
     }
 
     async fn goes_on(&self) -> anyhow::Result<()> {
@@ -179,6 +175,17 @@ async fn refusal(tunnel: SocketAddr) -> anyhow::Result<String> {
         String::from_utf8_lossy(&rest)
     );
     Ok(reply)
+}
+
+/// Waits for a warning with all the parts in one line of the log, which may come a little after what it is about.
+async fn warns(broker: &Broker, parts: &[&str]) -> anyhow::Result<()> {
+    let warned = || {
+        let log = broker.log();
+        let mut warnings = log.lines().filter(|line| line.contains(" WARN "));
+        warnings.any(|line| says(line, parts).is_ok())
+    };
+    let waited = eventually("the warning is in the log", warned).await;
+    waited.with_context(|| format!("{parts:?} in:\n{}", broker.log()))
 }
 
 /// The text is one line and has all the parts.
@@ -327,7 +334,7 @@ async fn ftp_server_down() -> anyhow::Result<()> {
     let reply = refusal(rig.bad).await?;
     ensure!(reply.starts_with("421 "), "{reply}");
     says(&reply, &parts)?;
-    rig.logs(&parts)?;
+    rig.logs(&parts).await?;
     rig.goes_on().await
 }
 
@@ -347,7 +354,7 @@ async fn closing_ftp_server() -> anyhow::Result<()> {
     ensure!(reply.starts_with("421 "), "{reply}");
     let parts = [&*server.addr().to_string(), "without a greeting"];
     says(&reply, &parts)?;
-    rig.logs(&parts)?;
+    rig.logs(&parts).await?;
     rig.goes_on().await
 }
 
@@ -364,9 +371,7 @@ async fn port_in_use() -> anyhow::Result<()> {
     let listeners = broker.json(&["list-tunnel-listeners"]).await?;
     ensure!(listeners[0]["state"] == "failed", "{listeners:#}");
     says(listeners[0]["reason"].as_str().unwrap_or_default(), &parts)?;
-    let log = broker.log();
-    let warned = log.lines().find(|line| line.contains(" WARN "));
-    says(warned.unwrap_or_default(), &parts).context("the log")?;
+    warns(&broker, &parts).await?;
     let spec = format!("ftp/{}:localhost:21", taken.local_addr()?.port());
     let output = broker
         .ctl(&["open-tunnel-listener", "-L", &spec, "work"])
@@ -461,9 +466,7 @@ async fn forwarding_refused(allowed: &'static str) -> anyhow::Result<()> {
         "AllowTcpForwarding",
     ];
     says(&reply, &parts)?;
-    let log = broker.log();
-    let warned = log.lines().find(|line| line.contains(" WARN "));
-    says(warned.unwrap_or_default(), &parts).context("the log")
+    warns(&broker, &parts).await
 }
 
 async fn active_refused() -> anyhow::Result<()> {

@@ -16,6 +16,7 @@ use testkit::scripted::Conversation;
 
 use crate::support::ftp::Ftp;
 use crate::support::rig::{CONTENT, Peers, ftp_tunnel};
+use crate::support::sockets::eventually;
 use crate::support::{Need, trial};
 
 const NEEDS: &[Need] = &[Need::Root, Need::Program("bash")];
@@ -79,15 +80,8 @@ async fn download(ip: IpAddr) -> anyhow::Result<()> {
         drop(data);
         ftp.reply("226").await?;
     }
-    let log = broker.log();
-    let warned = log.lines().filter(|line| line.contains(" WARN "));
-    ensure!(
-        warned
-            .filter(|line| line.contains("data connection refused"))
-            .count()
-            == 2,
-        "{log}"
-    );
+    let warned = || broker.log().matches("data connection refused").count() == 2;
+    eventually("both attempts are in the log", warned).await?;
     Ok(())
 }
 
