@@ -12,7 +12,7 @@ use testkit::scripted::{Conversation, End};
 
 use crate::support::ftp::Ftp;
 use crate::support::rig::{CONTENT, SOON, Servers, ftp_tunnel};
-use crate::support::sockets::{eventually, listening};
+use crate::support::sockets::{eventually, listening, started};
 use crate::support::{Need, trial};
 
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
@@ -216,7 +216,8 @@ impl Rig {
     /// Kills some of sshd's sessions. The control connection is dialled before all others.
     fn kill_sessions(&self, choose: impl Fn(&[u32]) -> &[u32]) {
         let mut sessions = self.servers.sshd.session_pids();
-        sessions.sort_unstable();
+        // Not by their ids, which begin anew some time.
+        sessions.sort_by_key(|pid| started(*pid));
         for pid in choose(&sessions) {
             self.servers.sshd.kill_session(*pid);
         }

@@ -1,4 +1,4 @@
-//! The listening TCP ports of a process, and waiting for something that nobody announces.
+//! What the system knows of a process: its listening TCP ports, its age; and waiting for what nobody announces.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -44,6 +44,14 @@ fn socket_inodes(pid: u32) -> BTreeSet<String> {
             Some(name.strip_suffix(']')?.to_owned())
         })
         .collect()
+}
+
+/// When a process was started, in ticks since the system was; none where it has ended.
+pub(crate) fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, which may hold anything, stands in parentheses; the time is the 20th field behind it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// Waits for something in other processes that nobody announces.
