@@ -173,8 +173,6 @@ pub struct PoolLimits {
     pub idle_timeout: Duration,
     /// How long a data channel that shares its connection may hold the others up before it is cut.
     pub stall_timeout: Duration,
-    /// Whether data channels never share a connection: past `max_connections` an open fails instead.
-    pub exclusive: bool,
 }
 
 impl Default for PoolLimits {
@@ -184,7 +182,6 @@ impl Default for PoolLimits {
             max_dialing: 2,
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(60),
-            exclusive: false,
         }
     }
 }

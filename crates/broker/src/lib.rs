@@ -3,6 +3,7 @@
 mod api;
 mod board;
 mod carried;
+mod connections;
 mod destination;
 mod listeners;
 mod peer_owner;

@@ -116,7 +116,7 @@ impl Supervisor {
         let tunnel = Arc::new(Tunnel {
             id: self.board.new_id(),
             spec,
-            pool: self.pool(profile),
+            connections: self.connections(profile),
             board: self.board.clone(),
             totals: TunnelTotals::default(),
             tracker: self.tracker.clone(),
@@ -171,7 +171,7 @@ impl Supervisor {
         let connected = self
             .pools
             .get(profile)
-            .is_some_and(|owner| owner.pool.snapshot().is_connected());
+            .is_some_and(|owner| owner.connections.shared().snapshot().is_connected());
         self.each_tunnel(|supervisor, open| {
             if open.profile != profile || open.origin != TunnelOrigin::File {
                 return;

@@ -74,7 +74,6 @@ pub(crate) fn connect_spec(
         max_dialing: settings.pool.max_dialing,
         idle_timeout: settings.idle_timeout,
         stall_timeout: settings.pool.stall_timeout,
-        exclusive: settings.exclusive,
     };
     spec
 }

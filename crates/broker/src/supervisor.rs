@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::board::Board;
+use crate::connections::Connections;
 use crate::listeners::OpenTunnel;
 use crate::shutdown::Shutdown;
 use crate::{requested, ssh_spec};
@@ -66,7 +67,7 @@ pub(crate) struct ProfilePool {
     pub(crate) user: String,
     /// Made up for a target that a request named; no file configures it.
     pub(crate) adhoc: bool,
-    pub(crate) pool: Pool,
+    pub(crate) connections: Arc<Connections>,
 }
 
 impl Supervisor {
@@ -160,7 +161,7 @@ impl Supervisor {
     async fn handle(&mut self, (request, answer): Asked) {
         if let Request::OpenTunnelListener(asked) = request {
             match self.open_requested(&asked) {
-                Ok((id, pool)) => self.answer_when_connected(id, pool, answer),
+                Ok((id, used)) => self.answer_when_connected(id, used, answer),
                 Err(error) => {
                     let _ = answer.send(Err(error));
                 }
@@ -205,15 +206,14 @@ impl Supervisor {
     }
 
     async fn close_connection(&self, id: u64) -> Result<Response, RpcError> {
-        let owner = self
-            .pools
-            .values()
-            .find(|p| p.pool.snapshot().connections.iter().any(|c| c.id == id));
-        let owner = owner.ok_or_else(|| {
-            RpcError::not_found(format!("there is no connection {id}; see list-connections"))
-        })?;
-        owner.pool.close_connection(id).await;
-        Ok(Response::CloseConnection(Done {}))
+        for owner in self.pools.values() {
+            if owner.connections.close(id).await {
+                return Ok(Response::CloseConnection(Done {}));
+            }
+        }
+        Err(RpcError::not_found(format!(
+            "there is no connection {id}; see list-connections"
+        )))
     }
 
     fn close_channel(&self, id: u64) -> Result<Response, RpcError> {
@@ -244,7 +244,10 @@ impl Supervisor {
         Ok(Response::CloseTunnelListener(Done {}))
     }
 
-    fn open_requested(&mut self, asked: &OpenTunnelListener) -> Result<(u64, Pool), RpcError> {
+    fn open_requested(
+        &mut self,
+        asked: &OpenTunnelListener,
+    ) -> Result<(u64, Arc<Connections>), RpcError> {
         if self.shutdown.drain.is_cancelled() {
             let message = "the broker is stopping and opens no more tunnels";
             return Err(RpcError::new(ErrorCode::ShuttingDown, message));
@@ -252,7 +255,7 @@ impl Supervisor {
         let spec = requested::tunnel_spec(asked)?;
         let profile = requested::profile(&self.config, &asked.target)?;
         let id = self.open_asked(&profile, spec)?;
-        Ok((id, self.pool(&profile)))
+        Ok((id, self.connections(&profile)))
     }
 
     fn opened(&self, id: u64) -> Result<Response, RpcError> {
@@ -263,11 +266,11 @@ impl Supervisor {
 
     /// A person waits for this tunnel: connecting now tells them at once of a wrong name or key. The
     /// listener of a tunnel that can't work is closed again.
-    fn answer_when_connected(&self, id: u64, pool: Pool, answer: Answer) {
+    fn answer_when_connected(&self, id: u64, used: Arc<Connections>, answer: Answer) {
         let opened = self.opened(id);
         let requests = self.requests_sender.clone();
         self.tracker.spawn(async move {
-            let Err(error) = pool.connect().await else {
+            let Err(error) = used.shared().connect().await else {
                 let _ = answer.send(opened);
                 return;
             };
@@ -280,9 +283,9 @@ impl Supervisor {
         });
     }
 
-    pub(crate) fn pool(&mut self, profile: &Profile) -> Pool {
+    pub(crate) fn connections(&mut self, profile: &Profile) -> Arc<Connections> {
         if let Some(known) = self.pools.get(&profile.id) {
-            return known.pool.clone();
+            return known.connections.clone();
         }
         let spec = ssh_spec::connect_spec(
             &self.config,
@@ -292,21 +295,22 @@ impl Supervisor {
         );
         let user = spec.user.clone();
         let pool = Pool::new(spec, self.tracker.clone(), self.shutdown.kill.clone());
+        let connections = Arc::new(Connections::new(pool, profile.settings.exclusive));
         self.pools.insert(
             profile.id.clone(),
             ProfilePool {
                 user,
                 adhoc: self.config.profile_by_id(&profile.id).is_none(),
                 profile: profile.clone(),
-                pool: pool.clone(),
+                connections: connections.clone(),
             },
         );
-        pool
+        connections
     }
 
     /// Tells the supervisor whenever the profile's control connection came or went.
     fn watch_connection(&mut self, profile: &Profile) {
-        let mut pool = self.pool(profile);
+        let mut pool = self.connections(profile).shared().clone();
         let changes = self.changes_sender.clone();
         let kill = self.shutdown.kill.clone();
         let id = profile.id.clone();
@@ -328,7 +332,7 @@ impl Supervisor {
         if ssh_spec::unsupported(profile).is_some() {
             return;
         }
-        let pool = self.pool(profile);
+        let pool = self.connections(profile).shared().clone();
         let id = profile.id.clone();
         self.tracker.spawn(async move {
             if let Err(error) = pool.connect().await {

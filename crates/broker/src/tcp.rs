@@ -23,8 +23,9 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         host: tunnel.spec.dst_host.clone(),
         port: tunnel.spec.dst_port,
     };
+    let pool = tunnel.connections.for_client();
     let opened = tokio::select! {
-        opened = tunnel.pool.open_data(&target, peer) => opened.map_err(|error| error.to_string()),
+        opened = pool.open_data(&target, peer) => opened.map_err(|error| error.to_string()),
         () = stop.cancelled() => Err("the broker was stopped".to_owned()),
     };
     let channel = match opened {

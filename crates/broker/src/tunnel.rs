@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_config::{FtpOptions, ListenAddress, LocalKind, LocalTunnel};
-use broker_ssh::Pool;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -15,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::board::{Board, TunnelTotals, add};
+use crate::connections::Connections;
 use crate::session;
 use crate::shutdown::Shutdown;
 use crate::tcp;
@@ -36,7 +36,7 @@ pub(crate) struct Tunnel {
     /// What to listen on and where to lead.
     pub(crate) spec: LocalTunnel,
     /// The SSH connections to use.
-    pub(crate) pool: Pool,
+    pub(crate) connections: Arc<Connections>,
     /// All sessions of the daemon.
     pub(crate) board: Arc<Board>,
     /// Totals of this tunnel.

@@ -44,7 +44,8 @@ impl Supervisor {
         let profiles = self.config.profiles.iter();
         profiles
             .map(|profile| {
-                let snapshot = self.pools.get(&profile.id).map(|p| p.pool.snapshot());
+                let owner = self.pools.get(&profile.id);
+                let error = owner.and_then(ProfilePool::last_error);
                 let tunnels = self.tunnels.values().filter(|t| t.profile == profile.id);
                 Profile {
                     id: profile.id.clone(),
@@ -52,9 +53,9 @@ impl Supervisor {
                     host: profile.host.clone(),
                     port: profile.port,
                     user: profile.user.clone(),
-                    connections: snapshot.as_ref().map_or(0, |s| s.connections.len() as u64),
+                    connections: owner.map_or(0, |o| o.connections.list().len() as u64),
                     tunnels: tunnels.count() as u64,
-                    last_error: snapshot.and_then(|s| s.last_error).map(|e| e.to_string()),
+                    last_error: error,
                 }
             })
             .collect()
@@ -64,7 +65,7 @@ impl Supervisor {
         let pools = self.pools.values();
         pools
             .flat_map(|owner| {
-                let connections = owner.pool.snapshot().connections;
+                let connections = owner.connections.list();
                 connections.into_iter().map(|c| connection_view(owner, &c))
             })
             .collect()
@@ -124,6 +125,13 @@ impl Supervisor {
     }
 }
 
+impl ProfilePool {
+    fn last_error(&self) -> Option<String> {
+        let error = self.connections.shared().snapshot().last_error;
+        error.map(|error| error.to_string())
+    }
+}
+
 fn connection_view(owner: &ProfilePool, info: &ConnectionInfo) -> Connection {
     let agreed = info.negotiated.as_ref();
     Connection {
@@ -155,7 +163,7 @@ fn connection_view(owner: &ProfilePool, info: &ConnectionInfo) -> Connection {
         channels: info.channels as u64,
         bytes_in: info.bytes_in,
         bytes_out: info.bytes_out,
-        last_error: owner.pool.snapshot().last_error.map(|e| e.to_string()),
+        last_error: owner.last_error(),
     }
 }
 

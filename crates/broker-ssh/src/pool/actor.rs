@@ -22,11 +22,14 @@ use super::roster::{Dialing, MAX_CONTROL_CHANNELS, MAX_SHARED_CHANNELS, Roster};
 use crate::dial::{Session, dial, runtime};
 use crate::error::OpenError;
 use crate::link::Link;
-use crate::snapshot::{ConnectionKind, PoolSnapshot};
+use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
 
 /// Opens that wait for a dial; more are refused.
 const MAX_WAITING: usize = 4096;
+
+/// Why a connection is closed that nobody needs.
+const NO_LONGER_USED: &str = "no longer used";
 
 /// What the pool's handles ask for.
 #[derive(Debug)]
@@ -43,25 +46,6 @@ pub(super) enum Request {
         reason: String,
         reply: oneshot::Sender<()>,
     },
-}
-
-/// What the actor lets others see.
-#[derive(Debug, Default)]
-pub(super) struct Published {
-    links: Vec<Arc<Link>>,
-    last_error: Option<OpenError>,
-    retry_at: Option<Instant>,
-}
-
-impl Published {
-    pub(super) fn snapshot(&self) -> PoolSnapshot {
-        let now = Instant::now();
-        PoolSnapshot {
-            connections: self.links.iter().map(|link| link.info()).collect(),
-            last_error: self.last_error.clone(),
-            retry_in: self.retry_at.and_then(|at| at.checked_duration_since(now)),
-        }
-    }
 }
 
 struct Waiter {
@@ -85,7 +69,8 @@ pub(super) struct Actor {
     proven: bool,
     /// Since when no FTP session uses the pool; `None` while one does.
     quiet_since: Option<Instant>,
-    publisher: watch::Sender<Published>,
+    /// All connections, for others to see.
+    publisher: watch::Sender<Vec<Arc<Link>>>,
 }
 
 impl Actor {
@@ -93,7 +78,8 @@ impl Actor {
         spec: Arc<ConnectSpec>,
         tracker: TaskTracker,
         sessions: Arc<Sessions>,
-        publisher: watch::Sender<Published>,
+        backoff: Backoff,
+        publisher: watch::Sender<Vec<Arc<Link>>>,
     ) -> Self {
         Self {
             spec,
@@ -103,7 +89,7 @@ impl Actor {
             roster: Roster::default(),
             dials: FuturesUnordered::new(),
             waiting: VecDeque::new(),
-            backoff: Backoff::default(),
+            backoff,
             proven: false,
             quiet_since: Some(Instant::now()),
             publisher,
@@ -117,21 +103,21 @@ impl Actor {
         cancel: CancellationToken,
     ) {
         let wake = Arc::clone(&self.wake);
-        loop {
+        let reason = loop {
             let deadline = self.deadline();
             tokio::select! {
-                () = cancel.cancelled() => break,
+                () = cancel.cancelled() => break "the broker ends",
                 request = requests.recv() => match request {
                     Some(request) => self.handle(request),
-                    None => break,
+                    None => break NO_LONGER_USED,
                 },
                 Some(Ok(dialed)) = self.dials.next(), if !self.dials.is_empty() => self.dialed(dialed),
                 () = wake.notified() => {}
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
             }
             self.reconcile();
-        }
-        self.shut_down();
+        };
+        self.shut_down(reason);
     }
 
     fn handle(&mut self, request: Request) {
@@ -195,7 +181,9 @@ impl Actor {
     fn dial_failed(&mut self, kind: ConnectionKind, error: OpenError, began: Instant) {
         tracing::warn!(server = %self.spec.server(), %error, "cannot connect");
         self.proven = false;
-        self.backoff.failed(error.clone(), began, Instant::now());
+        let now = Instant::now();
+        self.backoff.failed(error.clone(), began, now);
+        let told = self.backoff.error(now).unwrap_or(error);
         let others_may_serve = self.shared(kind).is_some();
         if self.roster.dialing_of(kind) > 0 || others_may_serve {
             return;
@@ -206,7 +194,7 @@ impl Actor {
             .partition::<Vec<_>, _>(|waiter| waiter.kind == kind);
         self.waiting = kept.into();
         for waiter in failed {
-            let _ = waiter.reply.send(Err(error.clone()));
+            let _ = waiter.reply.send(Err(told.clone()));
         }
     }
 
@@ -278,15 +266,17 @@ impl Actor {
         }
         match self.shared(kind) {
             Some(lease) => Decision::Give(lease),
-            None if self.roster.dialing_of(kind) > 0 && !self.spec.pool.exclusive => Decision::Wait,
+            None if self.roster.dialing_of(kind) > 0 => Decision::Wait,
             None => Decision::Refuse(self.refusal(kind)),
         }
     }
 
-    /// A place on a data connection that others use, where sharing is allowed.
+    /// A place on a data connection that others use.
     fn shared(&self, kind: ConnectionKind) -> Option<Lease> {
-        let allowed = kind == ConnectionKind::Data && !self.spec.pool.exclusive;
-        allowed.then(|| self.roster.least_loaded())?.map(Lease::new)
+        match kind {
+            ConnectionKind::Control => None,
+            ConnectionKind::Data => self.roster.least_loaded().map(Lease::new),
+        }
     }
 
     /// Whether one more connection of a kind may exist, now or as soon as a dial may be made.
@@ -329,7 +319,6 @@ impl Actor {
     fn refusal(&self, kind: ConnectionKind) -> OpenError {
         let limit = match kind {
             ConnectionKind::Control => MAX_CONTROL_CHANNELS,
-            ConnectionKind::Data if self.spec.pool.exclusive => self.spec.pool.max_connections,
             ConnectionKind::Data => self.spec.pool.max_connections * MAX_SHARED_CHANNELS,
         };
         self.backoff
@@ -368,7 +357,7 @@ impl Actor {
             });
         self.roster.open = kept;
         for connection in unused {
-            self.close(connection, "no longer used");
+            self.close(connection, NO_LONGER_USED);
         }
     }
 
@@ -409,15 +398,10 @@ impl Actor {
     }
 
     fn publish(&self) {
-        let retry_at = self.backoff.until(Instant::now());
-        self.publisher.send_replace(Published {
-            links: self.roster.links(),
-            last_error: self.backoff.last_error(),
-            retry_at,
-        });
+        self.publisher.send_replace(self.roster.links());
     }
 
-    fn shut_down(mut self) {
+    fn shut_down(mut self, reason: &str) {
         for dial in &self.dials {
             dial.abort();
         }
@@ -425,7 +409,7 @@ impl Actor {
             dialing.link.severed.cancel();
         }
         for connection in std::mem::take(&mut self.roster.open) {
-            self.close(connection, "the broker ends");
+            self.close(connection, reason);
         }
         self.publish();
     }

@@ -1,20 +1,28 @@
 //! When to dial again after failures
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::RngExt;
 use tokio::time::Instant;
 
 use crate::error::OpenError;
+use crate::link::lock;
 
 /// The pause after the second failure in a row, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Counts failures in a row. The first retry is immediate, since a lost connection often comes back at once.
-#[derive(Debug, Default)]
+/// Counts failures in a row. The first retry is immediate, since a lost connection often comes back at once. Clones
+/// count together: pools of one server do not each have to find out that it is away.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Backoff {
-    failures: u32,
+    failures: Arc<Mutex<Failures>>,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    in_a_row: u32,
     last: Option<OpenError>,
     failed_at: Option<Instant>,
     until: Option<Instant>,
@@ -22,29 +30,31 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// A dial that began at `began` has failed. Dials that overlap fail for one reason, so they count as one.
-    pub(super) fn failed(&mut self, error: OpenError, began: Instant, now: Instant) {
-        let overlaps = self.failed_at.is_some_and(|failed_at| began < failed_at);
-        self.last = Some(error);
-        self.failed_at = Some(now);
+    pub(super) fn failed(&self, error: OpenError, began: Instant, now: Instant) {
+        let mut failures = lock(&self.failures);
+        let overlaps = failures.failed_at.is_some_and(|at| began < at);
+        failures.last = Some(error);
+        failures.failed_at = Some(now);
         if !overlaps {
-            self.failures += 1;
-            self.until = (self.failures > 1).then(|| now + pause(self.failures - 2));
+            failures.in_a_row += 1;
+            let doublings = failures.in_a_row.checked_sub(2);
+            failures.until = doublings.map(|doublings| now + pause(doublings));
         }
     }
 
-    pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
+    pub(super) fn succeeded(&self) {
+        *lock(&self.failures) = Failures::default();
     }
 
     /// When dials are made again, where that is not now.
     pub(super) fn until(&self, now: Instant) -> Option<Instant> {
-        self.until.filter(|until| *until > now)
+        lock(&self.failures).until.filter(|until| *until > now)
     }
 
     /// The error for an open that comes while no dial is made.
     pub(super) fn error(&self, now: Instant) -> Option<OpenError> {
         let until = self.until(now)?;
-        let reason = Box::new(self.last.clone()?);
+        let reason = Box::new(self.last_error()?);
         Some(OpenError::BackingOff {
             reason,
             retry_in: until - now,
@@ -52,7 +62,7 @@ impl Backoff {
     }
 
     pub(super) fn last_error(&self) -> Option<OpenError> {
-        self.last.clone()
+        lock(&self.failures).last.clone()
     }
 }
 
@@ -75,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_first_retry_is_immediate_and_later_ones_wait() {
-        let mut backoff = Backoff::default();
+        let backoff = Backoff::default();
         let now = Instant::now();
         backoff.failed(error(), now, now);
         assert!(backoff.error(now).is_none());
@@ -89,12 +99,22 @@ mod tests {
 
     #[test]
     fn overlapping_dials_count_once() {
-        let mut backoff = Backoff::default();
+        let backoff = Backoff::default();
         let began = Instant::now();
         let failed = began + Duration::from_millis(5);
         backoff.failed(error(), began, failed);
         backoff.failed(error(), began, failed);
         assert!(backoff.error(failed).is_none());
+    }
+
+    #[test]
+    fn clones_count_together() {
+        let (backoff, now) = (Backoff::default(), Instant::now());
+        backoff.failed(error(), now, now);
+        backoff.clone().failed(error(), now, now);
+        assert!(backoff.error(now).is_some());
+        backoff.clone().succeeded();
+        assert!(backoff.error(now).is_none());
     }
 
     #[test]
@@ -110,7 +130,7 @@ mod tests {
 
     #[test]
     fn success_forgets_everything() {
-        let mut backoff = Backoff::default();
+        let backoff = Backoff::default();
         let now = Instant::now();
         backoff.failed(error(), now, now);
         backoff.failed(error(), now, now);

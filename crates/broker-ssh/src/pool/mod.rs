@@ -10,15 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::channel::Channel;
 use crate::error::OpenError;
 use crate::forward::RemoteForward;
+use crate::link::Link;
 use crate::snapshot::{ConnectionKind, PoolSnapshot};
 use crate::spec::{ConnectSpec, Target};
-use actor::{Actor, Published, Request};
+use actor::{Actor, Request};
+use backoff::Backoff;
 pub(crate) use lease::Lease;
 
 /// Requests waiting for the actor; it answers each within microseconds, so a full queue only delays.
@@ -30,7 +33,10 @@ pub struct Pool {
     spec: Arc<ConnectSpec>,
     requests: mpsc::Sender<Request>,
     sessions: Arc<Sessions>,
-    published: watch::Receiver<Published>,
+    links: watch::Receiver<Vec<Arc<Link>>>,
+    backoff: Backoff,
+    tracker: TaskTracker,
+    cancel: CancellationToken,
 }
 
 /// While one lives, a spare data connection is kept.
@@ -50,22 +56,45 @@ impl Pool {
     /// Starts a pool, whose tasks run on `tracker` and end when `cancel` is cancelled. Nothing is dialled yet. Must be
     /// called within a tokio runtime.
     pub fn new(spec: ConnectSpec, tracker: TaskTracker, cancel: CancellationToken) -> Self {
-        let spec = Arc::new(spec);
+        Self::start(Arc::new(spec), Backoff::default(), tracker, cancel)
+    }
+
+    /// Starts another pool for the same server and user, with connections of its own. What one of the two finds out
+    /// about a server that cannot be had holds for both. Must be called within a tokio runtime.
+    pub fn sibling(&self) -> Self {
+        Self::start(
+            Arc::clone(&self.spec),
+            self.backoff.clone(),
+            self.tracker.clone(),
+            self.cancel.clone(),
+        )
+    }
+
+    fn start(
+        spec: Arc<ConnectSpec>,
+        backoff: Backoff,
+        tracker: TaskTracker,
+        cancel: CancellationToken,
+    ) -> Self {
         let sessions = Arc::<Sessions>::default();
         let (requests, queue) = mpsc::channel(REQUEST_QUEUE);
-        let (publisher, published) = watch::channel(Published::default());
+        let (publisher, links) = watch::channel(Vec::new());
         let actor = Actor::new(
             Arc::clone(&spec),
             tracker.clone(),
             Arc::clone(&sessions),
+            backoff.clone(),
             publisher,
         );
-        tracker.spawn_on(actor.run(queue, cancel), &crate::dial::runtime());
+        tracker.spawn_on(actor.run(queue, cancel.clone()), &crate::dial::runtime());
         Self {
             spec,
             requests,
             sessions,
-            published,
+            links,
+            backoff,
+            tracker,
+            cancel,
         }
     }
 
@@ -152,12 +181,17 @@ impl Pool {
 
     /// The pool as it is now.
     pub fn snapshot(&self) -> PoolSnapshot {
-        self.published.borrow().snapshot()
+        let now = Instant::now();
+        PoolSnapshot {
+            connections: self.links.borrow().iter().map(|link| link.info()).collect(),
+            last_error: self.backoff.last_error(),
+            retry_in: self.backoff.until(now).map(|until| until - now),
+        }
     }
 
     /// Waits until connections come, go or change hands. Returns false once the pool has ended.
     pub async fn changed(&mut self) -> bool {
-        self.published.changed().await.is_ok()
+        self.links.changed().await.is_ok()
     }
 
     /// Closes one connection with its channels. Returns false where there is none of that number.

@@ -191,21 +191,20 @@ async fn many_opens_at_once_are_all_served() {
 }
 
 #[tokio::test]
-async fn exclusive_channels_never_share() {
+async fn siblings_share_no_connection() {
     let bench = Bench::start().await;
-    let (pool, echo) = (
-        bench.limited(PoolLimits {
-            exclusive: true,
-            ..limits(1)
-        }),
-        echo().await,
-    );
-    let _first = soon(pool.open_data(&echo, originator())).await.unwrap();
-    let refused = soon(pool.open_data(&echo, originator())).await.unwrap_err();
-    assert!(
-        matches!(refused, OpenError::TooManyChannels { limit: 1, .. }),
-        "{refused}"
-    );
+    let (pool, echo) = (bench.limited(limits(1)), echo().await);
+    let sibling = pool.sibling();
+    let first = soon(pool.open_data(&echo, originator())).await.unwrap();
+    let second = soon(sibling.open_data(&echo, originator())).await.unwrap();
+    assert_ne!(first.info().connection, second.info().connection);
+    assert_eq!(sibling.snapshot().connections.len(), 1);
+    drop((second, sibling));
+    bench
+        .server
+        .wait_for(LIMIT, |seen| seen.connections_open == 1)
+        .await
+        .unwrap();
     bench.end().await;
 }
 
@@ -318,23 +317,25 @@ async fn an_unreachable_server_fails_twice_and_then_backs_off() {
         ..bench.spec()
     });
     let echo = echo().await;
-    for _ in 0..2 {
+    let failed = soon(pool.open_control(&echo, originator()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&failed, OpenError::Connect { reason, .. } if reason.contains("refused")),
+        "{failed}"
+    );
+    // The second failure, one that dials no more, and one on other connections to the same server.
+    let sibling = pool.sibling();
+    for pool in [&pool, &pool, &sibling] {
         let failed = soon(pool.open_control(&echo, originator()))
             .await
             .unwrap_err();
         assert!(
-            matches!(&failed, OpenError::Connect { reason, .. } if reason.contains("refused")),
+            matches!(&failed, OpenError::BackingOff { reason, .. } if reason.to_string().contains("refused")),
             "{failed}"
         );
+        assert!(pool.snapshot().last_error.is_some() && pool.snapshot().retry_in.is_some());
     }
-    let backing_off = soon(pool.open_control(&echo, originator()))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(backing_off, OpenError::BackingOff { .. }),
-        "{backing_off}"
-    );
-    assert!(pool.snapshot().last_error.is_some() && pool.snapshot().retry_in.is_some());
     bench.end().await;
 }
 

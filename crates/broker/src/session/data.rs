@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use broker_config::FtpOptions;
-use broker_ssh::{Channel, Incoming, RemoteForward, SpliceEnd, Target, splice};
+use broker_ssh::{Channel, Incoming, Pool, RemoteForward, SpliceEnd, Target, splice};
 use ftp_proto::{Announced, DataEnd, DataEvent, DataId};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -34,9 +34,11 @@ pub(crate) enum Report {
     Event(DataEvent),
 }
 
-/// Where the two ends of the control connection are; data channels follow it.
+/// How the control connection goes; data channels follow it.
 #[derive(Debug, Clone)]
 pub(crate) struct ControlPath {
+    /// The SSH connections that the session uses.
+    pub(crate) pool: Arc<Pool>,
     /// The address at which the client reached us.
     pub(crate) local: SocketAddr,
     /// The client's own address.
@@ -140,7 +142,7 @@ impl Data {
             };
             self.entry
                 .relabel(|label| label.target = host_port(&host, announced.port));
-            match self.tunnel.pool.open_data(&target, self.path.peer).await {
+            match self.path.pool.open_data(&target, self.path.peer).await {
                 Ok(channel) => {
                     self.opened(&channel).await;
                     return Ok(channel);
@@ -207,7 +209,7 @@ impl Data {
     async fn forward(&self) -> Result<RemoteForward, String> {
         let bind = self.forward_address()?;
         let forward = tokio::select! {
-            forward = self.tunnel.pool.forward(&bind) => forward.map_err(|e| e.to_string())?,
+            forward = self.path.pool.forward(&bind) => forward.map_err(|e| e.to_string())?,
             () = self.withdraw.cancelled() => return Err("the session ended".to_owned()),
         };
         self.entry

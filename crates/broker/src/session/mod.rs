@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use broker_config::{DataOpen, ForeignPort, FtpOptions, TlsMode};
-use broker_ssh::{Channel, OpenError, Target};
+use broker_ssh::{Channel, OpenError, Pool, Target};
 use ftp_proto::{Action, DataId, Event, Session, SessionConfig};
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -51,16 +51,17 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         .enter(SessionEntry::new(id, tunnel.clone(), peer));
     let stop = guard.entry.stop.clone();
     // Before the dial: the first transfer should find a spare connection on its way.
-    let _spare = tunnel.pool.session();
+    let pool = tunnel.connections.for_client();
+    let _spare = pool.session();
     let _ = client.set_nodelay(true);
     // ABOR comes as urgent data from some clients; out of band it would be lost.
     let _ = SockRef::from(&client).set_out_of_band_inline(true);
     let opened = tokio::select! {
-        opened = open_control(&tunnel, peer) => opened,
+        opened = open_control(&tunnel, &pool, peer) => opened,
         () = stop.cancelled() => Err("the broker was stopped".to_owned()),
     };
     match opened {
-        Ok(server) => match Control::new(tunnel, guard, client, peer, server) {
+        Ok(server) => match Control::new(tunnel, pool, guard, client, peer, server) {
             Ok(control) => control.run().await,
             Err(error) => debug!(%error, "the client left before its session began"),
         },
@@ -80,7 +81,7 @@ struct Server {
     awaits_greeting: Option<OwnedSemaphorePermit>,
 }
 
-async fn open_control(tunnel: &Tunnel, peer: SocketAddr) -> Result<Server, String> {
+async fn open_control(tunnel: &Tunnel, pool: &Pool, peer: SocketAddr) -> Result<Server, String> {
     let permit = tunnel.greetings.clone().acquire_owned().await;
     let awaits_greeting = Some(permit.map_err(|closed| closed.to_string())?);
     let mut reason = String::new();
@@ -89,7 +90,7 @@ async fn open_control(tunnel: &Tunnel, peer: SocketAddr) -> Result<Server, Strin
             host: host.clone(),
             port: tunnel.spec.dst_port,
         };
-        match tunnel.pool.open_control(&target, peer).await {
+        match pool.open_control(&target, peer).await {
             Ok(channel) => {
                 return Ok(Server {
                     channel,
@@ -139,6 +140,7 @@ enum Ending {
 impl Control {
     fn new(
         tunnel: Arc<Tunnel>,
+        pool: Arc<Pool>,
         guard: SessionGuard,
         client: TcpStream,
         peer: SocketAddr,
@@ -148,6 +150,7 @@ impl Control {
         let connection = server.channel.info().connection;
         guard.entry.connection.store(connection, Ordering::Relaxed);
         let path = ControlPath {
+            pool,
             local,
             peer,
             server: server.host,
