@@ -14,7 +14,8 @@ use testkit::relay::{Relay, RelayOptions};
 use testkit::scripted::{Conversation, End, ScriptedListener};
 use testkit::sshd::SshdOptions;
 use testkit::vsftpd::VsftpdOptions;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use crate::support::ftp::{Ftp, port_command};
 use crate::support::rig::{CONTENT, Login, Peers, SOON, Servers, config, ftp_tunnel};
@@ -30,6 +31,9 @@ const REAL_AND_CURL: &[Need] = &[
 
 /// A small transfer on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// A packet on loopback that takes longer was dropped; the next try comes after a second.
+const DROPPED: Duration = Duration::from_millis(500);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -61,6 +65,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "faults: an SSH server that never answers",
             &[],
             silent_server,
+        ),
+        trial(
+            "faults: an SSH server whose host drops packets",
+            &[],
+            dropping_server,
         ),
         trial(
             "faults: an SSH server that closes in the greeting",
@@ -305,6 +314,26 @@ async fn silent_server() -> anyhow::Result<()> {
     let rig = Rig::start(limit, |login| login.server = nobody.addr()).await?;
     rig.tells(&[&nobody.addr().to_string(), "longer than 1 s"])
         .await
+}
+
+/// A host that drops the packets of a new connection, as a firewall does: here because its queue is full.
+async fn dropping_server() -> anyhow::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let nobody = socket.listen(1)?;
+    let address = nobody.local_addr()?;
+    let mut queue = Vec::new();
+    while let Ok(connected) = timeout(DROPPED, TcpStream::connect(address)).await {
+        queue.push(connected?);
+    }
+    let limit = r#"<tcp-connect-timeout time="1"/>"#;
+    let rig = Rig::start(limit, |login| login.server = address).await?;
+    let parts = [
+        "cannot connect to SSH server",
+        &address.to_string(),
+        "no answer",
+    ];
+    rig.tells(&parts).await
 }
 
 async fn closing_server() -> anyhow::Result<()> {
