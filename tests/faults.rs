@@ -328,12 +328,8 @@ async fn dropping_server() -> anyhow::Result<()> {
     }
     let limit = r#"<tcp-connect-timeout time="1"/>"#;
     let rig = Rig::start(limit, |login| login.server = address).await?;
-    let parts = [
-        "cannot connect to SSH server",
-        &address.to_string(),
-        "no answer",
-    ];
-    rig.tells(&parts).await
+    // The bound of the one address and that of all together are the same here; either may tell.
+    rig.tells(&["SSH server", &address.to_string()]).await
 }
 
 async fn closing_server() -> anyhow::Result<()> {
