@@ -156,12 +156,7 @@ async fn every_mode(servers: &Servers, listens: SocketAddr) -> anyhow::Result<()
         let listed = listed.with_context(|| format!("{mode}: listing"))?.text();
         ensure!(listed.contains(&SIZE.to_string()), "{mode}: {listed}");
     }
-    let after = servers.channels();
-    let (passive, active) = (after.passive - before.passive, after.active - before.active);
-    ensure!(
-        (passive, active) == (6, 6),
-        "{after:?} for six transfers each way of twelve"
-    );
+    servers.expect_data_channels(before, 6, 6).await?;
     Ok(())
 }
 

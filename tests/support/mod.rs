@@ -1,7 +1,6 @@
 //! What the capabilities share.
 
 mod big_file;
-pub(crate) mod broker;
 pub(crate) mod clients;
 pub(crate) mod compare;
 pub(crate) mod ftp;

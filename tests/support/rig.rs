@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use tempfile::TempDir;
 use testkit::broker::Broker;
 use testkit::ftp_server::FtpServer;
@@ -14,6 +15,9 @@ use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 
 /// How long something may take that should happen at once.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// How often sshd's log is looked at.
+const LOG_POLL: Duration = Duration::from_millis(20);
 
 /// What a small file holds.
 pub(crate) const CONTENT: &[u8] = b"content";
@@ -169,10 +173,35 @@ impl Servers {
     pub(crate) fn channels(&self) -> Channels {
         Channels::in_log(&self.sshd.log(), self.ftp.addr().port())
     }
+
+    /// Waits until sshd has logged exactly so many data channels since `before`. Its log comes through a pipe, so that the
+    /// last line may still be on its way when the client is done; which one it will be cannot be known.
+    pub(crate) async fn expect_data_channels(
+        &self,
+        before: Channels,
+        passive: usize,
+        active: usize,
+    ) -> anyhow::Result<()> {
+        let logged = async {
+            loop {
+                let now = self.channels();
+                let since = (now.passive - before.passive, now.active - before.active);
+                if since == (passive, active) {
+                    return;
+                }
+                tokio::time::sleep(LOG_POLL).await;
+            }
+        };
+        let logged = tokio::time::timeout(SOON, logged).await;
+        let (now, expected) = (self.channels(), (passive, active));
+        logged.map_err(|_| {
+            anyhow!("{expected:?} passive and active data channels expected since {before:?}, sshd logged {now:?}")
+        })
+    }
 }
 
 /// What sshd was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Channels {
     pub(crate) control: usize,
     pub(crate) passive: usize,

@@ -8,20 +8,19 @@ use std::time::Duration;
 
 use anyhow::Context;
 use broker_ipc::types::{DaemonStatus, TransferCounts};
+use serde::Deserialize;
+use serde_json::Value;
 use tempfile::TempDir;
+use testkit::broker::Broker;
 use testkit::ftp_server::FtpServer;
 use testkit::ssh_server::SshServer;
 use testkit::sshd::SshdOptions;
 use testkit::vsftpd::VsftpdOptions;
 
-use super::broker::Broker;
 use super::rig::{Channels, Embedded, Login, Servers, ftp_tunnel};
 
 /// How long the daemon may take to notice that the last transfer has ended.
 const SETTLED: Duration = Duration::from_secs(20);
-
-/// The daemon is asked this often: its local interface answers questions and does not announce.
-const POLL: Duration = Duration::from_millis(20);
 
 /// What a client needs: where to connect, a folder of its own, and the broker to ask.
 pub(crate) struct Stage<P = Servers> {
@@ -80,9 +79,16 @@ impl Stage<Servers> {
         self.peers.ftp.root()
     }
 
-    /// What sshd was asked to open.
-    pub(crate) fn ssh_channels(&self) -> Channels {
-        self.peers.channels()
+    /// Waits until sshd has counted exactly so many data channels.
+    pub(crate) async fn expect_data_channels(
+        &self,
+        passive: usize,
+        active: usize,
+    ) -> anyhow::Result<()> {
+        let start = Channels::default();
+        self.peers
+            .expect_data_channels(start, passive, active)
+            .await
     }
 
     /// The commands and replies that the FTP server saw.
@@ -160,19 +166,12 @@ impl<P> Stage<P> {
             ok: ok as u64,
             failed: 0,
         };
-        let mut counted = TransferCounts::default();
-        let settled = tokio::time::timeout(SETTLED, async {
-            while counted != expected {
-                let status: DaemonStatus = self.broker.ask(&["status"]).await?;
-                counted = status.transfers;
-                tokio::time::sleep(POLL).await;
-            }
-            anyhow::Ok(())
-        });
-        if let Ok(asked) = settled.await {
-            return asked;
-        }
-        let log = self.broker_log();
-        anyhow::bail!("the broker counted {counted:?} instead of {expected:?}\n{log}")
+        let counted = |status: &Value| {
+            DaemonStatus::deserialize(status).is_ok_and(|status| status.transfers == expected)
+        };
+        let settled = self.broker.wait_json(&["status"], SETTLED, counted).await;
+        settled
+            .map(drop)
+            .with_context(|| format!("expected {expected:?}"))
     }
 }
