@@ -39,9 +39,17 @@ pub enum SpliceEnd {
     TcpGone(String),
 }
 
+impl Progress {
+    /// Whether the client was given everything and has given nothing itself. It may still have to read what waits in its
+    /// buffers.
+    fn is_whole_download(&self) -> bool {
+        self.channel_done.is_cancelled() && self.to_channel.load(Ordering::Relaxed) == 0
+    }
+}
+
 /// Copies both ways until both have ended. An orderly end in one direction is passed on at once and leaves the other
 /// direction running. Whatever else ends it resets the TCP connection, be it a cut, `cancel`, a panic, or the end of the
-/// whole process: nobody takes what came for the whole.
+/// whole process: nobody takes what came for the whole. Only a download that has been passed on to its end stays whole.
 pub async fn splice(
     mut tcp: TcpStream,
     channel: Channel,
@@ -54,7 +62,6 @@ pub async fn splice(
     let copy = both_ways(
         download(&mut from_channel, &mut tcp_write, progress),
         upload(&mut tcp_read, &to_channel, progress),
-        progress,
     );
     let result = tokio::select! {
         biased;
@@ -63,6 +70,8 @@ pub async fn splice(
     };
     match result {
         Ok(()) => SpliceEnd::Complete,
+        // Its success may have been told already, and a reset would throw away what the client has not read yet.
+        Err(SpliceEnd::ChannelCut(_)) if progress.is_whole_download() => SpliceEnd::Complete,
         Err(end) => {
             // One direction may have ended in an orderly way before the other one failed.
             end_by_reset(&tcp, true);
@@ -90,13 +99,10 @@ enum Upload {
 async fn both_ways(
     download: impl Future<Output = Result<(), SpliceEnd>>,
     upload: impl Future<Output = Result<Upload, SpliceEnd>>,
-    progress: &Progress,
 ) -> Result<(), SpliceEnd> {
     let (uploaded, ()) = tokio::try_join!(upload, download)?;
     match uploaded {
         Upload::Ended | Upload::ChannelGone(CutReason::Closed) => Ok(()),
-        // The channel's own data is complete, and there was nothing in the other direction to lose.
-        Upload::ChannelGone(_) if progress.to_channel.load(Ordering::Relaxed) == 0 => Ok(()),
         Upload::ChannelGone(reason) => Err(SpliceEnd::ChannelCut(reason.to_string())),
     }
 }

@@ -238,6 +238,19 @@ async fn cancelling_resets_the_client_even_while_it_stalls() {
 }
 
 #[tokio::test]
+async fn cancelling_takes_nothing_from_a_client_that_was_given_everything() {
+    let bench = Bench::start().await;
+    let mut spliced = spliced(&bench.pool()).await;
+    spliced.ftp_server.write_all(b"all of it").await.unwrap();
+    spliced.ftp_server.shutdown().await.unwrap();
+    soon(spliced.progress.channel_done.cancelled()).await;
+    spliced.cancel.cancel();
+    assert_eq!(soon(spliced.end).await.unwrap(), SpliceEnd::Complete);
+    assert_eq!(read_all(&mut spliced.client).await.unwrap(), b"all of it");
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn keys_are_exchanged_anew_in_the_middle_of_transfers() {
     let bench = Bench::start().await;
     let pool = bench.pool_of(ConnectSpec {
