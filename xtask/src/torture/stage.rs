@@ -28,6 +28,8 @@ pub(super) struct Stage {
     pub(super) sshd: Sshd,
     pub(super) ftp: Vsftpd,
     relay: Relay,
+    /// The connection of the relay that is silent alone.
+    silent: Option<usize>,
     pub(super) broker: Broker,
     direct: SocketAddr,
     relayed: SocketAddr,
@@ -68,6 +70,7 @@ impl Stage {
             sshd,
             ftp,
             relay,
+            silent: None,
             broker,
             direct,
             relayed,
@@ -142,10 +145,13 @@ impl Stage {
             }
             Cut::SshdBoth => kill(&[targets.data(false).as_slice(), &targets.control].concat()),
             Cut::LineSilent => self.relay.set_flow(silence(plan.coin)),
-            Cut::DataSilent => match self.busiest(targets) {
-                Some(number) => self.relay.set_flow_of(number, silence(plan.coin)),
-                None => self.relay.set_flow(silence(plan.coin)),
-            },
+            Cut::DataSilent => {
+                self.silent = self.busiest(targets);
+                match self.silent {
+                    Some(number) => self.relay.set_flow_of(number, silence(plan.coin)),
+                    None => self.relay.set_flow(silence(plan.coin)),
+                }
+            }
             Cut::LineReset => self.cut_line(plan.coin, relay::Cut::Reset, targets),
             Cut::LineClosed => self.cut_line(plan.coin, relay::Cut::Close, targets),
             Cut::FtpSession => kill(&targets.ftp),
@@ -163,7 +169,7 @@ impl Stage {
     /// When a daemon does not start again.
     pub(super) async fn heal(&mut self, cut: Cut) -> Result<()> {
         match cut {
-            Cut::LineSilent | Cut::DataSilent => self.end_silence(),
+            Cut::LineSilent => self.end_silence(),
             Cut::FtpServer => self.ftp.restart().await?,
             Cut::DaemonStopped | Cut::DaemonPastGrace | Cut::DaemonKilled => {
                 self.broker.restart(&[]).await?;
@@ -174,6 +180,8 @@ impl Stage {
             | Cut::SshdData
             | Cut::SshdControl
             | Cut::SshdBoth
+            // Its silence ended during the transfer.
+            | Cut::DataSilent
             | Cut::LineReset
             | Cut::LineClosed
             | Cut::FtpSession
@@ -183,11 +191,14 @@ impl Stage {
         Ok(())
     }
 
-    /// The line comes back, without the connections that it had: where the broker has gone while nothing passed, sshd
-    /// would wait for ever.
-    pub(super) fn end_silence(&self) {
+    /// The line comes back, without the connections that were silent: where the broker has gone meanwhile, sshd would
+    /// wait for ever.
+    pub(super) fn end_silence(&mut self) {
         self.relay.set_flow(Flow::Pass);
-        self.relay.cut_all(relay::Cut::Reset);
+        match self.silent.take() {
+            Some(number) => self.relay.cut(number, relay::Cut::Reset),
+            None => self.relay.cut_all(relay::Cut::Reset),
+        }
     }
 
     /// Cuts every connection of the relay, or the busiest one.
