@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use tokio::time::Instant;
 
@@ -104,10 +104,10 @@ async fn play(seed: u64, rounds: RangeInclusive<u64>, verbose: bool) -> Result<T
         }
     }
     let left = quiet::at_the_end(&stage, baseline).await?;
-    ensure!(
-        left.is_empty(),
-        "left over at the end, when no SSH connection is in use: {left:?}"
-    );
+    for text in &left {
+        println!("LEAK when all SSH connections are gone: {text}");
+    }
+    table.add_left(&left);
     Ok(table)
 }
 

@@ -27,6 +27,8 @@ struct Row {
 pub(super) struct Table {
     rows: BTreeMap<Cut, Row>,
     bytes: u64,
+    /// What was left when all was over.
+    leaks_at_the_end: u64,
 }
 
 impl Table {
@@ -47,10 +49,20 @@ impl Table {
         row.slowest = row.slowest.max(outcome.transfer_took);
     }
 
+    /// Counts what is left when all is over.
+    pub(super) fn add_left(&mut self, left: &[String]) {
+        self.leaks_at_the_end += left.len() as u64;
+    }
+
     /// Rounds, short transfers, leaks and other faults.
     pub(super) fn totals(&self) -> [u64; 4] {
         let all = self.total();
-        [all.rounds, all.short, all.leaks, all.faults]
+        [
+            all.rounds,
+            all.short,
+            all.leaks + self.leaks_at_the_end,
+            all.faults,
+        ]
     }
 
     /// Bytes of all files, moved or meant to be.
