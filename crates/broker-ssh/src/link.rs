@@ -38,6 +38,8 @@ pub(crate) struct Link {
     up: AtomicBool,
     retired: AtomicBool,
     abandoned: AtomicUsize,
+    /// Channels whose reader is behind, so that they hold up the connection or soon would.
+    lagging: AtomicUsize,
     leases: watch::Sender<usize>,
     idle_since: Mutex<Instant>,
     /// Tells the pool that something changed.
@@ -65,6 +67,7 @@ impl Link {
             up: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             abandoned: AtomicUsize::new(0),
+            lagging: AtomicUsize::new(0),
             leases: watch::Sender::new(0),
             idle_since: Mutex::new(Instant::now()),
             wake,
@@ -98,6 +101,17 @@ impl Link {
     pub(crate) fn mark_up(&self) {
         self.up.store(true, Ordering::Release);
         self.touch();
+    }
+
+    /// Counts a channel whose reader is behind until the guard is dropped.
+    pub(crate) fn lag(&self) -> Lag<'_> {
+        self.lagging.fetch_add(1, Ordering::Relaxed);
+        Lag(self)
+    }
+
+    /// Whether something stands still on it.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.lagging.load(Ordering::Relaxed) > 0
     }
 
     /// Nothing new is opened on a retired connection; the pool closes it when its last lease is returned.
@@ -186,6 +200,15 @@ impl Link {
             ConnectionKind::Data if channels == 0 => ConnectionState::Idle,
             ConnectionKind::Data => ConnectionState::Leased,
         }
+    }
+}
+
+/// See [`Link::lag`].
+pub(crate) struct Lag<'a>(&'a Link);
+
+impl Drop for Lag<'_> {
+    fn drop(&mut self) {
+        self.0.lagging.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

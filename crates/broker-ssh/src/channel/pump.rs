@@ -83,13 +83,16 @@ async fn admit(
     match lease.link().kind {
         ConnectionKind::Control if waiting > CONTROL_BACKLOG => Err(CutReason::Overflow(waiting)),
         ConnectionKind::Control => Ok(()),
-        ConnectionKind::Data => tokio::select! {
-            room = wait_for_room(&core.backlog, leases, lease.stall_timeout()) => room,
-            // The connection is gone or about to go, so what is left to drain is no more than the session's queue.
-            () = lease.link().closed.cancelled() => Ok(()),
-            () = lease.link().severed.cancelled() => Ok(()),
-            () = core.released.cancelled() => Ok(()),
-        },
+        ConnectionKind::Data => {
+            let _lag = lease.link().lag();
+            tokio::select! {
+                room = wait_for_room(&core.backlog, leases, lease.stall_timeout()) => room,
+                // The connection is gone or about to go, so what is left to drain is no more than the session's queue.
+                () = lease.link().closed.cancelled() => Ok(()),
+                () = lease.link().severed.cancelled() => Ok(()),
+                () = core.released.cancelled() => Ok(()),
+            }
+        }
     }
 }
 

@@ -52,12 +52,15 @@ impl Roster {
             .map(Lease::new)
     }
 
-    /// The data connection that has most room to share.
+    /// The data connection that is best to share: one on which nothing stands still, and with few channels.
     pub(super) fn least_loaded(&self) -> Option<&Arc<Connection>> {
-        let least = self
+        let with_room = self
             .usable(ConnectionKind::Data)
-            .min_by_key(|connection| connection.link.lease_count())?;
-        (least.link.lease_count() < MAX_SHARED_CHANNELS).then_some(least)
+            .filter(|connection| connection.link.lease_count() < MAX_SHARED_CHANNELS);
+        with_room.min_by_key(|connection| {
+            let link = &connection.link;
+            (link.is_held_up(), link.lease_count())
+        })
     }
 
     /// The idle data connection that was used last: the one to keep while there are FTP sessions.
