@@ -16,6 +16,7 @@ mod cpython;
 mod ctl;
 mod embedded;
 mod faults;
+mod isolation;
 mod lftp;
 mod lifecycle;
 mod load;
@@ -41,6 +42,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     namespace::trials,
     faults::trials,
     truth::trials,
+    isolation::trials,
     lifecycle::trials,
     ctl::trials,
     users::trials,

@@ -1,0 +1,408 @@
+//! A transfer or a client that stands still harms nobody but itself.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use serde_json::Value;
+use testkit::broker::Broker;
+use testkit::files::pattern;
+use testkit::scripted::{Conversation, End};
+use testkit::ssh_server::SshServer;
+use tokio::io::AsyncWriteExt;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::support::ftp::Ftp;
+use crate::support::rig::{CONTENT, Peers, SOON, Servers, ftp_tunnel};
+use crate::support::{Need, trial};
+
+const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+
+/// More than all buffers on the way hold.
+const ENDLESS: u64 = 1 << 30;
+
+/// The same, to be fetched to its end all the same.
+const PAUSED: usize = 96 << 20;
+
+/// Sessions that work beside those that stand still.
+const OTHERS: usize = 10;
+
+/// What each of them does so often.
+const ROUNDS: usize = 3;
+
+/// What each of them moves there and back.
+const SIZE: usize = 200_000;
+
+/// How soon a control channel answers, on a machine that has the time.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
+/// On one that is busy with other tests, answers take at most so many times as long as before anything stood still.
+const AS_BEFORE: u32 = 3;
+
+/// No answer takes as long, however busy the machine: less than the least time for which a stall could hold one up.
+const HELD_UP: Duration = Duration::from_secs(1);
+
+/// How often to look whether bytes still flow: the daemon is asked and does not announce.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Bytes that did not come for so long do not come any more.
+const STILL: Duration = Duration::from_secs(1);
+
+/// Few connections for many transfers, and little patience with those that stand still on one.
+const ONE_CONNECTION: &str = r#"<connection-pool max-connections="1" stall-timeout="2"/>"#;
+
+/// Longer than that.
+const LONGER: Duration = Duration::from_secs(4);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "isolation: downloads that nobody reads",
+            REAL,
+            unread_downloads,
+        ),
+        trial(
+            "isolation: downloads that nobody reads, on the one data connection",
+            REAL,
+            unread_downloads_on_one_connection,
+        ),
+        trial(
+            "isolation: a download paused while others work",
+            REAL,
+            paused_download,
+        ),
+        trial(
+            "isolation: a download paused on the one data connection, which nobody else wants",
+            REAL,
+            paused_alone,
+        ),
+        trial(
+            "isolation: a client that never reads its replies",
+            REAL,
+            unread_replies,
+        ),
+        trial("isolation: exclusive connections", &[], exclusive),
+    ]
+}
+
+/// Two tunnels of one profile to vsftpd.
+struct Rig {
+    servers: Servers,
+    broker: Broker,
+    tunnels: [SocketAddr; 2],
+    /// What a control channel's answer takes in the middle of work, before anything stands still.
+    usual: Duration,
+}
+
+impl Rig {
+    async fn start(settings: &str) -> anyhow::Result<Self> {
+        let servers = Servers::start_default().await?;
+        File::create(servers.ftp.root().join("endless"))?.set_len(ENDLESS)?;
+        let tunnel = ftp_tunnel(servers.ftp.addr().ip(), servers.ftp.addr(), "");
+        let config = servers.login.config(settings, &tunnel.repeat(2));
+        let broker = Broker::start(&config, &[]).await?;
+        let tunnels = [broker.listener(0).await?, broker.listener(1).await?];
+        let mut rig = Self {
+            servers,
+            broker,
+            tunnels,
+            usual: Duration::ZERO,
+        };
+        let answers = rig.answers_at_work().await;
+        rig.usual = median(answers.with_context(|| rig.broker.log())?);
+        Ok(rig)
+    }
+
+    /// A download on each tunnel that is begun and not read.
+    async fn stand_still(&self) -> anyhow::Result<[(Ftp, Conversation); 2]> {
+        let [first, second] = self.tunnels;
+        Ok([
+            begin(first, "endless").await?,
+            begin(second, "endless").await?,
+        ])
+    }
+
+    /// Waits until nothing has arrived for so long.
+    async fn buffers_are_full(&self, still: Duration) -> anyhow::Result<()> {
+        let (mut arrived, mut since) = (0, Instant::now());
+        let deadline = since + SOON;
+        while since.elapsed() < still {
+            ensure!(
+                Instant::now() < deadline,
+                "the transfers do not come to a stop"
+            );
+            let connections = self.broker.json(&["list-connections"]).await?;
+            let now = each(&connections, "bytes_in")
+                .filter_map(Value::as_u64)
+                .sum();
+            if now != arrived {
+                (arrived, since) = (now, Instant::now());
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Ten sessions list, upload and download; all of it works, and their control channels answer at once.
+    async fn others_work(&self) -> anyhow::Result<()> {
+        let answers = self.answers_at_work().await?;
+        let slowest = answers.iter().max().copied().unwrap_or_default();
+        ensure!(slowest < HELD_UP, "an answer took {slowest:?}");
+        let (usual, now) = (self.usual, median(answers));
+        ensure!(
+            now <= AT_ONCE.max(usual * AS_BEFORE),
+            "answers take {now:?} now, and took {usual:?} before"
+        );
+        Ok(())
+    }
+
+    /// How long each answer took that a control channel gave in the middle of the ten sessions' work.
+    async fn answers_at_work(&self) -> anyhow::Result<Vec<Duration>> {
+        let content = Arc::new(pattern(7, SIZE));
+        let mut sessions = JoinSet::new();
+        for number in 0..OTHERS {
+            let tunnel = self.tunnels[number % 2];
+            sessions.spawn(work(tunnel, number, Arc::clone(&content)));
+        }
+        let mut answers = Vec::new();
+        while let Some(done) = sessions.join_next().await {
+            answers.extend(done??);
+        }
+        for number in 0..OTHERS {
+            let stored = fs::read(self.servers.ftp.root().join(format!("up{number}")))?;
+            ensure!(
+                stored == *content,
+                "other bytes were stored by session {number}"
+            );
+        }
+        Ok(answers)
+    }
+
+    fn log_of(&self, done: anyhow::Result<()>) -> anyhow::Result<()> {
+        done.with_context(|| self.broker.log())
+    }
+}
+
+/// Begins a download and reads nothing of it.
+async fn begin(tunnel: SocketAddr, name: &str) -> anyhow::Result<(Ftp, Conversation)> {
+    let mut ftp = Ftp::login(tunnel).await?;
+    let data = ftp.passive("EPSV").await?;
+    ftp.ask(&format!("RETR {name}"), "150").await?;
+    Ok((ftp, data))
+}
+
+/// What one session does, and how long its control channel took to answer each time.
+async fn work(
+    tunnel: SocketAddr,
+    number: usize,
+    content: Arc<Vec<u8>>,
+) -> anyhow::Result<Vec<Duration>> {
+    let mut ftp = Ftp::login(tunnel).await?;
+    let mut answers = Vec::new();
+    let name = format!("up{number}");
+    for _ in 0..ROUNDS {
+        let mut listing = ftp.passive("EPSV").await?;
+        ftp.ask("LIST", "150").await?;
+        let listing = String::from_utf8(listing.rest().await?)?;
+        ensure!(listing.contains("endless"), "the listing is {listing:?}");
+        ftp.reply("226").await?;
+        answers.push(noop(&mut ftp).await?);
+        ftp.store(&name, &content).await?;
+        answers.push(noop(&mut ftp).await?);
+        ensure!(ftp.fetch(&name).await? == *content, "other bytes came back");
+        answers.push(noop(&mut ftp).await?);
+    }
+    ftp.ask("QUIT", "221").await?;
+    Ok(answers)
+}
+
+async fn noop(ftp: &mut Ftp) -> anyhow::Result<Duration> {
+    let asked = Instant::now();
+    ftp.ask("NOOP", "200").await?;
+    Ok(asked.elapsed())
+}
+
+fn median(mut answers: Vec<Duration>) -> Duration {
+    answers.sort_unstable();
+    answers[answers.len() / 2]
+}
+
+/// A field of every row of an answer.
+fn each<'a>(rows: &'a Value, field: &'a str) -> impl Iterator<Item = &'a Value> {
+    let rows = rows.as_array().into_iter().flatten();
+    rows.map(move |row| &row[field])
+}
+
+async fn unread_downloads() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let done = async {
+        let unread = rig.stand_still().await?;
+        rig.buffers_are_full(STILL).await?;
+        rig.others_work().await?;
+        // Those that stand still have not been touched either.
+        let channels = rig.broker.json(&["list-channels"]).await?;
+        let data = each(&channels, "kind").filter(|kind| *kind == "data");
+        ensure!(data.count() == unread.len(), "{channels:#}");
+        anyhow::Ok(())
+    };
+    rig.log_of(done.await)
+}
+
+async fn unread_downloads_on_one_connection() -> anyhow::Result<()> {
+    let rig = Rig::start(ONE_CONNECTION).await?;
+    let done = async {
+        let unread = rig.stand_still().await?;
+        rig.others_work().await?;
+        for (mut ftp, mut data) in unread {
+            ensure!(data.end().await? == End::Reset, "the cut looks like an end");
+            ftp.reply("426").await?;
+            ftp.ask("NOOP", "200").await?;
+        }
+        let log = rig.broker.log();
+        let told = |line: &&str| line.contains(" WARN ") && line.contains("stood still for 2 s");
+        ensure!(log.lines().filter(told).count() >= 2, "no reason is logged");
+        rig.others_work().await
+    };
+    rig.log_of(done.await)
+}
+
+async fn paused_download() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let done = async {
+        let paused = pause(&rig, STILL).await?;
+        rig.others_work().await?;
+        resume(paused).await
+    };
+    rig.log_of(done.await)
+}
+
+async fn paused_alone() -> anyhow::Result<()> {
+    let rig = Rig::start(ONE_CONNECTION).await?;
+    let done = async { resume(pause(&rig, LONGER).await?).await };
+    rig.log_of(done.await)
+}
+
+/// Begins a download, reads a little, and lets it stand still for so long.
+async fn pause(rig: &Rig, still: Duration) -> anyhow::Result<(Ftp, Conversation)> {
+    fs::write(rig.servers.ftp.root().join("paused"), pattern(1, PAUSED))?;
+    let (ftp, data) = begin(rig.tunnels[0], "paused").await?;
+    rig.buffers_are_full(still).await?;
+    let channels = rig.broker.json(&["list-channels"]).await?;
+    let most = each(&channels, "bytes_down")
+        .filter_map(Value::as_u64)
+        .max();
+    ensure!(
+        most < Some(PAUSED as u64 / 2),
+        "it is not paused: {channels:#}"
+    );
+    Ok((ftp, data))
+}
+
+async fn resume((mut ftp, mut data): (Ftp, Conversation)) -> anyhow::Result<()> {
+    ensure!(data.rest().await? == pattern(1, PAUSED), "other bytes came");
+    ftp.reply("226").await?;
+    Ok(())
+}
+
+async fn unread_replies() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let done = async {
+        let rude = Ftp::login(rig.tunnels[0]).await?;
+        let (dropped, worked) = tokio::join!(never_read(rude), rig.others_work());
+        dropped?;
+        worked?;
+        let none = |channels: &Value| channels.as_array().is_some_and(Vec::is_empty);
+        rig.broker.wait_json(&["list-channels"], SOON, none).await?;
+        // Its replies pile up here or there, as fast as they come.
+        let log = rig.broker.log();
+        let told =
+            |line: &str| line.contains("not read its replies") || line.contains("nobody read");
+        ensure!(
+            log.lines()
+                .any(|line| line.contains(" WARN ") && told(line)),
+            "no reason is logged"
+        );
+        rig.others_work().await
+    };
+    rig.log_of(done.await)
+}
+
+/// Sends commands with long replies and reads none, until it is thrown out.
+async fn never_read(mut ftp: Ftp) -> anyhow::Result<()> {
+    let commands = "HELP\r\n".repeat(100);
+    let stream = ftp.control().stream();
+    let sending = async {
+        loop {
+            if let Err(error) = stream.write_all(commands.as_bytes()).await {
+                return error;
+            }
+        }
+    };
+    let sent = tokio::time::timeout(SOON, sending).await;
+    let error = sent.context("the client was neither served nor dropped")?;
+    let kind = error.kind();
+    ensure!(
+        matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+        "{error}"
+    );
+    Ok(())
+}
+
+/// Each session's control channel and transfers have connections that no other session uses, and that end with it.
+async fn exclusive() -> anyhow::Result<()> {
+    let peers = Peers::start().await?;
+    let settings = r#"<exclusive-connection enable="yes"/>"#;
+    let file = peers.embedded.login.config(settings, &peers.tunnel());
+    let broker = Broker::start(&file, &[]).await?;
+    let tunnel = broker.listener(0).await?;
+    let done = async {
+        let mut first = Ftp::login(tunnel).await?;
+        ensure!(first.fetch("file").await? == CONTENT);
+        let own = connections(&broker).await?;
+        let mut second = Ftp::login(tunnel).await?;
+        ensure!(second.fetch("file").await? == CONTENT);
+        let all = connections(&broker).await?;
+        ensure!(own.len() >= 2, "a session has only {own:?}");
+        ensure!(
+            all.is_superset(&own) && all.len() >= own.len() + 2,
+            "{own:?}, {all:?}"
+        );
+
+        let channels = broker.json(&["list-channels"]).await?;
+        let carriers: BTreeSet<_> = each(&channels, "connection").map(Value::as_u64).collect();
+        ensure!(carriers.len() == 2, "{channels:#}");
+
+        second.ask("QUIT", "221").await?;
+        drop(second);
+        let left = |listed: &Value| ids(listed).is_subset(&own);
+        broker.wait_json(&["list-connections"], SOON, left).await?;
+        ensure!(first.fetch("file").await? == CONTENT);
+        first.ask("QUIT", "221").await?;
+        drop(first);
+        none_left(&peers.embedded.ssh).await
+    };
+    done.await.with_context(|| broker.log())
+}
+
+/// The connections that are up, once none is being made.
+async fn connections(broker: &Broker) -> anyhow::Result<BTreeSet<u64>> {
+    let up = |listed: &Value| each(listed, "state").all(|state| state != "connecting");
+    let listed = broker.wait_json(&["list-connections"], SOON, up).await?;
+    Ok(ids(&listed))
+}
+
+fn ids(listed: &Value) -> BTreeSet<u64> {
+    each(listed, "id").filter_map(Value::as_u64).collect()
+}
+
+async fn none_left(ssh: &SshServer) -> anyhow::Result<()> {
+    ssh.wait_for(SOON, |seen| seen.connections_open == 0)
+        .await?;
+    Ok(())
+}
