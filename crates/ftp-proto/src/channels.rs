@@ -59,6 +59,9 @@ impl Channels {
             DataEvent::Joined => channel.joined = true,
             DataEvent::ServerDone => channel.server_done = true,
             DataEvent::Ended(end) => {
+                // What failed once may fail again: the next one is opened before its port is told.
+                let failed = matches!(end, DataEnd::Cut(_)) && !channel.joined;
+                self.passive_worked &= !(failed && channel.mode == Mode::Passive);
                 channel.end.get_or_insert(end);
                 return;
             }

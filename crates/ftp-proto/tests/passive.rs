@@ -293,3 +293,25 @@ fn the_servers_end_waits_behind_a_held_reply() {
         ",
     );
 }
+
+#[test]
+fn after_a_channel_failed_the_next_is_opened_before_it_is_told() {
+    check(
+        r"
+        s>c 220 ready
+        s> 229 (|||1|)
+        -> offer 0 passive * 1 open-first
+        offered 0 127.0.0.1:20000
+        -> client 229 (|||20000|)
+        data 0 opened
+        s> 229 (|||2|)
+        -> withdraw 0
+        -> offer 1 passive * 2
+        offered 1 127.0.0.1:20001
+        -> client 229 (|||20001|)
+        data 1 cut the server dropped the connection
+        s> 229 (|||3|)
+        -> offer 2 passive * 3 open-first
+        ",
+    );
+}
