@@ -1,5 +1,6 @@
 //! The SSH session's callbacks: they run inside its loop, so none of them waits for the network
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
@@ -192,6 +193,19 @@ impl Handler for LinkHandler {
     }
 }
 
+fn describe_io(error: &std::io::Error) -> String {
+    let said = [
+        (ErrorKind::UnexpectedEof, "the server closed the connection"),
+        (ErrorKind::ConnectionReset, "the connection was reset"),
+        (ErrorKind::TimedOut, "the server no longer answers"),
+    ];
+    let known = said.iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(
+        || format!("network error ({error})"),
+        |(_, text)| (*text).to_owned(),
+    )
+}
+
 /// A sentence for a session's end; russh's own words are not meant for a person.
 fn describe(error: &HandlerError) -> String {
     match error {
@@ -201,7 +215,7 @@ fn describe(error: &HandlerError) -> String {
         HandlerError::Ssh(russh::Error::Disconnect | russh::Error::HUP) => {
             "the server ended the connection".into()
         }
-        HandlerError::Ssh(russh::Error::IO(io)) => format!("network error ({io})"),
+        HandlerError::Ssh(russh::Error::IO(io)) => describe_io(io),
         HandlerError::Ssh(other) => other.to_string(),
         HandlerError::Refused(refused) => refused.to_string(),
     }

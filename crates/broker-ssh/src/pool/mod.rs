@@ -228,7 +228,18 @@ impl Pool {
         self.lease(ConnectionKind::Control).await.map(drop)
     }
 
+    /// A server that has too much to do drops connections before they are logged in (sshd's MaxStartups). Where a data
+    /// connection met that, the control connection shows that the server can be had: it is dialled once more.
     async fn lease(&self, kind: ConnectionKind) -> Result<Lease, OpenError> {
+        let first = self.ask_lease(kind).await;
+        let dropped = matches!(&first, Err(OpenError::Handshake { .. }));
+        if dropped && kind == ConnectionKind::Data {
+            return self.ask_lease(kind).await;
+        }
+        first
+    }
+
+    async fn ask_lease(&self, kind: ConnectionKind) -> Result<Lease, OpenError> {
         let ending = || OpenError::ShuttingDown {
             server: self.spec.server(),
         };
