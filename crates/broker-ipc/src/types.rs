@@ -167,7 +167,7 @@ pub struct ChannelInfo {
     pub bytes_up: u64,
     /// Bytes received from the SSH server.
     pub bytes_down: u64,
-    /// Bytes a second, both ways together, over the last few seconds.
+    /// Bytes a second, both ways together, on average since both ends were there.
     pub rate: u64,
     /// When it was asked for, in Unix seconds.
     pub since: u64,

@@ -201,6 +201,8 @@ pub(crate) struct DataLabel {
     pub(crate) direction: Option<Direction>,
     /// What it is doing.
     pub(crate) state: DataState,
+    /// Why it was cut from here.
+    pub(crate) cut_reason: Option<String>,
     /// When both ends were there.
     pub(crate) joined: Option<SystemTime>,
 }
@@ -234,6 +236,12 @@ impl DataEntry {
     /// What it is used for.
     pub(crate) fn label(&self) -> DataLabel {
         lock(&self.label).clone()
+    }
+
+    /// Ends it as a cut, for this reason.
+    pub(crate) fn cut(&self, reason: &str) {
+        self.relabel(|label| label.cut_reason = Some(reason.to_owned()));
+        self.stop.cancel();
     }
 
     pub(crate) fn relabel(&self, change: impl FnOnce(&mut DataLabel)) {

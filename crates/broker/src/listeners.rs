@@ -19,6 +19,8 @@ use crate::tunnel::{self, GREETINGS_AWAITED, Tunnel};
 /// Tunnels at once. Far above what a file holds, far below what descriptors allow.
 const MAX_TUNNELS: usize = 4096;
 
+const NOT_CONNECTED: &str = "the profile is not connected";
+
 /// A tunnel and its listener.
 pub(crate) struct OpenTunnel {
     pub(crate) tunnel: Arc<Tunnel>,
@@ -39,10 +41,11 @@ impl OpenTunnel {
         self.listening.cancel();
     }
 
-    fn wait_for_connection(&mut self) {
+    /// Accepts no clients for now, for this reason.
+    pub(crate) fn wait(&mut self, reason: &str) {
         self.stop_listening();
         self.state = ListenerState::Waiting;
-        self.reason = Some("the profile is not connected".to_owned());
+        self.reason = Some(reason.to_owned());
     }
 }
 
@@ -70,7 +73,7 @@ impl Supervisor {
         let outcome = match ssh_spec::unsupported(profile) {
             Some(reason) => Err(RpcError::not_supported(reason)),
             None if waits => {
-                open.wait_for_connection();
+                open.wait(NOT_CONNECTED);
                 Ok(())
             }
             None => self.start_listening(&mut open),
@@ -181,7 +184,7 @@ impl Supervisor {
                     tunnel = open.tunnel.id,
                     "tunnel stops listening: its profile is not connected"
                 );
-                open.wait_for_connection();
+                open.wait(NOT_CONNECTED);
             } else if connected
                 && open.state == ListenerState::Waiting
                 && let Err(error) = supervisor.start_listening(open)

@@ -147,8 +147,8 @@ impl Supervisor {
     /// Status can be asked for until the very end; new work is refused.
     async fn answer_while_draining(mut self) {
         let kill = self.shutdown.kill.clone();
-        for tunnel in self.tunnels.values() {
-            tunnel.stop_listening();
+        for tunnel in self.tunnels.values_mut() {
+            tunnel.wait("the broker is stopping");
         }
         loop {
             tokio::select! {
@@ -223,7 +223,7 @@ impl Supervisor {
                 return Ok(Response::CloseChannel(Done {}));
             }
             if let Some(data) = session.data().into_iter().find(|data| data.id == id) {
-                data.stop.cancel();
+                data.cut("broker-ctl closed the channel");
                 return Ok(Response::CloseChannel(Done {}));
             }
         }

@@ -56,7 +56,12 @@ fn load(args: &Args, environment: &Environment) -> Option<(Config, Vec<PathBuf>)
     }
     // Whoever asks for the status may stand in another folder.
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    let files = args.config.iter().map(absolute).collect();
+    let read = match &sources {
+        Sources::Only(path) => vec![path.clone()],
+        Sources::Merged { global, user } => [global].into_iter().chain(user).cloned().collect(),
+    };
+    let present = read.iter().filter(|path| path.exists());
+    let files = present.map(absolute).collect();
     let config = report.config?;
     if config.fips {
         anstream::eprintln!(

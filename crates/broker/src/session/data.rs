@@ -255,7 +255,11 @@ impl Data {
     /// Connects to the client's port before the server's connection is accepted, so that the server
     /// sees a failure where the client refuses.
     async fn meet(&self, forward: RemoteForward, incoming: Incoming, to: SocketAddr) -> DataEnd {
-        let tcp = match self.connect_client(to).await {
+        let connected = tokio::select! {
+            connected = self.connect_client(to) => connected,
+            () = self.entry.stop.cancelled() => Err(self.stop_reason()),
+        };
+        let tcp = match connected {
             Ok(tcp) => tcp,
             Err(reason) => {
                 incoming.reject().await;
@@ -319,11 +323,8 @@ impl Data {
     }
 
     fn stop_reason(&self) -> String {
-        if self.tunnel.shutdown.kill.is_cancelled() {
-            "the broker was stopped".to_owned()
-        } else {
-            "the data channel was closed by the broker".to_owned()
-        }
+        let given = self.entry.label().cut_reason;
+        given.unwrap_or_else(|| "the broker was stopped".to_owned())
     }
 
     async fn end(&self, end: DataEnd) {

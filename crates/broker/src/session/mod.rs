@@ -210,7 +210,7 @@ impl Control {
             event = self.io.next(wants) => self.io_event(event),
             Some((id, report)) = self.reports.recv() => self.report(id, report),
             () = sleep_until(deadline.into()) => self.time_passed(),
-            () = stop.cancelled() => self.lose("the session was closed by the broker"),
+            () = stop.cancelled() => self.lose(self.stop_reason()),
             () = drain.cancelled(), if idle => self.lose("the broker is stopping"),
         }
     }
@@ -267,7 +267,7 @@ impl Control {
     /// The server can't be had any more: the client is told, and what still runs is cut.
     fn lose(&mut self, reason: &str) {
         warn!(%reason, "session lost");
-        self.offers.cut_all();
+        self.offers.cut_all(reason);
         self.proto.server_lost(Instant::now(), reason);
         self.ending = Ending::Orderly;
     }
@@ -302,8 +302,7 @@ impl Control {
             } => self.offers.start(id, mode, target, open_first),
             Action::Withdraw { id } => self.offers.withdraw(id),
             Action::Abort { id, reason } => {
-                debug!(%reason, "data channel aborted");
-                self.offers.cut(id);
+                self.offers.cut(id, &reason);
             }
             Action::EndServer => {
                 if let Some(bytes) = self.proto.take_to_server() {
@@ -337,6 +336,14 @@ impl Control {
                 code,
                 replaced,
             } => self.offers.transfer_ended(id, &command, code, replaced),
+        }
+    }
+
+    fn stop_reason(&self) -> &'static str {
+        if self.tunnel.shutdown.kill.is_cancelled() {
+            "the broker was stopped"
+        } else {
+            "broker-ctl closed the session"
         }
     }
 

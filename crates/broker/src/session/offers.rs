@@ -119,16 +119,16 @@ impl Offers {
     }
 
     /// Cuts a data channel, whatever it does.
-    pub(super) fn cut(&self, id: DataId) {
+    pub(super) fn cut(&self, id: DataId, reason: &str) {
         if let Some(offer) = self.offers.get(&id.0) {
-            offer.entry.stop.cancel();
+            offer.entry.cut(reason);
         }
     }
 
     /// Cuts all of them.
-    pub(super) fn cut_all(&self) {
+    pub(super) fn cut_all(&self, reason: &str) {
         for offer in self.offers.values() {
-            offer.entry.stop.cancel();
+            offer.entry.cut(reason);
         }
     }
 
