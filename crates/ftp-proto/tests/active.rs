@@ -74,7 +74,7 @@ fn an_ipv6_clients_eprt_becomes_what_fits_the_server() {
         c> EPRT |2|::1|1029|
         -> offer 0 active ::1 1029
         offered 0 127.0.0.1:20000
-        -> server EPRT |1|127.0.0.1|20000|
+        -> server PORT 127,0,0,1,78,32
         ",
     );
 }

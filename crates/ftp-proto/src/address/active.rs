@@ -38,8 +38,9 @@ impl PortCommand {
         Some(Self { host, port, form })
     }
 
-    /// The line with another address. The form stays where it can carry it, else it becomes `EPRT`; what stands before
-    /// the command and behind it stays.
+    /// The line with another address. The form stays where the family does. Where the family changes it becomes the form
+    /// that every server of the new one knows: `PORT` for IPv4, `EPRT` for IPv6. What stands before the command and
+    /// behind it stays.
     pub(crate) fn rewrite(
         &self,
         command: &Command,
@@ -53,6 +54,10 @@ impl PortCommand {
             (Form::Short, IpAddr::V6(_)) => (
                 command.verb_at.start,
                 format!("EPRT {}", extended_form(address)),
+            ),
+            (Form::Extended, IpAddr::V4(ip)) if self.host.to_canonical().is_ipv6() => (
+                command.verb_at.start,
+                format!("PORT {}", short_form(ip, address.port(), ',')),
             ),
             (Form::Extended, _) => (argument, extended_form(address)),
             (Form::Long, _) => (argument, long_form(address)),
@@ -170,12 +175,24 @@ mod tests {
             "PORT 127,0,0,1,78,32\r\n"
         );
         assert_eq!(
-            rewritten(b"EPRT |2|::1|1029|\n", "127.0.0.1:20000"),
-            "EPRT |1|127.0.0.1|20000|\n"
+            rewritten(b"EPRT |2|::1|1029|\n", "[::2]:20000"),
+            "EPRT |2|::2|20000|\n"
         );
         assert_eq!(
             rewritten(b"LPRT 4,4,10,0,0,1,2,4,5\r\n", "127.0.0.1:20000"),
             "LPRT 4,4,127,0,0,1,2,78,32\r\n"
+        );
+    }
+
+    #[test]
+    fn an_eprt_becomes_a_port_where_ipv6_becomes_ipv4() {
+        assert_eq!(
+            rewritten(b"EPRT |2|::1|1029|\n", "127.0.0.1:20000"),
+            "PORT 127,0,0,1,78,32\n"
+        );
+        assert_eq!(
+            rewritten(b"EPRT |1|10.0.0.1|1029|\n", "127.0.0.1:20000"),
+            "EPRT |1|127.0.0.1|20000|\n"
         );
     }
 
