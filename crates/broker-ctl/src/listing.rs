@@ -51,6 +51,7 @@ pub(crate) fn profiles(profiles: &[Profile]) -> Table {
             Cell::number(p.port.into()),
             Cell::number(p.connections),
             Cell::number(p.tunnels),
+            Cell::seconds(p.retry_in),
             Cell::maybe(p.last_error.as_ref()).alert_if(p.last_error.is_some()),
         ]
     };
@@ -63,6 +64,7 @@ pub(crate) fn profiles(profiles: &[Profile]) -> Table {
             "PORT",
             "CONNECTIONS",
             "TUNNELS",
+            "NEXT TRY",
             "LAST ERROR",
         ],
         rows: profiles.iter().map(row).collect(),

@@ -65,6 +65,14 @@ impl Cell {
         }
     }
 
+    /// A number of seconds from now that may be absent.
+    pub(crate) fn seconds(value: Option<u64>) -> Self {
+        Self {
+            human: value.map_or_else(|| "-".into(), |seconds| format!("in {seconds} s")),
+            ..Self::maybe_number(value)
+        }
+    }
+
     /// A Unix time, which a person sees as the time since.
     pub(crate) fn age(since: u64) -> Self {
         Self {

@@ -68,6 +68,8 @@ pub struct Profile {
     pub tunnels: u64,
     /// Why the last attempt to connect failed, unless a later one succeeded.
     pub last_error: Option<String>,
+    /// Seconds during which clients are refused because of it; absent where the next client makes it connect.
+    pub retry_in: Option<u64>,
 }
 
 /// An SSH connection.

@@ -17,6 +17,18 @@ pub struct PoolSnapshot {
 }
 
 impl PoolSnapshot {
+    /// Why the server could not be had the last time, and when the next dial is made where that is not now.
+    pub fn trouble(&self) -> Option<OpenError> {
+        let error = self.last_error.clone()?;
+        Some(match self.retry_in {
+            None => error,
+            Some(retry_in) => OpenError::BackingOff {
+                reason: Box::new(error),
+                retry_in,
+            },
+        })
+    }
+
     /// Whether the control connection is up.
     pub fn is_connected(&self) -> bool {
         let up = |info: &ConnectionInfo| {

@@ -1,7 +1,7 @@
 //! What the daemon tells of itself: the supervisor's state as the local socket's types.
 
 use std::sync::atomic::AtomicU64;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker_config::{ListenAddress, LocalKind};
 use broker_ipc::RpcError;
@@ -9,7 +9,7 @@ use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
     ConnectionState, DaemonStatus, DataMode, Direction, Profile, TunnelKind, TunnelListener,
 };
-use broker_ssh::ConnectionInfo;
+use broker_ssh::{ConnectionInfo, PoolSnapshot};
 use ftp_proto::Mode;
 
 use crate::board::{DataEntry, DataState, SessionEntry, read};
@@ -45,7 +45,7 @@ impl Supervisor {
         profiles
             .map(|profile| {
                 let owner = self.pools.get(&profile.id);
-                let error = owner.and_then(ProfilePool::last_error);
+                let seen = owner.map(ProfilePool::snapshot).unwrap_or_default();
                 let tunnels = self.tunnels.values().filter(|t| t.profile == profile.id);
                 Profile {
                     id: profile.id.clone(),
@@ -55,7 +55,8 @@ impl Supervisor {
                     user: profile.user.clone(),
                     connections: owner.map_or(0, |o| o.connections.list().len() as u64),
                     tunnels: tunnels.count() as u64,
-                    last_error: error,
+                    last_error: seen.last_error.map(|error| error.to_string()),
+                    retry_in: seen.retry_in.map(whole_seconds),
                 }
             })
             .collect()
@@ -114,7 +115,7 @@ impl Supervisor {
             target: owner.map(target).unwrap_or_default(),
             relay: tunnel.spec.allow_relay,
             state: open.state,
-            reason: open.reason.clone(),
+            reason: (open.reason.clone()).or_else(|| owner.and_then(ProfilePool::trouble)),
             sessions_active: carried.sessions_active,
             sessions_total: read(&tunnel.totals.sessions),
             transfers: carried.transfers,
@@ -126,9 +127,12 @@ impl Supervisor {
 }
 
 impl ProfilePool {
-    fn last_error(&self) -> Option<String> {
-        let error = self.connections.shared().snapshot().last_error;
-        error.map(|error| error.to_string())
+    fn snapshot(&self) -> PoolSnapshot {
+        self.connections.shared().snapshot()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.snapshot().trouble().map(|error| error.to_string())
     }
 }
 
@@ -163,7 +167,7 @@ fn connection_view(owner: &ProfilePool, info: &ConnectionInfo) -> Connection {
         channels: info.channels as u64,
         bytes_in: info.bytes_in,
         bytes_out: info.bytes_out,
-        last_error: owner.last_error(),
+        last_error: owner.trouble(),
     }
 }
 
@@ -256,6 +260,11 @@ fn target(owner: &ProfilePool) -> String {
 fn rate(bytes: u64, since: SystemTime) -> u64 {
     let elapsed = since.elapsed().unwrap_or_default().as_millis().max(1);
     u64::try_from(u128::from(bytes) * 1000 / elapsed).unwrap_or(u64::MAX)
+}
+
+/// A wait in seconds, rounded up: after so many it is over.
+fn whole_seconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
 fn unix(time: SystemTime) -> u64 {

@@ -167,6 +167,7 @@ fn profiles() -> Vec<Profile> {
         connections: 2,
         tunnels: 1,
         last_error: None,
+        retry_in: None,
     };
     let away = Profile {
         id: "id2".into(),
@@ -177,6 +178,7 @@ fn profiles() -> Vec<Profile> {
         connections: 0,
         tunnels: 0,
         last_error: Some("connection refused".into()),
+        retry_in: Some(7),
     };
     vec![work, away]
 }

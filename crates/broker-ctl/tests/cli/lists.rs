@@ -91,9 +91,9 @@ fn profiles() {
     check(
         &["list-profiles"],
         str![[r#"
-ID   NAME  USER      HOST             PORT  CONNECTIONS  TUNNELS  LAST ERROR
-id1  work  username  ssh.example.com    22            2        1  -
-id2  -     -         2001:db8::7      2222            0        0  connection refused
+ID   NAME  USER      HOST             PORT  CONNECTIONS  TUNNELS  NEXT TRY  LAST ERROR
+id1  work  username  ssh.example.com    22            2        1         -  -
+id2  -     -         2001:db8::7      2222            0        0    in 7 s  connection refused
 
 "#]],
     );
@@ -104,7 +104,7 @@ fn profiles_for_programs() {
     check(
         &["list-profiles", "--json"],
         str![[r#"
-[{"id":"id1","name":"work","host":"ssh.example.com","port":22,"user":"username","connections":2,"tunnels":1,"last_error":null},{"id":"id2","name":null,"host":"2001:db8::7","port":2222,"user":null,"connections":0,"tunnels":0,"last_error":"connection refused"}]
+[{"id":"id1","name":"work","host":"ssh.example.com","port":22,"user":"username","connections":2,"tunnels":1,"last_error":null,"retry_in":null},{"id":"id2","name":null,"host":"2001:db8::7","port":2222,"user":null,"connections":0,"tunnels":0,"last_error":"connection refused","retry_in":7}]
 
 "#]],
     );
