@@ -74,11 +74,8 @@ async fn refused() -> anyhow::Result<()> {
     let (_ssh, broker, tunnel) = tunnel(gone).await?;
     let mut client = TcpStream::connect(tunnel).await?;
     expect_reset(&mut client).await?;
-    let log = broker.log();
-    ensure!(
-        log.contains(&format!("did not open a channel to {gone}")),
-        "{log}"
-    );
+    let told = format!("did not open a channel to {gone}");
+    broker.process().wait_log(&told, SOON).await?;
     Ok(())
 }
 
