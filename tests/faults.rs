@@ -93,6 +93,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[],
             client_leaves,
         ),
+        trial(
+            "faults: a client that never comes for its data",
+            REAL,
+            client_never_comes,
+        ),
         trial("faults: AllowTcpForwarding no", REAL, || {
             forwarding_refused("no")
         }),
@@ -474,6 +479,23 @@ async fn client_leaves() -> anyhow::Result<()> {
     let log = broker.log();
     ensure!(!log.contains("panic"), "{log}");
     Ok(())
+}
+
+async fn client_never_comes() -> anyhow::Result<()> {
+    let servers = Servers::start_default().await?;
+    // More than what is under way takes: the server does not look at its control connection before it is through.
+    testkit::files::write_pattern(&servers.ftp.root().join("big"), 1, 64 << 20)?;
+    let (broker, listens) = servers.broker(&[]).await?;
+    let mut ftp = Ftp::login(listens).await?;
+    ftp.announced("EPSV").await?;
+    ftp.control().send("RETR big\r\n").await?;
+    drop(ftp);
+    let none = |channels: &serde_json::Value| channels.as_array().is_some_and(Vec::is_empty);
+    broker.wait_json(&["list-channels"], SOON, none).await?;
+    eventually("the end of the FTP server's session", || {
+        servers.ftp.session_pids().is_empty()
+    })
+    .await
 }
 
 async fn forwarding_refused(allowed: &'static str) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use ftp_proto::{Announced, DataEnd, DataEvent, DataId};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -24,6 +24,10 @@ use crate::tunnel::{Tunnel, canonical, host_port, listen};
 /// How long the client's own port may take to answer in active mode. It is next door or behind a
 /// relay; a client that does not listen answers at once.
 const CLIENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a client that has ended its control connection may take to open the data connection that
+/// it asked for. Hardly any does: it has gone, or its data connection ended before it was looked at.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a data channel tells its session.
 #[derive(Debug)]
@@ -47,6 +51,8 @@ pub(crate) struct ControlPath {
     pub(crate) server: String,
     /// Who owns the client's end, where that can be told and matters.
     pub(crate) owner: Owner,
+    /// Cancelled when the client has ended its side.
+    pub(crate) client_ended: CancellationToken,
 }
 
 /// One data channel of one session.
@@ -170,39 +176,49 @@ impl Data {
         let expected = async {
             loop {
                 match listener.accept().await {
-                    Ok((tcp, peer)) if self.is_client(&tcp, canonical(peer)) => {
-                        reset(&tcp);
-                        return Ok(tcp);
-                    }
                     Ok((tcp, peer)) => {
-                        warn!(%peer, "data connection refused: it does not come from the client of this session");
                         reset(&tcp);
+                        match self.objection(&tcp, canonical(peer)) {
+                            None => return Ok(tcp),
+                            Some(objection) => warn!(%peer, "data connection refused: {objection}"),
+                        }
                     }
                     Err(error) => return Err(DataEnd::Cut(error.to_string())),
                 }
             }
         };
-        timeout(limit, expected).await.unwrap_or_else(|_| {
-            let waited = limit.as_secs();
-            // The server may have taken the silence for a whole file.
-            Err(DataEnd::Cut(format!(
-                "the client did not open the data connection within {waited} seconds"
-            )))
-        })
+        let left = async {
+            self.path.client_ended.cancelled().await;
+            sleep(LEAVING_TIMEOUT).await;
+        };
+        // The server may have taken the silence for a whole file.
+        tokio::select! {
+            met = timeout(limit, expected) => met.unwrap_or_else(|_| {
+                let waited = limit.as_secs();
+                Err(DataEnd::Cut(format!(
+                    "the client did not open the data connection within {waited} seconds"
+                )))
+            }),
+            () = left => Err(DataEnd::Cut("the client left without opening the data connection".to_owned())),
+        }
     }
 
-    fn is_client(&self, tcp: &TcpStream, peer: SocketAddr) -> bool {
+    /// Why a connection is not taken for the client's; `None` where it is.
+    fn objection(&self, tcp: &TcpStream, peer: SocketAddr) -> Option<&'static str> {
+        const STRANGER: &str = "it does not come from the client of this session";
         if peer.ip() != self.path.peer.ip() {
-            return false;
+            return Some(STRANGER);
         }
         let (Owner::User(client), Ok(local)) = (self.path.owner, tcp.local_addr()) else {
-            return true;
+            return None;
         };
         match owner_of(peer, canonical(local)) {
-            Owner::User(owner) => owner == client,
+            Owner::User(owner) => (owner != client).then_some(STRANGER),
             // Nobody is there to receive a download, and an upload from nobody can't be trusted.
-            Owner::Orphaned => false,
-            Owner::Unknown => true,
+            Owner::Orphaned => {
+                Some("who made it has closed it already, so that nobody can tell whose it was")
+            }
+            Owner::Unknown => None,
         }
     }
 

@@ -122,6 +122,7 @@ struct Control {
     server_spoke: bool,
     awaits_greeting: Option<OwnedSemaphorePermit>,
     client_left: Option<Instant>,
+    client_ended: CancellationToken,
     ending: Ending,
     _writer: DropGuard,
 }
@@ -149,12 +150,14 @@ impl Control {
         let local = canonical(client.local_addr()?);
         let connection = server.channel.info().connection;
         guard.entry.connection.store(connection, Ordering::Relaxed);
+        let client_ended = CancellationToken::new();
         let path = ControlPath {
             pool,
             local,
             peer,
             server: server.host,
             owner: owner_on_loopback(peer, local),
+            client_ended: client_ended.clone(),
         };
         let ftp = tunnel.ftp();
         let (sender, reports) = mpsc::channel(REPORTS);
@@ -170,6 +173,7 @@ impl Control {
             server_spoke: false,
             awaits_greeting: server.awaits_greeting,
             client_left: None,
+            client_ended,
             ending: Ending::No,
             _writer: writer.drop_guard(),
         })
@@ -230,6 +234,7 @@ impl Control {
             }
             IoEvent::ClientEnd => {
                 self.client_left = Some(now);
+                self.client_ended.cancel();
                 self.proto.client_end(now);
             }
             IoEvent::ClientLost(error) => {
