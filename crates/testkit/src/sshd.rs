@@ -49,7 +49,7 @@ impl Default for SshdOptions {
 /// A running sshd; dropping it ends it with all its sessions.
 pub struct Sshd {
     addr: SocketAddr,
-    user: String,
+    place: Place,
     host_key: KeyPair,
     client_key: KeyPair,
     process: Process,
@@ -75,23 +75,31 @@ impl Sshd {
         let (addr, process) = loop {
             let addr = place.free_addr()?;
             let config = write_config(&program, folder.path(), addr, &place, &options)?;
-            let mut command = Command::new(&program);
-            command.args(["-D", "-e", "-f"]).arg(config);
-            let process = place.spawn(command)?;
-            match process.wait_log("Server listening on", START_LIMIT).await {
-                Ok(()) => break (addr, process),
+            match launch(&program, &config, &place).await {
+                Ok(process) => break (addr, process),
                 Err(_) if attempt < START_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error),
             }
         };
         Ok(Self {
             addr,
-            user: place.account.name,
+            place,
             host_key,
             client_key,
             process,
             folder,
         })
+    }
+
+    /// Kills it with all its sessions and starts it again on the same port and with the same keys, as after a crash.
+    ///
+    /// # Errors
+    /// When it does not start again.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.process.kill();
+        let config = config_of(self.folder.path());
+        self.process = launch(&SSHD.find()?, &config, &self.place).await?;
+        Ok(())
     }
 
     /// Where it listens.
@@ -103,7 +111,7 @@ impl Sshd {
     /// The user to log in as.
     #[must_use]
     pub fn user(&self) -> &str {
-        &self.user
+        &self.place.account.name
     }
 
     /// The public host key as one OpenSSH line.
@@ -161,6 +169,18 @@ impl Sshd {
     }
 }
 
+fn config_of(folder: &Path) -> PathBuf {
+    folder.join("sshd_config")
+}
+
+async fn launch(program: &Path, config: &Path, place: &Place) -> anyhow::Result<Process> {
+    let mut command = Command::new(program);
+    command.args(["-D", "-e", "-f"]).arg(config);
+    let process = place.spawn(command)?;
+    process.wait_log("Server listening on", START_LIMIT).await?;
+    Ok(process)
+}
+
 fn make_privilege_separation_folder() -> anyhow::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -216,7 +236,7 @@ LogLevel VERBOSE
         forwarding = options.allow_tcp_forwarding,
         pam = if place.account.is_root() { "no" } else { "yes" },
     );
-    let path = folder.join("sshd_config");
+    let path = config_of(folder);
     let write = |config: &str| {
         fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))
     };
