@@ -22,6 +22,7 @@ mod lifecycle;
 mod load;
 mod matrix;
 mod namespace;
+mod reconnect;
 mod rewriting;
 mod support;
 mod tcp;
@@ -43,6 +44,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     faults::trials,
     truth::trials,
     isolation::trials,
+    reconnect::trials,
     lifecycle::trials,
     ctl::trials,
     users::trials,
