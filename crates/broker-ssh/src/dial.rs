@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::client::{self, Handle};
+use russh::client;
 use russh::{Limits, SshId};
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +22,7 @@ use crate::quick_ack::QuickAck;
 use crate::snapshot::ConnectionKind;
 use crate::spec::{AddressFamily, ConnectSpec};
 use crate::stream::SeverableStream;
+use crate::workers;
 
 /// Bound on resolving, connecting and the key exchange where the profile sets none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,8 +47,8 @@ const MAX_PACKET: u32 = 65_535;
 /// Packets waiting between the session and a channel's reader, 2 MiB at most.
 const CHANNEL_QUEUE: usize = 32;
 
-/// Bytes read from the socket at once. russh reads a packet's length and its rest one by one, and two system calls for
-/// each packet of 32 KiB cost a quarter of the processor time of a download.
+/// Bytes read from the socket at once. russh reads a packet's length and its rest one by one, which would be two system
+/// calls a packet, and the short ones would each be acknowledged at once as if they were all that came.
 const READ_BUFFER: usize = 256 << 10;
 
 /// Most bytes under one key that russh allows (RFC 4253 section 9).
@@ -56,11 +58,15 @@ const MAX_REKEY_BYTES: u64 = 1 << 30;
 const MIN_REKEY_BYTES: u64 = 64 << 10;
 
 /// An authenticated SSH session. Opens and forwards need only a shared reference.
-pub(crate) type Session = Handle<LinkHandler>;
+pub(crate) type Session = client::Handle<LinkHandler>;
 
-/// The runtime that connections run on: one place to choose it.
-pub(crate) fn runtime() -> tokio::runtime::Handle {
-    tokio::runtime::Handle::current()
+/// The runtime that a new connection runs on: one place to choose it. Control channels are many and quiet; they stay
+/// with their FTP sessions, on the caller's own.
+pub(crate) fn runtime(kind: ConnectionKind) -> Handle {
+    match kind {
+        ConnectionKind::Control => Handle::current(),
+        ConnectionKind::Data => workers::next(),
+    }
 }
 
 /// Dials the server and authenticates.

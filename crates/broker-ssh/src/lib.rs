@@ -23,6 +23,7 @@ mod snapshot;
 mod spec;
 mod splice;
 mod stream;
+mod workers;
 
 pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
 pub use error::{CutReason, OpenError};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,8 @@ pub(crate) struct Link {
     idle_since: Mutex<Instant>,
     /// Tells the pool that something changed.
     wake: Arc<Notify>,
+    /// Where its session runs, and whatever moves its bytes.
+    pub(crate) runtime: Handle,
 }
 
 impl Link {
@@ -52,6 +55,7 @@ impl Link {
         kind: ConnectionKind,
         server: String,
         wake: Arc<Notify>,
+        runtime: Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -71,6 +75,7 @@ impl Link {
             leases: watch::Sender::new(0),
             idle_since: Mutex::new(Instant::now()),
             wake,
+            runtime,
         })
     }
 
@@ -89,8 +94,9 @@ impl Link {
 
     /// The session is over: whoever waits on the connection learns it, and so does the pool.
     pub(crate) fn mark_closed(&self) {
-        lock(&self.forwards).clear();
+        // First, so that whoever finds a forward gone also finds out why.
         self.closed.cancel();
+        lock(&self.forwards).clear();
         self.wake.notify_one();
     }
 

@@ -1,6 +1,7 @@
 //! Joining a TCP connection and a channel, with exact half-close and with cuts that look like cuts
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf as TcpRead, WriteHalf as TcpWrite};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::channel::{Channel, ChannelRead, ReadHalf, WriteHalf};
 use crate::error::CutReason;
@@ -50,13 +52,33 @@ impl Progress {
 /// Copies both ways until both have ended. An orderly end in one direction is passed on at once and leaves the other
 /// direction running. Whatever else ends it resets the TCP connection, be it a cut, `cancel`, a panic, or the end of the
 /// whole process: nobody takes what came for the whole. Only a download that has been passed on to its end stays whole.
+///
+/// The copying runs where the channel's connection does, and ends with this future.
 pub async fn splice(
+    tcp: TcpStream,
+    channel: Channel,
+    progress: &Arc<Progress>,
+    cancel: CancellationToken,
+) -> SpliceEnd {
+    end_by_reset(&tcp, true);
+    let progress = Arc::clone(progress);
+    let copying = channel.home().spawn(async move {
+        // A socket belongs to the runtime that polls it.
+        match tcp.into_std().and_then(TcpStream::from_std) {
+            Ok(tcp) => copy(tcp, channel, &progress, cancel).await,
+            Err(error) => tcp_gone(error),
+        }
+    });
+    let ended = AbortOnDropHandle::new(copying).await;
+    ended.unwrap_or_else(|_| SpliceEnd::ChannelCut("the copying came to grief".into()))
+}
+
+async fn copy(
     mut tcp: TcpStream,
     channel: Channel,
     progress: &Progress,
     cancel: CancellationToken,
 ) -> SpliceEnd {
-    end_by_reset(&tcp, true);
     let (mut from_channel, to_channel) = channel.split();
     let (mut tcp_read, mut tcp_write) = tcp.split();
     let copy = both_ways(

@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::error::CutReason;
 use crate::pool::Lease;
 use crate::snapshot::ConnectionKind;
+use crate::workers::Home;
 use backlog::Backlog;
 
 /// What reading a channel gives.
@@ -65,6 +66,7 @@ pub struct WriteHalf {
 struct End {
     core: Arc<Core>,
     info: ChannelInfo,
+    home: Home,
     _release: DropGuard,
 }
 
@@ -103,6 +105,7 @@ impl Channel {
             eof_sent: AtomicBool::new(false),
         });
         let link = lease.link();
+        let home = Home::new(link.runtime.clone(), lease.tracker().clone());
         let info = ChannelInfo {
             connection: link.id,
             kind: link.kind,
@@ -112,10 +115,10 @@ impl Channel {
         let end = Arc::new(End {
             core: Arc::clone(&core),
             info,
+            home: home.clone(),
             _release: core.released.clone().drop_guard(),
         });
-        let tracker = lease.tracker().clone();
-        tracker.spawn(pump::pump(messages, core, lease));
+        home.spawn(pump::pump(messages, core, lease));
         Self {
             read: ReadHalf {
                 end: Arc::clone(&end),
@@ -148,6 +151,11 @@ impl Channel {
     /// The reason, where the channel has ended.
     pub async fn eof(&self) -> Result<(), CutReason> {
         self.write.eof().await
+    }
+
+    /// Where whatever moves this channel's bytes should run.
+    pub(crate) fn home(&self) -> Home {
+        self.read.end.home.clone()
     }
 
     /// Closes the channel, as dropping it does.

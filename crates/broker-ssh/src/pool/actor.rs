@@ -300,7 +300,13 @@ impl Actor {
     }
 
     fn start_dial(&mut self, kind: ConnectionKind) {
-        let link = Link::new(next_id(), kind, self.spec.server(), Arc::clone(&self.wake));
+        let link = Link::new(
+            next_id(),
+            kind,
+            self.spec.server(),
+            Arc::clone(&self.wake),
+            runtime(kind),
+        );
         tracing::debug!(server = %link.server, connection = link.id, kind = kind.as_str(), "dialling");
         let id = link.id;
         let dial = dial(
@@ -309,7 +315,8 @@ impl Actor {
             self.tracker.clone(),
         );
         let dialed = async move { (id, survive(dial).await) };
-        self.dials.push(self.tracker.spawn_on(dialed, &runtime()));
+        self.dials
+            .push(self.tracker.spawn_on(dialed, &link.runtime));
         self.roster.dialing.push(Dialing {
             link,
             began: Instant::now(),

@@ -86,7 +86,7 @@ impl Pool {
             backoff.clone(),
             publisher,
         );
-        tracker.spawn_on(actor.run(queue, cancel.clone()), &crate::dial::runtime());
+        tracker.spawn(actor.run(queue, cancel.clone()));
         Self {
             spec,
             requests,
