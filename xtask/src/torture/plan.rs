@@ -82,6 +82,14 @@ impl Cut {
         }
     }
 
+    /// Whether the daemon is another one afterwards.
+    pub(super) fn ends_the_daemon(self) -> bool {
+        matches!(
+            self,
+            Self::DaemonStopped | Self::DaemonPastGrace | Self::DaemonKilled
+        )
+    }
+
     /// Whether it happens between the broker and sshd, where a relay stands.
     fn is_on_the_line(self) -> bool {
         matches!(
