@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::time::Instant;
 
@@ -56,7 +56,11 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     };
     println!("seed {seed}, rounds {} to {}", rounds.start(), rounds.end());
     let began = Instant::now();
-    let table = play(seed, rounds, options.verbose).await?;
+    // Dropped, the rounds take every daemon with them.
+    let table = tokio::select! {
+        played = play(seed, rounds, options.verbose) => played?,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    };
     let took = began.elapsed();
 
     let [rounds, short, leaks, faults] = table.totals();
