@@ -16,8 +16,9 @@ use tokio_util::task::TaskTracker;
 /// Bytes read from the client at once: a line of commands is short, a pipeline of them fits.
 const READ_SIZE: usize = 8 * 1024;
 /// What may wait for a client that does not read its replies. Past it the client is dropped: its
-/// control channel shares an SSH connection with others and must stay drained.
-pub(crate) const CLIENT_BACKLOG: usize = 1024 * 1024;
+/// control channel shares an SSH connection with others and must stay drained. The listing of a
+/// large folder, which a server may send as a reply, fits.
+pub(crate) const CLIENT_BACKLOG: usize = 4 * 1024 * 1024;
 /// Writes that may wait for the server; past them the client is not read.
 const SERVER_QUEUE: usize = 16;
 
