@@ -12,7 +12,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 use testkit::broker::Broker;
 use testkit::files::pattern;
-use testkit::scripted::{Conversation, End};
+use testkit::scripted::{Conversation, End, ScriptedListener};
 use testkit::ssh_server::SshServer;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
@@ -47,6 +47,13 @@ const AS_BEFORE: u32 = 3;
 
 /// No answer takes as long, however busy the machine: less than the least time for which a stall could hold one up.
 const HELD_UP: Duration = Duration::from_secs(1);
+
+/// A line of a long reply, and how many it has.
+const FILE_IN_REPLY: &str = " -rw-r--r--    1 0        0            1234 Nov 22 17:53 a file\r\n";
+const FILES_IN_REPLY: usize = 50_000;
+
+/// Files in a folder that is listed in a reply, again and again.
+const FILES_IN_FOLDER: usize = 1000;
 
 /// How often to look whether bytes still flow: the daemon is asked and does not announce.
 const POLL: Duration = Duration::from_millis(50);
@@ -87,6 +94,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             REAL,
             unread_replies,
         ),
+        trial("isolation: a long reply that is read", &[], long_reply),
         trial("isolation: exclusive connections", &[], exclusive),
     ]
 }
@@ -312,6 +320,11 @@ async fn resume((mut ftp, mut data): (Ftp, Conversation)) -> anyhow::Result<()> 
 
 async fn unread_replies() -> anyhow::Result<()> {
     let rig = Rig::start("").await?;
+    let many = rig.servers.ftp.root().join("many");
+    fs::create_dir(&many)?;
+    for number in 0..FILES_IN_FOLDER {
+        File::create(many.join(number.to_string()))?;
+    }
     let done = async {
         let rude = Ftp::login(rig.tunnels[0]).await?;
         let (dropped, worked) = tokio::join!(never_read(rude), rig.others_work());
@@ -335,11 +348,10 @@ async fn unread_replies() -> anyhow::Result<()> {
 
 /// Sends commands with long replies and reads none, until it is thrown out.
 async fn never_read(mut ftp: Ftp) -> anyhow::Result<()> {
-    let commands = "HELP\r\n".repeat(100);
     let stream = ftp.control().stream();
     let sending = async {
         loop {
-            if let Err(error) = stream.write_all(commands.as_bytes()).await {
+            if let Err(error) = stream.write_all(b"STAT many\r\n").await {
                 return error;
             }
         }
@@ -352,6 +364,37 @@ async fn never_read(mut ftp: Ftp) -> anyhow::Result<()> {
         "{error}"
     );
     Ok(())
+}
+
+/// What is read as it comes is not taken for unread, however much it is: a server may list a large folder in a reply.
+async fn long_reply() -> anyhow::Result<()> {
+    let peers = Peers::start().await?;
+    let server = ScriptedListener::bind().await?;
+    let tunnel = ftp_tunnel(server.addr().ip(), server.addr(), "");
+    let broker = Broker::start(&peers.embedded.login.config("", &tunnel), &[]).await?;
+    let tunnel = broker.listener(0).await?;
+    let listing = format!(
+        "213-Status\r\n{}213 End\r\n",
+        FILE_IN_REPLY.repeat(FILES_IN_REPLY)
+    );
+    let done = async {
+        let serve = async {
+            let mut server = server.accept().await?;
+            server.send("220 ready\r\n").await?;
+            server.expect("STAT big").await?;
+            server.send(&listing).await?;
+            anyhow::Ok(server)
+        };
+        let read = async {
+            let mut client = Ftp::connect(tunnel).await?;
+            client.control().send("STAT big\r\n").await?;
+            let read = client.control().bytes(listing.len()).await?;
+            ensure!(read == listing.as_bytes(), "another reply came");
+            anyhow::Ok(client)
+        };
+        tokio::try_join!(serve, read)
+    };
+    done.await.map(drop).with_context(|| broker.log())
 }
 
 /// Each session's control channel and transfers have connections that no other session uses, and that end with it.
