@@ -152,6 +152,7 @@ impl Rig {
             if now != arrived {
                 (arrived, since) = (now, Instant::now());
             }
+            // tidy: sleeps because the daemon's counters are asked for, and tell of no change
             sleep(POLL).await;
         }
         Ok(())

@@ -231,6 +231,7 @@ async fn served(tunnel: SocketAddr) -> anyhow::Result<Ftp> {
             Ok(ftp) => return Ok(ftp),
             Err(error) => ensure!(Instant::now() < deadline, "still refused: {error:#}"),
         }
+        // tidy: sleeps because a server that refuses does not tell when it will not
         sleep(PATIENCE).await;
     }
 }

@@ -189,6 +189,7 @@ impl Servers {
                 if since == (passive, active) {
                     return;
                 }
+                // tidy: sleeps because sshd's log is a file that tells of no change
                 tokio::time::sleep(LOG_POLL).await;
             }
         };

@@ -59,6 +59,7 @@ pub(crate) async fn eventually(what: &str, mut done: impl FnMut() -> bool) -> an
     let deadline = Instant::now() + SOON;
     while !done() {
         ensure!(Instant::now() < deadline, "not within {SOON:?}: {what}");
+        // tidy: sleeps because other processes' sockets and descriptors tell of no change
         sleep(POLL).await;
     }
     Ok(())
