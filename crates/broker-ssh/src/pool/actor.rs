@@ -129,16 +129,7 @@ impl Actor {
                 let _ = reply.send(Err(self.too_many(MAX_WAITING)));
             }
             Request::Close { id, reply } => {
-                let found = self
-                    .roster
-                    .open
-                    .iter()
-                    .position(|connection| connection.link.id == id);
-                if let Some(index) = found {
-                    let connection = self.roster.open.swap_remove(index);
-                    self.close(connection, "closed on request");
-                }
-                let _ = reply.send(found.is_some());
+                let _ = reply.send(self.close_by_id(id));
             }
             Request::CloseAll { reason, reply } => {
                 for connection in std::mem::take(&mut self.roster.open) {
@@ -147,6 +138,23 @@ impl Actor {
                 let _ = reply.send(());
             }
         }
+    }
+
+    /// Returns false where there is none of that number.
+    fn close_by_id(&mut self, id: u64) -> bool {
+        let mut open = self.roster.open.iter();
+        if let Some(index) = open.position(|connection| connection.link.id == id) {
+            let connection = self.roster.open.swap_remove(index);
+            self.close(connection, "closed on request");
+            return true;
+        }
+        let mut dialing = self.roster.dialing.iter();
+        let found = dialing.find(|dialing| dialing.link.id == id);
+        // Its dial fails then, as if the server had hung up.
+        found.is_some_and(|dialing| {
+            dialing.link.severed.cancel();
+            true
+        })
     }
 
     /// A dial has ended.

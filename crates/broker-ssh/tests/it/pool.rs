@@ -340,6 +340,26 @@ async fn an_unreachable_server_fails_twice_and_then_backs_off() {
 }
 
 #[tokio::test]
+async fn a_connection_can_be_closed_while_it_is_made() {
+    let bench = Bench::start().await;
+    let (silent, listener) = scripted().await;
+    let pool = bench.pool_of(ConnectSpec {
+        port: silent.port,
+        ..bench.spec()
+    });
+    let close = async {
+        let _connected = listener.accept().await.unwrap();
+        let id = pool.snapshot().connections[0].id;
+        assert!(pool.close_connection(id).await);
+        assert!(!pool.close_connection(id + 1000).await);
+    };
+    let (opened, ()) = tokio::join!(soon(pool.open_control(&silent, originator())), close);
+    assert!(opened.is_err());
+    wait_for(&pool, |seen| seen.connections.is_empty()).await;
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_dial_into_silence_ends_with_its_timeout_and_leaves_nothing() {
     let bench = Bench::start().await;
     let (silent, listener) = scripted().await;
