@@ -64,6 +64,8 @@ mod tests {
     fn this_process_has_used_something() {
         let own = std::process::id();
         assert!(cpu_seconds(own).unwrap() >= 0.0);
-        assert!(peak_kib(own).unwrap() >= resident_kib(own).unwrap());
+        // The two are read at different moments, so that either may be the larger.
+        assert!(peak_kib(own).unwrap() > 0);
+        assert!(resident_kib(own).unwrap() > 0);
     }
 }
