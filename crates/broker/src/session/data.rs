@@ -73,7 +73,11 @@ impl Data {
         let met = tokio::select! {
             met = self.passive(announced, open_first) => met,
             () = self.withdraw.cancelled() => Err(DataEnd::Unused),
-            () = self.entry.stop.cancelled() => Err(DataEnd::Cut(self.stop_reason())),
+            () = self.entry.stop.cancelled() => {
+                // The session may still wait for its offer; one that does not takes no notice.
+                self.report(Report::Offered(Err(self.stop_reason()))).await;
+                Err(DataEnd::Cut(self.stop_reason()))
+            }
         };
         let end = match met {
             Ok((tcp, channel)) => self.join(tcp, channel).await,
