@@ -8,10 +8,10 @@ use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use testkit::broker::Broker;
 use testkit::relay::{Cut, Flow, Relay, RelayOptions};
-use testkit::scripted::{Conversation, End};
+use testkit::scripted::{Conversation, End, ScriptedListener};
 
 use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, SOON, Servers, ftp_tunnel};
+use crate::support::rig::{CONTENT, Embedded, SOON, Servers, ftp_tunnel};
 use crate::support::sockets::{eventually, listening, started};
 use crate::support::{Need, trial};
 
@@ -38,7 +38,52 @@ pub(crate) fn trials() -> Vec<Trial> {
         REAL,
         half_an_upload,
     ));
+    trials.push(trial(
+        "truth: a cut that the FTP server never answers is told all the same",
+        &[],
+        a_server_that_keeps_silent,
+    ));
     trials
+}
+
+/// The FTP server's side of a cut can be silent: sshd then keeps its data connection open, and nothing ends the transfer.
+async fn a_server_that_keeps_silent() -> anyhow::Result<()> {
+    let ssh = Embedded::start().await?;
+    let (control, data) = (
+        ScriptedListener::bind().await?,
+        ScriptedListener::bind().await?,
+    );
+    let tunnel = ftp_tunnel(control.addr().ip(), control.addr(), "");
+    let broker = Broker::start(&ssh.login.config("", &tunnel), &[]).await?;
+    let tunnel = broker.listener(0).await?;
+    let mut client = Conversation::connect(tunnel).await?;
+    let mut server = control.accept().await?;
+    server.send("220 ready\r\n").await?;
+    client.reply().await?;
+    client.send("EPSV\r\n").await?;
+    server.expect("EPSV").await?;
+    let port = data.addr().port();
+    server.send(format!("229 at (|||{port}|)\r\n")).await?;
+    let reply = client.reply().await?;
+    let port = reply.split('|').nth(3).context("no port")?.parse()?;
+    let mut receiver = Conversation::connect((tunnel.ip(), port).into()).await?;
+    let mut sender = data.accept().await?;
+    client.send("RETR big\r\n").await?;
+    server.expect("RETR big").await?;
+    server.send("150 here it comes\r\n").await?;
+    client.reply().await?;
+    sender.send("half of it").await?;
+    receiver.bytes(10).await?;
+    for number in ssh.ssh.connections().into_iter().filter(|n| *n != 0) {
+        ssh.ssh.kill_connection(number);
+    }
+    ensure!(
+        receiver.end().await? == End::Reset,
+        "the data connection was not reset"
+    );
+    let told = client.reply().await?;
+    ensure!(told.starts_with("421 the transfer was cut"), "{told}");
+    Ok(())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use broker_config::{DataOpen, ForeignPort, FtpOptions, TlsMode};
 use broker_ssh::{Channel, OpenError, Pool, Target};
-use ftp_proto::{Action, DataId, Event, Session, SessionConfig};
+use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session, SessionConfig};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -41,6 +41,9 @@ const GREETING_PATIENCE: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the last words may take to reach a client that is slow to read.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the server may take to end a transfer whose data channel was cut. Its own side of the line may be silent, and
+/// then it waits for minutes while the client, whose data connection was reset, waits for a word.
+const CUT_PATIENCE: Duration = Duration::from_secs(15);
 /// Reports of data channels that may wait; a session has few at a time.
 const REPORTS: usize = 32;
 
@@ -123,6 +126,8 @@ struct Control {
     awaits_greeting: Option<OwnedSemaphorePermit>,
     client_left: Option<Instant>,
     client_ended: CancellationToken,
+    /// When the data channel of a transfer was cut that the server has not ended, and why.
+    cut: Option<(Instant, String)>,
     ending: Ending,
     _writer: DropGuard,
 }
@@ -173,6 +178,7 @@ impl Control {
             server_spoke: false,
             awaits_greeting: server.awaits_greeting,
             client_left: None,
+            cut: None,
             client_ended,
             ending: Ending::No,
             _writer: writer.drop_guard(),
@@ -261,8 +267,13 @@ impl Control {
         match report {
             Report::Offered(result) => self.proto.offered(now, id, result),
             Report::Event(event) => {
-                if matches!(event, ftp_proto::DataEvent::Ended(_)) {
+                if let DataEvent::Ended(end) = &event {
                     self.offers.ended(id);
+                    if let DataEnd::Cut(reason) = end
+                        && self.offers.any_transfer()
+                    {
+                        self.cut = Some((now, reason.clone()));
+                    }
                 }
                 self.proto.data_event(now, id, event);
             }
@@ -340,7 +351,10 @@ impl Control {
                 command,
                 code,
                 replaced,
-            } => self.offers.transfer_ended(id, &command, code, replaced),
+            } => {
+                self.cut = None;
+                self.offers.transfer_ended(id, &command, code, replaced);
+            }
         }
     }
 
@@ -364,7 +378,8 @@ impl Control {
         let far = Instant::now() + LOGIN_TIMEOUT;
         let greeting = self.awaits_greeting.as_ref();
         let greeting = greeting.map(|_| self.started + GREETING_PATIENCE);
-        [self.proto.next_timeout(), login, close, greeting]
+        let cut = self.cut.as_ref().map(|(since, _)| *since + CUT_PATIENCE);
+        [self.proto.next_timeout(), login, close, greeting, cut]
             .into_iter()
             .flatten()
             .min()
@@ -376,7 +391,11 @@ impl Control {
         if now >= self.started + GREETING_PATIENCE {
             self.awaits_greeting = None;
         }
-        if self.waits_for_login() && now >= self.started + LOGIN_TIMEOUT {
+        let cut = self.cut.take_if(|(since, _)| now >= *since + CUT_PATIENCE);
+        if let Some((_, reason)) = cut {
+            let what = "the transfer was cut, and the FTP server has not ended it";
+            self.lose(&format!("{what}: {reason}"));
+        } else if self.waits_for_login() && now >= self.started + LOGIN_TIMEOUT {
             self.lose("nobody logged in within 5 minutes");
         } else if self
             .client_left
