@@ -65,7 +65,7 @@ mod tests {
         let own = std::process::id();
         assert!(cpu_seconds(own).unwrap() >= 0.0);
         // The two are read at different moments, so that either may be the larger.
-        assert!(peak_kib(own).unwrap() > 0);
-        assert!(resident_kib(own).unwrap() > 0);
+        assert!(peak_kib(own).unwrap() > 0.0);
+        assert!(resident_kib(own).unwrap() > 0.0);
     }
 }
