@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use russh::keys::{PrivateKey, PublicKey, decode_secret_key};
+use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
@@ -62,28 +63,30 @@ pub(crate) fn default_identities() -> Vec<PathBuf> {
 
 /// Whether users other than the owner can read or write a file.
 #[cfg(unix)]
-pub(crate) fn open_to_others(metadata: &Metadata) -> bool {
+fn open_to_others(metadata: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o077 != 0
 }
 
 /// Access lists on Windows are inherited from the user's folder; there is no mode to look at.
 #[cfg(not(unix))]
-pub(crate) fn open_to_others(_metadata: &Metadata) -> bool {
+fn open_to_others(_metadata: &Metadata) -> bool {
     false
 }
 
-async fn read_private(path: &Path) -> Result<Zeroizing<String>, String> {
-    let file = tokio::fs::File::open(path)
-        .await
-        .map_err(|error| error.to_string())?;
+/// Opens a file that holds a secret; one that others can read holds none.
+pub(crate) async fn open_private(path: &Path) -> Result<File, String> {
+    let file = File::open(path).await.map_err(|error| error.to_string())?;
     let metadata = file.metadata().await.map_err(|error| error.to_string())?;
     if open_to_others(&metadata) {
-        return Err(format!(
-            "other users have access to it; run: chmod 600 {}",
-            path.display()
-        ));
+        let path = path.display();
+        return Err(format!("other users can read it; run: chmod 600 {path}"));
     }
+    Ok(file)
+}
+
+async fn read_private(path: &Path) -> Result<Zeroizing<String>, String> {
+    let file = open_private(path).await?;
     let mut text = Zeroizing::new(String::new());
     file.take(MAX_KEY_FILE)
         .read_to_string(&mut text)

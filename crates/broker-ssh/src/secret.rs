@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::OpenError;
-use crate::keyfile::open_to_others;
+use crate::keyfile::open_private;
 use crate::spec::PasswordSource;
 
 /// A command that takes longer waits for something that will not come.
@@ -45,17 +45,7 @@ pub(crate) async fn password(source: &PasswordSource) -> Result<SecretString, Op
 }
 
 async fn from_file(path: &Path) -> Result<SecretString, String> {
-    let file = tokio::fs::File::open(path)
-        .await
-        .map_err(|error| error.to_string())?;
-    let metadata = file.metadata().await.map_err(|error| error.to_string())?;
-    if open_to_others(&metadata) {
-        return Err(format!(
-            "other users can read it; run: chmod 600 {}",
-            path.display()
-        ));
-    }
-    first_line(file).await
+    first_line(open_private(path).await?).await
 }
 
 async fn from_command(command: &str) -> Result<SecretString, String> {
