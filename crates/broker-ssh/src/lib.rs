@@ -17,6 +17,7 @@ mod keyfile;
 mod known_hosts;
 mod link;
 mod pool;
+mod prompt;
 mod quick_ack;
 mod secret;
 mod snapshot;
@@ -29,6 +30,7 @@ pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
 pub use error::{CutReason, OpenError};
 pub use forward::{Incoming, Originator, RemoteForward};
 pub use pool::{Pool, SessionGuard};
+pub use prompt::{Answer, Field, NoAnswer, Prompter, Question};
 pub use secrecy::SecretString;
 pub use snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated, PoolSnapshot};
 pub use spec::{

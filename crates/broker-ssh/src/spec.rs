@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+
+use crate::prompt::Prompter;
 
 /// Everything about one server and one user.
 #[derive(Debug, Clone)]
@@ -37,6 +40,8 @@ pub struct ConnectSpec {
     pub agent: Option<PathBuf>,
     /// Where the password comes from.
     pub password: Option<PasswordSource>,
+    /// Puts questions to a person; `None`: there is nobody to ask.
+    pub prompter: Option<Arc<dyn Prompter>>,
     /// Bounds of the pool.
     pub pool: PoolLimits,
 }
@@ -59,6 +64,7 @@ impl ConnectSpec {
             identities: Vec::new(),
             agent: None,
             password: None,
+            prompter: None,
             pool: PoolLimits::default(),
         }
     }

@@ -1,0 +1,101 @@
+//! Questions that only a person can answer, and the trait through which they are asked
+//!
+//! This crate knows neither who is there to answer nor how they are reached.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use secrecy::SecretString;
+
+/// Puts questions to a person. One that is asked by several dials at once may be answered once for all of them.
+pub trait Prompter: fmt::Debug + Send + Sync {
+    /// Asks, and waits for the answer or for the bound on waiting. Dropping the future withdraws the question.
+    ///
+    /// # Errors
+    /// Why there is no answer, and what to do about it.
+    fn ask(
+        &self,
+        question: Question,
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, NoAnswer>> + Send + '_>>;
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Question {
+    /// Whether a host key is the server's. The answer is [`Answer::Confirm`].
+    HostKey {
+        /// Host and port.
+        server: String,
+        /// The key's algorithm.
+        algorithm: String,
+        /// SHA-256 fingerprint as OpenSSH prints it.
+        fingerprint: String,
+        /// Fingerprint and place of the key known before, where this one differs from it.
+        changed_from: Option<String>,
+    },
+    /// The passphrase of a private key. The answer is [`Answer::Texts`] with one text.
+    Passphrase {
+        /// The key's file.
+        file: String,
+        /// Whether a passphrase was given just now and was wrong.
+        again: bool,
+    },
+    /// The user's password. The answer is [`Answer::Texts`] with one text.
+    Password {
+        /// Host and port.
+        server: String,
+        /// The user.
+        user: String,
+        /// Whether a password was given just now and was refused.
+        again: bool,
+    },
+    /// The server's own questions (RFC 4256 section 3.2). The answer is [`Answer::Texts`] with a text for each.
+    Interactive {
+        /// Host and port.
+        server: String,
+        /// The user.
+        user: String,
+        /// The server's title; may be empty. Text of a stranger: not yet fit for a terminal.
+        name: String,
+        /// The server's instruction; may be empty. Text of a stranger: not yet fit for a terminal.
+        instruction: String,
+        /// What the server wants to know, in order.
+        fields: Vec<Field>,
+    },
+}
+
+/// One thing that a server wants to know.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Field {
+    /// The server's text. Text of a stranger: not yet fit for a terminal.
+    pub text: String,
+    /// Whether what is typed may be seen.
+    pub echo: bool,
+}
+
+/// What a person answered.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Yes or no to a host key; `true` also stores it.
+    Confirm(bool),
+    /// A text for each thing asked.
+    Texts(Vec<SecretString>),
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// Nobody is there to be asked.
+    #[error("nobody is attached to answer; run: broker-ctl auth-handler")]
+    Nobody,
+    /// The person said that they do not want to answer.
+    #[error("the question was declined")]
+    Declined,
+    /// The person let the time pass.
+    #[error("the question was not answered in time")]
+    TimedOut,
+    /// Whoever was asked went away.
+    #[error("whoever was asked went away without an answer")]
+    Left,
+}
