@@ -18,6 +18,7 @@ use crate::error::OpenError;
 use crate::handler::{HandlerError, LinkHandler};
 use crate::hostkey::Trust;
 use crate::link::Link;
+use crate::loopback::unpaced;
 use crate::quick_ack::QuickAck;
 use crate::snapshot::ConnectionKind;
 use crate::spec::{AddressFamily, ConnectSpec};
@@ -181,6 +182,7 @@ async fn connect_tcp(spec: &ConnectSpec) -> Result<TcpStream, OpenError> {
 
 fn prepare(tcp: TcpStream) -> std::io::Result<TcpStream> {
     tcp.set_nodelay(true)?;
+    unpaced(&tcp);
     Ok(tcp)
 }
 

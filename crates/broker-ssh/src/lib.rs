@@ -16,6 +16,7 @@ mod hostkey;
 mod keyfile;
 mod known_hosts;
 mod link;
+mod loopback;
 mod pool;
 mod prompt;
 mod quick_ack;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -13,11 +13,13 @@ use tokio::net::tcp::{ReadHalf as TcpRead, WriteHalf as TcpWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::channel::{Channel, ChannelRead, ReadHalf, WriteHalf};
+use crate::channel::{Batch, Channel, ChannelRead, ReadHalf, WriteHalf};
 use crate::error::CutReason;
+use crate::loopback::unpaced;
 
-/// Smaller buffers cost a third of the throughput, larger ones gain nothing.
-const COPY_BUFFER: usize = 128 << 10;
+/// Read from a client at once. A quarter of it costs up to a tenth more processor time, a sixteenth a third of the
+/// throughput.
+const COPY_BUFFER: usize = 512 << 10;
 
 /// How far a splice has come; may be read while it runs.
 #[derive(Debug, Default)]
@@ -61,6 +63,7 @@ pub async fn splice(
     cancel: CancellationToken,
 ) -> SpliceEnd {
     end_by_reset(&tcp, true);
+    unpaced(&tcp);
     let progress = Arc::clone(progress);
     let copying = channel.home().spawn(async move {
         // A socket belongs to the runtime that polls it.
@@ -138,14 +141,16 @@ async fn download(
     loop {
         match from.read().await {
             ChannelRead::Data(data) => {
+                let mut batch = Batch::from(data);
+                from.take_waiting(&mut batch);
+                let count = batch.remaining() as u64;
                 // A client that reads nothing must not hide that the channel is gone.
                 tokio::select! {
-                    written = tcp.write_all(&data) => written.map_err(tcp_gone)?,
+                    biased;
+                    written = tcp.write_all_buf(&mut batch) => written.map_err(tcp_gone)?,
                     reason = from.cut() => return Err(SpliceEnd::ChannelCut(reason.to_string())),
                 }
-                progress
-                    .from_channel
-                    .fetch_add(data.len() as u64, Ordering::Relaxed);
+                progress.from_channel.fetch_add(count, Ordering::Relaxed);
             }
             ChannelRead::Eof => {
                 tcp.shutdown().await.map_err(tcp_gone)?;

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use crate::error::CutReason;
 use crate::link::lock;
 
-use super::ChannelRead;
+use super::{Batch, ChannelRead};
 
 /// A queue of bytes with one writer and one reader. Its bound is the writer's business: it alone knows whether the
 /// channel shares its connection.
@@ -79,6 +79,18 @@ impl Backlog {
             }
             self.readable.notified().await;
         }
+    }
+
+    /// Moves what waits into a batch, as far as there is room.
+    pub(super) fn take_waiting(&self, batch: &mut Batch) {
+        let mut state = lock(&self.state);
+        let mut room = true;
+        while room && let Some(data) = state.queue.pop_front() {
+            state.bytes -= data.len();
+            room = batch.push(data);
+        }
+        drop(state);
+        self.taken.notify_one();
     }
 
     /// Waits until the channel is cut before its orderly end, with data waiting or not.

@@ -1,6 +1,7 @@
 //! A channel: bytes to and from a target, with an orderly end told apart from a cut
 
 mod backlog;
+mod batch;
 mod pump;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::pool::Lease;
 use crate::snapshot::ConnectionKind;
 use crate::workers::Home;
 use backlog::Backlog;
+pub(crate) use batch::Batch;
 
 /// What reading a channel gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,6 +178,11 @@ impl ReadHalf {
     /// The next bytes, the end or the cut. Cancelling loses nothing.
     pub async fn read(&mut self) -> ChannelRead {
         self.end.core.backlog.read().await
+    }
+
+    /// Adds to a batch what arrived since the last read, as far as there is room. Does not wait.
+    pub(crate) fn take_waiting(&mut self, batch: &mut Batch) {
+        self.end.core.backlog.take_waiting(batch);
     }
 
     /// Waits until the channel is cut before its orderly end, whether data waits or not.

@@ -3,6 +3,7 @@
 //! The session waits on each channel's queue in turn, so a channel that nobody drains freezes every other on its
 //! connection. How much may wait here, and for how long, depends on who shares the connection.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,9 +48,10 @@ async fn drain(
     lease: &Lease,
     leases: &mut watch::Receiver<usize>,
 ) -> bool {
+    let mut released = pin!(core.released.cancelled());
     loop {
         let message = tokio::select! {
-            () = core.released.cancelled() => return false,
+            () = &mut released => return false,
             message = messages.wait() => message,
         };
         match message {
@@ -84,6 +86,8 @@ async fn admit(
     match lease.link().kind {
         ConnectionKind::Control if waiting > CONTROL_BACKLOG => Err(CutReason::Overflow(waiting)),
         ConnectionKind::Control => Ok(()),
+        // The usual case, without a look at who shares the connection.
+        ConnectionKind::Data if waiting < ALONE_LIMIT => Ok(()),
         ConnectionKind::Data => {
             let _lag = lease.link().lag();
             tokio::select! {
