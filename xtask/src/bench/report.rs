@@ -19,6 +19,8 @@ pub(super) struct Machine {
     kernel: String,
     ssh: String,
     curl: String,
+    /// BBR paces loopback connections too, which halves what they carry.
+    congestion_control: String,
     commit: String,
     /// Average load when the run began: anything else at work spoils it.
     load: String,
@@ -41,6 +43,9 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             ssh: first_line("ssh", &["-V"]),
             curl: first_line("curl", &["--version"]),
+            congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control")
+                .trim()
+                .to_owned(),
             commit: first_line("git", &["rev-parse", "--short", "HEAD"]),
             load: read("/proc/loadavg")
                 .split(' ')
@@ -61,11 +66,12 @@ fn first_line(program: &str, arguments: &[&str]) -> String {
 /// Prints the machine, as lines of Markdown.
 pub(super) fn print_machine(machine: &Machine, pairs: usize, size_mib: u64) {
     println!(
-        "{} × {}, {} MiB, Linux {}; {}; {}; commit {}; load {} at the beginning; {pairs} pairs, files of {size_mib} MiB\n",
+        "{} × {}, {} MiB, Linux {} with {}; {}; {}; commit {}; load {} at the beginning; {pairs} pairs, files of {size_mib} MiB\n",
         machine.cores,
         machine.processor,
         machine.memory_mib,
         machine.kernel,
+        machine.congestion_control,
         machine.ssh,
         machine.curl,
         machine.commit,

@@ -17,8 +17,6 @@ const MIB: f64 = 1024.0 * 1024.0;
 const GIB: f64 = 1024.0 * MIB;
 /// Longer than anything here takes on the slowest machine worth measuring.
 const LIMIT: Duration = Duration::from_secs(600);
-/// Before the first sample, so that connections stand and caches are warm.
-const WARM_UP: u64 = 1 << 20;
 /// What the comparison is called.
 pub(super) const SSH: &str = "`ssh -L`";
 
@@ -49,7 +47,8 @@ pub(super) async fn one(run: &Run, direction: Direction) -> Result<Vec<Figure>> 
     );
     let (broker, ssh) = run.stage.both().await?;
     for way in [&broker, &ssh] {
-        move_file(run, way, direction, WARM_UP).await?;
+        // At full size: the first file to fill so much memory waits for it, whichever way comes first.
+        move_file(run, way, direction, run.size).await?;
     }
     for _ in 0..run.pairs {
         let a = move_file(run, &broker, direction, run.size).await?;
@@ -72,7 +71,7 @@ pub(super) async fn four(run: &Run) -> Result<Vec<Figure>> {
     let (broker, ssh) = run.stage.both().await?;
     let size = run.size / 2;
     for way in [&broker, &ssh] {
-        four_downloads(run, way.ftp, WARM_UP).await?;
+        four_downloads(run, way.ftp, size).await?;
     }
     for _ in 0..run.pairs {
         let a = four_downloads(run, broker.ftp, size).await?;
