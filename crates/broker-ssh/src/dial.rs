@@ -9,7 +9,7 @@ use russh::{Limits, SshId};
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::algorithms::preferred;
@@ -25,7 +25,8 @@ use crate::spec::{AddressFamily, ConnectSpec};
 use crate::stream::SeverableStream;
 use crate::workers;
 
-/// Bound on resolving, connecting and the key exchange where the profile sets none.
+/// Bound on resolving, connecting and the key exchange where the profile sets none. The time in which a person is asked
+/// counts for neither bound.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bound on authentication: longer, since servers delay it on purpose and look names up meanwhile.
@@ -77,17 +78,20 @@ pub(crate) async fn dial(
     tracker: TaskTracker,
 ) -> Result<Session, OpenError> {
     let bound = spec.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-    let mut session = timeout(bound, connect(&spec, &link, &tracker))
+    let mut session = link
+        .asking
+        .within(bound, connect(&spec, &link, &tracker))
         .await
-        .unwrap_or_else(|_| {
+        .unwrap_or_else(|| {
             Err(timed_out(
                 format!("connecting to SSH server {}", spec.server()),
                 bound,
             ))
         })?;
-    timeout(AUTH_TIMEOUT, authenticate(&mut session, &spec, &link))
+    link.asking
+        .within(AUTH_TIMEOUT, authenticate(&mut session, &spec, &link))
         .await
-        .unwrap_or_else(|_| {
+        .unwrap_or_else(|| {
             Err(timed_out(
                 format!("authentication at {}", spec.server()),
                 AUTH_TIMEOUT,

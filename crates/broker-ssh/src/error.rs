@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::prompt::NoAnswer;
 use crate::spec::Target;
 
 /// Why something could not be opened. Each message says what failed, on what, and what to do.
@@ -125,6 +126,27 @@ pub enum OpenError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A question that only a person can answer got no answer.
+    #[error("{question} got no answer: {why}")]
+    Unanswered {
+        /// What was asked, see [`Question`](crate::Question)'s display.
+        question: String,
+        /// Why nobody answered.
+        why: NoAnswer,
+    },
+    /// The connection ended while a person was being asked.
+    #[error(
+        "SSH server {server} did not wait for the answer to {question}: {reason}; answer sooner, or raise the server's \
+         LoginGraceTime"
+    )]
+    LostWhileAsking {
+        /// Host and port.
+        server: String,
+        /// What was asked.
+        question: String,
+        /// How the connection ended.
+        reason: CutReason,
+    },
     /// The server refused to open a channel.
     #[error("SSH server {server} did not open a channel to {target}: {reason}")]
     ChannelRefused {
@@ -189,6 +211,16 @@ pub enum OpenError {
         /// The bound.
         limit: usize,
     },
+}
+
+impl OpenError {
+    /// Whether it was for want of a person, who may come at any moment, and not for the server's sake.
+    pub fn wants_person(&self) -> bool {
+        if let Self::BackingOff { reason, .. } = self {
+            return reason.wants_person();
+        }
+        matches!(self, Self::Unanswered { .. } | Self::LostWhileAsking { .. })
+    }
 }
 
 fn seconds(duration: Duration) -> String {

@@ -6,6 +6,8 @@
 //! connection and stops there.
 
 mod algorithms;
+#[allow(dead_code, reason = "host keys and authentication ask through it next")]
+mod asking;
 mod auth;
 mod channel;
 mod dial;
@@ -31,8 +33,8 @@ pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
 pub use error::{CutReason, OpenError};
 pub use forward::{Incoming, Originator, RemoteForward};
 pub use pool::{Pool, SessionGuard};
-pub use prompt::{Answer, Field, NoAnswer, Prompter, Question};
-pub use secrecy::SecretString;
+pub use prompt::{Answer, Answering, Field, NoAnswer, Prompter, Question};
+pub use secrecy::{ExposeSecret, SecretString};
 pub use snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated, PoolSnapshot};
 pub use spec::{
     AddressFamily, Algorithms, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules,

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::asking::Asking;
 use crate::error::CutReason;
 use crate::forward::Arrival;
 use crate::snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated};
@@ -32,6 +33,8 @@ pub(crate) struct Link {
     pub(crate) severed: CancellationToken,
     pub(crate) wire: Arc<WireCounters>,
     pub(crate) negotiated: OnceLock<Negotiated>,
+    /// Whether a person is asked while it is being made.
+    pub(crate) asking: Asking,
     /// Listeners of remote forwards by port.
     forwards: Mutex<HashMap<u32, mpsc::Sender<Arrival>>>,
     end: Mutex<Option<CutReason>>,
@@ -65,6 +68,7 @@ impl Link {
             severed: CancellationToken::new(),
             wire: Arc::default(),
             negotiated: OnceLock::new(),
+            asking: Asking::default(),
             forwards: Mutex::default(),
             end: Mutex::default(),
             since: SystemTime::now(),

@@ -8,16 +8,14 @@ use std::pin::Pin;
 
 use secrecy::SecretString;
 
+/// A question that waits for its answer.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer, NoAnswer>> + Send + 'a>>;
+
 /// Puts questions to a person. One that is asked by several dials at once may be answered once for all of them.
 pub trait Prompter: fmt::Debug + Send + Sync {
-    /// Asks, and waits for the answer or for the bound on waiting. Dropping the future withdraws the question.
-    ///
-    /// # Errors
-    /// Why there is no answer, and what to do about it.
-    fn ask(
-        &self,
-        question: Question,
-    ) -> Pin<Box<dyn Future<Output = Result<Answer, NoAnswer>> + Send + '_>>;
+    /// Asks, and waits for the answer or for the bound on waiting, which the prompter sets. Dropping the future withdraws
+    /// the question. `Err` says why there is no answer, and what to do about it.
+    fn ask(&self, question: Question) -> Answering<'_>;
 }
 
 /// What is asked.
@@ -65,6 +63,46 @@ pub enum Question {
     },
 }
 
+impl Question {
+    /// How many texts its answer has.
+    pub fn texts(&self) -> usize {
+        match self {
+            Self::HostKey { .. } => 0,
+            Self::Passphrase { .. } | Self::Password { .. } => 1,
+            Self::Interactive { fields, .. } => fields.len(),
+        }
+    }
+}
+
+/// Names the question in a message; the server's own text is left out.
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostKey {
+                server,
+                algorithm,
+                fingerprint,
+                ..
+            } => write!(
+                f,
+                "the prompt to confirm the host key of {server} ({algorithm} {fingerprint})"
+            ),
+            Self::Passphrase { file, .. } => {
+                write!(f, "the prompt for the passphrase of {file}")
+            }
+            Self::Password { server, user, .. } => {
+                write!(f, "the prompt for the password of {user} at {server}")
+            }
+            Self::Interactive { server, user, .. } => {
+                write!(
+                    f,
+                    "the prompt of {server} for {user} (keyboard-interactive)"
+                )
+            }
+        }
+    }
+}
+
 /// One thing that a server wants to know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Field {
@@ -87,15 +125,18 @@ pub enum Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
     /// Nobody is there to be asked.
-    #[error("nobody is attached to answer; run: broker-ctl auth-handler")]
+    #[error("nobody is attached to answer it; run broker-ctl auth-handler, then try again")]
     Nobody,
     /// The person said that they do not want to answer.
-    #[error("the question was declined")]
+    #[error("it was declined")]
     Declined,
     /// The person let the time pass.
-    #[error("the question was not answered in time")]
+    #[error("it was not answered in time")]
     TimedOut,
     /// Whoever was asked went away.
-    #[error("whoever was asked went away without an answer")]
+    #[error("whoever was asked went away")]
     Left,
+    /// As many questions as may be are waiting for their answers.
+    #[error("too many others wait for an answer; answer those first")]
+    TooMany,
 }

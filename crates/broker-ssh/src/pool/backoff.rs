@@ -29,14 +29,17 @@ struct Failures {
 }
 
 impl Backoff {
-    /// A dial that began at `began` has failed. Dials that overlap fail for one reason, so they count as one.
+    /// A dial that began at `began` has failed. Dials that overlap fail for one reason, so they count as one. Where a
+    /// person was wanting, the pause does not grow: it only keeps a busy client from hammering the server, and whoever
+    /// comes after somebody was found to answer shall not have to wait.
     pub(super) fn failed(&self, error: OpenError, began: Instant, now: Instant) {
         let mut failures = lock(&self.failures);
         let overlaps = failures.failed_at.is_some_and(|at| began < at);
+        let longest = if error.wants_person() { 2 } else { u32::MAX };
         failures.last = Some(error);
         failures.failed_at = Some(now);
         if !overlaps {
-            failures.in_a_row += 1;
+            failures.in_a_row = failures.in_a_row.saturating_add(1).min(longest);
             let doublings = failures.in_a_row.checked_sub(2);
             failures.until = doublings.map(|doublings| now + pause(doublings));
         }
@@ -78,6 +81,7 @@ fn pause(doublings: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prompt::NoAnswer;
 
     fn error() -> OpenError {
         OpenError::ShuttingDown { server: "s".into() }
@@ -95,6 +99,19 @@ mod tests {
         };
         assert_eq!(retry_in, FIRST_PAUSE);
         assert!(backoff.error(now + retry_in).is_none());
+    }
+
+    #[test]
+    fn the_pause_does_not_grow_for_want_of_a_person() {
+        let (backoff, now) = (Backoff::default(), Instant::now());
+        let unanswered = OpenError::Unanswered {
+            question: "the prompt".into(),
+            why: NoAnswer::Nobody,
+        };
+        for _ in 0..20 {
+            backoff.failed(unanswered.clone(), now, now);
+        }
+        assert_eq!(backoff.until(now), Some(now + FIRST_PAUSE));
     }
 
     #[test]

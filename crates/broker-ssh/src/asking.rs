@@ -1,0 +1,234 @@
+//! Asking a person in the middle of a dial
+//!
+//! The dial's clock stands still meanwhile, and a connection that ends takes its question with it. Only a session whose
+//! loop runs notices its end, so no callback of a session may ask: a host key that a person has to confirm is let through
+//! the key exchange, and confirmed before authentication begins.
+
+use std::future::Future;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::error::OpenError;
+use crate::link::Link;
+use crate::prompt::{Answer, NoAnswer, Question};
+use crate::spec::ConnectSpec;
+
+/// Whether a person is being asked on behalf of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Asking(watch::Sender<bool>);
+
+/// Asks until it is dropped.
+struct Pending<'a>(&'a Asking);
+
+impl Asking {
+    fn begin(&self) -> Pending<'_> {
+        self.0.send_replace(true);
+        Pending(self)
+    }
+
+    /// Bounds `work` by `bound`, not counting the time in which a person is asked. `None` where that was not enough.
+    pub(crate) async fn within<T>(
+        &self,
+        bound: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::pin!(work);
+        let mut asked = self.0.subscribe();
+        let mut left = bound;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Some(done),
+                _ = asked.wait_for(|asked| !asked) => {}
+            }
+            let began = Instant::now();
+            tokio::select! {
+                biased;
+                done = &mut work => return Some(done),
+                _ = asked.wait_for(|asked| *asked) => left = left.saturating_sub(began.elapsed()),
+                () = sleep(left) => return None,
+            }
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_replace(false);
+    }
+}
+
+/// Asks whether something is right, such as a host key.
+///
+/// # Errors
+/// `Unanswered`, and `LostWhileAsking` where the connection ended first.
+pub(crate) async fn confirm(
+    spec: &ConnectSpec,
+    link: &Link,
+    question: Question,
+) -> Result<bool, OpenError> {
+    let what = question.to_string();
+    match ask(spec, link, question).await? {
+        Answer::Confirm(yes) => Ok(yes),
+        Answer::Texts(_) => Err(unanswered(what, NoAnswer::Declined)),
+    }
+}
+
+/// Asks for as many texts as the question has fields; a passphrase and a password are one.
+///
+/// # Errors
+/// As [`confirm`].
+pub(crate) async fn texts(
+    spec: &ConnectSpec,
+    link: &Link,
+    question: Question,
+) -> Result<Vec<SecretString>, OpenError> {
+    let (what, expected) = (question.to_string(), question.texts());
+    match ask(spec, link, question).await? {
+        Answer::Texts(texts) if texts.len() == expected => Ok(texts),
+        Answer::Texts(_) | Answer::Confirm(_) => Err(unanswered(what, NoAnswer::Declined)),
+    }
+}
+
+async fn ask(spec: &ConnectSpec, link: &Link, question: Question) -> Result<Answer, OpenError> {
+    let what = question.to_string();
+    let Some(prompter) = &spec.prompter else {
+        return Err(unanswered(what, NoAnswer::Nobody));
+    };
+    let _clock_stands = link.asking.begin();
+    tokio::select! {
+        answer = prompter.ask(question) => answer.map_err(|why| unanswered(what, why)),
+        () = link.closed.cancelled() => Err(OpenError::LostWhileAsking {
+            server: spec.server(),
+            question: what,
+            reason: link.end(),
+        }),
+    }
+}
+
+fn unanswered(question: String, why: NoAnswer) -> OpenError {
+    OpenError::Unanswered { question, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::runtime::Handle;
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::error::CutReason;
+    use crate::prompt::{Answering, Prompter};
+    use crate::snapshot::ConnectionKind;
+
+    const BOUND: Duration = Duration::from_secs(5);
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Answers after a while.
+    #[derive(Debug)]
+    struct Slow(Duration, Answer);
+
+    impl Prompter for Slow {
+        fn ask(&self, _question: Question) -> Answering<'_> {
+            Box::pin(async move {
+                sleep(self.0).await;
+                Ok(self.1.clone())
+            })
+        }
+    }
+
+    fn link() -> Arc<Link> {
+        let wake = Arc::<Notify>::default();
+        Link::new(
+            1,
+            ConnectionKind::Control,
+            "host:22".into(),
+            wake,
+            Handle::current(),
+        )
+    }
+
+    fn spec(prompter: impl Prompter + 'static) -> ConnectSpec {
+        ConnectSpec {
+            prompter: Some(Arc::new(prompter)),
+            ..ConnectSpec::new("host", 22, "me")
+        }
+    }
+
+    fn password() -> Question {
+        Question::Password {
+            server: "host:22".into(),
+            user: "me".into(),
+            again: false,
+        }
+    }
+
+    fn secret() -> Answer {
+        Answer::Texts(vec!["hunter2".into()])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_stands_while_a_person_is_asked_and_only_then() {
+        let (spec, link) = (spec(Slow(LONG, secret())), link());
+        let patient = async {
+            sleep(BOUND * 3 / 4).await;
+            texts(&spec, &link, password()).await.map(drop)
+        };
+        assert_eq!(link.asking.within(BOUND, patient).await, Some(Ok(())));
+        let slow_after = async {
+            sleep(BOUND * 3 / 4).await;
+            let _ = texts(&spec, &link, password()).await;
+            sleep(BOUND / 2).await;
+        };
+        assert_eq!(link.asking.within(BOUND, slow_after).await, None);
+        assert_eq!(link.asking.within(BOUND, sleep(LONG)).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_ends_takes_its_question_with_it() {
+        let (spec, link) = (spec(Slow(LONG, secret())), link());
+        let ends = async {
+            sleep(BOUND).await;
+            link.set_end(CutReason::ConnectionLost("the line was cut".into()));
+            link.mark_closed();
+        };
+        let began = Instant::now();
+        let (asked, ()) = tokio::join!(texts(&spec, &link, password()), ends);
+        let text = asked.unwrap_err().to_string();
+        assert!(
+            text.contains("the line was cut") && text.contains("password"),
+            "{text}"
+        );
+        assert_eq!(began.elapsed(), BOUND);
+    }
+
+    #[tokio::test]
+    async fn with_nobody_there_it_is_said_how_to_be() {
+        let link = link();
+        let spec = ConnectSpec::new("host", 22, "me");
+        let text = texts(&spec, &link, password())
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("password") && text.contains("me") && text.contains("host:22"),
+            "{text}"
+        );
+        assert!(text.contains("broker-ctl auth-handler"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_of_another_shape_is_none() {
+        let link = link();
+        for wrong in [Answer::Confirm(true), Answer::Texts(Vec::new())] {
+            let asked = texts(&spec(Slow(BOUND, wrong)), &link, password()).await;
+            assert!(matches!(asked, Err(OpenError::Unanswered { .. })));
+        }
+        let asked = confirm(&spec(Slow(BOUND, secret())), &link, password()).await;
+        assert!(matches!(asked, Err(OpenError::Unanswered { .. })));
+    }
+}
