@@ -115,6 +115,11 @@ pub(crate) enum Command {
         #[arg(required = true, value_name = "ID|[ADDRESS:]PORT")]
         listener: Vec<ListenerName>,
     },
+    /// Ask here what the daemon needs a person for: new host keys, passphrases, passwords
+    ///
+    /// Stays attached until Ctrl-C. Run it as the user who runs the daemon. A command that makes the daemon connect asks
+    /// by itself what is asked for its sake; all else is asked here, and where nobody is attached it fails at once.
+    AuthHandler,
     /// Check a configuration file, without a daemon: every fault with its place, and what has no effect
     CheckConfig {
         /// The file

@@ -8,8 +8,10 @@ mod commands;
 mod listing;
 mod open;
 mod output;
+mod prompts;
 mod session;
 mod table;
+mod terminal;
 mod tunnel_spec;
 mod units;
 

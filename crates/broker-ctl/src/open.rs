@@ -9,20 +9,33 @@ use clap::error::ErrorKind;
 use crate::cli::{Cli, Format, OpenTunnel};
 use crate::listing;
 use crate::output::Output;
+use crate::prompts;
 use crate::session::{Reported, Session};
 use crate::tunnel_spec::{TunnelSpec, host_port};
 
-/// Opens every tunnel asked for, in order.
-pub(crate) async fn open_tunnels(mut session: Session<'_>, args: OpenTunnel) -> anyhow::Result<()> {
+/// Opens every tunnel asked for, in order, and asks what the daemon wants to know for it.
+pub(crate) async fn open_tunnels(session: Session<'_>, args: OpenTunnel) -> anyhow::Result<()> {
     let (abort, format, relay) = (args.abort_on_failing_tunnel, args.format, args.relay);
     let (specs, target) = specs_and_target(args).map_err(usage)?;
+    let (socket, output) = (session.socket().to_owned(), session.output());
+    let requests = specs.into_iter().map(|spec| request(spec, relay, &target));
+    let work = open_each(session, requests.collect(), abort, format);
+    prompts::while_asking(&socket, &target, output, work).await
+}
+
+async fn open_each(
+    mut session: Session<'_>,
+    requests: Vec<OpenTunnelListener>,
+    abort: bool,
+    format: Format,
+) -> anyhow::Result<()> {
     let mut opened = Vec::new();
     let mut failed = false;
-    for spec in specs {
-        match session.call(&request(spec, relay, &target)).await {
+    for request in requests {
+        match session.wait(&request).await {
             Ok(listener) => opened.push(listener),
             Err(ClientError::Failed(refusal)) => {
-                session.output().error(refusal);
+                session.output().error(prompts::explained(&refusal));
                 failed = true;
                 if abort {
                     break;

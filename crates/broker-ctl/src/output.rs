@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use broker_ipc::printable;
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 
@@ -67,19 +68,6 @@ impl Output {
         // As above.
         let _ = writeln!(anstream::stderr(), "{ALERT}broker-ctl:{ALERT:#} {text}");
     }
-}
-
-/// What peers chose, such as the names of files, must not steer the terminal or break a line.
-pub(crate) fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            safe.extend(c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
 }
 
 /// True where the reader of standard output went away.

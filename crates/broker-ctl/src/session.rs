@@ -1,7 +1,7 @@
 //! The conversation of one command with the daemon.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use broker_ipc::{Client, ClientError, Method};
 
@@ -39,13 +39,26 @@ impl<'a> Session<'a> {
         self.output
     }
 
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Sends one request.
     pub(crate) async fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
+        self.client().await?.call(request).await
+    }
+
+    /// Sends one request whose answer may have to wait for a person.
+    pub(crate) async fn wait<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
+        self.client().await?.wait(request).await
+    }
+
+    async fn client(&mut self) -> Result<&mut Client, ClientError> {
         let client = match self.client.take() {
             Some(client) => client,
             None => self.connect().await?,
         };
-        self.client.insert(client).call(request).await
+        Ok(self.client.insert(client))
     }
 
     /// Sends one request for each thing named. A failure is told at once and spares the others nothing.

@@ -2,7 +2,9 @@
 
 use std::fmt::Display;
 
-use crate::output::{ALERT, HEADING, printable};
+use broker_ipc::printable;
+
+use crate::output::{ALERT, HEADING};
 use crate::units;
 
 /// One value, as a person reads it and as a script does.

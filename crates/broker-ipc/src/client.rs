@@ -19,8 +19,7 @@ use crate::peer;
 use crate::wire::{self, Answer, Call, Id};
 use crate::{BUILD, PROTOCOL};
 
-/// How long the daemon may take over one request. Opening a tunnel may dial a server, which has a shorter timeout of
-/// its own; a daemon that takes longer than this is stuck.
+/// How long the daemon may take over one request in which no person has a part; one that takes longer is stuck.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a request got no result.
@@ -142,11 +141,17 @@ impl Client {
     /// [`ClientError::Failed`] where the daemon says no; the others where no answer came.
     pub async fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
         let method = M::NAME;
-        let reply = timeout(CALL_TIMEOUT, self.exchange(request));
-        let reply = reply
-            .await
-            .map_err(|_| ClientError::TimedOut { method })??;
-        serde_json::from_value(reply).map_err(|fault| bad_answer(method, &fault))
+        let reply = timeout(CALL_TIMEOUT, self.wait(request)).await;
+        reply.map_err(|_| ClientError::TimedOut { method })?
+    }
+
+    /// As [`Self::call`], however long it takes: for requests that may have to wait for a person.
+    ///
+    /// # Errors
+    /// As [`Self::call`], but for the bound.
+    pub async fn wait<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
+        let reply = self.exchange(request).await?;
+        serde_json::from_value(reply).map_err(|fault| bad_answer(M::NAME, &fault))
     }
 
     /// Waits until the daemon ends this connection. By then its socket is free for another daemon.

@@ -80,12 +80,14 @@ pub enum ErrorCode {
     ShuttingDown,
     /// 11: the configuration cannot be used.
     BadConfig,
+    /// 12: a prompt got no answer.
+    Unanswered,
     /// A code this build does not know.
     Other(i64),
 }
 
 /// Every named code with its number. Both directions of the conversion read this table.
-const CODES: [(ErrorCode, i64); 16] = [
+const CODES: [(ErrorCode, i64); 17] = [
     (ErrorCode::Parse, -32700),
     (ErrorCode::InvalidRequest, -32600),
     (ErrorCode::MethodNotFound, -32601),
@@ -102,6 +104,7 @@ const CODES: [(ErrorCode, i64); 16] = [
     (ErrorCode::LimitReached, 9),
     (ErrorCode::ShuttingDown, 10),
     (ErrorCode::BadConfig, 11),
+    (ErrorCode::Unanswered, 12),
 ];
 
 impl From<i64> for ErrorCode {

@@ -9,6 +9,8 @@ pub mod endpoint;
 mod error;
 pub mod methods;
 mod peer;
+mod printable;
+mod secret;
 pub mod server;
 pub mod types;
 mod wire;
@@ -17,6 +19,8 @@ pub use client::{Client, ClientError};
 pub use endpoint::{BindError, Endpoint, bind, default_socket_path};
 pub use error::{ErrorCode, RpcError};
 pub use methods::{METHODS, Method, Request, Response};
+pub use printable::printable;
+pub use secret::Secret;
 pub use server::{Handler, serve};
 
 /// The version of this interface. It changes when an existing method, field or value changes its meaning or goes

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{ErrorCode, RpcError};
+use crate::secret::Secret;
 use crate::types::{
-    ChannelInfo, Connection, ConnectionDetail, DaemonStatus, Profile, TunnelKind, TunnelListener,
+    ChannelInfo, Connection, ConnectionDetail, CurrentPrompt, DaemonStatus, Profile, TunnelKind,
+    TunnelListener,
 };
 
 /// A method: the type is its parameters.
@@ -75,6 +77,12 @@ methods! {
     "open-tunnel-listener" => OpenTunnelListener -> TunnelListener;
     /// Close a tunnel listener; clients it serves go on.
     "close-tunnel-listener" => CloseTunnelListener -> Done;
+    /// Take on prompts, for as long as this client is connected.
+    "attend-prompts" => AttendPrompts -> Done;
+    /// Wait for the prompt to be shown next.
+    "next-prompt" => NextPrompt -> CurrentPrompt;
+    /// Answer a prompt, or decline it.
+    "answer-prompt" => AnswerPrompt -> Done;
 }
 
 /// Says who is there. The first request on every connection.
@@ -186,6 +194,47 @@ pub struct CloseTunnelListener {
     pub id: u64,
 }
 
+/// Parameters of `attend-prompts`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttendPrompts {
+    /// Take on the prompts of this target only, before anybody who takes on all: a profile's name or id, or
+    /// `[user@]host[#port]`. Absent: those of every target.
+    pub target: Option<String>,
+}
+
+/// Parameters of `next-prompt`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextPrompt {
+    /// The id of the prompt being shown; the answer comes once another is to be shown, or none. Absent: none is shown.
+    pub shown: Option<u64>,
+}
+
+/// Parameters of `answer-prompt`. With neither `confirm` nor `texts`, the prompt is declined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerPrompt {
+    /// The prompt's id.
+    pub id: u64,
+    /// Whether the host key is the right one.
+    pub confirm: Option<bool>,
+    /// A text for each field.
+    pub texts: Option<Vec<Secret>>,
+}
+
+impl Request {
+    /// Whether it is one of those that only the daemon's own user may send, since secrets pass.
+    pub(crate) fn is_about_prompts(&self) -> bool {
+        matches!(
+            self,
+            Self::AttendPrompts(_) | Self::NextPrompt(_) | Self::AnswerPrompt(_)
+        )
+    }
+
+    /// Whether its answer is of use only to a client that still is there, and may take any time.
+    pub(crate) fn is_a_wait(&self) -> bool {
+        matches!(self, Self::NextPrompt(_))
+    }
+}
+
 /// Reads a method's parameters; absent ones are an empty object.
 pub(crate) fn parse_params<T: DeserializeOwned>(
     method: &str,
@@ -193,6 +242,12 @@ pub(crate) fn parse_params<T: DeserializeOwned>(
 ) -> Result<T, RpcError> {
     let params = params.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     serde_json::from_value(params).map_err(|fault| {
+        // A fault quotes what it found, which here may be a secret.
+        let fault = if method == AnswerPrompt::NAME {
+            "see its description".to_owned()
+        } else {
+            fault.to_string()
+        };
         RpcError::invalid_params(format!("the parameters of {method} are wrong: {fault}"))
     })
 }

@@ -21,6 +21,12 @@ pub(crate) fn is_admitted(peer: Option<u32>, own: u32) -> bool {
     peer.is_some_and(|peer| peer == own || peer == ROOT)
 }
 
+/// Whether a client of user `peer` may answer the prompts of a daemon of user `own`: the secrets asked for are that
+/// user's, so that not even root's programs are asked for them by mistake.
+pub(crate) fn may_answer_prompts(peer: Option<u32>, own: u32) -> bool {
+    peer == Some(own)
+}
+
 /// Whether a client of user `own` trusts a daemon of user `peer`: in a shared folder anybody may have put a socket in
 /// the place of the daemon's. Root looks after the daemons of all users.
 pub(crate) fn is_trusted(peer: Option<u32>, own: u32) -> bool {
@@ -41,6 +47,14 @@ mod tests {
         assert!(!is_admitted(BOB, 1000));
         assert!(!is_admitted(BOB, ROOT));
         assert!(!is_admitted(None, 1000));
+    }
+
+    #[test]
+    fn only_the_daemons_own_user_answers_prompts() {
+        assert!(may_answer_prompts(ANNE, 1000));
+        assert!(!may_answer_prompts(Some(ROOT), 1000));
+        assert!(!may_answer_prompts(BOB, 1000));
+        assert!(!may_answer_prompts(None, 1000));
     }
 
     #[test]

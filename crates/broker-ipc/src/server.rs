@@ -39,8 +39,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the daemon does with requests. One call at a time for each client; several clients at once.
 pub trait Handler: Send + Sync + 'static {
-    /// Carries out one request. The response must be the variant of the same name.
-    fn call(&self, request: Request) -> impl Future<Output = Result<Response, RpcError>> + Send;
+    /// What the daemon keeps of a client, from its arrival until it leaves.
+    type Client: Send + Sync;
+
+    /// A client was admitted.
+    fn arrived(&self) -> Self::Client;
+
+    /// Carries out one request. The response must be the variant of the same name. A client that leaves while it waits for
+    /// something to come drops the call.
+    fn call(
+        &self,
+        client: &Self::Client,
+        request: Request,
+    ) -> impl Future<Output = Result<Response, RpcError>> + Send;
 }
 
 /// Serves clients until `stop` is cancelled, then removes the socket and returns. Each client is a task on
@@ -89,7 +100,9 @@ async fn attend<H: Handler>(
 ) {
     let refusal = refusal(&stream, place.is_some());
     let mut client = Client {
+        answers_prompts: peer::may_answer_prompts(peer::uid(&stream), peer::own_uid()),
         lines: Framed::new(stream, wire::codec(wire::MAX_REQUEST_LINE)),
+        early: None,
         stop,
     };
     // Whichever side ends the conversation, there is nobody left to tell.
@@ -124,15 +137,22 @@ struct Over;
 /// A connected client.
 struct Client {
     lines: Framed<Stream, LinesCodec>,
+    /// A line that came before its turn, see [`left`].
+    early: Option<Line>,
+    /// Whether it may send requests about prompts.
+    answers_prompts: bool,
     stop: CancellationToken,
 }
+
+type Line = Result<String, LinesCodecError>;
 
 impl Client {
     async fn converse<H: Handler>(&mut self, handler: &H) -> Result<(), Over> {
         self.greet().await?;
+        let kept = handler.arrived();
         loop {
             match self.next_call().await? {
-                Ok(call) => self.serve_call(handler, call).await?,
+                Ok(call) => self.serve_call(handler, &kept, call).await?,
                 Err(error) => self.send(Answer::failed(None, error)).await?,
             }
         }
@@ -152,14 +172,23 @@ impl Client {
         if welcome { Ok(()) } else { Err(Over) }
     }
 
-    async fn serve_call<H: Handler>(&mut self, handler: &H, call: Call) -> Result<(), Over> {
+    async fn serve_call<H: Handler>(
+        &mut self,
+        handler: &H,
+        kept: &H::Client,
+        call: Call,
+    ) -> Result<(), Over> {
         let id = call.id.clone();
-        let outcome = match Request::parse(&call.method, call.params) {
-            Ok(request) => before_end(&self.stop, handler.call(request))
-                .await
-                .ok_or(Over)?,
-            Err(error) => Err(error),
+        let outcome = match self.permitted(Request::parse(&call.method, call.params)) {
+            Ok(request) if request.is_a_wait() => tokio::select! {
+                biased;
+                () = left(&mut self.lines, &mut self.early) => None,
+                outcome = before_end(&self.stop, handler.call(kept, request)) => outcome,
+            },
+            Ok(request) => before_end(&self.stop, handler.call(kept, request)).await,
+            Err(error) => Some(Err(error)),
         };
+        let outcome = outcome.ok_or(Over)?;
         match id {
             Some(_) => self.send(Answer::new(id, outcome)).await,
             // A notification: section 4.1 allows no answer, not even an error.
@@ -167,13 +196,25 @@ impl Client {
         }
     }
 
+    fn permitted(&self, request: Result<Request, RpcError>) -> Result<Request, RpcError> {
+        let request = request?;
+        if request.is_about_prompts() && !self.answers_prompts {
+            let message =
+                "only the user who runs the daemon may answer its prompts: do it as that user";
+            return Err(RpcError::new(ErrorCode::Denied, message));
+        }
+        Ok(request)
+    }
+
     /// The next request, or what is wrong with it. A line that cannot be told from the next one ends it all.
     async fn next_call(&mut self) -> Result<Result<Call, RpcError>, Over> {
-        let line = self
-            .stop
-            .run_until_cancelled(self.lines.next())
-            .await
-            .flatten();
+        let line = match self.early.take() {
+            Some(early) => Some(early),
+            None => {
+                let next = self.stop.run_until_cancelled(self.lines.next());
+                next.await.flatten()
+            }
+        };
         let message = match line.ok_or(Over)? {
             Ok(line) => return Ok(Call::parse(&line)),
             Err(LinesCodecError::MaxLineLengthExceeded) => {
@@ -198,6 +239,17 @@ impl Client {
         let sent = before_end(&self.stop, sent).await.ok_or(Over)?;
         sent.map_err(|_| Over)?.map_err(|_| Over)
     }
+}
+
+/// Waits until the client has left. One line that it sends meanwhile is kept until its turn comes.
+async fn left(lines: &mut Framed<Stream, LinesCodec>, early: &mut Option<Line>) {
+    if early.is_none() {
+        *early = lines.next().await;
+        if early.is_none() {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Checks that the two ends speak the same version.

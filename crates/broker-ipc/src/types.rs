@@ -296,6 +296,54 @@ pub enum TunnelOrigin {
     Command,
 }
 
+/// A question that only a person can answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// Unique while the daemon runs.
+    pub id: u64,
+    /// What is asked.
+    pub kind: PromptKind,
+    /// The question in words, in one or more lines. Text of the server in it is made harmless: control characters are
+    /// escaped, and each of its lines begins with `| `.
+    pub message: String,
+    /// What is to be typed, in order; empty for a host key, which is confirmed or not.
+    pub fields: Vec<PromptField>,
+    /// The SHA-256 fingerprint of the host key to be confirmed.
+    pub fingerprint: Option<String>,
+    /// Seconds until it is no longer asked.
+    pub seconds_left: u64,
+}
+
+/// One thing to be typed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptField {
+    /// What stands before the input. Text of the server in it is made harmless.
+    pub label: String,
+    /// Whether what is typed may be seen.
+    pub echo: bool,
+}
+
+/// The prompt that a client should be showing at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurrentPrompt {
+    /// Absent where there is none.
+    pub prompt: Option<Prompt>,
+}
+
+/// What a prompt is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PromptKind {
+    /// Whether an SSH server's key is the right one.
+    HostKey,
+    /// The passphrase of a private key.
+    Passphrase,
+    /// The user's password.
+    Password,
+    /// The server's own questions (RFC 4256).
+    Interactive,
+}
+
 /// Shows a value as it stands on the wire, so that people and programs read the same words.
 macro_rules! display_as_on_the_wire {
     ($($name:ty),*) => { $(
@@ -316,5 +364,6 @@ display_as_on_the_wire!(
     ChannelState,
     TunnelKind,
     ListenerState,
-    TunnelOrigin
+    TunnelOrigin,
+    PromptKind
 );

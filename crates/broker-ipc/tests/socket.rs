@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker_ipc::methods::{CloseChannel, ConnectionStatus, Done, ListProfiles, Status, Stop};
-use broker_ipc::types::{DaemonStatus, TransferCounts};
+use broker_ipc::types::{CurrentPrompt, DaemonStatus, TransferCounts};
 use broker_ipc::{
     BindError, Client, ClientError, ErrorCode, Handler, Request, Response, RpcError, bind, serve,
 };
@@ -28,11 +28,29 @@ use tokio_util::task::TaskTracker;
 /// A daemon that knows its status and nothing else. `close-channel 1` waits for ever, `stop` stops it.
 struct Fake {
     waiting: Notify,
+    /// Ends a wait for a prompt.
+    prompt: Notify,
+    left: Arc<Notify>,
     stop: CancellationToken,
 }
 
+/// Tells when a client has left.
+struct Leaving(Arc<Notify>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
 impl Handler for Fake {
-    async fn call(&self, request: Request) -> Result<Response, RpcError> {
+    type Client = Leaving;
+
+    fn arrived(&self) -> Leaving {
+        Leaving(Arc::clone(&self.left))
+    }
+
+    async fn call(&self, _client: &Leaving, request: Request) -> Result<Response, RpcError> {
         match request {
             Request::Status(Status {}) => Ok(Response::Status(status())),
             Request::Stop(Stop { .. }) => {
@@ -46,6 +64,12 @@ impl Handler for Fake {
             Request::ConnectionStatus(ConnectionStatus { id }) => {
                 Err(RpcError::not_found(format!("there is no connection {id}")))
             }
+            Request::NextPrompt(_) => {
+                self.waiting.notify_one();
+                self.prompt.notified().await;
+                Ok(Response::NextPrompt(CurrentPrompt { prompt: None }))
+            }
+            Request::AnswerPrompt(_) => Ok(Response::AnswerPrompt(Done {})),
             other => Err(RpcError::not_supported(format!("{other:?}"))),
         }
     }
@@ -88,6 +112,8 @@ impl Daemon {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let handler = Arc::new(Fake {
             waiting: Notify::new(),
+            prompt: Notify::new(),
+            left: Arc::default(),
             stop: stop.clone(),
         });
         let served = serve(
@@ -459,5 +485,57 @@ async fn one_client_too_many_is_told_so() {
     );
     let mut last = admitted.pop().unwrap();
     assert_eq!(last.call(&Status {}).await.unwrap().pid, 42);
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_waits_is_noticed() {
+    let daemon = Daemon::start();
+    let mut client = daemon.raw().await;
+    client.hello().await;
+    client
+        .send(r#"{"jsonrpc":"2.0","id":1,"method":"next-prompt"}"#)
+        .await;
+    daemon.handler.waiting.notified().await;
+    drop(client);
+    daemon.handler.left.notified().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn what_follows_a_wait_is_kept_for_its_turn() {
+    let daemon = Daemon::start();
+    let mut client = daemon.raw().await;
+    client.hello().await;
+    for line in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"next-prompt"}"#,
+        r#"{"jsonrpc":"2.0","id":2,"method":"status"}"#,
+    ] {
+        client.send(line).await;
+    }
+    daemon.handler.waiting.notified().await;
+    daemon.handler.prompt.notify_one();
+    assert_eq!(client.answer().await.unwrap()["id"], 1);
+    assert_eq!(client.answer().await.unwrap()["id"], 2);
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn a_wrong_answer_to_a_prompt_is_not_repeated() {
+    let daemon = Daemon::start();
+    let mut client = daemon.raw().await;
+    client.hello().await;
+    for wrong in [
+        r#"{"id":1,"texts":"hunter2"}"#,
+        r#"{"id":"hunter2"}"#,
+        r#"{"id":1,"texts":[{"hunter2":1}]}"#,
+    ] {
+        let line =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"answer-prompt","params":{wrong}}}"#);
+        client.send(&line).await;
+        let refused = client.answer().await.unwrap();
+        assert_eq!(refused["error"]["code"], -32602);
+        assert!(!refused.to_string().contains("hunter2"), "{refused}");
+    }
     daemon.end().await;
 }

@@ -7,6 +7,7 @@ mod connections;
 mod destination;
 mod listeners;
 mod peer_owner;
+mod prompts;
 mod requested;
 mod session;
 mod shutdown;
@@ -17,5 +18,6 @@ mod tunnel;
 mod views;
 
 pub use api::Api;
+pub use prompts::Attendant;
 pub use shutdown::Shutdown;
 pub use supervisor::{Identity, Supervisor};

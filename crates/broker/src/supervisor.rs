@@ -11,7 +11,7 @@ use broker_config::{Config, ListenWhen, Profile};
 use broker_ipc::methods::{CloseTunnelListener, Done, OpenTunnelListener};
 use broker_ipc::types::TunnelOrigin;
 use broker_ipc::{ErrorCode, Request, Response, RpcError};
-use broker_ssh::Pool;
+use broker_ssh::{OpenError, Pool};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use crate::board::Board;
 use crate::connections::Connections;
 use crate::listeners::OpenTunnel;
+use crate::prompts::Desk;
 use crate::shutdown::Shutdown;
 use crate::{requested, ssh_spec};
 
@@ -29,8 +30,14 @@ const BIND_RETRY: Duration = Duration::from_secs(15);
 
 /// Where an answer goes.
 type Answer = oneshot::Sender<Result<Response, RpcError>>;
-/// A request and where its answer goes.
-pub(crate) type Asked = (Request, Answer);
+
+/// What the supervisor is asked for, and where the answer goes.
+pub(crate) enum Asked {
+    /// A client's request.
+    Request(Request, Answer),
+    /// The id of the profile that a target names.
+    ProfileOf(String, oneshot::Sender<Result<String, RpcError>>),
+}
 
 /// Who runs the daemon, as far as connections need to know.
 #[derive(Debug, Clone)]
@@ -51,6 +58,7 @@ pub struct Supervisor {
     pub(crate) tunnels: BTreeMap<u64, OpenTunnel>,
     pub(crate) shutdown: Shutdown,
     identity: Identity,
+    desk: Arc<Desk>,
     pub(crate) tracker: TaskTracker,
     stop: mpsc::Sender<Option<Duration>>,
     requests: mpsc::Receiver<Asked>,
@@ -90,6 +98,7 @@ impl Supervisor {
             board: Arc::default(),
             pools: BTreeMap::new(),
             tunnels: BTreeMap::new(),
+            desk: Desk::new(shutdown.kill.clone()),
             shutdown,
             identity,
             tracker,
@@ -103,7 +112,7 @@ impl Supervisor {
 
     /// What answers the local socket's requests.
     pub fn api(&self) -> crate::api::Api {
-        crate::api::Api::new(self.requests_sender.clone())
+        crate::api::Api::new(self.requests_sender.clone(), self.desk.clone())
     }
 
     /// Opens what the configuration asks for.
@@ -158,7 +167,15 @@ impl Supervisor {
         }
     }
 
-    async fn handle(&mut self, (request, answer): Asked) {
+    async fn handle(&mut self, asked: Asked) {
+        let (request, answer) = match asked {
+            Asked::Request(request, answer) => (request, answer),
+            Asked::ProfileOf(target, answer) => {
+                let profile = requested::profile(&self.config, &target);
+                let _ = answer.send(profile.map(|profile| profile.id));
+                return;
+            }
+        };
         if let Request::OpenTunnelListener(asked) = request {
             match self.open_requested(&asked) {
                 Ok((id, used)) => self.answer_when_connected(id, used, answer),
@@ -197,6 +214,9 @@ impl Supervisor {
                 .open_requested(&asked)
                 .and_then(|(id, _)| self.opened(id)),
             Request::CloseTunnelListener(asked) => self.close_tunnel(&asked),
+            Request::AttendPrompts(_) | Request::NextPrompt(_) | Request::AnswerPrompt(_) => {
+                Err(RpcError::internal("prompts are not the supervisor's"))
+            }
         }
     }
 
@@ -276,10 +296,11 @@ impl Supervisor {
             };
             let (closed, wait) = oneshot::channel();
             let close = Request::CloseTunnelListener(CloseTunnelListener { id });
-            if requests.send((close, closed)).await.is_ok() {
+            let close = Asked::Request(close, closed);
+            if requests.send(close).await.is_ok() {
                 let _ = wait.await;
             }
-            let _ = answer.send(Err(RpcError::new(ErrorCode::ConnectFailed, error)));
+            let _ = answer.send(Err(connect_failed(&error)));
         });
     }
 
@@ -287,12 +308,13 @@ impl Supervisor {
         if let Some(known) = self.pools.get(&profile.id) {
             return known.connections.clone();
         }
-        let spec = ssh_spec::connect_spec(
+        let mut spec = ssh_spec::connect_spec(
             &self.config,
             profile,
             &self.identity.home,
             &self.identity.user,
         );
+        spec.prompter = Some(self.desk.prompter(&profile.id));
         let user = spec.user.clone();
         let pool = Pool::new(spec, self.tracker.clone(), self.shutdown.kill.clone());
         let connections = Arc::new(Connections::new(pool, profile.settings.exclusive));
@@ -340,4 +362,14 @@ impl Supervisor {
             }
         });
     }
+}
+
+/// Why a command's target could not be connected to, with a code for programs.
+fn connect_failed(error: &OpenError) -> RpcError {
+    let code = if error.wants_person() {
+        ErrorCode::Unanswered
+    } else {
+        ErrorCode::ConnectFailed
+    };
+    RpcError::new(code, error)
 }

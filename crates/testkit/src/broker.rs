@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::client::{self, Output};
 use crate::process::Process;
 use crate::programs::broker_program;
+use crate::terminal::Terminal;
 
 /// Starting takes a fraction of a second; a busy machine may take its time.
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -97,6 +98,14 @@ impl Broker {
     /// When broker-ctl is missing or takes too long; what it says of the daemon is in the output.
     pub async fn ctl(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         ctl(&self.socket(), arguments).await
+    }
+
+    /// Runs broker-ctl on its socket with somebody at the keyboard.
+    ///
+    /// # Errors
+    /// When broker-ctl is missing or there is no terminal to be had.
+    pub fn ctl_on_terminal(&self, arguments: &[&str]) -> anyhow::Result<Terminal> {
+        Terminal::spawn(&ctl_command(&self.socket(), arguments)?)
     }
 
     /// Runs broker-ctl with `--json`, which must succeed, and returns what it printed.
@@ -215,9 +224,17 @@ pub fn launch(folder: &Path, config: &str, arguments: &[&str]) -> anyhow::Result
 /// # Errors
 /// When broker-ctl is missing or takes too long.
 pub async fn ctl(socket: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
+    client::run(ctl_command(socket, arguments)?, CTL_LIMIT).await
+}
+
+/// The command that runs broker-ctl on a socket.
+///
+/// # Errors
+/// When broker-ctl is missing.
+pub fn ctl_command(socket: &Path, arguments: &[&str]) -> anyhow::Result<Command> {
     let mut command = Command::new(broker_program("broker-ctl")?);
     command.arg("--socket").arg(socket).args(arguments);
-    client::run(command, CTL_LIMIT).await
+    Ok(command)
 }
 
 /// The socket of a daemon that [`launch`] started in `folder`; the daemon makes its private sub-folder.

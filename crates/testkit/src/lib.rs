@@ -28,4 +28,5 @@ pub mod relay;
 pub mod scripted;
 pub mod ssh_server;
 pub mod sshd;
+pub mod terminal;
 pub mod vsftpd;

@@ -1,7 +1,7 @@
 //! A child process with its output captured, ended with all its descendants when dropped.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -64,6 +64,26 @@ impl Process {
         })
     }
 
+    /// Starts `command`, which makes itself the leader of a session, with all its streams on a terminal, of which `screen`
+    /// is the other end.
+    pub(crate) fn spawn_on_terminal(
+        mut command: Command,
+        terminal: &File,
+        screen: File,
+    ) -> anyhow::Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let stream = || terminal.try_clone();
+        command.stdin(stream()?).stdout(stream()?).stderr(stream()?);
+        let child = command.spawn();
+        Ok(Self {
+            child: child.with_context(|| format!("cannot start {name}"))?,
+            name,
+            stdout: capture(Some(screen)),
+            stderr: capture(None::<File>),
+            _netns: None,
+        })
+    }
+
     /// The process id, also its process group's.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -87,12 +107,28 @@ impl Process {
     /// # Errors
     /// When the process ends or `limit` passes before; the message shows the log.
     pub async fn wait_log(&self, text: &str, limit: Duration) -> anyhow::Result<()> {
-        let found = |captured: &Captured| contains(&captured.bytes, text.as_bytes());
-        let mut stderr = self.stderr.clone();
-        let seen = stderr.wait_for(|captured| captured.closed || found(captured));
-        let seen = tokio::time::timeout(limit, seen).await;
-        let seen = seen.is_ok_and(|captured| captured.is_ok_and(|captured| found(&captured)));
+        let seen = wait_for(&self.stderr, text, 1, limit).await;
         anyhow::ensure!(seen, "{} did not say “{text}”:\n{}", self.name, self.log());
+        Ok(())
+    }
+
+    /// Waits until standard output contains `text` so many times.
+    ///
+    /// # Errors
+    /// When the process ends or `limit` passes before; the message shows what it wrote.
+    pub async fn wait_stdout(
+        &self,
+        text: &str,
+        times: usize,
+        limit: Duration,
+    ) -> anyhow::Result<()> {
+        let seen = wait_for(&self.stdout, text, times, limit).await;
+        anyhow::ensure!(
+            seen,
+            "{} did not say “{text}”:\n{}",
+            self.name,
+            self.output()
+        );
         Ok(())
     }
 
@@ -214,10 +250,23 @@ fn read_into(mut pipe: impl Read, captured: &watch::Sender<Captured>) -> io::Res
     }
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
+/// Whether a stream comes to contain a text so many times within the limit.
+async fn wait_for(
+    stream: &watch::Receiver<Captured>,
+    text: &str,
+    times: usize,
+    limit: Duration,
+) -> bool {
+    let found = |captured: &Captured| count(&captured.bytes, text.as_bytes()) >= times;
+    let mut stream = stream.clone();
+    let seen = stream.wait_for(|captured| captured.closed || found(captured));
+    let seen = tokio::time::timeout(limit, seen).await;
+    seen.is_ok_and(|captured| captured.is_ok_and(|captured| found(&captured)))
+}
+
+fn count(haystack: &[u8], needle: &[u8]) -> usize {
+    let windows = haystack.windows(needle.len());
+    windows.filter(|window| *window == needle).count()
 }
 
 /// Every process with its parent. Empty where there is no `/proc`.

@@ -39,6 +39,8 @@ pub const TNFTP: Requirement = requirement("tnftp", "tnftp");
 pub const PYTHON: Requirement = requirement("python3", "python3");
 /// Makes certificates for an FTP server with TLS.
 pub const OPENSSL: Requirement = requirement("openssl", "openssl");
+/// Starts a program as the leader of a session with a terminal.
+pub const SETSID: Requirement = requirement("setsid", "util-linux");
 /// Makes network namespaces.
 pub const IP: Requirement = requirement("ip", "iproute2");
 

@@ -78,7 +78,11 @@ struct Answers {
 }
 
 impl Handler for Answers {
-    async fn call(&self, request: Request) -> Result<Response, RpcError> {
+    type Client = ();
+
+    fn arrived(&self) {}
+
+    async fn call(&self, (): &(), request: Request) -> Result<Response, RpcError> {
         match request {
             Request::Status(_) => Ok(Response::Status(status())),
             Request::ListProfiles(_) => Ok(Response::ListProfiles(profiles())),

@@ -1,0 +1,196 @@
+//! Prompts of the daemon, asked of the person at the terminal.
+
+use std::future::{Future, pending};
+use std::io;
+use std::path::Path;
+
+use anyhow::Context;
+use broker_ipc::methods::{AnswerPrompt, AttendPrompts, NextPrompt};
+use broker_ipc::types::{Prompt, PromptKind};
+use broker_ipc::{Client, ClientError, ErrorCode, RpcError, Secret};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::output::Output;
+use crate::session::Session;
+use crate::terminal::Terminal;
+
+/// `auth-handler`: asks until it is interrupted.
+pub(crate) async fn auth_handler(session: &Session<'_>) -> anyhow::Result<()> {
+    let terminal = Terminal::open()
+        .context("auth-handler asks on a terminal, and standard input is none: run it in one")?;
+    let mut person = Person::attend(session.socket(), None, terminal).await?;
+    session
+        .output()
+        .print("Prompts are asked here; Ctrl-C ends")?;
+    tokio::select! {
+        ended = person.answer_all() => ended,
+        () = interrupted() => Ok(()),
+    }
+}
+
+/// Does something that makes the daemon connect to a target, and asks what it wants to know meanwhile, where there is a
+/// terminal to ask on.
+pub(crate) async fn while_asking(
+    socket: &Path,
+    target: &str,
+    output: &Output,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let Some(terminal) = Terminal::open() else {
+        return work.await;
+    };
+    let mut person = match Person::attend(socket, Some(target), terminal).await {
+        Ok(person) => person,
+        Err(refused) => {
+            // The work may need no answer; if it can't be done, it says why itself.
+            output.note(format_args!("no prompt is asked here: {refused}"));
+            return work.await;
+        }
+    };
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = interrupted() => anyhow::bail!("interrupted"),
+        ended = person.answer_all() => ended?,
+    }
+    work.await
+}
+
+/// A refusal with what this command has to do with it.
+pub(crate) fn explained(refusal: &RpcError) -> String {
+    if refusal.code == ErrorCode::Unanswered && Terminal::open().is_none() {
+        format!("{refusal} (this command asks nothing, since its standard input is not a terminal)")
+    } else {
+        refusal.to_string()
+    }
+}
+
+/// Somebody at a terminal, and the daemon that has questions.
+struct Person<'a> {
+    socket: &'a Path,
+    client: Client,
+    terminal: Terminal,
+}
+
+impl<'a> Person<'a> {
+    async fn attend(
+        socket: &'a Path,
+        target: Option<&str>,
+        terminal: Terminal,
+    ) -> Result<Self, ClientError> {
+        let mut client = Client::connect(socket).await?;
+        let target = target.map(str::to_owned);
+        client.call(&AttendPrompts { target }).await?;
+        Ok(Self {
+            socket,
+            client,
+            terminal,
+        })
+    }
+
+    /// Asks one prompt after the other until the daemon or the terminal ends.
+    async fn answer_all(&mut self) -> anyhow::Result<()> {
+        let mut current = None;
+        loop {
+            current = match current {
+                None => self.client.wait(&NextPrompt { shown: None }).await?.prompt,
+                Some(prompt) => self.answer(&prompt).await?,
+            };
+        }
+    }
+
+    /// Asks one prompt, unless it is withdrawn before it is answered. Returns what is to be asked then.
+    async fn answer(&mut self, prompt: &Prompt) -> anyhow::Result<Option<Prompt>> {
+        let Self {
+            socket,
+            client,
+            terminal,
+        } = self;
+        let until_another = NextPrompt {
+            shown: Some(prompt.id),
+        };
+        let next = client.wait(&until_another);
+        tokio::pin!(next);
+        let answer = tokio::select! {
+            next = &mut next => {
+                terminal.show("\nThis is no longer asked")?;
+                return Ok(next?.prompt);
+            }
+            answer = ask(terminal, prompt) => answer?,
+        };
+        // The connection with the wait on it takes no other request meanwhile.
+        match Client::connect(socket).await?.call(&answer).await {
+            Err(ClientError::Failed(late)) => terminal.show(&late.to_string())?,
+            sent => drop(sent?),
+        }
+        Ok(next.await?.prompt)
+    }
+}
+
+async fn ask(terminal: &mut Terminal, prompt: &Prompt) -> io::Result<AnswerPrompt> {
+    terminal.show(&prompt.message)?;
+    let mut answer = AnswerPrompt {
+        id: prompt.id,
+        confirm: None,
+        texts: None,
+    };
+    match prompt.kind {
+        PromptKind::HostKey => answer.confirm = confirm(terminal, prompt).await?,
+        PromptKind::Passphrase | PromptKind::Password | PromptKind::Interactive => {
+            answer.texts = texts(terminal, prompt).await?;
+        }
+    }
+    Ok(answer)
+}
+
+/// `None`: declined.
+async fn confirm(terminal: &mut Terminal, prompt: &Prompt) -> io::Result<Option<bool>> {
+    loop {
+        let Some(typed) = terminal
+            .ask("Accept it (yes, no, or the fingerprint)? ", true)
+            .await?
+        else {
+            return Ok(None);
+        };
+        match typed.trim() {
+            "yes" => return Ok(Some(true)),
+            "no" => return Ok(Some(false)),
+            typed if Some(typed) == prompt.fingerprint.as_deref() => return Ok(Some(true)),
+            _ => terminal.show("That is neither yes nor no nor the fingerprint shown above")?,
+        }
+    }
+}
+
+/// `None`: declined.
+async fn texts(terminal: &mut Terminal, prompt: &Prompt) -> io::Result<Option<Vec<Secret>>> {
+    let mut texts = Vec::new();
+    for field in &prompt.fields {
+        match terminal.ask(&field.label, field.echo).await? {
+            Some(typed) => texts.push(Secret::from(typed)),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(texts))
+}
+
+/// Waits for a signal that ends the command, so that the terminal is left as it was found.
+async fn interrupted() {
+    let signals = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+    let [interrupt, terminate, hangup] = signals.map(|kind| async move {
+        match signal(kind) {
+            Ok(mut arrivals) => drop(arrivals.recv().await),
+            // Then the signal ends the process by itself.
+            Err(_) => pending().await,
+        }
+    });
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+        () = hangup => {}
+    }
+}

@@ -1,0 +1,240 @@
+//! Who is asked, how often, and for how long.
+
+use broker_ipc::Secret;
+use broker_ssh::SecretString;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+fn desk() -> Arc<Desk> {
+    Desk::new(CancellationToken::new())
+}
+
+/// A client that answers for one profile or for all.
+fn attendant(desk: &Arc<Desk>, profile: Option<&str>) -> Attendant {
+    let attendant = desk.arrived();
+    attendant.attend(profile.map(str::to_owned));
+    attendant
+}
+
+fn password(server: &str) -> Question {
+    Question::Password {
+        server: server.into(),
+        user: "me".into(),
+        again: false,
+    }
+}
+
+fn host_key() -> Question {
+    Question::HostKey {
+        server: "host:22".into(),
+        algorithm: "ssh-ed25519".into(),
+        fingerprint: "SHA256:abc".into(),
+        changed_from: None,
+    }
+}
+
+/// A dial that asks.
+fn ask(desk: &Arc<Desk>, profile: &str, question: Question) -> JoinHandle<Outcome> {
+    let prompter = desk.prompter(profile);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test's runtime ends its tasks"
+    )]
+    tokio::spawn(async move { prompter.ask(question).await })
+}
+
+fn texts(id: u64, texts: &[&str]) -> AnswerPrompt {
+    let secret = |text: &&str| Secret::from(zeroize::Zeroizing::new((*text).to_owned()));
+    AnswerPrompt {
+        id,
+        confirm: None,
+        texts: Some(texts.iter().map(secret).collect()),
+    }
+}
+
+fn confirm(id: u64, confirm: Option<bool>) -> AnswerPrompt {
+    AnswerPrompt {
+        id,
+        confirm,
+        texts: None,
+    }
+}
+
+async fn next(attendant: &Attendant) -> u64 {
+    attendant.next(None).await.unwrap().unwrap().id
+}
+
+/// The texts of an answer, to be compared.
+fn told(outcome: Outcome) -> Result<Vec<String>, NoAnswer> {
+    use broker_ssh::ExposeSecret;
+    let plain = |text: &SecretString| text.expose_secret().to_owned();
+    match outcome? {
+        Answer::Texts(texts) => Ok(texts.iter().map(plain).collect()),
+        Answer::Confirm(yes) => panic!("confirmed: {yes}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nobody_there_a_question_fails_at_once() {
+    let desk = desk();
+    let began = Instant::now();
+    let _for_another = attendant(&desk, Some("other"));
+    let _idle = desk.arrived();
+    let asked = ask(&desk, "work", password("host")).await.unwrap();
+    assert_eq!(told(asked), Err(NoAnswer::Nobody));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_reaches_the_dial_once() {
+    let desk = desk();
+    let person = attendant(&desk, None);
+    let asked = ask(&desk, "work", password("host"));
+    let id = next(&person).await;
+    desk.answer(texts(id, &["hunter2"])).unwrap();
+    let late = desk.answer(texts(id, &["again"])).unwrap_err();
+    assert_eq!(late.code, ErrorCode::NotFound);
+    assert_eq!(told(asked.await.unwrap()), Ok(vec!["hunter2".into()]));
+    assert_eq!(person.next(Some(id)).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_fit_leaves_the_question_open() {
+    let desk = desk();
+    let person = attendant(&desk, None);
+    let (key, secret) = (
+        ask(&desk, "work", host_key()),
+        ask(&desk, "work", password("host")),
+    );
+    let first = next(&person).await;
+    for wrong in [texts(first, &["yes"]), texts(first, &[])] {
+        assert_eq!(
+            desk.answer(wrong).unwrap_err().code,
+            ErrorCode::InvalidParams
+        );
+    }
+    desk.answer(confirm(first, Some(true))).unwrap();
+    let second = person.next(Some(first)).await.unwrap().unwrap().id;
+    for wrong in [
+        texts(second, &[]),
+        texts(second, &["a", "b"]),
+        confirm(second, Some(true)),
+    ] {
+        assert_eq!(
+            desk.answer(wrong).unwrap_err().code,
+            ErrorCode::InvalidParams
+        );
+    }
+    desk.answer(confirm(second, None)).unwrap();
+    assert!(matches!(key.await.unwrap(), Ok(Answer::Confirm(true))));
+    assert_eq!(told(secret.await.unwrap()), Err(NoAnswer::Declined));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dials_with_one_question_share_one_answer() {
+    let desk = desk();
+    let person = attendant(&desk, None);
+    let dials = ["work", "work", "home"].map(|profile| ask(&desk, profile, password("host")));
+    let id = next(&person).await;
+    tokio::task::yield_now().await;
+    desk.answer(texts(id, &["hunter2"])).unwrap();
+    for dial in dials {
+        assert_eq!(told(dial.await.unwrap()), Ok(vec!["hunter2".into()]));
+    }
+    assert_eq!(person.next(Some(id)).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_command_that_caused_the_dial_is_asked_before_others() {
+    let desk = desk();
+    let command = attendant(&desk, Some("work"));
+    let all = attendant(&desk, None);
+    let _dials = [
+        ask(&desk, "work", password("one")),
+        ask(&desk, "home", password("two")),
+    ];
+    let (first, second) = (next(&command).await, next(&all).await);
+    assert_ne!(first, second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_question_of_one_who_leaves_goes_to_the_next() {
+    let desk = desk();
+    let (older, newer) = (attendant(&desk, None), attendant(&desk, None));
+    let asked = ask(&desk, "work", password("host"));
+    let id = next(&newer).await;
+    drop(newer);
+    assert_eq!(next(&older).await, id);
+    drop(older);
+    assert_eq!(told(asked.await.unwrap()), Err(NoAnswer::Left));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_waits_two_minutes() {
+    let desk = desk();
+    let person = attendant(&desk, None);
+    let began = Instant::now();
+    let asked = ask(&desk, "work", password("host"));
+    let id = next(&person).await;
+    // tidy: sleeps because the time here is virtual
+    tokio::time::sleep(TIMEOUT / 2).await;
+    let joined = ask(&desk, "work", password("host"));
+    assert_eq!(told(asked.await.unwrap()), Err(NoAnswer::TimedOut));
+    assert_eq!(told(joined.await.unwrap()), Err(NoAnswer::TimedOut));
+    assert_eq!(began.elapsed(), TIMEOUT);
+    assert_eq!(person.next(Some(id)).await.unwrap(), None);
+    assert_eq!(
+        desk.answer(confirm(id, None)).unwrap_err().code,
+        ErrorCode::NotFound
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_is_withdrawn_with_the_last_dial_that_asks_it() {
+    let desk = desk();
+    let person = attendant(&desk, None);
+    let dials = [0; 2].map(|_| ask(&desk, "work", password("host")));
+    let id = next(&person).await;
+    tokio::task::yield_now().await;
+    let [first, second] = dials;
+    first.abort();
+    let _ = first.await;
+    let still = timeout_at(
+        Instant::now() + Duration::from_secs(1),
+        person.next(Some(id)),
+    );
+    assert!(still.await.is_err(), "another dial still asks");
+    second.abort();
+    assert_eq!(person.next(Some(id)).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_are_bounded() {
+    let desk = desk();
+    let _person = attendant(&desk, None);
+    let dials: Vec<_> = (0..MAX_OPEN)
+        .map(|n| ask(&desk, "work", password(&n.to_string())))
+        .collect();
+    tokio::task::yield_now().await;
+    let one_more = ask(&desk, "work", password("more")).await.unwrap();
+    assert_eq!(told(one_more), Err(NoAnswer::TooMany));
+    assert!(dials.iter().all(|dial| !dial.is_finished()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_is_told_of_the_end() {
+    let stop = CancellationToken::new();
+    let desk = Desk::new(stop.clone());
+    let person = attendant(&desk, None);
+    stop.cancel();
+    assert_eq!(
+        person.next(None).await.unwrap_err().code,
+        ErrorCode::ShuttingDown
+    );
+    let stranger = desk.arrived();
+    assert_eq!(
+        stranger.next(None).await.unwrap_err().code,
+        ErrorCode::InvalidParams
+    );
+}

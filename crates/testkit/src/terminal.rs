@@ -1,0 +1,188 @@
+//! A program on a pseudo-terminal, with somebody at the keyboard.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::fs::OFlags;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
+
+use crate::process::Process;
+use crate::programs::SETSID;
+
+/// What Ctrl-C sends.
+const CTRL_C: &str = "\x03";
+
+/// What Ctrl-D sends.
+const CTRL_D: &str = "\x04";
+
+/// A program whose terminal this is; dropping it kills the program.
+pub struct Terminal {
+    process: Process,
+    keyboard: File,
+}
+
+impl Terminal {
+    /// Starts a program as the leader of a session on a new terminal.
+    ///
+    /// # Errors
+    /// When there is no terminal to be had or the program cannot be started.
+    pub fn spawn(command: &Command) -> anyhow::Result<Self> {
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        grantpt(&keyboard)?;
+        unlockpt(&keyboard)?;
+        let path = OsString::from_vec(ptsname(&keyboard, Vec::new())?.into_bytes());
+        let no_control = i32::try_from(OFlags::NOCTTY.bits())?;
+        let terminal = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(no_control)
+            .open(path)?;
+        let keyboard = File::from(keyboard);
+        let process =
+            Process::spawn_on_terminal(in_own_session(command)?, &terminal, keyboard.try_clone()?)?;
+        Ok(Self { process, keyboard })
+    }
+
+    /// Types a line.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn type_line(&self, text: &str) -> anyhow::Result<()> {
+        self.send(&format!("{text}\n"))
+    }
+
+    /// Presses Ctrl-C.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn interrupt(&self) -> anyhow::Result<()> {
+        self.send(CTRL_C)
+    }
+
+    /// Presses Ctrl-D.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn end_input(&self) -> anyhow::Result<()> {
+        self.send(CTRL_D)
+    }
+
+    fn send(&self, keys: &str) -> anyhow::Result<()> {
+        let sent = (&self.keyboard).write_all(keys.as_bytes());
+        sent.context("nobody has the terminal open")
+    }
+
+    /// Whether what is typed is shown.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn echoes(&self) -> anyhow::Result<bool> {
+        let modes = tcgetattr(&self.keyboard)?.local_modes;
+        Ok(modes.contains(LocalModes::ECHO))
+    }
+
+    /// All that has been shown so far.
+    #[must_use]
+    pub fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.process.stdout()).into_owned()
+    }
+
+    /// Waits until a text is shown.
+    ///
+    /// # Errors
+    /// When the program ends or `limit` passes before; the message shows the screen.
+    pub async fn shows(&self, text: &str, limit: Duration) -> anyhow::Result<()> {
+        self.shows_times(text, 1, limit).await
+    }
+
+    /// Waits until a text has been shown so many times.
+    ///
+    /// # Errors
+    /// As [`Terminal::shows`].
+    pub async fn shows_times(
+        &self,
+        text: &str,
+        times: usize,
+        limit: Duration,
+    ) -> anyhow::Result<()> {
+        self.process.wait_stdout(text, times, limit).await
+    }
+
+    /// The program, for signals.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Waits for the program's end.
+    ///
+    /// # Errors
+    /// When it still runs after `limit`.
+    pub async fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        let ended = self.process.wait(limit).await;
+        ended.with_context(|| format!("it shows:\n{}", self.screen()))
+    }
+
+    /// Kills the program.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+/// The same command as the leader of a new session, whose terminal is that of its standard input.
+fn in_own_session(command: &Command) -> anyhow::Result<Command> {
+    let mut leader = Command::new(SETSID.find()?);
+    leader
+        .arg("--ctty")
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => leader.env(name, value),
+            None => leader.env_remove(name),
+        };
+    }
+    Ok(leader)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn shell(script: &str) -> Terminal {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Terminal::spawn(&command).unwrap()
+    }
+
+    #[tokio::test]
+    async fn lines_are_typed_and_echoed_as_the_program_wants() {
+        let script = "read one </dev/tty; stty -echo; echo ready; read two; echo got $one $two";
+        let mut terminal = shell(script);
+        terminal.type_line("seen").unwrap();
+        terminal.shows("ready", LIMIT).await.unwrap();
+        assert!(!terminal.echoes().unwrap());
+        terminal.type_line("unseen").unwrap();
+        terminal.shows("got seen unseen", LIMIT).await.unwrap();
+        assert!(terminal.wait(LIMIT).await.unwrap().success());
+        assert_eq!(terminal.screen().matches("unseen").count(), 1);
+        assert!(terminal.screen().matches("seen").count() >= 3);
+    }
+
+    #[tokio::test]
+    async fn an_interrupt_reaches_the_program() {
+        let mut terminal = shell("trap 'exit 3' INT; echo ready; while :; do sleep 0.1; done");
+        terminal.shows("ready", LIMIT).await.unwrap();
+        terminal.interrupt().unwrap();
+        assert_eq!(terminal.wait(LIMIT).await.unwrap().code(), Some(3));
+    }
+}
