@@ -27,7 +27,7 @@ pub struct Config {
     pub known_hosts: KnownHosts,
     /// Where private keys are looked for besides the profiles' own.
     pub key_stores: KeyStores,
-    /// Whether configuration and private keys must belong to, and be accessible by, their owner only.
+    /// Whether the user's configuration must be accessible to its owner only; it is then, or there is no configuration.
     pub file_access_control: bool,
     /// Whether only FIPS-validated cryptography may be used.
     pub fips: bool,
@@ -156,7 +156,8 @@ pub enum HostKeySource {
 pub enum Identity {
     /// A private key file.
     File(PathBuf),
-    /// The hash of a public key whose private half is in a key store or the agent.
+    /// The hash of a public key whose private half is in a key store or the agent: SHA-256, SHA-1 or MD5 of its wire form
+    /// in 64, 40 or 32 lower-case hex digits.
     Hash(String),
 }
 

@@ -59,6 +59,7 @@ pub fn load(sources: &Sources, env: &Environment) -> Report {
         env,
         sources: Vec::new(),
         findings: Findings::default(),
+        global: 0,
     };
     let document = match sources {
         Sources::Only(path) => loader.read(path, false),
@@ -76,6 +77,8 @@ struct Loader<'a> {
     env: &'a Environment,
     sources: Vec<Source>,
     findings: Findings,
+    /// How many of the sources are the host's: the first, if it exists.
+    global: usize,
 }
 
 impl Loader<'_> {
@@ -83,6 +86,7 @@ impl Loader<'_> {
     fn global(&mut self, path: &Path) -> Document {
         let before = std::mem::take(&mut self.findings);
         let document = self.read(path, true);
+        self.global = self.sources.len();
         let mut trial = Findings::default();
         if !self.findings.has_errors() {
             resolve(document.clone(), self.env, &self.sources, &mut trial);
@@ -142,7 +146,26 @@ impl Loader<'_> {
         )
     }
 
+    /// The user's files may hold secrets, and whoever writes to them commands the daemon. The host's file is for all to
+    /// read.
+    fn check_access(&mut self) {
+        for (number, source) in self.sources.iter().enumerate().skip(self.global) {
+            if source.open_to_others {
+                let path = source.path.display();
+                self.findings
+                    .error(
+                        Span::file(number),
+                        format!("other users can read or write {path}, which `<file-access-control>` forbids"),
+                    )
+                    .help(format!("run: chmod 600 {path}"));
+            }
+        }
+    }
+
     fn finish(mut self, document: Document) -> Report {
+        if document.general.file_access_control == Some(true) {
+            self.check_access();
+        }
         let config = resolve(document, self.env, &self.sources, &mut self.findings);
         let config = (!self.findings.has_errors()).then_some(config);
         let shown = self.sources.iter().map(Source::masked).collect();

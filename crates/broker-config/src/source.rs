@@ -1,6 +1,6 @@
 //! A configuration file's text, and what stands where in it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,8 @@ pub(crate) struct Source {
     pub(crate) path: PathBuf,
     /// The text; of a file that is not UTF-8, what can be shown of it.
     pub(crate) text: String,
+    /// Whether users other than the owner can read or write the file.
+    pub(crate) open_to_others: bool,
     /// Where each line begins.
     lines: Vec<usize>,
 }
@@ -41,7 +43,12 @@ impl Source {
         let lines = std::iter::once(0)
             .chain(breaks.map(|(at, _)| at + 1))
             .collect();
-        Self { path, text, lines }
+        Self {
+            path,
+            text,
+            open_to_others: false,
+            lines,
+        }
     }
 
     /// Line and column, in characters, of a byte; both counted from 1.
@@ -89,6 +96,7 @@ impl Source {
         Self {
             path: self.path.clone(),
             text: mask_passwords(&self.text),
+            open_to_others: self.open_to_others,
             lines: self.lines.clone(),
         }
     }
@@ -105,7 +113,12 @@ pub(crate) fn read(
 ) -> Option<Source> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(MAX_FILE_SIZE).unwrap_or(u64::MAX) + 1;
-    match File::open(path).and_then(|opened| opened.take(limit).read_to_end(&mut bytes)) {
+    let mut open_to_others = false;
+    let read = File::open(path).and_then(|opened| {
+        open_to_others = is_open_to_others(&opened.metadata()?);
+        opened.take(limit).read_to_end(&mut bytes)
+    });
+    match read {
         Ok(_) => {}
         Err(error) if optional && error.kind() == ErrorKind::NotFound => return None,
         Err(error) => {
@@ -127,7 +140,24 @@ pub(crate) fn read(
             .help("this cannot be a broker configuration: check the path");
         return Some(Source::new(path.to_owned(), String::new()));
     }
-    Some(Source::new(path.to_owned(), decode(bytes, file, findings)))
+    let source = Source::new(path.to_owned(), decode(bytes, file, findings));
+    Some(Source {
+        open_to_others,
+        ..source
+    })
+}
+
+/// Whether users other than the owner can read or write a file.
+#[cfg(unix)]
+fn is_open_to_others(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o077 != 0
+}
+
+/// Access lists on Windows are inherited from the user's folder; there is no mode to look at.
+#[cfg(not(unix))]
+fn is_open_to_others(_metadata: &Metadata) -> bool {
+    false
 }
 
 /// The bytes as text without a byte order mark; complains where they are not UTF-8.

@@ -375,3 +375,29 @@ fn an_ftp_tunnel_goes_to_port_21_unless_told_otherwise() {
         ("localhost", 21)
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn file_access_control_keeps_the_users_file_to_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new();
+    let access = r#"<general><file-access-control enable="yes"/></general>"#;
+    let chmod = |name: &str, mode: u32| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(files.path(name), permissions).unwrap();
+    };
+    files.write("global", access).write("home", "");
+    chmod("global", 0o644);
+    for (mode, allowed) in [(0o600, true), (0o400, true), (0o640, false), (0o602, false)] {
+        chmod("home", mode);
+        let report = files.load();
+        assert_eq!(!report.has_errors(), allowed, "{mode:o}");
+        let shown = report.render(false);
+        assert_eq!(!shown.contains("chmod 600"), allowed, "{shown}");
+    }
+    files.write("global", "");
+    assert!(
+        !files.load().has_errors(),
+        "it is off unless it is asked for"
+    );
+}

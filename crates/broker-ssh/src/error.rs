@@ -109,6 +109,30 @@ pub enum OpenError {
         tried: String,
         /// Methods with which the server would go on.
         offered: String,
+        /// Whether a question that might have helped got no answer.
+        wants_person: bool,
+    },
+    /// The server hung up in the middle of the login.
+    #[error(
+        "SSH server {server} ended the login of user {user}: {reason}; tried {tried}; too many keys may be the reason, so          name the right one in user-identities"
+    )]
+    LoginEnded {
+        /// Host and port.
+        server: String,
+        /// The user.
+        user: String,
+        /// What was tried, with what came of it.
+        tried: String,
+        /// How the connection ended.
+        reason: String,
+    },
+    /// A key that the profile names by its hash is nowhere.
+    #[error(
+        "no private key is known whose public key has the hash {hash}: neither the SSH agent nor the folders of          key-stores hold it; add it to one of them, or name its file"
+    )]
+    KeyMissing {
+        /// The hash in hex digits.
+        hash: String,
     },
     /// A private key file cannot be used.
     #[error("private key {path} cannot be used: {reason}")]
@@ -219,7 +243,15 @@ impl OpenError {
         if let Self::BackingOff { reason, .. } = self {
             return reason.wants_person();
         }
-        matches!(self, Self::Unanswered { .. } | Self::LostWhileAsking { .. })
+        matches!(
+            self,
+            Self::Unanswered { .. }
+                | Self::LostWhileAsking { .. }
+                | Self::AuthFailed {
+                    wants_person: true,
+                    ..
+                }
+        )
     }
 }
 

@@ -215,6 +215,9 @@ fn describe(error: &HandlerError) -> String {
         HandlerError::Ssh(russh::Error::Disconnect | russh::Error::HUP) => {
             "the server ended the connection".into()
         }
+        HandlerError::Ssh(russh::Error::NoAuthMethod) => {
+            "the server accepts no other way to log in".into()
+        }
         HandlerError::Ssh(russh::Error::IO(io)) => describe_io(io),
         HandlerError::Ssh(other) => other.to_string(),
         HandlerError::Refused(refused) => refused.to_string(),

@@ -216,7 +216,7 @@ fn unusable(path: String, reason: String) -> OpenError {
 }
 
 /// Reads a key in OpenSSH's form, with or without the algorithm before it, or in the form of RFC 4716.
-fn parse_public_key(text: &str) -> Option<PublicKey> {
+pub(crate) fn parse_public_key(text: &str) -> Option<PublicKey> {
     let text = text.trim();
     if text.starts_with(RFC4716_BEGIN) {
         return parse_public_key_base64(&rfc4716_body(text)).ok();

@@ -1,28 +1,46 @@
 //! Private key files: OpenSSH, PEM, PKCS#8 and PuTTY
 
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use russh::keys::{PrivateKey, PublicKey, decode_secret_key};
-use tokio::fs::File;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
 use crate::error::OpenError;
+use crate::hostkey::parse_public_key;
+use crate::private_file::open_private;
 
 /// No key file is larger.
 const MAX_KEY_FILE: u64 = 64 << 10;
-
-/// The usual files, in the order in which they are tried.
-const DEFAULT_NAMES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
 /// What a key file holds.
 pub(crate) enum KeyFile {
     /// A key ready for use.
     Plain(Arc<PrivateKey>),
-    /// An encrypted key; its public half, where that is to be had, tells whether the agent holds it.
-    Encrypted(Option<PublicKey>),
+    /// A key that needs a passphrase.
+    Locked(Locked),
+}
+
+/// A key file that needs a passphrase.
+#[derive(Clone)]
+pub(crate) struct Locked {
+    pub(crate) path: PathBuf,
+    /// The file's text.
+    pub(crate) text: Zeroizing<String>,
+    /// The public half, where it is to be had without the passphrase.
+    pub(crate) public: Option<PublicKey>,
+}
+
+impl Locked {
+    /// Unlocks the key; `None` where the passphrase is wrong. Formats slow this down on purpose, hence the thread.
+    pub(crate) async fn unlock(&self, passphrase: &SecretString) -> Option<Arc<PrivateKey>> {
+        let (text, passphrase) = (self.text.clone(), passphrase.clone());
+        let decode = move || decode_secret_key(&text, Some(passphrase.expose_secret())).ok();
+        let decoded = tokio::task::spawn_blocking(decode).await;
+        decoded.ok().flatten().map(Arc::new)
+    }
 }
 
 /// Reads a key file.
@@ -35,54 +53,63 @@ pub(crate) async fn load(path: &Path) -> Result<KeyFile, OpenError> {
         reason,
     };
     let text = read_private(path).await.map_err(failed)?;
-    match decode_secret_key(&text, None) {
-        Ok(key) => Ok(KeyFile::Plain(Arc::new(key))),
-        Err(russh::keys::Error::KeyIsEncrypted) => {
-            Ok(KeyFile::Encrypted(public_half(path, &text).await))
-        }
-        // Formats other than OpenSSH's report a missing passphrase as damage.
-        Err(_) if text.contains("ENCRYPTED") => {
-            Ok(KeyFile::Encrypted(public_half(path, &text).await))
-        }
-        Err(error) => Err(failed(format!(
+    if let Some(reason) = unreadable(&text, path) {
+        return Err(failed(reason));
+    }
+    if is_encrypted(&text) {
+        let public = match PrivateKey::from_openssh(&*text) {
+            Ok(key) => Some(key.public_key().clone()),
+            Err(_) => public_half(path).await,
+        };
+        let path = path.to_owned();
+        return Ok(KeyFile::Locked(Locked { path, text, public }));
+    }
+    let decoded = decode_secret_key(&text, None);
+    let key = decoded.map_err(|error| {
+        failed(format!(
             "it is not a private key of a known format ({error})"
-        ))),
+        ))
+    })?;
+    Ok(KeyFile::Plain(Arc::new(key)))
+}
+
+/// The public key in the file beside a private one, in OpenSSH's form or that of RFC 4716.
+pub(crate) async fn public_half(path: &Path) -> Option<PublicKey> {
+    let text = tokio::fs::read_to_string(beside(path, ".pub")).await.ok()?;
+    parse_public_key(&text)
+}
+
+/// The path with an ending added to its name.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Why a key of a format that other programs write cannot be read, and how it is made readable.
+fn unreadable(text: &str, path: &Path) -> Option<String> {
+    let path = path.display();
+    if text.starts_with("---- BEGIN SSH2 ") {
+        return Some(format!(
+            "it is in the SSH2 format; take its passphrase away with the program that made it, then run: \
+             ssh-keygen -i -f {path} > {path}_openssh"
+        ));
     }
+    // The one encryption of the old kind that is understood is that of RSA keys with AES-128.
+    let (_, header) = text.split_once("DEK-Info: ")?;
+    let readable = header.starts_with("AES-128-CBC,") && text.contains("BEGIN RSA PRIVATE KEY");
+    (!readable).then(|| {
+        format!("it is encrypted in an old way; write it anew with: ssh-keygen -p -f {path}")
+    })
 }
 
-/// The usual files that exist in the user's home.
-pub(crate) fn default_identities() -> Vec<PathBuf> {
-    let Some(home) = std::env::home_dir() else {
-        return Vec::new();
-    };
-    let files = DEFAULT_NAMES
-        .iter()
-        .map(|name| home.join(".ssh").join(name));
-    files.filter(|file| file.is_file()).collect()
-}
-
-/// Whether users other than the owner can read or write a file.
-#[cfg(unix)]
-fn open_to_others(metadata: &Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o077 != 0
-}
-
-/// Access lists on Windows are inherited from the user's folder; there is no mode to look at.
-#[cfg(not(unix))]
-fn open_to_others(_metadata: &Metadata) -> bool {
-    false
-}
-
-/// Opens a file that holds a secret; one that others can read holds none.
-pub(crate) async fn open_private(path: &Path) -> Result<File, String> {
-    let file = File::open(path).await.map_err(|error| error.to_string())?;
-    let metadata = file.metadata().await.map_err(|error| error.to_string())?;
-    if open_to_others(&metadata) {
-        let path = path.display();
-        return Err(format!("other users can read it; run: chmod 600 {path}"));
+fn is_encrypted(text: &str) -> bool {
+    if text.starts_with("PuTTY-User-Key-File-") {
+        return !text.contains("\nEncryption: none");
     }
-    Ok(file)
+    let openssh = PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted());
+    // The words of PKCS#8's first line and of PEM's header (RFC 1421 section 4.6.1.1).
+    openssh || text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("4,ENCRYPTED")
 }
 
 async fn read_private(path: &Path) -> Result<Zeroizing<String>, String> {
@@ -95,13 +122,6 @@ async fn read_private(path: &Path) -> Result<Zeroizing<String>, String> {
     Ok(text)
 }
 
-/// OpenSSH's format keeps the public half in the clear; for others it stands in the file beside it.
-async fn public_half(path: &Path, text: &str) -> Option<PublicKey> {
-    if let Ok(key) = PrivateKey::from_openssh(text) {
-        return Some(key.public_key().clone());
-    }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".pub");
-    let text = tokio::fs::read_to_string(beside).await.ok()?;
-    PublicKey::from_openssh(text.trim()).ok()
-}
+#[cfg(test)]
+#[path = "keyfile_tests.rs"]
+mod tests;

@@ -15,12 +15,16 @@ mod error;
 mod forward;
 mod handler;
 mod hostkey;
+mod key_places;
 mod keyfile;
+mod keyring;
 mod known_hosts;
 mod link;
 mod loopback;
 mod pool;
+mod private_file;
 mod prompt;
+mod public_hash;
 mod quick_ack;
 mod secret;
 mod snapshot;
@@ -32,12 +36,13 @@ mod workers;
 pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
 pub use error::{CutReason, OpenError};
 pub use forward::{Incoming, Originator, RemoteForward};
+pub use keyring::{KeepFor, Keyring};
 pub use pool::{Pool, SessionGuard};
 pub use prompt::{Answer, Answering, Field, NoAnswer, Prompter, Question};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated, PoolSnapshot};
 pub use spec::{
-    AddressFamily, Algorithms, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules,
-    PasswordSource, PinnedKey, PoolLimits, Target,
+    AddressFamily, Algorithms, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, Identity,
+    KeyPlace, PasswordSource, PinnedKey, PoolLimits, Target,
 };
 pub use splice::{Progress, SpliceEnd, splice};

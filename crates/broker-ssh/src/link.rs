@@ -40,6 +40,7 @@ pub(crate) struct Link {
     end: Mutex<Option<CutReason>>,
     since: SystemTime,
     up: AtomicBool,
+    needs_person: AtomicBool,
     retired: AtomicBool,
     abandoned: AtomicUsize,
     /// Channels whose reader is behind, so that they hold up the connection or soon would.
@@ -73,6 +74,7 @@ impl Link {
             end: Mutex::default(),
             since: SystemTime::now(),
             up: AtomicBool::new(false),
+            needs_person: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             abandoned: AtomicUsize::new(0),
             lagging: AtomicUsize::new(0),
@@ -111,6 +113,16 @@ impl Link {
     pub(crate) fn mark_up(&self) {
         self.up.store(true, Ordering::Release);
         self.touch();
+    }
+
+    /// Another dial would have to ask a person again: what was answered cannot be used twice, or there was no answer.
+    pub(crate) fn mark_needs_person(&self) {
+        self.needs_person.store(true, Ordering::Release);
+    }
+
+    /// See [`Link::mark_needs_person`]; valid once the dial has ended, well or not.
+    pub(crate) fn needs_person(&self) -> bool {
+        self.needs_person.load(Ordering::Acquire)
     }
 
     /// Counts a channel whose reader is behind until the guard is dropped.

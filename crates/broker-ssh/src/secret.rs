@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::OpenError;
-use crate::keyfile::open_private;
+use crate::private_file::open_private;
 use crate::spec::PasswordSource;
 
 /// A command that takes longer waits for something that will not come.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::keyring::Keyring;
 use crate::prompt::Prompter;
 
 /// Everything about one server and one user.
@@ -34,8 +35,12 @@ pub struct ConnectSpec {
     pub host_key: HostKeyRules,
     /// Methods in the order in which they are tried; empty is public key, password, keyboard-interactive.
     pub methods: Vec<AuthMethod>,
-    /// Private key files; empty is the agent's keys, then the usual files in `~/.ssh`.
-    pub identities: Vec<PathBuf>,
+    /// Private keys; empty is the agent's keys, then those in `key_places`.
+    pub identities: Vec<Identity>,
+    /// Where keys are looked for that `identities` does not name by file.
+    pub key_places: Vec<KeyPlace>,
+    /// Where secrets are kept that a person typed.
+    pub keyring: Arc<Keyring>,
     /// The agent's socket; `None` is the one that `SSH_AUTH_SOCK` names, if any.
     pub agent: Option<PathBuf>,
     /// Where the password comes from.
@@ -62,6 +67,8 @@ impl ConnectSpec {
             host_key: HostKeyRules::default(),
             methods: Vec::new(),
             identities: Vec::new(),
+            key_places: vec![KeyPlace::Usual],
+            keyring: Arc::default(),
             agent: None,
             password: None,
             prompter: None,
@@ -155,6 +162,38 @@ impl fmt::Display for AuthMethod {
             Self::KeyboardInteractive => "keyboard-interactive",
         })
     }
+}
+
+/// A private key to log in with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// The one in this file.
+    File(PathBuf),
+    /// The one whose public half, in its wire form, has this hash: SHA-256, SHA-1 or MD5 in lower-case hex digits. The
+    /// agent has it, or one of the `key_places`.
+    Hash(String),
+}
+
+impl From<PathBuf> for Identity {
+    fn from(file: PathBuf) -> Self {
+        Self::File(file)
+    }
+}
+
+/// Where private keys are looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// The usual files in `~/.ssh`; when a key is searched by its hash, every pair of files there.
+    Usual,
+    /// The files of this folder that have a public half beside them (`NAME` and `NAME.pub`).
+    Folder(PathBuf),
+    /// The files that a line `IdKey NAME` of this file names, below a folder.
+    List {
+        /// The list.
+        file: PathBuf,
+        /// The folder.
+        base: PathBuf,
+    },
 }
 
 /// Where a password comes from.

@@ -1,18 +1,23 @@
 //! From a configured profile to what the SSH side needs to know of its server.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use broker_config::{self as config, Config, HostKeySource, Identity, Password, Profile, ProxyHop};
+use broker_config::{
+    self as config, Config, HostKeySource, KeyStores, Password, Profile, ProxyHop,
+};
 use broker_ssh::{
-    AddressFamily, Algorithms, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules,
-    PasswordSource, PinnedKey, PoolLimits,
+    AddressFamily, Algorithms, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, Identity,
+    KeepFor, KeyPlace, PasswordSource, PinnedKey, PoolLimits,
 };
 
 /// What `tcp-connect-timeout time="0"` means: as long as the system itself would try.
 const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(130);
 /// Where OpenSSH keeps keys that hold for every user of the host.
 const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
+
+/// The list of keys that older programs write, below the home folder.
+const USUAL_KEY_LIST: &str = ".ssh2/identification";
 
 /// The broker's own known hosts below the home folder: the only such file it writes.
 const OWN_KNOWN_HOSTS: &str = ".ssh2/known_hosts";
@@ -29,10 +34,15 @@ pub(crate) fn unsupported(profile: &Profile) -> Option<String> {
     if profile.settings.proxy.iter().any(proxied) {
         return Some("the profile connects through a proxy, which is not supported yet".to_owned());
     }
-    let hashed = |identity: &Identity| matches!(identity, Identity::Hash(_));
-    if !profile.identities.is_empty() && profile.identities.iter().all(hashed) {
+    if profile
+        .settings
+        .auth_methods
+        .iter()
+        .all(|it| method(it).is_none())
+    {
         return Some(
-            "the profile names its identity by hash, which is not supported yet; name its file"
+            "the profile allows only authentication methods that are not supported; allow publickey, password or \
+             keyboard-interactive"
                 .to_owned(),
         );
     }
@@ -67,7 +77,8 @@ pub(crate) fn connect_spec(
     spec.compression = settings.compression != config::Compression::None;
     spec.host_key = host_key_rules(config, profile, home);
     spec.methods = settings.auth_methods.iter().filter_map(method).collect();
-    spec.identities = profile.identities.iter().filter_map(identity).collect();
+    spec.identities = profile.identities.iter().map(identity).collect();
+    spec.key_places = key_places(&config.key_stores, home);
     spec.password = profile.password.as_ref().map(password);
     spec.pool = PoolLimits {
         max_connections: settings.pool.max_connections,
@@ -106,10 +117,48 @@ fn method(method: &config::AuthMethod) -> Option<AuthMethod> {
     }
 }
 
-fn identity(identity: &Identity) -> Option<PathBuf> {
+fn identity(identity: &config::Identity) -> Identity {
     match identity {
-        Identity::File(path) => Some(path.clone()),
-        Identity::Hash(_) => None,
+        config::Identity::File(path) => Identity::File(path.clone()),
+        config::Identity::Hash(hash) => Identity::Hash(hash.clone()),
+    }
+}
+
+/// The folders and lists of the key stores; where there are none, the usual files.
+fn key_places(stores: &KeyStores, home: &Path) -> Vec<KeyPlace> {
+    let folders = stores.user_keys.iter().map(|keys| {
+        let folder = keys.directory.clone();
+        folder.map_or(KeyPlace::Usual, KeyPlace::Folder)
+    });
+    let lists = stores.identification.iter().map(|list| {
+        let usual = || home.join(USUAL_KEY_LIST);
+        let file = list.file.clone().unwrap_or_else(usual);
+        let beside = || file.parent().unwrap_or(home).to_owned();
+        let base = list.base_path.clone().unwrap_or_else(beside);
+        KeyPlace::List { file, base }
+    });
+    let places: Vec<_> = folders.chain(lists).collect();
+    if places.is_empty() {
+        vec![KeyPlace::Usual]
+    } else {
+        places
+    }
+}
+
+/// How long what a person typed is kept: of several times that the key stores name, the shortest.
+pub(crate) fn keep_for(stores: &KeyStores) -> KeepFor {
+    let keys = stores.user_keys.iter();
+    let lists = stores.identification.iter();
+    let since_typed = keys
+        .clone()
+        .filter_map(|it| it.passphrase_timeout)
+        .chain(lists.clone().filter_map(|it| it.passphrase_timeout));
+    let since_used = keys
+        .filter_map(|it| it.passphrase_idle_timeout)
+        .chain(lists.filter_map(|it| it.passphrase_idle_timeout));
+    KeepFor {
+        since_typed: since_typed.min(),
+        since_used: since_used.min(),
     }
 }
 
@@ -118,5 +167,55 @@ fn password(password: &Password) -> PasswordSource {
         Password::String(text) => PasswordSource::Inline(text.clone()),
         Password::File(path) => PasswordSource::File(path.clone()),
         Password::Command(line) => PasswordSource::Command(line.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use broker_config::{Identification, UserKeys};
+
+    use super::*;
+
+    fn folder(directory: Option<&str>, typed: Option<u64>, used: Option<u64>) -> UserKeys {
+        UserKeys {
+            directory: directory.map(Into::into),
+            passphrase_timeout: typed.map(Duration::from_secs),
+            passphrase_idle_timeout: used.map(Duration::from_secs),
+        }
+    }
+
+    #[test]
+    fn key_stores_say_where_keys_are_and_else_the_usual_places_do() {
+        let home = Path::new("/home/me");
+        let mut stores = KeyStores::default();
+        assert_eq!(key_places(&stores, home), [KeyPlace::Usual]);
+        stores.user_keys = vec![folder(Some("/keys"), None, None), folder(None, None, None)];
+        stores.identification = vec![Identification {
+            file: None,
+            base_path: None,
+            passphrase_timeout: None,
+            passphrase_idle_timeout: None,
+        }];
+        let list = KeyPlace::List {
+            file: "/home/me/.ssh2/identification".into(),
+            base: "/home/me/.ssh2".into(),
+        };
+        let expected = [KeyPlace::Folder("/keys".into()), KeyPlace::Usual, list];
+        assert_eq!(key_places(&stores, home), expected);
+    }
+
+    #[test]
+    fn the_shortest_time_holds() {
+        let mut stores = KeyStores::default();
+        assert_eq!(keep_for(&stores), KeepFor::default());
+        stores.user_keys = vec![
+            folder(None, Some(600), None),
+            folder(None, Some(300), Some(60)),
+        ];
+        let expected = KeepFor {
+            since_typed: Some(Duration::from_secs(300)),
+            since_used: Some(Duration::from_secs(60)),
+        };
+        assert_eq!(keep_for(&stores), expected);
     }
 }

@@ -11,7 +11,7 @@ use broker_config::{Config, ListenWhen, Profile};
 use broker_ipc::methods::{CloseTunnelListener, Done, OpenTunnelListener};
 use broker_ipc::types::TunnelOrigin;
 use broker_ipc::{ErrorCode, Request, Response, RpcError};
-use broker_ssh::{OpenError, Pool};
+use broker_ssh::{Keyring, OpenError, Pool};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -59,6 +59,8 @@ pub struct Supervisor {
     pub(crate) shutdown: Shutdown,
     identity: Identity,
     desk: Arc<Desk>,
+    /// What persons typed, for all profiles.
+    keyring: Arc<Keyring>,
     pub(crate) tracker: TaskTracker,
     stop: mpsc::Sender<Option<Duration>>,
     requests: mpsc::Receiver<Asked>,
@@ -91,9 +93,11 @@ impl Supervisor {
     ) -> Self {
         let (requests_sender, requests) = mpsc::channel(REQUESTS);
         let (changes_sender, changes) = mpsc::channel(REQUESTS);
+        let keyring = Arc::new(Keyring::new(ssh_spec::keep_for(&config.key_stores)));
         Self {
             config,
             files,
+            keyring,
             started: SystemTime::now(),
             board: Arc::default(),
             pools: BTreeMap::new(),
@@ -140,6 +144,7 @@ impl Supervisor {
 
     /// Answers requests until the daemon drains.
     pub async fn run(mut self) {
+        self.wipe_secrets_in_time();
         let drain = self.shutdown.drain.clone();
         let mut retry = tokio::time::interval(BIND_RETRY);
         loop {
@@ -151,6 +156,12 @@ impl Supervisor {
             }
         }
         self.answer_while_draining().await;
+    }
+
+    fn wipe_secrets_in_time(&self) {
+        let (keyring, kill) = (Arc::clone(&self.keyring), self.shutdown.kill.clone());
+        let wipe = async move { kill.run_until_cancelled(keyring.wipe_in_time()).await };
+        self.tracker.spawn(wipe);
     }
 
     /// Status can be asked for until the very end; new work is refused.
@@ -315,6 +326,7 @@ impl Supervisor {
             &self.identity.user,
         );
         spec.prompter = Some(self.desk.prompter(&profile.id));
+        spec.keyring = Arc::clone(&self.keyring);
         let user = spec.user.clone();
         let pool = Pool::new(spec, self.tracker.clone(), self.shutdown.kill.clone());
         let connections = Arc::new(Connections::new(pool, profile.settings.exclusive));

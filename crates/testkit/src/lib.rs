@@ -26,6 +26,7 @@ pub mod process;
 pub mod programs;
 pub mod relay;
 pub mod scripted;
+mod shadow;
 pub mod ssh_server;
 pub mod sshd;
 pub mod terminal;

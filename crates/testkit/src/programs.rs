@@ -44,6 +44,9 @@ pub const SETSID: Requirement = requirement("setsid", "util-linux");
 /// Makes network namespaces.
 pub const IP: Requirement = requirement("ip", "iproute2");
 
+/// Runs a program in namespaces of its own.
+pub const UNSHARE: Requirement = requirement("unshare", "util-linux");
+
 const fn requirement(program: &'static str, package: &'static str) -> Requirement {
     Requirement { program, package }
 }

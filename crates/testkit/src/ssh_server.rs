@@ -32,6 +32,8 @@ pub struct SshServerOptions {
     pub authorized_keys: Vec<String>,
     /// The password that may log in.
     pub password: Option<String>,
+    /// What keyboard-interactive asks, round by round (RFC 4256); empty: it lets nobody in.
+    pub interactive: Vec<Vec<Asked>>,
     /// Whether direct-tcpip channels are opened (RFC 4254 §7.2).
     pub allow_local_forward: bool,
     /// Whether tcpip-forward requests are granted (RFC 4254 §7.1).
@@ -46,10 +48,22 @@ impl Default for SshServerOptions {
             users: Vec::new(),
             authorized_keys: Vec::new(),
             password: None,
+            interactive: Vec::new(),
             allow_local_forward: true,
             allow_remote_forward: true,
         }
     }
+}
+
+/// One question of keyboard-interactive.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The question.
+    pub text: &'static str,
+    /// Whether the answer may be seen.
+    pub echo: bool,
+    /// The right answer.
+    pub answer: &'static str,
 }
 
 /// What a server has seen since it started.
@@ -214,6 +228,7 @@ struct Shared {
     users: HashSet<String>,
     authorized_keys: Vec<russh::keys::PublicKey>,
     password: Option<String>,
+    interactive: Vec<Vec<Asked>>,
     allow_local: AtomicBool,
     allow_remote: AtomicBool,
     counters: watch::Sender<SshCounters>,
@@ -233,6 +248,7 @@ impl Shared {
             users: options.users.iter().cloned().collect(),
             authorized_keys,
             password: options.password.clone(),
+            interactive: options.interactive.clone(),
             allow_local: AtomicBool::new(options.allow_local_forward),
             allow_remote: AtomicBool::new(options.allow_remote_forward),
             counters: watch::Sender::new(SshCounters::default()),

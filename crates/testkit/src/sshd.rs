@@ -15,6 +15,7 @@ use crate::keys::KeyPair;
 use crate::netns::Netns;
 use crate::process::Process;
 use crate::programs::SSHD;
+use crate::shadow;
 
 /// Where root's sshd separates its privileges; the system makes it at boot, a container does not boot.
 const PRIVILEGE_SEPARATION: &str = "/run/sshd";
@@ -30,6 +31,8 @@ pub struct SshdOptions {
     pub account: Option<Account>,
     /// `AllowTcpForwarding`: `yes`, `no`, `local` or `remote`.
     pub allow_tcp_forwarding: &'static str,
+    /// A password that logs in too, by the methods `password` and, with PAM, `keyboard-interactive`. Root's to choose.
+    pub password: Option<String>,
     /// More lines of `sshd_config`, which win over the launcher's own.
     pub extra_config: Vec<String>,
 }
@@ -41,6 +44,7 @@ impl Default for SshdOptions {
             netns: None,
             account: None,
             allow_tcp_forwarding: "yes",
+            password: None,
             extra_config: Vec::new(),
         }
     }
@@ -53,6 +57,8 @@ pub struct Sshd {
     host_key: KeyPair,
     client_key: KeyPair,
     process: Process,
+    /// What lies over the host's shadow file.
+    shadow: Option<PathBuf>,
     folder: TempDir,
 }
 
@@ -70,12 +76,16 @@ impl Sshd {
         let folder = place.folder()?;
         let (host_key, client_key) = (KeyPair::generate()?, KeyPair::generate()?);
         write_keys(&place, folder.path(), &host_key, &client_key)?;
+        let shadow = match &options.password {
+            Some(password) => Some(shadow::write(folder.path(), &place.account, password)?),
+            None => None,
+        };
 
         let mut attempt = 1;
         let (addr, process) = loop {
             let addr = place.free_addr()?;
             let config = write_config(&program, folder.path(), addr, &place, &options)?;
-            match launch(&program, &config, &place).await {
+            match launch(&program, &config, &place, shadow.as_deref()).await {
                 Ok(process) => break (addr, process),
                 Err(_) if attempt < START_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error),
@@ -87,6 +97,7 @@ impl Sshd {
             host_key,
             client_key,
             process,
+            shadow,
             folder,
         })
     }
@@ -98,7 +109,8 @@ impl Sshd {
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.process.kill();
         let config = config_of(self.folder.path());
-        self.process = launch(&SSHD.find()?, &config, &self.place).await?;
+        let shadow = self.shadow.as_deref();
+        self.process = launch(&SSHD.find()?, &config, &self.place, shadow).await?;
         Ok(())
     }
 
@@ -126,6 +138,12 @@ impl Sshd {
     #[must_use]
     pub fn identity_file(&self) -> PathBuf {
         self.folder.path().join("client_key")
+    }
+
+    /// The file that says which keys may log in, to be changed at any time.
+    #[must_use]
+    pub fn authorized_keys(&self) -> PathBuf {
+        self.folder.path().join("authorized_keys")
     }
 
     /// The key that may log in.
@@ -173,9 +191,17 @@ fn config_of(folder: &Path) -> PathBuf {
     folder.join("sshd_config")
 }
 
-async fn launch(program: &Path, config: &Path, place: &Place) -> anyhow::Result<Process> {
+async fn launch(
+    program: &Path,
+    config: &Path,
+    place: &Place,
+    shadow: Option<&Path>,
+) -> anyhow::Result<Process> {
     let mut command = Command::new(program);
     command.args(["-D", "-e", "-f"]).arg(config);
+    if let Some(shadow) = shadow {
+        command = shadow::laid_over(shadow, &command)?;
+    }
     let process = place.spawn(command)?;
     process.wait_log("Server listening on", START_LIMIT).await?;
     Ok(process)
@@ -213,6 +239,9 @@ fn write_config(
     // For most settings sshd takes the first line it meets, so that the caller's come first. An ordinary user's sshd
     // cannot read the shadow file, and without PAM takes that for a locked account.
     let mut config = options.extra_config.join("\n");
+    if options.password.is_some() {
+        config += "\nPasswordAuthentication yes\nPermitRootLogin yes";
+    }
     config += &format!(
         "
 Port {port}

@@ -71,14 +71,7 @@ fn read_user_directory(element: &Element, values: &mut Values<'_>) -> Option<Pat
 }
 
 fn read_access_control(element: &Element, values: &mut Values<'_>) -> Option<bool> {
-    let enable = values.choice::<bool>(element, "enable")?;
-    if enable.value {
-        values.findings.unsupported(
-            enable.span,
-            "`file-access-control` is not supported yet: only password and key files are checked",
-        );
-    }
-    Some(enable.value)
+    values.flag(element, "enable")
 }
 
 fn read_switch(parent: &Element, name: &str, values: &mut Values<'_>) -> Option<bool> {
@@ -91,11 +84,8 @@ fn read_switch(parent: &Element, name: &str, values: &mut Values<'_>) -> Option<
 }
 
 fn read_key_stores(element: &Element, values: &mut Values<'_>) -> KeyStores {
-    for store in &element.children {
-        values.findings.unsupported(
-            store.span,
-            "key stores are not supported yet: name the keys in `<user-identities>`, or use an agent",
-        );
+    for store in element.children_named("key-store") {
+        check_key_store(store, values);
     }
     KeyStores {
         user_keys: element
@@ -125,6 +115,24 @@ fn read_key_stores(element: &Element, values: &mut Values<'_>) -> KeyStores {
                 })
             })
             .collect(),
+    }
+}
+
+/// Keys in files are what `software` means; everything else comes through an agent.
+fn check_key_store(element: &Element, values: &mut Values<'_>) {
+    let is_software = element
+        .attribute("type")
+        .is_some_and(|it| it.value.trim().eq_ignore_ascii_case("software"));
+    if !is_software {
+        values.findings.unsupported(
+            element.span,
+            "only key stores of the type `software` are supported: have other keys held by an SSH agent",
+        );
+    } else if element.attribute("init").is_some() {
+        values.findings.unsupported(
+            element.span,
+            "`init` of a key store is not supported: name the folder in `<user-keys directory=\"…\"/>`",
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod general;
 mod hostkey;
+mod key_hash;
 mod profile;
 mod settings;
 mod tunnel;

@@ -6,6 +6,7 @@ use crate::choices::Secsh2;
 use crate::config::{HostKeySource, Identity, ListenWhen, Password};
 use crate::findings::{Located, Span};
 use crate::raw::hostkey;
+use crate::raw::key_hash;
 use crate::raw::settings::{self, RawSettings};
 use crate::raw::tunnel::{self, RawTunnel};
 use crate::tree::Element;
@@ -104,11 +105,16 @@ fn read_identity(element: &Element, values: &mut Values<'_>) -> Option<Identity>
         return None;
     }
     if let Some(hash) = values.word(element, "hash") {
-        values.findings.unsupported(
-            hash.span,
-            "identities by hash are not supported yet: name the file",
-        );
-        return Some(Identity::Hash(hash.value));
+        let known = key_hash::parse(&hash.value);
+        if known.is_none() {
+            values
+                .findings
+                .error(hash.span, "this is not the hash of a public key")
+                .help(
+                    "write its SHA-256, SHA-1 or MD5 in hex digits, or as `ssh-keygen -l` prints it: `SHA256:…`",
+                );
+        }
+        return known.map(Identity::Hash);
     }
     let file = values
         .path(element, "identity-file")

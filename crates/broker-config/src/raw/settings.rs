@@ -159,7 +159,7 @@ fn read_methods(element: &Element, values: &mut Values<'_>) -> Option<Vec<AuthMe
             };
             values.findings.unsupported(
                 method.span,
-                format!("{name} authentication is not supported yet"),
+                format!("{name} authentication is not supported"),
             );
         }
         if methods.contains(&method.value) {

@@ -183,8 +183,10 @@ impl Resolver<'_> {
 /// Whether the method can work with nobody attached.
 fn asks_nobody(method: AuthMethod, password: Option<&Password>) -> bool {
     match method {
-        AuthMethod::PublicKey | AuthMethod::Gssapi | AuthMethod::HostBased => true,
-        AuthMethod::Password => password.is_some(),
-        AuthMethod::KeyboardInteractive => false,
+        AuthMethod::PublicKey => true,
+        // Servers ask for the password in either way.
+        AuthMethod::Password | AuthMethod::KeyboardInteractive => password.is_some(),
+        // Not supported.
+        AuthMethod::Gssapi | AuthMethod::HostBased => false,
     }
 }

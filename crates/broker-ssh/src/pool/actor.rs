@@ -57,6 +57,8 @@ type Dialed = (u64, Result<Session, OpenError>);
 
 pub(super) struct Actor {
     spec: Arc<ConnectSpec>,
+    /// The same without anybody to ask: a person is asked for the first connection, never for further ones.
+    unattended: Arc<ConnectSpec>,
     tracker: TaskTracker,
     sessions: Arc<Sessions>,
     wake: Arc<Notify>,
@@ -67,6 +69,8 @@ pub(super) struct Actor {
     /// Whether the last dial succeeded. Until one has, only one is made at a time: a wrong key must not count twice at
     /// the server, nor a person be asked twice.
     proven: bool,
+    /// Whether the last dial could not have been made without a person, so that further ones would fail.
+    needs_person: bool,
     /// Since when no FTP session uses the pool; `None` while one does.
     quiet_since: Option<Instant>,
     /// All connections, for others to see.
@@ -81,8 +85,13 @@ impl Actor {
         backoff: Backoff,
         publisher: watch::Sender<Vec<Arc<Link>>>,
     ) -> Self {
+        let unattended = ConnectSpec {
+            prompter: None,
+            ..ConnectSpec::clone(&spec)
+        };
         Self {
             spec,
+            unattended: Arc::new(unattended),
             tracker,
             wake: Arc::clone(&sessions.wake),
             sessions,
@@ -91,6 +100,7 @@ impl Actor {
             waiting: VecDeque::new(),
             backoff,
             proven: false,
+            needs_person: false,
             quiet_since: Some(Instant::now()),
             publisher,
         }
@@ -168,6 +178,7 @@ impl Actor {
             return;
         };
         let Dialing { link, began } = self.roster.dialing.swap_remove(index);
+        self.needs_person = link.needs_person();
         match result {
             Ok(session) => {
                 link.mark_up();
@@ -317,11 +328,9 @@ impl Actor {
         );
         tracing::debug!(server = %link.server, connection = link.id, kind = kind.as_str(), "dialling");
         let id = link.id;
-        let dial = dial(
-            Arc::clone(&self.spec),
-            Arc::clone(&link),
-            self.tracker.clone(),
-        );
+        let first = self.roster.open.is_empty();
+        let spec = if first { &self.spec } else { &self.unattended };
+        let dial = dial(Arc::clone(spec), Arc::clone(&link), self.tracker.clone());
         let dialed = async move { (id, survive(dial).await) };
         self.dials
             .push(self.tracker.spawn_on(dialed, &link.runtime));
@@ -351,7 +360,7 @@ impl Actor {
     /// One idle data connection is kept ready while there are FTP sessions, once the server is known to let us in.
     fn keep_spare(&mut self) {
         let idle = self.roster.spare().is_some();
-        let wanted = self.quiet_since.is_none() && self.proven && !idle;
+        let wanted = self.quiet_since.is_none() && self.proven && !self.needs_person && !idle;
         if wanted
             && self.roster.dialing_of(ConnectionKind::Data) == 0
             && self.may_grow(ConnectionKind::Data)

@@ -13,6 +13,7 @@
 )]
 
 mod forward;
+mod login;
 mod peers;
 mod pool;
 mod splice;

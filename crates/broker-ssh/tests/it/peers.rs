@@ -54,7 +54,7 @@ impl Bench {
     pub fn spec(&self) -> ConnectSpec {
         let addr = self.server.addr();
         let mut spec = ConnectSpec::new(addr.ip().to_string(), addr.port(), "me");
-        spec.identities = vec![self.folder.path().join("id")];
+        spec.identities = vec![self.folder.path().join("id").into()];
         spec.host_key = pinned(self.server.host_key_openssh().unwrap());
         spec.connect_timeout = Some(LIMIT);
         spec

@@ -75,7 +75,7 @@ impl Sshd {
     fn spec(&self) -> ConnectSpec {
         let user = std::env::var("USER").unwrap_or_else(|_| "root".into());
         let mut spec = ConnectSpec::new("127.0.0.1", self.port, user);
-        spec.identities = vec![self.folder.path().join("id")];
+        spec.identities = vec![self.folder.path().join("id").into()];
         spec.host_key =
             pinned(std::fs::read_to_string(self.folder.path().join("host.pub")).unwrap());
         spec.connect_timeout = Some(LIMIT);
@@ -323,7 +323,7 @@ async fn an_rsa_key_signs_with_sha2() {
     )
     .unwrap();
     let pool = sshd.pool_of(ConnectSpec {
-        identities: vec![sshd.folder.path().join("rsa")],
+        identities: vec![sshd.folder.path().join("rsa").into()],
         ..sshd.spec()
     });
     converse(
@@ -346,8 +346,13 @@ async fn an_encrypted_key_asks_for_the_agent() {
             name,
             &["-t", "ecdsa", "-m", format, "-N", "a passphrase"],
         );
+        std::fs::copy(
+            sshd.folder.path().join(format!("{name}.pub")),
+            sshd.folder.path().join("authorized_keys"),
+        )
+        .unwrap();
         let pool = sshd.pool_of(ConnectSpec {
-            identities: vec![sshd.folder.path().join(name)],
+            identities: vec![sshd.folder.path().join(name).into()],
             ..sshd.spec()
         });
         let refused = soon(pool.open_control(&echo().await, originator()))
@@ -405,7 +410,7 @@ async fn with_agent(sshd: &Sshd, socket: &Path) {
     assert!(run(Command::new("ssh-keygen")
         .args(["-q", "-p", "-N", "a passphrase", "-f"])
         .arg(&key)));
-    for identities in [vec![key], Vec::new()] {
+    for identities in [vec![key.into()], Vec::new()] {
         let pool = sshd.pool_of(ConnectSpec {
             identities,
             agent: Some(socket.to_owned()),

@@ -138,7 +138,7 @@ async fn a_wrong_key_is_refused_with_what_was_tried_and_what_is_offered() {
         .write(bench.folder.path(), "wrong")
         .unwrap();
     let path = bench.folder.path().join("wrong");
-    let refused = try_open(&bench, |spec| spec.identities = vec![path.clone()])
+    let refused = try_open(&bench, |spec| spec.identities = vec![path.into()])
         .await
         .unwrap_err();
     let OpenError::AuthFailed { tried, offered, .. } = &refused else {
@@ -160,14 +160,14 @@ async fn unusable_key_files_say_why() {
         other => panic!("{other}"),
     };
     let missing = folder.join("missing");
-    let refused = try_open(&bench, |spec| spec.identities = vec![missing])
+    let refused = try_open(&bench, |spec| spec.identities = vec![missing.into()])
         .await
         .unwrap_err();
     assert!(reason(refused).contains("No such file"));
 
     let open = folder.join("id");
     std::fs::set_permissions(&open, Permissions::from_mode(0o644)).unwrap();
-    let refused = try_open(&bench, |spec| spec.identities = vec![open])
+    let refused = try_open(&bench, |spec| spec.identities = vec![open.into()])
         .await
         .unwrap_err();
     assert!(reason(refused).contains("chmod 600"));
@@ -175,7 +175,7 @@ async fn unusable_key_files_say_why() {
     let no_key = folder.join("no_key");
     std::fs::write(&no_key, "hello").unwrap();
     std::fs::set_permissions(&no_key, Permissions::from_mode(0o600)).unwrap();
-    let refused = try_open(&bench, |spec| spec.identities = vec![no_key])
+    let refused = try_open(&bench, |spec| spec.identities = vec![no_key.into()])
         .await
         .unwrap_err();
     assert!(reason(refused).contains("not a private key"));

@@ -1,18 +1,23 @@
 //! One SSH connection as the server sees it: who logs in, which channels and forwards it gets.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, VerifiedPublicKey};
-use russh::{Channel, ChannelOpenFailure};
+use bytes::Bytes;
+use russh::keys::PublicKey;
+use russh::server::{
+    Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, VerifiedPublicKey,
+};
+use russh::{Channel, ChannelOpenFailure, MethodKind, MethodSet};
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::forward::{Forward, join};
-use super::{Shared, SshCounters};
+use super::{Asked, Shared, SshCounters};
 
 /// Connections that may wait on a forwarded port; the default of most servers.
 const FORWARD_BACKLOG: i32 = 128;
@@ -23,6 +28,8 @@ pub(super) struct Session {
     ended: CancellationToken,
     /// Listening forwards by the address and port of the request, each ended by its token.
     forwards: HashMap<(String, u32), CancellationToken>,
+    /// The round of questions whose answers are to come.
+    round: usize,
 }
 
 impl Session {
@@ -31,6 +38,7 @@ impl Session {
             shared,
             ended,
             forwards: HashMap::new(),
+            round: 0,
         }
     }
 
@@ -41,7 +49,34 @@ impl Session {
             Auth::Accept
         } else {
             self.shared.count(|c| c.logins_refused += 1);
-            Auth::reject()
+            refusal()
+        }
+    }
+
+    fn knows(&self, key: &PublicKey) -> bool {
+        let mut known = self.shared.authorized_keys.iter();
+        known.any(|known| known.key_data() == key.key_data())
+    }
+
+    /// Judges the answers to a round of questions, and asks the next.
+    fn interact(&mut self, user: &str, answers: Option<Vec<Bytes>>) -> Auth {
+        let rounds = &self.shared.interactive;
+        let Some(answers) = answers else {
+            self.round = 0;
+            return rounds.first().map_or_else(refusal, |round| ask(round));
+        };
+        let asked = rounds
+            .get(self.round)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let right = asked.iter().map(|asked| asked.answer.as_bytes());
+        if !right.eq(answers.iter().map(Bytes::as_ref)) {
+            return self.login(user, false);
+        }
+        self.round += 1;
+        match rounds.get(self.round) {
+            Some(next) => ask(next),
+            None => self.login(user, true),
         }
     }
 
@@ -72,6 +107,32 @@ impl Session {
     }
 }
 
+/// Refuses, and lets any method be tried again, as OpenSSH does.
+fn refusal() -> Auth {
+    let methods = [
+        MethodKind::PublicKey,
+        MethodKind::Password,
+        MethodKind::KeyboardInteractive,
+    ];
+    Auth::Reject {
+        proceed_with_methods: Some(MethodSet::from(&methods[..])),
+        partial_success: false,
+    }
+}
+
+/// A round of questions as they go over the wire.
+fn ask(round: &[Asked]) -> Auth {
+    let prompts: Vec<_> = round
+        .iter()
+        .map(|asked| (Cow::Borrowed(asked.text), asked.echo))
+        .collect();
+    Auth::Partial {
+        name: "A second look".into(),
+        instructions: "Answer as you were told.".into(),
+        prompts: prompts.into(),
+    }
+}
+
 impl Handler for Session {
     type Error = russh::Error;
 
@@ -80,14 +141,33 @@ impl Handler for Session {
         Ok(self.login(user, proven))
     }
 
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _submethods: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        Ok(self.interact(user, response.map(Iterator::collect)))
+    }
+
     async fn auth_publickey(
         &mut self,
         user: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
-        let mut known = self.shared.authorized_keys.iter();
-        let proven = known.any(|known| known.key_data() == key.public_key.key_data());
-        Ok(self.login(user, proven))
+        Ok(self.login(user, self.knows(key.public_key)))
+    }
+
+    /// A key that could not log in is refused before its owner signs with it, as OpenSSH does.
+    async fn auth_publickey_offered(
+        &mut self,
+        user: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
+        if self.knows(offer.public_key) {
+            return Ok(Auth::Accept);
+        }
+        Ok(self.login(user, false))
     }
 
     async fn channel_open_direct_tcpip(

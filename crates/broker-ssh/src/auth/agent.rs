@@ -1,0 +1,72 @@
+//! The SSH agent: how it is reached, and which keys it holds
+
+use std::path::Path;
+use std::time::Duration;
+
+use russh::keys::PublicKey;
+use russh::keys::agent::AgentIdentity;
+use russh::keys::agent::client::{AgentClient, AgentStream};
+use tokio::time::timeout;
+
+/// An agent that has not said by then which keys it holds does not answer.
+const LIST_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) type Client = AgentClient<Box<dyn AgentStream + Send + Unpin>>;
+
+/// An agent and the keys it holds.
+#[derive(Default)]
+pub(super) struct Agent {
+    pub(super) client: Option<Client>,
+    pub(super) held: Vec<AgentIdentity>,
+}
+
+impl Agent {
+    /// Connects and lists. One that cannot be reached holds no keys; that is no failure, since many have none.
+    pub(super) async fn connect(socket: Option<&Path>) -> Self {
+        let Some(mut client) = connect(socket).await else {
+            return Self::default();
+        };
+        match timeout(LIST_TIMEOUT, client.request_identities()).await {
+            Ok(Ok(held)) => {
+                let client = Some(client);
+                Self { client, held }
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the SSH agent does not list its keys, so none of them is used");
+                Self::default()
+            }
+            Err(_) => {
+                tracing::warn!("the SSH agent does not answer, so none of its keys is used");
+                Self::default()
+            }
+        }
+    }
+
+    /// This key as the agent holds it.
+    pub(super) fn holds(&self, key: Option<&PublicKey>) -> Option<AgentIdentity> {
+        let wanted = key?.key_data();
+        let mut held = self.held.iter();
+        held.find(|identity| identity.public_key().key_data() == wanted)
+            .cloned()
+    }
+}
+
+/// The agent at this socket, or the one that SSH_AUTH_SOCK names.
+#[cfg(unix)]
+async fn connect(socket: Option<&Path>) -> Option<Client> {
+    let connected = match socket {
+        Some(socket) => AgentClient::connect_uds(socket).await,
+        None => AgentClient::connect_env().await,
+    };
+    connected.ok().map(AgentClient::dynamic)
+}
+
+/// The agent at this pipe, or that of Windows' own OpenSSH.
+#[cfg(windows)]
+async fn connect(pipe: Option<&Path>) -> Option<Client> {
+    let usual = Path::new(r"\\.\pipe\openssh-ssh-agent");
+    AgentClient::connect_named_pipe(pipe.unwrap_or(usual))
+        .await
+        .ok()
+        .map(AgentClient::dynamic)
+}

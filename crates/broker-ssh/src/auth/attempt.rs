@@ -1,0 +1,243 @@
+//! One login under way: what was tried, what the server says to it, and what that means in the end
+
+use std::time::Duration;
+
+use russh::MethodSet;
+use russh::client::AuthResult;
+use secrecy::SecretString;
+use tokio::time::timeout;
+
+use super::kind;
+use crate::asking;
+use crate::dial::Session;
+use crate::error::OpenError;
+use crate::link::Link;
+use crate::prompt::Question;
+use crate::spec::{AuthMethod, ConnectSpec};
+
+/// The session's own task ends a moment after the session has told us that it does.
+const SESSION_END: Duration = Duration::from_secs(1);
+
+/// What OpenSSH says to one who tries too often (its MaxAuthTries).
+const TOO_MANY: &str = "Too many authentication failures";
+
+/// What came of trying one method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The user is logged in.
+    Done,
+    /// The method was accepted, and the server wants another one (RFC 4252 section 5.1).
+    Partial,
+    /// It was refused, or could not be tried.
+    Refused,
+}
+
+pub(super) struct Attempt<'a> {
+    pub(super) session: &'a mut Session,
+    pub(super) spec: &'a ConnectSpec,
+    pub(super) link: &'a Link,
+    /// Methods with which the server would go on; `None` until it has said so.
+    offered: Option<MethodSet>,
+    tried: Vec<String>,
+    /// Whether the server judged anything that proves who the user is.
+    judged: bool,
+    /// What kept something from being tried at all.
+    obstacles: Vec<OpenError>,
+    /// Keys that were shown since the server last wanted more, and those it accepted before.
+    spent: Vec<String>,
+    accepted: Vec<String>,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(session: &'a mut Session, spec: &'a ConnectSpec, link: &'a Link) -> Self {
+        Self {
+            session,
+            spec,
+            link,
+            offered: None,
+            tried: Vec::new(),
+            judged: false,
+            obstacles: Vec::new(),
+            spent: Vec::new(),
+            accepted: Vec::new(),
+        }
+    }
+
+    /// Whether the server would take this method, as far as is known.
+    pub(super) fn offers(&self, method: AuthMethod) -> bool {
+        let offered = self.offered.as_ref();
+        offered.is_none_or(|offered| offered.contains(&kind(method)))
+    }
+
+    /// Has the server say what it takes, unless it has: a person must not be asked for a secret that is of no use.
+    pub(super) async fn learn_offer(&mut self) -> Result<Outcome, OpenError> {
+        if self.offered.is_some() {
+            return Ok(Outcome::Refused);
+        }
+        match self.session.authenticate_none(&self.spec.user).await {
+            Ok(AuthResult::Success) => Ok(Outcome::Done),
+            Ok(AuthResult::Failure {
+                remaining_methods, ..
+            }) if remaining_methods.is_empty() => Err(self.ended(None).await),
+            Ok(AuthResult::Failure {
+                remaining_methods, ..
+            }) => {
+                self.offered = Some(remaining_methods);
+                Ok(Outcome::Refused)
+            }
+            Err(error) => Err(self.ended(Some(&error)).await),
+        }
+    }
+
+    /// Takes down what the server says to an attempt.
+    pub(super) async fn judge(
+        &mut self,
+        what: &str,
+        said: Result<AuthResult, russh::Error>,
+    ) -> Result<Outcome, OpenError> {
+        self.judged = true;
+        match said {
+            Ok(AuthResult::Success) => {
+                tracing::debug!(server = %self.link.server, user = %self.spec.user, with = what, "logged in");
+                Ok(Outcome::Done)
+            }
+            Ok(AuthResult::Failure {
+                remaining_methods,
+                partial_success,
+            }) => {
+                let outcome = self.refused_or_partial(what, partial_success);
+                // russh ends the session then; it also says this where the server hung up.
+                if remaining_methods.is_empty() {
+                    return Err(self.ended(None).await);
+                }
+                self.offered = Some(remaining_methods);
+                Ok(outcome)
+            }
+            Err(error) => {
+                self.tried.push(what.to_owned());
+                Err(self.ended(Some(&error)).await)
+            }
+        }
+    }
+
+    fn refused_or_partial(&mut self, what: &str, partial: bool) -> Outcome {
+        if partial {
+            self.tried
+                .push(format!("{what} (accepted, more is asked for)"));
+            // What was refused before may have come too early.
+            self.spent.clear();
+            Outcome::Partial
+        } else {
+            self.tried.push(what.to_owned());
+            Outcome::Refused
+        }
+    }
+
+    /// Notes what could not be tried, and why.
+    pub(super) fn hinder(&mut self, error: OpenError) {
+        if !self.obstacles.contains(&error) {
+            self.tried.push(error.to_string());
+            self.obstacles.push(error);
+        }
+    }
+
+    /// Notes what was not tried for a reason that alone is no failure.
+    pub(super) fn skip(&mut self, what: String) {
+        if !self.tried.contains(&what) {
+            self.tried.push(what);
+        }
+    }
+
+    /// Claims a key for this step; false where it was shown already.
+    pub(super) fn claim(&mut self, key: &str) -> bool {
+        let known = self.spent.iter().chain(&self.accepted).any(|it| it == key);
+        if !known {
+            self.spent.push(key.to_owned());
+        }
+        !known
+    }
+
+    /// Takes a claim back: the key was not used after all.
+    pub(super) fn release(&mut self, key: &str) {
+        self.spent.retain(|spent| spent != key);
+    }
+
+    /// A key that the server accepted is not shown again when it wants another.
+    pub(super) fn accept(&mut self, key: String) {
+        self.accepted.push(key);
+    }
+
+    /// Asks a person for texts. `None`: there is no answer, which is noted unless nobody is ever there.
+    ///
+    /// # Errors
+    /// The connection was lost meanwhile.
+    pub(super) async fn ask(
+        &mut self,
+        question: Question,
+    ) -> Result<Option<Vec<SecretString>>, OpenError> {
+        if self.spec.prompter.is_none() {
+            self.link.mark_needs_person();
+            return Ok(None);
+        }
+        match asking::texts(self.spec, self.link, question).await {
+            Ok(texts) => Ok(Some(texts)),
+            Err(unanswered @ OpenError::Unanswered { .. }) => {
+                self.link.mark_needs_person();
+                self.hinder(unanswered);
+                Ok(None)
+            }
+            Err(lost) => Err(lost),
+        }
+    }
+
+    /// Everything was tried.
+    pub(super) fn failure(&mut self) -> OpenError {
+        if let (false, [only]) = (self.judged, self.obstacles.as_slice()) {
+            return only.clone();
+        }
+        let offered = self.offered.iter().flat_map(|set| set.iter());
+        let offered: Vec<&str> = offered.map(<&str>::from).collect();
+        OpenError::AuthFailed {
+            server: self.spec.server(),
+            user: self.spec.user.clone(),
+            tried: or(
+                self.tried.join(", "),
+                "nothing, since no key, agent or password is set",
+            ),
+            offered: or(offered.join(", "), "nothing that is known here"),
+            wants_person: self.obstacles.iter().any(OpenError::wants_person),
+        }
+    }
+
+    /// The session ended in the middle of the login.
+    pub(super) async fn ended(&self, error: Option<&russh::Error>) -> OpenError {
+        let closed = timeout(SESSION_END, self.link.closed.cancelled()).await;
+        let reason = match (closed, error) {
+            (Err(_), Some(error)) => error.to_string(),
+            (Ok(()), _) | (Err(_), None) => self.link.end().to_string(),
+        };
+        OpenError::LoginEnded {
+            server: self.spec.server(),
+            user: self.spec.user.clone(),
+            tried: or(self.tried.join(", "), "nothing yet"),
+            reason: advised(reason),
+        }
+    }
+}
+
+/// What the server said, with what to do about it.
+fn advised(reason: String) -> String {
+    if reason.contains(TOO_MANY) {
+        format!("{reason} (name the right key in user-identities, so that no others are tried)")
+    } else {
+        reason
+    }
+}
+
+fn or(text: String, otherwise: &str) -> String {
+    if text.is_empty() {
+        otherwise.to_owned()
+    } else {
+        text
+    }
+}

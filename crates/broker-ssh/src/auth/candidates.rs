@@ -1,0 +1,91 @@
+//! Which private keys are tried, and in which order
+
+use std::path::PathBuf;
+
+use russh::keys::agent::AgentIdentity;
+
+use crate::error::OpenError;
+use crate::key_places::{files, find};
+use crate::keyfile::public_half;
+use crate::public_hash::has_hash;
+use crate::spec::{ConnectSpec, Identity};
+
+/// Servers allow six attempts by default (OpenSSH's MaxAuthTries); keys that nobody named must not use them all up.
+const MAX_UNNAMED: usize = 5;
+
+/// A private key that may be tried.
+pub(super) enum Candidate {
+    Agent(Box<AgentIdentity>),
+    File(PathBuf),
+}
+
+/// What there is to try.
+#[derive(Default)]
+pub(super) struct Candidates {
+    pub(super) keys: Vec<Candidate>,
+    /// Keys that the profile names and that are nowhere to be found.
+    pub(super) missing: Vec<OpenError>,
+    /// How many more there would be.
+    pub(super) left_out: usize,
+}
+
+/// The keys that the profile names, in its order; else those of the agent, then those where keys usually are.
+pub(super) async fn candidates(spec: &ConnectSpec, held: &[AgentIdentity]) -> Candidates {
+    if spec.identities.is_empty() {
+        return unnamed(spec, held).await;
+    }
+    let mut found = Candidates::default();
+    for identity in &spec.identities {
+        match identity {
+            Identity::File(path) => found.keys.push(Candidate::File(path.clone())),
+            Identity::Hash(hash) => match by_hash(spec, held, hash).await {
+                keys if keys.is_empty() => found
+                    .missing
+                    .push(OpenError::KeyMissing { hash: hash.clone() }),
+                keys => found.keys.extend(keys),
+            },
+        }
+    }
+    found
+}
+
+async fn unnamed(spec: &ConnectSpec, held: &[AgentIdentity]) -> Candidates {
+    let agent = held
+        .iter()
+        .cloned()
+        .map(|identity| Candidate::Agent(Box::new(identity)));
+    let stored = files(&spec.key_places).await;
+    let mut keys: Vec<_> = agent
+        .chain(stored.into_iter().map(Candidate::File))
+        .collect();
+    let left_out = keys.len().saturating_sub(MAX_UNNAMED);
+    keys.truncate(MAX_UNNAMED);
+    Candidates {
+        keys,
+        left_out,
+        missing: Vec::new(),
+    }
+}
+
+/// The agent's key of this hash with its certificates, else the first file's.
+async fn by_hash(spec: &ConnectSpec, held: &[AgentIdentity], hash: &str) -> Vec<Candidate> {
+    let wanted = |identity: &&AgentIdentity| has_hash(&identity.public_key(), hash);
+    let agent: Vec<_> = held
+        .iter()
+        .filter(wanted)
+        .cloned()
+        .map(|identity| Candidate::Agent(Box::new(identity)))
+        .collect();
+    if !agent.is_empty() {
+        return agent;
+    }
+    for file in find(&spec.key_places).await {
+        if public_half(&file)
+            .await
+            .is_some_and(|key| has_hash(&key, hash))
+        {
+            return vec![Candidate::File(file)];
+        }
+    }
+    Vec::new()
+}

@@ -1,0 +1,186 @@
+//! Logging in by answering what the server asks (RFC 4256)
+
+use russh::client::{AuthResult, KeyboardInteractiveAuthResponse as Said, Prompt};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::MAX_ASKED;
+use super::attempt::{Attempt, Outcome};
+use crate::error::OpenError;
+use crate::prompt::{Field, Question};
+use crate::spec::AuthMethod;
+
+/// More rounds of questions than any real server asks.
+const MAX_ROUNDS: usize = 8;
+
+/// More questions at once than a person would answer.
+const MAX_FIELDS: usize = 32;
+
+/// What the method is called in messages.
+const WHAT: &str = "keyboard-interactive";
+
+/// Who answers in one try of the method.
+struct Answers {
+    /// The profile's password, until it was given.
+    password: Option<SecretString>,
+    /// Whether a person gave an answer, and may give a better one.
+    typed: bool,
+    /// Whether a question has no answer, so that the rest gets none either.
+    given_up: bool,
+}
+
+/// Questions of the server, all to be answered at once.
+struct Round {
+    name: String,
+    instruction: String,
+    prompts: Vec<Prompt>,
+}
+
+impl Attempt<'_> {
+    /// Answers with the profile's password where that alone is asked for, and else has a person answer.
+    pub(super) async fn keyboard_interactive(&mut self) -> Result<Outcome, OpenError> {
+        if self.learn_offer().await? == Outcome::Done {
+            return Ok(Outcome::Done);
+        }
+        let nobody_answers = self.spec.password.is_none() && self.spec.prompter.is_none();
+        for asked in 0..MAX_ASKED {
+            if nobody_answers || !self.offers(AuthMethod::KeyboardInteractive) {
+                break;
+            }
+            let password = if asked == 0 {
+                self.configured_password().await
+            } else {
+                None
+            };
+            let mut answers = Answers {
+                password,
+                typed: false,
+                given_up: false,
+            };
+            let outcome = self.converse(&mut answers).await?;
+            if outcome != Outcome::Refused || !answers.typed || answers.given_up {
+                return Ok(outcome);
+            }
+        }
+        Ok(Outcome::Refused)
+    }
+
+    async fn converse(&mut self, answers: &mut Answers) -> Result<Outcome, OpenError> {
+        let user = &self.spec.user;
+        let start = self
+            .session
+            .authenticate_keyboard_interactive_start(user, None);
+        let mut said = start.await;
+        for _ in 0..MAX_ROUNDS {
+            let round = match said {
+                Ok(Said::Success) => return self.judge(WHAT, Ok(AuthResult::Success)).await,
+                Ok(Said::Failure {
+                    remaining_methods,
+                    partial_success,
+                }) => {
+                    let failure = AuthResult::Failure {
+                        remaining_methods,
+                        partial_success,
+                    };
+                    return self.judge(WHAT, Ok(failure)).await;
+                }
+                Err(error) => return self.judge(WHAT, Err(error)).await,
+                Ok(Said::InfoRequest {
+                    name,
+                    instructions,
+                    prompts,
+                }) => Round {
+                    name,
+                    instruction: instructions,
+                    prompts,
+                },
+            };
+            let replies = self.answer(round, answers).await?;
+            let respond = self
+                .session
+                .authenticate_keyboard_interactive_respond(replies);
+            said = respond.await;
+        }
+        // The session now waits for an answer and for nothing else.
+        self.skip(format!("{WHAT} (the server keeps asking)"));
+        Err(self.failure())
+    }
+
+    /// An answer to each question of a round. Once a question is without answer, all are left empty: the session lets
+    /// nothing else be tried before the server has refused.
+    async fn answer(
+        &mut self,
+        round: Round,
+        answers: &mut Answers,
+    ) -> Result<Vec<String>, OpenError> {
+        let empty = vec![String::new(); round.prompts.len()];
+        if round.prompts.is_empty() || answers.given_up {
+            return Ok(empty);
+        }
+        if let [only] = round.prompts.as_slice()
+            && asks_for_password(only)
+            && let Some(password) = answers.password.take()
+        {
+            return Ok(vec![password.expose_secret().to_owned()]);
+        }
+        let typed = if round.prompts.len() > MAX_FIELDS {
+            self.skip(format!("{WHAT} (the server asks too much at once)"));
+            None
+        } else {
+            self.ask(self.question(round)).await?
+        };
+        let Some(typed) = typed else {
+            answers.given_up = true;
+            return Ok(empty);
+        };
+        // Such answers are often good for one time only, so that the next connection would have to ask again.
+        self.link.mark_needs_person();
+        answers.typed = true;
+        let replies = typed.iter().map(|text| text.expose_secret().to_owned());
+        Ok(replies.collect())
+    }
+
+    fn question(&self, round: Round) -> Question {
+        let fields = round.prompts.into_iter().map(|prompt| Field {
+            text: prompt.prompt,
+            echo: prompt.echo,
+        });
+        Question::Interactive {
+            server: self.spec.server(),
+            user: self.spec.user.clone(),
+            name: round.name,
+            instruction: round.instruction,
+            fields: fields.collect(),
+        }
+    }
+}
+
+/// Whether the password is what a question wants: a hidden one that names it in one of the usual ways.
+fn asks_for_password(prompt: &Prompt) -> bool {
+    let text = prompt.prompt.to_lowercase();
+    !prompt.echo
+        && ["passw", "contraseña", "mot de passe"]
+            .iter()
+            .any(|word| text.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_answers_only_a_hidden_question_for_it() {
+        for (text, echo, expected) in [
+            ("Password: ", false, true),
+            ("(me@host) Passwort:", false, true),
+            ("Password: ", true, false),
+            ("Verification code: ", false, false),
+            ("", false, false),
+        ] {
+            let prompt = Prompt {
+                prompt: text.into(),
+                echo,
+            };
+            assert_eq!(asks_for_password(&prompt), expected, "{text} {echo}");
+        }
+    }
+}

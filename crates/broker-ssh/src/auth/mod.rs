@@ -1,0 +1,86 @@
+//! Authentication: the profile's methods in their order, as many as the server wants (RFC 4252)
+
+mod agent;
+mod attempt;
+mod candidates;
+mod certificate;
+mod interactive;
+mod password;
+mod publickey;
+mod signer;
+
+use russh::MethodKind;
+
+use crate::dial::Session;
+use crate::error::OpenError;
+use crate::link::Link;
+use crate::spec::{AuthMethod, ConnectSpec};
+use attempt::{Attempt, Outcome};
+
+/// Tried where the profile names no methods.
+const DEFAULT_METHODS: [AuthMethod; 3] = [
+    AuthMethod::PublicKey,
+    AuthMethod::Password,
+    AuthMethod::KeyboardInteractive,
+];
+
+/// More methods in a row than any real server wants from one user.
+const MAX_STEPS: usize = 8;
+
+/// How often a person may try one secret.
+const MAX_ASKED: usize = 3;
+
+/// Tries the profile's methods in turn until the server is content. Whenever it accepts one and wants more (partial
+/// success), the methods are tried again in the same order among those it then offers.
+///
+/// # Errors
+/// `AuthFailed` with everything that was tried; the error of a key, password or question that kept anything from being
+/// tried; `LoginEnded` where the server hangs up.
+pub(crate) async fn authenticate(
+    session: &mut Session,
+    spec: &ConnectSpec,
+    link: &Link,
+) -> Result<(), OpenError> {
+    let mut attempt = Attempt::new(session, spec, link);
+    for _ in 0..MAX_STEPS {
+        match step(&mut attempt).await? {
+            Outcome::Done => return Ok(()),
+            Outcome::Partial => {}
+            Outcome::Refused => break,
+        }
+    }
+    Err(attempt.failure())
+}
+
+/// Tries each method that the server offers until one is accepted.
+async fn step(attempt: &mut Attempt<'_>) -> Result<Outcome, OpenError> {
+    let configured = attempt.spec.methods.clone();
+    let methods = if configured.is_empty() {
+        DEFAULT_METHODS.to_vec()
+    } else {
+        configured
+    };
+    for method in methods {
+        if !attempt.offers(method) {
+            continue;
+        }
+        let outcome = match method {
+            AuthMethod::PublicKey => attempt.public_keys().await?,
+            AuthMethod::Password => attempt.password().await?,
+            AuthMethod::KeyboardInteractive => attempt.keyboard_interactive().await?,
+        };
+        if outcome != Outcome::Refused {
+            return Ok(outcome);
+        }
+    }
+    // Where nothing could be tried the server says what it would take, or lets the user in as it is.
+    attempt.learn_offer().await
+}
+
+fn kind(method: AuthMethod) -> MethodKind {
+    match method {
+        AuthMethod::PublicKey => MethodKind::PublicKey,
+        AuthMethod::Password => MethodKind::Password,
+        AuthMethod::KeyboardInteractive => MethodKind::KeyboardInteractive,
+    }
+}

@@ -1,0 +1,112 @@
+//! Logging in with a password: the profile's, one that was typed before, or one that a person types (RFC 4252 section 8)
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::MAX_ASKED;
+use super::attempt::{Attempt, Outcome};
+use crate::error::OpenError;
+use crate::keyring::Login;
+use crate::prompt::Question;
+use crate::secret::password;
+use crate::spec::AuthMethod;
+
+impl Attempt<'_> {
+    pub(super) async fn password(&mut self) -> Result<Outcome, OpenError> {
+        if self.learn_offer().await? == Outcome::Done {
+            return Ok(Outcome::Done);
+        }
+        if !self.offers(AuthMethod::Password) {
+            return Ok(Outcome::Refused);
+        }
+        if self.spec.password.is_some() {
+            return match self.configured_password().await {
+                Some(secret) => self.send_password("password", &secret).await,
+                None => Ok(Outcome::Refused),
+            };
+        }
+        let outcome = self.kept_password().await?;
+        if outcome != Outcome::Refused || !self.offers(AuthMethod::Password) {
+            return Ok(outcome);
+        }
+        self.typed_password().await
+    }
+
+    /// The profile's password; that it cannot be had is noted.
+    pub(super) async fn configured_password(&mut self) -> Option<SecretString> {
+        match password(self.spec.password.as_ref()?).await {
+            Ok(secret) => Some(secret),
+            Err(error) => {
+                self.hinder(error);
+                None
+            }
+        }
+    }
+
+    async fn kept_password(&mut self) -> Result<Outcome, OpenError> {
+        let (keyring, login) = (&self.spec.keyring, self.login());
+        let Some(secret) = keyring.password(&login, Instant::now()) else {
+            return Ok(Outcome::Refused);
+        };
+        let outcome = self
+            .send_password("the password typed before", &secret)
+            .await?;
+        if outcome == Outcome::Refused {
+            keyring.password_refused(&login, Instant::now());
+        } else {
+            keyring.password_worked(&login, Instant::now());
+        }
+        Ok(outcome)
+    }
+
+    async fn typed_password(&mut self) -> Result<Outcome, OpenError> {
+        for asked in 0..MAX_ASKED {
+            let Login { server, user } = self.login();
+            let question = Question::Password {
+                server,
+                user,
+                again: asked > 0,
+            };
+            let typed = self.ask(question).await?;
+            let Some(secret) = typed.as_ref().and_then(|texts| texts.first()) else {
+                return Ok(Outcome::Refused);
+            };
+            let outcome = self.send_password("the password typed", secret).await?;
+            if outcome != Outcome::Refused {
+                self.keep_password(secret);
+                return Ok(outcome);
+            }
+            if !self.offers(AuthMethod::Password) {
+                break;
+            }
+        }
+        Ok(Outcome::Refused)
+    }
+
+    fn keep_password(&self, secret: &SecretString) {
+        let (keyring, now) = (&self.spec.keyring, Instant::now());
+        if !keyring.keep_password(&self.login(), secret.clone(), now) {
+            self.link.mark_needs_person();
+        }
+    }
+
+    async fn send_password(
+        &mut self,
+        what: &str,
+        secret: &SecretString,
+    ) -> Result<Outcome, OpenError> {
+        let user = &self.spec.user;
+        let said = self
+            .session
+            .authenticate_password(user, secret.expose_secret())
+            .await;
+        self.judge(what, said).await
+    }
+
+    fn login(&self) -> Login {
+        Login {
+            server: self.spec.server(),
+            user: self.spec.user.clone(),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Logging in with a private key: from a file or in an agent, alone or with a certificate (RFC 4252 section 7)
+
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use russh::Signer;
+use russh::keys::agent::AgentIdentity;
+use russh::keys::{HashAlg, PrivateKey, PublicKey};
+use tokio::time::Instant;
+
+use super::MAX_ASKED;
+use super::agent::Agent;
+use super::attempt::{Attempt, Outcome};
+use super::candidates::{Candidate, candidates};
+use super::certificate::{beside_key, fault};
+use super::signer::{KeySigner, Probe};
+use crate::error::OpenError;
+use crate::hostkey::fingerprint;
+use crate::keyfile::{KeyFile, Locked, load};
+use crate::prompt::Question;
+use crate::spec::AuthMethod;
+
+/// A key or certificate and what a person would call it.
+struct Shown {
+    what: String,
+    identity: AgentIdentity,
+}
+
+/// What came of showing it.
+enum Said {
+    Judged(Outcome),
+    /// It was shown before.
+    Repeated,
+    /// The server would have taken it, or might have.
+    NotSigned(String),
+}
+
+impl Attempt<'_> {
+    /// Shows one key after another until the server accepts one.
+    pub(super) async fn public_keys(&mut self) -> Result<Outcome, OpenError> {
+        let mut agent = Agent::connect(self.spec.agent.as_deref()).await;
+        let found = candidates(self.spec, &agent.held).await;
+        for missing in found.missing {
+            self.hinder(missing);
+        }
+        for candidate in found.keys {
+            if !self.offers(AuthMethod::PublicKey) {
+                break;
+            }
+            let outcome = match candidate {
+                Candidate::Agent(identity) => self.agent_key(&mut agent, *identity).await?,
+                Candidate::File(path) => self.key_file(&mut agent, &path).await?,
+            };
+            if outcome != Outcome::Refused {
+                return Ok(outcome);
+            }
+        }
+        if found.left_out > 0 {
+            let more = found.left_out;
+            self.skip(format!(
+                "{more} more keys were not shown, since servers allow few attempts; name the right one in user-identities"
+            ));
+        }
+        Ok(Outcome::Refused)
+    }
+
+    async fn agent_key(
+        &mut self,
+        agent: &mut Agent,
+        identity: AgentIdentity,
+    ) -> Result<Outcome, OpenError> {
+        let Some(client) = agent.client.as_mut() else {
+            return Ok(Outcome::Refused);
+        };
+        let key = fingerprint(&identity.public_key());
+        let comment = identity.comment().escape_debug();
+        let what = match &identity {
+            AgentIdentity::PublicKey { .. } => format!("agent key {key} {comment}"),
+            AgentIdentity::Certificate { certificate, .. } => {
+                let what = format!("agent certificate {key} {comment}");
+                if let Some(fault) = fault(certificate, SystemTime::now()) {
+                    self.skip(format!("{what} {fault}"));
+                    return Ok(Outcome::Refused);
+                }
+                what
+            }
+        };
+        self.prove(Shown { what, identity }, client).await
+    }
+
+    async fn key_file(&mut self, agent: &mut Agent, path: &Path) -> Result<Outcome, OpenError> {
+        match load(path).await {
+            Ok(KeyFile::Plain(key)) => self.key(path, key).await,
+            Ok(KeyFile::Locked(locked)) => self.locked_key(agent, &locked).await,
+            Err(error) => {
+                self.hinder(error);
+                Ok(Outcome::Refused)
+            }
+        }
+    }
+
+    /// A key that needs a passphrase: the agent may hold it, or somebody has typed the passphrase before. A person is
+    /// asked only once the server has said that it would take the key.
+    async fn locked_key(
+        &mut self,
+        agent: &mut Agent,
+        locked: &Locked,
+    ) -> Result<Outcome, OpenError> {
+        if let Some(held) = agent.holds(locked.public.as_ref()) {
+            return self.agent_key(agent, held).await;
+        }
+        let (path, keyring) = (&locked.path, &self.spec.keyring);
+        if let Some(key) = keyring.key(path, &locked.text, Instant::now()) {
+            return self.key(path, key).await;
+        }
+        if let Some(public) = &locked.public
+            && !self.would_take(path, public).await?
+        {
+            return Ok(Outcome::Refused);
+        }
+        match self.unlock(locked).await? {
+            Some(key) => self.key(path, key).await,
+            None => Ok(Outcome::Refused),
+        }
+    }
+
+    /// Asks for the passphrase. `None`: nobody knows it.
+    async fn unlock(&mut self, locked: &Locked) -> Result<Option<Arc<PrivateKey>>, OpenError> {
+        let unusable = |reason: &str| OpenError::KeyFile {
+            path: locked.path.clone(),
+            reason: reason.into(),
+        };
+        if self.spec.prompter.is_none() {
+            self.link.mark_needs_person();
+            self.hinder(unusable(
+                "it needs a passphrase; add it to the SSH agent with ssh-add",
+            ));
+            return Ok(None);
+        }
+        let file = locked.path.display().to_string();
+        for asked in 0..MAX_ASKED {
+            let (file, again) = (file.clone(), asked > 0);
+            let typed = self.ask(Question::Passphrase { file, again }).await?;
+            let Some(passphrase) = typed.as_ref().and_then(|texts| texts.first()) else {
+                return Ok(None);
+            };
+            if let Some(key) = locked.unlock(passphrase).await {
+                let (kept, now) = (Arc::clone(&key), Instant::now());
+                let keyring = &self.spec.keyring;
+                keyring.keep_key(&locked.path, &locked.text, kept, now);
+                return Ok(Some(key));
+            }
+        }
+        self.hinder(unusable("each passphrase that was typed is wrong"));
+        Ok(None)
+    }
+
+    /// A key ready for use.
+    async fn key(&mut self, path: &Path, key: Arc<PrivateKey>) -> Result<Outcome, OpenError> {
+        for shown in self.faces(path, key.public_key()).await {
+            let outcome = self.prove(shown, &mut KeySigner(Arc::clone(&key))).await?;
+            if outcome != Outcome::Refused || !self.offers(AuthMethod::PublicKey) {
+                return Ok(outcome);
+            }
+        }
+        Ok(Outcome::Refused)
+    }
+
+    /// The two ways to show a key file: with the certificate beside it, if there is one, and alone.
+    async fn faces(&mut self, path: &Path, key: &PublicKey) -> Vec<Shown> {
+        let name = path.display();
+        let mut faces = vec![Shown {
+            what: format!("key {name}"),
+            identity: key.clone().into(),
+        }];
+        match beside_key(path, key).await {
+            Ok(Some(certificate)) => faces.insert(
+                0,
+                Shown {
+                    what: format!("the certificate of key {name}"),
+                    identity: certificate.into(),
+                },
+            ),
+            Ok(None) => {}
+            Err(fault) => self.skip(fault),
+        }
+        faces
+    }
+
+    /// Whether the server would take a key: it asks for a signature then, and gets none.
+    async fn would_take(&mut self, path: &Path, key: &PublicKey) -> Result<bool, OpenError> {
+        for shown in self.faces(path, key).await {
+            let (what, name) = (shown.what.clone(), name(&shown.identity));
+            let mut probe = Probe::default();
+            match self.show(shown, &mut probe).await? {
+                Said::NotSigned(_) if probe.wanted => {
+                    self.release(&name);
+                    return Ok(true);
+                }
+                Said::NotSigned(reason) => self.skip(format!("{what} ({reason})")),
+                Said::Judged(_) | Said::Repeated => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Logs in with a key, if the server accepts it.
+    async fn prove<S>(&mut self, shown: Shown, signer: &mut S) -> Result<Outcome, OpenError>
+    where
+        S: Signer,
+        S::Error: Display,
+    {
+        let (what, name) = (shown.what.clone(), name(&shown.identity));
+        Ok(match self.show(shown, signer).await? {
+            Said::Judged(outcome) => {
+                if outcome == Outcome::Partial {
+                    self.accept(name);
+                }
+                outcome
+            }
+            Said::Repeated => Outcome::Refused,
+            Said::NotSigned(reason) => {
+                self.skip(format!("{what} ({reason})"));
+                Outcome::Refused
+            }
+        })
+    }
+
+    /// Shows a key that was not shown before, and signs with it where the server wants that.
+    async fn show<S>(&mut self, shown: Shown, signer: &mut S) -> Result<Said, OpenError>
+    where
+        S: Signer,
+        S::Error: Display,
+    {
+        let Shown { what, identity } = shown;
+        if !self.claim(&name(&identity)) {
+            return Ok(Said::Repeated);
+        }
+        let hash = match self.hash_for(&identity.public_key()).await {
+            Ok(hash) => hash,
+            Err(reason) => return Ok(Said::NotSigned(reason)),
+        };
+        let (session, user) = (&mut *self.session, &self.spec.user);
+        let said = match identity {
+            AgentIdentity::PublicKey { key, .. } => {
+                let signed = session.authenticate_publickey_with(user, key, hash, signer);
+                signed.await
+            }
+            AgentIdentity::Certificate { certificate, .. } => {
+                let signed = session.authenticate_certificate_with(user, certificate, hash, signer);
+                signed.await
+            }
+        };
+        match said {
+            Ok(said) => self.judge(&what, Ok(said)).await.map(Said::Judged),
+            Err(_) if self.link.is_closed() => Err(self.ended(None).await),
+            Err(error) => Ok(Said::NotSigned(format!("not signed: {error}"))),
+        }
+    }
+
+    /// The hash for signatures with this key: for RSA SHA-2, whatever the server would take besides.
+    async fn hash_for(&self, key: &PublicKey) -> Result<Option<HashAlg>, String> {
+        if !key.algorithm().is_rsa() {
+            return Ok(None);
+        }
+        let best = self.session.best_supported_rsa_hash().await;
+        match best.map_err(|error| error.to_string())? {
+            Some(Some(hash)) => Ok(Some(hash)),
+            // The server does not say what it takes.
+            None => Ok(Some(HashAlg::Sha256)),
+            Some(None) => Err(
+                "the server takes RSA keys with SHA-1 only, which is insecure; use another kind of key".into(),
+            ),
+        }
+    }
+}
+
+/// What tells a key or certificate from others.
+fn name(identity: &AgentIdentity) -> String {
+    let key = fingerprint(&identity.public_key());
+    match identity {
+        AgentIdentity::PublicKey { .. } => key,
+        AgentIdentity::Certificate { certificate, .. } => {
+            format!("{key} {}", certificate.serial())
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Where private keys are looked for that no profile names
+
+use std::path::{Path, PathBuf};
+
+use crate::keyfile::beside;
+use crate::spec::KeyPlace;
+
+/// The usual files in `~/.ssh`, in the order in which they are tried.
+const USUAL_NAMES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
+
+/// What begins a line of an identification file that names a key.
+const KEY_LINE: &str = "IdKey";
+
+/// More keys than a person has; a larger folder is no folder of keys.
+const MAX_FILES: usize = 256;
+
+/// The key files to try: those in each place, in the places' order. A place that cannot be read has none.
+pub(crate) async fn files(places: &[KeyPlace]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for place in places {
+        match place {
+            KeyPlace::Usual => found.extend(usual()),
+            KeyPlace::Folder(folder) => found.extend(pairs(folder).await),
+            KeyPlace::List { file, base } => found.extend(listed(file, base).await),
+        }
+    }
+    found
+}
+
+/// The key files among which one is searched for: as above, and in `~/.ssh` all of them, whatever their names.
+pub(crate) async fn find(places: &[KeyPlace]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for place in places {
+        match (place, home()) {
+            (KeyPlace::Usual, Some(folder)) => found.extend(pairs(&folder).await),
+            (KeyPlace::Usual, None) => {}
+            (KeyPlace::Folder(_) | KeyPlace::List { .. }, _) => {
+                found.extend(files(std::slice::from_ref(place)).await);
+            }
+        }
+    }
+    found
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::home_dir().map(|home| home.join(".ssh"))
+}
+
+fn usual() -> Vec<PathBuf> {
+    let Some(folder) = home() else {
+        return Vec::new();
+    };
+    let files = USUAL_NAMES.iter().map(|name| folder.join(name));
+    files.filter(|file| file.is_file()).collect()
+}
+
+/// The files of a folder with a public half of the same name beside them, by name.
+async fn pairs(folder: &Path) -> Vec<PathBuf> {
+    let Ok(mut entries) = tokio::fs::read_dir(folder).await else {
+        tracing::debug!(folder = %folder.display(), "no keys are looked for here, since the folder cannot be read");
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    while let Ok(Some(entry)) = entries.next_entry().await {
+        let path = entry.path();
+        if beside(&path, ".pub").is_file() && path.is_file() && found.len() < MAX_FILES {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The keys that an identification file names: a line `IdKey NAME` for each.
+async fn listed(file: &Path, base: &Path) -> Vec<PathBuf> {
+    let text = match tokio::fs::read_to_string(file).await {
+        Ok(text) => text,
+        Err(error) => {
+            tracing::debug!(file = %file.display(), %error, "no keys are looked for by this file");
+            return Vec::new();
+        }
+    };
+    let key = |line: &str| {
+        let (word, name) = line.trim().split_once(char::is_whitespace)?;
+        word.eq_ignore_ascii_case(KEY_LINE)
+            .then(|| base.join(name.trim()))
+    };
+    text.lines().filter_map(key).take(MAX_FILES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(found: &[PathBuf]) -> Vec<&str> {
+        let names = found.iter().map(|path| path.file_name().unwrap());
+        names.map(|name| name.to_str().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_folder_holds_pairs() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b", "b.pub", "a", "a.pub", "alone", "lost.pub", "config"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = files(&[KeyPlace::Folder(folder.path().to_owned())]).await;
+        assert_eq!(names(&found), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn a_list_names_keys_beside_other_things() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("identification");
+        std::fs::write(
+            &file,
+            "# mine\nIdKey first\n  idkey\tsecond\nPgpKeyName x\nIdKey\n",
+        )
+        .unwrap();
+        let base = folder.path().to_owned();
+        let found = files(&[KeyPlace::List { file, base }]).await;
+        assert_eq!(names(&found), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_holds_nothing() {
+        let absent = PathBuf::from("/nonexistent");
+        let list = KeyPlace::List {
+            file: absent.clone(),
+            base: absent.clone(),
+        };
+        assert!(files(&[KeyPlace::Folder(absent), list]).await.is_empty());
+    }
+}

@@ -1,0 +1,287 @@
+//! Logging in where a person has a part: passphrases, passwords, questions of the server
+
+use std::collections::VecDeque;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use broker_ssh::{
+    Answer, Answering, AuthMethod, ConnectSpec, Identity, NoAnswer, OpenError, PasswordSource,
+    Pool, Prompter, Question, SecretString,
+};
+use testkit::ssh_server::{Asked, SshServerOptions};
+
+use crate::peers::{Bench, converse, echo, originator, soon};
+
+/// Gives prepared answers and notes what was asked.
+#[derive(Debug, Default)]
+pub struct Script {
+    answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
+    asked: Mutex<Vec<Question>>,
+}
+
+impl Script {
+    /// Answers each question with the texts of one line.
+    pub fn typing(lines: &[&[&str]]) -> Arc<Self> {
+        let texts = |line: &&[&str]| line.iter().map(|text| SecretString::from(*text)).collect();
+        Arc::new(Self {
+            answers: Mutex::new(
+                lines
+                    .iter()
+                    .map(|line| Ok(Answer::Texts(texts(line))))
+                    .collect(),
+            ),
+            asked: Mutex::default(),
+        })
+    }
+
+    /// What was asked since the last look.
+    pub fn asked(&self) -> Vec<Question> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+impl Prompter for Script {
+    fn ask(&self, question: Question) -> Answering<'_> {
+        self.asked.lock().unwrap().push(question);
+        let answer = self.answers.lock().unwrap().pop_front();
+        Box::pin(async move { answer.unwrap_or(Err(NoAnswer::Nobody)) })
+    }
+}
+
+/// Opens a control channel and a data channel, each on a connection of its own.
+pub async fn log_in(pool: &Pool) -> Result<(), OpenError> {
+    let target = echo().await;
+    let mut control = soon(pool.open_control(&target, originator())).await?;
+    converse(&mut control, "control").await;
+    let mut data = soon(pool.open_data(&target, originator())).await?;
+    converse(&mut data, "data").await;
+    Ok(())
+}
+
+/// A bench and a specification with this person beside it, for a server with this password.
+async fn with_password(person: &Arc<Script>, password: &str) -> (Bench, ConnectSpec) {
+    let options = SshServerOptions {
+        password: Some(password.into()),
+        ..SshServerOptions::default()
+    };
+    let bench = Bench::with(options).await;
+    let mut spec = bench.spec();
+    spec.methods = vec![AuthMethod::Password];
+    spec.prompter = Some(person.clone());
+    (bench, spec)
+}
+
+fn again(question: &Question) -> bool {
+    match question {
+        Question::Passphrase { again, .. } | Question::Password { again, .. } => *again,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_locked_key_is_unlocked_once_for_all_connections() {
+    let person = Script::typing(&[&["wrong"], &["right"]]);
+    let bench = Bench::start().await;
+    let mut spec = bench.spec();
+    let key = bench.folder.path().join("id");
+    lock(&key, "right");
+    spec.prompter = Some(person.clone());
+    log_in(&bench.pool_of(spec.clone())).await.unwrap();
+    let asked = person.asked();
+    assert_eq!(asked.iter().map(again).collect::<Vec<_>>(), [false, true]);
+    assert!(asked[0].to_string().contains(&key.display().to_string()));
+    // Another pool with the same keyring: nobody is asked again.
+    log_in(&bench.pool_of(spec)).await.unwrap();
+    assert_eq!(person.asked(), []);
+    bench.end().await;
+}
+
+/// Gives a key file a passphrase.
+fn lock(key: &Path, passphrase: &str) {
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-p", "-N", passphrase, "-f"]).arg(key);
+    assert!(keygen.status().unwrap().success());
+}
+
+#[tokio::test]
+async fn nobody_is_asked_to_unlock_a_key_that_the_server_would_not_take() {
+    let person = Script::typing(&[&["right"]]);
+    let bench = Bench::start().await;
+    let mut spec = bench.spec();
+    let other = testkit::keys::KeyPair::generate().unwrap();
+    let other = other.write(bench.folder.path(), "other").unwrap();
+    lock(&other, "right");
+    spec.identities = vec![other.into()];
+    spec.methods = vec![AuthMethod::PublicKey];
+    spec.prompter = Some(person.clone());
+    let refused = log_in(&bench.pool_of(spec)).await.unwrap_err();
+    assert!(matches!(refused, OpenError::AuthFailed { .. }), "{refused}");
+    assert_eq!(person.asked(), []);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn three_wrong_passphrases_are_enough() {
+    let person = Script::typing(&[&["a"], &["b"], &["c"], &["d"]]);
+    let bench = Bench::start().await;
+    let mut spec = bench.spec();
+    lock(&bench.folder.path().join("id"), "right");
+    spec.methods = vec![AuthMethod::PublicKey];
+    spec.prompter = Some(person.clone());
+    let refused = log_in(&bench.pool_of(spec)).await.unwrap_err();
+    assert!(refused.to_string().contains("passphrase"), "{refused}");
+    assert_eq!(person.asked().len(), 3);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_typed_password_serves_further_connections_too() {
+    let person = Script::typing(&[&["wrong"], &["right"]]);
+    let (bench, spec) = with_password(&person, "right").await;
+    let pool = bench.pool_of(spec);
+    log_in(&pool).await.unwrap();
+    let asked = person.asked();
+    assert_eq!(asked.iter().map(again).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(bench.server.counters().logins, 2);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn with_nobody_there_the_error_names_the_question_and_says_how_to_attach() {
+    let person = Script::typing(&[]);
+    let (bench, mut spec) = with_password(&person, "right").await;
+    let unanswered = log_in(&bench.pool_of(spec.clone())).await.unwrap_err();
+    assert!(matches!(unanswered, OpenError::Unanswered { .. }));
+    let text = unanswered.to_string();
+    assert!(
+        text.contains("password") && text.contains("auth-handler"),
+        "{text}"
+    );
+    // A key that was refused before is told too.
+    let other = testkit::keys::KeyPair::generate().unwrap();
+    let other = other.write(bench.folder.path(), "other").unwrap();
+    spec.identities = vec![other.into()];
+    spec.methods = vec![AuthMethod::PublicKey, AuthMethod::Password];
+    let refused = log_in(&bench.pool_of(spec)).await.unwrap_err();
+    assert!(refused.wants_person(), "{refused}");
+    let text = refused.to_string();
+    assert!(
+        text.contains("/other") && text.contains("auth-handler"),
+        "{text}"
+    );
+    bench.end().await;
+}
+
+const ROUNDS: [&[Asked]; 2] = [
+    &[Asked {
+        text: "Password: ",
+        echo: false,
+        answer: "right",
+    }],
+    &[
+        Asked {
+            text: "Code: ",
+            echo: true,
+            answer: "1234",
+        },
+        Asked {
+            text: "Colour: ",
+            echo: false,
+            answer: "blue",
+        },
+    ],
+];
+
+async fn interactive(person: &Arc<Script>) -> (Bench, ConnectSpec) {
+    let options = SshServerOptions {
+        interactive: ROUNDS.map(<[Asked]>::to_vec).to_vec(),
+        ..SshServerOptions::default()
+    };
+    let bench = Bench::with(options).await;
+    let mut spec = bench.spec();
+    spec.methods = vec![AuthMethod::KeyboardInteractive];
+    spec.prompter = Some(person.clone());
+    (bench, spec)
+}
+
+async fn log_in_once(pool: &Pool) -> Result<(), OpenError> {
+    let mut control = soon(pool.open_control(&echo().await, originator())).await?;
+    converse(&mut control, "control").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_person_answers_several_fields_in_several_rounds() {
+    let person = Script::typing(&[&["right"], &["1234", "blue"]]);
+    let (bench, spec) = interactive(&person).await;
+    log_in_once(&bench.pool_of(spec)).await.unwrap();
+    let asked = person.asked();
+    let Question::Interactive { name, fields, .. } = &asked[1] else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(name, "A second look");
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|field| (&*field.text, field.echo))
+        .collect();
+    assert_eq!(fields, [("Code: ", true), ("Colour: ", false)]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_configured_password_answers_its_question_and_a_person_the_others() {
+    let person = Script::typing(&[&["1234", "red"], &["right"], &["1234", "blue"]]);
+    let (bench, mut spec) = interactive(&person).await;
+    spec.password = Some(PasswordSource::Inline(SecretString::from("right")));
+    log_in_once(&bench.pool_of(spec)).await.unwrap();
+    // The second time the person types all of it: nobody knows which answer was wrong.
+    let asked: Vec<_> = person.asked().iter().map(Question::texts).collect();
+    assert_eq!(asked, [2, 1, 2]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn questions_that_nobody_answers_let_other_methods_go_on() {
+    let person = Script::typing(&[]);
+    let (bench, mut spec) = interactive(&person).await;
+    spec.methods = vec![AuthMethod::KeyboardInteractive, AuthMethod::PublicKey];
+    log_in_once(&bench.pool_of(spec)).await.unwrap();
+    assert_eq!(person.asked().len(), 1);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_key_is_found_by_its_hash() {
+    let bench = Bench::start().await;
+    let folder = bench.folder.path().join("keys");
+    fs::create_dir(&folder).unwrap();
+    let key = testkit::keys::KeyPair::generate().unwrap();
+    key.write(&folder, "another").unwrap();
+    for name in ["id", "id.pub"] {
+        fs::rename(bench.folder.path().join(name), folder.join(name)).unwrap();
+    }
+    fs::set_permissions(folder.join("id"), Permissions::from_mode(0o600)).unwrap();
+    let mut spec = bench.spec();
+    spec.methods = vec![AuthMethod::PublicKey];
+    spec.key_places = vec![broker_ssh::KeyPlace::Folder(folder.clone())];
+    spec.identities = vec![Identity::Hash(sha1_of(&folder.join("id.pub")))];
+    log_in(&bench.pool_of(spec.clone())).await.unwrap();
+    // Without a name, all keys of the folder are tried.
+    spec.identities = Vec::new();
+    log_in(&bench.pool_of(spec.clone())).await.unwrap();
+    spec.identities = vec![Identity::Hash("0".repeat(40))];
+    let missing = log_in(&bench.pool_of(spec)).await.unwrap_err();
+    assert!(matches!(missing, OpenError::KeyMissing { .. }), "{missing}");
+    bench.end().await;
+}
+
+/// As sha1sum tells for the decoded key.
+fn sha1_of(public: &Path) -> String {
+    let script = r#"cut -d' ' -f2 "$0" | base64 -d | sha1sum | cut -d' ' -f1"#;
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", script]).arg(public).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
