@@ -42,12 +42,12 @@ impl Agent {
         }
     }
 
-    /// This key as the agent holds it.
-    pub(super) fn holds(&self, key: Option<&PublicKey>) -> Option<AgentIdentity> {
-        let wanted = key?.key_data();
-        let mut held = self.held.iter();
-        held.find(|identity| identity.public_key().key_data() == wanted)
+    /// This key and its certificates as the agent holds them.
+    pub(super) fn holds(&self, key: &PublicKey) -> Vec<AgentIdentity> {
+        let held = self.held.iter();
+        held.filter(|identity| identity.public_key().key_data() == key.key_data())
             .cloned()
+            .collect()
     }
 }
 

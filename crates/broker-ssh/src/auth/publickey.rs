@@ -66,6 +66,20 @@ impl Attempt<'_> {
         Ok(Outcome::Refused)
     }
 
+    async fn agent_keys(
+        &mut self,
+        agent: &mut Agent,
+        held: Vec<AgentIdentity>,
+    ) -> Result<Outcome, OpenError> {
+        for identity in held {
+            let outcome = self.agent_key(agent, identity).await?;
+            if outcome != Outcome::Refused || !self.offers(AuthMethod::PublicKey) {
+                return Ok(outcome);
+            }
+        }
+        Ok(Outcome::Refused)
+    }
+
     async fn agent_key(
         &mut self,
         agent: &mut Agent,
@@ -108,8 +122,9 @@ impl Attempt<'_> {
         agent: &mut Agent,
         locked: &Locked,
     ) -> Result<Outcome, OpenError> {
-        if let Some(held) = agent.holds(locked.public.as_ref()) {
-            return self.agent_key(agent, held).await;
+        let held = locked.public.as_ref().map(|key| agent.holds(key));
+        if let Some(held) = held.filter(|held| !held.is_empty()) {
+            return self.agent_keys(agent, held).await;
         }
         let (path, keyring) = (&locked.path, &self.spec.keyring);
         if let Some(key) = keyring.key(path, &locked.text, Instant::now()) {

@@ -20,6 +20,7 @@ use crate::peers::{Bench, converse, echo, originator, soon};
 pub struct Script {
     answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
     asked: Mutex<Vec<Question>>,
+    silent: bool,
 }
 
 impl Script {
@@ -33,7 +34,15 @@ impl Script {
                     .map(|line| Ok(Answer::Texts(texts(line))))
                     .collect(),
             ),
-            asked: Mutex::default(),
+            ..Self::default()
+        })
+    }
+
+    /// Never answers.
+    pub fn silent() -> Arc<Self> {
+        Arc::new(Self {
+            silent: true,
+            ..Self::default()
         })
     }
 
@@ -47,7 +56,12 @@ impl Prompter for Script {
     fn ask(&self, question: Question) -> Answering<'_> {
         self.asked.lock().unwrap().push(question);
         let answer = self.answers.lock().unwrap().pop_front();
-        Box::pin(async move { answer.unwrap_or(Err(NoAnswer::Nobody)) })
+        Box::pin(async move {
+            if self.silent {
+                std::future::pending::<()>().await;
+            }
+            answer.unwrap_or(Err(NoAnswer::Nobody))
+        })
     }
 }
 

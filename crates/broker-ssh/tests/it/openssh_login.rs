@@ -1,0 +1,364 @@
+//! Logging in to OpenSSH's server: several methods in a row, certificates, agents, and refusals. What is missing on this
+//! machine is said, and its tests pass.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use broker_ssh::{
+    AuthMethod, ConnectSpec, Identity, OpenError, PasswordSource, Pool, SecretString,
+};
+use tempfile::TempDir;
+use testkit::keys::KeyPair;
+use testkit::programs::find_program;
+use testkit::sshd::{Sshd, SshdOptions};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::login::{Script, log_in};
+use crate::peers::{LIMIT, pinned, soon};
+
+const PASSWORD: &str = "correct horse";
+
+/// sshd with a password for this user and further lines of its configuration.
+async fn start(lines: &[&str]) -> Option<Sshd> {
+    let missing = ["sshd", "unshare", "openssl"]
+        .iter()
+        .find(|program| find_program(program).is_none());
+    if let Some(program) = missing {
+        eprintln!("skipped: {program} is missing");
+        return None;
+    }
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can give sshd a password of its own");
+        return None;
+    }
+    let options = SshdOptions {
+        password: Some(PASSWORD.into()),
+        extra_config: lines.iter().map(|line| (*line).into()).collect(),
+        ..SshdOptions::default()
+    };
+    Some(Sshd::start(options).await.unwrap())
+}
+
+fn spec(sshd: &Sshd) -> ConnectSpec {
+    let addr = sshd.addr();
+    let mut spec = ConnectSpec::new(addr.ip().to_string(), addr.port(), sshd.user());
+    spec.identities = vec![sshd.identity_file().into()];
+    spec.agent = Some("/nonexistent".into());
+    spec.host_key = pinned(sshd.host_key_openssh().unwrap());
+    spec.connect_timeout = Some(LIMIT);
+    spec
+}
+
+fn password() -> Option<PasswordSource> {
+    Some(PasswordSource::Inline(SecretString::from(PASSWORD)))
+}
+
+fn pool(spec: ConnectSpec) -> Pool {
+    Pool::new(spec, TaskTracker::new(), CancellationToken::new())
+}
+
+const PUBLIC_KEY: AuthMethod = AuthMethod::PublicKey;
+const PASS: AuthMethod = AuthMethod::Password;
+const INTERACTIVE: AuthMethod = AuthMethod::KeyboardInteractive;
+
+#[tokio::test]
+async fn as_many_methods_as_the_server_wants_in_whatever_order_either_side_has_them() {
+    for (wanted, ours) in [
+        ("publickey,password", vec![PUBLIC_KEY, PASS]),
+        ("publickey,password", vec![PASS, PUBLIC_KEY]),
+        ("password,publickey", vec![PUBLIC_KEY, PASS]),
+        (
+            "publickey,keyboard-interactive",
+            vec![INTERACTIVE, PUBLIC_KEY],
+        ),
+        ("publickey,publickey", vec![PUBLIC_KEY]),
+        ("password", vec![]),
+    ] {
+        let lines = [
+            &format!("AuthenticationMethods {wanted}"),
+            "UsePAM yes",
+            "KbdInteractiveAuthentication yes",
+        ];
+        let Some(sshd) = start(&lines).await else {
+            return;
+        };
+        let second = KeyPair::generate().unwrap();
+        let folder = TempDir::new().unwrap();
+        let file = second.write(folder.path(), "second").unwrap();
+        authorize(&sshd, &second.public_openssh().unwrap());
+        let mut spec = spec(&sshd);
+        spec.identities.push(file.into());
+        spec.methods = ours.clone();
+        spec.password = password();
+        let logged_in = log_in(&pool(spec)).await;
+        assert!(
+            logged_in.is_ok(),
+            "{wanted} {ours:?}: {logged_in:?}\n{}",
+            sshd.log()
+        );
+    }
+}
+
+/// Lets one more key in.
+fn authorize(sshd: &Sshd, line: &str) {
+    let file = sshd.authorized_keys();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}\n{line}\n")).unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_the_server_accepted_is_not_shown_again() {
+    let Some(sshd) = start(&["AuthenticationMethods publickey,publickey"]).await else {
+        return;
+    };
+    let refused = log_in(&pool(spec(&sshd))).await.unwrap_err().to_string();
+    assert!(refused.contains("accepted, more is asked for"), "{refused}");
+    assert_eq!(
+        sshd.log().matches("Accepted key").count(),
+        2,
+        "shown and signed with\n{}",
+        sshd.log()
+    );
+}
+
+#[tokio::test]
+async fn a_person_is_asked_for_the_password_that_comes_after_the_key() {
+    let lines = ["AuthenticationMethods publickey,password"];
+    let Some(sshd) = start(&lines).await else {
+        return;
+    };
+    let person = Script::typing(&[&["wrong"], &[PASSWORD]]);
+    let mut spec = spec(&sshd);
+    spec.prompter = Some(person.clone());
+    // The password first: nobody must be asked before the server wants it.
+    spec.methods = vec![PASS, PUBLIC_KEY];
+    log_in(&pool(spec)).await.unwrap();
+    assert_eq!(person.asked().len(), 2);
+    let failed = sshd.log().matches("Failed password").count();
+    assert_eq!(failed, 1, "{}", sshd.log());
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_was_tried_and_what_the_server_takes() {
+    let Some(sshd) = start(&["PasswordAuthentication yes"]).await else {
+        return;
+    };
+    let folder = TempDir::new().unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut spec = spec(&sshd);
+    spec.identities = vec![key.write(folder.path(), "unknown").unwrap().into()];
+    spec.password = Some(PasswordSource::Inline(SecretString::from("hunter2")));
+    let refused = log_in(&pool(spec)).await.unwrap_err();
+    let OpenError::AuthFailed { tried, offered, .. } = &refused else {
+        panic!("{refused}")
+    };
+    assert!(
+        tried.contains("/unknown") && tried.contains("password"),
+        "{refused}"
+    );
+    assert!(
+        offered.contains("publickey") && offered.contains("password"),
+        "{refused}"
+    );
+    assert!(!refused.to_string().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn too_many_attempts_are_told_as_such() {
+    let Some(sshd) = start(&["MaxAuthTries 2"]).await else {
+        return;
+    };
+    let folder = TempDir::new().unwrap();
+    let mut spec = spec(&sshd);
+    spec.identities = (0..4)
+        .map(|number| {
+            let key = KeyPair::generate().unwrap();
+            key.write(folder.path(), &number.to_string())
+                .unwrap()
+                .into()
+        })
+        .collect();
+    let refused = log_in(&pool(spec)).await.unwrap_err();
+    assert!(matches!(refused, OpenError::LoginEnded { .. }), "{refused}");
+    let text = refused.to_string();
+    assert!(
+        text.contains("Too many") && text.contains("user-identities"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_wait_for_the_answer_ends_the_question() {
+    let Some(sshd) = start(&["LoginGraceTime 1"]).await else {
+        return;
+    };
+    let mut spec = spec(&sshd);
+    spec.methods = vec![PASS];
+    spec.prompter = Some(Script::silent());
+    let lost = log_in(&pool(spec)).await.unwrap_err();
+    assert!(matches!(lost, OpenError::LostWhileAsking { .. }), "{lost}");
+    assert!(lost.to_string().contains("LoginGraceTime"), "{lost}");
+}
+
+#[tokio::test]
+async fn nothing_in_common_names_what_each_side_offers() {
+    let Some(sshd) = start(&["KexAlgorithms ecdh-sha2-nistp521"]).await else {
+        return;
+    };
+    let mut spec = spec(&sshd);
+    spec.algorithms.kexs = vec!["curve25519-sha256".into(), "mlkem768x25519-sha256".into()];
+    let refused = log_in(&pool(spec)).await.unwrap_err();
+    let OpenError::NoCommonAlgorithm { ours, theirs, .. } = &refused else {
+        panic!("{refused}")
+    };
+    assert!(
+        ours.contains("curve25519") && theirs.contains("nistp521"),
+        "{refused}"
+    );
+}
+
+/// An authority that sshd trusts, and keys signed by it.
+struct Authority {
+    folder: TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let it = Self {
+            folder: TempDir::new().unwrap(),
+        };
+        it.keygen(&["-t", "ed25519", "-N", "", "-f", "ca"]);
+        it
+    }
+
+    /// Makes a key of a kind and a certificate for it.
+    fn key(&self, kind: &str, user: &str, validity: &str) -> PathBuf {
+        self.keygen(&["-t", kind, "-N", "", "-f", kind]);
+        let public = format!("{kind}.pub");
+        self.keygen(&[
+            "-s", "ca", "-I", "test", "-n", user, "-V", validity, &public,
+        ]);
+        self.folder.path().join(kind)
+    }
+
+    fn keygen(&self, args: &[&str]) {
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.current_dir(self.folder.path()).arg("-q").args(args);
+        let output = keygen.output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+    }
+
+    /// An sshd that lets in whom this authority vouches for, and nobody else.
+    async fn sshd(&self) -> Option<Sshd> {
+        let ca = self.folder.path().join("ca.pub");
+        let trust = format!("TrustedUserCAKeys {}", ca.display());
+        start(&[&trust, "AuthorizedKeysFile none"]).await
+    }
+}
+
+fn with_key(sshd: &Sshd, key: &Path) -> ConnectSpec {
+    let mut spec = spec(sshd);
+    spec.methods = vec![PUBLIC_KEY];
+    spec.identities = vec![key.to_owned().into()];
+    spec
+}
+
+#[tokio::test]
+async fn a_certificate_beside_the_key_lets_in_whatever_the_kind_of_key() {
+    let authority = Authority::new();
+    let Some(sshd) = authority.sshd().await else {
+        return;
+    };
+    for kind in ["ed25519", "ecdsa", "rsa"] {
+        let key = authority.key(kind, sshd.user(), "-1h:+1h");
+        let logged_in = log_in(&pool(with_key(&sshd, &key))).await;
+        assert!(logged_in.is_ok(), "{kind}: {logged_in:?}\n{}", sshd.log());
+    }
+    // A passphrase is asked for, since the server would take the certificate.
+    let key = authority.folder.path().join("ed25519");
+    authority.keygen(&["-p", "-N", "secret", "-f", "ed25519"]);
+    let person = Script::typing(&[&["secret"]]);
+    let mut spec = with_key(&sshd, &key);
+    spec.prompter = Some(person.clone());
+    log_in(&pool(spec)).await.unwrap();
+    assert_eq!(person.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_told_as_such() {
+    let authority = Authority::new();
+    let Some(sshd) = authority.sshd().await else {
+        return;
+    };
+    for (validity, expected) in [
+        ("-3d:-2d", "expired 2 days ago"),
+        ("+1d:+2d", "is not valid yet"),
+    ] {
+        let key = authority.key("ed25519", sshd.user(), validity);
+        let refused = log_in(&pool(with_key(&sshd, &key))).await.unwrap_err();
+        assert!(refused.to_string().contains(expected), "{refused}");
+        std::fs::remove_file(key).unwrap();
+    }
+}
+
+/// ssh-agent with one key, ended when dropped.
+struct Agent {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Agent {
+    async fn holding(key: &Path, folder: &TempDir) -> Self {
+        let socket = folder.path().join("agent");
+        let mut command = Command::new("ssh-agent");
+        command
+            .args(["-D", "-a"])
+            .arg(&socket)
+            .stdout(Stdio::null());
+        let child = command.spawn().expect("ssh-agent comes with sshd's client");
+        let add = || {
+            let mut add = Command::new("ssh-add");
+            add.env("SSH_AUTH_SOCK", &socket).arg(key);
+            add.stderr(Stdio::null()).status().unwrap().success()
+        };
+        // The agent may still be starting.
+        soon(async { while !add() {} }).await;
+        Self { child, socket }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_agents_keys_and_certificates_are_used_and_found_by_hash() {
+    let authority = Authority::new();
+    let Some(sshd) = authority.sshd().await else {
+        return;
+    };
+    let key = authority.key("ecdsa", sshd.user(), "-1h:+1h");
+    let folder = TempDir::new().unwrap();
+    let agent = Agent::holding(&key, &folder).await;
+    let mut spec = with_key(&sshd, &key);
+    spec.agent = Some(agent.socket.clone());
+    spec.identities = Vec::new();
+    log_in(&pool(spec.clone())).await.unwrap();
+    spec.identities = vec![Identity::Hash(sha256_of(&key))];
+    log_in(&pool(spec.clone())).await.unwrap();
+    // A file whose passphrase nobody is asked for, and which the agent holds with a certificate.
+    authority.keygen(&["-p", "-N", "secret", "-f", "ecdsa"]);
+    spec.identities = vec![key.into()];
+    log_in(&pool(spec)).await.unwrap();
+}
+
+fn sha256_of(key: &Path) -> String {
+    let script = r#"cut -d' ' -f2 "$0.pub" | base64 -d | sha256sum | cut -d' ' -f1"#;
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", script]).arg(key).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
