@@ -22,6 +22,7 @@ mod lifecycle;
 mod load;
 mod matrix;
 mod namespace;
+mod prompts;
 mod reconnect;
 mod rewriting;
 mod support;
@@ -48,6 +49,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     lifecycle::trials,
     ctl::trials,
     users::trials,
+    prompts::trials,
 ];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.

@@ -11,6 +11,7 @@ use interprocess::local_socket::{GenericFilePath, ToFsName};
 use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
+use zeroize::Zeroizing;
 
 use crate::endpoint::{BindError, check_length};
 use crate::error::RpcError;
@@ -165,8 +166,10 @@ impl Client {
         let params = serde_json::to_value(request).map_err(|fault| bad_answer(method, &fault))?;
         let call = Call::new(self.last_id, method, params);
         let line = serde_json::to_string(&call).map_err(|fault| bad_answer(method, &fault))?;
+        // It may hold a secret.
+        let line = Zeroizing::new(line);
         // A daemon that refuses this client says why and closes: read what it said even where the write failed.
-        let _ = self.lines.send(line).await;
+        let _ = self.lines.send(line.as_str()).await;
         let answer = self.answer(method).await?;
         match (answer.result, answer.error) {
             (_, Some(error)) => Err(ClientError::Failed(error)),

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
 
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorCode, RpcError};
@@ -216,7 +217,8 @@ impl Client {
             }
         };
         let message = match line.ok_or(Over)? {
-            Ok(line) => return Ok(Call::parse(&line)),
+            // It may hold a secret.
+            Ok(line) => return Ok(Call::parse(&Zeroizing::new(line))),
             Err(LinesCodecError::MaxLineLengthExceeded) => {
                 format!("a line may have {} bytes", wire::MAX_REQUEST_LINE)
             }

@@ -1,0 +1,349 @@
+//! What only a person can answer is asked on a real terminal, and of nobody else.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use serde_json::Value;
+use tempfile::TempDir;
+use testkit::account::Account;
+use testkit::broker::{self, Broker, ctl_command, socket_in, write_private};
+use testkit::ftp_server::FtpServer;
+use testkit::process::Process;
+use testkit::programs::broker_program;
+use testkit::scripted::Conversation;
+use testkit::ssh_server::{Asked, SshServer, SshServerOptions};
+use testkit::terminal::Terminal;
+
+use crate::support::ftp::Ftp;
+use crate::support::rig::{SOON, config, ftp_tunnel};
+use crate::support::{Need, trial};
+
+const NEEDS: &[Need] = &[Need::Program("setsid")];
+
+/// What the user types, and nobody else may see.
+const PASSWORD: &str = "correct horse battery";
+
+/// What `auth-handler` says once it is attached.
+const ATTACHED: &str = "Prompts are asked here";
+
+/// What is asked for the password.
+const LABEL: &str = "Password: ";
+
+/// What opens one more tunnel through the profile.
+const OPEN: [&str; 4] = ["open-tunnel-listener", "-L", "ftp/0:127.0.0.1:21", "work"];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("prompts: nobody attached", &[], nobody_attached),
+        trial("prompts: a password for the command", NEEDS, password),
+        trial(
+            "prompts: a wrong password, then the right one",
+            NEEDS,
+            again,
+        ),
+        trial("prompts: what a server asks for", NEEDS, interactive),
+        trial("prompts: declined with Ctrl-D", NEEDS, declined),
+        trial("prompts: interrupted with Ctrl-C", NEEDS, interrupted),
+        trial("prompts: auth-handler serves FTP clients", NEEDS, handler),
+        trial("prompts: auth-handler killed while it asks", NEEDS, killed),
+        trial("prompts: one answer for several dials", NEEDS, shared),
+        trial("prompts: the server hangs up meanwhile", NEEDS, hung_up),
+        trial("prompts: auth-handler without a terminal", &[], no_terminal),
+        trial(
+            "prompts: not even root answers for another user",
+            &[Need::Root, Need::Program("setsid")],
+            other_user,
+        ),
+    ]
+}
+
+/// Peers of which the SSH one lets in whoever has the password, and a broker that does not know it.
+struct Rig {
+    broker: Broker,
+    tunnel: SocketAddr,
+    ssh: SshServer,
+    _ftp: FtpServer,
+    _root: TempDir,
+}
+
+impl Rig {
+    async fn start(settings: &str) -> anyhow::Result<Self> {
+        let lets_in = SshServerOptions {
+            password: Some(PASSWORD.into()),
+            ..SshServerOptions::default()
+        };
+        Self::with(lets_in, "auth-password", settings).await
+    }
+
+    async fn with(options: SshServerOptions, method: &str, settings: &str) -> anyhow::Result<Self> {
+        let root = tempfile::tempdir()?;
+        let ftp = FtpServer::start(root.path()).await?;
+        let ssh = SshServer::start(options).await?;
+        let (port, key) = (ssh.addr().port(), ssh.host_key_openssh()?);
+        let key = key.split_whitespace().nth(1).context("a host key")?;
+        let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), ftp.addr(), "");
+        let profile = format!(
+            r#"<profile id="id1" name="work" host="127.0.0.1" port="{port}" user="anne">
+                 <hostkey>{key}</hostkey>
+                 <authentication-methods><{method}/></authentication-methods>
+                 {settings}
+                 <tunnels>{tunnel}</tunnels>
+               </profile>"#
+        );
+        let broker = Broker::start(&config(&profile), &[]).await?;
+        Ok(Self {
+            tunnel: broker.listener(0).await?,
+            broker,
+            ssh,
+            _ftp: ftp,
+            _root: root,
+        })
+    }
+
+    async fn handler(&self) -> anyhow::Result<Terminal> {
+        let handler = self.broker.ctl_on_terminal(&["auth-handler"])?;
+        handler.shows(ATTACHED, SOON).await?;
+        Ok(handler)
+    }
+
+    /// What an FTP client is greeted with.
+    async fn greeting(&self) -> anyhow::Result<String> {
+        Conversation::connect(self.tunnel).await?.reply().await
+    }
+
+    fn expect_no_secret(&self, screen: &str) -> anyhow::Result<()> {
+        ensure!(!screen.contains(PASSWORD), "the screen shows it: {screen}");
+        ensure!(!self.broker.log().contains(PASSWORD), "the log has it");
+        Ok(())
+    }
+}
+
+/// Types the password where it is asked for the `nth` time.
+async fn give(terminal: &Terminal, nth: usize, password: &str) -> anyhow::Result<()> {
+    terminal.shows_times(LABEL, nth, SOON).await?;
+    ensure!(!terminal.echoes()?, "what is typed would be seen");
+    terminal.type_line(password)
+}
+
+async fn nobody_attached() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    for _ in 0..4 {
+        let greeting = rig.greeting().await?;
+        ensure!(greeting.starts_with("421 "), "{greeting}");
+        for part in [
+            "password of anne",
+            "nobody is attached",
+            "broker-ctl auth-handler",
+        ] {
+            ensure!(greeting.contains(part), "{greeting}");
+        }
+        ensure!(greeting.is_ascii() && greeting.len() < 512, "{greeting}");
+    }
+    let refused = rig.broker.ctl(&OPEN).await?;
+    ensure!(refused.status.code() == Some(1), "{refused:?}");
+    ensure!(refused.stderr.contains("is not a terminal"), "{refused:?}");
+    Ok(())
+}
+
+async fn password() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let mut command = rig.broker.ctl_on_terminal(&OPEN)?;
+    give(&command, 1, PASSWORD).await?;
+    command.shows("Opened ftp tunnel", SOON).await?;
+    ensure!(command.wait(SOON).await?.success());
+    rig.expect_no_secret(&command.screen())?;
+    Ftp::connect(rig.tunnel).await?;
+    Ok(())
+}
+
+async fn again() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let mut command = rig.broker.ctl_on_terminal(&OPEN)?;
+    give(&command, 1, "wrong").await?;
+    command.shows("did not accept", SOON).await?;
+    give(&command, 2, PASSWORD).await?;
+    command.shows("Opened ftp tunnel", SOON).await?;
+    ensure!(command.wait(SOON).await?.success());
+    rig.expect_no_secret(&command.screen())
+}
+
+async fn interactive() -> anyhow::Result<()> {
+    let field = |text, echo, answer| Asked { text, echo, answer };
+    let lets_in = SshServerOptions {
+        interactive: vec![vec![
+            field("Badge\u{1b}[2J: ", true, "4711"),
+            field("Code: ", false, PASSWORD),
+        ]],
+        ..SshServerOptions::default()
+    };
+    let rig = Rig::with(lets_in, "auth-keyboard-interactive", "").await?;
+    let mut command = rig.broker.ctl_on_terminal(&OPEN)?;
+    command.shows("asks anne", SOON).await?;
+    command.shows("Badge\\u{1b}[2J: ", SOON).await?;
+    ensure!(command.echoes()?, "what may be seen is hidden");
+    command.type_line("4711")?;
+    command.shows("Code: ", SOON).await?;
+    ensure!(!command.echoes()?, "what is typed would be seen");
+    command.type_line(PASSWORD)?;
+    command.shows("Opened ftp tunnel", SOON).await?;
+    ensure!(command.wait(SOON).await?.success());
+    let screen = command.screen();
+    ensure!(
+        screen.contains("4711") && !screen.contains('\u{1b}'),
+        "{screen}"
+    );
+    rig.expect_no_secret(&screen)
+}
+
+async fn declined() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let mut command = rig.broker.ctl_on_terminal(&OPEN)?;
+    command.shows(LABEL, SOON).await?;
+    command.end_input()?;
+    command.shows("it was declined", SOON).await?;
+    ensure!(command.wait(SOON).await?.code() == Some(1));
+    Ok(())
+}
+
+async fn interrupted() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let mut command = rig.broker.ctl_on_terminal(&OPEN)?;
+    command.shows(LABEL, SOON).await?;
+    ensure!(!command.echoes()?);
+    command.interrupt()?;
+    command.shows("interrupted", SOON).await?;
+    ensure!(command.echoes()?, "the terminal is left without echo");
+    ensure!(command.wait(SOON).await?.code() == Some(1));
+    Ok(())
+}
+
+async fn handler() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    for _ in 0..5 {
+        ensure!(rig.greeting().await?.starts_with("421"));
+    }
+    let mut handler = rig.handler().await?;
+    // Whoever comes within the second after the last failure would still be told so.
+    let ready = |profiles: &Value| profiles[0]["retry_in"].is_null();
+    rig.broker
+        .wait_json(&["list-profiles"], Duration::from_secs(2), ready)
+        .await?;
+    let client = async {
+        let greeting = rig.greeting().await?;
+        ensure!(greeting.starts_with("220"), "{greeting}");
+        Ok(())
+    };
+    tokio::try_join!(client, give(&handler, 1, PASSWORD))?;
+    handler.interrupt()?;
+    ensure!(handler.wait(SOON).await?.success());
+    rig.expect_no_secret(&handler.screen())
+}
+
+async fn killed() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let mut handler = rig.handler().await?;
+    let client = rig.greeting();
+    let kill = async {
+        handler.shows(LABEL, SOON).await?;
+        handler.kill();
+        anyhow::Ok(())
+    };
+    let (greeting, done) = tokio::join!(client, kill);
+    done?;
+    let greeting = greeting?;
+    ensure!(
+        greeting.starts_with("421") && greeting.contains("went away"),
+        "{greeting}"
+    );
+    Ok(())
+}
+
+async fn shared() -> anyhow::Result<()> {
+    let rig = Rig::start("<exclusive-connection enable=\"yes\"/>").await?;
+    let handler = rig.handler().await?;
+    let clients = async {
+        let (one, two) = tokio::join!(rig.greeting(), rig.greeting());
+        anyhow::Ok([one?, two?])
+    };
+    let answer = async {
+        handler.shows(LABEL, SOON).await?;
+        let both = |seen: &testkit::ssh_server::SshCounters| seen.connections_open == 2;
+        rig.ssh.wait_for(SOON, both).await?;
+        rig.broker.process().wait_log("joins prompt", SOON).await?;
+        handler.type_line(PASSWORD)
+    };
+    let (greetings, answered) = tokio::join!(clients, answer);
+    answered?;
+    for greeting in greetings? {
+        ensure!(greeting.starts_with("220"), "{greeting}");
+    }
+    ensure!(
+        handler.screen().matches(LABEL).count() == 1,
+        "{}",
+        handler.screen()
+    );
+    Ok(())
+}
+
+async fn hung_up() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let handler = rig.handler().await?;
+    let cut = async {
+        handler.shows(LABEL, SOON).await?;
+        rig.ssh.kill_all();
+        handler.shows("no longer asked", SOON).await
+    };
+    let (greeting, withdrawn) = tokio::join!(rig.greeting(), cut);
+    withdrawn?;
+    let greeting = greeting?;
+    ensure!(
+        greeting.starts_with("421") && greeting.contains("did not wait for the answer"),
+        "{greeting}"
+    );
+    ensure!(handler.echoes()?, "the terminal is left without echo");
+    Ok(())
+}
+
+async fn no_terminal() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let refused = rig.broker.ctl(&["auth-handler"]).await?;
+    ensure!(refused.status.code() == Some(1), "{refused:?}");
+    ensure!(refused.stderr.contains("terminal"), "{refused:?}");
+    Ok(())
+}
+
+async fn other_user() -> anyhow::Result<()> {
+    let nobody = Account::named("nobody")?;
+    let folder = tempfile::tempdir()?;
+    let own = |path: &Path| chown(path, Some(nobody.uid), Some(nobody.gid));
+    own(folder.path())?;
+    let (program, file) = (folder.path().join("brokerd"), folder.path().join("config"));
+    // Where it was built, the other user may not go.
+    fs::copy(broker_program("brokerd")?, &program)?;
+    write_private(&file, &config(""))?;
+    own(&file)?;
+    let socket = socket_in(folder.path());
+    let mut command = Command::new(program);
+    command
+        .arg("--config")
+        .arg(file)
+        .arg("--socket")
+        .arg(&socket);
+    command.uid(nobody.uid).gid(nobody.gid).current_dir("/");
+    let daemon = Process::spawn(command, None)?;
+    daemon.wait_log("broker ready", SOON).await?;
+    let mut handler = Terminal::spawn(&ctl_command(&socket, &["auth-handler"])?)?;
+    handler
+        .shows("only the user who runs the daemon may answer", SOON)
+        .await?;
+    ensure!(handler.wait(SOON).await?.code() == Some(1));
+    broker::ctl(&socket, &["status"]).await?.success()?;
+    Ok(())
+}
