@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::support::ftp::{Ftp, port_command};
 use crate::support::rig::{CONTENT, Login, Peers, SOON, Servers, config, ftp_tunnel};
-use crate::support::sockets::eventually;
+use crate::support::sockets::{closed_port, eventually};
 use crate::support::{Need, trial};
 
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
@@ -113,8 +113,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A broker with two tunnels: one that cannot work, and a good one whose servers are the testkit's.
-struct Rig {
-    broker: Broker,
+pub(crate) struct Rig {
+    pub(crate) broker: Broker,
     bad: SocketAddr,
     good: SocketAddr,
     _peers: Peers,
@@ -122,7 +122,10 @@ struct Rig {
 
 impl Rig {
     /// The bad tunnel's profile is the good one's with something changed, and these elements of settings.
-    async fn start(settings: &str, spoil: impl FnOnce(&mut Login)) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        settings: &str,
+        spoil: impl FnOnce(&mut Login),
+    ) -> anyhow::Result<Self> {
         let peers = Peers::start().await?;
         let mut login = peers.embedded.login.clone();
         spoil(&mut login);
@@ -130,7 +133,7 @@ impl Rig {
         Self::with(peers, bad).await
     }
 
-    async fn with(peers: Peers, bad: String) -> anyhow::Result<Self> {
+    pub(crate) async fn with(peers: Peers, bad: String) -> anyhow::Result<Self> {
         let good = peers.embedded.login.profile("", &peers.tunnel());
         let good = good.replace(r#"id="id1" name="work""#, r#"id="good""#);
         let broker = Broker::start(&config(&(bad + &good)), &[]).await?;
@@ -143,7 +146,7 @@ impl Rig {
     }
 
     /// Each of these must be in the FTP reply, in what `broker-ctl` prints, and in the log, in one line each time.
-    async fn tells(&self, parts: &[&str]) -> anyhow::Result<()> {
+    pub(crate) async fn tells(&self, parts: &[&str]) -> anyhow::Result<()> {
         let reply = refusal(self.bad).await?;
         ensure!(reply.starts_with("421 "), "{reply}");
         says(&reply, parts).context("the FTP reply")?;
@@ -540,9 +543,4 @@ async fn active_refused() -> anyhow::Result<()> {
     const FTP_PORT_FAILED: i32 = 30;
     ensure!(output.status.code() == Some(FTP_PORT_FAILED), "{output:?}");
     Ok(())
-}
-
-/// A port that nobody listens on.
-async fn closed_port() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
 }

@@ -16,6 +16,8 @@ mod cpython;
 mod ctl;
 mod embedded;
 mod faults;
+mod gateways;
+mod impostors;
 mod isolation;
 mod lftp;
 mod lifecycle;
@@ -23,6 +25,7 @@ mod load;
 mod matrix;
 mod namespace;
 mod prompts;
+mod proxies;
 mod reconnect;
 mod rewriting;
 mod support;
@@ -50,6 +53,9 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     ctl::trials,
     users::trials,
     prompts::trials,
+    proxies::trials,
+    gateways::trials,
+    impostors::trials,
 ];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.

@@ -11,6 +11,7 @@ pub(crate) mod session;
 pub(crate) mod sockets;
 pub(crate) mod stage;
 pub(crate) mod trial;
+pub(crate) mod ways;
 
 pub(crate) use big_file::BigFile;
 pub(crate) use needs::Need;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::ensure;
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
 use super::rig::SOON;
@@ -63,4 +65,9 @@ pub(crate) async fn eventually(what: &str, mut done: impl FnMut() -> bool) -> an
         sleep(POLL).await;
     }
     Ok(())
+}
+
+/// A port that nobody listens on.
+pub(crate) async fn closed_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
 }

@@ -16,7 +16,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// What Debian packs apart from Python itself: the tests of its FTP client among them.
 const PYTHON_TESTS: &str = "Python's own test suite";
 
-const NEEDS: [Requirement; 9] = [
+const NEEDS: [Requirement; 11] = [
     programs::SSHD,
     programs::SSH,
     programs::VSFTPD,
@@ -24,6 +24,8 @@ const NEEDS: [Requirement; 9] = [
     programs::LFTP,
     programs::TNFTP,
     programs::PYTHON,
+    programs::MICROSOCKS,
+    programs::TINYPROXY,
     programs::IP,
     programs::OPENSSL,
 ];

@@ -46,8 +46,8 @@ pub use diagnostic::{Diagnostic, Related, Report, Severity};
 pub use environment::Environment;
 pub use load::{Sources, check, load};
 pub use settings::{
-    AddressFamily, Algorithms, AuthMethod, Compression, HostKeyPolicy, PoolLimits, ProxyCondition,
-    ProxyHop, ProxyHosts, ProxyRule, Settings,
+    AddressFamily, Algorithms, AuthMethod, Compression, HostKeyPolicy, PoolLimits, Proxy,
+    ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRule, Settings,
 };
 pub use tunnel::{
     DataAddress, DataOpen, ForeignPort, FtpOptions, ListenAddress, LocalKind, LocalTunnel,

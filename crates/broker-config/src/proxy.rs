@@ -4,9 +4,17 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
+use secrecy::SecretString;
 
-use crate::settings::{ProxyCondition, ProxyHop, ProxyHosts, ProxyRule};
+use crate::settings::{Proxy, ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRule};
 use crate::suggest::clip;
+
+/// The longest user and password, in bytes: SOCKS 5 has one byte for their lengths (RFC 1929 section 2).
+const MAX_LOGIN: usize = 255;
+
+/// The longest user id for SOCKS 4, in bytes: with a server's name it has to fit into a request of some 500.
+const MAX_USER_ID: usize = 128;
 
 /// What is wrong with a rule set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +25,9 @@ pub(crate) enum ProxyError {
     /// A rule has a scheme, but no `host:port/` that can be read.
     #[error("the proxy in `{0}` has no host and port")]
     Proxy(String),
+    /// What stands before `@` cannot be a login.
+    #[error("the login before the proxy's `@` {0}")]
+    Login(&'static str),
     /// A condition's port or range of ports cannot be read.
     #[error("`{0}` is neither a port nor a range of ports in order")]
     Ports(String),
@@ -26,28 +37,43 @@ pub(crate) enum ProxyError {
 }
 
 /// Reads a rule set: rules between semicolons, each a scheme, a proxy and conditions between commas.
+///
+/// # Errors
+/// The first fault. Its message shows nothing of a rule set with a login: the fault may be a character of the password.
 pub(crate) fn parse(ruleset: &str) -> Result<Vec<ProxyRule>, ProxyError> {
-    ruleset
+    let rules = ruleset
         .split(';')
         .map(str::trim)
         .filter(|rule| !rule.is_empty())
-        .map(parse_rule)
-        .collect()
+        .map(parse_rule);
+    let parsed: Result<_, _> = rules.collect();
+    if ruleset.contains('@') {
+        parsed.map_err(without_text)
+    } else {
+        parsed
+    }
+}
+
+fn without_text(fault: ProxyError) -> ProxyError {
+    let nothing = "…".to_owned();
+    match fault {
+        ProxyError::Scheme(_) => ProxyError::Scheme(nothing),
+        ProxyError::Proxy(_) => ProxyError::Proxy(nothing),
+        ProxyError::Login(_) => fault,
+        ProxyError::Ports(_) => ProxyError::Ports(nothing),
+        ProxyError::Hosts(_) => ProxyError::Hosts(nothing),
+    }
 }
 
 fn parse_rule(rule: &str) -> Result<ProxyRule, ProxyError> {
     let unknown = || ProxyError::Scheme(clip(rule));
     let (scheme, rest) = rule.split_once("://").ok_or_else(unknown)?;
     let (proxy, conditions) = rest.split_once('/').unwrap_or((rest, ""));
-    let through = |hop: fn(String, u16) -> ProxyHop| {
-        let (host, port) = host_port(proxy).ok_or_else(|| ProxyError::Proxy(clip(rule)))?;
-        Ok(hop(host, port))
-    };
-    let hop = match scheme.to_ascii_lowercase().as_str() {
-        "direct" if proxy.is_empty() => ProxyHop::Direct,
-        "socks" | "socks4" => through(ProxyHop::Socks4)?,
-        "socks5" => through(ProxyHop::Socks5)?,
-        "http-connect" => through(ProxyHop::HttpConnect)?,
+    let kind = match scheme.to_ascii_lowercase().as_str() {
+        "direct" if proxy.is_empty() => None,
+        "socks" | "socks4" => Some(ProxyKind::Socks4),
+        "socks5" => Some(ProxyKind::Socks5),
+        "http-connect" => Some(ProxyKind::HttpConnect),
         _ => return Err(unknown()),
     };
     let conditions = conditions
@@ -55,8 +81,65 @@ fn parse_rule(rule: &str) -> Result<ProxyRule, ProxyError> {
         .map(str::trim)
         .filter(|it| !it.is_empty());
     Ok(ProxyRule {
-        hop,
+        proxy: kind
+            .map(|kind| parse_proxy(kind, proxy, rule))
+            .transpose()?,
         conditions: conditions.map(parse_condition).collect::<Result<_, _>>()?,
+    })
+}
+
+/// `host:port` or `user:password@host:port`.
+fn parse_proxy(kind: ProxyKind, text: &str, rule: &str) -> Result<Proxy, ProxyError> {
+    let (login, place) = match text.rsplit_once('@') {
+        Some((login, place)) => (Some(parse_login(kind, login)?), place),
+        None => (None, text),
+    };
+    let (host, port) = host_port(place).ok_or_else(|| ProxyError::Proxy(clip(rule)))?;
+    Ok(Proxy {
+        kind,
+        host,
+        port,
+        login,
+    })
+}
+
+/// `user:password`, both percent-encoded (RFC 3986 section 2.1); for SOCKS 4 `user`.
+fn parse_login(kind: ProxyKind, text: &str) -> Result<ProxyLogin, ProxyError> {
+    let wrong = |what| Err(ProxyError::Login(what));
+    let (user, password) = match text.split_once(':') {
+        Some((user, password)) => (user, Some(password)),
+        None => (text, None),
+    };
+    let decode = |text| percent_decode_str(text).decode_utf8().map(String::from);
+    let (Ok(user), Ok(password)) = (decode(user), decode(password.unwrap_or_default())) else {
+        return wrong("is not UTF-8 once its `%` are decoded");
+    };
+    let longest = if kind == ProxyKind::Socks4 {
+        MAX_USER_ID
+    } else {
+        MAX_LOGIN
+    };
+    if user.is_empty() {
+        return wrong("has no user");
+    }
+    if user.len() > longest || password.len() > MAX_LOGIN {
+        return wrong("is too long");
+    }
+    match kind {
+        ProxyKind::Socks4 if !password.is_empty() => {
+            return wrong("has a password, which SOCKS 4 does not know");
+        }
+        ProxyKind::Socks5 if password.is_empty() => {
+            return wrong("has no password, which SOCKS 5 needs");
+        }
+        ProxyKind::Socks4 | ProxyKind::Socks5 | ProxyKind::HttpConnect => {}
+    }
+    if user.contains(':') && kind == ProxyKind::HttpConnect {
+        return wrong("has a colon in the user, which HTTP does not allow");
+    }
+    Ok(ProxyLogin {
+        user,
+        password: SecretString::from(password),
     })
 }
 
@@ -70,7 +153,7 @@ fn host_port(text: &str) -> Option<(String, u16)> {
             .filter(|it| it.parse::<IpAddr>().is_ok())?,
         None => host,
     };
-    let usable = !bare.is_empty() && !bare.contains(['@', ' ']);
+    let usable = !bare.is_empty() && !bare.contains(char::is_whitespace);
     let known = host.starts_with('[') || !bare.contains(':');
     (usable && known).then(|| (bare.to_owned(), port))
 }
@@ -158,29 +241,61 @@ mod tests {
 
     #[test]
     fn schemes() {
-        let proxy = |name: &str| (name.to_owned(), 1080);
-        let (host, port) = proxy("p");
-        assert_eq!(one("direct:///").hop, ProxyHop::Direct);
-        assert_eq!(
-            one("socks://p:1080/").hop,
-            ProxyHop::Socks4(host.clone(), port)
-        );
-        assert_eq!(
-            one("SOCKS4://p:1080").hop,
-            ProxyHop::Socks4(host.clone(), port)
-        );
-        assert_eq!(
-            one("socks5://p:1080/").hop,
-            ProxyHop::Socks5(host.clone(), port)
-        );
-        assert_eq!(
-            one("http-connect://p:1080/").hop,
-            ProxyHop::HttpConnect(host, port)
-        );
-        assert_eq!(
-            one("socks5://[::1]:9/").hop,
-            ProxyHop::Socks5("::1".to_owned(), 9)
-        );
+        assert_eq!(one("direct:///").proxy, None);
+        for (rule, kind, host) in [
+            ("socks://p:1080/", ProxyKind::Socks4, "p"),
+            ("SOCKS4://p:1080", ProxyKind::Socks4, "p"),
+            ("socks5://p:1080/", ProxyKind::Socks5, "p"),
+            ("http-connect://p:1080/", ProxyKind::HttpConnect, "p"),
+            ("socks5://[::1]:1080/", ProxyKind::Socks5, "::1"),
+        ] {
+            let proxy = Proxy {
+                kind,
+                host: host.to_owned(),
+                port: 1080,
+                login: None,
+            };
+            assert_eq!(one(rule).proxy, Some(proxy), "{rule}");
+        }
+    }
+
+    #[test]
+    fn logins() {
+        for (rule, user, password) in [
+            ("socks5://me:open%20sesame@p:1/", "me", "open sesame"),
+            ("socks5://a%3Ab:c:d@[::1]:1/", "a:b", "c:d"),
+            ("http-connect://me:p%40%2F%3B@p:1/h", "me", "p@/;"),
+            ("http-connect://me@p:1/", "me", ""),
+            ("socks4://me@p:1/", "me", ""),
+            ("socks4://me:@p:1/", "me", ""),
+        ] {
+            let login = one(rule).proxy.unwrap().login;
+            let expected = ProxyLogin {
+                user: user.to_owned(),
+                password: password.into(),
+            };
+            assert_eq!(login, Some(expected), "{rule}");
+        }
+    }
+
+    #[test]
+    fn faulty_logins_are_not_shown() {
+        for rule in [
+            "socks5://me:geheim@p/",
+            "socks5://me@p:1/",
+            "socks5://:geheim@p:1/",
+            "socks4://me:geheim@p:1/",
+            "socks5://me:ge;heim@p:1/",
+            "socks5://me:ge/heim@p:1/",
+            "socks5://me:%ffgeheim@p:1/",
+            "me:geheim@p:1",
+            "http-connect://a%3Ab:geheim@p:1/",
+        ] {
+            let fault = parse(rule).unwrap_err().to_string();
+            assert!(!fault.contains("ge") && !fault.contains("heim"), "{fault}");
+        }
+        let long = format!("socks5://me:{}@p:1/", "x".repeat(256));
+        assert_eq!(parse(&long), Err(ProxyError::Login("is too long")));
     }
 
     #[test]
@@ -221,10 +336,6 @@ mod tests {
             (
                 "socks5://p:0/",
                 ProxyError::Proxy("socks5://p:0/".to_owned()),
-            ),
-            (
-                "socks5://u@p:1/",
-                ProxyError::Proxy("socks5://u@p:1/".to_owned()),
             ),
             ("direct:///a:9-1", ProxyError::Ports("9-1".to_owned())),
             (

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
 
 /// How one profile's SSH connections are made, checked and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,24 +162,52 @@ impl Default for PoolLimits {
 /// One rule of a proxy rule set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyRule {
-    /// Where a connection that matches goes first.
-    pub hop: ProxyHop,
+    /// What a connection that matches goes through; `None`: nothing.
+    pub proxy: Option<Proxy>,
     /// The destinations the rule is for, any of which must match; empty: all.
     pub conditions: Vec<ProxyCondition>,
 }
 
-/// What a connection goes through.
+/// A proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProxyHop {
-    /// Nothing.
-    Direct,
-    /// A SOCKS 4 proxy at host and port.
-    Socks4(String, u16),
-    /// A SOCKS 5 proxy at host and port.
-    Socks5(String, u16),
-    /// An HTTP proxy that understands CONNECT, at host and port.
-    HttpConnect(String, u16),
+pub struct Proxy {
+    /// The language it speaks.
+    pub kind: ProxyKind,
+    /// Its name or address; never empty.
+    pub host: String,
+    /// Its port, never 0.
+    pub port: u16,
+    /// Who we are to it; `None`: nobody in particular.
+    pub login: Option<ProxyLogin>,
 }
+
+/// The languages of proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyKind {
+    /// SOCKS 4, and 4a for names.
+    Socks4,
+    /// SOCKS 5.
+    Socks5,
+    /// HTTP with CONNECT.
+    HttpConnect,
+}
+
+/// A login at a proxy.
+#[derive(Clone, Debug)]
+pub struct ProxyLogin {
+    /// The user; never empty.
+    pub user: String,
+    /// The password; empty for SOCKS 4, which knows none.
+    pub password: SecretString,
+}
+
+impl PartialEq for ProxyLogin {
+    fn eq(&self, other: &Self) -> bool {
+        self.user == other.user && self.password.expose_secret() == other.password.expose_secret()
+    }
+}
+
+impl Eq for ProxyLogin {}
 
 /// A destination a proxy rule is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

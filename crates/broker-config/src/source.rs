@@ -95,7 +95,7 @@ impl Source {
     pub(crate) fn masked(&self) -> Self {
         Self {
             path: self.path.clone(),
-            text: mask_passwords(&self.text),
+            text: mask_secrets(&self.text),
             open_to_others: self.open_to_others,
             lines: self.lines.clone(),
         }
@@ -184,32 +184,47 @@ fn decode(bytes: Vec<u8>, file: usize, findings: &mut Findings) -> String {
     }
 }
 
-/// Writes asterisks over the value of every attribute named `string`, the one that holds a password.
+/// Writes asterisks over what is secret in the values of attributes that may hold a password.
 ///
 /// It works on text rather than on the tree, because a malformed file has no tree but is shown too.
-fn mask_passwords(text: &str) -> String {
+fn mask_secrets(text: &str) -> String {
+    let shown = mask(text, "string", |value| 0..value.len());
+    mask(&shown, "ruleset", logins)
+}
+
+/// Where proxy rules have logins: from the first to the last, with what is between them.
+fn logins(value: &str) -> Range<usize> {
+    let end = value.rfind('@').unwrap_or(0);
+    let start = value.find("://").map_or(0, |at| at + "://".len());
+    start.min(end)..end
+}
+
+/// Writes asterisks over the secret part of the value of every attribute with this name.
+fn mask(text: &str, name: &str, secret: impl Fn(&str) -> Range<usize>) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(value_at) = next_password(rest) {
+    while let Some(value_at) = next_value(rest, name) {
         let (before, value) = rest.split_at(value_at);
         let quote = before.chars().next_back().unwrap_or('"');
         let end = value.find(quote).unwrap_or(value.len());
-        let (secret, after) = value.split_at(end);
+        let (value, after) = value.split_at(end);
         shown.push_str(before);
-        shown.extend(
-            secret
-                .bytes()
-                .map(|byte| if byte == b'\n' { '\n' } else { '*' }),
-        );
+        let Range { start, end } = secret(value);
+        let (open, value) = value.split_at(start);
+        let (hidden, tail) = value.split_at(end - start);
+        shown.push_str(open);
+        let line_breaks_stay = |byte| if byte == b'\n' { '\n' } else { '*' };
+        shown.extend(hidden.bytes().map(line_breaks_stay));
+        shown.push_str(tail);
         rest = after;
     }
     shown.push_str(rest);
     shown
 }
 
-/// Where the value of the first attribute named `string` begins, after its opening quote.
-fn next_password(text: &str) -> Option<usize> {
-    text.match_indices("string").find_map(|(at, name)| {
+/// Where the value of the first attribute with this name begins, after its opening quote.
+fn next_value(text: &str, attribute: &str) -> Option<usize> {
+    text.match_indices(attribute).find_map(|(at, name)| {
         let after = text.get(at + name.len()..)?;
         let value = after.trim_start().strip_prefix('=')?.trim_start();
         value
@@ -234,7 +249,7 @@ mod tests {
     #[test]
     fn masks_every_password_and_keeps_places() {
         let text = "<password string = 'gähn'/>\n<password string=\"a'b\"/><x y=\"string\"/>";
-        let shown = mask_passwords(text);
+        let shown = mask_secrets(text);
         assert_eq!(
             shown,
             "<password string = '*****'/>\n<password string=\"***\"/><x y=\"string\"/>"
@@ -243,9 +258,26 @@ mod tests {
     }
 
     #[test]
+    fn masks_the_logins_of_proxies() {
+        for (ruleset, shown) in [
+            ("socks5://u:p@h:1/10.0.0.0/8", "socks5://***@h:1/10.0.0.0/8"),
+            (
+                "direct:///a;socks5://u:p@h:1/",
+                "direct://***************@h:1/",
+            ),
+            ("socks5://u:p@ss;w@h:1/", "socks5://********@h:1/"),
+            ("socks5://h:1/", "socks5://h:1/"),
+            ("u:p@h", "***@h"),
+        ] {
+            let masked = mask_secrets(&format!("<proxy ruleset='{ruleset}'/>"));
+            assert_eq!(masked, format!("<proxy ruleset='{shown}'/>"));
+        }
+    }
+
+    #[test]
     fn masks_a_password_whose_quote_is_missing() {
         assert_eq!(
-            mask_passwords("<password string=\"geheim\n>"),
+            mask_secrets("<password string=\"geheim\n>"),
             "<password string=\"******\n*"
         );
     }

@@ -203,9 +203,9 @@ impl Values<'_> {
         }
     }
 
-    /// Warns that variables became nothing. In a password their names are part of the secret.
+    /// Warns that variables became nothing. In a password their names are part of the secret, also in a proxy's.
     fn report_unset(&mut self, element: &Element, unset: &[String], span: Span) {
-        let message = if element.name == "password" {
+        let message = if matches!(element.name.as_str(), "password" | "proxy") {
             "a `$` in this value begins the name of a variable that is not set".to_owned()
         } else {
             let names = list(unset.iter().map(String::as_str));

@@ -57,7 +57,7 @@ fn the_example_has_nothing_wrong() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/ssh-broker-config.xml");
     let report = check(&example, &environment());
     assert_eq!(report.render(false), "");
-    assert_eq!(report.config.map(|config| config.profiles.len()), Some(3));
+    assert_eq!(report.config.map(|config| config.profiles.len()), Some(4));
 }
 
 /// Surroundings that are the same on every machine.

@@ -89,8 +89,11 @@ pub struct Connection {
     pub state: ConnectionState,
     /// When it was opened, in Unix seconds.
     pub since: u64,
-    /// The server's address and port, once reached.
+    /// The server's address and port, once reached; absent where only a proxy or a gateway knows it.
     pub peer: Option<String>,
+    /// The proxy and the gateways it goes through, in this order; absent where it goes straight.
+    #[serde(default)]
+    pub way: Option<String>,
     /// The server's SSH identification, for example `SSH-2.0-OpenSSH_9.2`.
     pub server_version: Option<String>,
     /// The key exchange agreed on.

@@ -1,15 +1,12 @@
-//! Making one SSH connection: resolve, connect, exchange keys, verify, authenticate
+//! Making one SSH connection: find a way to the server, exchange keys, verify, authenticate
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use russh::client;
 use russh::{Limits, SshId};
 use tokio::io::BufReader;
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::algorithms::preferred;
@@ -18,22 +15,18 @@ use crate::error::OpenError;
 use crate::handler::{HandlerError, LinkHandler};
 use crate::hostkey::Trust;
 use crate::link::Link;
-use crate::loopback::unpaced;
-use crate::quick_ack::QuickAck;
 use crate::snapshot::ConnectionKind;
-use crate::spec::{AddressFamily, ConnectSpec};
+use crate::spec::ConnectSpec;
 use crate::stream::SeverableStream;
+use crate::text::printable;
+use crate::way::{self, Carrier};
 use crate::workers;
 
-/// Bound on resolving, connecting and the key exchange where the profile sets none. The time in which a person is asked
-/// counts for neither bound.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Bound on authentication: longer, since servers delay it on purpose and look names up meanwhile.
+/// Bound on authentication, not counting the time in which a person is asked. It is longer than that on connecting, since
+/// servers delay it on purpose and look names up meanwhile.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Interval of keepalives where the profile sets none, and how many may go unanswered.
-const KEEPALIVE: Duration = Duration::from_secs(15);
+/// How many keepalives may go unanswered.
 const KEEPALIVE_MAX: usize = 3;
 
 /// Window of a data channel: what is in flight on the longest fat link worth filling (1 Gbit/s at 500 ms). It costs no
@@ -59,6 +52,9 @@ const MAX_REKEY_BYTES: u64 = 1 << 30;
 /// Fewest bytes under one key: less would only exchange keys.
 const MIN_REKEY_BYTES: u64 = 64 << 10;
 
+/// As much of a server's text as a message shows: the longest lists of algorithms have some hundred characters.
+const MAX_SHOWN: usize = 1024;
+
 /// An authenticated SSH session. Opens and forwards need only a shared reference.
 pub(crate) type Session = client::Handle<LinkHandler>;
 
@@ -77,17 +73,7 @@ pub(crate) async fn dial(
     link: Arc<Link>,
     tracker: TaskTracker,
 ) -> Result<Session, OpenError> {
-    let bound = spec.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-    let mut session = link
-        .asking
-        .within(bound, connect(&spec, &link, &tracker))
-        .await
-        .unwrap_or_else(|| {
-            Err(timed_out(
-                format!("connecting to SSH server {}", spec.server()),
-                bound,
-            ))
-        })?;
+    let mut session = connect(&spec, &link, &tracker).await?;
     link.asking
         .within(AUTH_TIMEOUT, authenticate(&mut session, &spec, &link))
         .await
@@ -111,16 +97,23 @@ async fn connect(
 ) -> Result<Session, OpenError> {
     let trust = Trust::load(spec).await?;
     let config = Arc::new(config(spec, link.kind, &trust)?);
-    let tcp = connect_tcp(spec).await?;
-    let peer = tcp
-        .peer_addr()
-        .map_err(|error| connect_error(spec, error.to_string()))?;
-    let stream = SeverableStream::new(QuickAck(tcp), link.severed.clone(), Arc::clone(&link.wire));
+    let Carrier {
+        stream,
+        peer,
+        limit,
+    } = way::open(spec, link, tracker).await?;
+    let stream = SeverableStream::new(stream, link.severed.clone(), Arc::clone(&link.wire));
     let stream = BufReader::with_capacity(READ_BUFFER, stream);
     let handler = LinkHandler::new(Arc::clone(link), trust, peer, tracker.token());
-    client::connect_stream(config, stream, handler)
-        .await
-        .map_err(|error| handshake_error(spec, error))
+    let handshake = limit.run(client::connect_stream(config, stream, handler));
+    let late = || {
+        timed_out(
+            format!("the SSH handshake with {}", spec.server()),
+            limit.whole,
+        )
+    };
+    let shaken = handshake.await.ok_or_else(late)?;
+    shaken.map_err(|error| handshake_error(spec, error))
 }
 
 fn config(
@@ -150,7 +143,7 @@ fn config(
         maximum_packet_size: MAX_PACKET,
         channel_buffer_size: CHANNEL_QUEUE,
         preferred,
-        keepalive_interval: Some(spec.keepalive.unwrap_or(KEEPALIVE)),
+        keepalive_interval: spec.keepalive,
         keepalive_max: KEEPALIVE_MAX,
         nodelay: true,
         ..client::Config::default()
@@ -165,100 +158,30 @@ fn limits(rekey_bytes: Option<u64>) -> Limits {
     Limits::new(bytes, bytes, Limits::default().rekey_time_limit)
 }
 
-/// Tries the server's addresses in turn.
-async fn connect_tcp(spec: &ConnectSpec) -> Result<TcpStream, OpenError> {
-    let addresses = resolve(spec).await?;
-    let bound = spec.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-    let mut failures = Vec::new();
-    for (index, address) in addresses.iter().enumerate() {
-        // A dead address must leave time for those after it.
-        let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        match timeout_at(Instant::now() + bound / left, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => {
-                return prepare(tcp).map_err(|error| connect_error(spec, error.to_string()));
-            }
-            Ok(Err(error)) => failures.push(format!("{} at {address}", plain(&error))),
-            Err(_) => failures.push(format!("no answer from {address}")),
-        }
-    }
-    Err(connect_error(spec, failures.join(", ")))
-}
-
-fn prepare(tcp: TcpStream) -> std::io::Result<TcpStream> {
-    tcp.set_nodelay(true)?;
-    unpaced(&tcp);
-    Ok(tcp)
-}
-
-async fn resolve(spec: &ConnectSpec) -> Result<Vec<SocketAddr>, OpenError> {
-    let failed = |reason: String| OpenError::Resolve {
-        host: spec.host.clone(),
-        reason,
-    };
-    let found = tokio::net::lookup_host((spec.host.as_str(), spec.port))
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    let usable: Vec<_> = found
-        .filter(|address| allowed(spec.family, address))
-        .collect();
-    if usable.is_empty() {
-        Err(failed(
-            "it has none of the address family that is allowed".into(),
-        ))
-    } else {
-        Ok(usable)
-    }
-}
-
-fn allowed(family: AddressFamily, address: &SocketAddr) -> bool {
-    match family {
-        AddressFamily::Any => true,
-        AddressFamily::Inet => address.is_ipv4(),
-        AddressFamily::Inet6 => address.is_ipv6(),
-    }
-}
-
-fn connect_error(spec: &ConnectSpec, reason: String) -> OpenError {
-    OpenError::Connect {
-        server: spec.server(),
-        reason,
-    }
-}
-
-/// The usual reasons in plain words, with what they mean for a server.
-fn plain(error: &std::io::Error) -> String {
-    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    const WORDS: [(std::io::ErrorKind, &str); 3] = [
-        (
-            ConnectionRefused,
-            "connection refused (is the SSH server running?)",
-        ),
-        (HostUnreachable, "host unreachable"),
-        (NetworkUnreachable, "network unreachable"),
-    ];
-    let known = WORDS.iter().find(|(kind, _)| *kind == error.kind());
-    known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned())
-}
-
+/// What a server did that speaks no SSH, or speaks it wrongly.
 fn handshake_error(spec: &ConnectSpec, error: HandlerError) -> OpenError {
     let server = spec.server();
-    match error {
-        HandlerError::Refused(refused) => refused,
+    let reason = match error {
+        HandlerError::Refused(refused) => return refused,
         HandlerError::Ssh(russh::Error::NoCommonAlgo { kind, ours, theirs }) => {
-            OpenError::NoCommonAlgorithm {
+            return OpenError::NoCommonAlgorithm {
                 server,
                 kind: format!("{kind:?} algorithm").to_lowercase(),
                 ours: ours.join(", "),
-                theirs: theirs.join(", "),
-            }
+                theirs: printable(&theirs.join(", "), MAX_SHOWN),
+            };
         }
-        HandlerError::Ssh(russh::Error::Disconnect | russh::Error::HUP) => OpenError::Handshake {
-            server,
-            reason: "the server ended the connection (is it an SSH server?)".into(),
-        },
-        HandlerError::Ssh(other) => OpenError::Handshake {
-            server,
-            reason: other.to_string(),
-        },
-    }
+        HandlerError::Ssh(russh::Error::Disconnect | russh::Error::HUP) => {
+            "the server ended the connection (is it an SSH server?)".into()
+        }
+        HandlerError::Ssh(russh::Error::Version) => {
+            "the server does not begin as SSH servers do (is it one?)".into()
+        }
+        HandlerError::Ssh(russh::Error::PacketSize(size)) => {
+            format!("what the server sent is no SSH packet: it would have {size} bytes")
+        }
+        HandlerError::Ssh(russh::Error::IO(error)) => format!("the connection broke off ({error})"),
+        HandlerError::Ssh(other) => other.to_string(),
+    };
+    OpenError::Handshake { server, reason }
 }

@@ -18,12 +18,30 @@ pub enum OpenError {
         reason: String,
     },
     /// No TCP connection to the server.
-    #[error("cannot connect to SSH server {server}: {reason}")]
+    #[error("cannot connect to SSH server {server}: {reason}; check that it runs there")]
     Connect {
         /// Host and port.
         server: String,
         /// Refused, unreachable, …, with the address.
         reason: String,
+    },
+    /// The proxy on the way to the server does not do its part.
+    #[error("cannot reach SSH server {server} through {proxy}: {reason}")]
+    Proxy {
+        /// Host and port of the server.
+        server: String,
+        /// Kind, host and port of the proxy.
+        proxy: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// The gateway on the way to the server cannot be had, or does not reach the server.
+    #[error("cannot reach SSH server {server} through its gateway: {reason}")]
+    Gateway {
+        /// Host and port of the server.
+        server: String,
+        /// What is wrong; it names the gateway.
+        reason: Box<OpenError>,
     },
     /// The server was reached, yet the SSH handshake failed.
     #[error("SSH handshake with {server} failed: {reason}")]
@@ -240,7 +258,7 @@ pub enum OpenError {
 impl OpenError {
     /// Whether it was for want of a person, who may come at any moment, and not for the server's sake.
     pub fn wants_person(&self) -> bool {
-        if let Self::BackingOff { reason, .. } = self {
+        if let Self::BackingOff { reason, .. } | Self::Gateway { reason, .. } = self {
             return reason.wants_person();
         }
         matches!(

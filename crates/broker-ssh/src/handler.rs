@@ -17,7 +17,7 @@ use crate::snapshot::Negotiated;
 pub(crate) struct LinkHandler {
     link: Arc<Link>,
     trust: Trust,
-    peer: std::net::SocketAddr,
+    peer: Option<std::net::SocketAddr>,
     fingerprint: String,
     /// Keeps the pool's task tracker waiting for the session's own task.
     _session_task: TaskTrackerToken,
@@ -27,7 +27,7 @@ impl LinkHandler {
     pub(crate) fn new(
         link: Arc<Link>,
         trust: Trust,
-        peer: std::net::SocketAddr,
+        peer: Option<std::net::SocketAddr>,
         task: TaskTrackerToken,
     ) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Handler for LinkHandler {
             mac,
             host_key: names.key.to_string(),
             fingerprint: self.fingerprint.clone(),
-            peer: Some(self.peer),
+            peer: self.peer,
         });
         Ok(())
     }

@@ -94,7 +94,7 @@ fn list_matches(patterns: &[String], name: &str) -> bool {
 }
 
 /// `*` stands for any characters, `?` for one; linear, by going back to the last `*` only.
-fn wildcard_matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn wildcard_matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.to_ascii_lowercase().chars().collect();
     let name: Vec<char> = name.chars().collect();
     let (mut at, mut seen) = (0, 0);

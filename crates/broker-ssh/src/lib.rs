@@ -31,6 +31,8 @@ mod snapshot;
 mod spec;
 mod splice;
 mod stream;
+mod text;
+mod way;
 mod workers;
 
 pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
@@ -46,3 +48,4 @@ pub use spec::{
     KeyPlace, PasswordSource, PinnedKey, PoolLimits, Target,
 };
 pub use splice::{Progress, SpliceEnd, splice};
+pub use way::{Hosts, Proxy, ProxyKind, ProxyLogin, ProxyRule, Servers};

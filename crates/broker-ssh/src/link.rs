@@ -35,6 +35,8 @@ pub(crate) struct Link {
     pub(crate) negotiated: OnceLock<Negotiated>,
     /// Whether a person is asked while it is being made.
     pub(crate) asking: Asking,
+    /// What the connection goes through, for a person.
+    way: OnceLock<String>,
     /// Listeners of remote forwards by port.
     forwards: Mutex<HashMap<u32, mpsc::Sender<Arrival>>>,
     end: Mutex<Option<CutReason>>,
@@ -70,6 +72,7 @@ impl Link {
             wire: Arc::default(),
             negotiated: OnceLock::new(),
             asking: Asking::default(),
+            way: OnceLock::new(),
             forwards: Mutex::default(),
             end: Mutex::default(),
             since: SystemTime::now(),
@@ -83,6 +86,27 @@ impl Link {
             wake,
             runtime,
         })
+    }
+
+    /// The link of a gateway that this connection goes through: a part of this one that no pool knows.
+    pub(crate) fn hop(&self, server: String) -> Arc<Self> {
+        Self::new(
+            self.id,
+            self.kind,
+            server,
+            Arc::default(),
+            self.runtime.clone(),
+        )
+    }
+
+    /// Notes what the connection goes through.
+    pub(crate) fn note_way(&self, way: String) {
+        self.way.get_or_init(|| way);
+    }
+
+    /// What the connection goes through; `None`: nothing, or it is not known yet.
+    pub(crate) fn way(&self) -> Option<&str> {
+        self.way.get().map(String::as_str)
     }
 
     /// Records why the connection ends; the first reason stays.
@@ -206,6 +230,7 @@ impl Link {
             kind: self.kind,
             state: self.state(channels),
             negotiated: self.negotiated.get().cloned(),
+            way: self.way().map(str::to_owned),
             server_version: self.wire.identification.get().cloned(),
             since: self.since,
             channels,

@@ -49,6 +49,8 @@ pub struct ConnectionInfo {
     pub state: ConnectionState,
     /// What was agreed on; `None` before the handshake's end.
     pub negotiated: Option<Negotiated>,
+    /// What it goes through on its way to the server, such as `SOCKS5 proxy p:1080, gateway g:22`; `None`: nothing.
+    pub way: Option<String>,
     /// How the server names its software, for instance `SSH-2.0-OpenSSH_9.2p1`.
     pub server_version: Option<String>,
     /// When dialling began.
@@ -121,6 +123,6 @@ pub struct Negotiated {
     pub host_key: String,
     /// SHA-256 fingerprint of the host key.
     pub fingerprint: String,
-    /// The server's address.
+    /// The server's address, unless only a proxy or a gateway knows it.
     pub peer: Option<SocketAddr>,
 }

@@ -9,6 +9,10 @@ use secrecy::SecretString;
 
 use crate::keyring::Keyring;
 use crate::prompt::Prompter;
+use crate::way::ProxyRule;
+
+/// Interval of keepalives where the caller sets none.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Everything about one server and one user.
 #[derive(Debug, Clone)]
@@ -19,11 +23,15 @@ pub struct ConnectSpec {
     pub port: u16,
     /// User to authenticate as.
     pub user: String,
+    /// Which proxy it is reached through: that of the first rule that fits, none without one.
+    pub proxy: Vec<ProxyRule>,
+    /// The server through whose SSH connection this one is reached; `proxy` counts for nothing then.
+    pub gateway: Option<Arc<ConnectSpec>>,
     /// Address families that may be dialled.
     pub family: AddressFamily,
-    /// Bound on resolving, connecting and the key exchange together; `None` is 5 s.
+    /// Bound on resolving, connecting and the key exchange together; `None` is 5 s. A gateway has a time of its own.
     pub connect_timeout: Option<Duration>,
-    /// Interval of keepalives; three without an answer end the connection. `None` is 15 s.
+    /// Interval of keepalives; three without an answer end the connection. `None`: none are sent.
     pub keepalive: Option<Duration>,
     /// Algorithms to offer.
     pub algorithms: Algorithms,
@@ -58,9 +66,11 @@ impl ConnectSpec {
             host: host.into(),
             port,
             user: user.into(),
+            proxy: Vec::new(),
+            gateway: None,
             family: AddressFamily::Any,
             connect_timeout: None,
-            keepalive: None,
+            keepalive: Some(KEEPALIVE),
             algorithms: Algorithms::default(),
             rekey_bytes: None,
             compression: false,
@@ -74,6 +84,14 @@ impl ConnectSpec {
             prompter: None,
             pool: PoolLimits::default(),
         }
+    }
+
+    /// Changes the specification of every gateway on the way to the server, and its own.
+    pub fn for_each_hop(&mut self, change: &dyn Fn(&mut Self)) {
+        if let Some(gateway) = &mut self.gateway {
+            Arc::make_mut(gateway).for_each_hop(change);
+        }
+        change(self);
     }
 
     /// The server as a person writes it: `host:port`, with brackets around an IPv6 address.

@@ -16,6 +16,7 @@ mod supervisor;
 mod tcp;
 mod tunnel;
 mod views;
+mod way_spec;
 
 pub use api::Api;
 pub use prompts::Attendant;

@@ -1,15 +1,16 @@
 //! From a configured profile to what the SSH side needs to know of its server.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use broker_config::{
-    self as config, Config, HostKeySource, KeyStores, Password, Profile, ProxyHop,
-};
+use broker_config::{self as config, Config, HostKeySource, KeyStores, Password, Profile};
 use broker_ssh::{
     AddressFamily, Algorithms, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, Identity,
     KeepFor, KeyPlace, PasswordSource, PinnedKey, PoolLimits,
 };
+
+use crate::way_spec;
 
 /// What `tcp-connect-timeout time="0"` means: as long as the system itself would try.
 const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(130);
@@ -25,15 +26,6 @@ const OWN_KNOWN_HOSTS: &str = ".ssh2/known_hosts";
 /// What keeps a profile from being used by this version; the person who wrote it must not find it
 /// connected in another way than it says.
 pub(crate) fn unsupported(profile: &Profile) -> Option<String> {
-    if let Some(gateway) = &profile.gateway {
-        return Some(format!(
-            "the profile connects through gateway-profile {gateway}, which is not supported yet"
-        ));
-    }
-    let proxied = |rule: &config::ProxyRule| !matches!(rule.hop, ProxyHop::Direct);
-    if profile.settings.proxy.iter().any(proxied) {
-        return Some("the profile connects through a proxy, which is not supported yet".to_owned());
-    }
     if profile
         .settings
         .auth_methods
@@ -49,17 +41,22 @@ pub(crate) fn unsupported(profile: &Profile) -> Option<String> {
     None
 }
 
-/// The specification of a profile's connections; `home` is the user's home folder and `user` who is
-/// logged in where the profile names nobody.
+/// The specification of a profile's connections; `home` is the user's home folder and `own_name`
+/// who is logged in where the profile names nobody.
 pub(crate) fn connect_spec(
     config: &Config,
     profile: &Profile,
     home: &Path,
-    user: &str,
+    own_name: &str,
 ) -> ConnectSpec {
     let settings = &profile.settings;
-    let user = profile.user.as_deref().unwrap_or(user);
+    let user = profile.user.as_deref().unwrap_or(own_name);
     let mut spec = ConnectSpec::new(&profile.host, profile.port, user);
+    spec.proxy = way_spec::proxy_rules(&settings.proxy);
+    // Loops of gateways were refused when the file was read.
+    let gateway = profile.gateway.as_ref();
+    let gateway = gateway.and_then(|id| config.profile_by_id(id));
+    spec.gateway = gateway.map(|it| Arc::new(connect_spec(config, it, home, own_name)));
     spec.family = match settings.address_family {
         config::AddressFamily::Any => AddressFamily::Any,
         config::AddressFamily::Inet => AddressFamily::Inet,

@@ -325,8 +325,11 @@ impl Supervisor {
             &self.identity.home,
             &self.identity.user,
         );
-        spec.prompter = Some(self.desk.prompter(&profile.id));
-        spec.keyring = Arc::clone(&self.keyring);
+        let prompter = self.desk.prompter(&profile.id);
+        spec.for_each_hop(&|hop| {
+            hop.prompter = Some(Arc::clone(&prompter));
+            hop.keyring = Arc::clone(&self.keyring);
+        });
         let user = spec.user.clone();
         let pool = Pool::new(spec, self.tracker.clone(), self.shutdown.kill.clone());
         let connections = Arc::new(Connections::new(pool, profile.settings.exclusive));

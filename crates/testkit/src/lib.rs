@@ -24,6 +24,7 @@ mod openssh_client;
 mod peer_runtime;
 pub mod process;
 pub mod programs;
+pub mod proxy;
 pub mod relay;
 pub mod scripted;
 mod shadow;

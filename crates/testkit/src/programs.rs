@@ -41,6 +41,10 @@ pub const PYTHON: Requirement = requirement("python3", "python3");
 pub const OPENSSL: Requirement = requirement("openssl", "openssl");
 /// Starts a program as the leader of a session with a terminal.
 pub const SETSID: Requirement = requirement("setsid", "util-linux");
+/// A SOCKS 5 proxy.
+pub const MICROSOCKS: Requirement = requirement("microsocks", "microsocks");
+/// An HTTP proxy.
+pub const TINYPROXY: Requirement = requirement("tinyproxy", "tinyproxy-bin");
 /// Makes network namespaces.
 pub const IP: Requirement = requirement("ip", "iproute2");
 

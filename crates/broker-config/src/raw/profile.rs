@@ -44,7 +44,7 @@ pub(super) fn read(element: &Element, values: &mut Values<'_>) -> RawProfile {
         host: read_host(element, values),
         port: values.port(element, "port", 1).map(|port| port.value),
         connect_on_startup: values.choice(element, "connect-on-startup"),
-        gateway: read_gateway(element, values),
+        gateway: values.word(element, "gateway-profile"),
         settings: settings::read(element, values),
         host_keys: element
             .children_named("hostkey")
@@ -90,14 +90,6 @@ fn read_host(element: &Element, values: &mut Values<'_>) -> Option<String> {
         return None;
     }
     Some(bare.to_owned())
-}
-
-fn read_gateway(element: &Element, values: &mut Values<'_>) -> Option<Located<String>> {
-    let gateway = values.word(element, "gateway-profile")?;
-    values
-        .findings
-        .unsupported(gateway.span, "gateway profiles are not supported yet");
-    Some(gateway)
 }
 
 fn read_identity(element: &Element, values: &mut Values<'_>) -> Option<Identity> {

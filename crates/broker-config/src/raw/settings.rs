@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
 use crate::algorithms::{CIPHERS, Family, HOST_KEYS, KEXS, MACS};
 use crate::choices::{CompressionName, IdleOfConnection};
 use crate::findings::{Located, Span};
 use crate::proxy;
-use crate::settings::{AddressFamily, AuthMethod, Compression, HostKeyPolicy, ProxyHop, ProxyRule};
+use crate::settings::{AddressFamily, AuthMethod, Compression, HostKeyPolicy, ProxyRule};
 use crate::suggest::{clip, did_you_mean};
 use crate::tree::Element;
 use crate::values::Values;
@@ -128,21 +130,31 @@ fn read_proxy(element: &Element, values: &mut Values<'_>) -> Option<Vec<ProxyRul
     let ruleset = values.text(element, "ruleset")?;
     match proxy::parse(&ruleset.value) {
         Ok(rules) => {
-            if rules.iter().any(|rule| rule.hop != ProxyHop::Direct) {
+            if rules.iter().any(has_password) {
                 values
                     .findings
-                    .unsupported(ruleset.span, "proxies are not supported yet");
+                    .warning(
+                        ruleset.span,
+                        "everybody who can read this file can read the proxy's password",
+                    )
+                    .help("let only its owner read it: chmod 600");
             }
             Some(rules)
         }
         Err(fault) => {
             values.findings.error(ruleset.span, fault.to_string()).help(
                 "a rule is `direct:///`, `socks4://host:port/`, `socks5://host:port/` or \
-                 `http-connect://host:port/` and conditions, such as `10.0.0.0/8,*.example.com:22`",
+                 `http-connect://host:port/`, with `user:password@` before the host if need be, and \
+                 conditions, such as `10.0.0.0/8,*.example.com:22`",
             );
             None
         }
     }
+}
+
+fn has_password(rule: &ProxyRule) -> bool {
+    let login = rule.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());
+    login.is_some_and(|login| !login.password.expose_secret().is_empty())
 }
 
 fn read_methods(element: &Element, values: &mut Values<'_>) -> Option<Vec<AuthMethod>> {

@@ -157,7 +157,7 @@ fn connections_with_their_channels_for_programs() {
     check(
         &["list-connections", "-c", "--json"],
         str![[r#"
-[{"connection":{"id":1,"profile":"id1","target":"ssh.example.com#22","user":"username","kind":"control","state":"active","since":[..],"peer":"192.0.2.1:22","server_version":"SSH-2.0-OpenSSH_9.2","kex":"curve25519-sha256","cipher":"aes256-gcm@openssh.com","mac":null,"host_key":"ssh-ed25519 SHA256:abc","channels":1,"bytes_in":700,"bytes_out":300,"last_error":null},"channels":[{"id":5,"connection":1,"tunnel":1,"session":3,"kind":"control","mode":null,"direction":null,"command":null,"state":"open","bytes_up":300,"bytes_down":700,"rate":0,"since":[..],"target":"localhost:21","client":"127.0.0.1:50000"}]},{"connection":{"id":2,"profile":"id1","target":"ssh.example.com#22","user":"username","kind":"data","state":"active","since":[..],"peer":"192.0.2.1:22","server_version":"SSH-2.0-OpenSSH_9.2","kex":"curve25519-sha256","cipher":"aes256-gcm@openssh.com","mac":null,"host_key":"ssh-ed25519 SHA256:abc","channels":1,"bytes_in":67108864,"bytes_out":0,"last_error":null},"channels":[{"id":6,"connection":2,"tunnel":1,"session":3,"kind":"data","mode":"passive","direction":"download","command":"RETR report 1.txt","state":"open","bytes_up":0,"bytes_down":67108864,"rate":12582912,"since":[..],"target":"localhost:40000","client":"127.0.0.1:50001"}]}]
+[{"connection":{"id":1,"profile":"id1","target":"ssh.example.com#22","user":"username","kind":"control","state":"active","since":[..],"peer":"192.0.2.1:22","way":null,"server_version":"SSH-2.0-OpenSSH_9.2","kex":"curve25519-sha256","cipher":"aes256-gcm@openssh.com","mac":null,"host_key":"ssh-ed25519 SHA256:abc","channels":1,"bytes_in":700,"bytes_out":300,"last_error":null},"channels":[{"id":5,"connection":1,"tunnel":1,"session":3,"kind":"control","mode":null,"direction":null,"command":null,"state":"open","bytes_up":300,"bytes_down":700,"rate":0,"since":[..],"target":"localhost:21","client":"127.0.0.1:50000"}]},{"connection":{"id":2,"profile":"id1","target":"ssh.example.com#22","user":"username","kind":"data","state":"active","since":[..],"peer":"192.0.2.1:22","way":null,"server_version":"SSH-2.0-OpenSSH_9.2","kex":"curve25519-sha256","cipher":"aes256-gcm@openssh.com","mac":null,"host_key":"ssh-ed25519 SHA256:abc","channels":1,"bytes_in":67108864,"bytes_out":0,"last_error":null},"channels":[{"id":6,"connection":2,"tunnel":1,"session":3,"kind":"data","mode":"passive","direction":"download","command":"RETR report 1.txt","state":"open","bytes_up":0,"bytes_down":67108864,"rate":12582912,"since":[..],"target":"localhost:40000","client":"127.0.0.1:50001"}]}]
 
 "#]],
     );
@@ -176,6 +176,7 @@ kind            data
 state           active
 opened          1 d 1 h ago
 peer            192.0.2.1:22
+through         -
 server version  SSH-2.0-OpenSSH_9.2
 host key        ssh-ed25519 SHA256:abc
 key exchange    curve25519-sha256
@@ -203,6 +204,7 @@ kind            data
 state           active
 opened          1 d 1 h ago
 peer            192.0.2.1:22
+through         -
 server version  SSH-2.0-OpenSSH_9.2
 host key        ssh-ed25519 SHA256:abc
 key exchange    curve25519-sha256

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use russh::client::Msg;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -29,7 +30,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
+    pub(crate) fn new(
         link: Arc<Link>,
         session: Session,
         tracker: TaskTracker,
@@ -43,8 +44,38 @@ impl Connection {
         })
     }
 
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Opens a channel to `target` (direct-tcpip, RFC 4254 section 7.2).
+    pub(crate) async fn open(
+        &self,
+        target: &Target,
+        from: (String, u32),
+    ) -> Result<russh::Channel<Msg>, OpenError> {
+        let (host, port) = (target.host.clone(), u32::from(target.port));
+        let opened = tokio::select! {
+            opened = self.session.channel_open_direct_tcpip(host, port, from.0, from.1) => opened,
+            () = self.link.closed.cancelled() => Err(russh::Error::Disconnect),
+        };
+        let server = self.link.server.clone();
+        match opened {
+            Ok(channel) => Ok(channel),
+            Err(russh::Error::ChannelOpenFailure(failure)) => Err(OpenError::ChannelRefused {
+                server,
+                reason: refusal(&failure),
+                target: target.clone(),
+            }),
+            Err(_) => Err(OpenError::Lost {
+                server,
+                reason: self.link.end(),
+            }),
+        }
+    }
+
     /// Says goodbye, then severs whatever is left.
-    pub(super) async fn close(&self, reason: String) {
+    pub(crate) async fn close(&self, reason: String) {
         self.link
             .set_end(CutReason::ConnectionClosed(reason.clone()));
         let goodbye = async {
@@ -157,25 +188,8 @@ async fn open_channel(
     target: Target,
     from: (String, u32),
 ) -> Result<Channel, OpenError> {
-    let link = Arc::clone(lease.link());
-    let server = link.server.clone();
-    let (host, port) = (target.host.clone(), u32::from(target.port));
-    let opened = tokio::select! {
-        opened = lease.session().channel_open_direct_tcpip(host, port, from.0, from.1) => opened,
-        () = link.closed.cancelled() => Err(russh::Error::Disconnect),
-    };
-    match opened {
-        Ok(channel) => Ok(Channel::start(channel, target.to_string(), lease)),
-        Err(russh::Error::ChannelOpenFailure(failure)) => Err(OpenError::ChannelRefused {
-            server,
-            reason: refusal(&failure),
-            target,
-        }),
-        Err(_) => Err(OpenError::Lost {
-            server,
-            reason: link.end(),
-        }),
-    }
+    let channel = lease.connection.open(&target, from).await?;
+    Ok(Channel::start(channel, target.to_string(), lease))
 }
 
 /// The server's reason and what to do about it (RFC 4254 section 5.1).
@@ -187,7 +201,7 @@ fn refusal(failure: &russh::ChannelOpenFailure) -> String {
         AdministrativelyProhibited => {
             "administratively prohibited; set AllowTcpForwarding yes (and look at PermitOpen) in its sshd_config".into()
         }
-        ConnectFailed => "it could not connect; is the FTP server running there and reachable from it?".into(),
+        ConnectFailed => "it could not connect; is the server running there and reachable from it?".into(),
         UnknownChannelType => "it does not support port forwarding".into(),
         ResourceShortage => "it is short of resources; try again later".into(),
         Other { code, .. } => format!("its reason has the unknown code {code}"),

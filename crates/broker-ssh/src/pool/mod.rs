@@ -22,7 +22,7 @@ use crate::snapshot::{ConnectionKind, PoolSnapshot};
 use crate::spec::{ConnectSpec, Target};
 use actor::{Actor, Request};
 use backoff::Backoff;
-pub(crate) use lease::Lease;
+pub(crate) use lease::{Connection, Lease};
 
 /// Requests waiting for the actor; it answers each within microseconds, so a full queue only delays.
 const REQUEST_QUEUE: usize = 64;

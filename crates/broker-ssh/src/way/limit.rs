@@ -1,0 +1,39 @@
+//! The time to connect, which all steps of the way share
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+/// The time to connect where the profile sets none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A time that has begun. It prints as its whole length, such as `5 s`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TimeLimit {
+    pub(crate) whole: Duration,
+    pub(crate) ends: Instant,
+}
+
+impl TimeLimit {
+    /// `None` is 5 s.
+    pub(crate) fn starts_now(length: Option<Duration>) -> Self {
+        let whole = length.unwrap_or(CONNECT_TIMEOUT);
+        Self {
+            whole,
+            ends: Instant::now() + whole,
+        }
+    }
+
+    /// What the future gives, or `None` once the time is over.
+    pub(crate) async fn run<T>(self, future: impl Future<Output = T>) -> Option<T> {
+        timeout_at(self.ends, future).await.ok()
+    }
+}
+
+impl fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", self.whole.as_millis().div_ceil(1000))
+    }
+}

@@ -1,0 +1,84 @@
+//! The way to an SSH server: straight over TCP, through a proxy, or through the SSH connection to a gateway
+//!
+//! Whatever the way, what comes of it is a byte stream to the server, and the time that is left for the handshake on it.
+
+mod gateway;
+mod http;
+mod limit;
+mod proxy;
+mod race;
+mod resolve;
+mod rules;
+mod socks;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio_util::either::Either;
+use tokio_util::task::TaskTracker;
+
+use crate::error::OpenError;
+use crate::link::Link;
+use crate::quick_ack::QuickAck;
+use crate::spec::ConnectSpec;
+use gateway::GatewayStream;
+pub(crate) use limit::TimeLimit;
+pub use proxy::{Proxy, ProxyKind, ProxyLogin};
+pub use rules::{Hosts, ProxyRule, Servers};
+
+/// What carries an SSH connection.
+pub(crate) struct Carrier {
+    pub(crate) stream: Either<QuickAck, GatewayStream>,
+    /// The server's address, unless only a proxy or a gateway knows it.
+    pub(crate) peer: Option<SocketAddr>,
+    /// What is left of the time to connect.
+    pub(crate) limit: TimeLimit,
+}
+
+/// Opens the way to a server, and notes on the link which one it is. Gateways on it are dialled each within a time of its
+/// own.
+///
+/// # Errors
+/// Why there is no way; a proxy or gateway that is at fault is named.
+pub(crate) async fn open(
+    spec: &ConnectSpec,
+    link: &Link,
+    tracker: &TaskTracker,
+) -> Result<Carrier, OpenError> {
+    if let Some(gateway) = &spec.gateway {
+        return gateway::open(spec, Arc::clone(gateway), link, tracker).await;
+    }
+    let limit = TimeLimit::starts_now(spec.connect_timeout);
+    match rules::choose(spec, limit).await {
+        None => straight(spec, limit).await,
+        Some(proxy) => {
+            link.note_way(proxy.to_string());
+            let tcp = proxy::connect(proxy, spec, limit).await?;
+            Ok(over_tcp(tcp, None, limit))
+        }
+    }
+}
+
+async fn straight(spec: &ConnectSpec, limit: TimeLimit) -> Result<Carrier, OpenError> {
+    let failed = |reason: String| OpenError::Connect {
+        server: spec.server(),
+        reason,
+    };
+    let found = resolve::addresses(&spec.host, spec.port, spec.family, limit).await;
+    let addresses = found.map_err(|reason| OpenError::Resolve {
+        host: spec.host.clone(),
+        reason,
+    })?;
+    let tcp = race::connect(addresses, limit).await.map_err(failed)?;
+    let peer = tcp.peer_addr().map_err(|error| failed(error.to_string()))?;
+    Ok(over_tcp(tcp, Some(peer), limit))
+}
+
+fn over_tcp(tcp: TcpStream, peer: Option<SocketAddr>, limit: TimeLimit) -> Carrier {
+    Carrier {
+        stream: Either::Left(QuickAck(tcp)),
+        peer,
+        limit,
+    }
+}

@@ -1,0 +1,92 @@
+//! Through a proxy: connect to it, and have it connect to the server
+
+use std::fmt;
+
+use secrecy::SecretString;
+use tokio::net::TcpStream;
+
+use super::limit::TimeLimit;
+use super::{http, race, resolve, socks};
+use crate::error::OpenError;
+use crate::spec::{ConnectSpec, Target};
+
+/// A proxy. It prints as a person would name it, without its login.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// The language it speaks.
+    pub kind: ProxyKind,
+    /// Its name or address.
+    pub host: String,
+    /// Its TCP port.
+    pub port: u16,
+    /// Who we are to it; `None`: nobody in particular.
+    pub login: Option<ProxyLogin>,
+}
+
+/// The languages of proxies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyKind {
+    /// SOCKS 4, and 4a where the server is given by name. It knows a user id and no password, and no IPv6.
+    Socks4,
+    /// SOCKS 5 (RFC 1928), with user and password as in RFC 1929.
+    Socks5,
+    /// HTTP with the method CONNECT (RFC 9110 section 9.3.6), with user and password as in RFC 7617.
+    HttpConnect,
+}
+
+/// A login at a proxy.
+#[derive(Debug, Clone)]
+pub struct ProxyLogin {
+    /// The user.
+    pub user: String,
+    /// The password; not used for SOCKS 4.
+    pub password: SecretString,
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            ProxyKind::Socks4 => "SOCKS4",
+            ProxyKind::Socks5 => "SOCKS5",
+            ProxyKind::HttpConnect => "HTTP",
+        };
+        write!(f, "{kind} proxy {}", Target::new(&self.host, self.port))
+    }
+}
+
+/// A connection to the server of `spec` through the proxy, which looks the server's name up itself.
+///
+/// # Errors
+/// That the proxy cannot be reached, refuses, or does not answer.
+pub(super) async fn connect(
+    proxy: &Proxy,
+    spec: &ConnectSpec,
+    limit: TimeLimit,
+) -> Result<TcpStream, OpenError> {
+    let failed = |reason: String| OpenError::Proxy {
+        server: spec.server(),
+        proxy: proxy.to_string(),
+        reason,
+    };
+    let found = resolve::addresses(&proxy.host, proxy.port, spec.family, limit).await;
+    let addresses = found.map_err(|reason| failed(format!("no address for it: {reason}")))?;
+    let mut tcp = race::connect(addresses, limit).await.map_err(failed)?;
+    let target = Target::new(&spec.host, spec.port);
+    let asked = limit.run(ask(&mut tcp, proxy, &target)).await;
+    let silent = || Err(format!("it did not answer within {limit}"));
+    asked.unwrap_or_else(silent).map_err(failed)?;
+    Ok(tcp)
+}
+
+async fn ask(tcp: &mut TcpStream, proxy: &Proxy, target: &Target) -> Result<(), String> {
+    let login = proxy.login.as_ref();
+    match proxy.kind {
+        ProxyKind::Socks4 => socks::connect_v4(tcp, target, login).await,
+        ProxyKind::Socks5 => socks::connect_v5(tcp, target, login).await,
+        ProxyKind::HttpConnect => http::connect(tcp, target, login).await,
+    }
+}
+
+#[cfg(test)]
+#[path = "proxy_tests.rs"]
+mod tests;

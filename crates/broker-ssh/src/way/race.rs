@@ -1,0 +1,199 @@
+//! One TCP connection to whichever of a host's addresses answers first (Happy Eyeballs, RFC 8305 section 5)
+//!
+//! The families take turns, and a new attempt begins as soon as one has failed, or a quarter of a second after the last:
+//! an address that swallows packets costs that much and no more. Attempts that lose are dropped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, sleep_until};
+
+use super::limit::TimeLimit;
+use crate::loopback::unpaced;
+
+/// The delay between two attempts that RFC 8305 section 8 recommends.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Addresses tried at most: a name has a handful, and whoever answers for it must not have us dial thousands.
+const MAX_ATTEMPTS: usize = 16;
+
+/// The kernel's own signs of life: they end a connection whose peer is gone where SSH's keepalives are turned off, and
+/// keep address translators from forgetting it.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Connects to one of the addresses.
+///
+/// # Errors
+/// What came of each address.
+pub(super) async fn connect(
+    addresses: Vec<SocketAddr>,
+    limit: TimeLimit,
+) -> Result<TcpStream, String> {
+    let mut waiting = in_turns(addresses).into_iter().take(MAX_ATTEMPTS);
+    let mut attempts = FuturesUnordered::new();
+    let mut unanswered = Vec::new();
+    let mut failures = Vec::new();
+    loop {
+        if let Some(address) = waiting.next() {
+            attempts.push(attempt(address));
+            unanswered.push(address);
+        }
+        tokio::select! {
+            ended = attempts.next() => match ended {
+                Some((_, Ok(tcp))) => return Ok(tcp),
+                Some((address, Err(error))) => {
+                    unanswered.retain(|other| *other != address);
+                    failures.push(format!("{} at {address}", in_words(&error)));
+                }
+                None => return Err(failures.join(", ")),
+            },
+            () = sleep(STAGGER), if waiting.len() > 0 => {}
+            () = sleep_until(limit.ends) => {
+                let silent = unanswered.iter();
+                failures.extend(silent.map(|address| format!("no answer from {address} within {limit}")));
+                return Err(failures.join(", "));
+            }
+        }
+    }
+}
+
+/// The addresses with the families taking turns, the family of the first one first (RFC 8305 section 4).
+fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut mixed = Vec::new();
+    while first.len() + second.len() > 0 {
+        mixed.extend(first.next());
+        mixed.extend(second.next());
+    }
+    mixed
+}
+
+async fn attempt(address: SocketAddr) -> (SocketAddr, io::Result<TcpStream>) {
+    let connected = TcpStream::connect(address).await;
+    (address, connected.and_then(prepare))
+}
+
+fn prepare(tcp: TcpStream) -> io::Result<TcpStream> {
+    tcp.set_nodelay(true)?;
+    unpaced(&tcp);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL);
+    SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
+    Ok(tcp)
+}
+
+/// The usual reasons in plain words.
+fn in_words(error: &io::Error) -> String {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    const WORDS: [(io::ErrorKind, &str); 3] = [
+        (ConnectionRefused, "connection refused"),
+        (HostUnreachable, "host unreachable"),
+        (NetworkUnreachable, "network unreachable"),
+    ];
+    let known = WORDS.iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    /// A packet on loopback that takes longer was dropped.
+    const DROPPED: Duration = Duration::from_millis(100);
+
+    async fn good() -> TcpListener {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
+    }
+
+    /// An address that swallows the packets of new connections, since its queue is full; the queue is to be kept.
+    async fn swallowing() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(connected) = timeout(DROPPED, TcpStream::connect(address)).await {
+            queue.push(connected.unwrap());
+        }
+        (address, listener, queue)
+    }
+
+    async fn refusing() -> SocketAddr {
+        good().await.local_addr().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_costs_nothing() {
+        let (bad, good) = (refusing().await, good().await);
+        let (before, there) = (Instant::now(), good.local_addr().unwrap());
+        let tcp = connect(vec![bad, there], TimeLimit::starts_now(None)).await;
+        assert_eq!(tcp.unwrap().peer_addr().unwrap(), there);
+        assert!(before.elapsed() < STAGGER);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_swallows_packets_costs_the_stagger() {
+        let (bad, _listener, _queue) = swallowing().await;
+        let good = good().await;
+        let (before, there) = (Instant::now(), good.local_addr().unwrap());
+        let tcp = connect(vec![bad, there], TimeLimit::starts_now(None)).await;
+        assert_eq!(tcp.unwrap().peer_addr().unwrap(), there);
+        assert!((STAGGER..STAGGER * 4).contains(&before.elapsed()));
+    }
+
+    #[tokio::test]
+    async fn every_address_that_failed_is_named() {
+        let (silent, _listener, _queue) = swallowing().await;
+        let refused = refusing().await;
+        let limit = TimeLimit::starts_now(Some(STAGGER * 2));
+        let error = connect(vec![silent, refused], limit).await.unwrap_err();
+        assert_eq!(
+            error,
+            format!("connection refused at {refused}, no answer from {silent} within 1 s")
+        );
+    }
+
+    #[tokio::test]
+    async fn connections_are_kept_alive_and_send_at_once() {
+        let good = good().await;
+        let there = vec![good.local_addr().unwrap()];
+        let tcp = connect(there, TimeLimit::starts_now(None)).await.unwrap();
+        assert!(tcp.nodelay().unwrap());
+        assert!(SockRef::from(&tcp).keepalive().unwrap());
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let of = |texts: &[&str]| -> Vec<SocketAddr> {
+            let texts = texts.iter();
+            texts
+                .map(|text| format!("{text}:22").parse().unwrap())
+                .collect()
+        };
+        assert_eq!(
+            in_turns(of(&["[::1]", "[::2]", "[::3]", "10.0.0.1", "10.0.0.2"])),
+            of(&["[::1]", "10.0.0.1", "[::2]", "10.0.0.2", "[::3]"])
+        );
+        assert_eq!(
+            in_turns(of(&["10.0.0.1", "[::1]"])),
+            of(&["10.0.0.1", "[::1]"])
+        );
+        assert_eq!(in_turns(Vec::new()), Vec::new());
+    }
+}

@@ -1,0 +1,62 @@
+//! From a host's name to its addresses
+
+use std::net::SocketAddr;
+
+use super::limit::TimeLimit;
+use crate::spec::AddressFamily;
+
+/// The addresses of a host that may be dialled, in the resolver's order; never empty.
+///
+/// # Errors
+/// What the resolver said, that it said nothing in time, or that no address is of an allowed family.
+pub(super) async fn addresses(
+    host: &str,
+    port: u16,
+    family: AddressFamily,
+    limit: TimeLimit,
+) -> Result<Vec<SocketAddr>, String> {
+    let looked_up = limit.run(tokio::net::lookup_host((host, port))).await;
+    let found = looked_up
+        .ok_or_else(|| format!("the resolver gave no answer within {limit}"))?
+        .map_err(|error| error.to_string())?;
+    let usable: Vec<_> = found
+        .filter(|address| is_allowed(family, address))
+        .collect();
+    match (usable.is_empty(), family) {
+        (false, _) => Ok(usable),
+        (true, AddressFamily::Any) => Err("it has none".into()),
+        (true, AddressFamily::Inet) => {
+            Err("it has no IPv4 address, and no other is allowed".into())
+        }
+        (true, AddressFamily::Inet6) => {
+            Err("it has no IPv6 address, and no other is allowed".into())
+        }
+    }
+}
+
+fn is_allowed(family: AddressFamily, address: &SocketAddr) -> bool {
+    match family {
+        AddressFamily::Any => true,
+        AddressFamily::Inet => address.is_ipv4(),
+        AddressFamily::Inet6 => address.is_ipv6(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn look_up(host: &str, family: AddressFamily) -> Result<Vec<SocketAddr>, String> {
+        addresses(host, 22, family, TimeLimit::starts_now(None)).await
+    }
+
+    #[tokio::test]
+    async fn addresses_stand_for_themselves_within_their_family() {
+        let v6 = look_up("::1", AddressFamily::Any).await.unwrap();
+        assert_eq!(v6, ["[::1]:22".parse().unwrap()]);
+        let wrong = look_up("::1", AddressFamily::Inet).await.unwrap_err();
+        assert!(wrong.contains("no IPv4 address"), "{wrong}");
+        let wrong = look_up("127.0.0.1", AddressFamily::Inet6).await;
+        assert!(wrong.unwrap_err().contains("no IPv6 address"));
+    }
+}

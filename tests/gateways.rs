@@ -1,0 +1,236 @@
+//! Servers that are reached through other SSH servers, and what is told when one of those does not do its part.
+
+use std::fs;
+
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use testkit::broker::Broker;
+use testkit::proxy::Proxy;
+use testkit::scripted::End;
+use testkit::sshd::{Sshd, SshdOptions};
+
+use crate::faults::Rig;
+use crate::support::ftp::Ftp;
+use crate::support::rig::{CONTENT, Login, Peers, SOON, Servers, config};
+use crate::support::sockets::{closed_port, started};
+use crate::support::ways::{IN_RULE, LOGIN, profile, proxy, renamed, works};
+use crate::support::{Need, trial};
+
+const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+const MICROSOCKS: &[Need] = &[
+    Need::Program("sshd"),
+    Need::Program("vsftpd"),
+    Need::Program("microsocks"),
+];
+
+/// More than all buffers on the way hold, so that it cannot be over before it is cut.
+const BIG: u64 = 1 << 30;
+
+/// What has been moved when the cut comes.
+const MOVED: usize = 1 << 20;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "gateways: three gateways, one behind the other",
+            REAL,
+            three_gateways,
+        ),
+        trial(
+            "gateways: a gateway that is reached through a proxy",
+            MICROSOCKS,
+            gateway_behind_proxy,
+        ),
+        trial("gateways: a gateway cut in a download", REAL, || {
+            gateway_cut("RETR big")
+        }),
+        trial("gateways: a gateway cut in an upload", REAL, || {
+            gateway_cut("STOR half")
+        }),
+        trial(
+            "gateways: a gateway that may not forward",
+            REAL,
+            gateway_may_not_forward,
+        ),
+        trial(
+            "gateways: a gateway that does not know us",
+            REAL,
+            gateway_knows_us_not,
+        ),
+        trial("gateways: a gateway that is not there", &[], absent_gateway),
+        trial(
+            "gateways: a server that its gateway does not reach",
+            REAL,
+            absent_behind_gateway,
+        ),
+    ]
+}
+
+/// A profile with this id, reached through another.
+fn behind(profile: &str, id: &str, gateway: &str) -> String {
+    let renamed = renamed(profile, id);
+    renamed.replacen(
+        "<profile ",
+        &format!(r#"<profile gateway-profile="{gateway}" "#),
+        1,
+    )
+}
+
+/// sshd with keys of its own, and the profile that logs in to it.
+async fn gateway(options: SshdOptions) -> anyhow::Result<(Sshd, String)> {
+    let sshd = Sshd::start(options).await?;
+    let profile = Login::to(&sshd)?.profile("", "");
+    Ok((sshd, profile))
+}
+
+/// The server's profile last: the tunnel is its.
+async fn three_gateways() -> anyhow::Result<()> {
+    let servers = Servers::start_default().await?;
+    let (first, outermost) = gateway(SshdOptions::default()).await?;
+    let (second, middle) = gateway(SshdOptions::default()).await?;
+    let (third, inner) = gateway(SshdOptions::default()).await?;
+    let config = config(
+        &[
+            renamed(&outermost, "a"),
+            behind(&middle, "b", "a"),
+            behind(&inner, "c", "b"),
+            behind(&profile(&servers, ""), "d", "c"),
+        ]
+        .concat(),
+    );
+    let way = [&first, &second, &third].map(|sshd| format!("gateway {}", sshd.addr()));
+    works(&servers, &config, &way.join(", ")).await?;
+    for sshd in [&first, &second, &third] {
+        ensure!(sshd.log().contains("Accepted publickey"), "{}", sshd.log());
+    }
+    Ok(())
+}
+
+async fn gateway_behind_proxy() -> anyhow::Result<()> {
+    let servers = Servers::start_default().await?;
+    let socks = Proxy::microsocks(Some(LOGIN)).await?;
+    let sshd = Sshd::start(SshdOptions::default()).await?;
+    let rule = proxy("socks5", IN_RULE, socks.addr());
+    let outer = Login::to(&sshd)?.profile(&rule, "");
+    let config = config(&(renamed(&outer, "a") + &behind(&profile(&servers, ""), "b", "a")));
+    let way = format!("SOCKS5 proxy {}, gateway {}", socks.addr(), sshd.addr());
+    works(&servers, &config, &way).await
+}
+
+/// What is cut at the gateway looks like a cut, and the next session works.
+async fn gateway_cut(command: &str) -> anyhow::Result<()> {
+    let servers = Servers::start_default().await?;
+    fs::File::create(servers.ftp.root().join("big"))?.set_len(BIG)?;
+    let (sshd, outer) = gateway(SshdOptions::default()).await?;
+    let file = config(&(renamed(&outer, "a") + &behind(&profile(&servers, ""), "b", "a")));
+    let broker = Broker::start(&file, &[]).await?;
+    let listens = broker.listener(0).await?;
+    for only_data in [true, false] {
+        let mut ftp = Ftp::login(listens).await?;
+        let mut data = ftp.passive("EPSV").await?;
+        ftp.ask(command, "150").await?;
+        let upload = command.starts_with("STOR");
+        if upload {
+            data.send(vec![7; MOVED]).await?;
+        } else {
+            data.bytes(MOVED).await?;
+        }
+        // A spare connection that dies while it is dialled is another matter.
+        let dialled = |connections: &serde_json::Value| {
+            let all = connections.as_array();
+            all.is_some_and(|all| all.iter().all(|one| one["state"] != "connecting"))
+        };
+        broker
+            .wait_json(&["list-connections"], SOON, dialled)
+            .await?;
+        let mut sessions = sshd.session_pids();
+        sessions.sort_by_key(|pid| started(*pid));
+        // The control connection is dialled before all others.
+        for pid in sessions.iter().skip(usize::from(only_data)) {
+            sshd.kill_session(*pid);
+        }
+        let end = data.end().await?;
+        ensure!(end == End::Reset, "the data connection ended in order");
+        let reply = last_words(&mut ftp).await?;
+        let expected = if only_data { "426 " } else { "4" };
+        ensure!(reply.starts_with(expected), "{reply}");
+    }
+    let mut ftp = Ftp::login(listens).await?;
+    fs::write(servers.ftp.root().join("file"), CONTENT)?;
+    ensure!(ftp.fetch("file").await? == CONTENT);
+    Ok(())
+}
+
+/// The reply that ends a transfer that was cut.
+async fn last_words(ftp: &mut Ftp) -> anyhow::Result<String> {
+    let reply = ftp.control().reply().await?;
+    ensure!(!reply.starts_with('2'), "reported complete: {reply}");
+    Ok(reply)
+}
+
+/// A broker whose bad tunnel goes through a gateway. The servers behind it are the testkit's.
+async fn rig_behind(gateway: &str) -> anyhow::Result<Rig> {
+    let peers = Peers::start().await?;
+    let inner = peers.embedded.login.profile("", &peers.tunnel());
+    let inner = inner.replacen("<profile ", r#"<profile gateway-profile="outer" "#, 1);
+    Rig::with(peers, inner + &renamed(gateway, "outer")).await
+}
+
+async fn gateway_may_not_forward() -> anyhow::Result<()> {
+    let (sshd, outer) = gateway(SshdOptions {
+        allow_tcp_forwarding: "no",
+        ..SshdOptions::default()
+    })
+    .await?;
+    let refuses = format!(
+        "through its gateway: SSH server {} did not open a channel",
+        sshd.addr()
+    );
+    let rig = rig_behind(&outer).await?;
+    rig.tells(&[&refuses, "AllowTcpForwarding"]).await
+}
+
+async fn gateway_knows_us_not() -> anyhow::Result<()> {
+    let (sshd, other) = (
+        Sshd::start(SshdOptions::default()).await?,
+        Sshd::start(SshdOptions::default()).await?,
+    );
+    let mut login = Login::to(&sshd)?;
+    login.identity = other.identity_file();
+    let rig = rig_behind(&login.profile("", "")).await?;
+    let refuses = format!(
+        "through its gateway: SSH server {} did not accept user",
+        sshd.addr()
+    );
+    rig.tells(&[&refuses, "publickey"]).await
+}
+
+async fn absent_gateway() -> anyhow::Result<()> {
+    let peers = Peers::start().await?;
+    let mut login = peers.embedded.login.clone();
+    login.server = closed_port().await?;
+    let rig = rig_behind(&login.profile("", "")).await?;
+    let refuses = format!(
+        "through its gateway: cannot connect to SSH server {}",
+        login.server
+    );
+    rig.tells(&[&refuses, "connection refused"]).await
+}
+
+async fn absent_behind_gateway() -> anyhow::Result<()> {
+    let (sshd, outer) = gateway(SshdOptions::default()).await?;
+    let peers = Peers::start().await?;
+    let mut login = peers.embedded.login.clone();
+    login.server = closed_port().await?;
+    let inner = login.profile("", &peers.tunnel());
+    let inner = inner.replacen("<profile ", r#"<profile gateway-profile="outer" "#, 1);
+    let rig = Rig::with(peers, inner + &renamed(&outer, "outer")).await?;
+    let (gateway, server) = (sshd.addr().to_string(), login.server.to_string());
+    rig.tells(&[
+        &server,
+        "through its gateway",
+        &gateway,
+        "could not connect",
+    ])
+    .await
+}

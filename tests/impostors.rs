@@ -1,0 +1,142 @@
+//! What answers in the place of an SSH server without being one, and servers that share no language with us.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use testkit::scripted::ScriptedListener;
+use testkit::sshd::{Sshd, SshdOptions};
+use tokio::net::TcpListener;
+
+use crate::faults::Rig;
+use crate::support::rig::{Login, Peers};
+use crate::support::{Need, trial};
+
+const SSHD: &[Need] = &[Need::Program("sshd")];
+
+/// Sent by servers that are none: more than any buffer for a first line holds.
+const MEGABYTE: usize = 1 << 20;
+
+/// What the daemon may have used at most after all of it, in KiB.
+const MAX_MEMORY: u64 = 128 * 1024;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("impostors: a name that nobody knows", &[], unknown_name),
+        trial("impostors: a banner of 1 MiB", &[], || {
+            impostor(banner, "does not begin as SSH")
+        }),
+        trial("impostors: a thousand lines before the banner", &[], || {
+            impostor(many_lines, "does not begin as SSH")
+        }),
+        trial("impostors: garbage after the banner", &[], || {
+            impostor(garbage, "no SSH packet")
+        }),
+        trial("impostors: ten seconds of garbage", &[], slow_garbage),
+        trial("impostors: no cipher in common", SSHD, no_common_cipher),
+    ]
+}
+
+async fn unknown_name() -> anyhow::Result<()> {
+    let peers = Peers::start().await?;
+    let bad = peers.embedded.login.profile("", &peers.tunnel());
+    let bad = bad.replacen(r#"host="127.0.0.1""#, r#"host="no-such-host.invalid""#, 1);
+    let rig = Rig::with(peers, bad).await?;
+    rig.tells(&[
+        "no address for SSH server no-such-host.invalid",
+        "check the name",
+    ])
+    .await
+}
+
+fn banner() -> Vec<u8> {
+    [b"SSH-2.0-".to_vec(), vec![b'x'; MEGABYTE]].concat()
+}
+
+fn many_lines() -> Vec<u8> {
+    b"Welcome, stranger\r\n".repeat(1000)
+}
+
+fn garbage() -> Vec<u8> {
+    [b"SSH-2.0-garbage\r\n".to_vec(), vec![0xa5; MEGABYTE]].concat()
+}
+
+/// A server that says one thing to everybody: its client tells why at once, and keeps little of it.
+async fn impostor(says: fn() -> Vec<u8>, expected: &'static str) -> anyhow::Result<()> {
+    let listener = ScriptedListener::bind().await?;
+    let rig = Rig::start("", |login| login.server = listener.addr()).await?;
+    let says = says();
+    let serves = async {
+        loop {
+            let mut client = listener.accept().await?;
+            // It may have heard enough before it has heard all.
+            let _ = client.send(&says).await;
+            let _ = client.end().await;
+        }
+    };
+    let address = listener.addr().to_string();
+    let parts = ["SSH handshake with", address.as_str(), expected];
+    tokio::select! {
+        told = rig.tells(&parts) => told?,
+        served = serves => return served,
+    }
+    let used = peak_memory(rig.broker.process().pid())?;
+    ensure!(used < MAX_MEMORY, "the daemon took {used} KiB");
+    Ok(())
+}
+
+async fn slow_garbage() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let server = listener.local_addr()?;
+    let limit = r#"<tcp-connect-timeout time="2"/>"#;
+    let rig = Rig::start(limit, |login| login.server = server).await?;
+    let address = server.to_string();
+    let parts = ["the SSH handshake with", &address, "took longer than 2 s"];
+    tokio::select! {
+        told = rig.tells(&parts) => told,
+        served = drips(&listener) => served,
+    }
+}
+
+/// A byte now and then to whoever came last, for ten seconds each time.
+async fn drips(listener: &TcpListener) -> anyhow::Result<()> {
+    loop {
+        let (client, _) = listener.accept().await?;
+        for _ in 0..100 {
+            client.writable().await?;
+            if client.try_write(b"\xa5").is_err() {
+                break;
+            }
+            // tidy: sleeps because a slow server is played
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// The most memory a process has had, in KiB.
+fn peak_memory(pid: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let size = line.and_then(|line| line.split_whitespace().next());
+    Ok(size.context("no VmHWM")?.parse()?)
+}
+
+async fn no_common_cipher() -> anyhow::Result<()> {
+    let sshd = Sshd::start(SshdOptions {
+        extra_config: vec!["Ciphers aes128-ctr".into()],
+        ..SshdOptions::default()
+    })
+    .await?;
+    let peers = Peers::start().await?;
+    let only = r#"<ciphers><cipher name="aes256-gcm@openssh.com"/></ciphers>"#;
+    let bad = Login::to(&sshd)?.profile(only, &peers.tunnel());
+    let rig = Rig::with(peers, bad).await?;
+    rig.tells(&[
+        "no common cipher",
+        &sshd.addr().to_string(),
+        "it offers aes128-ctr",
+        "the profile allows aes256-gcm@openssh.com",
+    ])
+    .await
+}

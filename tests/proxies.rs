@@ -1,0 +1,219 @@
+//! Servers that are reached through proxies, and what is told when a proxy does not do its part.
+
+use std::net::Ipv6Addr;
+
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use testkit::proxy::{Login, Proxy};
+use testkit::scripted::ScriptedListener;
+use testkit::sshd::SshdOptions;
+use testkit::vsftpd::VsftpdOptions;
+
+use crate::faults::Rig;
+use crate::support::rig::{Servers, config};
+use crate::support::sockets::closed_port;
+use crate::support::ways::{IN_RULE, LOGIN, SECRET, by_name, profile, proxy, works};
+use crate::support::{Need, trial};
+
+const MICROSOCKS: &[Need] = &[
+    Need::Program("sshd"),
+    Need::Program("vsftpd"),
+    Need::Program("microsocks"),
+];
+const TINYPROXY: &[Need] = &[
+    Need::Program("sshd"),
+    Need::Program("vsftpd"),
+    Need::Program("tinyproxy"),
+];
+const OPENSSH: &[Need] = &[
+    Need::Program("sshd"),
+    Need::Program("vsftpd"),
+    Need::Program("ssh"),
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("proxies: microsocks", MICROSOCKS, || {
+            through_microsocks(None)
+        }),
+        trial("proxies: microsocks that wants a login", MICROSOCKS, || {
+            through_microsocks(Some(LOGIN))
+        }),
+        trial(
+            "proxies: microsocks to an IPv6 address",
+            MICROSOCKS,
+            through_microsocks_to_ipv6,
+        ),
+        trial("proxies: tinyproxy", TINYPROXY, || through_tinyproxy(None)),
+        trial("proxies: tinyproxy that wants a login", TINYPROXY, || {
+            through_tinyproxy(Some(LOGIN))
+        }),
+        trial("proxies: OpenSSH as a SOCKS 4 proxy", OPENSSH, || {
+            through_openssh("socks4")
+        }),
+        trial("proxies: OpenSSH as a SOCKS 5 proxy", OPENSSH, || {
+            through_openssh("socks5")
+        }),
+        trial(
+            "proxies: the first proxy rule that fits counts",
+            MICROSOCKS,
+            the_first_rule,
+        ),
+        trial(
+            "proxies: a login that microsocks refuses",
+            MICROSOCKS,
+            refused_by_microsocks,
+        ),
+        trial(
+            "proxies: a login that tinyproxy refuses",
+            TINYPROXY,
+            refused_by_tinyproxy,
+        ),
+        trial(
+            "proxies: a port that tinyproxy refuses",
+            TINYPROXY,
+            port_refused_by_tinyproxy,
+        ),
+        trial("proxies: a proxy that is not there", &[], absent_proxy),
+        trial("proxies: a proxy that is silent", &[], silent_proxy),
+    ]
+}
+
+async fn through_microsocks(login: Option<Login<'_>>) -> anyhow::Result<()> {
+    let servers = Servers::start_default().await?;
+    let socks = Proxy::microsocks(login).await?;
+    let in_rule = if login.is_some() { IN_RULE } else { "" };
+    let rule = proxy("socks5", in_rule, socks.addr());
+    // By name, which the proxy is to look up.
+    let config = config(&by_name(&profile(&servers, &rule)));
+    works(&servers, &config, &format!("SOCKS5 proxy {}", socks.addr())).await?;
+    let named = format!("connected to localhost:{}", servers.sshd.addr().port());
+    ensure!(
+        socks.log().contains(&named),
+        "no {named} in {}",
+        socks.log()
+    );
+    Ok(())
+}
+
+async fn through_microsocks_to_ipv6() -> anyhow::Result<()> {
+    let sshd = SshdOptions {
+        bind: Ipv6Addr::LOCALHOST.into(),
+        ..SshdOptions::default()
+    };
+    let servers = Servers::start(sshd, VsftpdOptions::default()).await?;
+    let socks = Proxy::microsocks(None).await?;
+    let config = config(&profile(&servers, &proxy("socks5", "", socks.addr())));
+    works(&servers, &config, &format!("SOCKS5 proxy {}", socks.addr())).await
+}
+
+async fn through_tinyproxy(login: Option<Login<'_>>) -> anyhow::Result<()> {
+    let servers = Servers::start_default().await?;
+    let http = Proxy::tinyproxy(login, &[]).await?;
+    let in_rule = if login.is_some() { IN_RULE } else { "" };
+    let rule = proxy("http-connect", in_rule, http.addr());
+    let config = config(&by_name(&profile(&servers, &rule)));
+    works(&servers, &config, &format!("HTTP proxy {}", http.addr())).await?;
+    let named = format!("CONNECT localhost:{}", servers.sshd.addr().port());
+    ensure!(http.log().contains(&named), "no {named} in {}", http.log());
+    Ok(())
+}
+
+async fn through_openssh(scheme: &str) -> anyhow::Result<()> {
+    let servers = Servers::start_default().await?;
+    let socks = Proxy::openssh(&servers.sshd).await?;
+    let way = format!("{} proxy {}", scheme.to_uppercase(), socks.addr());
+    let plain = profile(&servers, &proxy(scheme, "", socks.addr()));
+    works(&servers, &config(&plain), &way).await?;
+    works(&servers, &config(&by_name(&plain)), &way).await
+}
+
+async fn the_first_rule() -> anyhow::Result<()> {
+    let servers = Servers::start_default().await?;
+    let socks = Proxy::microsocks(None).await?;
+    let nobody = closed_port().await?;
+    let ssh_port = servers.sshd.addr().port();
+    let rules = format!(
+        "socks5://{nobody}/192.0.2.0/24,*.example.com,127.0.0.1:1-1023;socks5://{}/127.0.0.0/8:{ssh_port};direct:///",
+        socks.addr()
+    );
+    let rules = format!(r#"<proxy ruleset="{rules}"/>"#);
+    let config = config(&by_name(&profile(&servers, &rules)));
+    works(&servers, &config, &format!("SOCKS5 proxy {}", socks.addr())).await
+}
+
+/// A broker with a profile that goes through a proxy in vain, and tells why without telling the password.
+async fn refused_by(settings: &str, parts: &[&str]) -> anyhow::Result<()> {
+    let rig = Rig::start(settings, |_| {}).await?;
+    rig.tells(parts).await?;
+    let shown = rig.broker.told(&["list-profiles", "--json"]).await?;
+    ensure!(!shown.contains(SECRET), "the password is shown: {shown}");
+    ensure!(
+        !rig.broker.log().contains(SECRET),
+        "the password is in the log"
+    );
+    Ok(())
+}
+
+async fn refused_by_microsocks() -> anyhow::Result<()> {
+    let socks = Proxy::microsocks(Some(("other", "login"))).await?;
+    let name = format!("SOCKS5 proxy {}", socks.addr());
+    let wrong = proxy("socks5", IN_RULE, socks.addr());
+    refused_by(
+        &wrong,
+        &[&name, "did not accept the rule's user and password"],
+    )
+    .await?;
+    let none = proxy("socks5", "", socks.addr());
+    refused_by(&none, &[&name, "wants a login", "user:password@"]).await
+}
+
+async fn refused_by_tinyproxy() -> anyhow::Result<()> {
+    let http = Proxy::tinyproxy(Some(("other", "login")), &[]).await?;
+    let name = format!("HTTP proxy {}", http.addr());
+    let wrong = proxy("http-connect", IN_RULE, http.addr());
+    let parts = [name.as_str(), "did not accept the rule's user and password"];
+    let none = proxy("http-connect", "", http.addr());
+    let wanting = [name.as_str(), "wants a login", "407"];
+    // Older versions answer 401 where 407 is meant.
+    match refused_by(&wrong, &parts).await {
+        Ok(()) => refused_by(&none, &wanting).await,
+        Err(_) => refused_by(&wrong, &[&name, "401"]).await,
+    }
+}
+
+async fn port_refused_by_tinyproxy() -> anyhow::Result<()> {
+    let http = Proxy::tinyproxy(None, &[443]).await?;
+    let name = format!("HTTP proxy {}", http.addr());
+    let rule = proxy("http-connect", "", http.addr());
+    refused_by(&rule, &[&name, "403", "may allow other ports only"]).await
+}
+
+async fn absent_proxy() -> anyhow::Result<()> {
+    let nobody = closed_port().await?;
+    for (scheme, kind) in [
+        ("socks4", "SOCKS4"),
+        ("socks5", "SOCKS5"),
+        ("http-connect", "HTTP"),
+    ] {
+        let login = if kind == "SOCKS4" { "" } else { IN_RULE };
+        let name = format!("through {kind} proxy {nobody}");
+        refused_by(
+            &proxy(scheme, login, nobody),
+            &[&name, "connection refused"],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn silent_proxy() -> anyhow::Result<()> {
+    let silent = ScriptedListener::bind().await?;
+    let limit = r#"<tcp-connect-timeout time="1"/>"#;
+    for (scheme, kind) in [("socks5", "SOCKS5"), ("http-connect", "HTTP")] {
+        let settings = proxy(scheme, IN_RULE, silent.addr()) + limit;
+        let name = format!("through {kind} proxy {}", silent.addr());
+        refused_by(&settings, &[&name, "did not answer within 1 s"]).await?;
+    }
+    Ok(())
+}
