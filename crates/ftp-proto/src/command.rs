@@ -24,7 +24,11 @@ pub(crate) enum Kind {
     Reinitialize,
     /// `PASS`, `ACCT` and the like: its argument is a secret.
     Secret,
-    /// Known, and of no consequence here.
+    /// Of no consequence here; 200 confirms it (RFC 959, section 5.4).
+    Confirmed,
+    /// Works on files and folders; 250 confirms it, with some servers 200.
+    File,
+    /// Of no consequence here, and answered with other codes.
     Plain,
     /// Not known. Servers accept odd spellings, so it may be anything.
     Unknown,
@@ -87,6 +91,8 @@ impl Command {
             | Kind::Mode { .. }
             | Kind::Auth
             | Kind::Reinitialize
+            | Kind::Confirmed
+            | Kind::File
             | Kind::Plain => printable(argument),
         }
     }
@@ -105,11 +111,12 @@ fn kind(verb: &str, argument: &[u8]) -> Kind {
         "AUTH" => Kind::Auth,
         "REIN" => Kind::Reinitialize,
         "PASS" | "ACCT" | "ADAT" | "CONF" | "ENC" | "MIC" | "SITE" => Kind::Secret,
-        "ALLO" | "AVBL" | "CCC" | "CDUP" | "CLNT" | "CSID" | "CWD" | "DELE" | "FEAT" | "HASH"
-        | "HELP" | "HOST" | "LANG" | "MDTM" | "MFCT" | "MFF" | "MFMT" | "MKD" | "MLST" | "NOOP"
-        | "OPTS" | "PBSZ" | "PROT" | "PWD" | "QUIT" | "REST" | "RMD" | "RNFR" | "RNTO" | "SIZE"
-        | "SMNT" | "STAT" | "STRU" | "SYST" | "TYPE" | "USER" | "XCUP" | "XCWD" | "XMKD"
-        | "XPWD" | "XRMD" => Kind::Plain,
+        "ALLO" | "CCC" | "CLNT" | "CSID" | "HASH" | "LANG" | "NOOP" | "OPTS" | "PBSZ" | "PROT"
+        | "STRU" | "TYPE" => Kind::Confirmed,
+        "CDUP" | "CWD" | "DELE" | "MKD" | "MLST" | "RMD" | "RNTO" | "SMNT" | "XCUP" | "XCWD"
+        | "XMKD" | "XRMD" => Kind::File,
+        "AVBL" | "FEAT" | "HELP" | "HOST" | "MDTM" | "MFCT" | "MFF" | "MFMT" | "PWD" | "QUIT"
+        | "REST" | "RNFR" | "SIZE" | "STAT" | "SYST" | "USER" | "XPWD" => Kind::Plain,
         _ => Kind::Unknown,
     }
 }

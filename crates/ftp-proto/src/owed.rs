@@ -2,7 +2,8 @@
 //!
 //! Counting alone does not do: servers send more replies than commands, or fewer, and answer `NOOP`, `STAT` and `ABOR` in
 //! the middle of a transfer. So a reply goes to the first command that such a code can answer, and commands passed over
-//! on the way are taken as never to be answered.
+//! on the way are taken as never to be answered. While a transfer runs, a reply that both it and a command sent meanwhile
+//! could cause goes to the command: a server that answers in the middle would else seem to have ended the transfer.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -14,6 +15,15 @@ const MAX_OWED: usize = 256;
 
 /// Codes that report a failure.
 const FAILURE: RangeInclusive<u16> = 400..=599;
+
+/// The code for success in general, with which some servers report a transfer's as well.
+const SUCCESS: u16 = 200;
+
+/// The code that reports a transfer's success and nothing else's but that of an `ABOR`.
+pub(crate) const COMPLETED: u16 = 226;
+
+/// Codes that are about a transfer whenever one runs, or about the whole session (RFC 959, section 5.4).
+const ABOUT_TRANSFERS: [u16; 8] = [COMPLETED, 421, 425, 426, 451, 452, 551, 552];
 
 /// What the reply to a command will mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +40,11 @@ pub(crate) enum Expect {
     },
     Auth,
     Reinitialize,
+    /// Success is 200, as far as that matters.
+    Confirmed,
+    /// Success is 250 or 200.
+    File,
+    /// Success is another code than these.
     Plain,
     /// A command not known: it may turn out to be a transfer.
     Unknown,
@@ -42,18 +57,36 @@ impl Expect {
         match self {
             Self::Greeting | Self::Reinitialize => failed || code == 220,
             Self::Transfer(_) => failed || is_completion(code),
-            Self::Abort => failed || matches!(code, 225 | 226),
+            Self::Abort => failed || matches!(code, 225 | COMPLETED),
             Self::Passive => failed || matches!(code, 200 | 227..=229),
             Self::Port(_) | Self::Mode { .. } => failed || matches!(code, 200..=219 | 250),
             Self::Auth => failed || matches!(code, 234 | 334),
-            Self::Plain | Self::Unknown => true,
+            Self::Confirmed | Self::File | Self::Plain => code != COMPLETED,
+            Self::Unknown => true,
+        }
+    }
+
+    /// Whether such a command, sent while a transfer runs, may be what a reply of this code is about. A transfer is
+    /// answered before the next one, and before what aborts it.
+    fn explains(self, code: u16) -> bool {
+        match self {
+            Self::Greeting | Self::Transfer(_) | Self::Abort => false,
+            Self::Confirmed => code != 250,
+            Self::Plain => !matches!(code, 200 | 250),
+            Self::File
+            | Self::Passive
+            | Self::Port(_)
+            | Self::Mode { .. }
+            | Self::Auth
+            | Self::Reinitialize
+            | Self::Unknown => self.fits(code),
         }
     }
 }
 
 /// Whether a code can say that a transfer was completed (RFC 959, section 5.4).
 fn is_completion(code: u16) -> bool {
-    matches!(code, 226 | 250)
+    matches!(code, COMPLETED | 250)
 }
 
 /// A command that the server was sent.
@@ -144,9 +177,12 @@ impl Owed {
         if running && self.ends_transfer(code) {
             return Answered::Running;
         }
-        let completes = |sent: &Sent| code == 226 && matches!(sent.expect, Expect::Transfer(_));
-        let at = self.queue.iter().position(completes);
-        let at = at.or_else(|| self.queue.iter().position(|sent| sent.expect.fits(code)));
+        let first = |wanted: &dyn Fn(Expect) -> bool| {
+            self.queue.iter().position(|sent| wanted(sent.expect))
+        };
+        let at = first(&|it| code == COMPLETED && matches!(it, Expect::Transfer(_)))
+            .or_else(|| first(&|it| running && it.explains(code)))
+            .or_else(|| first(&|it| it.fits(code)));
         match at.and_then(|at| self.take(at)) {
             Some((sent, skipped)) => Answered::Command { sent, skipped },
             None => Answered::Nothing,
@@ -177,9 +213,9 @@ impl Owed {
 
     /// Whether a final reply ends the transfer that runs, and not a command sent meanwhile.
     fn ends_transfer(&self, code: u16) -> bool {
-        // Codes that complain of a command itself go to the command sent meanwhile.
-        let about_a_command = matches!(code, 500..=504) && !self.queue.is_empty();
-        is_completion(code) || (FAILURE.contains(&code) && !about_a_command)
+        let may = is_completion(code) || code == SUCCESS || FAILURE.contains(&code);
+        let explained = || self.queue.iter().any(|sent| sent.expect.explains(code));
+        ABOUT_TRANSFERS.contains(&code) || (may && !explained())
     }
 
     /// Takes the command at this place, and those before it but for transfers, which may still be answered: a server may
@@ -245,7 +281,7 @@ mod tests {
     fn replies_to_noop_and_stat_do_not_end_a_transfer() {
         let mut owed = owed(&[
             download("RETR"),
-            sent("NOOP", Expect::Plain),
+            sent("NOOP", Expect::Confirmed),
             sent("STAT", Expect::Plain),
         ]);
         assert_eq!(owed.start(false).unwrap().0.text, "RETR");
@@ -256,10 +292,46 @@ mod tests {
 
     #[test]
     fn a_refused_noop_does_not_end_a_transfer() {
-        let mut owed = owed(&[download("RETR"), sent("NOOP", Expect::Plain)]);
+        let mut owed = owed(&[download("RETR"), sent("NOOP", Expect::Confirmed)]);
         owed.start(false);
         assert_eq!(answered(&mut owed, 500, true), "NOOP");
         assert_eq!(answered(&mut owed, 426, true), "(running)");
+    }
+
+    #[test]
+    fn what_a_command_sent_meanwhile_explains_ends_no_transfer() {
+        for (command, expect, code) in [
+            ("NOOP", Expect::Confirmed, 200),
+            ("CWD", Expect::File, 250),
+            ("CWD", Expect::File, 200),
+            ("CWD", Expect::File, 550),
+            ("SIZE", Expect::Plain, 550),
+            ("PORT", Expect::Port(None), 200),
+            ("X@Y", Expect::Unknown, 250),
+        ] {
+            let mut owed = owed(&[download("RETR"), sent(command, expect)]);
+            owed.start(false);
+            assert_eq!(answered(&mut owed, code, true), command, "{code}");
+            assert_eq!(answered(&mut owed, code, true), "(running)", "{code}");
+        }
+    }
+
+    #[test]
+    fn what_no_command_sent_meanwhile_explains_ends_the_transfer() {
+        for (command, expect, code) in [
+            ("NOOP", Expect::Confirmed, 250),
+            ("STAT", Expect::Plain, 200),
+            ("QUIT", Expect::Plain, 250),
+            ("CWD", Expect::File, 226),
+            ("CWD", Expect::File, 451),
+            ("ABOR", Expect::Abort, 550),
+            ("RETR b", Expect::Transfer(Direction::Download), 550),
+        ] {
+            let mut owed = owed(&[download("RETR"), sent(command, expect)]);
+            owed.start(false);
+            assert_eq!(answered(&mut owed, code, true), "(running)", "{code}");
+            assert!(!owed.is_empty(), "{command} is still owed");
+        }
     }
 
     #[test]
@@ -271,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_noop_answered_before_the_transfer_begins_leaves_it_owed() {
-        let mut owed = owed(&[download("RETR"), sent("NOOP", Expect::Plain)]);
+        let mut owed = owed(&[download("RETR"), sent("NOOP", Expect::Confirmed)]);
         assert_eq!(answered(&mut owed, 200, false), "NOOP");
         assert!(owed.has_transfer());
         assert_eq!(owed.start(false).unwrap().0.text, "RETR");
@@ -294,7 +366,10 @@ mod tests {
 
     #[test]
     fn an_unknown_command_may_begin_a_transfer() {
-        let mut owed = owed(&[sent("NOOP", Expect::Plain), sent("R@TR", Expect::Unknown)]);
+        let mut owed = owed(&[
+            sent("NOOP", Expect::Confirmed),
+            sent("R@TR", Expect::Unknown),
+        ]);
         let (started, skipped) = owed.start(false).unwrap();
         assert_eq!((started.text.as_str(), skipped.len()), ("R@TR", 1));
     }
@@ -308,17 +383,17 @@ mod tests {
 
     #[test]
     fn a_transfer_may_be_completed_without_a_150() {
-        let mut owed = owed(&[sent("CWD", Expect::Plain), download("LIST")]);
+        let mut owed = owed(&[sent("CWD", Expect::File), download("LIST")]);
         assert_eq!(answered(&mut owed, 250, false), "CWD");
         assert_eq!(answered(&mut owed, 226, false), "LIST");
     }
 
     #[test]
     fn no_more_than_the_bound_is_remembered() {
-        let mut owed = owed(&vec![sent("NOOP", Expect::Plain); MAX_OWED]);
+        let mut owed = owed(&vec![sent("NOOP", Expect::Confirmed); MAX_OWED]);
         assert_eq!(
-            owed.push(sent("NOOP", Expect::Plain)),
-            Some(sent("NOOP", Expect::Plain))
+            owed.push(sent("NOOP", Expect::Confirmed)),
+            Some(sent("NOOP", Expect::Confirmed))
         );
         assert_eq!(owed.clear().len(), MAX_OWED);
     }

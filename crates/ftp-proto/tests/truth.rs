@@ -34,10 +34,10 @@ fn a_start_waits_for_the_clients_connection() {
             offered 0 127.0.0.1:20000
             -> client 229 (|||20000|)
             c>s STOR a
-            s> 150-go\r\n150 on\r\n200 later
+            s> 150-go\r\n150 on\r\n214 later
             timer 1s
             data 0 {seen}
-            -> client 150-go\r\n150 on\r\n200 later
+            -> client 150-go\r\n150 on\r\n214 later
             timer none
             "
         ));
@@ -116,13 +116,104 @@ fn a_cut_known_before_the_reply_is_remembered() {
         "STOR a",
         r"
         data 0 cut the SSH connection was lost
-        s>c 200 unasked
         s> 226 done
         -> client 426 the SSH connection was lost
         c>s CWD x
         s>c 250 ok
         ",
     ));
+}
+
+#[test]
+fn success_in_general_is_held_to_truth_as_well() {
+    for command in ["RETR a", "STOR a", "LIST"] {
+        check(&transfer(
+            command,
+            r"
+            s> 200 done
+            data 0 complete
+            -> client 200 done
+            c>s NOOP
+            s>c 200 ok
+            ",
+        ));
+        check(&transfer(
+            command,
+            r"
+            s> 200 done
+            data 0 cut the SSH connection was lost
+            -> client 426 the SSH connection was lost
+            ",
+        ));
+    }
+}
+
+#[test]
+fn a_success_behind_one_that_was_not_true_is_not_true_either() {
+    check(&transfer(
+        "STOR a",
+        r"
+        data 0 cut the SSH connection was lost
+        s> 200 unasked
+        -> client 426 the SSH connection was lost
+        s> 226 done
+        -> client 426 the SSH connection was lost
+        c>s RETR b
+        s>c 150 go
+        s>c 226 done
+        s>c 226 twice
+        ",
+    ));
+}
+
+#[test]
+fn replies_to_commands_sent_meanwhile_do_not_end_the_transfer() {
+    for (command, answer) in [
+        ("CWD x", "250 changed"),
+        ("CWD x", "200 changed"),
+        ("CWD x", "550 no such folder"),
+        ("SIZE x", "550 no such file"),
+        ("NOOP", "200 ok"),
+        ("TYPE I", "200 binary"),
+        ("DELE x", "450 busy"),
+    ] {
+        check(&transfer(
+            "STOR a",
+            &format!(
+                r"
+                c>s {command}
+                s>c {answer}
+                s> 226 done
+                timer 30s
+                data 0 cut the SSH connection was lost
+                -> client 426 the SSH connection was lost
+                "
+            ),
+        ));
+    }
+}
+
+#[test]
+fn the_end_of_a_transfer_comes_before_replies_to_commands_sent_meanwhile() {
+    for (command, completion, answer) in [
+        ("STAT", "200 done", "211 status"),
+        ("QUIT", "250 done", "221 bye"),
+        ("NOOP", "250 done", "200 ok"),
+        ("CWD x", "226 done", "250 changed"),
+    ] {
+        check(&transfer(
+            "STOR a",
+            &format!(
+                r"
+                c>s {command}
+                s> {completion}\r\n{answer}
+                timer 30s
+                data 0 cut the SSH connection was lost
+                -> client 426 the SSH connection was lost\r\n{answer}
+                "
+            ),
+        ));
+    }
 }
 
 #[test]

@@ -45,6 +45,8 @@ impl Session {
             | Kind::Auth
             | Kind::Reinitialize
             | Kind::Secret
+            | Kind::Confirmed
+            | Kind::File
             | Kind::Plain
             | Kind::Unknown => self.pass_command(&command, &line),
         }
@@ -120,7 +122,9 @@ fn expect(command: &Command, offer: Option<DataId>) -> Expect {
         },
         Kind::Auth => Expect::Auth,
         Kind::Reinitialize => Expect::Reinitialize,
-        Kind::Secret | Kind::Plain => Expect::Plain,
+        Kind::Secret | Kind::Confirmed => Expect::Confirmed,
+        Kind::File => Expect::File,
+        Kind::Plain => Expect::Plain,
         Kind::Unknown => Expect::Unknown,
     }
 }

@@ -131,6 +131,8 @@ impl Session {
                 | Expect::Mode { .. }
                 | Expect::Auth
                 | Expect::Reinitialize
+                | Expect::Confirmed
+                | Expect::File
                 | Expect::Plain
                 | Expect::Unknown => None,
             });

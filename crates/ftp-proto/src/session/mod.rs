@@ -68,6 +68,8 @@ pub struct Session {
     /// The channel that the server would use for a transfer now.
     current: Option<DataId>,
     transfer: Option<Transfer>,
+    /// Why the last transfer was cut, where the client was told so and the server had reported success.
+    cut: Option<String>,
     actions: VecDeque<Action>,
 }
 
@@ -124,6 +126,7 @@ impl Session {
             channels: Channels::default(),
             current: None,
             transfer: None,
+            cut: None,
             actions: VecDeque::new(),
         }
     }

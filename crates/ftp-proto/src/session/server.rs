@@ -6,7 +6,7 @@ use super::{Phase, Session};
 use crate::Event;
 use crate::address::PassiveReply;
 use crate::line::Piece;
-use crate::owed::{Answered, Expect};
+use crate::owed::{Answered, COMPLETED, Expect};
 use crate::reply::ReplyLine;
 
 impl Session {
@@ -89,6 +89,7 @@ impl Session {
                 }
                 self.command_answered(sent.expect, code);
             }
+            Answered::Nothing if code == COMPLETED && self.repeat_cut() => return,
             Answered::Nothing => {}
         }
         match PassiveReply::find(code, &line, text_at) {
@@ -114,6 +115,8 @@ impl Session {
             | Expect::Mode { .. }
             | Expect::Auth
             | Expect::Reinitialize
+            | Expect::Confirmed
+            | Expect::File
             | Expect::Plain
             | Expect::Unknown => {}
         }

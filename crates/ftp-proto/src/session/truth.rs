@@ -126,6 +126,17 @@ impl Session {
         });
     }
 
+    /// A success came for which no transfer is left. Where the last one was cut it is that one's, whatever reply was taken
+    /// for its end before, and the client is told again. False where it was not.
+    pub(super) fn repeat_cut(&mut self) -> bool {
+        let Some(reason) = &self.cut else {
+            return false;
+        };
+        let again = reply(TRANSFER_ABORTED, reason);
+        self.replace_reply(again);
+        true
+    }
+
     /// Decides anew on a completion that is held. True if it is held no longer.
     pub(super) fn review_completion(&mut self) -> bool {
         let verdict = match &self.server_hold {
@@ -209,7 +220,7 @@ impl Session {
         }
     }
 
-    fn new_transfer(&self, sent: Sent) -> Transfer {
+    fn new_transfer(&mut self, sent: Sent) -> Transfer {
         let direction = match sent.expect {
             Expect::Transfer(direction) => direction,
             Expect::Greeting
@@ -219,10 +230,13 @@ impl Session {
             | Expect::Mode { .. }
             | Expect::Auth
             | Expect::Reinitialize
+            | Expect::Confirmed
+            | Expect::File
             | Expect::Plain
             | Expect::Unknown => Direction::Unknown,
         };
         let aborted = self.owed.has_abort();
+        self.cut = None;
         Transfer {
             text: sent.text,
             direction,
@@ -293,6 +307,7 @@ impl Session {
         match untrue {
             Some(reason) => {
                 self.replace_reply(reply(TRANSFER_ABORTED, &reason));
+                self.cut = Some(reason);
                 self.finish_transfer(completion.transfer, TRANSFER_ABORTED, true);
             }
             None => {
