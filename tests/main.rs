@@ -28,6 +28,7 @@ mod prompts;
 mod proxies;
 mod reconnect;
 mod rewriting;
+mod silence;
 mod support;
 mod tcp;
 mod tls;
@@ -47,6 +48,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     namespace::trials,
     faults::trials,
     truth::trials,
+    silence::trials,
     isolation::trials,
     reconnect::trials,
     lifecycle::trials,

@@ -1,27 +1,19 @@
 //! A transfer that was cut is never reported complete, and leaves nothing behind.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{self, File};
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use testkit::broker::Broker;
-use testkit::relay::{Cut, Flow, Relay, RelayOptions};
+use testkit::relay::{Cut, Flow};
 use testkit::scripted::{Conversation, End, ScriptedListener};
 
-use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, Embedded, SOON, Servers, ftp_tunnel};
-use crate::support::sockets::{eventually, listening, started};
+use crate::support::line::{ALIVE, Direction, Rig, last_words};
+use crate::support::rig::{CONTENT, Embedded, ftp_tunnel};
+use crate::support::sockets::started;
 use crate::support::{Need, trial};
 
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
-
-/// More than all buffers on the way hold, so that it cannot be over before it is cut.
-const BIG: u64 = 1 << 30;
-
-/// What has been moved when the cut comes.
-const MOVED: usize = 1 << 20;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -86,12 +78,6 @@ async fn a_server_that_keeps_silent() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    Download,
-    Upload,
-}
-
 /// How a transfer is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
@@ -111,10 +97,12 @@ enum How {
     KillFtp,
     /// The broker is told to.
     CloseChannel,
+    /// The client is killed: the system closes its connections.
+    KillClient,
 }
 
 impl How {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::KillData,
         Self::KillControl,
         Self::KillBoth,
@@ -123,6 +111,7 @@ impl How {
         Self::Silence,
         Self::KillFtp,
         Self::CloseChannel,
+        Self::KillClient,
     ];
 
     /// Whether the control connection goes on.
@@ -131,15 +120,6 @@ impl How {
             self,
             Self::KillData | Self::Reset | Self::Close | Self::CloseChannel
         )
-    }
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Download => "download",
-            Self::Upload => "upload",
-        })
     }
 }
 
@@ -154,83 +134,12 @@ impl fmt::Display for How {
             Self::Silence => "line gone dead",
             Self::KillFtp => "FTP server killed",
             Self::CloseChannel => "channel closed by request",
+            Self::KillClient => "client killed",
         })
     }
-}
-
-/// sshd and vsftpd, a line to sshd that can fail, and a broker.
-struct Rig {
-    servers: Servers,
-    line: Relay,
-    broker: Broker,
-    listeners: BTreeSet<u16>,
 }
 
 impl Rig {
-    async fn start() -> anyhow::Result<Self> {
-        let servers = Servers::start_default().await?;
-        fs::write(servers.ftp.root().join("file"), CONTENT)?;
-        File::create(servers.ftp.root().join("big"))?.set_len(BIG)?;
-        let mut line = RelayOptions::to(servers.sshd.addr());
-        line.record = false;
-        let line = Relay::start_with(line).await?;
-        let mut login = servers.login.clone();
-        login.server = line.addr();
-        let tunnel = ftp_tunnel(servers.ftp.addr().ip(), servers.ftp.addr(), "");
-        let alive = r#"<keepalive-interval time="1"/>"#;
-        let broker = Broker::start(&login.config(alive, &tunnel), &[]).await?;
-        let listeners = listening(broker.process().pid());
-        Ok(Self {
-            servers,
-            line,
-            broker,
-            listeners,
-        })
-    }
-
-    async fn login(&self) -> anyhow::Result<Ftp> {
-        Ftp::login(self.broker.listener(0).await?).await
-    }
-
-    /// A transfer in its middle: so much has arrived, and more is to come.
-    async fn middle(
-        &self,
-        ftp: &mut Ftp,
-        direction: Direction,
-        mode: &str,
-    ) -> anyhow::Result<Conversation> {
-        let command = match direction {
-            Direction::Download => "RETR big",
-            Direction::Upload => "STOR half",
-        };
-        let mut data = if mode == "EPSV" {
-            let data = ftp.passive(mode).await?;
-            ftp.ask(command, "150").await?;
-            data
-        } else {
-            let listener = ftp.active(mode).await?;
-            ftp.ask(command, "150").await?;
-            listener.accept().await?
-        };
-        // A spare connection that dies while it is dialled is another matter.
-        let dialled = |connections: &serde_json::Value| {
-            let all = connections.as_array();
-            all.is_some_and(|all| all.iter().all(|one| one["state"] != "connecting"))
-        };
-        self.broker
-            .wait_json(&["list-connections"], SOON, dialled)
-            .await?;
-        if direction == Direction::Download {
-            data.bytes(MOVED).await?;
-            return Ok(data);
-        }
-        data.send(vec![7; MOVED]).await?;
-        let stored = self.servers.ftp.root().join("half");
-        let arrived = || fs::metadata(&stored).is_ok_and(|file| file.len() == MOVED as u64);
-        eventually("the first half is stored", arrived).await?;
-        Ok(data)
-    }
-
     async fn cut(&self, how: How) -> anyhow::Result<()> {
         match how {
             How::KillData => self.kill_sessions(|sessions| &sessions[1..]),
@@ -254,6 +163,7 @@ impl Rig {
                 let id = data.context("no data channel is listed")?["id"].to_string();
                 self.broker.told(&["close-channel", &id]).await?;
             }
+            How::KillClient => {}
         }
         Ok(())
     }
@@ -267,47 +177,10 @@ impl Rig {
             self.servers.sshd.kill_session(*pid);
         }
     }
-
-    /// The connection that carried most.
-    fn data_connection(&self) -> anyhow::Result<usize> {
-        let passed = self.line.passed();
-        let most = passed
-            .iter()
-            .enumerate()
-            .max_by_key(|(_, c)| c.to_target + c.to_client);
-        Ok(most.context("nothing passed the line")?.0)
-    }
-
-    /// No channel, listener or forward is left, and the next transfer works.
-    async fn recovers(&self) -> anyhow::Result<()> {
-        let mut ftp = self.login().await?;
-        ensure!(ftp.fetch("file").await? == CONTENT, "the next transfer");
-        ftp.ask("QUIT", "221").await?;
-        drop(ftp);
-        let none = |channels: &serde_json::Value| channels.as_array().is_some_and(Vec::is_empty);
-        self.broker
-            .wait_json(&["list-channels"], SOON, none)
-            .await?;
-        let pid = self.broker.process().pid();
-        eventually("the broker's extra listeners are closed", || {
-            listening(pid) == self.listeners
-        })
-        .await?;
-        let sshd = &self.servers.sshd;
-        let quiet = || {
-            sshd.session_pids()
-                .iter()
-                .all(|pid| listening(*pid).is_empty())
-        };
-        eventually("sshd's forwards are cancelled", quiet).await?;
-        let log = self.broker.log();
-        ensure!(!log.contains("panic"), "{log}");
-        Ok(())
-    }
 }
 
 async fn cut_once(how: How, direction: Direction, mode: &str) -> anyhow::Result<()> {
-    let rig = Rig::start().await?;
+    let rig = Rig::start(ALIVE).await?;
     let done = cut(&rig, how, direction, mode).await;
     done.with_context(|| rig.broker.log())
 }
@@ -315,6 +188,11 @@ async fn cut_once(how: How, direction: Direction, mode: &str) -> anyhow::Result<
 async fn cut(rig: &Rig, how: How, direction: Direction, mode: &str) -> anyhow::Result<()> {
     let mut ftp = rig.login().await?;
     let mut data = rig.middle(&mut ftp, direction, mode).await?;
+    if how == How::KillClient {
+        // Nobody is left who could be told anything.
+        drop((ftp, data));
+        return rig.recovers().await;
+    }
     rig.cut(how).await?;
 
     // The FTP server's own end is an orderly one to everybody behind it: there the reply tells.
@@ -343,19 +221,9 @@ async fn cut(rig: &Rig, how: How, direction: Direction, mode: &str) -> anyhow::R
     rig.recovers().await
 }
 
-/// The reply that ends the transfer.
-async fn last_words(ftp: &mut Ftp) -> anyhow::Result<String> {
-    let reply = ftp.control().reply().await?;
-    ensure!(
-        !reply.starts_with('2'),
-        "a transfer that was cut was reported complete: {reply}"
-    );
-    Ok(reply)
-}
-
 /// The server believes the half it has to be the whole, and says so: the client must not hear it.
 async fn half_an_upload() -> anyhow::Result<()> {
-    let rig = Rig::start().await?;
+    let rig = Rig::start(ALIVE).await?;
     let mut ftp = rig.login().await?;
     let data = rig.middle(&mut ftp, Direction::Upload, "EPSV").await?;
     rig.cut(How::KillData).await?;

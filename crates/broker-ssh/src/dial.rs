@@ -14,6 +14,7 @@ use crate::auth::authenticate;
 use crate::error::OpenError;
 use crate::handler::{HandlerError, LinkHandler};
 use crate::hostkey::Trust;
+use crate::keepalive;
 use crate::link::Link;
 use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
@@ -25,9 +26,6 @@ use crate::workers;
 /// Bound on authentication, not counting the time in which a person is asked. It is longer than that on connecting, since
 /// servers delay it on purpose and look names up meanwhile.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How many keepalives may go unanswered.
-const KEEPALIVE_MAX: usize = 3;
 
 /// Window of a data channel: what is in flight on the longest fat link worth filling (1 Gbit/s at 500 ms). It costs no
 /// memory, since TCP holds the data.
@@ -144,7 +142,7 @@ fn config(
         channel_buffer_size: CHANNEL_QUEUE,
         preferred,
         keepalive_interval: spec.keepalive,
-        keepalive_max: KEEPALIVE_MAX,
+        keepalive_max: keepalive::UNANSWERED as usize,
         nodelay: true,
         ..client::Config::default()
     })

@@ -194,10 +194,13 @@ impl Handler for LinkHandler {
 }
 
 fn describe_io(error: &std::io::Error) -> String {
+    const UNREACHABLE: &str = "the server can no longer be reached";
     let said = [
         (ErrorKind::UnexpectedEof, "the server closed the connection"),
         (ErrorKind::ConnectionReset, "the connection was reset"),
         (ErrorKind::TimedOut, "the server no longer answers"),
+        (ErrorKind::HostUnreachable, UNREACHABLE),
+        (ErrorKind::NetworkUnreachable, UNREACHABLE),
     ];
     let known = said.iter().find(|(kind, _)| *kind == error.kind());
     known.map_or_else(

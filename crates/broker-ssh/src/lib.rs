@@ -15,6 +15,7 @@ mod error;
 mod forward;
 mod handler;
 mod hostkey;
+mod keepalive;
 mod key_places;
 mod keyfile;
 mod keyring;

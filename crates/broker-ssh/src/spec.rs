@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::keepalive::USUAL_INTERVAL;
 use crate::keyring::Keyring;
 use crate::prompt::Prompter;
 use crate::way::ProxyRule;
-
-/// Interval of keepalives where the caller sets none.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Everything about one server and one user.
 #[derive(Debug, Clone)]
@@ -31,7 +29,8 @@ pub struct ConnectSpec {
     pub family: AddressFamily,
     /// Bound on resolving, connecting and the key exchange together; `None` is 5 s. A gateway has a time of its own.
     pub connect_timeout: Option<Duration>,
-    /// Interval of keepalives; three without an answer end the connection. `None`: none are sent.
+    /// How often a silent server is asked for a sign of life; three questions without an answer end the connection.
+    /// `None`: never.
     pub keepalive: Option<Duration>,
     /// Algorithms to offer.
     pub algorithms: Algorithms,
@@ -70,7 +69,7 @@ impl ConnectSpec {
             gateway: None,
             family: AddressFamily::Any,
             connect_timeout: None,
-            keepalive: Some(KEEPALIVE),
+            keepalive: Some(USUAL_INTERVAL),
             algorithms: Algorithms::default(),
             rekey_bytes: None,
             compression: false,

@@ -87,6 +87,21 @@ impl Netns {
             .map_err(|_| anyhow::anyhow!("the work inside namespace {} panicked", self.0.name))?
             .with_context(|| format!("cannot enter the namespace {path}"))
     }
+
+    /// From now on all that the namespace sends to this host is lost, but for what is meant for this port.
+    ///
+    /// # Errors
+    /// When `ip` fails; the message shows what it said.
+    pub fn answer_only(&self, port: u16) -> anyhow::Result<()> {
+        let (name, to) = (&self.0.name, self.0.host_addr);
+        for rule in [
+            format!("pref 1 to {to} ipproto tcp dport {port} lookup main"),
+            format!("pref 2 to {to} blackhole"),
+        ] {
+            ip(&format!("-n {name} rule add {rule}"))?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether namespaces can be made here.
@@ -191,6 +206,27 @@ mod tests {
         let hidden = listen(&netns, HIDDEN_ADDR.into());
         let addr: SocketAddr = hidden.local_addr().unwrap();
         netns.enter(|| TcpStream::connect(addr)).unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_is_not_answered_gets_no_answer() {
+        if available().is_err() {
+            return;
+        }
+        let netns = Netns::create().unwrap();
+        let inside = listen(&netns, netns.inside_addr());
+        let outside = [(); 2].map(|()| TcpListener::bind((netns.host_addr(), 0)).unwrap());
+        let [spared, other] = outside.each_ref().map(|it| it.local_addr().unwrap());
+        netns.answer_only(spared.port()).unwrap();
+        let from_inside = |to| {
+            netns
+                .enter(|| TcpStream::connect_timeout(&to, NO_ROUTE))
+                .unwrap()
+        };
+        assert!(from_inside(spared).is_ok());
+        assert!(from_inside(other).is_err());
+        let inside = inside.local_addr().unwrap();
+        assert!(TcpStream::connect_timeout(&inside, NO_ROUTE).is_err());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tokio_util::either::Either;
 use tokio_util::task::TaskTracker;
 
 use crate::error::OpenError;
+use crate::keepalive;
 use crate::link::Link;
 use crate::quick_ack::QuickAck;
 use crate::spec::ConnectSpec;
@@ -55,7 +56,7 @@ pub(crate) async fn open(
         Some(proxy) => {
             link.note_way(proxy.to_string());
             let tcp = proxy::connect(proxy, spec, limit).await?;
-            Ok(over_tcp(tcp, None, limit))
+            Ok(over_tcp(spec, tcp, None, limit))
         }
     }
 }
@@ -72,10 +73,16 @@ async fn straight(spec: &ConnectSpec, limit: TimeLimit) -> Result<Carrier, OpenE
     })?;
     let tcp = race::connect(addresses, limit).await.map_err(failed)?;
     let peer = tcp.peer_addr().map_err(|error| failed(error.to_string()))?;
-    Ok(over_tcp(tcp, Some(peer), limit))
+    Ok(over_tcp(spec, tcp, Some(peer), limit))
 }
 
-fn over_tcp(tcp: TcpStream, peer: Option<SocketAddr>, limit: TimeLimit) -> Carrier {
+fn over_tcp(
+    spec: &ConnectSpec,
+    tcp: TcpStream,
+    peer: Option<SocketAddr>,
+    limit: TimeLimit,
+) -> Carrier {
+    keepalive::bound_silence(&tcp, spec.keepalive);
     Carrier {
         stream: Either::Left(QuickAck(tcp)),
         peer,
