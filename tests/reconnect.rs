@@ -58,6 +58,16 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[],
             own_connections,
         ),
+        trial(
+            "reconnect: listeners that stand only while connected",
+            &[],
+            kept_connected,
+        ),
+        trial(
+            "reconnect: a login that is refused is not tried again by itself",
+            &[],
+            refused_login,
+        ),
     ]
 }
 
@@ -291,4 +301,59 @@ async fn own_connections() -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     done.await.with_context(|| broker.log())
+}
+
+/// A configuration whose one profile is connected from the start, and listens only while it is.
+fn kept(login: &Login, tunnel: &str) -> String {
+    let config = login.config(r#"<idle-timeout time="0"/>"#, tunnel);
+    let config = config.replace("<profile ", r#"<profile connect-on-startup="yes" "#);
+    config.replace("<tunnels>", r#"<tunnels listen="connected">"#)
+}
+
+/// Nobody can come while they are down, so that they come back without anybody.
+async fn kept_connected() -> anyhow::Result<()> {
+    let mut server = Peers::start().await?;
+    let broker = Broker::start(&kept(server.login(), &server.tunnel()), &[]).await?;
+    let done = async {
+        for _ in 0..2 {
+            until_listeners_are(&broker, "listening").await?;
+            let mut ftp = Ftp::login(broker.listener(0).await?).await?;
+            ensure!(ftp.fetch("file").await? == CONTENT);
+            ftp.ask("QUIT", "221").await?;
+            drop(ftp);
+            let unused = |listed: &Value| listed.as_array().is_some_and(|all| all.len() == 1);
+            broker
+                .wait_json(&["list-connections"], SOON, unused)
+                .await?;
+            until_listeners_are(&broker, "listening").await?;
+
+            server.go().await?;
+            until_listeners_are(&broker, "waiting").await?;
+            server.come_back().await?;
+        }
+        anyhow::Ok(())
+    };
+    done.await.with_context(|| broker.log())
+}
+
+async fn until_listeners_are(broker: &Broker, state: &str) -> anyhow::Result<()> {
+    let are = |listed: &Value| listed[0]["state"] == state;
+    let seen = broker.wait_json(&["list-tunnel-listeners"], SOON, are);
+    seen.await.map(drop)
+}
+
+/// To try a key again that is not accepted would lock its user out.
+async fn refused_login() -> anyhow::Result<()> {
+    let server = Peers::start().await?;
+    let mut login = server.login().clone();
+    login.user = "nobody".into();
+    let broker = Broker::start(&kept(&login, &server.tunnel()), &[]).await?;
+    let refused = "not tried again by itself";
+    broker.process().wait_log(refused, SOON).await?;
+    // Longer than the first pauses.
+    // tidy: sleeps because it is about what does not happen
+    sleep(FIRST_PAUSE * 3).await;
+    let dialled = server.embedded.ssh.counters().connections;
+    ensure!(dialled == 1, "{dialled} connections\n{}", broker.log());
+    until_listeners_are(&broker, "waiting").await
 }

@@ -271,6 +271,22 @@ impl OpenError {
                 }
         )
     }
+
+    /// Whether it may be gone some time without anybody's doing: the server or the network is away. Where it is not, to
+    /// dial again would only fail again, and perhaps lock the user out.
+    pub fn may_pass(&self) -> bool {
+        if let Self::BackingOff { reason, .. } = self {
+            return reason.may_pass();
+        }
+        matches!(
+            self,
+            Self::Resolve { .. }
+                | Self::Connect { .. }
+                | Self::Handshake { .. }
+                | Self::Timeout { .. }
+                | Self::Lost { .. }
+        )
+    }
 }
 
 fn seconds(duration: Duration) -> String {

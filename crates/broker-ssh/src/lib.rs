@@ -40,7 +40,7 @@ pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
 pub use error::{CutReason, OpenError};
 pub use forward::{Incoming, Originator, RemoteForward};
 pub use keyring::{KeepFor, Keyring};
-pub use pool::{Pool, SessionGuard};
+pub use pool::{KeepGuard, Pool, SessionGuard};
 pub use prompt::{Answer, Answering, Field, NoAnswer, Prompter, Question};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated, PoolSnapshot};

@@ -5,6 +5,7 @@ mod board;
 mod carried;
 mod connections;
 mod destination;
+mod keep;
 mod listeners;
 mod peer_owner;
 mod prompts;

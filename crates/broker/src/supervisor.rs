@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::board::Board;
 use crate::connections::Connections;
+use crate::keep::keep_connected;
 use crate::listeners::OpenTunnel;
 use crate::prompts::Desk;
 use crate::shutdown::Shutdown;
@@ -371,6 +372,12 @@ impl Supervisor {
         }
         let pool = self.connections(profile).shared().clone();
         let id = profile.id.clone();
+        if profile.listen == ListenWhen::Connected {
+            let drain = self.shutdown.drain.clone();
+            let keeping = async move { drain.run_until_cancelled(keep_connected(pool, &id)).await };
+            self.tracker.spawn(keeping);
+            return;
+        }
         self.tracker.spawn(async move {
             if let Err(error) = pool.connect().await {
                 warn!(profile = %id, "not connected at startup: {error}; the first client will try again");

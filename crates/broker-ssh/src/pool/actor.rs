@@ -394,7 +394,11 @@ impl Actor {
         if link.is_retired() {
             return Some(link.idle_since());
         }
-        let kept = link.kind == ConnectionKind::Control || spare == Some(link.id);
+        let is_control = link.kind == ConnectionKind::Control;
+        if is_control && self.sessions.keepers.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let kept = is_control || spare == Some(link.id);
         let idle_since = match self.quiet_since {
             None if kept => return None,
             Some(quiet) if kept => quiet.max(link.idle_since()),

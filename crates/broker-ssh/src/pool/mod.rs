@@ -45,10 +45,19 @@ pub struct SessionGuard {
     sessions: Arc<Sessions>,
 }
 
-/// How many FTP sessions use the pool.
+/// While one lives, an unused control connection is not closed.
+#[derive(Debug)]
+pub struct KeepGuard {
+    sessions: Arc<Sessions>,
+}
+
+/// Who uses the pool.
 #[derive(Debug, Default)]
 struct Sessions {
+    /// How many FTP sessions there are.
     count: AtomicUsize,
+    /// How many [`KeepGuard`]s there are.
+    keepers: AtomicUsize,
     wake: Arc<Notify>,
 }
 
@@ -179,6 +188,15 @@ impl Pool {
         }
     }
 
+    /// Keeps the control connection, once it is up, for as long as the guard lives, whether it is used or not. Nothing is
+    /// dialled for it.
+    pub fn keep(&self) -> KeepGuard {
+        self.sessions.keepers.fetch_add(1, Ordering::AcqRel);
+        KeepGuard {
+            sessions: Arc::clone(&self.sessions),
+        }
+    }
+
     /// The pool as it is now.
     pub fn snapshot(&self) -> PoolSnapshot {
         let now = Instant::now();
@@ -255,6 +273,13 @@ impl Pool {
 impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.sessions.count.fetch_sub(1, Ordering::AcqRel);
+        self.sessions.wake.notify_one();
+    }
+}
+
+impl Drop for KeepGuard {
+    fn drop(&mut self) {
+        self.sessions.keepers.fetch_sub(1, Ordering::AcqRel);
         self.sessions.wake.notify_one();
     }
 }

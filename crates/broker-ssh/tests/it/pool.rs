@@ -133,6 +133,29 @@ async fn a_spare_data_connection_is_kept_while_there_are_sessions() {
 }
 
 #[tokio::test]
+async fn a_control_connection_that_is_kept_outlives_the_idle_timeout() {
+    let bench = Bench::start().await;
+    let pool = bench.limited(PoolLimits {
+        idle_timeout: Duration::ZERO,
+        ..limits(8)
+    });
+    let kept = pool.keep();
+    soon(pool.connect()).await.unwrap();
+    let echo = echo().await;
+    converse(
+        &mut soon(pool.open_data(&echo, originator())).await.unwrap(),
+        "once",
+    )
+    .await;
+    // The data connection is closed, and the other one looked at.
+    let seen = wait_for(&pool, |seen| seen.connections.len() == 1).await;
+    assert_eq!(seen.connections[0].kind, ConnectionKind::Control);
+    drop(kept);
+    wait_for(&pool, |seen| seen.connections.is_empty()).await;
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn an_idle_connection_stays_for_the_idle_timeout() {
     let bench = Bench::start().await;
     let idle_timeout = Duration::from_millis(200);
@@ -187,6 +210,37 @@ async fn many_opens_at_once_are_all_served() {
     });
     soon(futures::future::join_all(opens)).await;
     assert!(bench.server.counters().connections <= 4);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn no_more_dials_are_made_at_one_time_than_allowed() {
+    let bench = Bench::start().await;
+    let echo = echo().await;
+    let pool = bench.limited(PoolLimits {
+        max_dialing: 2,
+        ..limits(6)
+    });
+    let first = soon(pool.open_data(&echo, originator())).await.unwrap();
+    let mut watched = pool.clone();
+    let mut most = 0;
+    let watching = async {
+        while watched.changed().await {
+            let seen = watched.snapshot().connections;
+            let dialling =
+                |found: &&broker_ssh::ConnectionInfo| found.state == ConnectionState::Connecting;
+            most = most.max(seen.iter().filter(dialling).count());
+        }
+    };
+    let opens = futures::future::join_all((0..5).map(|_| pool.open_data(&echo, originator())));
+    let opened = tokio::select! {
+        opened = soon(opens) => opened,
+        () = watching => panic!("the pool has ended"),
+    };
+    assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+    assert_eq!(bench.server.counters().connections, 6);
+    assert_eq!(most, 2);
+    drop((first, opened));
     bench.end().await;
 }
 

@@ -1,0 +1,38 @@
+//! Keeps a profile connected whose listeners stand only while it is: nobody could come who would have it dialled again.
+
+use std::time::Duration;
+
+use broker_ssh::Pool;
+use tokio::time::sleep;
+use tracing::warn;
+
+/// The least time between two tries; after some failures the pool's own pauses are longer.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Connects, and connects again whenever the connection is lost, until dropped. After a failure that time does not mend
+/// it waits until the profile is connected for somebody else's sake.
+pub(crate) async fn keep_connected(mut pool: Pool, profile: &str) {
+    let _kept = pool.keep();
+    loop {
+        match pool.connect().await {
+            Ok(()) => while_connected(&mut pool, true).await,
+            Err(error) if error.may_pass() => {
+                sleep(pool.snapshot().retry_in.unwrap_or_default().max(RETRY)).await;
+            }
+            Err(error) => {
+                warn!(%profile, "not connected, and not tried again by itself: {error}");
+                while_connected(&mut pool, false).await;
+            }
+        }
+    }
+}
+
+/// Waits for as long as the pool is connected, or is not.
+async fn while_connected(pool: &mut Pool, connected: bool) {
+    while pool.snapshot().is_connected() == connected {
+        if !pool.changed().await {
+            // The pool has ended, and with it the daemon.
+            std::future::pending::<()>().await;
+        }
+    }
+}
