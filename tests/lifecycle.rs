@@ -49,6 +49,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[],
             grace_over,
         ),
+        trial(
+            "lifecycle: a data connection that its client keeps open is not waited for",
+            &[],
+            kept_open,
+        ),
         trial("lifecycle: stop by request", &[], stop_by_request),
         trial(
             "lifecycle: stop by request, with a grace period",
@@ -203,6 +208,23 @@ async fn grace_over() -> anyhow::Result<()> {
         process.wait_log("grace period is over", SOON).await?;
         rig.was_cut().await.context(command)?;
         rig.ends_well().await?;
+    }
+    Ok(())
+}
+
+/// The client has the whole file and knows it; what it does with its end is its own business.
+async fn kept_open() -> anyhow::Result<()> {
+    for quits in [false, true] {
+        let mut rig = Rig::start("RETR file", &["--grace", "600"]).await?;
+        ensure!(rig.data.rest().await? == CONTENT, "something else came");
+        rig.ftp.reply("226").await?;
+        if quits {
+            rig.ftp.ask("QUIT", "221").await?;
+        }
+        rig.broker.process().signal(Signal::TERM)?;
+        let status = rig.broker.wait(SOON).await?;
+        ensure!(status.success(), "{status}\n{}", rig.broker.log());
+        ensure!(rig.data.end().await? == End::Orderly, "the end was no end");
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ pub enum SpliceEnd {
 impl Progress {
     /// Whether the client was given everything and has given nothing itself. It may still have to read what waits in its
     /// buffers.
-    fn is_whole_download(&self) -> bool {
+    pub fn is_whole_download(&self) -> bool {
         self.channel_done.is_cancelled() && self.to_channel.load(Ordering::Relaxed) == 0
     }
 }

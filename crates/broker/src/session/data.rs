@@ -326,7 +326,12 @@ impl Data {
         let telling = async {
             progress.channel_done.cancelled().await;
             self.report(Report::Event(DataEvent::ServerDone)).await;
-            std::future::pending::<()>().await;
+            // The client has everything and may leave its end open as long as it likes; a broker that stops does not
+            // wait for it.
+            self.tunnel.shutdown.drain.cancelled().await;
+            if !progress.is_whole_download() {
+                std::future::pending::<()>().await;
+            }
         };
         let end = tokio::select! {
             end = copying => end,
