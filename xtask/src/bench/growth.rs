@@ -14,11 +14,14 @@ use super::Run;
 use super::answers::milliseconds;
 use super::figure::{Aim, Figure, summary};
 use super::stage::Way;
-use super::transfers::four_downloads;
+use super::transfers::{SSH, four_downloads};
 use super::usage::{peak_kib, resident_kib};
 
-const SESSIONS: usize = 1000;
-const TUNNELS: usize = 500;
+/// Sessions that are open already when one more is opened.
+const SESSIONS: [usize; 5] = [1, 10, 100, 300, MANY];
+const MANY: usize = 1000;
+/// Tunnels, on the first of which a session is opened.
+const TUNNELS: [usize; 3] = [1, 50, 500];
 /// Sessions whose opening makes one sample.
 const OPENED: usize = 20;
 /// What a daemon has to do after it is ready, or after its last session, is done by then.
@@ -54,47 +57,58 @@ async fn each_session(daemon: &Way) -> Result<f64> {
     sleep(SETTLED).await;
     let before = resident_kib(daemon.pid())?;
     let mut sessions = Vec::new();
-    for _ in 0..SESSIONS {
+    for _ in 0..MANY {
         sessions.push(open_session(daemon.ftp).await?);
     }
     sleep(SETTLED).await;
-    Ok((resident_kib(daemon.pid())? - before) / SESSIONS as f64)
+    Ok((resident_kib(daemon.pid())? - before) / MANY as f64)
 }
 
 /// The time a session takes to open, among many sessions and among many tunnels.
 pub(super) async fn sessions_and_tunnels(run: &Run) -> Result<Vec<Figure>> {
-    let mut sessions = Figure::against(
-        "the first ones",
-        "opening a session beside 1000 others",
-        "ms",
-        None,
-    );
-    let mut tunnels = Figure::against(
-        "the only tunnel",
-        "opening a session on one of 500 tunnels",
-        "ms",
-        None,
-    );
     let peer = Greeter::start().await?;
+    let mut sessions = SESSIONS.map(|others| {
+        let what = format!("opening a session beside {others} others");
+        Figure::against(SSH, &what, "ms", None)
+    });
+    let mut tunnels = TUNNELS.map(|tunnels| {
+        let what = format!("opening a session on one of {tunnels} tunnels");
+        Figure::alone(&what, "ms", None)
+    });
+    let ssh = run.stage.sshd.addr();
     for _ in 0..run.pairs {
-        let ssh = run.stage.sshd.addr();
-        let alone = run.stage.broker_to(ssh, peer.addr, 1).await?;
-        let first = open_some(alone.ftp).await?;
-        let mut open = Vec::new();
-        for _ in 0..SESSIONS {
-            open.push(open_session(alone.ftp).await?);
+        let broker = run.stage.broker_to(ssh, peer.addr, 1).await?;
+        let broker = beside_others(&broker).await?;
+        let forwarding = run.stage.forwarding_to(ssh, peer.addr, &[]).await?;
+        let forwarding = beside_others(&forwarding).await?;
+        for (figure, (a, b)) in sessions.iter_mut().zip(broker.into_iter().zip(forwarding)) {
+            figure.pair(a, b);
         }
-        sessions.pair(open_some(alone.ftp).await?, first);
-        drop((alone, open));
-        let many = run.stage.broker_to(ssh, peer.addr, TUNNELS).await?;
-        tunnels.pair(open_some(many.ftp).await?, first);
+        for (figure, tunnels) in tunnels.iter_mut().zip(TUNNELS) {
+            let many = run.stage.broker_to(ssh, peer.addr, tunnels).await?;
+            let _first = open_session(many.ftp).await?;
+            figure.broker.push(open_some(many.ftp).await?);
+        }
     }
-    Ok(vec![sessions, tunnels])
+    Ok(sessions.into_iter().chain(tunnels).collect())
 }
 
-/// The median of some openings, after one that makes the SSH connection.
+/// What opening takes beside so many others, from few to many.
+async fn beside_others(way: &Way) -> Result<Vec<f64>> {
+    let mut others = Vec::new();
+    let mut taken = Vec::new();
+    for count in SESSIONS {
+        while others.len() < count {
+            others.push(open_session(way.ftp).await?);
+        }
+        taken.push(open_some(way.ftp).await?);
+    }
+    Ok(taken)
+}
+
+/// The median of some openings. What was opened is closed again.
 async fn open_some(ftp: SocketAddr) -> Result<f64> {
-    let mut open = vec![open_session(ftp).await?];
+    let mut open = Vec::new();
     let mut taken = Vec::new();
     for _ in 0..OPENED {
         let began = Instant::now();

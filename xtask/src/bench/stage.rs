@@ -199,11 +199,24 @@ impl Stage {
     /// # Errors
     /// When it does not forward in time; the message shows what it said.
     pub(super) async fn forwarding(&self, ssh: SocketAddr) -> Result<Way> {
+        self.forwarding_to(ssh, self.ftp.addr(), &self.passive_ports)
+            .await
+    }
+
+    /// The same to an FTP server of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Stage::forwarding`].
+    pub(super) async fn forwarding_to(
+        &self,
+        ssh: SocketAddr,
+        target: SocketAddr,
+        passive_ports: &[u16],
+    ) -> Result<Way> {
         let folder = tempfile::tempdir()?;
         let mut command = self.ssh(folder.path(), ssh)?;
         command.args(["-N", "-o", "ExitOnForwardFailure=yes"]);
-        let target = self.ftp.addr();
-        for port in [&[target.port()], self.passive_ports.as_slice()].concat() {
+        for port in [&[target.port()], passive_ports].concat() {
             command.arg("-L");
             command.arg(format!("{FORWARDED}:{port}:{}:{port}", target.ip()));
         }
