@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
+mod active;
 mod cpython;
 mod ctl;
 mod embedded;
@@ -45,6 +46,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     tls::trials,
     load::trials,
     rewriting::trials,
+    active::trials,
     namespace::trials,
     faults::trials,
     truth::trials,

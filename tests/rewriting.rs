@@ -7,6 +7,7 @@ use libtest_mimic::Trial;
 use testkit::broker::Broker;
 use testkit::relay::{Recording, Relay, RelayOptions};
 use testkit::scripted::{Conversation, ScriptedListener};
+use testkit::ssh_server::SshCounters;
 use testkit::sshd::SshdOptions;
 use testkit::vsftpd::VsftpdOptions;
 
@@ -441,6 +442,7 @@ async fn pieces() -> anyhow::Result<()> {
 async fn active_spellings() -> anyhow::Result<()> {
     let mut session = Scripted::start_v4().await?;
     session.login().await?;
+    let mut told = Vec::new();
     for (number, verb) in ["PORT", "EPRT", "port"].into_iter().enumerate() {
         let listener = ScriptedListener::bind().await?;
         let command = port_command(&verb.to_uppercase(), listener.addr());
@@ -448,21 +450,31 @@ async fn active_spellings() -> anyhow::Result<()> {
         session.client.send(format!("{command}\r\n")).await?;
         let line = session.server.text().await?;
         only_the_address_differs(&command, &line, Ipv4Addr::LOCALHOST.into())?;
+        // The first was asked for when it was needed, each other one while the one before was in use.
+        let granted = session.embedded.ssh.counters().forwards_granted;
+        ensure!(granted == number + 1, "{granted} forwards");
+        let address = address_in(&line)?;
+        ensure!(!told.contains(&address), "{address} again");
+        told.push(address);
         session.passes("200 ok\r\n").await?;
         session.command("RETR x").await?;
-        let mut server = Conversation::connect(address_in(&line)?).await?;
+        let mut server = Conversation::connect(address).await?;
         let mut client = listener.accept().await?;
+        // It is taken back, and the next one made.
+        let one_ahead =
+            |c: &SshCounters| (c.forwards_granted, c.forwards_active) == (number + 2, 1);
+        session.embedded.ssh.wait_for(SOON, one_ahead).await?;
         session.passes("150 go\r\n").await?;
         server.send("down").await?;
         server.finish().await?;
         ensure!(client.rest().await? == b"down");
         drop(client);
         session.passes("226 done\r\n").await?;
-        let granted = session.embedded.ssh.counters().forwards_granted;
-        ensure!(granted == number + 1, "{granted} forwards");
     }
-    // Each was taken back once it was used.
-    let all_cancelled = |c: &testkit::ssh_server::SshCounters| c.forwards_active == 0;
+    session.command("QUIT").await?;
+    session.passes("221 bye\r\n").await?;
+    drop((session.client, session.server));
+    let all_cancelled = |c: &SshCounters| c.forwards_active == 0;
     session.embedded.ssh.wait_for(SOON, all_cancelled).await?;
     Ok(())
 }

@@ -169,7 +169,7 @@ impl Servers {
         Ok((broker, listens))
     }
 
-    /// How many channels sshd opened to this port, and how many forwards it was asked for.
+    /// How many channels sshd opened to this port and to others, and how many connections came in by forwards.
     pub(crate) fn channels(&self) -> Channels {
         Channels::in_log(&self.sshd.log(), self.ftp.addr().port())
     }
@@ -201,7 +201,7 @@ impl Servers {
     }
 }
 
-/// What sshd was asked for.
+/// What sshd has carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Channels {
     pub(crate) control: usize,
@@ -217,13 +217,12 @@ impl Channels {
             .lines()
             .filter(opened)
             .partition(|line| line.ends_with(control.trim_end_matches(',')));
-        let forwards = log
-            .lines()
-            .filter(|line| line.contains("tcpip-forward listen"));
+        // One that is opened ahead may serve nobody.
+        let arrived = |line: &&str| line.contains("Connection to port ");
         Self {
             control: to_control.len(),
             passive: to_data.len(),
-            active: forwards.count(),
+            active: log.lines().filter(arrived).count(),
         }
     }
 }

@@ -38,7 +38,7 @@ mod workers;
 
 pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
 pub use error::{CutReason, OpenError};
-pub use forward::{Incoming, Originator, RemoteForward};
+pub use forward::{Forwards, Incoming, Originator, RemoteForward};
 pub use keyring::{KeepFor, Keyring};
 pub use pool::{KeepGuard, Pool, SessionGuard};
 pub use prompt::{Answer, Answering, Field, NoAnswer, Prompter, Question};

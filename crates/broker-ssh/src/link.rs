@@ -223,6 +223,11 @@ impl Link {
         lock(&self.forwards).get(&port).cloned()
     }
 
+    /// Whether the server listens for it.
+    pub(crate) fn has_forwards(&self) -> bool {
+        !lock(&self.forwards).is_empty()
+    }
+
     pub(crate) fn info(&self) -> ConnectionInfo {
         let channels = self.lease_count();
         ConnectionInfo {

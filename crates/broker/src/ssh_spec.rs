@@ -82,6 +82,7 @@ pub(crate) fn connect_spec(
         max_dialing: settings.pool.max_dialing,
         idle_timeout: settings.idle_timeout,
         stall_timeout: settings.pool.stall_timeout,
+        ..PoolLimits::default()
     };
     spec
 }

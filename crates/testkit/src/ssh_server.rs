@@ -91,6 +91,8 @@ pub struct SshCounters {
     pub forwards_cancelled: usize,
     /// Forwards listening now.
     pub forwards_active: usize,
+    /// Port of the forward granted last; 0 before the first.
+    pub last_forward_port: u16,
     /// forwarded-tcpip channels the client accepted.
     pub forwarded_opened: usize,
     /// forwarded-tcpip channels the client rejected.

@@ -38,6 +38,11 @@ pub(super) enum Request {
         kind: ConnectionKind,
         reply: oneshot::Sender<Result<Lease, OpenError>>,
     },
+    Rejoin {
+        id: u64,
+        places: usize,
+        reply: oneshot::Sender<Option<Lease>>,
+    },
     Close {
         id: u64,
         reply: oneshot::Sender<bool>,
@@ -137,6 +142,9 @@ impl Actor {
             }
             Request::Lease { reply, .. } => {
                 let _ = reply.send(Err(self.too_many(MAX_WAITING)));
+            }
+            Request::Rejoin { id, places, reply } => {
+                let _ = reply.send(self.roster.rejoin(id, places));
             }
             Request::Close { id, reply } => {
                 let _ = reply.send(self.close_by_id(id));

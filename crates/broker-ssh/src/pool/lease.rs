@@ -48,6 +48,14 @@ impl Connection {
         &self.link
     }
 
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) fn tracker(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
     /// Opens a channel to `target` (direct-tcpip, RFC 4254 section 7.2).
     pub(crate) async fn open(
         &self,
@@ -90,7 +98,16 @@ impl Connection {
     }
 }
 
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.link.id)
+            .finish_non_exhaustive()
+    }
+}
+
 /// One use of a connection; dropping it returns the connection to the pool.
+#[derive(Debug)]
 pub(crate) struct Lease {
     connection: Arc<Connection>,
 }
@@ -103,12 +120,12 @@ impl Lease {
         }
     }
 
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.connection.link
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
-    pub(crate) fn session(&self) -> &Session {
-        &self.connection.session
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.connection.link
     }
 
     pub(crate) fn tracker(&self) -> &TaskTracker {
@@ -155,14 +172,6 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.connection.link.return_lease();
-    }
-}
-
-impl std::fmt::Debug for Lease {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lease")
-            .field("connection", &self.connection.link.id)
-            .finish()
     }
 }
 

@@ -179,6 +179,15 @@ impl Pool {
             .await
     }
 
+    /// One more place on this data connection, where no more than `places` are taken; `None` where others are there, or
+    /// it is about to end.
+    pub(crate) async fn rejoin(&self, id: u64, places: usize) -> Option<Lease> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Rejoin { id, places, reply };
+        self.requests.send(request).await.ok()?;
+        answer.await.ok().flatten()
+    }
+
     /// Announces an FTP session.
     pub fn session(&self) -> SessionGuard {
         self.sessions.count.fetch_add(1, Ordering::AcqRel);

@@ -41,14 +41,23 @@ impl Roster {
         dialing.filter(|dialing| dialing.link.kind == kind).count()
     }
 
-    /// A connection that can be used without harm to others.
+    /// A connection that can be used without harm to others; one with a listener on it is better left to who keeps that.
     pub(super) fn free(&self, kind: ConnectionKind) -> Option<Lease> {
         let bound = match kind {
             ConnectionKind::Control => MAX_CONTROL_CHANNELS,
             ConnectionKind::Data => 1,
         };
         self.usable(kind)
-            .find(|connection| connection.link.lease_count() < bound)
+            .filter(|connection| connection.link.lease_count() < bound)
+            .min_by_key(|connection| connection.link.has_forwards())
+            .map(Lease::new)
+    }
+
+    /// One more place on a data connection where no more than these are taken.
+    pub(super) fn rejoin(&self, id: u64, places: usize) -> Option<Lease> {
+        self.usable(ConnectionKind::Data)
+            .find(|connection| connection.link.id == id)
+            .filter(|connection| connection.link.lease_count() <= places)
             .map(Lease::new)
     }
 
@@ -63,13 +72,17 @@ impl Roster {
         })
     }
 
-    /// The idle data connection that was used last: the one to keep while there are FTP sessions.
+    /// The idle data connection to keep while there are FTP sessions: one with a listener that may be needed next, or else
+    /// the one that was used last.
     pub(super) fn spare(&self) -> Option<u64> {
         let idle = self
             .usable(ConnectionKind::Data)
             .filter(|connection| connection.link.lease_count() == 0);
-        idle.max_by_key(|connection| connection.link.idle_since())
-            .map(|connection| connection.link.id)
+        idle.max_by_key(|connection| {
+            let link = &connection.link;
+            (link.has_forwards(), link.idle_since())
+        })
+        .map(|connection| connection.link.id)
     }
 
     /// All connections, in the order in which they were dialled.

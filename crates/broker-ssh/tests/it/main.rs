@@ -12,6 +12,7 @@
     reason = "a test that cannot go on should say so by panicking, and its tasks end with its runtime"
 )]
 
+mod ahead;
 mod forward;
 mod login;
 mod openssh_login;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use broker_config::FtpOptions;
-use broker_ssh::{Channel, Incoming, Pool, RemoteForward, SpliceEnd, Target, splice};
+use broker_ssh::{Channel, Forwards, Incoming, Pool, RemoteForward, SpliceEnd, Target, splice};
 use ftp_proto::{Announced, DataEnd, DataEvent, DataId};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -43,6 +43,8 @@ pub(crate) enum Report {
 pub(crate) struct ControlPath {
     /// The SSH connections that the session uses.
     pub(crate) pool: Arc<Pool>,
+    /// What active data connections come in by.
+    pub(crate) forwards: Arc<Forwards>,
     /// The address at which the client reached us.
     pub(crate) local: SocketAddr,
     /// The client's own address.
@@ -229,7 +231,7 @@ impl Data {
     async fn forward(&self) -> Result<RemoteForward, String> {
         let bind = self.forward_address()?;
         let forward = tokio::select! {
-            forward = self.path.pool.forward(&bind) => forward.map_err(|e| e.to_string())?,
+            forward = self.path.forwards.open(&bind) => forward.map_err(|e| e.to_string())?,
             () = self.withdraw.cancelled() => return Err("the session ended".to_owned()),
         };
         self.entry
@@ -290,7 +292,12 @@ impl Data {
         let channel = incoming.accept().await;
         self.opened(&channel).await;
         // It has served its one connection; nobody else shall come in behind it.
-        let (end, ()) = tokio::join!(self.join(tcp, channel), forward.cancel());
+        self.path.forwards.follow(forward);
+        let end = self.join(tcp, channel).await;
+        if end != DataEnd::Complete {
+            // What is left of this transfer on its connection would come before the next one's data.
+            self.path.forwards.discard();
+        }
         end
     }
 

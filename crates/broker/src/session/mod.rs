@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use broker_config::{DataOpen, ForeignPort, FtpOptions, TlsMode};
-use broker_ssh::{Channel, OpenError, Pool, Target};
+use broker_ssh::{Channel, Forwards, OpenError, Pool, Target};
 use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session, SessionConfig};
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -157,6 +157,7 @@ impl Control {
         guard.entry.connection.store(connection, Ordering::Relaxed);
         let client_ended = CancellationToken::new();
         let path = ControlPath {
+            forwards: Arc::new(Forwards::new(pool.clone())),
             pool,
             local,
             peer,

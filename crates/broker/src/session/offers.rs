@@ -111,8 +111,9 @@ impl Offers {
         }
     }
 
-    /// Takes every unused offer back.
+    /// Takes every unused offer back, also what was made ready for a next one.
     pub(super) fn withdraw_all(&self) {
+        self.path.forwards.discard();
         for offer in self.offers.values() {
             offer.withdraw.cancel();
         }

@@ -88,9 +88,13 @@ impl Session {
         session: &russh::server::Session,
     ) -> std::io::Result<()> {
         let listener = bind_forward(address, *port)?;
-        *port = u32::from(listener.local_addr()?.port());
+        let chosen = listener.local_addr()?.port();
+        *port = u32::from(chosen);
         let cancelled = self.ended.child_token();
-        self.shared.count(|c| c.forwards_granted += 1);
+        self.shared.count(|c| {
+            c.forwards_granted += 1;
+            c.last_forward_port = chosen;
+        });
         let forward = Forward {
             listener,
             address: address.to_owned(),

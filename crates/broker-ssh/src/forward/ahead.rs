@@ -1,0 +1,138 @@
+//! Forwards that follow one another, each next listener opened while the one before is in use
+//!
+//! To ask the SSH server for a listener takes a round trip, for which whoever needs it would wait. So the next one is
+//! asked for as soon as one has served its connection. Until it is needed it is nobody's lease: the pool gives its
+//! connection to others and closes it as if there were no listener on it, which then was opened for nothing.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+use tracing::{Instrument, debug, warn};
+
+use super::RemoteForward;
+use super::listener::Listener;
+use crate::error::OpenError;
+use crate::link::lock;
+use crate::pool::{Lease, Pool};
+
+/// The remote forwards that one after the other serve one session: at most one is kept ready ahead. Dropping this gives
+/// it up.
+#[derive(Debug)]
+pub struct Forwards {
+    pool: Arc<Pool>,
+    /// Where the task that keeps the spare is asked for it.
+    spare: Mutex<Option<oneshot::Sender<Claim>>>,
+}
+
+/// Where the spare is to be sent.
+type Claim = oneshot::Sender<Spare>;
+
+/// A listener that nobody has been told of.
+#[derive(Debug)]
+struct Spare {
+    listener: Listener,
+    /// The place on the connection that the transfer before had.
+    before: Weak<Lease>,
+}
+
+impl Forwards {
+    /// None is open yet.
+    pub fn new(pool: Arc<Pool>) -> Self {
+        Self {
+            pool,
+            spare: Mutex::default(),
+        }
+    }
+
+    /// A listener on `bind` that nobody has been told of and nobody has connected to, with a port of the server's choice:
+    /// the one kept ready, or else a new one.
+    ///
+    /// # Errors
+    /// As [`Pool::forward`].
+    pub async fn open(&self, bind: &str) -> Result<RemoteForward, OpenError> {
+        match self.take_spare(bind).await {
+            Some(forward) => Ok(forward),
+            None => self.pool.forward(bind).await,
+        }
+    }
+
+    /// Ends the listening of a forward that has served its connection, and has the next one opened in the background.
+    /// Must be called within a tokio runtime.
+    pub fn follow(&self, used: RemoteForward) {
+        let (claims, claimed) = oneshot::channel();
+        let tracker = used.lease.connection().tracker().clone();
+        let life = self.pool.spec().pool.ahead_timeout;
+        tracker.spawn(prepare(used, life, claimed).in_current_span());
+        *lock(&self.spare) = Some(claims);
+    }
+
+    /// Gives up the one kept ready.
+    pub fn discard(&self) {
+        lock(&self.spare).take();
+    }
+
+    async fn take_spare(&self, bind: &str) -> Option<RemoteForward> {
+        let claims = lock(&self.spare).take()?;
+        let (claim, spare) = oneshot::channel();
+        claims.send(claim).ok()?;
+        let spare = spare.await.ok()?;
+        if spare.listener.bind == bind {
+            spare.put_to_use(&self.pool).await
+        } else {
+            None
+        }
+    }
+}
+
+impl Spare {
+    /// `None` where others use its connection by now, or somebody has connected.
+    async fn put_to_use(self, pool: &Pool) -> Option<RemoteForward> {
+        // The transfer before may not have left the connection: its last word takes another round trip.
+        let before = self.before.upgrade();
+        let places = usize::from(before.is_some());
+        let id = self.listener.connection.link().id;
+        let lease = Arc::new(pool.rejoin(id, places).await?);
+        self.listener.is_untouched().then(|| RemoteForward {
+            listener: self.listener,
+            lease,
+        })
+    }
+}
+
+/// Ends the used forward, and keeps another one ready.
+async fn prepare(used: RemoteForward, life: Duration, claimed: oneshot::Receiver<Claim>) {
+    let connection = Arc::clone(used.lease.connection());
+    let before = Arc::downgrade(&used.lease);
+    let bind = used.bind_address().to_owned();
+    // Asked for while the used one listens: so the server can't choose the same port.
+    let (opened, ()) = tokio::join!(biased; Listener::open(bind, connection), used.cancel());
+    match opened {
+        Ok(listener) => keep(Spare { listener, before }, life, claimed).await,
+        Err(error) => debug!(%error, "no forward was opened ahead"),
+    }
+}
+
+/// Keeps a spare until it is claimed, nobody can claim it any more, it can't be used, or its time is over.
+async fn keep(mut spare: Spare, life: Duration, claimed: oneshot::Receiver<Claim>) {
+    let port = spare.listener.port;
+    debug!(port, "the next forward is ready");
+    tokio::select! {
+        biased;
+        arrival = spare.listener.arrival() => match arrival {
+            Ok(stranger) => {
+                let from = stranger.originator;
+                warn!(port, ?from, "refused a connection to a forward that was only kept ready: nobody had been told of its port");
+            }
+            Err(reason) => debug!(port, %reason, "the forward kept ready is lost"),
+        },
+        claim = claimed => if let Ok(claim) = claim {
+            // Where nobody waits for it any more it is dropped, and so stopped.
+            let _ = claim.send(spare);
+            return;
+        },
+        () = sleep(life) => debug!(port, "the forward kept ready was not needed"),
+    }
+    spare.listener.stop().await;
+}

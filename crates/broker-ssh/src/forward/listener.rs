@@ -1,0 +1,144 @@
+//! A listener on the SSH server, asked for and taken back by global requests (RFC 4254 section 7.1)
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::Arrival;
+use crate::error::{CutReason, OpenError};
+use crate::pool::Connection;
+
+/// How long the server may take to answer a request to listen or to stop.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Connections waiting to be accepted. An active transfer has one; a few more are refused rather than kept.
+const MAX_ARRIVALS: usize = 4;
+
+/// A listener on the SSH server. It ends with its connection, and dropping it makes the server stop listening.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) connection: Arc<Connection>,
+    pub(super) bind: String,
+    pub(super) port: u16,
+    arrivals: mpsc::Receiver<Arrival>,
+    listening: bool,
+}
+
+impl Listener {
+    /// Asks the server to listen on `bind` with a port of its choice. Must not be abandoned: a late answer would leave a
+    /// listener that nobody knows of.
+    pub(super) async fn open(bind: String, connection: Arc<Connection>) -> Result<Self, OpenError> {
+        let port = ask(&bind, &connection).await?;
+        let (sender, arrivals) = mpsc::channel(MAX_ARRIVALS);
+        let listening = connection.link().add_forward(u32::from(port), sender);
+        let listener = Self {
+            connection,
+            bind,
+            port,
+            arrivals,
+            listening,
+        };
+        if listening {
+            Ok(listener)
+        } else {
+            Err(refused(&listener.bind, &listener.connection))
+        }
+    }
+
+    /// Waits for the next connection; dropping it rejects it.
+    pub(super) async fn arrival(&mut self) -> Result<Arrival, CutReason> {
+        self.arrivals.recv().await.ok_or_else(|| self.ended())
+    }
+
+    /// Whether it still listens, and nobody has come.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.arrivals.is_empty() && !self.arrivals.is_closed()
+    }
+
+    /// Makes the server stop listening, and waits until it has.
+    pub(super) async fn stop(mut self) {
+        self.listening = false;
+        stop(&self.connection, &self.bind, self.port).await;
+    }
+
+    fn ended(&self) -> CutReason {
+        let link = self.connection.link();
+        if link.is_closed() {
+            link.end()
+        } else {
+            CutReason::ForwardEnded
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if std::mem::take(&mut self.listening) {
+            let connection = Arc::clone(&self.connection);
+            let (bind, port) = (std::mem::take(&mut self.bind), self.port);
+            self.connection
+                .tracker()
+                .spawn(async move { stop(&connection, &bind, port).await });
+        }
+    }
+}
+
+/// The port that the server has chosen.
+async fn ask(bind: &str, connection: &Connection) -> Result<u16, OpenError> {
+    let link = connection.link();
+    let request = connection.session().tcpip_forward(bind, 0);
+    let asked = tokio::select! {
+        asked = timeout(FORWARD_TIMEOUT, request) => asked,
+        () = link.closed.cancelled() => return Err(lost(connection)),
+    };
+    match asked {
+        Ok(Ok(port)) => u16::try_from(port)
+            .ok()
+            .filter(|port| *port != 0)
+            .ok_or_else(|| refused(bind, connection)),
+        Ok(Err(russh::Error::RequestDenied)) => Err(refused(bind, connection)),
+        Ok(Err(_)) => Err(lost(connection)),
+        Err(_) => {
+            // A late answer would leave a listener that nobody knows of, so the connection ends with its leases.
+            link.retire();
+            Err(OpenError::Timeout {
+                what: format!("the request to listen on {bind} at {}", link.server),
+                after: FORWARD_TIMEOUT,
+            })
+        }
+    }
+}
+
+/// Takes the listener out of the table and off the server. Where the server does not answer, the connection is not used
+/// again, and its end ends the listener.
+async fn stop(connection: &Connection, bind: &str, port: u16) {
+    let link = connection.link();
+    link.remove_forward(u32::from(port));
+    let request = connection
+        .session()
+        .cancel_tcpip_forward(bind, u32::from(port));
+    let stopped = tokio::select! {
+        answer = timeout(FORWARD_TIMEOUT, request) => answer.is_ok(),
+        () = link.closed.cancelled() => true,
+    };
+    if !stopped {
+        link.retire();
+    }
+}
+
+fn refused(bind: &str, connection: &Connection) -> OpenError {
+    OpenError::ForwardRefused {
+        server: connection.link().server.clone(),
+        bind: bind.to_owned(),
+    }
+}
+
+fn lost(connection: &Connection) -> OpenError {
+    let link = connection.link();
+    OpenError::Lost {
+        server: link.server.clone(),
+        reason: link.end(),
+    }
+}

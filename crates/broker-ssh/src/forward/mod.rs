@@ -1,0 +1,135 @@
+//! Remote forwards: the SSH server listens, and each connection it accepts comes back as a channel (RFC 4254 section 7)
+
+mod ahead;
+mod listener;
+
+use std::sync::Arc;
+
+use russh::ChannelOpenFailure;
+use russh::client::{ChannelOpenHandle, Msg};
+
+use crate::channel::Channel;
+use crate::error::{CutReason, OpenError};
+use crate::pool::Lease;
+pub use ahead::Forwards;
+use listener::Listener;
+
+/// A listener on the SSH server. It holds its connection until it and the channels it gave are gone. Dropping it makes
+/// the server stop listening; channels already accepted go on.
+#[derive(Debug)]
+pub struct RemoteForward {
+    listener: Listener,
+    lease: Arc<Lease>,
+}
+
+/// Who connected to a remote forward, as the SSH server saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Originator {
+    /// Address, as the server wrote it.
+    pub host: String,
+    /// Port; 0 where the server sent none that is valid.
+    pub port: u16,
+}
+
+impl Originator {
+    pub(crate) fn new(host: &str, port: u32) -> Self {
+        Self {
+            host: host.to_owned(),
+            port: u16::try_from(port).unwrap_or(0),
+        }
+    }
+}
+
+/// A connection to a remote forward that waits to be accepted. Dropping it rejects it.
+pub struct Incoming {
+    /// Who connected.
+    pub originator: Originator,
+    channel: russh::Channel<Msg>,
+    reply: ChannelOpenHandle,
+    lease: Arc<Lease>,
+}
+
+/// What the session's handler hands over.
+pub(crate) struct Arrival {
+    pub(crate) channel: russh::Channel<Msg>,
+    pub(crate) reply: ChannelOpenHandle,
+    pub(crate) originator: Originator,
+}
+
+impl RemoteForward {
+    /// Asks the server to listen on `bind` with a port of its choice.
+    pub(crate) async fn listen(bind: String, lease: Arc<Lease>) -> Result<Self, OpenError> {
+        let listener = Listener::open(bind, Arc::clone(lease.connection())).await?;
+        Ok(Self { listener, lease })
+    }
+
+    /// The port on which the server listens.
+    pub fn port(&self) -> u16 {
+        self.listener.port
+    }
+
+    /// The address that was asked for.
+    pub fn bind_address(&self) -> &str {
+        &self.listener.bind
+    }
+
+    /// Number of the connection that carries it.
+    pub fn connection(&self) -> u64 {
+        self.lease.link().id
+    }
+
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// The reason, where the SSH connection ends meanwhile.
+    pub async fn accept(&mut self) -> Result<Incoming, CutReason> {
+        let Arrival {
+            channel,
+            reply,
+            originator,
+        } = self.listener.arrival().await?;
+        Ok(Incoming {
+            originator,
+            channel,
+            reply,
+            lease: Arc::clone(&self.lease),
+        })
+    }
+
+    /// Makes the server stop listening, and waits until it has.
+    pub async fn cancel(self) {
+        self.listener.stop().await;
+    }
+}
+
+impl Incoming {
+    /// Accepts the connection.
+    pub async fn accept(self) -> Channel {
+        let peer = format!("{} port {}", self.originator.host, self.originator.port);
+        self.reply.accept().await;
+        Channel::start(self.channel, peer, self.lease)
+    }
+
+    /// Refuses the connection: the server closes it.
+    pub async fn reject(self) {
+        self.reply
+            .reject(ChannelOpenFailure::AdministrativelyProhibited)
+            .await;
+    }
+}
+
+impl std::fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Incoming")
+            .field("originator", &self.originator)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arrival")
+            .field("originator", &self.originator)
+            .finish_non_exhaustive()
+    }
+}

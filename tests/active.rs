@@ -1,0 +1,270 @@
+//! Active mode with real servers: the forward of the next transfer stands ready, and helps nobody else.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use testkit::broker::Broker;
+use testkit::scripted::Conversation;
+use tokio::task::JoinSet;
+
+use crate::support::ftp::Ftp;
+use crate::support::rig::{CONTENT, Channels, SOON, Servers, ftp_tunnel};
+use crate::support::sockets::{eventually, listening};
+use crate::support::{Need, trial};
+
+const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+
+/// Transfers of a session, more than any number of things that are kept.
+const TRANSFERS: usize = 8;
+
+/// Sessions that take turns.
+const SESSIONS: usize = 3;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("active: every transfer has a port of its own", REAL, ports),
+        trial(
+            "active: a stranger at the port kept ready gets nothing",
+            REAL,
+            stranger,
+        ),
+        trial(
+            "active: nothing is kept ready for a session that has ended",
+            REAL,
+            end_of_session,
+        ),
+        trial(
+            "active: what was kept ready is lost with its connection",
+            REAL,
+            lost_connection,
+        ),
+        trial(
+            "active: sessions that share the one data connection",
+            REAL,
+            one_connection,
+        ),
+        trial(
+            "active: a client that changes between the modes",
+            REAL,
+            both_modes,
+        ),
+    ]
+}
+
+/// sshd and vsftpd with a small file, and a broker before them.
+struct Rig {
+    servers: Servers,
+    broker: Broker,
+    tunnel: SocketAddr,
+}
+
+impl Rig {
+    async fn start(settings: &str) -> anyhow::Result<Self> {
+        let servers = Servers::start_default().await?;
+        std::fs::write(servers.ftp.root().join("file"), CONTENT)?;
+        let tunnel = ftp_tunnel(servers.ftp.addr().ip(), servers.ftp.addr(), "");
+        let broker = Broker::start(&servers.login.config(settings, &tunnel), &[]).await?;
+        let tunnel = broker.listener(0).await?;
+        Ok(Self {
+            servers,
+            broker,
+            tunnel,
+        })
+    }
+
+    /// The ports on which sshd listens for forwards.
+    fn forwards(&self) -> BTreeSet<u16> {
+        let families = self.servers.sshd.process().families().concat();
+        families.into_iter().flat_map(listening).collect()
+    }
+
+    /// Waits until sshd listens for exactly one forward, and returns its port.
+    async fn kept_ready(&self) -> anyhow::Result<u16> {
+        let mut only = None;
+        eventually("one forward is kept ready", || {
+            let forwards = self.forwards();
+            only = forwards.first().copied().filter(|_| forwards.len() == 1);
+            only.is_some()
+        })
+        .await?;
+        only.context("no forward")
+    }
+
+    async fn no_forward_left(&self) -> anyhow::Result<()> {
+        eventually("sshd listens for no forward", || self.forwards().is_empty()).await
+    }
+
+    async fn expect_active(&self, transfers: usize) -> anyhow::Result<()> {
+        let start = Channels::default();
+        self.servers.expect_data_channels(start, 0, transfers).await
+    }
+}
+
+/// Fetches the file in active mode.
+async fn fetch(ftp: &mut Ftp) -> anyhow::Result<()> {
+    let listener = ftp.active("EPRT").await?;
+    ftp.ask("RETR file", "150").await?;
+    let content = listener.accept().await?.rest().await?;
+    ensure!(content == CONTENT, "other bytes came");
+    ftp.reply("226").await?;
+    Ok(())
+}
+
+async fn ports() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let done = async {
+        let mut ftp = Ftp::login(rig.tunnel).await?;
+        let mut kept = Vec::new();
+        for _ in 0..TRANSFERS {
+            fetch(&mut ftp).await?;
+            kept.push(rig.kept_ready().await?);
+        }
+        ensure!(kept.windows(2).all(|pair| pair[0] != pair[1]), "{kept:?}");
+        // Each that was kept ready was the next one's: sshd was not asked for more.
+        eventually("one forward a transfer, and one more", || {
+            let log = rig.servers.sshd.log();
+            let asked = log
+                .lines()
+                .filter(|line| line.contains("tcpip-forward listen"));
+            asked.count() == TRANSFERS + 1
+        })
+        .await?;
+        rig.expect_active(TRANSFERS).await
+    };
+    done.await.with_context(|| rig.broker.log())
+}
+
+async fn stranger() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let done = async {
+        let mut ftp = Ftp::login(rig.tunnel).await?;
+        fetch(&mut ftp).await?;
+        let kept = rig.kept_ready().await?;
+        let ready = "the next forward is ready";
+        rig.broker.process().wait_log(ready, SOON).await?;
+        let mut stranger = Conversation::connect((Ipv4Addr::LOCALHOST, kept).into()).await?;
+        // What it says would else be the next file. It may have been thrown out already.
+        let _ = stranger.send("lies").await;
+        // Either end is one without a byte.
+        let got = stranger.rest().await.unwrap_or_default();
+        ensure!(got.is_empty(), "the stranger got {got:?}");
+        rig.broker
+            .process()
+            .wait_log("nobody had been told of its port", SOON)
+            .await?;
+        rig.no_forward_left().await?;
+
+        fetch(&mut ftp).await?;
+        ensure!(rig.kept_ready().await? != kept, "the same port again");
+        ftp.ask("QUIT", "221").await?;
+        rig.no_forward_left().await
+    };
+    done.await.with_context(|| rig.broker.log())
+}
+
+async fn end_of_session() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let done = async {
+        let mut stays = Ftp::login(rig.tunnel).await?;
+        let mut quits = Ftp::login(rig.tunnel).await?;
+        fetch(&mut quits).await?;
+        rig.kept_ready().await?;
+        quits.ask("QUIT", "221").await?;
+        drop(quits);
+        rig.no_forward_left().await?;
+
+        let mut leaves = Ftp::login(rig.tunnel).await?;
+        fetch(&mut leaves).await?;
+        rig.kept_ready().await?;
+        drop(leaves);
+        rig.no_forward_left().await?;
+        // Not because the connections were closed.
+        stays.ask("NOOP", "200").await?;
+        fetch(&mut stays).await
+    };
+    done.await.with_context(|| rig.broker.log())
+}
+
+async fn lost_connection() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let done = async {
+        let mut ftp = Ftp::login(rig.tunnel).await?;
+        fetch(&mut ftp).await?;
+        let kept = rig.kept_ready().await?;
+        let ready = "the next forward is ready";
+        rig.broker.process().wait_log(ready, SOON).await?;
+        let families = rig.servers.sshd.process().families();
+        let mut carriers = families
+            .iter()
+            .filter(|family| family.iter().any(|pid| listening(*pid).contains(&kept)));
+        let carrier = carriers.next().and_then(|family| family.first());
+        let carrier = carrier.context("no session of sshd listens")?;
+        ensure!(rig.servers.sshd.kill_session(*carrier), "it has ended");
+        let noticed = "the forward kept ready is lost";
+        rig.broker.process().wait_log(noticed, SOON).await?;
+        for _ in 0..2 {
+            fetch(&mut ftp).await?;
+        }
+        rig.expect_active(3).await
+    };
+    done.await.with_context(|| rig.broker.log())
+}
+
+async fn one_connection() -> anyhow::Result<()> {
+    let rig = Rig::start(r#"<connection-pool max-connections="1"/>"#).await?;
+    let done = async {
+        let mut sessions = Vec::new();
+        for _ in 0..SESSIONS {
+            sessions.push(Ftp::login(rig.tunnel).await?);
+        }
+        for _ in 0..TRANSFERS {
+            for ftp in &mut sessions {
+                fetch(ftp).await?;
+            }
+        }
+        // All at once: what one keeps ready must not be another's way.
+        let mut at_once = JoinSet::new();
+        sessions.into_iter().for_each(|ftp| {
+            at_once.spawn(fetch_and_leave(ftp));
+        });
+        while let Some(done) = at_once.join_next().await {
+            done??;
+        }
+        rig.no_forward_left().await?;
+        rig.expect_active(2 * TRANSFERS * SESSIONS).await
+    };
+    done.await.with_context(|| rig.broker.log())
+}
+
+async fn fetch_and_leave(mut ftp: Ftp) -> anyhow::Result<()> {
+    for _ in 0..TRANSFERS {
+        fetch(&mut ftp).await?;
+    }
+    ftp.ask("QUIT", "221").await?;
+    Ok(())
+}
+
+async fn both_modes() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let done = async {
+        let mut ftp = Ftp::login(rig.tunnel).await?;
+        for _ in 0..TRANSFERS {
+            fetch(&mut ftp).await?;
+            ensure!(ftp.fetch("file").await? == CONTENT);
+            // Told twice, and not used in between.
+            ftp.active("PORT").await?;
+            fetch(&mut ftp).await?;
+            ftp.ask("RETR missing", "425").await?;
+        }
+        ftp.ask("QUIT", "221").await?;
+        rig.no_forward_left().await?;
+        let start = Channels::default();
+        let (passive, active) = (TRANSFERS, 2 * TRANSFERS);
+        rig.servers
+            .expect_data_channels(start, passive, active)
+            .await
+    };
+    done.await.with_context(|| rig.broker.log())
+}
