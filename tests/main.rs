@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 mod active;
+mod authentication;
 mod cpython;
 mod ctl;
 mod embedded;
@@ -28,6 +29,7 @@ mod namespace;
 mod prompts;
 mod proxies;
 mod reconnect;
+mod rekey;
 mod rewriting;
 mod silence;
 mod support;
@@ -60,6 +62,8 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     proxies::trials,
     gateways::trials,
     impostors::trials,
+    authentication::trials,
+    rekey::trials,
 ];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.

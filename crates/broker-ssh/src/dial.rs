@@ -44,8 +44,12 @@ const CHANNEL_QUEUE: usize = 32;
 /// calls a packet, and the short ones would each be acknowledged at once as if they were all that came.
 const READ_BUFFER: usize = 256 << 10;
 
-/// Most bytes under one key that russh allows (RFC 4253 section 9).
+/// Most bytes under one key that a profile can have (RFC 4253 section 9).
 const MAX_REKEY_BYTES: u64 = 1 << 30;
+
+/// Bytes under one key where only the server is to ask for a new one. No packet is shorter than four bytes, so that their
+/// 32-bit numbers do not come again before that.
+const UNASKED_BYTES: u64 = 16 << 30;
 
 /// Fewest bytes under one key: less would only exchange keys.
 const MIN_REKEY_BYTES: u64 = 64 << 10;
@@ -149,11 +153,17 @@ fn config(
 }
 
 fn limits(rekey_bytes: Option<u64>) -> Limits {
-    let bytes = rekey_bytes
-        .unwrap_or(MAX_REKEY_BYTES)
-        .clamp(MIN_REKEY_BYTES, MAX_REKEY_BYTES);
-    let bytes = usize::try_from(bytes).unwrap_or(1 << 30);
-    Limits::new(bytes, bytes, Limits::default().rekey_time_limit)
+    let usual = Limits::default().rekey_time_limit;
+    let (bytes, time) = match rekey_bytes {
+        Some(bytes) => (bytes.clamp(MIN_REKEY_BYTES, MAX_REKEY_BYTES), usual),
+        None => (UNASKED_BYTES, Duration::MAX),
+    };
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    Limits {
+        rekey_write_limit: bytes,
+        rekey_read_limit: bytes,
+        rekey_time_limit: time,
+    }
 }
 
 /// What a server did that speaks no SSH, or speaks it wrongly.
@@ -182,4 +192,25 @@ fn handshake_error(spec: &ConnectSpec, error: HandlerError) -> OpenError {
         HandlerError::Ssh(other) => other.to_string(),
     };
     OpenError::Handshake { server, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_change_within_bounds_and_where_nothing_is_asked_before_packet_numbers_repeat() {
+        for (asked, expected) in [
+            (Some(1), MIN_REKEY_BYTES),
+            (Some(1_000_000), 1_000_000),
+            (Some(u64::MAX), MAX_REKEY_BYTES),
+            (None, UNASKED_BYTES),
+        ] {
+            let limits = limits(asked);
+            let bytes = usize::try_from(expected).unwrap();
+            let both = (limits.rekey_read_limit, limits.rekey_write_limit);
+            assert_eq!(both, (bytes, bytes), "{asked:?}");
+        }
+        assert_eq!(limits(None).rekey_time_limit, Duration::MAX);
+    }
 }

@@ -34,7 +34,8 @@ pub struct ConnectSpec {
     pub keepalive: Option<Duration>,
     /// Algorithms to offer.
     pub algorithms: Algorithms,
-    /// Bytes in one direction after which keys are exchanged anew; `None` is 1 GiB, which is also the most.
+    /// Bytes in one direction after which keys are exchanged anew, 1 GiB at most; `None`: where the server asks for it, and
+    /// after 16 GiB.
     pub rekey_bytes: Option<u64>,
     /// Whether to ask for zlib compression.
     pub compression: bool,
@@ -71,7 +72,7 @@ impl ConnectSpec {
             connect_timeout: None,
             keepalive: Some(USUAL_INTERVAL),
             algorithms: Algorithms::default(),
-            rekey_bytes: None,
+            rekey_bytes: Some(1 << 30),
             compression: false,
             host_key: HostKeyRules::default(),
             methods: Vec::new(),

@@ -62,6 +62,19 @@ impl Broker {
         Ok(Self { process, folder })
     }
 
+    /// As [`Broker::start`], with environment variables that name files or folders.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub async fn start_with_env(config: &str, env: &[(&str, &Path)]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder for brokerd")?;
+        let mut command = brokerd(folder.path(), config, &[])?;
+        command.envs(env.iter().copied());
+        let process = Process::spawn(command, None)?;
+        process.wait_log("broker ready", READY_LIMIT).await?;
+        Ok(Self { process, folder })
+    }
+
     /// The folder with its configuration and socket.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -211,12 +224,16 @@ impl Broker {
 /// # Errors
 /// When brokerd is missing or the configuration cannot be written.
 pub fn launch(folder: &Path, config: &str, arguments: &[&str]) -> anyhow::Result<Process> {
+    Process::spawn(brokerd(folder, config, arguments)?, None)
+}
+
+fn brokerd(folder: &Path, config: &str, arguments: &[&str]) -> anyhow::Result<Command> {
     write_private(&folder.join(CONFIG), config)?;
     let mut command = Command::new(broker_program("brokerd")?);
     command.arg("--config").arg(folder.join(CONFIG));
     command.arg("--socket").arg(socket_in(folder));
     command.args(["--log", "debug"]).args(arguments);
-    Process::spawn(command, None)
+    Ok(command)
 }
 
 /// Runs broker-ctl on a socket.

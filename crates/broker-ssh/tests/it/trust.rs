@@ -246,3 +246,16 @@ async fn no_common_cipher_names_both_sides() {
     );
     bench.end().await;
 }
+
+#[tokio::test]
+async fn by_default_the_best_of_today_is_agreed_on() {
+    let bench = Bench::start().await;
+    let pool = bench.pool();
+    soon(pool.connect()).await.unwrap();
+    let connections = pool.snapshot().connections;
+    let agreed = connections[0].negotiated.clone().unwrap();
+    assert_eq!(agreed.kex, "mlkem768x25519-sha256");
+    assert_eq!(agreed.cipher, "aes128-gcm@openssh.com");
+    drop(pool);
+    bench.end().await;
+}
