@@ -83,7 +83,7 @@ async fn admit(
     leases: &mut watch::Receiver<usize>,
 ) -> Result<(), CutReason> {
     let waiting = core.backlog.push(data);
-    match lease.link().kind {
+    match lease.kind() {
         ConnectionKind::Control if waiting > CONTROL_BACKLOG => Err(CutReason::Overflow(waiting)),
         ConnectionKind::Control => Ok(()),
         // The usual case, without a look at who shares the connection.

@@ -74,7 +74,7 @@ pub(super) struct Actor {
     /// Whether the last dial succeeded. Until one has, only one is made at a time: a wrong key must not count twice at
     /// the server, nor a person be asked twice.
     proven: bool,
-    /// Whether the last dial could not have been made without a person, so that further ones would fail.
+    /// Whether the last dial could not have been made without a person: data channels then share what there is.
     needs_person: bool,
     /// Since when no FTP session uses the pool; `None` while one does.
     quiet_since: Option<Instant>,
@@ -211,7 +211,7 @@ impl Actor {
         let now = Instant::now();
         self.backoff.failed(error.clone(), began, now);
         let told = self.backoff.error(now).unwrap_or(error);
-        let others_may_serve = self.shared(kind).is_some();
+        let others_may_serve = self.sharable(kind).is_some();
         if self.roster.dialing_of(kind) > 0 || others_may_serve {
             return;
         }
@@ -291,18 +291,20 @@ impl Actor {
             }
             return Decision::Wait;
         }
-        match self.shared(kind) {
-            Some(lease) => Decision::Give(lease),
+        match self.sharable(kind) {
+            Some(connection) => Decision::Give(Lease::new(connection, kind)),
             None if self.roster.dialing_of(kind) > 0 => Decision::Wait,
             None => Decision::Refuse(self.refusal(kind)),
         }
     }
 
-    /// A place on a data connection that others use.
-    fn shared(&self, kind: ConnectionKind) -> Option<Lease> {
+    /// A connection that others use and that has a place for one more.
+    fn sharable(&self, kind: ConnectionKind) -> Option<&Arc<Connection>> {
+        let data = || self.roster.least_loaded();
         match kind {
             ConnectionKind::Control => None,
-            ConnectionKind::Data => self.roster.least_loaded().map(Lease::new),
+            ConnectionKind::Data if self.needs_person => data().or_else(|| self.roster.control()),
+            ConnectionKind::Data => data(),
         }
     }
 
@@ -311,6 +313,8 @@ impl Actor {
         let existing = self.roster.usable(kind).count() + self.roster.dialing_of(kind);
         let bound = match kind {
             ConnectionKind::Control => 1,
+            // A person who was asked for a connection is not asked for another while it can be shared.
+            ConnectionKind::Data if self.needs_person && self.sharable(kind).is_some() => 0,
             ConnectionKind::Data => self.spec.pool.max_connections.max(1),
         };
         existing < bound && self.backoff.until(Instant::now()).is_none()
@@ -368,7 +372,7 @@ impl Actor {
     /// One idle data connection is kept ready while there are FTP sessions, once the server is known to let us in.
     fn keep_spare(&mut self) {
         let idle = self.roster.spare().is_some();
-        let wanted = self.quiet_since.is_none() && self.proven && !self.needs_person && !idle;
+        let wanted = self.quiet_since.is_none() && self.proven && !idle;
         if wanted
             && self.roster.dialing_of(ConnectionKind::Data) == 0
             && self.may_grow(ConnectionKind::Data)

@@ -13,6 +13,7 @@ use crate::dial::Session;
 use crate::error::{CutReason, OpenError};
 use crate::forward::RemoteForward;
 use crate::link::Link;
+use crate::snapshot::ConnectionKind;
 use crate::spec::Target;
 
 /// How long the server may take to open a channel; it connects to the target meanwhile.
@@ -110,14 +111,22 @@ impl std::fmt::Debug for Connection {
 #[derive(Debug)]
 pub(crate) struct Lease {
     connection: Arc<Connection>,
+    kind: ConnectionKind,
 }
 
 impl Lease {
-    pub(super) fn new(connection: &Arc<Connection>) -> Self {
+    /// For what a connection of this kind carries, whichever kind this one is.
+    pub(super) fn new(connection: &Arc<Connection>, kind: ConnectionKind) -> Self {
         connection.link.add_lease();
         Self {
             connection: Arc::clone(connection),
+            kind,
         }
+    }
+
+    /// What it is for. Where a person would have to be asked for a data connection, the control connection carries data.
+    pub(crate) fn kind(&self) -> ConnectionKind {
+        self.kind
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {

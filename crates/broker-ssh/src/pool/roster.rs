@@ -50,7 +50,7 @@ impl Roster {
         self.usable(kind)
             .filter(|connection| connection.link.lease_count() < bound)
             .min_by_key(|connection| connection.link.has_forwards())
-            .map(Lease::new)
+            .map(|connection| Lease::new(connection, kind))
     }
 
     /// One more place on a data connection where no more than these are taken.
@@ -58,7 +58,7 @@ impl Roster {
         self.usable(ConnectionKind::Data)
             .find(|connection| connection.link.id == id)
             .filter(|connection| connection.link.lease_count() <= places)
-            .map(Lease::new)
+            .map(|connection| Lease::new(connection, ConnectionKind::Data))
     }
 
     /// The data connection that is best to share: one on which nothing stands still, and with few channels.
@@ -70,6 +70,12 @@ impl Roster {
             let link = &connection.link;
             (link.is_held_up(), link.lease_count())
         })
+    }
+
+    /// The control connection, if it has room.
+    pub(super) fn control(&self) -> Option<&Arc<Connection>> {
+        self.usable(ConnectionKind::Control)
+            .find(|connection| connection.link.lease_count() < MAX_CONTROL_CHANNELS)
     }
 
     /// The idle data connection to keep while there are FTP sessions: one with a listener that may be needed next, or else

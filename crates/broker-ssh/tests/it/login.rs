@@ -6,14 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use broker_ssh::{
-    Answer, Answering, AuthMethod, ConnectSpec, Identity, NoAnswer, OpenError, PasswordSource,
-    Pool, Prompter, Question, SecretString,
+    Answer, Answering, AuthMethod, ConnectSpec, CutReason, Identity, NoAnswer, OpenError,
+    PasswordSource, Pool, Prompter, Question, SecretString,
 };
 use testkit::ssh_server::{Asked, SshServerOptions};
 
-use crate::peers::{Bench, converse, echo, originator, soon};
+use crate::peers::{Bench, converse, echo, flood, originator, soon};
 
 /// Gives prepared answers and notes what was asked.
 #[derive(Debug, Default)]
@@ -242,6 +243,43 @@ async fn a_person_answers_several_fields_in_several_rounds() {
         .map(|field| (&*field.text, field.echo))
         .collect();
     assert_eq!(fields, [("Code: ", true), ("Colour: ", false)]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_person_who_answers_each_time_is_asked_once_and_all_channels_share() {
+    let person = Script::typing(&[&["right"], &["1234", "blue"]]);
+    let (bench, spec) = interactive(&person).await;
+    let pool = bench.pool_of(spec);
+    let _session = pool.session();
+    let (echo, flood) = (echo().await, flood().await);
+    let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
+    let mut data = soon(pool.open_data(&echo, originator())).await.unwrap();
+    let forward = soon(pool.forward("127.0.0.1")).await.unwrap();
+    // One that lags behind by less than the overflow stops none of them.
+    let lagging = soon(pool.open_data(&flood, originator())).await.unwrap();
+    for channel in [&mut control, &mut data] {
+        converse(channel, "shared").await;
+        assert_eq!(channel.info().connection, forward.connection());
+    }
+    assert_eq!(person.asked().len(), 2);
+    assert_eq!(bench.server.counters().connections, 1);
+    drop((control, data, forward, lagging));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_stalled_transfer_among_control_channels_is_cut() {
+    let person = Script::typing(&[&["right"], &["1234", "blue"]]);
+    let (bench, mut spec) = interactive(&person).await;
+    spec.pool.stall_timeout = Duration::from_millis(300);
+    let pool = bench.pool_of(spec);
+    let (echo, flood) = (echo().await, flood().await);
+    let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
+    let stalled = soon(pool.open_data(&flood, originator())).await.unwrap();
+    let (mut stalled, _) = stalled.split();
+    assert!(matches!(soon(stalled.cut()).await, CutReason::Stalled(_)));
+    converse(&mut control, "goes on").await;
     bench.end().await;
 }
 
