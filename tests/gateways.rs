@@ -1,18 +1,23 @@
 //! Servers that are reached through other SSH servers, and what is told when one of those does not do its part.
 
 use std::fs;
+use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use rustix::process::{Pid, Signal, kill_process};
 use testkit::broker::Broker;
 use testkit::proxy::Proxy;
-use testkit::scripted::End;
+use testkit::relay::{Flow, Relay, RelayOptions};
+use testkit::scripted::{Conversation, End};
 use testkit::sshd::{Sshd, SshdOptions};
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 use crate::faults::Rig;
 use crate::support::ftp::Ftp;
 use crate::support::rig::{CONTENT, Login, Peers, SOON, Servers, config};
-use crate::support::sockets::{closed_port, started};
+use crate::support::sockets::{closed_port, eventually, started};
 use crate::support::ways::{IN_RULE, LOGIN, profile, proxy, renamed, works};
 use crate::support::{Need, trial};
 
@@ -28,6 +33,9 @@ const BIG: u64 = 1 << 30;
 
 /// What has been moved when the cut comes.
 const MOVED: usize = 1 << 20;
+
+/// A write on loopback that takes longer waits for somebody who does not read.
+const STANDSTILL: Duration = Duration::from_secs(1);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -47,6 +55,21 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("gateways: a gateway cut in an upload", REAL, || {
             gateway_cut("STOR half")
         }),
+        trial(
+            "gateways: a gateway that hangs in an upload and dies",
+            REAL,
+            gateway_hangs,
+        ),
+        trial(
+            "gateways: a line to a gateway that goes dead",
+            REAL,
+            dead_line,
+        ),
+        trial(
+            "gateways: a gateway's connections end with what they are for",
+            REAL,
+            nothing_stays_at_the_gateway,
+        ),
         trial(
             "gateways: a gateway that may not forward",
             REAL,
@@ -135,14 +158,7 @@ async fn gateway_cut(command: &str) -> anyhow::Result<()> {
         } else {
             data.bytes(MOVED).await?;
         }
-        // A spare connection that dies while it is dialled is another matter.
-        let dialled = |connections: &serde_json::Value| {
-            let all = connections.as_array();
-            all.is_some_and(|all| all.iter().all(|one| one["state"] != "connecting"))
-        };
-        broker
-            .wait_json(&["list-connections"], SOON, dialled)
-            .await?;
+        nothing_is_dialled(&broker).await?;
         let mut sessions = sshd.session_pids();
         sessions.sort_by_key(|pid| started(*pid));
         // The control connection is dialled before all others.
@@ -159,6 +175,110 @@ async fn gateway_cut(command: &str) -> anyhow::Result<()> {
     fs::write(servers.ftp.root().join("file"), CONTENT)?;
     ensure!(ftp.fetch("file").await? == CONTENT);
     Ok(())
+}
+
+/// A write that waits for a gateway to take more notices that it is gone.
+async fn gateway_hangs() -> anyhow::Result<()> {
+    let servers = Servers::start_default().await?;
+    let (sshd, outer) = gateway(SshdOptions::default()).await?;
+    let file = config(&(renamed(&outer, "a") + &behind(&profile(&servers, ""), "b", "a")));
+    let broker = Broker::start(&file, &[]).await?;
+    let mut ftp = Ftp::login(broker.listener(0).await?).await?;
+    let mut data = ftp.passive("EPSV").await?;
+    ftp.ask("STOR half", "150").await?;
+    nothing_is_dialled(&broker).await?;
+    // The control connection was the first.
+    let mut families = sshd.process().families();
+    families.sort_by_key(|family| family.first().and_then(|pid| started(*pid)));
+    let hung: Vec<_> = families.iter().skip(1).collect();
+    for pid in hung.iter().copied().flatten() {
+        kill_process(raw(*pid)?, Signal::STOP)?;
+    }
+    fill(&mut data).await?;
+    for pid in hung.iter().filter_map(|family| family.first()) {
+        sshd.kill_session(*pid);
+    }
+    ensure!(data.end().await? == End::Reset, "it ended in order");
+    let reply = last_words(&mut ftp).await?;
+    ensure!(reply.starts_with("426 "), "{reply}");
+    Ok(())
+}
+
+async fn dead_line() -> anyhow::Result<()> {
+    let servers = Servers::start_default().await?;
+    let sshd = Sshd::start(SshdOptions::default()).await?;
+    let mut line = RelayOptions::to(sshd.addr());
+    line.record = false;
+    let line = Relay::start_with(line).await?;
+    let mut login = Login::to(&sshd)?;
+    login.server = line.addr();
+    let outer = renamed(&login.profile(r#"<keepalive-interval time="1"/>"#, ""), "a");
+    let file = config(&(outer + &behind(&profile(&servers, ""), "b", "a")));
+    let broker = Broker::start(&file, &[]).await?;
+    let mut ftp = Ftp::login(broker.listener(0).await?).await?;
+    let mut data = ftp.passive("EPSV").await?;
+    ftp.ask("STOR half", "150").await?;
+    data.send(vec![7; MOVED]).await?;
+    line.set_flow(Flow::Swallow);
+    fill(&mut data).await?;
+    ensure!(data.end().await? == End::Reset, "it ended in order");
+    let reply = last_words(&mut ftp).await?;
+    ensure!(reply.starts_with('4'), "{reply}");
+    Ok(())
+}
+
+/// Sends until nobody takes more.
+async fn fill(data: &mut Conversation) -> anyhow::Result<()> {
+    let chunk = [7; 64 << 10];
+    while let Ok(written) = timeout(STANDSTILL, data.stream().write(&chunk)).await {
+        written?;
+    }
+    Ok(())
+}
+
+fn raw(pid: u32) -> anyhow::Result<Pid> {
+    Pid::from_raw(i32::try_from(pid)?).context("no process has the id 0")
+}
+
+async fn nothing_stays_at_the_gateway() -> anyhow::Result<()> {
+    let servers = Servers::start_default().await?;
+    fs::write(servers.ftp.root().join("file"), CONTENT)?;
+    let (sshd, outer) = gateway(SshdOptions::default()).await?;
+    let at_once = r#"<idle-timeout type="connection" time="0"/>"#;
+    let inner = behind(&profile(&servers, at_once), "b", "a");
+    let file = config(&(renamed(&outer, "a") + &inner));
+    let mut broker = Broker::start(&file, &[]).await?;
+    let listens = broker.listener(0).await?;
+    for _ in 0..2 {
+        let mut ftp = Ftp::login(listens).await?;
+        ensure!(ftp.fetch("file").await? == CONTENT);
+        ensure!(!sshd.session_pids().is_empty(), "the gateway was not used");
+        drop(ftp);
+        let ended = || sshd.session_pids().is_empty() && servers.sshd.session_pids().is_empty();
+        eventually("the end of all SSH sessions", ended).await?;
+    }
+    let goodbyes = sshd.log().matches("Received disconnect").count();
+    ensure!(
+        goodbyes > 1,
+        "the gateway was left without a word: {}",
+        sshd.log()
+    );
+    let _used = Ftp::login(listens).await?;
+    ensure!(broker.stop(SOON).await?.success());
+    let ended = || sshd.session_pids().is_empty();
+    eventually("the end of the gateway's sessions with the broker", ended).await
+}
+
+/// A spare connection that dies while it is dialled is another matter.
+async fn nothing_is_dialled(broker: &Broker) -> anyhow::Result<()> {
+    let dialled = |connections: &serde_json::Value| {
+        let all = connections.as_array();
+        all.is_some_and(|all| all.iter().all(|one| one["state"] != "connecting"))
+    };
+    broker
+        .wait_json(&["list-connections"], SOON, dialled)
+        .await
+        .map(drop)
 }
 
 /// The reply that ends a transfer that was cut.

@@ -35,6 +35,16 @@ pub enum OpenError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// The proxy on the way to the server does not let us in.
+    #[error("cannot reach SSH server {server} through {proxy}: {reason}")]
+    ProxyLogin {
+        /// Host and port of the server.
+        server: String,
+        /// Kind, host and port of the proxy.
+        proxy: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The gateway on the way to the server cannot be had, or does not reach the server.
     #[error("cannot reach SSH server {server} through its gateway: {reason}")]
     Gateway {
@@ -275,13 +285,14 @@ impl OpenError {
     /// Whether it may be gone some time without anybody's doing: the server or the network is away. Where it is not, to
     /// dial again would only fail again, and perhaps lock the user out.
     pub fn may_pass(&self) -> bool {
-        if let Self::BackingOff { reason, .. } = self {
+        if let Self::BackingOff { reason, .. } | Self::Gateway { reason, .. } = self {
             return reason.may_pass();
         }
         matches!(
             self,
             Self::Resolve { .. }
                 | Self::Connect { .. }
+                | Self::Proxy { .. }
                 | Self::Handshake { .. }
                 | Self::Timeout { .. }
                 | Self::Lost { .. }

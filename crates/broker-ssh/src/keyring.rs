@@ -46,7 +46,7 @@ enum Name {
 /// Whom a password lets in, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Login {
-    /// Host and port.
+    /// Host and port, with the gateways it is behind: `localhost` is another server behind each.
     pub(crate) server: String,
     pub(crate) user: String,
 }

@@ -86,6 +86,14 @@ impl ConnectSpec {
         }
     }
 
+    /// The server with the gateways it is behind, which tell it from another that has the same name elsewhere.
+    pub(crate) fn place(&self) -> String {
+        match &self.gateway {
+            None => self.server(),
+            Some(gateway) => format!("{} behind {}", self.server(), gateway.place()),
+        }
+    }
+
     /// Changes the specification of every gateway on the way to the server, and its own.
     pub fn for_each_hop(&mut self, change: &dyn Fn(&mut Self)) {
         if let Some(gateway) = &mut self.gateway {

@@ -87,7 +87,10 @@ fn run(
         home: environment.home.clone(),
         user: environment.user.clone(),
     };
-    runtime.block_on(serve(args, config, files, identity))
+    let served = runtime.block_on(serve(args, config, files, identity));
+    // A name that is still being looked up would hold up the end for as long as the resolver likes.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(

@@ -105,7 +105,7 @@ impl Attempt<'_> {
 
     fn login(&self) -> Login {
         Login {
-            server: self.spec.server(),
+            server: self.spec.place(),
             user: self.spec.user.clone(),
         }
     }

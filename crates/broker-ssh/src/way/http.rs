@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-use super::proxy::ProxyLogin;
+use super::proxy::{ProxyLogin, Refusal};
 use crate::spec::Target;
 use crate::text::printable;
 
@@ -24,14 +24,18 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     target: &Target,
     login: Option<&ProxyLogin>,
-) -> Result<(), String> {
+) -> Result<(), Refusal> {
     let request = request(target, login);
     let sent = stream.write_all(request.as_bytes()).await;
-    sent.map_err(|error| format!("it broke the connection off ({error})"))?;
+    sent.map_err(|error| other(format!("it broke the connection off ({error})")))?;
     let mut budget = MAX_HEADER;
-    let status = read_line(stream, &mut budget).await?;
+    let status = read_line(stream, &mut budget).await.map_err(other)?;
     judge(&status, login.is_some())?;
-    while !read_line(stream, &mut budget).await?.is_empty() {}
+    while !read_line(stream, &mut budget)
+        .await
+        .map_err(other)?
+        .is_empty()
+    {}
     Ok(())
 }
 
@@ -76,28 +80,32 @@ async fn read_line<S: AsyncRead + Unpin>(
 }
 
 /// Any code of 200 to 299 is a yes.
-fn judge(status: &str, logged_in: bool) -> Result<(), String> {
+fn judge(status: &str, logged_in: bool) -> Result<(), Refusal> {
     let shown = printable(status, MAX_SHOWN);
     let answer = status
         .strip_prefix("HTTP/1.")
         .and_then(|rest| rest.split_once(' '));
     let Some((_, answer)) = answer else {
-        return Err(format!(
+        return Err(other(format!(
             "it does not speak HTTP (it said “{shown}”); check the rule's kind of proxy and its port"
-        ));
+        )));
     };
     match (answer.get(..3).unwrap_or_default(), logged_in) {
-        ("407", true) => Err(format!(
+        ("407", true) => Err(Refusal::Login(format!(
             "it did not accept the rule's user and password ({shown})"
-        )),
-        ("407", false) => Err(format!(
+        ))),
+        ("407", false) => Err(Refusal::Login(format!(
             "it wants a login that the rule does not have ({shown}); write user:password@ before its host"
-        )),
+        ))),
         (code, _) if code.starts_with('2') => Ok(()),
-        _ => Err(format!(
+        _ => Err(other(format!(
             "it does not connect to the server ({shown}); it may allow other ports only"
-        )),
+        ))),
     }
+}
+
+fn other(reason: String) -> Refusal {
+    Refusal::Other(reason)
 }
 
 #[cfg(test)]
@@ -108,7 +116,7 @@ mod tests {
     async fn ask(
         answer: &[u8],
         login: Option<&ProxyLogin>,
-    ) -> (Result<(), String>, String, Vec<u8>) {
+    ) -> (Result<(), Refusal>, String, Vec<u8>) {
         let (mut near, mut far) = tokio::io::duplex(1 << 21);
         far.write_all(answer).await.unwrap();
         let result = connect(&mut near, &Target::new("::1", 22), login).await;
@@ -179,7 +187,10 @@ mod tests {
             ("\x1b[31mred\r\n", None, "(it said “\\u{1b}[31mred”)"),
         ] {
             let (result, _, _) = ask(answer.as_bytes(), login.as_ref()).await;
-            let error = result.unwrap_err();
+            let refusal = result.unwrap_err();
+            let at_the_door = matches!(refusal, Refusal::Login(_));
+            assert_eq!(at_the_door, answer.contains("407"), "{answer:?}");
+            let (Refusal::Login(error) | Refusal::Other(error)) = refusal;
             assert!(error.contains(expected), "{answer:?}: {error}");
             assert!(!error.contains("sesame"), "{error}");
         }
@@ -191,7 +202,7 @@ mod tests {
         let (result, _, _) = ask(&endless, None).await;
         assert_eq!(
             result.unwrap_err(),
-            "its answer has more than 16384 bytes of header"
+            other("its answer has more than 16384 bytes of header".into())
         );
     }
 

@@ -43,6 +43,33 @@ pub struct ProxyLogin {
     pub password: SecretString,
 }
 
+/// Why a proxy does not connect us, and what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It does not let us in, now or ever.
+    Login(String),
+    /// Whatever else there is.
+    Other(String),
+}
+
+impl Refusal {
+    fn error(self, spec: &ConnectSpec, proxy: &Proxy) -> OpenError {
+        let (server, proxy) = (spec.server(), proxy.to_string());
+        match self {
+            Self::Login(reason) => OpenError::ProxyLogin {
+                server,
+                proxy,
+                reason,
+            },
+            Self::Other(reason) => OpenError::Proxy {
+                server,
+                proxy,
+                reason,
+            },
+        }
+    }
+}
+
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
@@ -63,22 +90,19 @@ pub(super) async fn connect(
     spec: &ConnectSpec,
     limit: TimeLimit,
 ) -> Result<TcpStream, OpenError> {
-    let failed = |reason: String| OpenError::Proxy {
-        server: spec.server(),
-        proxy: proxy.to_string(),
-        reason,
-    };
+    let failed = |reason: String| Refusal::Other(reason).error(spec, proxy);
     let found = resolve::addresses(&proxy.host, proxy.port, spec.family, limit).await;
     let addresses = found.map_err(|reason| failed(format!("no address for it: {reason}")))?;
     let mut tcp = race::connect(addresses, limit).await.map_err(failed)?;
     let target = Target::new(&spec.host, spec.port);
     let asked = limit.run(ask(&mut tcp, proxy, &target)).await;
-    let silent = || Err(format!("it did not answer within {limit}"));
-    asked.unwrap_or_else(silent).map_err(failed)?;
+    let silent = || Err(Refusal::Other(format!("it did not answer within {limit}")));
+    let answer = asked.unwrap_or_else(silent);
+    answer.map_err(|refusal| refusal.error(spec, proxy))?;
     Ok(tcp)
 }
 
-async fn ask(tcp: &mut TcpStream, proxy: &Proxy, target: &Target) -> Result<(), String> {
+async fn ask(tcp: &mut TcpStream, proxy: &Proxy, target: &Target) -> Result<(), Refusal> {
     let login = proxy.login.as_ref();
     match proxy.kind {
         ProxyKind::Socks4 => socks::connect_v4(tcp, target, login).await,

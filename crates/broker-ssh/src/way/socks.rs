@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_socks::Error;
 use tokio_socks::tcp::{Socks4Stream, Socks5Stream};
 
-use super::proxy::ProxyLogin;
+use super::proxy::{ProxyLogin, Refusal};
 use crate::spec::Target;
 
 /// Has a SOCKS 4 proxy connect to the target; by name with SOCKS 4a.
@@ -16,7 +16,7 @@ pub(super) async fn connect_v4<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     target: &Target,
     login: Option<&ProxyLogin>,
-) -> Result<(), String> {
+) -> Result<(), Refusal> {
     let target = (target.host.as_str(), target.port);
     let asked = match login {
         Some(login) => {
@@ -24,7 +24,7 @@ pub(super) async fn connect_v4<S: AsyncRead + AsyncWrite + Unpin>(
         }
         None => Socks4Stream::connect_with_socket(stream, target).await,
     };
-    asked.map(drop).map_err(|error| in_words(&error))
+    asked.map(drop).map_err(|error| refusal(&error))
 }
 
 /// Has a SOCKS 5 proxy connect to the target.
@@ -35,7 +35,7 @@ pub(super) async fn connect_v5<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     target: &Target,
     login: Option<&ProxyLogin>,
-) -> Result<(), String> {
+) -> Result<(), Refusal> {
     let target = (target.host.as_str(), target.port);
     let asked = match login {
         Some(ProxyLogin { user, password }) => {
@@ -44,7 +44,24 @@ pub(super) async fn connect_v5<S: AsyncRead + AsyncWrite + Unpin>(
         }
         None => Socks5Stream::connect_with_socket(stream, target).await,
     };
-    asked.map(drop).map_err(|error| in_words(&error))
+    asked.map(drop).map_err(|error| refusal(&error))
+}
+
+fn refusal(error: &Error) -> Refusal {
+    let words = in_words(error);
+    let at_the_door = matches!(
+        error,
+        Error::NoAcceptableAuthMethods
+            | Error::AuthorizationRequired
+            | Error::PasswordAuthFailure(_)
+            | Error::IdentdAuthFailure
+            | Error::InvalidUserIdAuthFailure
+    );
+    if at_the_door {
+        Refusal::Login(words)
+    } else {
+        Refusal::Other(words)
+    }
 }
 
 /// The proxy's answer (RFC 1928 section 6), and what to do about it.
