@@ -29,8 +29,8 @@ pub(crate) fn start(args: &Args, config: &Config) -> anyhow::Result<()> {
 }
 
 fn with_level(layer: BoxedLayer, level: &str) -> anyhow::Result<BoxedLayer> {
-    // russh is chatty below warnings, about every packet.
-    let filter = EnvFilter::try_new(format!("russh=warn,{level}"))
+    // What matters of it the broker tells itself, for people; `--log info,russh=debug` brings it back.
+    let filter = EnvFilter::try_new(format!("russh=off,{level}"))
         .with_context(|| format!("--log {level} is neither a level nor a filter"))?;
     Ok(layer.with_filter(filter).boxed())
 }
