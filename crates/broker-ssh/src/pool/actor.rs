@@ -322,7 +322,9 @@ impl Actor {
 
     /// Whether a dial may be made at this moment.
     fn may_dial(&self) -> bool {
-        let bound = if self.proven {
+        // A person who has to answer anew shall not have to do it for two.
+        let asks_again = self.needs_person && self.roster.open.is_empty();
+        let bound = if self.proven && !asks_again {
             self.spec.pool.max_dialing.max(1)
         } else {
             1

@@ -9,12 +9,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use broker_ssh::{
-    Answer, Answering, AuthMethod, ConnectSpec, CutReason, Identity, NoAnswer, OpenError,
-    PasswordSource, Pool, Prompter, Question, SecretString,
+    Answer, Answering, AuthMethod, ConnectSpec, CutReason, Identity, KeepFor, Keyring, NoAnswer,
+    OpenError, PasswordSource, Pool, Prompter, Question, SecretString,
 };
 use testkit::ssh_server::{Asked, SshServerOptions};
 
-use crate::peers::{Bench, converse, echo, flood, originator, soon};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
+
+use crate::peers::{Bench, converse, echo, flood, originator, scripted, soon};
 
 /// Gives prepared answers and notes what was asked.
 #[derive(Debug, Default)]
@@ -111,6 +114,24 @@ async fn a_locked_key_is_unlocked_once_for_all_connections() {
     // Another pool with the same keyring: nobody is asked again.
     log_in(&bench.pool_of(spec)).await.unwrap();
     assert_eq!(person.asked(), []);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_passphrase_that_is_not_kept_is_asked_for_again() {
+    let person = Script::typing(&[&["right"], &["right"]]);
+    let bench = Bench::start().await;
+    let mut spec = bench.spec();
+    lock(&bench.folder.path().join("id"), "right");
+    spec.prompter = Some(person.clone());
+    spec.keyring = Arc::new(Keyring::new(KeepFor {
+        since_typed: Some(Duration::ZERO),
+        since_used: None,
+    }));
+    for _ in 0..2 {
+        log_in_once(&bench.pool_of(spec.clone())).await.unwrap();
+        assert_eq!(person.asked().len(), 1);
+    }
     bench.end().await;
 }
 
@@ -252,19 +273,21 @@ async fn a_person_who_answers_each_time_is_asked_once_and_all_channels_share() {
     let (bench, spec) = interactive(&person).await;
     let pool = bench.pool_of(spec);
     let _session = pool.session();
-    let (echo, flood) = (echo().await, flood().await);
+    let (echo, (burst, server)) = (echo().await, scripted().await);
     let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
     let mut data = soon(pool.open_data(&echo, originator())).await.unwrap();
     let forward = soon(pool.forward("127.0.0.1")).await.unwrap();
     // One that lags behind by less than the overflow stops none of them.
-    let lagging = soon(pool.open_data(&flood, originator())).await.unwrap();
+    let lagging = soon(pool.open_data(&burst, originator())).await.unwrap();
+    let (mut server, _) = soon(server.accept()).await.unwrap();
+    soon(server.write_all(&[7; 4 << 20])).await.unwrap();
     for channel in [&mut control, &mut data] {
         converse(channel, "shared").await;
         assert_eq!(channel.info().connection, forward.connection());
     }
     assert_eq!(person.asked().len(), 2);
     assert_eq!(bench.server.counters().connections, 1);
-    drop((control, data, forward, lagging));
+    drop((control, data, forward, lagging, server));
     bench.end().await;
 }
 
@@ -302,6 +325,41 @@ async fn questions_that_nobody_answers_let_other_methods_go_on() {
     spec.methods = vec![AuthMethod::KeyboardInteractive, AuthMethod::PublicKey];
     log_in_once(&bench.pool_of(spec)).await.unwrap();
     assert_eq!(person.asked().len(), 1);
+    bench.end().await;
+}
+
+/// Answers once it is told to.
+#[derive(Debug, Default)]
+struct Slow {
+    asked: Notify,
+    go_on: Notify,
+}
+
+impl Prompter for Slow {
+    fn ask(&self, _question: Question) -> Answering<'_> {
+        Box::pin(async {
+            self.asked.notify_one();
+            self.go_on.notified().await;
+            Ok(Answer::Texts(vec![SecretString::from("right")]))
+        })
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_after_the_server_has_gone_ends_the_login() {
+    let (bench, mut spec) = interactive(&Script::typing(&[])).await;
+    let person = Arc::new(Slow::default());
+    spec.prompter = Some(person.clone());
+    let pool = bench.pool_of(spec);
+    let hang_up = async {
+        person.asked.notified().await;
+        bench.server.kill_all();
+        person.go_on.notify_one();
+    };
+    let (lost, ()) = tokio::join!(log_in_once(&pool), hang_up);
+    let lost = lost.unwrap_err();
+    assert!(matches!(lost, OpenError::LoginEnded { .. }), "{lost}");
+    drop(pool);
     bench.end().await;
 }
 

@@ -88,7 +88,10 @@ async fn as_many_methods_as_the_server_wants_in_whatever_order_either_side_has_t
         let file = second.write(folder.path(), "second").unwrap();
         authorize(&sshd, &second.public_openssh().unwrap());
         let mut spec = spec(&sshd);
-        spec.identities.push(file.into());
+        // A single key where one is enough: what was refused because it came too early must be tried again.
+        if wanted == "publickey,publickey" {
+            spec.identities.push(file.into());
+        }
         spec.methods = ours.clone();
         spec.password = password();
         let logged_in = log_in(&pool(spec)).await;

@@ -255,7 +255,7 @@ async fn by_default_the_best_of_today_is_agreed_on() {
     let connections = pool.snapshot().connections;
     let agreed = connections[0].negotiated.clone().unwrap();
     assert_eq!(agreed.kex, "mlkem768x25519-sha256");
-    assert_eq!(agreed.cipher, "aes128-gcm@openssh.com");
+    assert!(agreed.cipher.contains("gcm"), "{}", agreed.cipher);
     drop(pool);
     bench.end().await;
 }
