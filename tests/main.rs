@@ -19,6 +19,7 @@ mod ctl;
 mod embedded;
 mod faults;
 mod gateways;
+mod hostkeys;
 mod impostors;
 mod isolation;
 mod lftp;
@@ -64,6 +65,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     impostors::trials,
     authentication::trials,
     rekey::trials,
+    hostkeys::trials,
 ];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.

@@ -186,12 +186,19 @@ impl PartialEq for Password {
 /// Where host keys are looked up besides the profiles' own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownHosts {
-    /// Files in OpenSSH's format; `None`: the user's and the system's usual ones; empty: none.
+    /// Files in OpenSSH's format; `None`: none is named; empty: the usual ones are turned off.
     pub files: Option<Vec<PathBuf>>,
-    /// Folders with one file a key.
+    /// Folders whose files are all in that format.
     pub directories: Vec<PathBuf>,
     /// Whether names are stored as hashes.
     pub hash_names: bool,
+}
+
+impl KnownHosts {
+    /// Whether no place is named, so that the user's and the system's usual files count.
+    pub fn are_the_usual(&self) -> bool {
+        self.files.is_none() && self.directories.is_empty()
+    }
 }
 
 /// Where private keys are looked for besides the profiles' own.

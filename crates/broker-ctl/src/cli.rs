@@ -120,6 +120,15 @@ pub(crate) enum Command {
     /// Stays attached until Ctrl-C. Run it as the user who runs the daemon. A command that makes the daemon connect asks
     /// by itself what is asked for its sake; all else is asked here, and where nobody is attached it fails at once.
     AuthHandler,
+    /// Show the host keys of an SSH server, without logging in, and how each stands to what is known
+    ProbeKey {
+        /// A profile's name or id, or host[#port]
+        target: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Store a host key of an SSH server as known, after showing it and asking
+    TrustHost(TrustHost),
     /// Check a configuration file, without a daemon: every fault with its place, and what has no effect
     CheckConfig {
         /// The file
@@ -177,4 +186,42 @@ pub(crate) struct OpenTunnel {
     /// The target; without -L: listen-port, target, dst-host (default localhost), dst-port (default 21 for ftp)
     #[arg(required = true, num_args = 1..=4, value_name = "TARGET")]
     pub(crate) words: Vec<String>,
+}
+
+const TRUST_HELP: &str = "\
+TARGET is a profile's name or id, or host[#port].
+
+Without --fingerprint, the key that the server prefers is shown, and stored after a yes on the terminal. Compare the
+fingerprint with what the server's administrator tells you: on the server, ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+
+Examples:
+  broker-ctl trust-host work
+  broker-ctl trust-host sshserver#2222 --fingerprint SHA256:Nh0Me49Zh9fDw/VYUfq43IJmI1T+XrjiYONPND8GzaM";
+
+#[derive(Debug, Args)]
+#[command(after_help = TRUST_HELP)]
+pub(crate) struct TrustHost {
+    /// The server
+    pub(crate) target: String,
+    /// Ask nobody, and store the key with this fingerprint; fail if the server has no such key
+    #[arg(long, value_name = "SHA256:...", value_parser = sha256)]
+    pub(crate) fingerprint: Option<String>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// A fingerprint as OpenSSH prints it: 32 bytes in base64 without padding.
+fn sha256(text: &str) -> Result<String, String> {
+    let base64 = text
+        .strip_prefix("SHA256:")
+        .map(|it| it.trim_end_matches('='));
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';
+    match base64 {
+        Some(base64) if base64.len() == 43 && base64.chars().all(fits) => {
+            Ok(format!("SHA256:{base64}"))
+        }
+        Some(_) | None => {
+            Err("expected SHA256: and 43 characters, as ssh-keygen -l prints it".into())
+        }
+    }
 }

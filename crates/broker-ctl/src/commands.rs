@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::session::{Reported, Session};
 use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
-use crate::{check, listing, prompts};
+use crate::{check, hostkeys, listing, prompts};
 
 /// Runs one command to its end.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
@@ -66,6 +66,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::OpenTunnelListener(tunnel) => open_tunnels(session, tunnel).await,
         Command::CloseTunnelListener { listener } => close_listeners(session, &listener).await,
         Command::AuthHandler => prompts::auth_handler(&session).await,
+        Command::ProbeKey { target, format } => hostkeys::probe(session, target, format).await,
+        Command::TrustHost(args) => hostkeys::trust(session, args).await,
         Command::CheckConfig { file } => check::check_config(&file, output),
     }
 }

@@ -5,6 +5,7 @@
 mod check;
 mod cli;
 mod commands;
+mod hostkeys;
 mod listing;
 mod open;
 mod output;

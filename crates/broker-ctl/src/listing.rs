@@ -1,8 +1,8 @@
 //! What of each answer is worth a person's look.
 
 use broker_ipc::types::{
-    ChannelInfo, ChannelState, Connection, ConnectionDetail, DaemonStatus, Direction,
-    ListenerState, Profile, TransferCounts, TunnelListener,
+    ChannelInfo, ChannelState, Connection, ConnectionDetail, DaemonStatus, Direction, HostKey,
+    HostKeyStanding, ListenerState, Profile, TransferCounts, TunnelListener,
 };
 
 use crate::table::{Cell, Table};
@@ -230,5 +230,26 @@ pub(crate) fn opened(l: &TunnelListener) -> Table {
             Cell::number(l.port.into()),
         ]],
         nothing: "",
+    }
+}
+
+pub(crate) fn host_keys(keys: &[HostKey]) -> Table {
+    let row = |key: &HostKey| {
+        let trouble = match key.standing {
+            HostKeyStanding::Known | HostKeyStanding::Unknown => false,
+            HostKeyStanding::Changed | HostKeyStanding::Revoked => true,
+        };
+        vec![
+            Cell::text(&key.algorithm),
+            Cell::number(key.bits.into()),
+            Cell::text(&key.fingerprint),
+            Cell::text(key.standing).alert_if(trouble),
+            Cell::maybe(key.known_at.as_ref()),
+        ]
+    };
+    Table::List {
+        headings: &["ALGORITHM", "BITS", "FINGERPRINT", "STANDING", "KNOWN AT"],
+        rows: keys.iter().map(row).collect(),
+        nothing: "No host keys",
     }
 }

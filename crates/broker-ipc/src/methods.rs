@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::error::{ErrorCode, RpcError};
 use crate::secret::Secret;
 use crate::types::{
-    ChannelInfo, Connection, ConnectionDetail, CurrentPrompt, DaemonStatus, Profile, TunnelKind,
-    TunnelListener,
+    ChannelInfo, Connection, ConnectionDetail, CurrentPrompt, DaemonStatus, HostKey, Profile,
+    TunnelKind, TunnelListener,
 };
 
 /// A method: the type is its parameters.
@@ -83,6 +83,10 @@ methods! {
     "next-prompt" => NextPrompt -> CurrentPrompt;
     /// Answer a prompt, or decline it.
     "answer-prompt" => AnswerPrompt -> Done;
+    /// Have an SSH server show its host keys.
+    "probe-key" => ProbeKey -> Vec<HostKey>;
+    /// Store one of an SSH server's host keys as known.
+    "trust-host" => TrustHost -> HostKey;
 }
 
 /// Says who is there. The first request on every connection.
@@ -233,6 +237,22 @@ impl Request {
     pub(crate) fn is_a_wait(&self) -> bool {
         matches!(self, Self::NextPrompt(_))
     }
+}
+
+/// Parameters of `probe-key`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeKey {
+    /// A profile's name or id, or `host[#port]`.
+    pub target: String,
+}
+
+/// Parameters of `trust-host`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustHost {
+    /// A profile's name or id, or `host[#port]`.
+    pub target: String,
+    /// The SHA-256 fingerprint of the key to store, as OpenSSH prints it.
+    pub fingerprint: String,
 }
 
 /// Reads a method's parameters; absent ones are an empty object.

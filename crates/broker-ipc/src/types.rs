@@ -347,6 +347,37 @@ pub enum PromptKind {
     Interactive,
 }
 
+/// A host key that an SSH server has shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostKey {
+    /// Its algorithm, for example `ssh-ed25519`.
+    pub algorithm: String,
+    /// Its size in bits.
+    pub bits: u32,
+    /// Its SHA-256 fingerprint, as OpenSSH prints it.
+    pub fingerprint: String,
+    /// The fingerprint as a picture of several lines, as OpenSSH draws it.
+    pub randomart: String,
+    /// How it stands to what is known of the server.
+    pub standing: HostKeyStanding,
+    /// Where that is said: file and line; with the other key's algorithm and fingerprint where it has changed.
+    pub known_at: Option<String>,
+}
+
+/// How a host key stands to what is known of its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostKeyStanding {
+    /// It is the server's.
+    Known,
+    /// No key of its type is known.
+    Unknown,
+    /// Another key of its type is known.
+    Changed,
+    /// It is not to be believed, whoever shows it.
+    Revoked,
+}
+
 /// Shows a value as it stands on the wire, so that people and programs read the same words.
 macro_rules! display_as_on_the_wire {
     ($($name:ty),*) => { $(
@@ -368,5 +399,6 @@ display_as_on_the_wire!(
     TunnelKind,
     ListenerState,
     TunnelOrigin,
-    PromptKind
+    PromptKind,
+    HostKeyStanding
 );

@@ -65,14 +65,24 @@ const HOST_KEYS: &[Algorithm] = &[
 /// Names that would switch protection off; no configuration may ask for them.
 const PLAINTEXT: &[&str] = &["none", "clear"];
 
-/// What to offer: the names asked for or the defaults, host keys of `known` algorithms first.
+/// What is known of a server's keys and decides about what it is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct KnownKeys {
+    /// Algorithms of its keys, to be preferred: another key of it would look like a changed one.
+    pub(crate) algorithms: Vec<Algorithm>,
+    /// Whether an authority is known whose certificates it may have.
+    pub(crate) certificates: bool,
+}
+
+/// What to offer: the names asked for or the defaults, host keys of known algorithms first. Certificates are asked for in
+/// the same algorithms.
 ///
 /// # Errors
 /// The kind and the names, where none of the names asked for is supported.
 pub(crate) fn preferred(
     asked: &Algorithms,
     compress: bool,
-    known: &[Algorithm],
+    known: &KnownKeys,
 ) -> Result<Preferred, (&'static str, String)> {
     let mut kexs = choose("key exchange", &asked.kexs, KEXS, |name| {
         kex::Name::try_from(name).ok()
@@ -81,7 +91,16 @@ pub(crate) fn preferred(
     let mut keys = choose("host key", &asked.host_keys, HOST_KEYS, |name| {
         name.parse().ok().filter(is_plain)
     })?;
-    keys.sort_by_key(|algorithm| !known.iter().any(|k| same_key_type(k, algorithm)));
+    let is_known = |algorithm: &Algorithm| {
+        let mut known = known.algorithms.iter();
+        known.any(|it| same_key_type(it, algorithm))
+    };
+    keys.sort_by_key(|algorithm| !is_known(algorithm));
+    let certificates = if known.certificates {
+        keys.clone()
+    } else {
+        Vec::new()
+    };
     let compressions: &[compression::Name] = if compress {
         &[
             compression::ZLIB_LEGACY,
@@ -94,7 +113,7 @@ pub(crate) fn preferred(
     Ok(Preferred {
         kex: Cow::Owned(kexs),
         key: Cow::Owned(keys),
-        host_key_certificates: Cow::Borrowed(&[]),
+        host_key_certificates: Cow::Owned(certificates),
         cipher: Cow::Owned(choose("cipher", &asked.ciphers, CIPHERS, |name| {
             cipher::Name::try_from(name).ok()
         })?),
@@ -131,8 +150,13 @@ fn is_plain(algorithm: &Algorithm) -> bool {
     HOST_KEYS.contains(algorithm) || *algorithm == Algorithm::Rsa { hash: None }
 }
 
+/// Whether a server may be asked for a key of this type at all.
+pub(crate) fn is_key_type(algorithm: &Algorithm) -> bool {
+    HOST_KEYS.iter().any(|it| same_key_type(it, algorithm))
+}
+
 /// Whether two algorithms use the same type of key; RSA's differ in their hash only.
-fn same_key_type(a: &Algorithm, b: &Algorithm) -> bool {
+pub(crate) fn same_key_type(a: &Algorithm, b: &Algorithm) -> bool {
     a == b || matches!((a, b), (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }))
 }
 
@@ -142,24 +166,34 @@ mod tests {
 
     #[test]
     fn gcm_comes_first_by_default() {
-        let offered = preferred(&Algorithms::default(), false, &[]).unwrap();
+        let offered = preferred(&Algorithms::default(), false, &KnownKeys::default()).unwrap();
         assert_eq!(offered.cipher.first(), Some(&cipher::AES_128_GCM));
     }
 
     #[test]
     fn a_known_keys_algorithm_is_preferred() {
-        let offered = preferred(
-            &Algorithms::default(),
-            false,
-            &[Algorithm::Rsa { hash: None }],
-        )
-        .unwrap();
+        let known = KnownKeys {
+            algorithms: vec![Algorithm::Rsa { hash: None }],
+            certificates: false,
+        };
+        let offered = preferred(&Algorithms::default(), false, &known).unwrap();
+        assert!(offered.host_key_certificates.is_empty());
         assert_eq!(
             offered.key.first(),
             Some(&Algorithm::Rsa {
                 hash: Some(HashAlg::Sha512)
             })
         );
+    }
+
+    #[test]
+    fn certificates_are_asked_for_in_the_same_order_where_an_authority_is_known() {
+        let known = KnownKeys {
+            algorithms: vec![Algorithm::Rsa { hash: None }],
+            certificates: true,
+        };
+        let offered = preferred(&Algorithms::default(), false, &known).unwrap();
+        assert_eq!(offered.host_key_certificates, offered.key);
     }
 
     #[test]
@@ -171,7 +205,7 @@ mod tests {
             ciphers: names,
             ..Algorithms::default()
         };
-        let offered = preferred(&asked, false, &[]).unwrap();
+        let offered = preferred(&asked, false, &KnownKeys::default()).unwrap();
         assert_eq!(
             offered.cipher.as_ref(),
             [cipher::AES_256_CTR, cipher::AES_128_CTR]
@@ -184,7 +218,7 @@ mod tests {
             ciphers: vec!["none".into(), "clear".into()],
             ..Algorithms::default()
         };
-        assert!(preferred(&asked, false, &[]).is_err());
+        assert!(preferred(&asked, false, &KnownKeys::default()).is_err());
     }
 
     #[test]
@@ -194,7 +228,7 @@ mod tests {
             ..Algorithms::default()
         };
         assert_eq!(
-            preferred(&asked, false, &[]).unwrap_err(),
+            preferred(&asked, false, &KnownKeys::default()).unwrap_err(),
             ("MAC", "made-up".to_owned())
         );
     }

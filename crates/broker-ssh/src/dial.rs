@@ -1,18 +1,19 @@
 //! Making one SSH connection: find a way to the server, exchange keys, verify, authenticate
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use russh::client;
-use russh::{Limits, SshId};
+use russh::keys::{Algorithm, PublicKey};
+use russh::{Limits, Preferred, SshId};
 use tokio::io::BufReader;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::algorithms::preferred;
+use crate::algorithms::{KnownKeys, preferred};
 use crate::auth::authenticate;
 use crate::error::OpenError;
-use crate::handler::{HandlerError, LinkHandler};
+use crate::handler::{HandlerError, Judge, LinkHandler};
 use crate::hostkey::Trust;
 use crate::keepalive;
 use crate::link::Link;
@@ -97,8 +98,37 @@ async fn connect(
     link: &Arc<Link>,
     tracker: &TaskTracker,
 ) -> Result<Session, OpenError> {
-    let trust = Trust::load(spec).await?;
-    let config = Arc::new(config(spec, link.kind, &trust)?);
+    let trust = Arc::new(Trust::load(spec).await?);
+    let judge = Judge::Trust(Arc::clone(&trust));
+    let session = handshake(spec, link, tracker, &trust.known_keys(), judge).await?;
+    trust.settle(spec, link).await?;
+    Ok(session)
+}
+
+/// Connects for a look at the server's key. Whatever comes of it, the connection ends there.
+///
+/// # Errors
+/// Why there is no session, which is so in any case.
+pub(crate) async fn witness(
+    spec: &ConnectSpec,
+    link: &Arc<Link>,
+    tracker: &TaskTracker,
+    seen: Arc<OnceLock<PublicKey>>,
+) -> Result<(), OpenError> {
+    let (known, judge) = (KnownKeys::default(), Judge::Witness(seen));
+    handshake(spec, link, tracker, &known, judge)
+        .await
+        .map(drop)
+}
+
+async fn handshake(
+    spec: &ConnectSpec,
+    link: &Arc<Link>,
+    tracker: &TaskTracker,
+    known: &KnownKeys,
+    judge: Judge,
+) -> Result<Session, OpenError> {
+    let config = Arc::new(config(spec, link.kind, known)?);
     let Carrier {
         stream,
         peer,
@@ -106,7 +136,7 @@ async fn connect(
     } = way::open(spec, link, tracker).await?;
     let stream = SeverableStream::new(stream, link.severed.clone(), Arc::clone(&link.wire));
     let stream = BufReader::with_capacity(READ_BUFFER, stream);
-    let handler = LinkHandler::new(Arc::clone(link), trust, peer, tracker.token());
+    let handler = LinkHandler::new(Arc::clone(link), judge, peer, tracker.token());
     let handshake = limit.run(client::connect_stream(config, stream, handler));
     let late = || {
         timed_out(
@@ -121,18 +151,9 @@ async fn connect(
 fn config(
     spec: &ConnectSpec,
     kind: ConnectionKind,
-    trust: &Trust,
+    known: &KnownKeys,
 ) -> Result<client::Config, OpenError> {
-    let preferred = preferred(&spec.algorithms, spec.compression, &trust.algorithms()).map_err(
-        |(kind, names)| {
-            let reason =
-                format!("none of the {kind} algorithms in the profile is supported: {names}");
-            OpenError::Handshake {
-                server: spec.server(),
-                reason,
-            }
-        },
-    )?;
+    let preferred = offer(spec, known)?;
     Ok(client::Config {
         client_id: SshId::Standard(
             concat!("SSH-2.0-ssh_broker_", env!("CARGO_PKG_VERSION")).into(),
@@ -150,6 +171,22 @@ fn config(
         nodelay: true,
         ..client::Config::default()
     })
+}
+
+fn offer(spec: &ConnectSpec, known: &KnownKeys) -> Result<Preferred, OpenError> {
+    let offer = preferred(&spec.algorithms, spec.compression, known);
+    offer.map_err(|(kind, names)| OpenError::Handshake {
+        server: spec.server(),
+        reason: format!("none of the {kind} algorithms in the profile is supported: {names}"),
+    })
+}
+
+/// Algorithms of host keys that the server may use, the preferred ones first.
+///
+/// # Errors
+/// `Handshake` where none is supported.
+pub(crate) fn host_keys(spec: &ConnectSpec) -> Result<Vec<Algorithm>, OpenError> {
+    offer(spec, &KnownKeys::default()).map(|offer| offer.key.into_owned())
 }
 
 fn limits(rekey_bytes: Option<u64>) -> Limits {

@@ -78,8 +78,8 @@ pub enum OpenError {
     },
     /// The server's key is not known.
     #[error(
-        "host key of {server} is unknown: {algorithm} {fingerprint}; compare it with the server's, then name it in the \
-         profile's hostkey or add it to a known_hosts file"
+        "host key of {server} is unknown: {algorithm} {fingerprint}; compare it with the server's, then run: \
+         broker-ctl trust-host {target}"
     )]
     HostKeyUnknown {
         /// Host and port.
@@ -88,11 +88,13 @@ pub enum OpenError {
         algorithm: String,
         /// SHA-256 fingerprint as OpenSSH prints it.
         fingerprint: String,
+        /// The server as commands take it.
+        target: String,
     },
     /// The server showed another key than the one known.
     #[error(
-        "host key of {server} has changed: it showed {algorithm} {fingerprint}, but {known_at} holds another; somebody \
-         may be intercepting the connection, and if the change is genuine, replace the old key there"
+        "host key of {server} has changed: it showed {algorithm} {fingerprint}, known is {former}; somebody may be \
+         intercepting the connection, so ask the server's administrator, and if the change is genuine, {remedy}"
     )]
     HostKeyChanged {
         /// Host and port.
@@ -101,8 +103,54 @@ pub enum OpenError {
         algorithm: String,
         /// SHA-256 fingerprint as OpenSSH prints it.
         fingerprint: String,
-        /// Where the old key stands.
-        known_at: String,
+        /// Algorithm, fingerprint and place of the key known before.
+        former: String,
+        /// What to do if the change is genuine.
+        remedy: String,
+    },
+    /// Whoever was asked did not take the key for the server's.
+    #[error("host key of {server} was not confirmed: {algorithm} {fingerprint}")]
+    HostKeyRejected {
+        /// Host and port.
+        server: String,
+        /// The key's algorithm.
+        algorithm: String,
+        /// SHA-256 fingerprint as OpenSSH prints it.
+        fingerprint: String,
+    },
+    /// The key was to be remembered and cannot be; without that, the next one would be believed as well.
+    #[error(
+        "host key of {server} ({fingerprint}) cannot be stored, so it is not accepted: {reason}"
+    )]
+    HostKeyNotStored {
+        /// Host and port.
+        server: String,
+        /// SHA-256 fingerprint as OpenSSH prints it.
+        fingerprint: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A known authority signed for the key, but not for this server at this time.
+    #[error(
+        "host certificate of {server} does not hold: {reason} (key {fingerprint}); its administrator must renew it"
+    )]
+    HostCertificate {
+        /// Host and port.
+        server: String,
+        /// SHA-256 fingerprint of the key inside, as OpenSSH prints it.
+        fingerprint: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The server has no key of the fingerprint that was asked for.
+    #[error("SSH server {server} has no host key {fingerprint}; it has {shown}")]
+    HostKeyNotShown {
+        /// Host and port.
+        server: String,
+        /// The fingerprint asked for.
+        fingerprint: String,
+        /// Algorithms and fingerprints of its keys, separated by commas.
+        shown: String,
     },
     /// The server's key is marked as revoked.
     #[error(

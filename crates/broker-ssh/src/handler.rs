@@ -1,12 +1,13 @@
 //! The SSH session's callbacks: they run inside its loop, so none of them waits for the network
 
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
-use russh::keys::PublicKeyOrCertificate;
+use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::algorithms::same_key_type;
 use crate::error::{CutReason, OpenError};
 use crate::forward::{Arrival, Originator};
 use crate::hostkey::{Trust, fingerprint};
@@ -16,25 +17,34 @@ use crate::snapshot::Negotiated;
 /// Serves one connection. Dropping it, in whatever way its session ends, marks the connection as closed.
 pub(crate) struct LinkHandler {
     link: Arc<Link>,
-    trust: Trust,
+    judge: Judge,
     peer: Option<std::net::SocketAddr>,
-    fingerprint: String,
+    /// The key that the server has shown.
+    shown: Option<PublicKey>,
     /// Keeps the pool's task tracker waiting for the session's own task.
     _session_task: TaskTrackerToken,
+}
+
+/// Who looks at the server's key.
+pub(crate) enum Judge {
+    /// Decides about it.
+    Trust(Arc<Trust>),
+    /// Only wants to see it; the connection ends there.
+    Witness(Arc<OnceLock<PublicKey>>),
 }
 
 impl LinkHandler {
     pub(crate) fn new(
         link: Arc<Link>,
-        trust: Trust,
+        judge: Judge,
         peer: Option<std::net::SocketAddr>,
         task: TaskTrackerToken,
     ) -> Self {
         Self {
             link,
-            trust,
+            judge,
             peer,
-            fingerprint: String::new(),
+            shown: None,
             _session_task: task,
         }
     }
@@ -62,10 +72,17 @@ impl Handler for LinkHandler {
         &mut self,
         shown: &PublicKeyOrCertificate,
     ) -> Result<bool, HandlerError> {
-        let key = shown.public_key();
-        self.fingerprint = fingerprint(&key);
-        self.trust.verify(&key)?;
-        Ok(true)
+        match &self.judge {
+            Judge::Trust(trust) => {
+                trust.verify(shown).await?;
+                self.shown = Some(shown.public_key());
+                Ok(true)
+            }
+            Judge::Witness(seen) => {
+                seen.get_or_init(|| shown.public_key());
+                Ok(false)
+            }
+        }
     }
 
     async fn kex_done(
@@ -74,6 +91,12 @@ impl Handler for LinkHandler {
         names: &russh::Names,
         _session: &mut Session,
     ) -> Result<(), HandlerError> {
+        let Some(shown) = &self.shown else {
+            return Err(OpenError::Internal.into());
+        };
+        if self.link.negotiated.get().is_none() {
+            check_type(&self.link.server, &names.key, shown)?;
+        }
         let cipher = names.cipher.as_ref().to_owned();
         let own_mac = cipher.contains("gcm") || cipher.contains("poly1305");
         let mac = if own_mac {
@@ -87,7 +110,7 @@ impl Handler for LinkHandler {
             cipher,
             mac,
             host_key: names.key.to_string(),
-            fingerprint: self.fingerprint.clone(),
+            fingerprint: fingerprint(shown),
             peer: self.peer,
         });
         Ok(())
@@ -191,6 +214,18 @@ impl Handler for LinkHandler {
         self.link.set_end(CutReason::ConnectionLost(text));
         Ok(())
     }
+}
+
+/// The library believes a key of any type, whatever type was agreed on: another one is a server that plays tricks.
+fn check_type(server: &str, agreed: &Algorithm, shown: &PublicKey) -> Result<(), OpenError> {
+    let shown = shown.algorithm();
+    if same_key_type(agreed, &shown) {
+        return Ok(());
+    }
+    Err(OpenError::Handshake {
+        server: server.to_owned(),
+        reason: format!("it agreed on a host key of {agreed} and showed one of {shown}"),
+    })
 }
 
 fn describe_io(error: &std::io::Error) -> String {

@@ -82,10 +82,20 @@ impl fmt::Display for Question {
                 server,
                 algorithm,
                 fingerprint,
-                ..
+                changed_from: None,
             } => write!(
                 f,
                 "the prompt to confirm the host key of {server} ({algorithm} {fingerprint})"
+            ),
+            Self::HostKey {
+                server,
+                algorithm,
+                fingerprint,
+                changed_from: Some(former),
+            } => write!(
+                f,
+                "the prompt to confirm the host key of {server}, which has changed from {former} to {algorithm} \
+                 {fingerprint}"
             ),
             Self::Passphrase { file, .. } => {
                 write!(f, "the prompt for the passphrase of {file}")

@@ -102,6 +102,11 @@ impl ConnectSpec {
         change(self);
     }
 
+    /// The server as commands take it: `host#port`.
+    pub fn target(&self) -> String {
+        format!("{}#{}", self.host, self.port)
+    }
+
     /// The server as a person writes it: `host:port`, with brackets around an IPv6 address.
     pub fn server(&self) -> String {
         host_and_port(&self.host, self.port)
@@ -142,21 +147,26 @@ pub struct HostKeyRules {
     pub pinned: Vec<PinnedKey>,
     /// OpenSSH known_hosts files; a missing one is empty.
     pub known_hosts: Vec<PathBuf>,
-    /// Where `Tofu` and `Advisory` append a key seen for the first time.
+    /// Folders whose files are all such files; a missing one is empty.
+    pub known_hosts_folders: Vec<PathBuf>,
+    /// The known_hosts file in which accepted keys are stored; looked in as well. The only one that is written.
     pub store: Option<PathBuf>,
+    /// Whether names are stored as hashes.
+    pub hash_names: bool,
 }
 
 /// What to do with a key that is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HostKeyPolicy {
-    /// Ask a person; with nobody to ask, refuse.
+    /// Ask a person, and store what is accepted; with nobody to ask, refuse.
     #[default]
     Ask,
     /// Refuse.
     Strict,
-    /// Accept and store an unknown key, refuse a changed one.
+    /// Accept and store an unknown key, refuse a changed one and one that cannot be stored.
     Tofu,
-    /// Accept unknown and changed keys with a warning; a revoked one is refused all the same.
+    /// Accept an unknown key and store it, accept a changed one; both with a warning. A revoked one is refused all the
+    /// same.
     Advisory,
 }
 

@@ -73,9 +73,9 @@ impl Handler for Api {
             | Request::CloseChannel(_)
             | Request::ListTunnelListeners(_)
             | Request::OpenTunnelListener(_)
-            | Request::CloseTunnelListener(_)) => {
-                self.ask(|answer| Asked::Request(request, answer)).await
-            }
+            | Request::CloseTunnelListener(_)
+            | Request::ProbeKey(_)
+            | Request::TrustHost(_)) => self.ask(|answer| Asked::Request(request, answer)).await,
         }
     }
 }

@@ -5,6 +5,7 @@ mod board;
 mod carried;
 mod connections;
 mod destination;
+mod hostkeys;
 mod keep;
 mod listeners;
 mod peer_owner;

@@ -76,6 +76,16 @@ pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError
     Ok(config.adhoc(user, bare, port))
 }
 
+/// As [`profile`], where the server alone matters: a host and port that some profile has are reached the way of that one.
+pub(crate) fn server(config: &Config, target: &str) -> Result<Profile, RpcError> {
+    let asked = profile(config, target)?;
+    let mut profiles = config.profiles.iter();
+    let same = |it: &&Profile| it.host.eq_ignore_ascii_case(&asked.host) && it.port == asked.port;
+    let is_configured = config.profile_by_id(&asked.id).is_some();
+    let configured = profiles.find(same).filter(|_| !is_configured).cloned();
+    Ok(configured.unwrap_or(asked))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +105,24 @@ mod tests {
         check("me@corp@server", Some("me@corp"), "server", 22);
         check("me@[::1]#2222", Some("me"), "::1", 2222);
         check("::1", None, "::1", 22);
+    }
+
+    #[test]
+    fn a_server_is_reached_the_way_of_its_profile() {
+        let mut config = Config::default();
+        let mut work = config.adhoc(Some("me"), "Files.example", Some(2222));
+        work.id = "work".into();
+        let mut again = work.clone();
+        again.id = "again".into();
+        config.profiles = vec![work, again];
+        for (target, id) in [
+            ("files.example#2222", "work"),
+            ("you@files.example#2222", "work"),
+            ("again", "again"),
+            ("files.example", "files.example#22"),
+        ] {
+            assert_eq!(server(&config, target).unwrap().id, id, "{target}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 /// The list of keys that older programs write, below the home folder.
 const USUAL_KEY_LIST: &str = ".ssh2/identification";
 
-/// The broker's own known hosts below the home folder: the only such file it writes.
+/// The broker's own known hosts below the home folder: the only such file that it writes.
 const OWN_KNOWN_HOSTS: &str = ".ssh2/known_hosts";
 
 /// What keeps a profile from being used by this version; the person who wrote it must not find it
@@ -92,7 +92,12 @@ fn host_key_rules(config: &Config, profile: &Profile, home: &Path) -> HostKeyRul
         HostKeySource::File(path) => PinnedKey::File(path.clone()),
         HostKeySource::Inline(text) => PinnedKey::Inline(text.clone()),
     });
-    let usual = || vec![home.join(".ssh/known_hosts"), SYSTEM_KNOWN_HOSTS.into()];
+    let known = &config.known_hosts;
+    let known_hosts = if known.are_the_usual() {
+        vec![home.join(".ssh/known_hosts"), SYSTEM_KNOWN_HOSTS.into()]
+    } else {
+        known.files.clone().unwrap_or_default()
+    };
     HostKeyRules {
         policy: match profile.settings.host_key_policy {
             config::HostKeyPolicy::Ask => HostKeyPolicy::Ask,
@@ -101,8 +106,10 @@ fn host_key_rules(config: &Config, profile: &Profile, home: &Path) -> HostKeyRul
             config::HostKeyPolicy::Advisory => HostKeyPolicy::Advisory,
         },
         pinned: pinned.collect(),
-        known_hosts: config.known_hosts.files.clone().unwrap_or_else(usual),
+        known_hosts,
+        known_hosts_folders: known.directories.clone(),
         store: Some(home.join(OWN_KNOWN_HOSTS)),
+        hash_names: known.hash_names,
     }
 }
 

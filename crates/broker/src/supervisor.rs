@@ -11,7 +11,7 @@ use broker_config::{Config, ListenWhen, Profile};
 use broker_ipc::methods::{CloseTunnelListener, Done, OpenTunnelListener};
 use broker_ipc::types::TunnelOrigin;
 use broker_ipc::{ErrorCode, Request, Response, RpcError};
-use broker_ssh::{Keyring, OpenError, Pool};
+use broker_ssh::{ConnectSpec, Keyring, OpenError, Pool};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -30,7 +30,7 @@ const REQUESTS: usize = 64;
 const BIND_RETRY: Duration = Duration::from_secs(15);
 
 /// Where an answer goes.
-type Answer = oneshot::Sender<Result<Response, RpcError>>;
+pub(crate) type Answer = oneshot::Sender<Result<Response, RpcError>>;
 
 /// What the supervisor is asked for, and where the answer goes.
 pub(crate) enum Asked {
@@ -188,21 +188,7 @@ impl Supervisor {
                 return;
             }
         };
-        if let Request::OpenTunnelListener(asked) = request {
-            match self.open_requested(&asked) {
-                Ok((id, used)) => self.answer_when_connected(id, used, answer),
-                Err(error) => {
-                    let _ = answer.send(Err(error));
-                }
-            }
-            return;
-        }
-        // Whoever asked may have left.
-        let _ = answer.send(self.answer(request).await);
-    }
-
-    async fn answer(&mut self, request: Request) -> Result<Response, RpcError> {
-        match request {
+        let answered = match request {
             Request::Status(_) => Ok(Response::Status(self.status())),
             Request::Stop(stop) => self.stop(stop.grace).await,
             Request::Reload(_) => Err(RpcError::not_supported(
@@ -222,14 +208,33 @@ impl Supervisor {
                     .map(|t| self.listener_view(t))
                     .collect(),
             )),
-            Request::OpenTunnelListener(asked) => self
-                .open_requested(&asked)
-                .and_then(|(id, _)| self.opened(id)),
+            Request::OpenTunnelListener(asked) => match self.open_requested(&asked) {
+                Ok((id, used)) => return self.answer_when_connected(id, used, answer),
+                Err(error) => Err(error),
+            },
             Request::CloseTunnelListener(asked) => self.close_tunnel(&asked),
             Request::AttendPrompts(_) | Request::NextPrompt(_) | Request::AnswerPrompt(_) => {
                 Err(RpcError::internal("prompts are not the supervisor's"))
             }
-        }
+            Request::ProbeKey(asked) => return self.probe_key(&asked, answer),
+            Request::TrustHost(asked) => return self.trust_host(asked, answer),
+        };
+        // Whoever asked may have left.
+        let _ = answer.send(answered);
+    }
+
+    /// Answers once `work` is done, which does not hold up anybody else.
+    pub(crate) fn answer_later(
+        &self,
+        answer: Answer,
+        work: impl Future<Output = Result<Response, RpcError>> + Send + 'static,
+    ) {
+        let kill = self.shutdown.kill.clone();
+        self.tracker.spawn(async move {
+            if let Some(answered) = kill.run_until_cancelled(work).await {
+                let _ = answer.send(answered);
+            }
+        });
     }
 
     async fn stop(&self, grace: Option<u64>) -> Result<Response, RpcError> {
@@ -301,10 +306,9 @@ impl Supervisor {
     fn answer_when_connected(&self, id: u64, used: Arc<Connections>, answer: Answer) {
         let opened = self.opened(id);
         let requests = self.requests_sender.clone();
-        self.tracker.spawn(async move {
+        self.answer_later(answer, async move {
             let Err(error) = used.shared().connect().await else {
-                let _ = answer.send(opened);
-                return;
+                return opened;
             };
             let (closed, wait) = oneshot::channel();
             let close = Request::CloseTunnelListener(CloseTunnelListener { id });
@@ -312,7 +316,7 @@ impl Supervisor {
             if requests.send(close).await.is_ok() {
                 let _ = wait.await;
             }
-            let _ = answer.send(Err(connect_failed(&error)));
+            Err(connect_failed(&error))
         });
     }
 
@@ -320,17 +324,7 @@ impl Supervisor {
         if let Some(known) = self.pools.get(&profile.id) {
             return known.connections.clone();
         }
-        let mut spec = ssh_spec::connect_spec(
-            &self.config,
-            profile,
-            &self.identity.home,
-            &self.identity.user,
-        );
-        let prompter = self.desk.prompter(&profile.id);
-        spec.for_each_hop(&|hop| {
-            hop.prompter = Some(Arc::clone(&prompter));
-            hop.keyring = Arc::clone(&self.keyring);
-        });
+        let spec = self.connect_spec(profile);
         let user = spec.user.clone();
         let pool = Pool::new(spec, self.tracker.clone(), self.shutdown.kill.clone());
         let connections = Arc::new(Connections::new(pool, profile.settings.exclusive));
@@ -344,6 +338,17 @@ impl Supervisor {
             },
         );
         connections
+    }
+
+    pub(crate) fn connect_spec(&self, profile: &Profile) -> ConnectSpec {
+        let Identity { home, user } = &self.identity;
+        let mut spec = ssh_spec::connect_spec(&self.config, profile, home, user);
+        let prompter = self.desk.prompter(&profile.id);
+        spec.for_each_hop(&|hop| {
+            hop.prompter = Some(Arc::clone(&prompter));
+            hop.keyring = Arc::clone(&self.keyring);
+        });
+        spec
     }
 
     /// Tells the supervisor whenever the profile's control connection came or went.
@@ -387,7 +392,7 @@ impl Supervisor {
 }
 
 /// Why a command's target could not be connected to, with a code for programs.
-fn connect_failed(error: &OpenError) -> RpcError {
+pub(crate) fn connect_failed(error: &OpenError) -> RpcError {
     let code = if error.wants_person() {
         ErrorCode::Unanswered
     } else {

@@ -233,6 +233,8 @@ fn brokerd(folder: &Path, config: &str, arguments: &[&str]) -> anyhow::Result<Co
     command.arg("--config").arg(folder.join(CONFIG));
     command.arg("--socket").arg(socket_in(folder));
     command.args(["--log", "debug"]).args(arguments);
+    // What the daemon keeps for its user belongs to the test, and what the user has is none of its business.
+    command.env("HOME", folder);
     Ok(command)
 }
 

@@ -151,27 +151,10 @@ fn read_known_hosts(general: &Element, values: &mut Values<'_>) -> Option<KnownH
                 known.files.get_or_insert_default().push(path);
             }
         }
-        if let Some(directory) = values.path(element, "directory") {
-            values.findings.unsupported(
-                element.span,
-                "folders of known hosts are not supported yet: name a file with `path`",
-            );
-            known.directories.push(directory);
+        known.directories.extend(values.path(element, "directory"));
+        if let Some(format) = values.choice::<FilenameFormat>(element, "filename-format") {
+            known.hash_names = format.value == FilenameFormat::Hash;
         }
-        read_filename_format(element, &mut known, values);
     }
     any.then_some(known)
-}
-
-fn read_filename_format(element: &Element, known: &mut KnownHosts, values: &mut Values<'_>) {
-    let Some(format) = values.choice::<FilenameFormat>(element, "filename-format") else {
-        return;
-    };
-    known.hash_names = format.value == FilenameFormat::Hash;
-    if known.hash_names {
-        values.findings.unsupported(
-            format.span,
-            "storing host names as hashes is not supported yet; hashed names are understood",
-        );
-    }
 }

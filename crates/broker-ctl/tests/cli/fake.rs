@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use broker_ipc::methods::{Done, OpenTunnelListener};
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
-    ConnectionState, DaemonStatus, DataMode, Direction, ListenerState, Profile, TransferCounts,
-    TunnelKind, TunnelListener, TunnelOrigin,
+    ConnectionState, DaemonStatus, DataMode, Direction, HostKey, HostKeyStanding, ListenerState,
+    Profile, TransferCounts, TunnelKind, TunnelListener, TunnelOrigin,
 };
 use broker_ipc::{ErrorCode, Handler, Request, Response, RpcError, bind, serve};
 use snapbox::cmd::Command;
@@ -93,6 +93,7 @@ impl Handler for Answers {
             })),
             Request::ListChannels(_) => Ok(Response::ListChannels(vec![session(), transfer()])),
             Request::ListTunnelListeners(_) => Ok(Response::ListTunnelListeners(listeners())),
+            Request::ProbeKey(_) => Ok(Response::ProbeKey(host_keys())),
             change => {
                 self.requests.lock().unwrap().push(change.clone());
                 self.change(change)
@@ -115,6 +116,7 @@ impl Answers {
             ))),
             Request::CloseChannel(_) => Ok(Response::CloseChannel(Done {})),
             Request::CloseTunnelListener(_) => Ok(Response::CloseTunnelListener(Done {})),
+            Request::TrustHost(r) => trusted(&r.fingerprint),
             Request::OpenTunnelListener(r) if r.listen_port == TAKEN => {
                 let message = format!("cannot listen on port {TAKEN}: address in use");
                 Err(RpcError::new(ErrorCode::ListenFailed, message))
@@ -296,6 +298,42 @@ fn listeners() -> Vec<TunnelListener> {
         ..ftp.clone()
     };
     vec![ftp, taken]
+}
+
+/// The fingerprint of the server's first key.
+pub(crate) const FINGERPRINT: &str = "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ";
+
+fn host_keys() -> Vec<HostKey> {
+    let first = HostKey {
+        algorithm: "ssh-ed25519".into(),
+        bits: 256,
+        fingerprint: FINGERPRINT.into(),
+        randomart: "+--[ED25519 256]--+\n|o+oO==+ o..      |\n+----[SHA256]-----+".into(),
+        standing: HostKeyStanding::Unknown,
+        known_at: None,
+    };
+    let second = HostKey {
+        algorithm: "ssh-rsa".into(),
+        bits: 3072,
+        fingerprint: "SHA256:Nh0Me49Zh9fDw/VYUfq43IJmI1T+XrjiYONPND8GzaM".into(),
+        standing: HostKeyStanding::Changed,
+        known_at: Some("ssh-rsa SHA256:abc (/home/u/.ssh/known_hosts line 3)".into()),
+        ..first.clone()
+    };
+    vec![first, second]
+}
+
+fn trusted(fingerprint: &str) -> Result<Response, RpcError> {
+    let key = host_keys()
+        .into_iter()
+        .find(|key| key.fingerprint == fingerprint);
+    let mut key = key.ok_or_else(|| {
+        let message = format!("SSH server ssh.example.com:22 has no host key {fingerprint}");
+        RpcError::new(ErrorCode::ConnectFailed, message)
+    })?;
+    key.standing = HostKeyStanding::Known;
+    key.known_at = Some("/home/u/.ssh2/known_hosts line 1".into());
+    Ok(Response::TrustHost(key))
 }
 
 fn opened(request: OpenTunnelListener) -> TunnelListener {

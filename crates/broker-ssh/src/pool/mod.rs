@@ -255,6 +255,11 @@ impl Pool {
         self.lease(ConnectionKind::Control).await.map(drop)
     }
 
+    /// Forgets failures, so that the next open dials at once: what they came from has been mended.
+    pub fn retry_now(&self) {
+        self.backoff.succeeded();
+    }
+
     /// A server that has too much to do drops connections before they are logged in (sshd's MaxStartups). Where a data
     /// connection met that, the control connection shows that the server can be had: it is dialled once more.
     async fn lease(&self, kind: ConnectionKind) -> Result<Lease, OpenError> {

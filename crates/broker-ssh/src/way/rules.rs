@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use super::limit::TimeLimit;
 use super::proxy::Proxy;
 use super::resolve;
-use crate::known_hosts::wildcard_matches;
 use crate::spec::ConnectSpec;
+use crate::wildcard::wildcard_matches;
 
 /// A rule: these servers are reached in this way. Of several rules the first that fits counts.
 #[derive(Debug, Clone)]

@@ -2,9 +2,11 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
 
 use broker_ssh::{
-    AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, OpenError, PasswordSource, SecretString,
+    Answer, Answering, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, OpenError,
+    PasswordSource, Prompter, Question, SecretString,
 };
 use testkit::keys::KeyPair;
 use testkit::ssh_server::SshServerOptions;
@@ -25,6 +27,7 @@ fn known_hosts(bench: &Bench, text: &str) -> HostKeyRules {
     let file = bench.folder.path().join("known_hosts");
     std::fs::write(&file, text).unwrap();
     HostKeyRules {
+        policy: HostKeyPolicy::Strict,
         known_hosts: vec![file],
         ..HostKeyRules::default()
     }
@@ -33,7 +36,8 @@ fn known_hosts(bench: &Bench, text: &str) -> HostKeyRules {
 #[tokio::test]
 async fn an_unknown_host_key_is_refused_with_fingerprint_and_advice() {
     let bench = Bench::start().await;
-    let refused = try_open(&bench, |spec| spec.host_key = HostKeyRules::default())
+    let strict = known_hosts(&bench, "");
+    let refused = try_open(&bench, |spec| spec.host_key = strict)
         .await
         .unwrap_err();
     let text = refused.to_string();
@@ -42,7 +46,7 @@ async fn an_unknown_host_key_is_refused_with_fingerprint_and_advice() {
         "{text}"
     );
     assert!(
-        text.contains("SHA256:") && text.contains("known_hosts"),
+        text.contains("SHA256:") && text.contains("broker-ctl trust-host 127.0.0.1#"),
         "{text}"
     );
     bench.end().await;
@@ -113,6 +117,109 @@ async fn trust_on_first_use_remembers_the_key_and_then_insists_on_it() {
     try_open(&bench, |spec| spec.host_key = strict)
         .await
         .unwrap();
+    bench.end().await;
+}
+
+/// Says yes or no to every host key, and remembers what it was asked.
+#[derive(Debug)]
+struct Person {
+    says: bool,
+    asked: Mutex<Vec<Question>>,
+}
+
+impl Prompter for Person {
+    fn ask(&self, question: Question) -> Answering<'_> {
+        self.asked.lock().unwrap().push(question);
+        Box::pin(async { Ok(Answer::Confirm(self.says)) })
+    }
+}
+
+/// Opens a channel with a person there, and tells what was asked.
+async fn try_open_asking(
+    bench: &Bench,
+    rules: &HostKeyRules,
+    says: bool,
+) -> (Result<(), OpenError>, Vec<Question>) {
+    let asked = Mutex::default();
+    let person = Arc::new(Person { says, asked });
+    let opened = try_open(bench, |spec| {
+        spec.host_key = rules.clone();
+        spec.prompter = Some(person.clone());
+    });
+    let opened = opened.await;
+    let asked = person.asked.lock().unwrap().clone();
+    (opened, asked)
+}
+
+#[tokio::test]
+async fn a_person_decides_about_unknown_and_changed_keys_and_a_yes_is_stored() {
+    let bench = Bench::start().await;
+    let store = bench.folder.path().join("store");
+    let rules = HostKeyRules {
+        store: Some(store.clone()),
+        ..HostKeyRules::default()
+    };
+    let (refused, asked) = try_open_asking(&bench, &rules, false).await;
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(refused, OpenError::HostKeyRejected { .. }),
+        "{refused}"
+    );
+    assert_eq!(asked.len(), 1);
+    assert!(!store.exists());
+
+    let (opened, asked) = try_open_asking(&bench, &rules, true).await;
+    assert_eq!(opened, Ok(()));
+    assert!(matches!(
+        asked.as_slice(),
+        [Question::HostKey {
+            changed_from: None,
+            ..
+        }]
+    ));
+    let (opened, asked) = try_open_asking(&bench, &rules, true).await;
+    assert_eq!((opened, asked.len()), (Ok(()), 0));
+
+    let (port, key) = (
+        bench.server.addr().port(),
+        bench.server.host_key_openssh().unwrap(),
+    );
+    let other = KeyPair::generate().unwrap().public_openssh().unwrap();
+    std::fs::write(&store, format!("# mine\n[127.0.0.1]:{port} {other}\n")).unwrap();
+    let (opened, asked) = try_open_asking(&bench, &rules, true).await;
+    assert_eq!(opened, Ok(()));
+    let [
+        Question::HostKey {
+            changed_from: Some(former),
+            ..
+        },
+    ] = asked.as_slice()
+    else {
+        panic!("{asked:?}")
+    };
+    assert!(former.contains("store line 2"), "{former}");
+    let stored = std::fs::read_to_string(&store).unwrap();
+    assert_eq!(stored, format!("# mine\n[127.0.0.1]:{port} {key}\n"));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_yes_to_a_key_that_has_changed_in_a_foreign_file_is_stored_beside_it() {
+    let bench = Bench::start().await;
+    let port = bench.server.addr().port();
+    let other = KeyPair::generate().unwrap().public_openssh().unwrap();
+    let text = format!("[127.0.0.1]:{port} {other}\n");
+    let rules = HostKeyRules {
+        policy: HostKeyPolicy::Ask,
+        store: Some(bench.folder.path().join("store")),
+        ..known_hosts(&bench, &text)
+    };
+    let (opened, asked) = try_open_asking(&bench, &rules, true).await;
+    assert_eq!((opened, asked.len()), (Ok(()), 1));
+    let (opened, asked) = try_open_asking(&bench, &rules, true).await;
+    assert_eq!((opened, asked.len()), (Ok(()), 0), "it is known now");
+    let foreign = std::fs::read_to_string(&rules.known_hosts[0]).unwrap();
+    assert_eq!(foreign, text, "it is not ours to change");
     bench.end().await;
 }
 

@@ -1,0 +1,121 @@
+//! `probe-key` and `trust-host`: seeing a server's keys, and storing one after a person has looked at it.
+
+use anyhow::{Context, bail};
+use broker_ipc::types::{HostKey, HostKeyStanding};
+use broker_ipc::{ClientError, methods, printable};
+
+use crate::cli::{Format, TrustHost};
+use crate::output::Output;
+use crate::session::Session;
+use crate::terminal::Terminal;
+use crate::{listing, prompts};
+
+/// Shows the keys, for people with their pictures.
+pub(crate) async fn probe(
+    session: Session<'_>,
+    target: String,
+    format: Format,
+) -> anyhow::Result<()> {
+    let (socket, output) = (session.socket().to_owned(), session.output());
+    let work = show(session, target.clone(), format);
+    prompts::while_asking(&socket, &target, output, work).await
+}
+
+/// Stores the key that has the fingerprint given, or the one that a person says yes to.
+pub(crate) async fn trust(session: Session<'_>, args: TrustHost) -> anyhow::Result<()> {
+    let (socket, output) = (session.socket().to_owned(), session.output());
+    let target = args.target.clone();
+    prompts::while_asking(&socket, &target, output, store(session, args)).await
+}
+
+async fn show(mut session: Session<'_>, target: String, format: Format) -> anyhow::Result<()> {
+    let keys = probed(&mut session, target).await?;
+    if format.json || format.short {
+        let table = listing::host_keys(&keys);
+        return session.output().answer(format, &keys, &table);
+    }
+    let shown: Vec<String> = keys.iter().map(described).collect();
+    Ok(session.output().print(shown.join("\n\n"))?)
+}
+
+async fn store(mut session: Session<'_>, args: TrustHost) -> anyhow::Result<()> {
+    let TrustHost {
+        target,
+        fingerprint,
+        format,
+    } = args;
+    let fingerprint = match fingerprint {
+        Some(fingerprint) => fingerprint,
+        None => confirmed(&mut session, target.clone()).await?,
+    };
+    let asked = methods::TrustHost {
+        target,
+        fingerprint,
+    };
+    let key = session.wait(&asked).await.map_err(explained)?;
+    report(session.output(), format, &key)
+}
+
+async fn probed(session: &mut Session<'_>, target: String) -> anyhow::Result<Vec<HostKey>> {
+    let asked = methods::ProbeKey { target };
+    session.wait(&asked).await.map_err(explained)
+}
+
+fn explained(error: ClientError) -> anyhow::Error {
+    if let ClientError::Failed(refusal) = &error {
+        return anyhow::anyhow!(prompts::explained(refusal));
+    }
+    error.into()
+}
+
+fn report(output: &Output, format: Format, key: &HostKey) -> anyhow::Result<()> {
+    if format.json || format.short {
+        let keys = std::slice::from_ref(key);
+        return output.answer(format, key, &listing::host_keys(keys));
+    }
+    let place = key.known_at.as_deref().unwrap_or_default();
+    let (algorithm, fingerprint) = (&key.algorithm, &key.fingerprint);
+    let text = format!("{algorithm} {fingerprint} is known: {place}");
+    Ok(output.print(printable(&text))?)
+}
+
+/// The fingerprint of the server's preferred key, once a person has looked at it.
+async fn confirmed(session: &mut Session<'_>, target: String) -> anyhow::Result<String> {
+    let terminal = Terminal::open();
+    let mut terminal =
+        terminal.context("there is no terminal to ask on: name the key with --fingerprint")?;
+    let mut keys = probed(session, target).await?.into_iter();
+    let key = keys.next().context("the server has shown no key")?;
+    match key.standing {
+        HostKeyStanding::Known | HostKeyStanding::Revoked => return Ok(key.fingerprint),
+        HostKeyStanding::Unknown | HostKeyStanding::Changed => {}
+    }
+    terminal.show(&described(&key))?;
+    loop {
+        let typed = terminal.ask("Store this key as known (yes or no)? ", true);
+        match typed.await?.as_deref().map(|typed| typed.trim()) {
+            Some("yes") => return Ok(key.fingerprint),
+            Some("no") | None => bail!("nothing was stored"),
+            Some(_) => terminal.show("That is neither yes nor no")?,
+        }
+    }
+}
+
+/// A key as a person compares it.
+fn described(key: &HostKey) -> String {
+    let place = key.known_at.as_deref().unwrap_or_default();
+    let standing = match key.standing {
+        HostKeyStanding::Known => format!("known: {place}"),
+        HostKeyStanding::Unknown => "not known".to_owned(),
+        HostKeyStanding::Changed => format!("CHANGED, known is {place}"),
+        HostKeyStanding::Revoked => format!("REVOKED: {place}"),
+    };
+    let (algorithm, bits, fingerprint) = (&key.algorithm, key.bits, &key.fingerprint);
+    let heading = printable(&format!("{algorithm} {bits} {fingerprint}"));
+    let art: Vec<String> = key
+        .randomart
+        .lines()
+        .map(|line| printable(line).to_string())
+        .collect();
+    format!("{heading}\n{}\n{}", printable(&standing), art.join("\n"))
+}

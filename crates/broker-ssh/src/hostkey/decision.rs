@@ -1,0 +1,215 @@
+//! What is done about a key: the policies
+//!
+//! The session's callback decides all that can be decided at once. What only a person can say is asked before anybody logs
+//! in, outside the session's loop.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use russh::keys::{PublicKey, PublicKeyOrCertificate};
+
+use super::store::Others;
+use super::{Former, Standing, Trust, fingerprint};
+use crate::asking;
+use crate::error::OpenError;
+use crate::link::Link;
+use crate::prompt::Question;
+use crate::spec::{ConnectSpec, HostKeyPolicy};
+
+/// A key that only a person can accept.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    key: PublicKey,
+    former: Option<Former>,
+}
+
+impl Trust {
+    /// Accepts or refuses what the server shows, as the policy says, and stores what is to be stored. What is left to a
+    /// person is decided by [`settle`](Self::settle).
+    ///
+    /// # Errors
+    /// Why it is refused, and what to do.
+    pub(crate) async fn verify(&self, shown: &PublicKeyOrCertificate) -> Result<(), OpenError> {
+        let key = shown.public_key();
+        match self.standing(&key, shown.certificate(), unix_now()) {
+            Standing::Known(place) => {
+                tracing::debug!(server = %self.server, %place, "host key is known");
+                Ok(())
+            }
+            Standing::Revoked(revoked_at) => Err(self.revoked(&key, revoked_at)),
+            Standing::BadCertificate(reason) => self.judge_certificate(&key, reason),
+            Standing::Unknown => self.judge_unknown(key).await,
+            Standing::Changed(former) => self.judge_changed(key, former),
+        }
+    }
+
+    /// Asks about the key if there is a doubt, and stores it after a yes.
+    ///
+    /// # Errors
+    /// `HostKeyRejected` after a no; why there is no answer.
+    pub(crate) async fn settle(&self, spec: &ConnectSpec, link: &Link) -> Result<(), OpenError> {
+        let Some(Doubt { key, former }) = self.doubt.get() else {
+            return Ok(());
+        };
+        let question = Question::HostKey {
+            server: self.server.clone(),
+            algorithm: key.algorithm().to_string(),
+            fingerprint: fingerprint(key),
+            changed_from: former.as_ref().map(Former::to_string),
+        };
+        if !asking::confirm(spec, link, question).await? {
+            return Err(OpenError::HostKeyRejected {
+                server: self.server.clone(),
+                algorithm: key.algorithm().to_string(),
+                fingerprint: fingerprint(key),
+            });
+        }
+        self.keep_if_possible(key, Others::Replace).await;
+        self.log_accepted(key, former.as_ref());
+        Ok(())
+    }
+
+    /// Stores a key that a person says is the server's.
+    ///
+    /// # Errors
+    /// `HostKeyRevoked`, and `HostKeyNotStored` with the reason.
+    pub(crate) async fn adopt(&self, key: &PublicKey) -> Result<(), OpenError> {
+        match self.standing(key, None, unix_now()) {
+            Standing::Known(_) => return Ok(()),
+            Standing::Revoked(revoked_at) => return Err(self.revoked(key, revoked_at)),
+            Standing::Changed(former) if former.pinned => {
+                let reason = format!("{} names another; change it there", former.place);
+                return Err(self.not_stored(key, reason));
+            }
+            Standing::Changed(_) | Standing::Unknown | Standing::BadCertificate(_) => {}
+        }
+        let kept = self.keep(key, Others::Replace).await;
+        kept.map_err(|reason| self.not_stored(key, reason))
+    }
+
+    async fn judge_unknown(&self, key: PublicKey) -> Result<(), OpenError> {
+        match self.policy {
+            HostKeyPolicy::Strict => return Err(self.unknown(&key)),
+            HostKeyPolicy::Ask => return self.leave_to_person(key, None),
+            HostKeyPolicy::Tofu => {
+                let kept = self.keep(&key, Others::Refuse).await;
+                kept.map_err(|reason| self.not_stored(&key, reason))?;
+            }
+            HostKeyPolicy::Advisory => self.keep_if_possible(&key, Others::Refuse).await,
+        }
+        self.log_accepted(&key, None);
+        Ok(())
+    }
+
+    fn judge_changed(&self, key: PublicKey, former: Former) -> Result<(), OpenError> {
+        match self.policy {
+            HostKeyPolicy::Ask if !former.pinned => self.leave_to_person(key, Some(former)),
+            HostKeyPolicy::Ask | HostKeyPolicy::Strict | HostKeyPolicy::Tofu => {
+                Err(self.changed(&key, &former))
+            }
+            HostKeyPolicy::Advisory => {
+                self.log_accepted(&key, Some(&former));
+                Ok(())
+            }
+        }
+    }
+
+    /// An authority has spoken against its use here and now, so nobody is asked to overrule it.
+    fn judge_certificate(&self, key: &PublicKey, reason: String) -> Result<(), OpenError> {
+        let (server, fingerprint) = (self.server.clone(), fingerprint(key));
+        match self.policy {
+            HostKeyPolicy::Advisory => {
+                tracing::warn!(%server, %fingerprint, %reason, "host certificate does not hold, accepted as the policy says");
+                Ok(())
+            }
+            HostKeyPolicy::Ask | HostKeyPolicy::Strict | HostKeyPolicy::Tofu => {
+                Err(OpenError::HostCertificate {
+                    server,
+                    fingerprint,
+                    reason,
+                })
+            }
+        }
+    }
+
+    fn leave_to_person(&self, key: PublicKey, former: Option<Former>) -> Result<(), OpenError> {
+        // A connection shows its key once.
+        let doubt = self.doubt.set(Doubt { key, former });
+        doubt.map_err(|_| OpenError::Internal)
+    }
+
+    /// Stores a key as one of the server's.
+    ///
+    /// # Errors
+    /// Why it is not stored.
+    async fn keep(&self, key: &PublicKey, others: Others) -> Result<(), String> {
+        let store = self.store.clone();
+        let store = store.ok_or_else(|| "no file is set to store host keys in".to_owned())?;
+        let (name, key) = (self.name.clone(), key.clone());
+        let storing = tokio::task::spawn_blocking(move || store.put(&name, &key, others));
+        storing.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// As [`keep`](Self::keep), where the key is accepted in any case.
+    async fn keep_if_possible(&self, key: &PublicKey, others: Others) {
+        if let Err(reason) = self.keep(key, others).await {
+            tracing::warn!(server = %self.server, %reason, "host key is not stored: accepted for this connection only");
+        }
+    }
+
+    fn log_accepted(&self, key: &PublicKey, former: Option<&Former>) {
+        let (server, fingerprint, policy) = (&self.server, fingerprint(key), self.policy);
+        match former {
+            None => {
+                tracing::warn!(%server, %fingerprint, ?policy, "host key seen for the first time, accepted");
+            }
+            Some(former) => {
+                tracing::warn!(%server, %fingerprint, ?policy, %former, "host key has changed, accepted; a former key stays valid in files that the broker does not write until it is removed there");
+            }
+        }
+    }
+
+    fn revoked(&self, key: &PublicKey, revoked_at: String) -> OpenError {
+        OpenError::HostKeyRevoked {
+            server: self.server.clone(),
+            fingerprint: fingerprint(key),
+            revoked_at,
+        }
+    }
+
+    fn unknown(&self, key: &PublicKey) -> OpenError {
+        OpenError::HostKeyUnknown {
+            server: self.server.clone(),
+            algorithm: key.algorithm().to_string(),
+            fingerprint: fingerprint(key),
+            target: self.target.clone(),
+        }
+    }
+
+    fn changed(&self, key: &PublicKey, former: &Former) -> OpenError {
+        let remedy = if former.pinned {
+            format!("change {}", former.place)
+        } else {
+            format!("run: broker-ctl trust-host {}", self.target)
+        };
+        OpenError::HostKeyChanged {
+            server: self.server.clone(),
+            algorithm: key.algorithm().to_string(),
+            fingerprint: fingerprint(key),
+            former: former.to_string(),
+            remedy,
+        }
+    }
+
+    fn not_stored(&self, key: &PublicKey, reason: String) -> OpenError {
+        OpenError::HostKeyNotStored {
+            server: self.server.clone(),
+            fingerprint: fingerprint(key),
+            reason,
+        }
+    }
+}
+
+fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,157 @@
+//! OpenSSH's known_hosts files: which lines speak of a host, and what each says of its key
+//!
+//! The format is described in sshd(8). Lines may hold patterns with wildcards, negations, ports and hashed names.
+
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, KeyInit, Mac};
+use russh::keys::PublicKey;
+use russh::keys::ssh_key::known_hosts::HostPatterns;
+use sha1::Sha1;
+
+use crate::algorithms::is_key_type;
+use crate::wildcard::wildcard_matches;
+
+/// What a line says of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It is one of the host's.
+    Host,
+    /// It signs the certificates of hosts.
+    Authority,
+    /// It is not to be believed, whoever shows it.
+    Revoked,
+}
+
+/// A line that speaks of the host.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownKey {
+    pub(crate) key: PublicKey,
+    pub(crate) role: Role,
+    file: PathBuf,
+    /// Counted from 1.
+    pub(crate) line: usize,
+}
+
+impl KnownKey {
+    /// Where it stands, for a person.
+    pub(crate) fn place(&self) -> String {
+        format!("{} line {}", self.file.display(), self.line)
+    }
+}
+
+/// The names by which lines speak of a server.
+#[derive(Debug, Clone)]
+pub(crate) struct HostName {
+    /// In lower case.
+    host: String,
+    /// `[host]:port`, or the host alone where the port is 22.
+    exact: String,
+}
+
+impl HostName {
+    pub(crate) fn new(host: &str, port: u16) -> Self {
+        let host = host.to_ascii_lowercase();
+        let exact = if port == 22 {
+            host.clone()
+        } else {
+            format!("[{host}]:{port}")
+        };
+        Self { host, exact }
+    }
+
+    /// The host without its port, as certificates name it.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The name under which the host's own keys stand.
+    pub(crate) fn exact(&self) -> &str {
+        &self.exact
+    }
+
+    /// A host's own key is that of one port. Authorities and revocations speak of hosts, at whatever port: certificates
+    /// name no ports, and a key that leaked somewhere has leaked everywhere.
+    fn is_meant_by(&self, hosts: &HostPatterns, role: Role) -> bool {
+        let names: &[&str] = match role {
+            Role::Host => &[&self.exact],
+            Role::Authority | Role::Revoked => &[&self.exact, &self.host],
+        };
+        match hosts {
+            HostPatterns::HashedName { salt, hash } => {
+                names.iter().any(|name| hashed_matches(salt, hash, name))
+            }
+            HostPatterns::Patterns(patterns) => list_matches(patterns, names),
+        }
+    }
+}
+
+/// All lines of a file's text that speak of the host.
+pub(crate) fn keys_for(text: &str, name: &HostName, file: &Path) -> Vec<KnownKey> {
+    let lines = text.lines().enumerate();
+    lines
+        .filter_map(|(index, line)| known_key(line, name, file, index + 1))
+        .collect()
+}
+
+/// A line about the host whose key cannot be read is left out with a warning. One about others is nobody's concern.
+fn known_key(line: &str, name: &HostName, file: &Path, number: usize) -> Option<KnownKey> {
+    let mut words = line.split_whitespace();
+    let first = words.next().filter(|word| !word.starts_with('#'))?;
+    let (role, hosts) = match first {
+        "@cert-authority" => (Role::Authority, words.next()?),
+        "@revoked" => (Role::Revoked, words.next()?),
+        hosts => (Role::Host, hosts),
+    };
+    if !name.is_meant_by(&hosts.parse().ok()?, role) {
+        return None;
+    }
+    let key = format!("{} {}", words.next()?, words.next()?);
+    let key = PublicKey::from_openssh(&key)
+        .inspect_err(|error| tracing::warn!(file = %file.display(), line = number, %error, "host key is not readable"))
+        .ok()?;
+    // A server is never asked for such a key, so that it would always seem to have changed.
+    if role == Role::Host && !is_key_type(&key.algorithm()) {
+        return None;
+    }
+    Some(KnownKey {
+        key,
+        role,
+        file: file.to_owned(),
+        line: number,
+    })
+}
+
+fn hashed_matches(salt: &[u8], hash: &[u8], name: &str) -> bool {
+    Hmac::<Sha1>::new_from_slice(salt).is_ok_and(|mut mac| {
+        mac.update(name.as_bytes());
+        mac.verify_slice(hash).is_ok()
+    })
+}
+
+/// The name as [`hashed_matches`] knows it again, with a salt of its own.
+pub(crate) fn hashed(name: &str) -> Option<String> {
+    let salt: [u8; 20] = rand::random();
+    let mut mac = Hmac::<Sha1>::new_from_slice(&salt).ok()?;
+    mac.update(name.as_bytes());
+    let (salt, hash) = (salt.to_vec(), mac.finalize().into_bytes().into());
+    Some(HostPatterns::HashedName { salt, hash }.to_string())
+}
+
+/// One negated pattern that matches rules the whole line out.
+fn list_matches(patterns: &[String], names: &[&str]) -> bool {
+    let matches = |pattern: &str| names.iter().any(|name| wildcard_matches(pattern, name));
+    let mut found = false;
+    for pattern in patterns {
+        match pattern.strip_prefix('!') {
+            Some(negated) if matches(negated) => return false,
+            Some(_) => {}
+            None => found |= matches(pattern),
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+#[path = "known_hosts_tests.rs"]
+mod tests;

@@ -1,0 +1,187 @@
+//! The broker's own known_hosts file: the only one that is written
+//!
+//! A new text takes the old one's place in one step, under a lock that other daemons of the same user respect, so that
+//! neither a crash nor two dials at once lose a line.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use russh::keys::{PublicKey, PublicKeyBase64};
+
+use super::known_hosts::{HostName, KnownKey, Role, hashed, keys_for};
+use super::same;
+use super::sources::read_bounded;
+
+/// What becomes of other keys that the file has for the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// Those of the same type give way, since the server has a new one of it; the rest stay.
+    Replace,
+    /// With any, nothing is stored: the key was to be the first.
+    Refuse,
+}
+
+/// Where new keys are kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) path: PathBuf,
+    /// Whether names are written as hashes, so that the file does not tell which servers are used.
+    pub(crate) hash_names: bool,
+}
+
+impl Store {
+    /// The file's text; empty where there is no file.
+    ///
+    /// # Errors
+    /// Why it cannot be read, or cannot be trusted: a file that others can write says what they want.
+    pub(crate) fn read(&self) -> Result<String, String> {
+        let Some(text) = read_bounded(&self.path)? else {
+            return Ok(String::new());
+        };
+        self.guard()?;
+        Ok(text)
+    }
+
+    /// Stores a key under the host's exact name. One that is there already stays as it is.
+    ///
+    /// # Errors
+    /// Why it is not stored; then the file is as it was.
+    pub(crate) fn put(
+        &self,
+        name: &HostName,
+        key: &PublicKey,
+        others: Others,
+    ) -> Result<(), String> {
+        let hosts = self.hosts(name)?;
+        let folder = self.folder()?;
+        make_folder(folder).map_err(|error| self.failed(&error))?;
+        self.guard()?;
+        let _locked = self.lock().map_err(|error| self.failed(&error))?;
+        let old = self.read()?;
+        let known = keys_for(&old, name, &self.path);
+        let mut known = known.iter().filter(|known| known.role == Role::Host);
+        if others == Others::Refuse
+            && let Some(other) = known.clone().find(|known| !same(&known.key, key))
+        {
+            return Err(format!("{} has another key of it by now", other.place()));
+        }
+        let gives_way = |known: &&KnownKey| {
+            others == Others::Replace
+                && known.key.algorithm() == key.algorithm()
+                && !same(&known.key, key)
+        };
+        let gone: Vec<usize> = known.clone().filter(gives_way).map(|it| it.line).collect();
+        let is_there = known.any(|known| same(&known.key, key));
+        if is_there && gone.is_empty() {
+            return Ok(());
+        }
+        let mut text = without_lines(&old, &gone);
+        if !is_there {
+            let (algorithm, base64) = (key.algorithm(), key.public_key_base64());
+            text.push_str(&format!("{hosts} {algorithm} {base64}\n"));
+        }
+        self.write(folder, &text)
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Refuses a file, or a folder around it, that others can write.
+    fn guard(&self) -> Result<(), String> {
+        for place in [self.path.as_path(), self.folder()?] {
+            if others_can_write(place).map_err(|error| error.to_string())? {
+                let place = place.display();
+                return Err(format!(
+                    "other users can write {place}; look through it, then run: chmod go-w {place}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn hosts(&self, name: &HostName) -> Result<String, String> {
+        let exact = storable(name.exact())?;
+        if self.hash_names {
+            hashed(exact).ok_or_else(|| "its name cannot be hashed".to_owned())
+        } else {
+            Ok(exact.to_owned())
+        }
+    }
+
+    fn folder(&self) -> Result<&Path, String> {
+        let folder = self.path.parent();
+        folder.ok_or_else(|| format!("{} is no file", self.path.display()))
+    }
+
+    fn lock(&self) -> std::io::Result<File> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".lock");
+        let mut options = OpenOptions::new();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.create(true).append(true).open(path)?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn write(&self, folder: &Path, text: &str) -> std::io::Result<()> {
+        // Temporary files are the owner's alone.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
+
+    fn failed(&self, error: &std::io::Error) -> String {
+        format!("{} cannot be written: {error}", self.path.display())
+    }
+}
+
+/// Whether users other than the owner can write a place; one that does not exist nobody can.
+#[cfg(unix)]
+fn others_can_write(path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt;
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.permissions().mode() & 0o022 != 0),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Access lists on Windows are inherited from the user's folder; there is no mode to look at.
+#[cfg(not(unix))]
+fn others_can_write(_path: &Path) -> std::io::Result<bool> {
+    Ok(false)
+}
+
+/// Makes the folder, if need be, for the owner alone.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}
+
+fn without_lines(text: &str, gone: &[usize]) -> String {
+    let lines = text.lines().enumerate();
+    let kept = lines.filter(|(index, _)| !gone.contains(&(index + 1)));
+    kept.map(|(_, line)| format!("{line}\n")).collect()
+}
+
+/// A name is written only if it can be nothing but a name: a blank, a comma or a line's end would make it more than one
+/// entry, a wildcard or a marker another kind of entry.
+fn storable(name: &str) -> Result<&str, String> {
+    let fits = |c: char| c.is_alphanumeric() || "-._:[]%".contains(c);
+    if !name.is_empty() && name.chars().all(fits) {
+        Ok(name)
+    } else {
+        Err(format!(
+            "the host name \"{}\" has characters that a known_hosts file cannot hold",
+            name.escape_debug()
+        ))
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -1,0 +1,187 @@
+//! Which host keys a server has: a connection for each type of key, ended before anybody logs in
+
+use std::sync::{Arc, OnceLock};
+
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use crate::algorithms::same_key_type;
+use crate::dial;
+use crate::error::OpenError;
+use crate::hostkey::{Standing, Trust, fingerprint};
+use crate::link::Link;
+use crate::snapshot::ConnectionKind;
+use crate::spec::ConnectSpec;
+
+/// A key that a server has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostKey {
+    /// The key's algorithm.
+    pub algorithm: String,
+    /// Its size in bits.
+    pub bits: u32,
+    /// SHA-256 fingerprint as OpenSSH prints it.
+    pub fingerprint: String,
+    /// The fingerprint as a picture of several lines, as OpenSSH draws it.
+    pub randomart: String,
+    /// How it stands to what is known.
+    pub standing: HostKeyStanding,
+}
+
+/// How a key stands to what is known. Places are for a person: file and line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostKeyStanding {
+    /// It is the server's, as this place says.
+    Known(String),
+    /// No key of its type is known.
+    Unknown,
+    /// Another key of its type is known: algorithm, fingerprint and place of that.
+    Changed(String),
+    /// This place revokes it.
+    Revoked(String),
+}
+
+/// Has the server show its keys, those first that are preferred. Only types that the algorithms of `spec` allow are asked
+/// for.
+///
+/// # Errors
+/// See [`OpenError`]: the server cannot be reached, has no such key, or what is known cannot be read.
+pub async fn probe(spec: &ConnectSpec, tracker: &TaskTracker) -> Result<Vec<HostKey>, OpenError> {
+    let trust = Trust::load(spec).await?;
+    let keys = shown_keys(spec, tracker).await?;
+    Ok(keys.iter().map(|key| HostKey::new(key, &trust)).collect())
+}
+
+/// Has the server show its keys, and stores the one whose fingerprint is wanted; another key of its type that the store
+/// has for the server gives way. A key that is known already is not stored again.
+///
+/// # Errors
+/// As [`probe`]; `HostKeyNotShown` where it has no such key, `HostKeyRevoked` and `HostKeyNotStored`.
+pub async fn trust(
+    spec: &ConnectSpec,
+    tracker: &TaskTracker,
+    wanted: &str,
+) -> Result<HostKey, OpenError> {
+    let keys = shown_keys(spec, tracker).await?;
+    let found = keys.iter().find(|key| fingerprint(key) == wanted);
+    let key = found.ok_or_else(|| not_shown(spec, wanted, &keys))?;
+    Trust::load(spec).await?.adopt(key).await?;
+    Ok(HostKey::new(key, &Trust::load(spec).await?))
+}
+
+impl HostKey {
+    fn new(key: &PublicKey, trust: &Trust) -> Self {
+        let bits = bits(key);
+        let art = key.fingerprint(HashAlg::Sha256);
+        Self {
+            algorithm: key.algorithm().to_string(),
+            bits,
+            fingerprint: fingerprint(key),
+            randomart: art.to_randomart(&format!("[{} {bits}]", family(key))),
+            standing: standing(key, trust),
+        }
+    }
+}
+
+fn standing(key: &PublicKey, trust: &Trust) -> HostKeyStanding {
+    match trust.standing(key, None, 0) {
+        Standing::Known(place) => HostKeyStanding::Known(place),
+        Standing::Revoked(place) => HostKeyStanding::Revoked(place),
+        Standing::Changed(former) if former.pinned || former.key.algorithm() == key.algorithm() => {
+            HostKeyStanding::Changed(former.to_string())
+        }
+        Standing::Changed(_) | Standing::Unknown | Standing::BadCertificate(_) => {
+            HostKeyStanding::Unknown
+        }
+    }
+}
+
+/// One connection after the other, so that the server does not take them for an attack.
+async fn shown_keys(
+    spec: &ConnectSpec,
+    tracker: &TaskTracker,
+) -> Result<Vec<PublicKey>, OpenError> {
+    let mut keys = Vec::new();
+    let mut missing = None;
+    for names in types(spec)? {
+        let mut spec = spec.clone();
+        spec.algorithms.host_keys = names;
+        match shown_key(&spec, tracker).await {
+            Ok(key) => keys.push(key),
+            Err(error @ OpenError::NoCommonAlgorithm { .. }) => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) if keys.is_empty() => Err(error),
+        Some(_) | None => Ok(keys),
+    }
+}
+
+/// The names of the algorithms that may be asked for, those of one type of key together.
+fn types(spec: &ConnectSpec) -> Result<Vec<Vec<String>>, OpenError> {
+    let mut types: Vec<(Algorithm, Vec<String>)> = Vec::new();
+    for algorithm in dial::host_keys(spec)? {
+        let name = algorithm.to_string();
+        match types
+            .iter_mut()
+            .find(|(first, _)| same_key_type(first, &algorithm))
+        {
+            Some((_, names)) => names.push(name),
+            None => types.push((algorithm, vec![name])),
+        }
+    }
+    Ok(types.into_iter().map(|(_, names)| names).collect())
+}
+
+async fn shown_key(spec: &ConnectSpec, tracker: &TaskTracker) -> Result<PublicKey, OpenError> {
+    let link = Link::new(
+        0,
+        ConnectionKind::Control,
+        spec.server(),
+        Arc::default(),
+        Handle::current(),
+    );
+    let seen = Arc::<OnceLock<PublicKey>>::default();
+    let ended = dial::witness(spec, &link, tracker, Arc::clone(&seen)).await;
+    match (seen.get(), ended) {
+        (Some(key), _) => Ok(key.clone()),
+        (None, Err(error)) => Err(error),
+        (None, Ok(())) => Err(OpenError::Internal),
+    }
+}
+
+fn not_shown(spec: &ConnectSpec, wanted: &str, keys: &[PublicKey]) -> OpenError {
+    let shown = keys.iter();
+    let shown = shown.map(|key| format!("{} {}", key.algorithm(), fingerprint(key)));
+    OpenError::HostKeyNotShown {
+        server: spec.server(),
+        fingerprint: wanted.to_owned(),
+        shown: shown.collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The name of the key's kind in a picture's frame.
+fn family(key: &PublicKey) -> &'static str {
+    let data = key.key_data();
+    if data.is_rsa() {
+        "RSA"
+    } else if data.is_ecdsa() {
+        "ECDSA"
+    } else {
+        "ED25519"
+    }
+}
+
+fn bits(key: &PublicKey) -> u32 {
+    let data = key.key_data();
+    if let Some(rsa) = data.rsa() {
+        return rsa.key_size();
+    }
+    match data.ecdsa().map(|key| key.curve()) {
+        None | Some(EcdsaCurve::NistP256) => 256,
+        Some(EcdsaCurve::NistP384) => 384,
+        Some(EcdsaCurve::NistP521) => 521,
+    }
+}
