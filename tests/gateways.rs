@@ -10,6 +10,7 @@ use testkit::broker::Broker;
 use testkit::proxy::Proxy;
 use testkit::relay::{Flow, Relay, RelayOptions};
 use testkit::scripted::{Conversation, End};
+use testkit::ssh_server::{Asked, SshServer, SshServerOptions};
 use testkit::sshd::{Sshd, SshdOptions};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
@@ -48,6 +49,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "gateways: a gateway that is reached through a proxy",
             MICROSOCKS,
             gateway_behind_proxy,
+        ),
+        trial(
+            "gateways: a gateway that asks a person",
+            &[Need::Program("setsid")],
+            gateway_that_asks,
         ),
         trial("gateways: a gateway cut in a download", REAL, || {
             gateway_cut("RETR big")
@@ -138,6 +144,44 @@ async fn gateway_behind_proxy() -> anyhow::Result<()> {
     let config = config(&(renamed(&outer, "a") + &behind(&profile(&servers, ""), "b", "a")));
     let way = format!("SOCKS5 proxy {}, gateway {}", socks.addr(), sshd.addr());
     works(&servers, &config, &way).await
+}
+
+/// The person is asked about the gateway, and once for all that goes through it.
+async fn gateway_that_asks() -> anyhow::Result<()> {
+    const CODE: Asked = Asked {
+        text: "Code: ",
+        echo: false,
+        answer: "246810",
+    };
+    let peers = Peers::start().await?;
+    let asks = SshServer::start(SshServerOptions {
+        interactive: vec![vec![CODE]],
+        ..SshServerOptions::default()
+    })
+    .await?;
+    let login = Login {
+        server: asks.addr(),
+        user: "anne".into(),
+        host_key: asks.host_key_openssh()?,
+        identity: peers.embedded.login.identity.clone(),
+    };
+    let method = "<authentication-methods><auth-keyboard-interactive/></authentication-methods>";
+    let outer = renamed(&login.profile(method, ""), "outer");
+    let inner = peers.embedded.login.profile("", &peers.tunnel());
+    let file = config(&(outer + &behind(&inner, "inner", "outer")));
+    let broker = Broker::start(&file, &[]).await?;
+    let handler = broker.ctl_on_terminal(&["auth-handler"])?;
+    handler.shows("Prompts are asked here", SOON).await?;
+    let answers = async {
+        handler.shows(CODE.text, SOON).await?;
+        handler.type_line(CODE.answer)
+    };
+    let (ftp, answered) = tokio::join!(Ftp::login(broker.listener(0).await?), answers);
+    answered?;
+    ensure!(ftp?.fetch("file").await? == CONTENT);
+    let logins = asks.counters().logins;
+    ensure!(logins == 1, "{logins} logins at the gateway");
+    Ok(())
 }
 
 /// What is cut at the gateway looks like a cut, and the next session works.

@@ -68,6 +68,9 @@ async fn connect(
     let closing = || OpenError::ShuttingDown {
         server: link.server.clone(),
     };
+    if hop.needs_person() {
+        link.mark_needs_person();
+    }
     let session = dialled.ok_or_else(closing)??;
     hop.mark_up();
     let own_way = hop.way().map_or(String::new(), |way| format!("{way}, "));

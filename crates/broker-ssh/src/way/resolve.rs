@@ -44,10 +44,19 @@ fn is_allowed(family: AddressFamily, address: &SocketAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     async fn look_up(host: &str, family: AddressFamily) -> Result<Vec<SocketAddr>, String> {
         addresses(host, 22, family, TimeLimit::starts_now(None)).await
+    }
+
+    #[tokio::test]
+    async fn a_resolver_that_is_slow_is_not_waited_for() {
+        let limit = TimeLimit::starts_now(Some(Duration::ZERO));
+        let late = addresses("localhost", 22, AddressFamily::Any, limit).await;
+        assert_eq!(late.unwrap_err(), "the resolver gave no answer within 0 s");
     }
 
     #[tokio::test]
