@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,18 +14,26 @@ use serde_json::Value;
 use tempfile::TempDir;
 use testkit::account::Account;
 use testkit::broker::{self, Broker, ctl_command, socket_in, write_private};
+use testkit::client;
 use testkit::ftp_server::FtpServer;
 use testkit::process::Process;
 use testkit::programs::broker_program;
 use testkit::scripted::Conversation;
 use testkit::ssh_server::{Asked, SshServer, SshServerOptions};
+use testkit::sshd::{Sshd, SshdOptions};
 use testkit::terminal::Terminal;
 
 use crate::support::ftp::Ftp;
-use crate::support::rig::{SOON, config, ftp_tunnel};
+use crate::support::rig::{Login, SOON, config, ftp_tunnel};
 use crate::support::{Need, trial};
 
 const NEEDS: &[Need] = &[Need::Program("setsid")];
+
+const SSHD: &[Need] = &[
+    Need::Program("setsid"),
+    Need::Program("sshd"),
+    Need::Program("ssh-keygen"),
+];
 
 /// What the user types, and nobody else may see.
 const PASSWORD: &str = "correct horse battery";
@@ -35,6 +43,9 @@ const ATTACHED: &str = "Prompts are asked here";
 
 /// What is asked for the password.
 const LABEL: &str = "Password: ";
+
+/// What is asked about a host key.
+const ACCEPT: &str = "(yes, no, or the fingerprint)? ";
 
 /// What opens one more tunnel through the profile.
 const OPEN: [&str; 4] = ["open-tunnel-listener", "-L", "ftp/0:127.0.0.1:21", "work"];
@@ -56,6 +67,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("prompts: one answer for several dials", NEEDS, shared),
         trial("prompts: the server hangs up meanwhile", NEEDS, hung_up),
         trial("prompts: auth-handler without a terminal", &[], no_terminal),
+        trial("prompts: a new host key accepted", SSHD, accepted),
+        trial("prompts: a new host key refused", SSHD, refused),
+        trial("prompts: a passphrase", SSHD, passphrase),
+        trial("prompts: longer than sshd waits", SSHD, too_slow),
         trial(
             "prompts: not even root answers for another user",
             &[Need::Root, Need::Program("setsid")],
@@ -154,6 +169,10 @@ async fn nobody_attached() -> anyhow::Result<()> {
 
 async fn password() -> anyhow::Result<()> {
     let rig = Rig::start("").await?;
+    // That nobody was there before must not keep whoever is there now from answering.
+    for _ in 0..3 {
+        ensure!(rig.greeting().await?.starts_with("421"));
+    }
     let mut command = rig.broker.ctl_on_terminal(&OPEN)?;
     give(&command, 1, PASSWORD).await?;
     command.shows("Opened ftp tunnel", SOON).await?;
@@ -308,6 +327,98 @@ async fn hung_up() -> anyhow::Result<()> {
         "{greeting}"
     );
     ensure!(handler.echoes()?, "the terminal is left without echo");
+    Ok(())
+}
+
+/// A broker that has never seen the host key of a real sshd.
+async fn unseen(sshd: &Sshd) -> anyhow::Result<Broker> {
+    let login = Login {
+        host_key: String::new(),
+        ..Login::to(sshd)?
+    };
+    // Where the tunnel leads is of no matter.
+    let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), sshd.addr(), "");
+    Broker::start(&login.config("", &tunnel), &[]).await
+}
+
+/// The file with the host keys that were accepted.
+fn store(broker: &Broker) -> PathBuf {
+    broker.folder().join(".ssh2/known_hosts")
+}
+
+async fn accepted() -> anyhow::Result<()> {
+    let sshd = Sshd::start(SshdOptions::default()).await?;
+    let broker = unseen(&sshd).await?;
+    let mut command = broker.ctl_on_terminal(&OPEN)?;
+    command.shows(ACCEPT, SOON).await?;
+    command.type_line("maybe")?;
+    command.shows_times(ACCEPT, 2, SOON).await?;
+    let screen = command.screen();
+    let fingerprint = screen
+        .split_whitespace()
+        .find(|word| word.starts_with("SHA256:"));
+    command.type_line(fingerprint.context("no fingerprint is shown")?)?;
+    command.shows("Opened ftp tunnel", SOON).await?;
+    ensure!(command.wait(SOON).await?.success());
+    let key = sshd.host_key_openssh()?;
+    let key = key.split_whitespace().nth(1).context("a host key")?;
+    ensure!(fs::read_to_string(store(&broker))?.contains(key));
+    broker.ctl(&OPEN).await?.success()?;
+    Ok(())
+}
+
+async fn refused() -> anyhow::Result<()> {
+    let sshd = Sshd::start(SshdOptions::default()).await?;
+    let broker = unseen(&sshd).await?;
+    let mut command = broker.ctl_on_terminal(&OPEN)?;
+    command.shows(ACCEPT, SOON).await?;
+    command.type_line("no")?;
+    command.shows("was not confirmed", SOON).await?;
+    ensure!(command.wait(SOON).await?.code() == Some(1));
+    ensure!(!store(&broker).exists());
+    Ok(())
+}
+
+async fn passphrase() -> anyhow::Result<()> {
+    let sshd = Sshd::start(SshdOptions::default()).await?;
+    let folder = tempfile::tempdir()?;
+    let identity = folder.path().join("key");
+    write_private(&identity, &fs::read_to_string(sshd.identity_file())?)?;
+    let mut keygen = Command::new("ssh-keygen");
+    keygen
+        .args(["-q", "-p", "-N", PASSWORD, "-f"])
+        .arg(&identity);
+    client::run(keygen, SOON).await?.success()?;
+    let login = Login {
+        identity,
+        ..Login::to(&sshd)?
+    };
+    let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), sshd.addr(), "");
+    let broker = Broker::start(&login.config("", &tunnel), &[]).await?;
+    let mut command = broker.ctl_on_terminal(&OPEN)?;
+    command.shows("Passphrase: ", SOON).await?;
+    ensure!(!command.echoes()?, "what is typed would be seen");
+    command.type_line("wrong")?;
+    command.shows("That was not the passphrase", SOON).await?;
+    command.shows_times("Passphrase: ", 2, SOON).await?;
+    command.type_line(PASSWORD)?;
+    command.shows("Opened ftp tunnel", SOON).await?;
+    ensure!(command.wait(SOON).await?.success());
+    ensure!(!command.screen().contains(PASSWORD) && !broker.log().contains(PASSWORD));
+    Ok(())
+}
+
+async fn too_slow() -> anyhow::Result<()> {
+    let impatient = SshdOptions {
+        extra_config: vec!["LoginGraceTime 2".into()],
+        ..SshdOptions::default()
+    };
+    let sshd = Sshd::start(impatient).await?;
+    let broker = unseen(&sshd).await?;
+    let mut command = broker.ctl_on_terminal(&OPEN)?;
+    command.shows(ACCEPT, SOON).await?;
+    command.shows("LoginGraceTime", SOON).await?;
+    ensure!(command.wait(SOON).await?.code() == Some(1));
     Ok(())
 }
 

@@ -154,6 +154,8 @@ broker-ctl open-tunnel-listener [OPTIONS] -L <SPEC>... <TARGET>
 const OPEN_HELP: &str = "\
 TARGET is a profile's name or id, or [user@]host[#port].
 
+In a terminal, it asks what only a person can answer: a new host key, a passphrase, a password.
+
 Examples:
   broker-ctl open-tunnel-listener -L ftp/1234:localhost:21 username@sshserver
   broker-ctl open-tunnel-listener --type ftp 1234 username@sshserver#2222

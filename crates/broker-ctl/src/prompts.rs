@@ -114,7 +114,7 @@ impl<'a> Person<'a> {
         tokio::pin!(next);
         let answer = tokio::select! {
             next = &mut next => {
-                terminal.show("\nThis is no longer asked")?;
+                terminal.show("This is no longer asked")?;
                 return Ok(next?.prompt);
             }
             answer = ask(terminal, prompt) => answer?,

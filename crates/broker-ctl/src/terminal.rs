@@ -63,16 +63,17 @@ impl Terminal {
         while self.lines.try_recv().is_ok() {
             self.reading = false;
         }
-        let _modes = Modes::set(&self.device, echo)?;
+        let mut modes = Modes::set(&self.device, echo)?;
         write!(&self.device, "{}", printable(label))?;
         if !self.reading {
             // It is read by a thread that lives as long as this does.
             let _ = self.wanted.send(());
             self.reading = true;
         }
-        let line = self.lines.recv().await;
+        let line = self.lines.recv().await.unwrap_or(Ok(None));
         self.reading = false;
-        line.unwrap_or(Ok(None))
+        modes.line_ended = matches!(line, Ok(Some(_)));
+        line
     }
 }
 
@@ -80,6 +81,8 @@ impl Terminal {
 struct Modes<'a> {
     device: &'a File,
     before: Termios,
+    /// Whether what follows begins on a line of its own.
+    line_ended: bool,
 }
 
 impl<'a> Modes<'a> {
@@ -92,13 +95,20 @@ impl<'a> Modes<'a> {
         }
         tcsetattr(device, OptionalActions::Now, &modes)?;
         tcflush(device, QueueSelector::IFlush)?;
-        Ok(Self { device, before })
+        Ok(Self {
+            device,
+            before,
+            line_ended: false,
+        })
     }
 }
 
 impl Drop for Modes<'_> {
     fn drop(&mut self) {
-        // A terminal that is gone needs no modes.
+        // A terminal that is gone needs neither.
+        if !self.line_ended {
+            let _ = writeln!(&*self.device);
+        }
         let _ = tcsetattr(self.device, OptionalActions::Now, &self.before);
     }
 }

@@ -11,13 +11,12 @@ use interprocess::local_socket::{GenericFilePath, ToFsName};
 use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
-use zeroize::Zeroizing;
 
 use crate::endpoint::{BindError, check_length};
 use crate::error::RpcError;
 use crate::methods::{Hello, HelloReply, Method};
 use crate::peer;
-use crate::wire::{self, Answer, Call, Id};
+use crate::wire::{self, Answer, Id};
 use crate::{BUILD, PROTOCOL};
 
 /// How long the daemon may take over one request in which no person has a part; one that takes longer is stuck.
@@ -163,11 +162,8 @@ impl Client {
     async fn exchange<M: Method>(&mut self, request: &M) -> Result<Value, ClientError> {
         let method = M::NAME;
         self.last_id += 1;
-        let params = serde_json::to_value(request).map_err(|fault| bad_answer(method, &fault))?;
-        let call = Call::new(self.last_id, method, params);
-        let line = serde_json::to_string(&call).map_err(|fault| bad_answer(method, &fault))?;
-        // It may hold a secret.
-        let line = Zeroizing::new(line);
+        let line = wire::request(self.last_id, request);
+        let line = line.map_err(|fault| bad_answer(method, &fault))?;
         // A daemon that refuses this client says why and closes: read what it said even where the write failed.
         let _ = self.lines.send(line.as_str()).await;
         let answer = self.answer(method).await?;

@@ -320,7 +320,7 @@ pub struct Prompt {
 /// One thing to be typed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromptField {
-    /// What stands before the input. Text of the server in it is made harmless.
+    /// What stands before the input. A server's own is made harmless and begins with `| `.
     pub label: String,
     /// Whether what is typed may be seen.
     pub echo: bool,

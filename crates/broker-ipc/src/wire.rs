@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::codec::LinesCodec;
+use zeroize::Zeroizing;
 
 use crate::error::{ErrorCode, RpcError};
+use crate::methods::Method;
 
 /// Longest line the daemon reads. The largest request is an open-tunnel-listener of a few hundred bytes; the rest
 /// is room for what comes later. A client past it is cut off, so that it cannot fill the daemon's memory.
@@ -29,28 +31,37 @@ pub(crate) enum Id {
     Text(String),
 }
 
-/// A request as it stands on the line.
-#[derive(Debug, Serialize, Deserialize)]
+/// A request's line, without its end. It may hold a secret, so it is made without a copy and wiped.
+pub(crate) fn request<M: Method>(id: i64, params: &M) -> serde_json::Result<Zeroizing<String>> {
+    #[derive(Serialize)]
+    struct Outgoing<'a, M> {
+        jsonrpc: &'static str,
+        id: i64,
+        method: &'static str,
+        params: &'a M,
+    }
+    let outgoing = Outgoing {
+        jsonrpc: VERSION,
+        id,
+        method: M::NAME,
+        params,
+    };
+    serde_json::to_string(&outgoing).map(Zeroizing::new)
+}
+
+/// A request as it came.
+#[derive(Debug, Deserialize)]
 pub(crate) struct Call {
     jsonrpc: String,
     /// Absent in a notification, which gets no answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) id: Option<Id>,
     pub(crate) method: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) params: Option<Value>,
 }
 
 impl Call {
-    pub(crate) fn new(id: i64, method: &str, params: Value) -> Self {
-        Self {
-            jsonrpc: VERSION.into(),
-            id: Some(Id::Number(id)),
-            method: method.into(),
-            params: Some(params),
-        }
-    }
-
     /// Reads a line; tells what is no JSON from what is JSON and no request.
     pub(crate) fn parse(line: &str) -> Result<Self, RpcError> {
         let value: Value = serde_json::from_str(line).map_err(|fault| {

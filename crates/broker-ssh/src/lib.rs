@@ -6,7 +6,6 @@
 //! connection and stops there.
 
 mod algorithms;
-#[allow(dead_code, reason = "host keys and authentication ask through it next")]
 mod asking;
 mod auth;
 mod channel;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -247,12 +247,20 @@ impl Pool {
         }
     }
 
-    /// Makes sure that the control connection is up, dialling it where it is not.
+    /// Makes sure that the control connection is up, dialling it where it is not. The second's pause after dials for which
+    /// nobody was there to answer is waited out: whoever wants a connection now may be the one who answers.
     ///
     /// # Errors
     /// Why the server cannot be had.
     pub async fn connect(&self) -> Result<(), OpenError> {
-        self.lease(ConnectionKind::Control).await.map(drop)
+        let connected = self.lease(ConnectionKind::Control).await;
+        if let Err(OpenError::BackingOff { reason, retry_in }) = &connected
+            && reason.wants_person()
+        {
+            sleep(*retry_in).await;
+            return self.lease(ConnectionKind::Control).await.map(drop);
+        }
+        connected.map(drop)
     }
 
     /// Forgets failures, so that the next open dials at once: what they came from has been mended.

@@ -101,7 +101,7 @@ fn fields(question: &Question) -> Vec<PromptField> {
         Question::Interactive { fields, .. } => fields
             .iter()
             .map(|field| PromptField {
-                label: harmless(&field.text),
+                label: marked(&field.text),
                 echo: field.echo,
             })
             .collect(),
@@ -112,14 +112,14 @@ fn fields(question: &Question) -> Vec<PromptField> {
 fn quoted(text: &str) -> String {
     let text: String = text.trim_end().chars().take(MAX_TEXT).collect();
     text.lines()
-        .map(|line| format!("\n| {}", harmless(line)))
+        .map(|line| format!("\n{}", marked(line)))
         .collect()
 }
 
-/// One line of a server's, fit for a terminal.
-fn harmless(text: &str) -> String {
+/// One line of a server's, fit for a terminal, which cannot pass for one of ours.
+fn marked(text: &str) -> String {
     let text: String = text.chars().take(MAX_TEXT).collect();
-    printable(&text)
+    format!("| {}", printable(&text))
 }
 
 /// What a client's answer means for the dial.
@@ -178,7 +178,7 @@ mod tests {
             asked.message,
             "SSH server host:22 asks me:\n| Bank\n| one\\u{1b}[2J\n| two\\u{202e}"
         );
-        assert_eq!(asked.fields[0].label, "Code\\n\\u{7}: ");
+        assert_eq!(asked.fields[0].label, "| Code\\n\\u{7}: ");
         assert!(asked.fields[0].echo);
     }
 
@@ -187,7 +187,7 @@ mod tests {
         let long = "x".repeat(MAX_TEXT * 10);
         let asked = interactive(&long, &long, &long);
         assert!(asked.message.len() < 3 * MAX_TEXT);
-        assert_eq!(asked.fields[0].label.len(), MAX_TEXT);
+        assert_eq!(asked.fields[0].label.len(), "| ".len() + MAX_TEXT);
     }
 
     #[tokio::test]
