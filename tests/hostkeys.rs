@@ -2,25 +2,24 @@
 //! the others.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::net::SocketAddr;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
-use tempfile::TempDir;
 use testkit::broker::Broker;
-use testkit::ftp_server::FtpServer;
-use testkit::scripted::Conversation;
-use testkit::sshd::{Sshd, SshdOptions};
 
-use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, Login, ftp_tunnel};
+use crate::support::host_keys::{
+    Bench, NEEDS, contains_all, fetches, keygen, refusal, run_keygen, store,
+};
+use crate::support::rig::SOON;
 use crate::support::{Need, trial};
 
-const NEEDS: &[Need] = &[Need::Program("sshd"), Need::Program("ssh-keygen")];
-
-/// The types of key that servers have.
-const TYPES: [&str; 3] = ["ed25519", "ecdsa", "rsa"];
+/// What a test with somebody at the keyboard needs besides.
+const TYPING: &[Need] = &[
+    Need::Program("sshd"),
+    Need::Program("ssh-keygen"),
+    Need::Program("setsid"),
+];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -30,6 +29,19 @@ pub(crate) fn trials() -> Vec<Trial> {
             probe,
         ),
         trial("hostkeys: trust-host stores the key named", NEEDS, trust),
+        trial("hostkeys: trust-host after a yes", TYPING, typed_yes),
+        trial("hostkeys: trust-host after a no", TYPING, typed_no),
+        trial(
+            "hostkeys: a person accepts an unknown key",
+            TYPING,
+            accepted,
+        ),
+        trial(
+            "hostkeys: a person accepts a changed key",
+            TYPING,
+            accepted_anew,
+        ),
+        trial("hostkeys: a person refuses a key", TYPING, rejected),
         trial(
             "hostkeys: trust-host asks only on a terminal",
             NEEDS,
@@ -43,185 +55,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             NEEDS,
             preferred,
         ),
-        trial(
-            "hostkeys: a certificate of a known authority",
-            NEEDS,
-            certificate,
-        ),
-        trial("hostkeys: an expired certificate", NEEDS, expired),
-        trial(
-            "hostkeys: a certificate for another host",
-            NEEDS,
-            misdirected,
-        ),
-        trial(
-            "hostkeys: a certificate of a revoked authority",
-            NEEDS,
-            revoked_authority,
-        ),
         trial("hostkeys: trust on first use", NEEDS, first_use),
         trial("hostkeys: advisory", NEEDS, advisory),
         trial("hostkeys: a folder of known hosts", NEEDS, folder),
         trial("hostkeys: a store that others can write", NEEDS, open_store),
     ]
-}
-
-/// An sshd with a key of each type, an FTP server behind it, and a folder for what the test makes.
-struct Bench {
-    folder: TempDir,
-    sshd: Sshd,
-    ftp: FtpServer,
-    _root: TempDir,
-}
-
-impl Bench {
-    async fn start() -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let mut lines = Vec::new();
-        for kind in TYPES {
-            lines.push(format!(
-                "HostKey {}",
-                keygen(folder.path(), kind, kind)?.display()
-            ));
-        }
-        Self::with(folder, lines).await
-    }
-
-    /// An sshd whose Ed25519 key is certified by the authority `ca`, which `ssh-keygen` is given these options for.
-    async fn certified(options: &[&str]) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let key = keygen(folder.path(), "ed25519", "ed25519")?;
-        keygen(folder.path(), "ca", "ecdsa")?;
-        let sign = ["-q", "-s", "ca", "-I", "the server", "-h"];
-        run_keygen(folder.path(), &[&sign, options, &["ed25519.pub"]].concat())?;
-        let lines = vec![
-            format!("HostKey {}", key.display()),
-            format!("HostCertificate {}-cert.pub", key.display()),
-        ];
-        Self::with(folder, lines).await
-    }
-
-    async fn with(folder: TempDir, extra_config: Vec<String>) -> anyhow::Result<Self> {
-        let options = SshdOptions {
-            extra_config,
-            ..SshdOptions::default()
-        };
-        let root = tempfile::tempdir()?;
-        fs::write(root.path().join("file"), CONTENT)?;
-        Ok(Self {
-            folder,
-            sshd: Sshd::start(options).await?,
-            ftp: FtpServer::start(root.path()).await?,
-            _root: root,
-        })
-    }
-
-    /// A broker with this policy and one FTP tunnel, whose known hosts are those that the test writes into `known`.
-    async fn broker(&self, policy: &str, known: &str) -> anyhow::Result<Broker> {
-        self.broker_with(policy, known, "").await
-    }
-
-    async fn broker_with(
-        &self,
-        policy: &str,
-        known: &str,
-        general: &str,
-    ) -> anyhow::Result<Broker> {
-        fs::write(self.known(), known)?;
-        let known = self.known();
-        let general = format!(r#"<known-hosts path="{}"/>{general}"#, known.display());
-        let settings = format!(
-            r#"<server-authentication-methods><auth-server-publickey policy="{policy}"/></server-authentication-methods>"#
-        );
-        let mut login = Login::to(&self.sshd)?;
-        login.host_key.clear();
-        let tunnel = ftp_tunnel(self.ftp.addr().ip(), self.ftp.addr(), "");
-        let profile = login.profile(&settings, &tunnel);
-        let config = format!(
-            "<secsh-broker><general>{general}</general><profiles>{profile}</profiles></secsh-broker>"
-        );
-        Broker::start(&config, &[]).await
-    }
-
-    fn known(&self) -> PathBuf {
-        self.folder.path().join("known")
-    }
-
-    /// The name under which the server stands in known_hosts files.
-    fn name(&self) -> String {
-        format!("[127.0.0.1]:{}", self.sshd.addr().port())
-    }
-
-    fn target(&self) -> String {
-        format!("127.0.0.1#{}", self.sshd.addr().port())
-    }
-
-    /// A known_hosts line with one of the keys made for the test.
-    fn line(&self, marker: &str, key: &str) -> anyhow::Result<String> {
-        let public = fs::read_to_string(self.folder.path().join(format!("{key}.pub")))?;
-        Ok(format!("{marker}{} {public}", self.name()))
-    }
-
-    fn fingerprint(&self, key: &str) -> anyhow::Result<String> {
-        let said = run_keygen(self.folder.path(), &["-l", "-f", &format!("{key}.pub")])?;
-        let fingerprint = said.split(' ').nth(1).map(str::to_owned);
-        fingerprint.with_context(|| format!("no fingerprint in {said}"))
-    }
-}
-
-/// Makes a key in a file of this name.
-fn keygen(folder: &Path, name: &str, kind: &str) -> anyhow::Result<PathBuf> {
-    run_keygen(folder, &["-q", "-t", kind, "-N", "", "-f", name])?;
-    Ok(folder.join(name))
-}
-
-fn run_keygen(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-    let mut command = Command::new("ssh-keygen");
-    let output = command.args(arguments).current_dir(folder).output()?;
-    let (said, error) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.success(), "ssh-keygen {arguments:?}: {error}");
-    Ok(String::from_utf8(said.clone())?)
-}
-
-/// The broker's own store.
-fn store(broker: &Broker) -> PathBuf {
-    broker.folder().join(".ssh2/known_hosts")
-}
-
-async fn fetches(broker: &Broker) -> anyhow::Result<()> {
-    let mut ftp = Ftp::login(broker.listener(0).await?).await?;
-    ensure!(ftp.fetch("file").await? == CONTENT);
-    Ok(())
-}
-
-/// What a client reads that cannot be served, and what the log and broker-ctl say beside it: the same.
-async fn refusal(broker: &Broker) -> anyhow::Result<String> {
-    let mut client = Conversation::connect(broker.listener(0).await?).await?;
-    let reply = client.reply().await?;
-    let said = reply
-        .strip_prefix("421 ")
-        .with_context(|| format!("{reply:?}"))?
-        .trim_end();
-    let reason = said.split("; next try").next().unwrap_or(said).to_owned();
-    let profiles = broker.json(&["list-profiles"]).await?;
-    let told = profiles[0]["last_error"].as_str().unwrap_or_default();
-    ensure!(
-        said.contains(told) && !told.is_empty(),
-        "421 {said}\nbroker-ctl: {told}"
-    );
-    ensure!(
-        broker.log().contains(told),
-        "{told}\nis not in the log:\n{}",
-        broker.log()
-    );
-    Ok(reason)
-}
-
-fn contains_all(text: &str, parts: &[&str]) -> anyhow::Result<()> {
-    for part in parts {
-        ensure!(text.contains(part), "{part:?} is not in {text}");
-    }
-    Ok(())
 }
 
 async fn probe() -> anyhow::Result<()> {
@@ -309,6 +147,95 @@ async fn unattended() -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn typed_yes() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let broker = bench.broker("strict", "").await?;
+    let mut command = broker.ctl_on_terminal(&["trust-host", "work"])?;
+    command.shows("+--[ED25519 256]--+", SOON).await?;
+    command.shows("not known", SOON).await?;
+    command.shows("(yes or no)? ", SOON).await?;
+    command.type_line("y")?;
+    command.shows("neither yes nor no", SOON).await?;
+    command.shows_times("(yes or no)? ", 2, SOON).await?;
+    ensure!(!store(&broker).exists());
+    command.type_line("yes")?;
+    command.shows("is known: ", SOON).await?;
+    ensure!(command.wait(SOON).await?.success());
+    fetches(&broker).await?;
+
+    let fingerprint = stored_fingerprint(&bench, &broker)?;
+    let again = ["trust-host", "work", "--fingerprint", &fingerprint];
+    contains_all(&broker.told(&again).await?, &["is known: "])?;
+    ensure!(fs::read_to_string(store(&broker))?.lines().count() == 1);
+    Ok(())
+}
+
+fn stored_fingerprint(bench: &Bench, broker: &Broker) -> anyhow::Result<String> {
+    let file = store(broker).display().to_string();
+    let said = run_keygen(bench.folder.path(), &["-l", "-f", &file])?;
+    let fingerprint = said.split(' ').nth(1).map(str::to_owned);
+    fingerprint.with_context(|| format!("no fingerprint in {said}"))
+}
+
+async fn typed_no() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let broker = bench.broker("strict", "").await?;
+    let mut command = broker.ctl_on_terminal(&["trust-host", &bench.target()])?;
+    command.shows("(yes or no)? ", SOON).await?;
+    command.type_line("no")?;
+    command.shows("nothing was stored", SOON).await?;
+    ensure!(command.wait(SOON).await?.code() == Some(1));
+    ensure!(!store(&broker).exists());
+    Ok(())
+}
+
+/// Opens a tunnel for which somebody at the keyboard answers one question, which shows all of `parts`.
+async fn answer(broker: &Broker, parts: &[&str], answer: &str) -> anyhow::Result<bool> {
+    let tunnel = broker.listener(0).await?;
+    let through = |tunnel: SocketAddr| format!("tcp/0:127.0.0.1:{}", tunnel.port());
+    let open = ["open-tunnel-listener", "-L", &through(tunnel), "work"];
+    let mut command = broker.ctl_on_terminal(&open)?;
+    command
+        .shows("Accept it (yes, no, or the fingerprint)? ", SOON)
+        .await?;
+    contains_all(&command.screen(), parts)?;
+    command.type_line(answer)?;
+    Ok(command.wait(SOON).await?.success())
+}
+
+async fn accepted() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let mut broker = bench.broker("ask", "").await?;
+    ensure!(answer(&broker, &["is not known yet", "ssh-ed25519 SHA256:"], "yes").await?);
+    ensure!(fs::read_to_string(store(&broker))?.lines().count() == 1);
+    // Transfers take connections of their own, for which nobody is asked any more; nor is anybody after a restart.
+    fetches(&broker).await?;
+    broker.restart(&[]).await?;
+    fetches(&broker).await
+}
+
+async fn accepted_anew() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    keygen(bench.folder.path(), "other", "rsa")?;
+    let broker = bench.broker("ask", &bench.line("", "other")?).await?;
+    let (shown, former) = (bench.fingerprint("rsa")?, bench.fingerprint("other")?);
+    let place = format!("{} line 1", bench.known().display());
+    let parts = ["HAS CHANGED", &shown, &former, &place];
+    ensure!(answer(&broker, &parts, &shown).await?);
+    fetches(&broker).await?;
+    let stored = stored_fingerprint(&bench, &broker)?;
+    ensure!(stored == shown, "{stored}");
+    Ok(())
+}
+
+async fn rejected() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let broker = bench.broker("ask", "").await?;
+    ensure!(!answer(&broker, &["is not known yet"], "no").await?);
+    ensure!(!store(&broker).exists());
+    Ok(())
+}
+
 async fn unknown() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     let strict = bench.broker("strict", "").await?;
@@ -368,56 +295,6 @@ async fn preferred() -> anyhow::Result<()> {
             kind != "rsa" || shown.starts_with("rsa-sha2-512 "),
             "{shown}"
         );
-    }
-    Ok(())
-}
-
-async fn certificate() -> anyhow::Result<()> {
-    let bench = Bench::certified(&["-n", "other,127.0.0.1", "-V", "-1d:+1d"]).await?;
-    for hosts in ["127.0.0.*", "[127.*]:*"] {
-        let authority = fs::read_to_string(bench.folder.path().join("ca.pub"))?;
-        let known = format!("@cert-authority {hosts} {authority}");
-        let broker = bench.broker("strict", &known).await?;
-        fetches(&broker).await?;
-        ensure!(!store(&broker).exists());
-    }
-    Ok(())
-}
-
-/// What is said of the certificate made with these options.
-async fn certificate_refused(options: &[&str]) -> anyhow::Result<String> {
-    let bench = Bench::certified(options).await?;
-    let known = bench.line("@cert-authority ", "ca")?;
-    let mut said = String::new();
-    for policy in ["ask", "tofu", "strict"] {
-        let broker = bench.broker(policy, &known).await?;
-        said = refusal(&broker).await?;
-        contains_all(&said, &["certificate", &bench.fingerprint("ed25519")?])?;
-        ensure!(!store(&broker).exists());
-    }
-    // The key itself may be known all the same.
-    let known = known + &bench.line("", "ed25519")?;
-    fetches(&bench.broker("strict", &known).await?).await?;
-    Ok(said)
-}
-
-async fn expired() -> anyhow::Result<()> {
-    let said = certificate_refused(&["-n", "127.0.0.1", "-V", "-10d:-3d"]).await?;
-    contains_all(&said, &["expired 3 days ago"])
-}
-
-async fn misdirected() -> anyhow::Result<()> {
-    let said = certificate_refused(&["-n", "elsewhere.example"]).await?;
-    contains_all(&said, &["it is for elsewhere.example, not for 127.0.0.1"])
-}
-
-async fn revoked_authority() -> anyhow::Result<()> {
-    let bench = Bench::certified(&["-n", "127.0.0.1"]).await?;
-    let authority = bench.line("@cert-authority ", "ca")?;
-    for key in ["ca", "ed25519"] {
-        let known = authority.clone() + &bench.line("@revoked ", key)?;
-        let broker = bench.broker("advisory", &known).await?;
-        contains_all(&refusal(&broker).await?, &["revoked", "line 2"])?;
     }
     Ok(())
 }

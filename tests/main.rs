@@ -14,6 +14,7 @@ use libtest_mimic::{Arguments, Trial};
 
 mod active;
 mod authentication;
+mod certificates;
 mod cpython;
 mod ctl;
 mod embedded;
@@ -66,6 +67,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     authentication::trials,
     rekey::trials,
     hostkeys::trials,
+    certificates::trials,
 ];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.

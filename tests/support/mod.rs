@@ -4,6 +4,7 @@ mod big_file;
 pub(crate) mod clients;
 pub(crate) mod compare;
 pub(crate) mod ftp;
+pub(crate) mod host_keys;
 pub(crate) mod line;
 pub(crate) mod needs;
 pub(crate) mod python;

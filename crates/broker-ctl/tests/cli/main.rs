@@ -9,6 +9,7 @@
 mod check;
 mod fake;
 mod help;
+mod hostkeys;
 mod lists;
 mod requests;
 
