@@ -32,6 +32,8 @@ pub struct SshServerOptions {
     pub authorized_keys: Vec<String>,
     /// The password that may log in.
     pub password: Option<String>,
+    /// Whether the password lets in once only.
+    pub one_time: bool,
     /// What keyboard-interactive asks, round by round (RFC 4256); empty: it lets nobody in.
     pub interactive: Vec<Vec<Asked>>,
     /// Whether direct-tcpip channels are opened (RFC 4254 §7.2).
@@ -48,6 +50,7 @@ impl Default for SshServerOptions {
             users: Vec::new(),
             authorized_keys: Vec::new(),
             password: None,
+            one_time: false,
             interactive: Vec::new(),
             allow_local_forward: true,
             allow_remote_forward: true,
@@ -230,6 +233,9 @@ struct Shared {
     users: HashSet<String>,
     authorized_keys: Vec<russh::keys::PublicKey>,
     password: Option<String>,
+    one_time: bool,
+    /// Whether a password has let somebody in.
+    password_used: AtomicBool,
     interactive: Vec<Vec<Asked>>,
     allow_local: AtomicBool,
     allow_remote: AtomicBool,
@@ -250,6 +256,8 @@ impl Shared {
             users: options.users.iter().cloned().collect(),
             authorized_keys,
             password: options.password.clone(),
+            one_time: options.one_time,
+            password_used: AtomicBool::new(false),
             interactive: options.interactive.clone(),
             allow_local: AtomicBool::new(options.allow_local_forward),
             allow_remote: AtomicBool::new(options.allow_remote_forward),

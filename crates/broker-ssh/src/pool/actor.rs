@@ -90,10 +90,8 @@ impl Actor {
         backoff: Backoff,
         publisher: watch::Sender<Vec<Arc<Link>>>,
     ) -> Self {
-        let unattended = ConnectSpec {
-            prompter: None,
-            ..ConnectSpec::clone(&spec)
-        };
+        let mut unattended = ConnectSpec::clone(&spec);
+        unattended.for_each_hop(&|hop| hop.prompter = None);
         Self {
             spec,
             unattended: Arc::new(unattended),

@@ -186,6 +186,32 @@ async fn a_typed_password_serves_further_connections_too() {
 }
 
 #[tokio::test]
+async fn a_password_good_for_one_time_serves_one_connection_that_all_share() {
+    let person = Script::typing(&[&["right"]]);
+    let options = SshServerOptions {
+        password: Some("right".into()),
+        one_time: true,
+        ..SshServerOptions::default()
+    };
+    let bench = Bench::with(options).await;
+    let mut spec = bench.spec();
+    spec.methods = vec![AuthMethod::Password];
+    spec.prompter = Some(person.clone());
+    let pool = bench.pool_of(spec);
+    for _ in 0..2 {
+        log_in(&pool).await.unwrap();
+    }
+    assert_eq!(person.asked().len(), 1);
+    let seen = bench.server.counters();
+    assert_eq!(
+        (seen.logins, seen.logins_refused),
+        (1, 1),
+        "tried anew once"
+    );
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn with_nobody_there_the_error_names_the_question_and_says_how_to_attach() {
     let person = Script::typing(&[]);
     let (bench, mut spec) = with_password(&person, "right").await;
@@ -304,6 +330,23 @@ async fn a_stalled_transfer_among_control_channels_is_cut() {
     assert!(matches!(soon(stalled.cut()).await, CutReason::Stalled(_)));
     converse(&mut control, "goes on").await;
     bench.end().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_asks_each_time_is_logged_in_to_once() {
+    let person = Script::typing(&[&["right"], &["1234", "blue"]]);
+    let (gateway, way) = interactive(&person).await;
+    let bench = Bench::start().await;
+    let mut spec = bench.spec();
+    spec.gateway = Some(Arc::new(way));
+    spec.prompter = Some(person.clone());
+    let pool = bench.pool_of(spec);
+    log_in(&pool).await.unwrap();
+    assert_eq!(person.asked().len(), 2);
+    assert_eq!(gateway.server.counters().logins, 1);
+    drop(pool);
+    bench.end().await;
+    gateway.end().await;
 }
 
 #[tokio::test]

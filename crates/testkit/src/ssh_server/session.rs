@@ -141,7 +141,9 @@ impl Handler for Session {
     type Error = russh::Error;
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
-        let proven = self.shared.password.as_deref() == Some(password);
+        let known = self.shared.password.as_deref() == Some(password);
+        let used = known && self.shared.password_used.swap(true, Ordering::Relaxed);
+        let proven = known && !(used && self.shared.one_time);
         Ok(self.login(user, proven))
     }
 
