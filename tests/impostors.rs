@@ -5,15 +5,20 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use testkit::broker::Broker;
 use testkit::scripted::ScriptedListener;
 use testkit::sshd::{Sshd, SshdOptions};
 use tokio::net::TcpListener;
 
 use crate::faults::Rig;
-use crate::support::rig::{Login, Peers};
+use crate::support::ftp::Ftp;
+use crate::support::rig::{CONTENT, Login, Peers, config};
 use crate::support::{Need, trial};
 
 const SSHD: &[Need] = &[Need::Program("sshd")];
+
+/// As long as sshd can send at once.
+const LONG_BANNER: usize = 200 << 10;
 
 /// Sent by servers that are none: more than any buffer for a first line holds.
 const MEGABYTE: usize = 1 << 20;
@@ -24,6 +29,12 @@ const MAX_MEMORY: u64 = 128 * 1024;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("impostors: a name that nobody knows", &[], unknown_name),
+        trial(
+            "impostors: an address of a family that is not allowed",
+            &[],
+            wrong_family,
+        ),
+        trial("impostors: a login banner of 200 KiB", SSHD, login_banner),
         trial("impostors: a banner of 1 MiB", &[], || {
             impostor(banner, "does not begin as SSH")
         }),
@@ -48,6 +59,34 @@ async fn unknown_name() -> anyhow::Result<()> {
         "check the name",
     ])
     .await
+}
+
+async fn wrong_family() -> anyhow::Result<()> {
+    let rig = Rig::start(r#"<address-family type="inet6"/>"#, |_| {}).await?;
+    rig.tells(&["no address for SSH server 127.0.0.1", "no IPv6 address"])
+        .await
+}
+
+/// What sshd shows before the login may be long, and may be meant for the terminal.
+async fn login_banner() -> anyhow::Result<()> {
+    const CLEAR: &str = "\x1b[2J";
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("banner");
+    fs::write(&file, CLEAR.repeat(LONG_BANNER / CLEAR.len()))?;
+    let sshd = Sshd::start(SshdOptions {
+        extra_config: vec![format!("Banner {}", file.display())],
+        ..SshdOptions::default()
+    })
+    .await?;
+    let peers = Peers::start().await?;
+    let profile = Login::to(&sshd)?.profile("", &peers.tunnel());
+    let broker = Broker::start(&config(&profile), &[]).await?;
+    let mut ftp = Ftp::login(broker.listener(0).await?).await?;
+    ensure!(ftp.fetch("file").await? == CONTENT);
+    let log = broker.log();
+    ensure!(!log.contains(CLEAR), "the log clears the screen");
+    ensure!(log.len() < LONG_BANNER, "the banner is in the log");
+    Ok(())
 }
 
 fn banner() -> Vec<u8> {

@@ -190,7 +190,8 @@ pub enum OpenError {
     },
     /// The server hung up in the middle of the login.
     #[error(
-        "SSH server {server} ended the login of user {user}: {reason}; tried {tried}; too many keys may be the reason, so          name the right one in user-identities"
+        "SSH server {server} ended the login of user {user}: {reason}; tried {tried}; too many keys may be the reason, \
+         so name the right one in user-identities"
     )]
     LoginEnded {
         /// Host and port.
