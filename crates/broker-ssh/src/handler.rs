@@ -13,6 +13,10 @@ use crate::forward::{Arrival, Originator};
 use crate::hostkey::{Trust, fingerprint};
 use crate::link::Link;
 use crate::snapshot::Negotiated;
+use crate::text::printable;
+
+/// More of a server's parting words tells nothing.
+const MAX_PARTING: usize = 256;
 
 /// Serves one connection. Dropping it, in whatever way its session ends, marks the connection as closed.
 pub(crate) struct LinkHandler {
@@ -206,9 +210,7 @@ impl Handler for LinkHandler {
         reason: DisconnectReason<HandlerError>,
     ) -> Result<(), HandlerError> {
         let text = match &reason {
-            DisconnectReason::ReceivedDisconnect(info) => {
-                format!("the server disconnected: {}", info.message)
-            }
+            DisconnectReason::ReceivedDisconnect(info) => parting(&info.message),
             DisconnectReason::Error(error) => describe(error),
         };
         self.link.set_end(CutReason::ConnectionLost(text));
@@ -226,6 +228,12 @@ fn check_type(server: &str, agreed: &Algorithm, shown: &PublicKey) -> Result<(),
         server: server.to_owned(),
         reason: format!("it agreed on a host key of {agreed} and showed one of {shown}"),
     })
+}
+
+/// What a server says when it leaves (RFC 4253 section 11.1), fit for messages and logs.
+fn parting(message: &str) -> String {
+    let message = printable(message, MAX_PARTING);
+    format!("the server disconnected: {message}")
 }
 
 fn describe_io(error: &std::io::Error) -> String {
@@ -259,5 +267,20 @@ fn describe(error: &HandlerError) -> String {
         HandlerError::Ssh(russh::Error::IO(io)) => describe_io(io),
         HandlerError::Ssh(other) => other.to_string(),
         HandlerError::Refused(refused) => refused.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parting_words_steer_no_terminal_and_are_not_long() {
+        let words = parting(&format!("bye\x1b[2J\r\n421{}", "x".repeat(9999)));
+        assert!(
+            words.starts_with("the server disconnected: bye\\u{1b}[2J\\r\\n421xx"),
+            "{words}"
+        );
+        assert!(words.chars().count() < 300);
     }
 }
