@@ -69,6 +69,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("prompts: auth-handler without a terminal", &[], no_terminal),
         trial("prompts: a new host key accepted", SSHD, accepted),
         trial("prompts: a new host key refused", SSHD, refused),
+        trial("prompts: trust-host", SSHD, trust_host),
         trial("prompts: a passphrase", SSHD, passphrase),
         trial("prompts: longer than sshd waits", SSHD, too_slow),
         trial(
@@ -376,6 +377,25 @@ async fn refused() -> anyhow::Result<()> {
     command.shows("was not confirmed", SOON).await?;
     ensure!(command.wait(SOON).await?.code() == Some(1));
     ensure!(!store(&broker).exists());
+    Ok(())
+}
+
+async fn trust_host() -> anyhow::Result<()> {
+    const STORE: &str = "(yes or no)? ";
+    let sshd = Sshd::start(SshdOptions::default()).await?;
+    let broker = unseen(&sshd).await?;
+    let target = format!("127.0.0.1#{}", sshd.addr().port());
+    for (typed, stored) in [("no", false), ("yes", true)] {
+        let mut command = broker.ctl_on_terminal(&["trust-host", &target])?;
+        command.shows(STORE, SOON).await?;
+        command.type_line(typed)?;
+        ensure!(
+            command.wait(SOON).await?.success() == stored,
+            "{}",
+            command.screen()
+        );
+        ensure!(store(&broker).exists() == stored, "{}", command.screen());
+    }
     Ok(())
 }
 

@@ -16,7 +16,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// What Debian packs apart from Python itself: the tests of its FTP client among them.
 const PYTHON_TESTS: &str = "Python's own test suite";
 
-const NEEDS: [Requirement; 11] = [
+const NEEDS: [Requirement; 12] = [
     programs::SSHD,
     programs::SSH,
     programs::VSFTPD,
@@ -27,6 +27,7 @@ const NEEDS: [Requirement; 11] = [
     programs::MICROSOCKS,
     programs::TINYPROXY,
     programs::IP,
+    programs::SETSID,
     programs::OPENSSL,
 ];
 
