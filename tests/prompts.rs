@@ -24,7 +24,7 @@ use testkit::sshd::{Sshd, SshdOptions};
 use testkit::terminal::Terminal;
 
 use crate::support::ftp::Ftp;
-use crate::support::rig::{Login, SOON, config, ftp_tunnel};
+use crate::support::rig::{CONTENT, Login, SOON, config, ftp_tunnel};
 use crate::support::{Need, trial};
 
 const NEEDS: &[Need] = &[Need::Program("setsid")];
@@ -219,7 +219,14 @@ async fn interactive() -> anyhow::Result<()> {
         screen.contains("4711") && !screen.contains('\u{1b}'),
         "{screen}"
     );
-    rig.expect_no_secret(&screen)
+    rig.expect_no_secret(&screen)?;
+    // Nobody would answer for another connection: transfers go over the one there is.
+    let mut ftp = Ftp::login(rig.tunnel).await?;
+    ftp.store("file", CONTENT).await?;
+    ensure!(ftp.fetch("file").await? == CONTENT);
+    let dialled = rig.ssh.counters().connections;
+    ensure!(dialled == 1, "{dialled} connections");
+    Ok(())
 }
 
 async fn declined() -> anyhow::Result<()> {
