@@ -42,8 +42,9 @@ const MAX_PACKET: u32 = 65_535;
 const CHANNEL_QUEUE: usize = 32;
 
 /// Bytes read from the socket at once. russh reads a packet's length and its rest one by one, which would be two system
-/// calls a packet, and the short ones would each be acknowledged at once as if they were all that came.
-const READ_BUFFER: usize = 256 << 10;
+/// calls a packet, and the short ones would each be acknowledged at once as if they were all that came. Lines need less.
+const DATA_READ: usize = 256 << 10;
+const CONTROL_READ: usize = 32 << 10;
 
 /// Most bytes under one key that a profile can have (RFC 4253 section 9).
 const MAX_REKEY_BYTES: u64 = 1 << 30;
@@ -135,7 +136,11 @@ async fn handshake(
         limit,
     } = way::open(spec, link, tracker).await?;
     let stream = SeverableStream::new(stream, link.severed.clone(), Arc::clone(&link.wire));
-    let stream = BufReader::with_capacity(READ_BUFFER, stream);
+    let at_once = match link.kind {
+        ConnectionKind::Control => CONTROL_READ,
+        ConnectionKind::Data => DATA_READ,
+    };
+    let stream = BufReader::with_capacity(at_once, stream);
     let handler = LinkHandler::new(Arc::clone(link), judge, peer, tracker.token());
     let handshake = limit.run(client::connect_stream(config, stream, handler));
     let late = || {

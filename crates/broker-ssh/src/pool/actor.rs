@@ -18,7 +18,9 @@ use tokio_util::task::TaskTracker;
 use super::Sessions;
 use super::backoff::Backoff;
 use super::lease::{Connection, Lease};
-use super::roster::{Dialing, MAX_CONTROL_CHANNELS, MAX_SHARED_CHANNELS, Roster};
+use super::roster::{
+    Dialing, MAX_CONTROL_CHANNELS, MAX_CONTROL_CONNECTIONS, MAX_SHARED_CHANNELS, Roster,
+};
 use crate::dial::{Session, dial, runtime};
 use crate::error::OpenError;
 use crate::link::Link;
@@ -231,6 +233,7 @@ impl Actor {
         self.note_sessions();
         self.serve_waiting();
         self.keep_spare();
+        self.spread_control();
         self.close_unused();
         self.publish();
     }
@@ -310,6 +313,9 @@ impl Actor {
     fn may_grow(&self, kind: ConnectionKind) -> bool {
         let existing = self.roster.usable(kind).count() + self.roster.dialing_of(kind);
         let bound = match kind {
+            ConnectionKind::Control if self.roster.is_crowded() && !self.needs_person => {
+                MAX_CONTROL_CONNECTIONS
+            }
             ConnectionKind::Control => 1,
             // A person who was asked for a connection is not asked for another while it can be shared.
             ConnectionKind::Data if self.needs_person && self.sharable(kind).is_some() => 0,
@@ -382,12 +388,20 @@ impl Actor {
         }
     }
 
+    /// Where each control connection has many channels, another one is made for those to come.
+    fn spread_control(&mut self) {
+        let kind = ConnectionKind::Control;
+        let none_under_way = self.roster.dialing_of(kind) == 0;
+        if self.roster.is_crowded() && none_under_way && self.may_grow(kind) && self.may_dial() {
+            self.start_dial(kind);
+        }
+    }
+
     fn close_unused(&mut self) {
         let now = Instant::now();
         let spare = self.roster.spare();
-        let (unused, kept) = std::mem::take(&mut self.roster.open)
-            .into_iter()
-            .partition::<Vec<_>, _>(|connection| {
+        let (unused, kept): (Vec<_>, Vec<_>) =
+            self.roster.open.iter().cloned().partition(|connection| {
                 self.expiry(connection, spare)
                     .is_some_and(|expiry| expiry <= now)
             });
@@ -406,7 +420,7 @@ impl Actor {
         if link.is_retired() {
             return Some(link.idle_since());
         }
-        let is_control = link.kind == ConnectionKind::Control;
+        let is_control = link.kind == ConnectionKind::Control && self.roster.keeps_control(link.id);
         if is_control && self.sessions.keepers.load(Ordering::Acquire) > 0 {
             return None;
         }

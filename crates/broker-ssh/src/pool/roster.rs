@@ -1,5 +1,6 @@
 //! Which connections there are, and which of them can be used
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -8,8 +9,15 @@ use super::lease::{Connection, Lease};
 use crate::link::Link;
 use crate::snapshot::ConnectionKind;
 
-/// Channels on the control connection: as many FTP sessions at once as one user's daemon may have.
+/// Control channels: as many FTP sessions at once as one user's daemon may have.
 pub(super) const MAX_CONTROL_CHANNELS: usize = 2048;
+
+/// Channels on a control connection from which on another one is made, if others are no emptier. sshd looks at every channel
+/// of a connection whenever something comes on one: a session beside 1000 others took it five times as long as beside 100.
+const CROWDED: usize = 128;
+
+/// Control connections: enough for all channels without a crowd.
+pub(super) const MAX_CONTROL_CONNECTIONS: usize = MAX_CONTROL_CHANNELS / CROWDED;
 
 /// Channels that share one data connection. Each may hold 8 MiB.
 pub(super) const MAX_SHARED_CHANNELS: usize = 64;
@@ -43,14 +51,16 @@ impl Roster {
 
     /// A connection that can be used without harm to others; one with a listener on it is better left to who keeps that.
     pub(super) fn free(&self, kind: ConnectionKind) -> Option<Lease> {
-        let bound = match kind {
-            ConnectionKind::Control => MAX_CONTROL_CHANNELS,
-            ConnectionKind::Data => 1,
+        let unused = || {
+            self.usable(ConnectionKind::Data)
+                .filter(|connection| connection.link.lease_count() == 0)
+                .min_by_key(|connection| connection.link.has_forwards())
         };
-        self.usable(kind)
-            .filter(|connection| connection.link.lease_count() < bound)
-            .min_by_key(|connection| connection.link.has_forwards())
-            .map(|connection| Lease::new(connection, kind))
+        let free = match kind {
+            ConnectionKind::Control => self.control(),
+            ConnectionKind::Data => unused(),
+        };
+        free.map(|connection| Lease::new(connection, kind))
     }
 
     /// One more place on a data connection where no more than these are taken.
@@ -72,10 +82,35 @@ impl Roster {
         })
     }
 
-    /// The control connection, if it has room.
+    /// The control connection with the fewest channels, unless there are as many as there may be.
     pub(super) fn control(&self) -> Option<&Arc<Connection>> {
+        let counts = || {
+            self.controls()
+                .map(|connection| connection.link.lease_count())
+        };
+        let emptiest = self.controls().min_by_key(|it| it.link.lease_count());
+        emptiest.filter(|_| counts().sum::<usize>() < MAX_CONTROL_CHANNELS)
+    }
+
+    /// Whether there are control connections, each with many channels.
+    pub(super) fn is_crowded(&self) -> bool {
+        let emptiest = self.controls().map(|it| it.link.lease_count()).min();
+        emptiest.is_some_and(|channels| channels >= CROWDED)
+    }
+
+    /// Whether a control connection is kept although nobody uses it: the one that most do, or the oldest; and one beside
+    /// others that will soon be crowded.
+    pub(super) fn keeps_control(&self, id: u64) -> bool {
+        let most = self
+            .controls()
+            .max_by_key(|it| (it.link.lease_count(), Reverse(it.link.id)));
+        let mut others = self.controls().filter(|it| it.link.id != id);
+        most.is_some_and(|it| it.link.id == id)
+            || others.all(|it| it.link.lease_count() >= CROWDED / 2)
+    }
+
+    fn controls(&self) -> impl Iterator<Item = &Arc<Connection>> {
         self.usable(ConnectionKind::Control)
-            .find(|connection| connection.link.lease_count() < MAX_CONTROL_CHANNELS)
     }
 
     /// The idle data connection to keep while there are FTP sessions: one with a listener that may be needed next, or else

@@ -214,6 +214,41 @@ async fn many_opens_at_once_are_all_served() {
 }
 
 #[tokio::test]
+async fn many_control_channels_are_spread_over_connections() {
+    const CROWD: usize = 128;
+    let bench = Bench::start().await;
+    let echo = echo().await;
+    let pool = bench.limited(PoolLimits {
+        idle_timeout: Duration::ZERO,
+        ..limits(8)
+    });
+    let _session = pool.session();
+    let mut crowd = Vec::new();
+    for _ in 0..CROWD {
+        crowd.push(soon(pool.open_control(&echo, originator())).await.unwrap());
+    }
+    let controls = |seen: &broker_ssh::PoolSnapshot| {
+        let up = |found: &&broker_ssh::ConnectionInfo| found.state == ConnectionState::Open;
+        seen.connections.iter().filter(up).count()
+    };
+    wait_for(&pool, |seen| controls(seen) == 2).await;
+    let mut next = soon(pool.open_control(&echo, originator())).await.unwrap();
+    converse(&mut next, "spread").await;
+    let first = crowd[0].info().connection;
+    assert_ne!(next.info().connection, first);
+    assert!(crowd.iter().all(|one| one.info().connection == first));
+    // Those who come next would need it, until there are few.
+    drop(next);
+    drop(crowd.split_off(CROWD / 2));
+    converse(&mut crowd[0], "still there").await;
+    assert_eq!(controls(&pool.snapshot()), 2);
+    drop(crowd.split_off(1));
+    wait_for(&pool, |seen| controls(seen) == 1).await;
+    converse(&mut crowd[0], "still there").await;
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn no_more_dials_are_made_at_one_time_than_allowed() {
     let bench = Bench::start().await;
     let echo = echo().await;
