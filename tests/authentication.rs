@@ -28,7 +28,7 @@ use crate::support::{Need, trial};
 const SSHD: Need = Need::Program("sshd");
 const WITH_PASSWORD: &[Need] = &[
     SSHD,
-    Need::Root,
+    Need::Namespaces,
     Need::Program("unshare"),
     Need::Program("openssl"),
 ];
@@ -50,7 +50,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         trial(
             "authentication::a_key_named_by_its_hash_is_taken_from_the_agent",
-            &[SSHD, Need::Program("ssh-agent")],
+            &[SSHD, Need::Program("ssh")],
             by_hash,
         ),
         trial(
@@ -60,7 +60,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         trial(
             "authentication::an_expired_certificate_is_told",
-            &[SSHD, Need::Program("ssh-keygen")],
+            &[SSHD, Need::Program("ssh")],
             expired,
         ),
         trial(

@@ -16,7 +16,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// What Debian packs apart from Python itself: the tests of its FTP client among them.
 const PYTHON_TESTS: &str = "Python's own test suite";
 
-const NEEDS: [Requirement; 12] = [
+const NEEDS: [Requirement; 13] = [
     programs::SSHD,
     programs::SSH,
     programs::VSFTPD,
@@ -29,6 +29,7 @@ const NEEDS: [Requirement; 12] = [
     programs::IP,
     programs::SETSID,
     programs::OPENSSL,
+    programs::UNSHARE,
 ];
 
 /// A need that is not met: what is missing, and the Debian package that brings it.

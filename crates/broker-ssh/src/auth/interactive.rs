@@ -154,13 +154,17 @@ impl Attempt<'_> {
     }
 }
 
-/// Whether the password is what a question wants: a hidden one that names it in one of the usual ways.
+/// What servers call the password, in a few languages.
+const PASSWORD: [&str; 3] = ["passw", "contraseña", "mot de passe"];
+
+/// What makes a password another one than the profile's.
+const OTHER: [&str; 5] = ["one-time", "one time", "otp", "token", "code"];
+
+/// Whether the profile's password is what a question wants: a hidden one that names it in one of the usual ways.
 fn asks_for_password(prompt: &Prompt) -> bool {
     let text = prompt.prompt.to_lowercase();
-    !prompt.echo
-        && ["passw", "contraseña", "mot de passe"]
-            .iter()
-            .any(|word| text.contains(word))
+    let names = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    !prompt.echo && names(&PASSWORD) && !names(&OTHER)
 }
 
 #[cfg(test)]
@@ -174,6 +178,7 @@ mod tests {
             ("(me@host) Passwort:", false, true),
             ("Password: ", true, false),
             ("Verification code: ", false, false),
+            ("One-time password (OATH) for `me': ", false, false),
             ("", false, false),
         ] {
             let prompt = Prompt {
