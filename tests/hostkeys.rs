@@ -50,6 +50,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("hostkeys: an unknown key", NEEDS, unknown),
         trial("hostkeys: a changed key", NEEDS, changed),
         trial("hostkeys: a revoked key", NEEDS, revoked),
+        trial("hostkeys: a key revocation list", NEEDS, revocation_list),
         trial(
             "hostkeys: each known type of key is asked for",
             NEEDS,
@@ -276,6 +277,24 @@ async fn revoked() -> anyhow::Result<()> {
         contains_all(&said, &["revoked", &bench.fingerprint("rsa")?, &place])?;
     }
     Ok(())
+}
+
+async fn revocation_list() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    run_keygen(
+        bench.folder.path(),
+        &["-q", "-k", "-f", "revoked.krl", "rsa.pub"],
+    )?;
+    let list = bench.folder.path().join("revoked.krl");
+    let list = list.display().to_string();
+    let general = format!(r#"<known-hosts file="{list}"/>"#);
+    let known = bench.line("", "rsa")?;
+    let broker = bench.broker_with("advisory", &known, &general).await?;
+    let said = refusal(&broker).await?;
+    contains_all(&said, &["revoked", &bench.fingerprint("rsa")?, &list])?;
+    drop(broker);
+    let known = bench.line("", "ecdsa")?;
+    fetches(&bench.broker_with("strict", &known, &general).await?).await
 }
 
 async fn preferred() -> anyhow::Result<()> {

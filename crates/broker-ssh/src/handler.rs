@@ -272,7 +272,24 @@ fn describe(error: &HandlerError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use russh::keys::{HashAlg, PrivateKey};
+
     use super::*;
+
+    #[test]
+    fn a_key_of_another_type_than_agreed_on_is_a_trick() {
+        let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap();
+        let check = |agreed| check_type("host:22", &agreed, key.public_key());
+        assert_eq!(check(Algorithm::Ed25519), Ok(()));
+        let rsa = Algorithm::Rsa {
+            hash: Some(HashAlg::Sha512),
+        };
+        let refused = check(rsa).unwrap_err().to_string();
+        assert!(
+            refused.contains("rsa-sha2-512") && refused.contains("ssh-ed25519"),
+            "{refused}"
+        );
+    }
 
     #[test]
     fn parting_words_steer_no_terminal_and_are_not_long() {

@@ -3,6 +3,7 @@
 mod certificate;
 mod decision;
 mod known_hosts;
+mod krl;
 mod pinned;
 mod sources;
 mod store;
@@ -17,6 +18,8 @@ use crate::error::OpenError;
 use crate::spec::{ConnectSpec, HostKeyPolicy, HostKeyRules};
 use decision::Doubt;
 use known_hosts::{HostName, KnownKey, Role};
+use krl::Krl;
+use sources::Known;
 use store::Store;
 
 pub(crate) use pinned::parse_public_key;
@@ -34,7 +37,7 @@ pub(crate) struct Trust {
     name: HostName,
     policy: HostKeyPolicy,
     pinned: Vec<PublicKey>,
-    known: Vec<KnownKey>,
+    known: Known,
     store: Option<Store>,
     /// What a person has to say before the connection may be used.
     doubt: OnceLock<Doubt>,
@@ -108,7 +111,7 @@ impl Trust {
                 .iter()
                 .map(pinned::load)
                 .collect::<Result<_, _>>()?,
-            known: sources::known_keys(rules, store.as_ref(), &name)?,
+            known: sources::known(rules, store.as_ref(), &name)?,
             policy: rules.policy,
             server,
             target,
@@ -141,8 +144,8 @@ impl Trust {
         certificate: Option<&Certificate>,
         now: u64,
     ) -> Standing {
-        if let Some(line) = self.revocation(shown, certificate) {
-            return Standing::Revoked(line.place());
+        if let Some(place) = self.revocation(shown, certificate) {
+            return Standing::Revoked(place);
         }
         if let Some(first) = self.pinned.first() {
             return if self.pinned.iter().any(|key| same(key, shown)) {
@@ -166,17 +169,23 @@ impl Trust {
     }
 
     fn lines(&self, role: Role) -> impl Iterator<Item = &KnownKey> {
-        self.known.iter().filter(move |line| line.role == role)
+        self.known
+            .lines
+            .iter()
+            .filter(move |line| line.role == role)
     }
 
-    fn revocation(
-        &self,
-        shown: &PublicKey,
-        certificate: Option<&Certificate>,
-    ) -> Option<&KnownKey> {
+    /// The place that revokes a key, or what vouches for it.
+    fn revocation(&self, shown: &PublicKey, certificate: Option<&Certificate>) -> Option<String> {
         let authority = certificate.map(Certificate::signature_key);
-        self.lines(Role::Revoked).find(|line| {
+        let mut lines = self.lines(Role::Revoked);
+        let line = lines.find(|line| {
             same(&line.key, shown) || authority.is_some_and(|it| it == line.key.key_data())
+        });
+        let mut krls = self.known.krls.iter();
+        line.map(KnownKey::place).or_else(|| {
+            krls.find(|krl| krl.revokes(shown, certificate))
+                .map(Krl::place)
         })
     }
 

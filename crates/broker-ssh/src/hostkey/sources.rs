@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::known_hosts::{HostName, KnownKey, keys_for};
+use super::krl::Krl;
 use super::store::Store;
 use crate::error::OpenError;
 use crate::spec::HostKeyRules;
@@ -15,29 +16,54 @@ const MAX_FILE: u64 = 16 << 20;
 /// A folder past it holds something else.
 const MAX_FILES: usize = 1024;
 
-/// Every line in every place that speaks of the host. A place that does not exist is empty; one that cannot be read is an
-/// error, since a revocation may stand in it.
-pub(super) fn known_keys(
+/// What all places know of a host.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The lines that speak of it.
+    pub(super) lines: Vec<KnownKey>,
+    /// Revocations that hold for every host.
+    pub(super) krls: Vec<Krl>,
+}
+
+/// Reads all places. One that does not exist is empty; one that cannot be read is an error, since a revocation may stand
+/// in it.
+pub(super) fn known(
     rules: &HostKeyRules,
     store: Option<&Store>,
     name: &HostName,
-) -> Result<Vec<KnownKey>, OpenError> {
-    let mut known = Vec::new();
+) -> Result<Known, OpenError> {
+    let mut known = Known::default();
     let mut files = rules.known_hosts.clone();
     for folder in &rules.known_hosts_folders {
         files.extend(files_in(folder).map_err(|reason| unusable(folder, reason))?);
     }
     for file in files {
-        let text = read_bounded(&file).map_err(|reason| unusable(&file, reason))?;
-        known.extend(keys_for(&text.unwrap_or_default(), name, &file));
+        known
+            .add(&file, name)
+            .map_err(|reason| unusable(&file, reason))?;
     }
     if let Some(store) = store {
         let text = store
             .read()
             .map_err(|reason| unusable(&store.path, reason))?;
-        known.extend(keys_for(&text, name, &store.path));
+        known.lines.extend(keys_for(&text, name, &store.path));
     }
     Ok(known)
+}
+
+impl Known {
+    fn add(&mut self, file: &Path, name: &HostName) -> Result<(), String> {
+        let bytes = read_bytes(file)?.unwrap_or_default();
+        if Krl::is_krl(&bytes) {
+            let krl = Krl::parse(&bytes, file);
+            self.krls
+                .push(krl.ok_or("it is damaged, or a key revocation list of another kind")?);
+        } else {
+            let text = String::from_utf8_lossy(&bytes);
+            self.lines.extend(keys_for(&text, name, file));
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn unusable(path: &Path, reason: String) -> OpenError {
@@ -49,6 +75,11 @@ pub(super) fn unusable(path: &Path, reason: String) -> OpenError {
 
 /// A file's text, or `None` where there is no file.
 pub(super) fn read_bounded(path: &Path) -> Result<Option<String>, String> {
+    let bytes = read_bytes(path)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -61,7 +92,7 @@ pub(super) fn read_bounded(path: &Path) -> Result<Option<String>, String> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(format!("it is larger than {} MiB", MAX_FILE >> 20));
     }
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    Ok(Some(bytes))
 }
 
 /// The regular files of a folder, in the order of their names.
@@ -93,8 +124,8 @@ mod tests {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB9dG4kjRhQTtWTVzd2t27+t0DEHBPW7iOD23TUiYLio";
 
     fn places(rules: &HostKeyRules) -> Result<Vec<String>, OpenError> {
-        let known = known_keys(rules, None, &HostName::new("example.org", 22))?;
-        Ok(known.iter().map(KnownKey::place).collect())
+        let known = known(rules, None, &HostName::new("example.org", 22))?;
+        Ok(known.lines.iter().map(KnownKey::place).collect())
     }
 
     #[test]
@@ -133,6 +164,14 @@ mod tests {
             refused.contains(&dir.path().display().to_string()),
             "{refused}"
         );
+        let damaged = dir.path().join("krl");
+        fs::write(&damaged, b"SSHKRL\n\0 and then something else").unwrap();
+        let rules = HostKeyRules {
+            known_hosts: vec![damaged],
+            ..HostKeyRules::default()
+        };
+        let refused = places(&rules).unwrap_err().to_string();
+        assert!(refused.contains("it is damaged"), "{refused}");
         let large = dir.path().join("large");
         File::create(&large).unwrap().set_len(MAX_FILE + 1).unwrap();
         let refused = read_bounded(&large).unwrap_err();

@@ -28,7 +28,10 @@ fn trust(policy: HostKeyPolicy, known_hosts: &str) -> Trust {
     Trust {
         server: "example.org:22".into(),
         target: "example.org#22".into(),
-        known: keys_for(known_hosts, &name, Path::new("known_hosts")),
+        known: Known {
+            lines: keys_for(known_hosts, &name, Path::new("known_hosts")),
+            krls: Vec::new(),
+        },
         name,
         policy,
         pinned: Vec::new(),
