@@ -177,7 +177,7 @@ async fn open_through_target() -> anyhow::Result<()> {
     ensure!(
         refused
             .stderr
-            .contains("did not accept user user: tried nothing"),
+            .contains("did not accept user user: tried the prompt for the password"),
         "{refused:?}"
     );
 
