@@ -7,11 +7,12 @@ use std::net::SocketAddr;
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use testkit::broker::Broker;
+use testkit::sshd::{Sshd, SshdOptions};
 
 use crate::support::host_keys::{
     Bench, NEEDS, contains_all, fetches, keygen, refusal, run_keygen, store,
 };
-use crate::support::rig::SOON;
+use crate::support::rig::{Login, SOON, config};
 use crate::support::{Need, trial};
 
 /// What a test with somebody at the keyboard needs besides.
@@ -29,6 +30,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             probe,
         ),
         trial("hostkeys: trust-host stores the key named", NEEDS, trust),
+        trial(
+            "hostkeys: trust-host through a gateway",
+            NEEDS,
+            through_gateway,
+        ),
         trial("hostkeys: trust-host after a yes", TYPING, typed_yes),
         trial("hostkeys: trust-host after a no", TYPING, typed_no),
         trial(
@@ -136,6 +142,39 @@ async fn trust() -> anyhow::Result<()> {
     )?;
     ensure!(found.contains(&fingerprint), "{found}");
     Ok(())
+}
+
+/// The way to the server leads through another one, which is believed and logged in to by its own profile.
+async fn through_gateway() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let gateway = Sshd::start(SshdOptions {
+        extra_config: vec!["LogLevel DEBUG1".into()],
+        ..SshdOptions::default()
+    });
+    let gateway = gateway.await?;
+    let first = Login::to(&gateway)?.profile("", "");
+    let port = bench.target().replace("127.0.0.1#", "");
+    let inner = format!(
+        r#"<profile id="inner" host="127.0.0.1" port="{port}" user="user" gateway-profile="id1"/>"#
+    );
+    let broker = Broker::start(&config(&format!("{first}{inner}")), &[]).await?;
+    let fingerprint = bench.fingerprint("rsa")?;
+    // The host and port are enough: the way is that of their profile.
+    let target = bench.target();
+    let trust = ["trust-host", &target, "--fingerprint", &fingerprint];
+    contains_all(&broker.told(&trust).await?, &["is known: "])?;
+    let opened = "server_request_direct_tcpip";
+    ensure!(gateway.log().contains(opened), "{}", gateway.log());
+    let found = run_keygen(
+        bench.folder.path(),
+        &[
+            "-F",
+            &bench.name(),
+            "-f",
+            &store(&broker).display().to_string(),
+        ],
+    )?;
+    contains_all(&found, &["ssh-rsa"])
 }
 
 async fn unattended() -> anyhow::Result<()> {
