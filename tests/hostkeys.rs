@@ -101,6 +101,16 @@ async fn probe() -> anyhow::Result<()> {
         ensure!(text.contains(art), "{text}");
     }
     ensure!(of("ssh-ed25519")?["standing"] == "unknown", "{keys:#}");
+    keygen(bench.folder.path(), "former", "ecdsa")?;
+    let former = bench.line("", "former")?;
+    let stranger = bench.broker("strict", &former).await?;
+    let changed = stranger.json(&["probe-key", &bench.target()]).await?;
+    for key in changed.as_array().into_iter().flatten() {
+        ensure!(
+            key["standing"] == "changed",
+            "none of them is known: {key:#}"
+        );
+    }
     ensure!(keys.as_array().map(Vec::len) == Some(3), "{keys:#}");
     let short = broker.told(&["probe-key", "-s", "work"]).await?;
     ensure!(

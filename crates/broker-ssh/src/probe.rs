@@ -34,9 +34,10 @@ pub struct HostKey {
 pub enum HostKeyStanding {
     /// It is the server's, as this place says.
     Known(String),
-    /// No key of its type is known.
+    /// No key of its type is known, and none at all or one of the others that the server showed.
     Unknown,
-    /// Another key of its type is known: algorithm, fingerprint and place of that.
+    /// Another key is known, of its type or in the place of all that the server showed: algorithm, fingerprint and place
+    /// of that.
     Changed(String),
     /// This place revokes it.
     Revoked(String),
@@ -50,7 +51,8 @@ pub enum HostKeyStanding {
 pub async fn probe(spec: &ConnectSpec, tracker: &TaskTracker) -> Result<Vec<HostKey>, OpenError> {
     let trust = Trust::load(spec).await?;
     let keys = shown_keys(spec, tracker).await?;
-    Ok(keys.iter().map(|key| HostKey::new(key, &trust)).collect())
+    let all = keys.iter().map(|key| HostKey::new(key, &keys, &trust));
+    Ok(all.collect())
 }
 
 /// Has the server show its keys, and stores the one whose fingerprint is wanted; another key of its type that the store
@@ -67,11 +69,12 @@ pub async fn trust(
     let found = keys.iter().find(|key| fingerprint(key) == wanted);
     let key = found.ok_or_else(|| not_shown(spec, wanted, &keys))?;
     Trust::load(spec).await?.adopt(key).await?;
-    Ok(HostKey::new(key, &Trust::load(spec).await?))
+    Ok(HostKey::new(key, &keys, &Trust::load(spec).await?))
 }
 
 impl HostKey {
-    fn new(key: &PublicKey, trust: &Trust) -> Self {
+    /// How one of the keys that a server showed stands to what is known.
+    fn new(key: &PublicKey, shown: &[PublicKey], trust: &Trust) -> Self {
         let bits = bits(key);
         let art = key.fingerprint(HashAlg::Sha256);
         Self {
@@ -79,16 +82,21 @@ impl HostKey {
             bits,
             fingerprint: fingerprint(key),
             randomart: art.to_randomart(&format!("[{} {bits}]", family(key))),
-            standing: standing(key, trust),
+            standing: standing(key, shown, trust),
         }
     }
 }
 
-fn standing(key: &PublicKey, trust: &Trust) -> HostKeyStanding {
+fn standing(key: &PublicKey, shown: &[PublicKey], trust: &Trust) -> HostKeyStanding {
+    let known = |key| matches!(trust.standing(key, None, 0), Standing::Known(_));
     match trust.standing(key, None, 0) {
         Standing::Known(place) => HostKeyStanding::Known(place),
         Standing::Revoked(place) => HostKeyStanding::Revoked(place),
-        Standing::Changed(former) if former.pinned || former.key.algorithm() == key.algorithm() => {
+        Standing::Changed(former)
+            if former.pinned
+                || former.key.algorithm() == key.algorithm()
+                || !shown.iter().any(known) =>
+        {
             HostKeyStanding::Changed(former.to_string())
         }
         Standing::Changed(_) | Standing::Unknown | Standing::BadCertificate(_) => {

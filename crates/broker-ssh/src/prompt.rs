@@ -95,7 +95,7 @@ impl fmt::Display for Question {
             } => write!(
                 f,
                 "the prompt to confirm the host key of {server}, which has changed from {former} to {algorithm} \
-                 {fingerprint}"
+                 {fingerprint} (somebody may be intercepting the connection),"
             ),
             Self::Passphrase { file, .. } => {
                 write!(f, "the prompt for the passphrase of {file}")
