@@ -78,9 +78,9 @@ pub(super) async fn sessions_and_tunnels(run: &Run) -> Result<Vec<Figure>> {
     let ssh = run.stage.sshd.addr();
     for _ in 0..run.pairs {
         let broker = run.stage.broker_to(ssh, peer.addr, 1).await?;
-        let broker = beside_others(&broker).await?;
+        let broker = beside_others(broker).await?;
         let forwarding = run.stage.forwarding_to(ssh, peer.addr, &[]).await?;
-        let forwarding = beside_others(&forwarding).await?;
+        let forwarding = beside_others(forwarding).await?;
         for (figure, (a, b)) in sessions.iter_mut().zip(broker.into_iter().zip(forwarding)) {
             figure.pair(a, b);
         }
@@ -93,8 +93,8 @@ pub(super) async fn sessions_and_tunnels(run: &Run) -> Result<Vec<Figure>> {
     Ok(sessions.into_iter().chain(tunnels).collect())
 }
 
-/// What opening takes beside so many others, from few to many.
-async fn beside_others(way: &Way) -> Result<Vec<f64>> {
+/// What opening takes beside so many others, from few to many. The way ends with them, before anything else is measured.
+async fn beside_others(way: Way) -> Result<Vec<f64>> {
     let mut others = Vec::new();
     let mut taken = Vec::new();
     for count in SESSIONS {
@@ -103,6 +103,8 @@ async fn beside_others(way: &Way) -> Result<Vec<f64>> {
         }
         taken.push(open_some(way.ftp).await?);
     }
+    drop((others, way));
+    sleep(SETTLED).await;
     Ok(taken)
 }
 
