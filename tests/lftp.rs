@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const PARTED: u64 = 32 * 1024 * 1024;
 
 /// For each connection, so that no part is done before the others are under way: lftp would give its end to the next.
-const RATE: &str = "set net:limit-rate 8M; set net:limit-max 64K";
+const RATE: &str = "set net:limit-rate 2M; set net:limit-max 64K";
 
 const PARTS: usize = 4;
 

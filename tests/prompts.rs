@@ -463,8 +463,11 @@ async fn other_user() -> anyhow::Result<()> {
     let own = |path: &Path| chown(path, Some(nobody.uid), Some(nobody.gid));
     own(folder.path())?;
     let (program, file) = (folder.path().join("brokerd"), folder.path().join("config"));
-    // Where it was built, the other user may not go.
-    fs::copy(broker_program("brokerd")?, &program)?;
+    // Where it was built, the other user may not go. A child copies it: were the copy open for writing here, processes
+    // that other tests start at this moment would hold it open, and it could not be run ("text file busy").
+    let mut copy = Command::new("cp");
+    copy.arg(broker_program("brokerd")?).arg(&program);
+    client::run(copy, SOON).await?.success()?;
     write_private(&file, &config(""))?;
     own(&file)?;
     let socket = socket_in(folder.path());
