@@ -85,7 +85,8 @@ async fn login_banner() -> anyhow::Result<()> {
     ensure!(ftp.fetch("file").await? == CONTENT);
     let log = broker.log();
     ensure!(!log.contains(CLEAR), "the log clears the screen");
-    ensure!(log.len() < LONG_BANNER, "the banner is in the log");
+    ensure!(log.contains("[2J\\u{1b}[2J"), "the banner is not told");
+    ensure!(log.len() < LONG_BANNER, "the whole banner is in the log");
     Ok(())
 }
 

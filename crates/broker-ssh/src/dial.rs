@@ -141,7 +141,13 @@ async fn handshake(
         ConnectionKind::Data => DATA_READ,
     };
     let stream = BufReader::with_capacity(at_once, stream);
-    let handler = LinkHandler::new(Arc::clone(link), judge, peer, tracker.token());
+    let handler = LinkHandler::new(
+        Arc::clone(link),
+        judge,
+        peer,
+        spec.server_banners,
+        tracker.token(),
+    );
     let handshake = limit.run(client::connect_stream(config, stream, handler));
     let late = || {
         timed_out(

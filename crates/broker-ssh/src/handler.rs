@@ -12,17 +12,22 @@ use crate::error::{CutReason, OpenError};
 use crate::forward::{Arrival, Originator};
 use crate::hostkey::{Trust, fingerprint};
 use crate::link::Link;
-use crate::snapshot::Negotiated;
+use crate::snapshot::{ConnectionKind, Negotiated};
 use crate::text::printable;
 
 /// More of a server's parting words tells nothing.
 const MAX_PARTING: usize = 256;
+
+/// A page of a server's banner; what is longer is no notice to a user.
+const MAX_BANNER: usize = 2048;
 
 /// Serves one connection. Dropping it, in whatever way its session ends, marks the connection as closed.
 pub(crate) struct LinkHandler {
     link: Arc<Link>,
     judge: Judge,
     peer: Option<std::net::SocketAddr>,
+    /// Whether the server's banner is logged.
+    banners: bool,
     /// The key that the server has shown.
     shown: Option<PublicKey>,
     /// Keeps the pool's task tracker waiting for the session's own task.
@@ -42,12 +47,14 @@ impl LinkHandler {
         link: Arc<Link>,
         judge: Judge,
         peer: Option<std::net::SocketAddr>,
+        banners: bool,
         task: TaskTrackerToken,
     ) -> Self {
         Self {
             link,
             judge,
             peer,
+            banners,
             shown: None,
             _session_task: task,
         }
@@ -87,6 +94,19 @@ impl Handler for LinkHandler {
                 Ok(false)
             }
         }
+    }
+
+    /// The banner of RFC 4252 section 5.4. Data connections would only repeat it.
+    async fn auth_banner(
+        &mut self,
+        banner: &str,
+        _session: &mut Session,
+    ) -> Result<(), HandlerError> {
+        if self.banners && self.link.kind == ConnectionKind::Control {
+            let banner = printable(banner.trim(), MAX_BANNER);
+            tracing::info!(server = %self.link.server, banner, "the SSH server has something to say");
+        }
+        Ok(())
     }
 
     async fn kex_done(

@@ -39,6 +39,8 @@ pub struct ConnectSpec {
     pub rekey_bytes: Option<u64>,
     /// Whether to ask for zlib compression.
     pub compression: bool,
+    /// Whether the banner that the server shows before the login is logged.
+    pub server_banners: bool,
     /// How the server's key is verified.
     pub host_key: HostKeyRules,
     /// Methods in the order in which they are tried; empty is public key, password, keyboard-interactive.
@@ -74,6 +76,7 @@ impl ConnectSpec {
             algorithms: Algorithms::default(),
             rekey_bytes: Some(1 << 30),
             compression: false,
+            server_banners: true,
             host_key: HostKeyRules::default(),
             methods: Vec::new(),
             identities: Vec::new(),

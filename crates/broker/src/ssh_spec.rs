@@ -72,6 +72,7 @@ pub(crate) fn connect_spec(
     };
     spec.rekey_bytes = settings.rekey_bytes;
     spec.compression = settings.compression != config::Compression::None;
+    spec.server_banners = settings.server_banners;
     spec.host_key = host_key_rules(config, profile, home);
     spec.methods = settings.auth_methods.iter().filter_map(method).collect();
     spec.identities = profile.identities.iter().map(identity).collect();
