@@ -104,7 +104,7 @@ impl Handler for LinkHandler {
     ) -> Result<(), HandlerError> {
         if self.banners && self.link.kind == ConnectionKind::Control {
             let banner = printable(banner.trim(), MAX_BANNER);
-            tracing::info!(server = %self.link.server, banner, "the SSH server has something to say");
+            tracing::info!(server = %self.link.server, %banner, "the SSH server has something to say");
         }
         Ok(())
     }
