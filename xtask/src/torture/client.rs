@@ -222,8 +222,13 @@ impl Client {
             biased;
             accepted = listener.accept() => self.data = Some(accepted.context("no data connection")?.0),
             code = self.hear() => {
-                self.seen.answer = Some(code?);
-                return Ok(false);
+                let code = code?;
+                self.seen.answer = Some(code);
+                if code >= 300 {
+                    return Ok(false);
+                }
+                // The connection came first, yet the runtime may tell of the reply before it.
+                self.data = Some(listener.accept().await.context("no data connection")?.0);
             }
         }
         Ok(true)
