@@ -122,7 +122,12 @@ async fn a_stalled_relay_holds_the_sender_and_goes_on_later() {
 
 #[tokio::test]
 async fn one_connection_can_be_dead_alone() {
-    let (relay, mut first, mut first_target) = connected(|_| {}).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = RelayOptions::to(listener.local_addr().unwrap());
+    let relay = Relay::start_with(options).await.unwrap();
+    let mut first = TcpStream::connect(relay.addr()).await.unwrap();
+    let (mut first_target, _) = listener.accept().await.unwrap();
+    // The listener is still there, or the relay would end the second connection while it is made.
     let second = TcpStream::connect(relay.addr()).await.unwrap();
     relay.wait_for(LIMIT, |all| all.len() == 2).await.unwrap();
     relay.set_flow_of(1, Flow::Swallow);
