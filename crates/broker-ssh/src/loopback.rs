@@ -6,8 +6,8 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 /// Takes a connection to this very host out of the system's congestion control. Where that is one that paces its packets
-/// (BBR), it does so on loopback as well: timers for a line that has no rate took a quarter of an upload's processor time
-/// and half of the throughput. Reno is in every kernel and may be chosen by everybody.
+/// (BBR), it does so on loopback as well: timers for a line that has no rate took a fifth of an upload's processor time.
+/// Reno is in every kernel and may be chosen by everybody.
 pub(crate) fn unpaced(tcp: &TcpStream) {
     if tcp.peer_addr().is_ok_and(is_loopback) {
         set_reno(tcp);

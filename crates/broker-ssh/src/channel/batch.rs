@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// The most pieces in one batch: what a session reads at once, and no more than half of it twice.
+/// The most pieces in one batch: with the largest packets 1 MiB, more than is ever read from the SSH server at once.
 pub(super) const MOST: usize = 16;
 
 /// Bytes in several pieces, in order.
