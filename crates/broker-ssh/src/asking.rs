@@ -153,6 +153,7 @@ mod tests {
             ConnectionKind::Control,
             "host:22".into(),
             wake,
+            Arc::default(),
             Handle::current(),
         )
     }

@@ -15,7 +15,6 @@ use crate::auth::authenticate;
 use crate::error::OpenError;
 use crate::handler::{HandlerError, Judge, LinkHandler};
 use crate::hostkey::Trust;
-use crate::keepalive;
 use crate::link::Link;
 use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
@@ -177,8 +176,6 @@ fn config(
         maximum_packet_size: MAX_PACKET,
         channel_buffer_size: CHANNEL_QUEUE,
         preferred,
-        keepalive_interval: spec.keepalive,
-        keepalive_max: keepalive::UNANSWERED as usize,
         nodelay: true,
         ..client::Config::default()
     })

@@ -275,9 +275,6 @@ fn describe_io(error: &std::io::Error) -> String {
 /// A sentence for a session's end; russh's own words are not meant for a person.
 fn describe(error: &HandlerError) -> String {
     match error {
-        HandlerError::Ssh(russh::Error::KeepaliveTimeout) => {
-            "the server no longer answers keepalives".into()
-        }
         HandlerError::Ssh(russh::Error::Disconnect | russh::Error::HUP) => {
             "the server ended the connection".into()
         }

@@ -1,22 +1,70 @@
 //! How a server that has gone silent is noticed
 //!
-//! The SSH session asks an idle server for a sign of life. But while it waits for the kernel to take more of an upload it
-//! asks nothing, and a line that has gone dead would hold it for as long as TCP tries, about 15 minutes. So the kernel is
-//! told to try no longer than the session would. It counts from the last acknowledgement: a slow line is not cut, nor
-//! one on which nothing is to be sent.
+//! A server from which nothing comes is asked for a sign of life. But while the SSH session waits for the kernel to take
+//! more of an upload, or for the reader of a download, the question does not leave, and says nothing. A line that has gone
+//! dead would hold an upload for as long as TCP tries, about 15 minutes. So the kernel is told to try no longer than the
+//! questions would. It counts from the last acknowledgement: a slow line is not cut, nor one on which nothing is to be sent.
 
+use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::error::CutReason;
+use crate::link::Link;
+use crate::liveness::Liveness;
 
 /// How often an idle server is asked where the profile does not say.
 pub(crate) const USUAL_INTERVAL: Duration = Duration::from_secs(15);
 
-/// How many questions may go unanswered. The next one that is due ends the connection.
+/// How many intervals a question may go unanswered.
 pub(crate) const UNANSWERED: u32 = 3;
 
-/// Has the kernel end the connection when what was sent stays unacknowledged, or untaken, for as long as the session
-/// waits for answers to questions of this interval. Without an interval, and on systems that cannot do so, TCP's own
+/// Asks the server whenever nothing came from it for an interval, and severs the connection where that brings nothing either,
+/// not a byte. Ends with the connection.
+pub(crate) async fn watch(liveness: Liveness, interval: Duration) {
+    let closed = liveness.link().closed.clone();
+    let watching = async {
+        loop {
+            let heard = received(liveness.link());
+            sleep(interval).await;
+            if received(liveness.link()) == heard && !responds(&liveness, interval).await {
+                break;
+            }
+        }
+    };
+    if closed.run_until_cancelled(watching).await.is_some() {
+        let link = liveness.link();
+        let reason = "the server no longer answers keepalives".to_owned();
+        link.set_end(CutReason::ConnectionLost(reason));
+        link.severed.cancel();
+    }
+}
+
+/// Whether anything came within the time for an answer. A question that has not left has its time before it.
+async fn responds(liveness: &Liveness, interval: Duration) -> bool {
+    let link = liveness.link();
+    let (heard, said) = (received(link), sent(link));
+    let deadline = Instant::now() + interval.saturating_mul(UNANSWERED);
+    let mut answered = pin!(liveness.answered());
+    tokio::select! {
+        true = &mut answered => true,
+        () = sleep_until(deadline) => received(link) != heard || sent(link) == said,
+    }
+}
+
+fn received(link: &Link) -> u64 {
+    link.wire.received.load(Ordering::Relaxed)
+}
+
+fn sent(link: &Link) -> u64 {
+    link.wire.sent.load(Ordering::Relaxed)
+}
+
+/// Has the kernel end the connection when what was sent stays unacknowledged, or untaken, for as long as the server
+/// may be silent that is asked at this interval. Without an interval, and on systems that cannot do so, TCP's own
 /// patience stays.
 pub(crate) fn bound_silence(tcp: &TcpStream, interval: Option<Duration>) {
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::asking::Asking;
 use crate::error::CutReason;
 use crate::forward::Arrival;
+use crate::liveness::Customs;
 use crate::snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated};
 use crate::stream::WireCounters;
 
@@ -51,6 +52,8 @@ pub(crate) struct Link {
     idle_since: Mutex<Instant>,
     /// Tells the pool that something changed.
     wake: Arc<Notify>,
+    /// How the servers on the way behave.
+    pub(crate) customs: Arc<Customs>,
     /// Where its session runs, and whatever moves its bytes.
     pub(crate) runtime: Handle,
 }
@@ -61,6 +64,7 @@ impl Link {
         kind: ConnectionKind,
         server: String,
         wake: Arc<Notify>,
+        customs: Arc<Customs>,
         runtime: Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -84,6 +88,7 @@ impl Link {
             leases: watch::Sender::new(0),
             idle_since: Mutex::new(Instant::now()),
             wake,
+            customs,
             runtime,
         })
     }
@@ -95,6 +100,7 @@ impl Link {
             self.kind,
             server,
             Arc::default(),
+            Arc::clone(&self.customs),
             self.runtime.clone(),
         )
     }

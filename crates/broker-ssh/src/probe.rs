@@ -149,6 +149,7 @@ async fn shown_key(spec: &ConnectSpec, tracker: &TaskTracker) -> Result<PublicKe
         ConnectionKind::Control,
         spec.server(),
         Arc::default(),
+        Arc::default(),
         Handle::current(),
     );
     let seen = Arc::<OnceLock<PublicKey>>::default();

@@ -14,6 +14,7 @@ use russh::client::Msg;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::CutReason;
+use crate::liveness::Liveness;
 use crate::pool::Lease;
 use crate::snapshot::ConnectionKind;
 use crate::workers::Home;
@@ -68,6 +69,7 @@ pub struct WriteHalf {
 struct End {
     core: Arc<Core>,
     info: ChannelInfo,
+    liveness: Liveness,
     home: Home,
     _release: DropGuard,
 }
@@ -117,6 +119,7 @@ impl Channel {
         let end = Arc::new(End {
             core: Arc::clone(&core),
             info,
+            liveness: lease.connection().liveness(),
             home: home.clone(),
             _release: core.released.clone().drop_guard(),
         });
@@ -153,6 +156,11 @@ impl Channel {
     /// The reason, where the channel has ended.
     pub async fn eof(&self) -> Result<(), CutReason> {
         self.write.eof().await
+    }
+
+    /// What its SSH session is asked for a sign of life with. It may be kept beyond the channel's end.
+    pub fn liveness(&self) -> Liveness {
+        self.read.end.liveness.clone()
     }
 
     /// Where whatever moves this channel's bytes should run.

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::Arrival;
 use crate::error::{CutReason, OpenError};
 use crate::pool::Connection;
+use crate::requests::Answer;
 
 /// How long the server may take to answer a request to listen or to stop.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -88,18 +89,13 @@ impl Drop for Listener {
 /// The port that the server has chosen.
 async fn ask(bind: &str, connection: &Connection) -> Result<u16, OpenError> {
     let link = connection.link();
-    let request = connection.session().tcpip_forward(bind, 0);
-    let asked = tokio::select! {
-        asked = timeout(FORWARD_TIMEOUT, request) => asked,
-        () = link.closed.cancelled() => return Err(lost(connection)),
-    };
-    match asked {
-        Ok(Ok(port)) => u16::try_from(port)
-            .ok()
-            .filter(|port| *port != 0)
-            .ok_or_else(|| refused(bind, connection)),
-        Ok(Err(russh::Error::RequestDenied)) => Err(refused(bind, connection)),
-        Ok(Err(_)) => Err(lost(connection)),
+    let request = async { connection.requests().listen(bind, 0).await.await };
+    match timeout(FORWARD_TIMEOUT, request).await {
+        Ok(Some(Answer::Granted(told))) => {
+            chosen_port(&told).ok_or_else(|| refused(bind, connection))
+        }
+        Ok(Some(Answer::Refused)) => Err(refused(bind, connection)),
+        Ok(None) => Err(lost(connection)),
         Err(_) => {
             // A late answer would leave a listener that nobody knows of, so the connection ends with its leases.
             link.retire();
@@ -116,16 +112,17 @@ async fn ask(bind: &str, connection: &Connection) -> Result<u16, OpenError> {
 async fn stop(connection: &Connection, bind: &str, port: u16) {
     let link = connection.link();
     link.remove_forward(u32::from(port));
-    let request = connection
-        .session()
-        .cancel_tcpip_forward(bind, u32::from(port));
-    let stopped = tokio::select! {
-        answer = timeout(FORWARD_TIMEOUT, request) => answer.is_ok(),
-        () = link.closed.cancelled() => true,
-    };
-    if !stopped {
+    let request = async { connection.requests().cancel(bind, port).await.await };
+    if timeout(FORWARD_TIMEOUT, request).await.is_err() {
         link.retire();
     }
+}
+
+/// The port in an answer to a request to listen on one of the server's choice (RFC 4254 section 7.1).
+fn chosen_port(told: &[u8]) -> Option<u16> {
+    let told: [u8; 4] = told.try_into().ok()?;
+    let port = u16::try_from(u32::from_be_bytes(told)).ok()?;
+    (port != 0).then_some(port)
 }
 
 fn refused(bind: &str, connection: &Connection) -> OpenError {

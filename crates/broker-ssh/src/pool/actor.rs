@@ -24,6 +24,7 @@ use super::roster::{
 use crate::dial::{Session, dial, runtime};
 use crate::error::OpenError;
 use crate::link::Link;
+use crate::liveness::Customs;
 use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
 
@@ -73,6 +74,8 @@ pub(super) struct Actor {
     dials: FuturesUnordered<JoinHandle<Dialed>>,
     waiting: VecDeque<Waiter>,
     backoff: Backoff,
+    /// How the servers behave, as connections found out.
+    customs: Arc<Customs>,
     /// Whether the last dial succeeded. Until one has, only one is made at a time: a wrong key must not count twice at
     /// the server, nor a person be asked twice.
     proven: bool,
@@ -90,6 +93,7 @@ impl Actor {
         tracker: TaskTracker,
         sessions: Arc<Sessions>,
         backoff: Backoff,
+        customs: Arc<Customs>,
         publisher: watch::Sender<Vec<Arc<Link>>>,
     ) -> Self {
         let mut unattended = ConnectSpec::clone(&spec);
@@ -104,6 +108,7 @@ impl Actor {
             dials: FuturesUnordered::new(),
             waiting: VecDeque::new(),
             backoff,
+            customs,
             proven: false,
             needs_person: false,
             quiet_since: Some(Instant::now()),
@@ -193,8 +198,7 @@ impl Actor {
                 tracing::info!(server = %link.server, connection = id, kind = link.kind.as_str(), "connected");
                 self.backoff.succeeded();
                 self.proven = true;
-                let stall = self.spec.pool.stall_timeout;
-                let connection = Connection::new(link, session, self.tracker.clone(), stall);
+                let connection = Connection::new(link, session, self.tracker.clone(), &self.spec);
                 self.roster.open.push(connection);
             }
             Err(error) => {
@@ -342,6 +346,7 @@ impl Actor {
             kind,
             self.spec.server(),
             Arc::clone(&self.wake),
+            Arc::clone(&self.customs),
             runtime(kind),
         );
         tracing::debug!(server = %link.server, connection = link.id, kind = kind.as_str(), "dialling");

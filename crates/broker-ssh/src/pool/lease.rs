@@ -12,9 +12,12 @@ use crate::channel::Channel;
 use crate::dial::Session;
 use crate::error::{CutReason, OpenError};
 use crate::forward::RemoteForward;
+use crate::keepalive;
 use crate::link::Link;
+use crate::liveness::Liveness;
+use crate::requests::Requests;
 use crate::snapshot::ConnectionKind;
-use crate::spec::Target;
+use crate::spec::{ConnectSpec, Target};
 
 /// How long the server may take to open a channel; it connects to the target meanwhile.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,7 +28,8 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// An open connection. `Handle` cannot be cloned, but opening needs only a shared reference.
 pub(crate) struct Connection {
     pub(super) link: Arc<Link>,
-    session: Session,
+    session: Arc<Session>,
+    requests: Requests,
     tracker: TaskTracker,
     stall_timeout: Duration,
 }
@@ -35,22 +39,41 @@ impl Connection {
         link: Arc<Link>,
         session: Session,
         tracker: TaskTracker,
-        stall_timeout: Duration,
+        spec: &ConnectSpec,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        let session = Arc::new(session);
+        let requests = Requests::start(Arc::clone(&session), &link, &tracker);
+        let connection = Self {
             link,
             session,
+            requests,
             tracker,
-            stall_timeout,
-        })
+            stall_timeout: spec.pool.stall_timeout,
+        };
+        if let Some(interval) = spec.keepalive {
+            let watching = keepalive::watch(connection.liveness(), interval);
+            let runtime = &connection.link.runtime;
+            connection.tracker.spawn_on(watching, runtime);
+        }
+        Arc::new(connection)
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.link
     }
 
-    pub(crate) fn session(&self) -> &Session {
-        &self.session
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// What its server is asked for a sign of life with.
+    pub(crate) fn liveness(&self) -> Liveness {
+        Liveness::new(
+            Arc::clone(&self.link),
+            Arc::clone(&self.session),
+            self.requests.clone(),
+            self.tracker.clone(),
+        )
     }
 
     pub(crate) fn tracker(&self) -> &TaskTracker {

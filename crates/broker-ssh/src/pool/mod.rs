@@ -18,6 +18,7 @@ use crate::channel::Channel;
 use crate::error::OpenError;
 use crate::forward::RemoteForward;
 use crate::link::Link;
+use crate::liveness::Customs;
 use crate::snapshot::{ConnectionKind, PoolSnapshot};
 use crate::spec::{ConnectSpec, Target};
 use actor::{Actor, Request};
@@ -35,6 +36,7 @@ pub struct Pool {
     sessions: Arc<Sessions>,
     links: watch::Receiver<Vec<Arc<Link>>>,
     backoff: Backoff,
+    customs: Arc<Customs>,
     tracker: TaskTracker,
     cancel: CancellationToken,
 }
@@ -65,7 +67,13 @@ impl Pool {
     /// Starts a pool, whose tasks run on `tracker` and end when `cancel` is cancelled. Nothing is dialled yet. Must be
     /// called within a tokio runtime.
     pub fn new(spec: ConnectSpec, tracker: TaskTracker, cancel: CancellationToken) -> Self {
-        Self::start(Arc::new(spec), Backoff::default(), tracker, cancel)
+        Self::start(
+            Arc::new(spec),
+            Backoff::default(),
+            Arc::default(),
+            tracker,
+            cancel,
+        )
     }
 
     /// Starts another pool for the same server and user, with connections of its own. What one of the two finds out
@@ -74,6 +82,7 @@ impl Pool {
         Self::start(
             Arc::clone(&self.spec),
             self.backoff.clone(),
+            Arc::clone(&self.customs),
             self.tracker.clone(),
             self.cancel.clone(),
         )
@@ -82,6 +91,7 @@ impl Pool {
     fn start(
         spec: Arc<ConnectSpec>,
         backoff: Backoff,
+        customs: Arc<Customs>,
         tracker: TaskTracker,
         cancel: CancellationToken,
     ) -> Self {
@@ -93,6 +103,7 @@ impl Pool {
             tracker.clone(),
             Arc::clone(&sessions),
             backoff.clone(),
+            Arc::clone(&customs),
             publisher,
         );
         tracker.spawn(actor.run(queue, cancel.clone()));
@@ -102,6 +113,7 @@ impl Pool {
             sessions,
             links,
             backoff,
+            customs,
             tracker,
             cancel,
         }

@@ -61,9 +61,12 @@ async fn connect(
     let hop = link.hop(gateway.server());
     // Whatever ends the attempt ends the gateway's session with it.
     let severed = hop.severed.clone().drop_guard();
-    let stall_timeout = gateway.pool.stall_timeout;
     // Boxed, since a gateway may have a gateway.
-    let dialling = Box::pin(dial(gateway, Arc::clone(&hop), tracker.clone()));
+    let dialling = Box::pin(dial(
+        Arc::clone(&gateway),
+        Arc::clone(&hop),
+        tracker.clone(),
+    ));
     let dialled = link.severed.run_until_cancelled(dialling).await;
     let closing = || OpenError::ShuttingDown {
         server: link.server.clone(),
@@ -77,7 +80,7 @@ async fn connect(
     link.note_way(format!("{own_way}gateway {}", hop.server));
     severed.disarm();
     Ok(Goodbye {
-        connection: Connection::new(hop, session, tracker.clone(), stall_timeout),
+        connection: Connection::new(hop, session, tracker.clone(), &gateway),
         tracker: tracker.clone(),
     })
 }

@@ -595,3 +595,27 @@ async fn a_failing_login_is_tried_once_for_an_open_not_once_for_each_connection(
     assert_eq!(bench.server.counters().connections, 1);
     bench.end().await;
 }
+
+#[tokio::test]
+async fn a_live_connection_confirms_that_it_lives_also_after_the_channels_end() {
+    let bench = Bench::start().await;
+    let (pool, echo) = (bench.pool(), echo().await);
+    let channel = soon(pool.open_data(&echo, originator())).await.unwrap();
+    let liveness = channel.liveness();
+    assert!(soon(liveness.confirm()).await);
+    drop(channel);
+    assert!(soon(liveness.clone().confirm()).await);
+    wait_for(&pool, |seen| seen.connections[0].channels == 0).await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_does_not_confirm_that_it_lives() {
+    let bench = Bench::start().await;
+    let (pool, echo) = (bench.pool(), echo().await);
+    let channel = soon(pool.open_data(&echo, originator())).await.unwrap();
+    let liveness = channel.liveness();
+    bench.server.kill_all();
+    assert!(!soon(liveness.confirm()).await);
+    bench.end().await;
+}

@@ -1,0 +1,209 @@
+//! Global requests of one connection (RFC 4254 section 4): sent in order, answered in order
+//!
+//! An answer names no request: it belongs to the oldest one that has none. Some servers pass over a request that they do
+//! not know, and every later answer would be taken for that of the request before. So one task asks, and knows which
+//! requests will never have an answer.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::{BufMut, Bytes};
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use crate::dial::Session;
+use crate::link::Link;
+
+/// Requests that wait to be sent. Each takes microseconds, so a full queue only delays.
+const QUEUE: usize = 16;
+
+/// Requests without an answer; the next one waits until there are fewer. A connection has a few listeners, each of which
+/// is asked for and taken back, and some questions for a sign of life.
+const MAX_UNANSWERED: usize = 64;
+
+/// What the server says to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It does what was asked; what it adds depends on the request.
+    Granted(Bytes),
+    /// It does not.
+    Refused,
+}
+
+/// Asks one connection's server. Clones ask the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Requests(mpsc::Sender<Request>);
+
+/// A request whose answer is to come. As a future it gives the answer; `None`: the connection has ended.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    answer: oneshot::Receiver<Answer>,
+    passed_over: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Request {
+    name: &'static str,
+    data: Vec<u8>,
+    waiting: Waiting,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    reply: oneshot::Sender<Answer>,
+    passed_over: Arc<AtomicBool>,
+}
+
+impl Requests {
+    /// Starts to ask over `session`, until it ends or nobody has anything to ask.
+    pub(crate) fn start(session: Arc<Session>, link: &Link, tracker: &TaskTracker) -> Self {
+        let (requests, queue) = mpsc::channel(QUEUE);
+        let closed = link.closed.clone();
+        let asking = async move {
+            closed
+                .run_until_cancelled(ask_in_order(session, queue))
+                .await
+        };
+        tracker.spawn_on(asking, &link.runtime);
+        Self(requests)
+    }
+
+    /// Sends a request that the server is to answer.
+    pub(crate) async fn ask(&self, name: &'static str, data: Vec<u8>) -> Asked {
+        let (reply, answer) = oneshot::channel();
+        let passed_over = Arc::<AtomicBool>::default();
+        let waiting = Waiting {
+            reply,
+            passed_over: Arc::clone(&passed_over),
+        };
+        // Where the connection has ended, the answer says so.
+        let _ = self
+            .0
+            .send(Request {
+                name,
+                data,
+                waiting,
+            })
+            .await;
+        Asked {
+            answer,
+            passed_over,
+        }
+    }
+
+    /// Asks the server to listen on an address and a port, 0 for one of its choice.
+    pub(crate) async fn listen(&self, bind: &str, port: u16) -> Asked {
+        self.ask("tcpip-forward", address(bind, port)).await
+    }
+
+    /// Asks the server to listen there no longer.
+    pub(crate) async fn cancel(&self, bind: &str, port: u16) -> Asked {
+        let data = address(bind, port);
+        self.ask("cancel-tcpip-forward", data).await
+    }
+}
+
+impl Asked {
+    /// The server has answered something later, so that there will be no answer to this.
+    pub(crate) fn pass_over(self) {
+        self.passed_over.store(true, Ordering::Release);
+    }
+}
+
+impl Future for Asked {
+    type Output = Option<Answer>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(cx).map(Result::ok)
+    }
+}
+
+async fn ask_in_order(session: Arc<Session>, mut queue: mpsc::Receiver<Request>) {
+    let mut answers = FuturesOrdered::new();
+    let mut waiting = VecDeque::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(answer) = answers.next(), if !answers.is_empty() => match answer {
+                Some(answer) => deliver(answer, &mut waiting),
+                None => return,
+            },
+            request = queue.recv(), if waiting.len() < MAX_UNANSWERED => match request {
+                Some(request) => {
+                    waiting.push_back(request.waiting);
+                    answers.push_back(send(Arc::clone(&session), request.name, request.data));
+                }
+                None => return,
+            },
+        }
+    }
+}
+
+/// Gives an answer to the oldest request that can have one.
+fn deliver(answer: Answer, waiting: &mut VecDeque<Waiting>) {
+    while let Some(oldest) = waiting.pop_front() {
+        if !oldest.passed_over.load(Ordering::Acquire) {
+            // Whoever asked may have gone.
+            let _ = oldest.reply.send(answer);
+            return;
+        }
+    }
+}
+
+/// The server's answer; `None`: the session has ended.
+async fn send(session: Arc<Session>, name: &'static str, data: Vec<u8>) -> Option<Answer> {
+    match session.send_global_request(name, &data, true).await {
+        Ok(data) => {
+            let data = data.map(|data| Bytes::copy_from_slice(&data));
+            Some(Answer::Granted(data.unwrap_or_default()))
+        }
+        Err(russh::Error::RequestDenied) => Some(Answer::Refused),
+        Err(_) => None,
+    }
+}
+
+/// An address and a port as they go over the wire (RFC 4254 section 7.1).
+fn address(bind: &str, port: u16) -> Vec<u8> {
+    let mut data = Vec::new();
+    data.put_u32(u32::try_from(bind.len()).unwrap_or(u32::MAX));
+    data.put_slice(bind.as_bytes());
+    data.put_u32(u32::from(port));
+    data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_skips_requests_that_will_have_none() {
+        let mut waiting = VecDeque::new();
+        let mut ask = || {
+            let (reply, answer) = oneshot::channel();
+            let passed_over = Arc::<AtomicBool>::default();
+            waiting.push_back(Waiting {
+                reply,
+                passed_over: Arc::clone(&passed_over),
+            });
+            Asked {
+                answer,
+                passed_over,
+            }
+        };
+        let (unknown, mut known) = (ask(), ask());
+        unknown.pass_over();
+        deliver(Answer::Refused, &mut waiting);
+        assert_eq!(known.answer.try_recv(), Ok(Answer::Refused));
+        assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn an_address_goes_over_the_wire_as_text_and_number() {
+        assert_eq!(address("::1", 258), b"\0\0\0\x03::1\0\0\x01\x02");
+    }
+}
