@@ -12,9 +12,9 @@ use testkit::account::Account;
 use testkit::broker::Broker;
 use testkit::client::{self, Output};
 use testkit::programs::find_program;
-use testkit::scripted::Conversation;
+use testkit::scripted::{Conversation, ScriptedListener};
 
-use crate::support::ftp::Ftp;
+use crate::support::ftp::{Ftp, port_command};
 use crate::support::rig::{CONTENT, Peers, ftp_tunnel};
 use crate::support::sockets::eventually;
 use crate::support::{Need, trial};
@@ -34,6 +34,21 @@ pub(crate) fn trials() -> Vec<Trial> {
             download(v6)
         }),
         trial("users: another's upload", NEEDS, upload),
+        trial(
+            "users: another's PORT at the data port of a download",
+            NEEDS,
+            deputy_download,
+        ),
+        trial(
+            "users: another's PORT at the data port of an upload",
+            NEEDS,
+            deputy_upload,
+        ),
+        trial(
+            "users: another's PORT at a port of the daemon's user",
+            NEEDS,
+            deputy_service,
+        ),
         trial(
             "users: every user may use the tunnel",
             &[Need::Root, Need::Program("curl")],
@@ -64,6 +79,71 @@ async fn thief(to: SocketAddr) -> anyhow::Result<Vec<u8>> {
     let (ip, port) = (to.ip(), to.port());
     let script = format!("exec 3<>/dev/tcp/{ip}/{port} && echo false >&3; cat <&3");
     Ok(as_nobody("bash", &["-c", &script]).await?.stdout)
+}
+
+/// Logs in as nobody, names a port that is not nobody's, and has the broker connect there for a transfer. Returns what the
+/// FTP session said.
+async fn deputise(tunnel: SocketAddr, port: SocketAddr, transfer: &str) -> anyhow::Result<String> {
+    let (ip, tunnel_port) = (tunnel.ip(), tunnel.port());
+    let named = port_command("PORT", port);
+    let script = format!(
+        r#"exec 3<>/dev/tcp/{ip}/{tunnel_port}; read -r line <&3
+           for command in 'USER anonymous' 'PASS guest' 'TYPE I' '{named}' '{transfer}' QUIT; do
+               printf '%s\r\n' "$command" >&3; read -r line <&3; echo "$line"
+           done; cat <&3"#
+    );
+    let said = as_nobody("bash", &["-c", &script]).await?.stdout;
+    Ok(String::from_utf8(said)?)
+}
+
+async fn deputy_download() -> anyhow::Result<()> {
+    let (peers, broker, listens) = start(Ipv4Addr::LOCALHOST.into()).await?;
+    let mut ftp = Ftp::login(listens).await?;
+    for round in 0..2 {
+        let announced = ftp.announced("EPSV").await?;
+        let said = deputise(listens, announced, "STOR loot").await?;
+        let mut data = Conversation::connect(announced).await?;
+        ftp.ask("RETR file", "150").await?;
+        ensure!(data.rest().await? == CONTENT, "the thief was told {said}");
+        ftp.reply("226").await?;
+        let loot = fs::read(peers.root.path().join("loot")).unwrap_or_default();
+        ensure!(loot.is_empty(), "{:?}", String::from_utf8_lossy(&loot));
+        expect_refusals(&broker, round + 1).await?;
+    }
+    Ok(())
+}
+
+async fn deputy_upload() -> anyhow::Result<()> {
+    let (peers, broker, listens) = start(Ipv4Addr::LOCALHOST.into()).await?;
+    fs::write(peers.root.path().join("evil"), "evil")?;
+    let mut ftp = Ftp::login(listens).await?;
+    let announced = ftp.announced("EPSV").await?;
+    deputise(listens, announced, "RETR evil").await?;
+    let mut data = Conversation::connect(announced).await?;
+    ftp.ask("STOR stored", "150").await?;
+    data.send(CONTENT).await?;
+    data.finish().await?;
+    ftp.reply("226").await?;
+    ensure!(fs::read(peers.root.path().join("stored"))? == CONTENT);
+    expect_refusals(&broker, 1).await
+}
+
+/// A port of this test's, which runs as the daemon's user.
+async fn deputy_service() -> anyhow::Result<()> {
+    let (peers, broker, listens) = start(Ipv4Addr::LOCALHOST.into()).await?;
+    let service = ScriptedListener::bind().await?;
+    let said = deputise(listens, service.addr(), "RETR file").await?;
+    // Either end is one without a byte.
+    let got = service.accept().await?.rest().await.unwrap_or_default();
+    ensure!(got.is_empty(), "{got:?} came; {said}");
+    drop(peers);
+    expect_refusals(&broker, 1).await
+}
+
+async fn expect_refusals(broker: &Broker, count: usize) -> anyhow::Result<()> {
+    let refused = "active data connection refused";
+    let warned = || broker.log().matches(refused).count() == count;
+    eventually("the refusals are in the log", warned).await
 }
 
 async fn download(ip: IpAddr) -> anyhow::Result<()> {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use broker_config::{ListenWhen, LocalKind, LocalTunnel, Profile};
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::board::TunnelTotals;
+use crate::listener::Listener;
 use crate::ssh_spec;
 use crate::supervisor::Supervisor;
 use crate::tunnel::{self, GREETINGS_AWAITED, Tunnel};
@@ -119,6 +119,7 @@ impl Supervisor {
         let tunnel = Arc::new(Tunnel {
             id: self.board.new_id(),
             spec,
+            host: self.host.clone(),
             connections: self.connections(profile),
             board: self.board.clone(),
             totals: TunnelTotals::default(),
@@ -139,8 +140,8 @@ impl Supervisor {
 
     fn start_listening(&self, open: &mut OpenTunnel) -> Result<(), RpcError> {
         let spec = &open.tunnel.spec;
-        let listener = bind(spec)?;
-        let port = listener.local_addr().map_err(RpcError::internal)?.port();
+        let listener = bind(&open.tunnel)?;
+        let port = listener.address().port();
         open.port = port;
         open.state = ListenerState::Listening;
         open.reason = None;
@@ -206,8 +207,9 @@ impl Supervisor {
 }
 
 /// Binds a tunnel's listener, with a sentence for whoever has to mend what is in the way.
-fn bind(spec: &LocalTunnel) -> Result<TcpListener, RpcError> {
-    tunnel::bind(spec.listen_address, spec.listen_port).map_err(|error| {
+fn bind(tunnel: &Tunnel) -> Result<Listener, RpcError> {
+    let spec = &tunnel.spec;
+    Listener::for_tunnel(&tunnel.host, spec.listen_address, spec.listen_port).map_err(|error| {
         let wanted = format!("{}:{}", spec.listen_address, spec.listen_port);
         let kind = error.kind();
         let message = if kind == ErrorKind::AddrInUse {

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::board::Board;
 use crate::connections::Connections;
+use crate::host::Host;
 use crate::keep::keep_connected;
 use crate::listeners::OpenTunnel;
 use crate::prompts::Desk;
@@ -55,6 +56,7 @@ pub struct Supervisor {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) started: SystemTime,
     pub(crate) board: Arc<Board>,
+    pub(crate) host: Arc<Host>,
     pub(crate) pools: BTreeMap<String, ProfilePool>,
     pub(crate) tunnels: BTreeMap<u64, OpenTunnel>,
     pub(crate) shutdown: Shutdown,
@@ -101,6 +103,7 @@ impl Supervisor {
             keyring,
             started: SystemTime::now(),
             board: Arc::default(),
+            host: Host::new(),
             pools: BTreeMap::new(),
             tunnels: BTreeMap::new(),
             desk: Desk::new(shutdown.kill.clone()),

@@ -1,28 +1,22 @@
 //! A tunnel: a local listener, and what every client that connects to it needs.
 
-use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use broker_config::{FtpOptions, ListenAddress, LocalKind, LocalTunnel};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use broker_config::{FtpOptions, LocalKind, LocalTunnel};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span};
 
 use crate::board::{Board, TunnelTotals, add};
 use crate::connections::Connections;
+use crate::host::Host;
+use crate::listener::{Listener, canonical};
 use crate::session;
 use crate::shutdown::Shutdown;
 use crate::tcp;
-
-/// Connections the kernel may hold for us while we are busy; one batch of clients fits.
-const BACKLOG: i32 = 1024;
-/// How long to leave the listener alone when the process is out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Sessions that may wait for the server's greeting at once. Clients that come in a burst would else reach the FTP
 /// server in the same instant, and many a server's accept queue holds 32; what overflows it never gets a greeting.
@@ -35,6 +29,8 @@ pub(crate) struct Tunnel {
     pub(crate) id: u64,
     /// What to listen on and where to lead.
     pub(crate) spec: LocalTunnel,
+    /// The host that clients connect on.
+    pub(crate) host: Arc<Host>,
     /// The SSH connections to use.
     pub(crate) connections: Arc<Connections>,
     /// All sessions of the daemon.
@@ -86,51 +82,15 @@ pub(crate) fn host_port(host: &str, port: u16) -> String {
     }
 }
 
-/// Binds the listener of a tunnel.
-///
-/// # Errors
-/// The system's reason: the port is in use, the address is not of this host, the port needs a right.
-pub(crate) fn bind(address: ListenAddress, port: u16) -> io::Result<TcpListener> {
-    match address {
-        ListenAddress::Address(ip) => listen(SocketAddr::new(ip, port), false),
-        ListenAddress::All => listen((Ipv6Addr::UNSPECIFIED, port).into(), true)
-            .or_else(|_| listen((IpAddr::from([0, 0, 0, 0]), port).into(), false)),
-    }
-}
-
-/// A listening socket; `both_families` lets an IPv6 wildcard accept IPv4 as well.
-pub(crate) fn listen(address: SocketAddr, both_families: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    // A daemon that restarts must not wait for the connections of its predecessor to be forgotten.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!both_families)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
 /// Accepts clients until the tunnel is closed or the daemon stops. Clients already served go on.
-pub(crate) async fn run(tunnel: Arc<Tunnel>, listener: TcpListener, closed: CancellationToken) {
+pub(crate) async fn run(tunnel: Arc<Tunnel>, listener: Listener, closed: CancellationToken) {
     loop {
-        let accepted = tokio::select! {
+        let (client, peer) = tokio::select! {
             accepted = listener.accept() => accepted,
             () = closed.cancelled() => return,
             () = tunnel.shutdown.drain.cancelled() => return,
         };
-        match accepted {
-            Ok((client, peer)) => start_session(&tunnel, client, canonical(peer)),
-            Err(error) => {
-                warn!(tunnel = tunnel.id, %error, "a client could not be accepted; if this goes on, raise the limit of open files");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        start_session(&tunnel, client, peer);
     }
 }
 
@@ -178,9 +138,4 @@ fn admit(tunnel: &Tunnel, client: &TcpStream, peer: SocketAddr) -> Result<(), St
         ));
     }
     Ok(())
-}
-
-/// An IPv4 client of an IPv6 listener is an IPv4 client.
-pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -79,6 +79,7 @@ fn run(
     environment: &Environment,
 ) -> anyhow::Result<()> {
     logging::start(&args, &config)?;
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -91,6 +92,20 @@ fn run(
     // A name that is still being looked up would hold up the end for as long as the resolver likes.
     runtime.shutdown_background();
     served
+}
+
+/// As many descriptors as may be had. A session holds up to three, and the usual soft limit is meant for programs that
+/// use `select`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays at {:?}", limit.current);
+    }
 }
 
 async fn serve(

@@ -10,16 +10,19 @@ use broker_config::FtpOptions;
 use broker_ssh::{Channel, Forwards, Incoming, Pool, RemoteForward, SpliceEnd, Target, splice};
 use ftp_proto::{Announced, DataEnd, DataEvent, DataId};
 use socket2::SockRef;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::whose::{Client, Objection};
 use crate::board::{DataEntry, DataState, add, read};
 use crate::destination;
-use crate::peer_owner::{Owner, owner_of};
-use crate::tunnel::{Tunnel, canonical, host_port, listen};
+use crate::host::Host;
+use crate::listener::{Listener, canonical};
+use crate::peer_owner::Owner;
+use crate::tunnel::{Tunnel, host_port};
 
 /// How long the client's own port may take to answer in active mode. It is next door or behind a
 /// relay; a client that does not listen answers at once.
@@ -51,8 +54,8 @@ pub(crate) struct ControlPath {
     pub(crate) peer: SocketAddr,
     /// The host string the control channel was opened with.
     pub(crate) server: String,
-    /// Who owns the client's end, where that can be told and matters.
-    pub(crate) owner: Owner,
+    /// Whose the client's end is.
+    pub(crate) owner: Client,
     /// Cancelled when the client has ended its side.
     pub(crate) client_ended: CancellationToken,
 }
@@ -110,36 +113,44 @@ impl Data {
             self.report(Report::Offered(Err(reason))).await;
             DataEnd::Unused
         };
+        let channel = match open_first {
+            true => Some(match self.open(announced).await {
+                Ok(channel) => channel,
+                Err(reason) => return Err(refused(reason).await),
+            }),
+            false => None,
+        };
+        // No earlier than its port is told: until then only strangers can come.
         let (listener, address) = match self.listen() {
             Ok(bound) => bound,
             Err(reason) => return Err(refused(reason).await),
         };
-        if open_first {
-            let channel = match self.open(announced).await {
-                Ok(channel) => channel,
-                Err(reason) => return Err(refused(reason).await),
-            };
-            self.report(Report::Offered(Ok(address))).await;
-            let tcp = self.accept(listener).await?;
-            return Ok((tcp, channel));
-        }
         self.report(Report::Offered(Ok(address))).await;
-        let open = async { self.open(announced).await.map_err(DataEnd::Cut) };
+        let channel = async {
+            match channel {
+                Some(channel) => Ok(channel),
+                None => self.open(announced).await.map_err(DataEnd::Cut),
+            }
+        };
         // A failed opening drops the listener and what it accepted: the client's connection is reset or refused.
-        tokio::try_join!(self.accept(listener), open)
+        tokio::try_join!(self.accept(listener), channel)
     }
 
-    fn listen(&self) -> Result<(TcpListener, SocketAddr), String> {
+    fn listen(&self) -> Result<(Listener, SocketAddr), String> {
         let ip = self.path.local.ip();
+        let host = &self.tunnel.host;
         let bound = match &self.ftp.passive_ports {
-            None => listen(SocketAddr::new(ip, 0), false).map_err(|e| e.to_string()),
-            Some(range) => first_free(ip, range.clone(), self.entry.id),
+            None => Listener::bind(host, SocketAddr::new(ip, 0), false).map_err(|e| e.to_string()),
+            Some(range) => first_free(host, ip, range.clone(), self.entry.id),
         };
         let listener =
             bound.map_err(|why| format!("no port for the data connection on {ip}: {why}"))?;
-        let port = listener.local_addr().map_err(|e| e.to_string())?.port();
+        if matches!(self.path.owner, Client::User(_)) {
+            host.owners.hold_ends(&listener.socket());
+        }
         let told = self.ftp.advertise_address.unwrap_or(ip);
-        Ok((listener, SocketAddr::new(told, port)))
+        let address = SocketAddr::new(told, listener.address().port());
+        Ok((listener, address))
     }
 
     /// Opens the channel to the FTP server's port, trying each candidate host in turn.
@@ -177,55 +188,50 @@ impl Data {
 
     /// Waits for the one connection that is the client's; others are dropped. Until it is joined to a channel, its
     /// end is a reset.
-    async fn accept(&self, listener: TcpListener) -> Result<TcpStream, DataEnd> {
+    async fn accept(&self, listener: Listener) -> Result<TcpStream, DataEnd> {
         let limit = self.ftp.data_timeout;
-        let expected = async {
-            loop {
-                match listener.accept().await {
-                    Ok((tcp, peer)) => {
-                        reset(&tcp);
-                        match self.objection(&tcp, canonical(peer)) {
-                            None => return Ok(tcp),
-                            Some(objection) => warn!(%peer, "data connection refused: {objection}"),
-                        }
-                    }
-                    Err(error) => return Err(DataEnd::Cut(error.to_string())),
-                }
-            }
-        };
+        let mut refused = Refused::default();
         let left = async {
             self.path.client_ended.cancelled().await;
             sleep(LEAVING_TIMEOUT).await;
         };
         // The server may have taken the silence for a whole file.
         tokio::select! {
-            met = timeout(limit, expected) => met.unwrap_or_else(|_| {
+            met = timeout(limit, self.expected(&listener, &mut refused)) => met.map_err(|_| {
                 let waited = limit.as_secs();
-                Err(DataEnd::Cut(format!(
+                DataEnd::Cut(format!(
                     "the client did not open the data connection within {waited} seconds"
-                )))
+                ))
             }),
             () = left => Err(DataEnd::Cut("the client left without opening the data connection".to_owned())),
         }
     }
 
-    /// Why a connection is not taken for the client's; `None` where it is.
-    fn objection(&self, tcp: &TcpStream, peer: SocketAddr) -> Option<&'static str> {
-        const STRANGER: &str = "it does not come from the client of this session";
-        if peer.ip() != self.path.peer.ip() {
-            return Some(STRANGER);
-        }
-        let (Owner::User(client), Ok(local)) = (self.path.owner, tcp.local_addr()) else {
-            return None;
-        };
-        match owner_of(peer, canonical(local)) {
-            Owner::User(owner) => (owner != client).then_some(STRANGER),
-            // Nobody is there to receive a download, and an upload from nobody can't be trusted.
-            Owner::Orphaned => {
-                Some("who made it has closed it already, so that nobody can tell whose it was")
+    /// Accepts until the client has come.
+    async fn expected(&self, listener: &Listener, refused: &mut Refused) -> TcpStream {
+        loop {
+            let (tcp, peer) = listener.accept().await;
+            reset(&tcp);
+            let objection = self.objection(&tcp, peer);
+            self.tunnel.host.owners.release_end(&SockRef::from(&tcp));
+            match objection {
+                None => return tcp,
+                Some(objection) => refused.count(peer, objection),
             }
-            Owner::Unknown => None,
         }
+    }
+
+    /// Why a connection is not taken for the client's; `None` where it is.
+    fn objection(&self, tcp: &TcpStream, peer: SocketAddr) -> Option<Objection> {
+        if peer.ip() != self.path.peer.ip() {
+            return Some(Objection::Stranger);
+        }
+        let owners = &self.tunnel.host.owners;
+        let owner = || match tcp.local_addr() {
+            Ok(local) => owners.of(peer, canonical(local)),
+            Err(_) => Owner::Unknown,
+        };
+        self.path.owner.objection(owner)
     }
 
     async fn forward(&self) -> Result<RemoteForward, String> {
@@ -301,9 +307,34 @@ impl Data {
         end
     }
 
+    /// Connects to the port that the client named, where that is the client's own and not another user's or the daemon's:
+    /// this process connects with its own rights, which the client may lack.
+    async fn connect_client(&self, client: SocketAddr) -> Result<TcpStream, String> {
+        let named = if self.tunnel.host.listens_at(client) {
+            Err(Objection::Stranger)
+        } else {
+            let tcp = self.reach_client(client).await?;
+            self.target_objection(&tcp, client).map_or(Ok(tcp), Err)
+        };
+        named.map_err(|objection| {
+            warn!(port = %client, "active data connection refused: {objection}");
+            format!("the client's port {client} was not used: {objection}")
+        })
+    }
+
+    /// Why what listens at the named port is not taken for the client; `None` where it is.
+    fn target_objection(&self, tcp: &TcpStream, client: SocketAddr) -> Option<Objection> {
+        let owners = &self.tunnel.host.owners;
+        let owner = || match tcp.local_addr() {
+            Ok(local) => owners.of_target(client, local),
+            Err(_) => Owner::Unknown,
+        };
+        self.path.owner.objection(owner)
+    }
+
     /// From the address the client knows us by: some clients check where data comes from. Until it is joined to a
     /// channel, its end is a reset.
-    async fn connect_client(&self, client: SocketAddr) -> Result<TcpStream, String> {
+    async fn reach_client(&self, client: SocketAddr) -> Result<TcpStream, String> {
         let connect = async {
             let socket = match client {
                 SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -379,13 +410,47 @@ impl Data {
     }
 }
 
+/// Connections that were refused at one listener. The first one is logged, and the number of the others: they cost those who
+/// make them as little as a line each.
+#[derive(Debug, Default)]
+struct Refused {
+    further: u64,
+    any: bool,
+}
+
+impl Refused {
+    fn count(&mut self, peer: SocketAddr, objection: Objection) {
+        if std::mem::replace(&mut self.any, true) {
+            self.further += 1;
+        } else {
+            warn!(%peer, "data connection refused: {objection}");
+        }
+    }
+}
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        if self.further > 0 {
+            warn!(
+                further = self.further,
+                "more data connections refused at the same port"
+            );
+        }
+    }
+}
+
 /// The first port of the range that nobody uses, starting at a different one for each channel.
-fn first_free(ip: IpAddr, range: RangeInclusive<u16>, id: u64) -> Result<TcpListener, String> {
+fn first_free(
+    host: &Arc<Host>,
+    ip: IpAddr,
+    range: RangeInclusive<u16>,
+    id: u64,
+) -> Result<Listener, String> {
     let (low, high) = (u64::from(*range.start()), u64::from(*range.end()));
     let count = high.saturating_sub(low) + 1;
     (0..count)
         .filter_map(|i| u16::try_from(low + (id + i) % count).ok())
-        .find_map(|port| listen(SocketAddr::new(ip, port), false).ok())
+        .find_map(|port| Listener::bind(host, SocketAddr::new(ip, port), false).ok())
         .ok_or_else(|| format!("every port of passive-ports {low}-{high} is in use"))
 }
 

@@ -6,6 +6,7 @@ mod data;
 mod io;
 mod offers;
 mod refuse;
+mod whose;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -27,10 +28,11 @@ use self::data::{ControlPath, Report};
 use self::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use self::offers::Offers;
 pub(crate) use self::refuse::refuse;
+use self::whose::Client;
 use crate::board::{SessionEntry, SessionGuard, add};
 use crate::destination::dial_names;
-use crate::peer_owner::{Owner, owner_of};
-use crate::tunnel::{Tunnel, canonical, host_port};
+use crate::listener::canonical;
+use crate::tunnel::{Tunnel, host_port};
 
 /// How long a client may take to log in. Servers give up after a minute or five; this bounds what
 /// connections that never speak can hold.
@@ -53,6 +55,10 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         .board
         .enter(SessionEntry::new(id, tunnel.clone(), peer));
     let stop = guard.entry.stop.clone();
+    // At once, while whoever made it has it open.
+    let owner = client.local_addr().map_or(Client::Nobody, |local| {
+        Client::of(&tunnel.host, peer, canonical(local))
+    });
     // Before the dial: the first transfer should find a spare connection on its way.
     let pool = tunnel.connections.for_client();
     let _spare = pool.session();
@@ -64,7 +70,7 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         () = stop.cancelled() => Err("the broker was stopped".to_owned()),
     };
     match opened {
-        Ok(server) => match Control::new(tunnel, pool, guard, client, peer, server) {
+        Ok(server) => match Control::new(tunnel, pool, guard, client, (peer, owner), server) {
             Ok(control) => control.run().await,
             Err(error) => debug!(%error, "the client left before its session began"),
         },
@@ -149,7 +155,7 @@ impl Control {
         pool: Arc<Pool>,
         guard: SessionGuard,
         client: TcpStream,
-        peer: SocketAddr,
+        (peer, owner): (SocketAddr, Client),
         server: Server,
     ) -> std::io::Result<Self> {
         let local = canonical(client.local_addr()?);
@@ -162,7 +168,7 @@ impl Control {
             local,
             peer,
             server: server.host,
-            owner: owner_on_loopback(peer, local),
+            owner,
             client_ended: client_ended.clone(),
         };
         let ftp = tunnel.ftp();
@@ -409,15 +415,6 @@ impl Control {
             }
         }
         self.proto.handle_timeout(now);
-    }
-}
-
-/// On loopback any local user could reach a data port; the owner of the control connection decides.
-fn owner_on_loopback(peer: SocketAddr, local: SocketAddr) -> Owner {
-    if peer.ip().is_loopback() {
-        owner_of(peer, local)
-    } else {
-        Owner::Unknown
     }
 }
 

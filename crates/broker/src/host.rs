@@ -1,0 +1,83 @@
+//! What the daemon knows of the host it runs on: who owns which connection, and where it listens itself.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::peer_owner::{Owners, is_own};
+
+/// One for the whole daemon.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// Whose connections are.
+    pub(crate) owners: Owners,
+    /// As many as listeners are open, and listeners are bounded.
+    listening: Mutex<BTreeSet<SocketAddr>>,
+}
+
+impl Host {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            owners: Owners::open(),
+            listening: Mutex::default(),
+        })
+    }
+
+    /// Whether who connects there meets the daemon itself.
+    pub(crate) fn listens_at(&self, target: SocketAddr) -> bool {
+        let meets = |own: &&SocketAddr| {
+            own.ip() == target.ip() || own.ip().is_unspecified() && is_own(target.ip())
+        };
+        let listening = self.lock();
+        let mut same_port = listening.iter().filter(|own| own.port() == target.port());
+        same_port.any(|own| meets(&own))
+    }
+
+    /// Takes note of an address until the guard is dropped.
+    pub(crate) fn listen_at(self: &Arc<Self>, address: SocketAddr) -> ListensAt {
+        self.lock().insert(address);
+        ListensAt {
+            host: Arc::clone(self),
+            address,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<SocketAddr>> {
+        self.listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets an address when dropped.
+#[derive(Debug)]
+pub(crate) struct ListensAt {
+    host: Arc<Host>,
+    address: SocketAddr,
+}
+
+impl Drop for ListensAt {
+    fn drop(&mut self) {
+        self.host.lock().remove(&self.address);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemons_own_ports_are_known_while_they_are_open() {
+        let host = Host::new();
+        let at = |address: &str| host.listens_at(address.parse().unwrap());
+        let exact = host.listen_at("127.0.0.1:2121".parse().unwrap());
+        assert!(at("127.0.0.1:2121"));
+        assert!(!at("127.0.0.2:2121"));
+        assert!(!at("127.0.0.1:2122"));
+        let every = host.listen_at("[::]:2122".parse().unwrap());
+        assert!(at("127.0.0.1:2122") && at("[::1]:2122"));
+        assert!(!at("192.0.2.1:2122"));
+        drop((exact, every));
+        assert!(!at("127.0.0.1:2121") && !at("127.0.0.1:2122"));
+    }
+}

@@ -1,0 +1,104 @@
+//! A listening socket of the daemon's, and the connections it accepts.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_config::ListenAddress;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::host::{Host, ListensAt};
+
+/// Connections the kernel may hold for us while we are busy; one batch of clients fits.
+const BACKLOG: i32 = 1024;
+/// How long to leave a listener alone when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A TCP listener that the daemon knows for its own while it is open.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// Dropped first: once the port is free, another listener may have it.
+    _listens: ListensAt,
+    tcp: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds the listener of a tunnel.
+    ///
+    /// # Errors
+    /// The system's reason: the port is in use, the address is not of this host, the port needs a right.
+    pub(crate) fn for_tunnel(
+        host: &Arc<Host>,
+        address: ListenAddress,
+        port: u16,
+    ) -> io::Result<Self> {
+        match address {
+            ListenAddress::Address(ip) => Self::bind(host, SocketAddr::new(ip, port), false),
+            ListenAddress::All => Self::bind(host, (Ipv6Addr::UNSPECIFIED, port).into(), true)
+                .or_else(|_| Self::bind(host, (IpAddr::from([0, 0, 0, 0]), port).into(), false)),
+        }
+    }
+
+    /// Binds a listener; `both_families` lets an IPv6 wildcard accept IPv4 as well.
+    pub(crate) fn bind(
+        host: &Arc<Host>,
+        address: SocketAddr,
+        both_families: bool,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        // A daemon that restarts must not wait for the connections of its predecessor to be forgotten.
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!both_families)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+        // Known before anybody can connect.
+        let listens = host.listen_at(bound);
+        socket.listen(BACKLOG)?;
+        Ok(Self {
+            tcp: TcpListener::from_std(socket.into())?,
+            address: bound,
+            _listens: listens,
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The socket, for its options.
+    pub(crate) fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&self.tcp)
+    }
+
+    /// The next connection and its peer. Where none can be accepted for want of descriptors it is tried again: who waits in
+    /// the queue is not lost.
+    pub(crate) async fn accept(&self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.tcp.accept().await {
+                Ok((client, peer)) => return (client, canonical(peer)),
+                Err(error) => {
+                    warn!(listener = %self.address, %error, "a client could not be accepted; if this goes on, raise the limit of open files");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// An IPv4 client of an IPv6 listener is an IPv4 client.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,71 @@
+//! What this kernel knows, tried on a connection of this process with itself.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use rustix::fs::{Gid, Uid, fchown};
+use rustix::process::geteuid;
+use socket2::SockRef;
+
+use super::Owner;
+use super::held_end::hold;
+use super::kernel::Kernel;
+
+/// Whom a socket of root's is given for a moment: the answer 0 could as well mean that the kernel does not know.
+const SOMEBODY: u32 = 65534;
+
+/// Both ends of a connection, and their addresses.
+struct Pair {
+    client: TcpStream,
+    server: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
+impl Pair {
+    fn new() -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let local = listener.local_addr()?;
+        let client = TcpStream::connect(local)?;
+        let (server, peer) = listener.accept()?;
+        Ok(Self {
+            client,
+            server,
+            peer,
+            local,
+        })
+    }
+}
+
+/// Fails where the owner of an open socket is not named.
+pub(super) fn names_open(kernel: &Kernel) -> io::Result<()> {
+    let pair = Pair::new()?;
+    match kernel.owner(pair.peer, pair.local) {
+        Owner::User(owner) if owner == geteuid().as_raw() => Ok(()),
+        other @ (Owner::User(_) | Owner::Nobody | Owner::Unknown) => Err(io::Error::other(
+            format!("asked for this process's own connection, it says {other:?}"),
+        )),
+    }
+}
+
+/// Whether the owner of a socket is named that is closed already, and whose end was not taken.
+pub(super) fn names_closed(kernel: &Kernel) -> io::Result<bool> {
+    let Pair {
+        client,
+        server,
+        peer,
+        local,
+    } = Pair::new()?;
+    let mut owner = geteuid();
+    if owner.is_root() {
+        owner = Uid::from_raw(SOMEBODY);
+        fchown(&client, Some(owner), None::<Gid>)?;
+    }
+    hold(&SockRef::from(&server))?;
+    drop(client);
+    let named = kernel.owner(peer, local);
+    // Nothing is left behind that would wait for an answer.
+    SockRef::from(&server).set_linger(Some(Duration::ZERO))?;
+    Ok(named == Owner::User(owner.as_raw()))
+}
