@@ -17,6 +17,7 @@ mod authentication;
 mod certificates;
 mod cpython;
 mod ctl;
+mod early;
 mod embedded;
 mod faults;
 mod gateways;
@@ -60,6 +61,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     lifecycle::trials,
     ctl::trials,
     users::trials,
+    early::trials,
     prompts::trials,
     proxies::trials,
     gateways::trials,

@@ -87,10 +87,10 @@ async fn deputise(tunnel: SocketAddr, port: SocketAddr, transfer: &str) -> anyho
     let (ip, tunnel_port) = (tunnel.ip(), tunnel.port());
     let named = port_command("PORT", port);
     let script = format!(
-        r#"exec 3<>/dev/tcp/{ip}/{tunnel_port}; read -r line <&3
-           for command in 'USER anonymous' 'PASS guest' 'TYPE I' '{named}' '{transfer}' QUIT; do
+        r##"exec 3<>/dev/tcp/{ip}/{tunnel_port}; read -r line <&3
+           for command in 'USER anonymous' 'PASS guest' 'TYPE I' '{named}' '{transfer}'; do
                printf '%s\r\n' "$command" >&3; read -r line <&3; echo "$line"
-           done; cat <&3"#
+           done; read -r -t 5 line <&3; echo "$line""##
     );
     let said = as_nobody("bash", &["-c", &script]).await?.stdout;
     Ok(String::from_utf8(said)?)

@@ -32,6 +32,13 @@ const CLIENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// it asked for. Hardly any does: it has gone, or its data connection ended before it was looked at.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a client may take to connect once it has asked for a transfer and a connection was refused that was closed
+/// already: most likely that one was its own, and it waits for a reply.
+const CLOSED_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the client is told then.
+const CLOSED_EARLY: &str = "the data connection was closed before the system could say whose it was; send the file again, and close only after the reply 150";
+
 /// What a data channel tells its session.
 #[derive(Debug)]
 pub(crate) enum Report {
@@ -69,6 +76,8 @@ pub(crate) struct Data {
     pub(crate) entry: Arc<DataEntry>,
     /// Takes the offer back while nothing was transferred.
     pub(crate) withdraw: CancellationToken,
+    /// Cancelled, as a signal, when a transfer was asked for that this channel is to serve.
+    pub(crate) wanted: CancellationToken,
     pub(crate) reports: mpsc::Sender<(DataId, Report)>,
 }
 
@@ -191,6 +200,12 @@ impl Data {
     async fn accept(&self, listener: Listener) -> Result<TcpStream, DataEnd> {
         let limit = self.ftp.data_timeout;
         let mut refused = Refused::default();
+        let closed = refused.closed.clone();
+        let closed_early = async {
+            closed.cancelled().await;
+            self.wanted.cancelled().await;
+            sleep(CLOSED_PATIENCE).await;
+        };
         let left = async {
             self.path.client_ended.cancelled().await;
             sleep(LEAVING_TIMEOUT).await;
@@ -203,6 +218,7 @@ impl Data {
                     "the client did not open the data connection within {waited} seconds"
                 ))
             }),
+            () = closed_early => Err(DataEnd::Cut(CLOSED_EARLY.to_owned())),
             () = left => Err(DataEnd::Cut("the client left without opening the data connection".to_owned())),
         }
     }
@@ -414,12 +430,17 @@ impl Data {
 /// make them as little as a line each.
 #[derive(Debug, Default)]
 struct Refused {
-    further: u64,
     any: bool,
+    further: u64,
+    /// Cancelled, as a signal, once one was among them that may have been the client's.
+    closed: CancellationToken,
 }
 
 impl Refused {
     fn count(&mut self, peer: SocketAddr, objection: Objection) {
+        if objection == Objection::Closed {
+            self.closed.cancel();
+        }
         if std::mem::replace(&mut self.any, true) {
             self.further += 1;
         } else {

@@ -346,6 +346,7 @@ impl Control {
             ),
             Event::Command { verb, argument } => {
                 debug!(%verb, %argument, "command");
+                self.offers.command_sent(&verb);
                 self.guard.entry.set_label(format!("{verb} {argument}"));
             }
             Event::TransferStarted {

@@ -14,10 +14,14 @@ use super::data::{ControlPath, Data, Report};
 use crate::board::{DataEntry, DataState, SessionEntry, add, drop_one, read};
 use crate::tunnel::Tunnel;
 
+/// The commands that have data follow (RFC 959 section 4.1.3, RFC 3659 section 7).
+const TRANSFERS: [&str; 7] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"];
+
 /// A data channel as its session knows it.
 struct Offer {
     entry: Arc<DataEntry>,
     withdraw: CancellationToken,
+    wanted: CancellationToken,
     /// Its task still runs.
     live: bool,
 }
@@ -60,7 +64,7 @@ impl Offers {
         let stop = self.tunnel.shutdown.kill.child_token();
         let number = self.tunnel.board.new_id();
         let entry = Arc::new(DataEntry::new(number, mode, stop));
-        let withdraw = CancellationToken::new();
+        let (withdraw, wanted) = (CancellationToken::new(), CancellationToken::new());
         let data = Data {
             id,
             tunnel: self.tunnel.clone(),
@@ -68,6 +72,7 @@ impl Offers {
             path: self.path.clone(),
             entry: entry.clone(),
             withdraw: withdraw.clone(),
+            wanted: wanted.clone(),
             reports: self.reports.clone(),
         };
         let client = SocketAddr::new(target.host.unwrap_or(self.path.peer.ip()), target.port);
@@ -85,6 +90,7 @@ impl Offers {
         let offer = Offer {
             entry,
             withdraw,
+            wanted,
             live: true,
         };
         self.offers.insert(id.0, offer);
@@ -133,12 +139,23 @@ impl Offers {
         }
     }
 
+    /// The client has sent a command: does it ask for a transfer? Servers may answer it late, and some never say that it
+    /// has begun.
+    pub(super) fn command_sent(&self, verb: &str) {
+        if TRANSFERS.contains(&verb) {
+            for offer in self.offers.values().filter(|offer| offer.live) {
+                offer.wanted.cancel();
+            }
+        }
+    }
+
     /// Counts a transfer, and labels its channel with the command it serves.
     pub(super) fn transfer_started(&mut self, id: Option<DataId>, command: String, way: Direction) {
         self.running += 1;
         add(&self.tunnel.totals.transfers_active, 1);
         let offer = id.and_then(|id| self.offers.get(&id.0));
         if let Some(offer) = offer {
+            offer.wanted.cancel();
             offer.entry.relabel(|label| {
                 label.direction = Some(way);
                 label.command = command;

@@ -1,0 +1,153 @@
+//! Clients that do not wait: what they send, and close, before the broker gets to see it.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+use testkit::broker::Broker;
+use testkit::scripted::Conversation;
+use tokio::time::timeout;
+
+use crate::support::ftp::Ftp;
+use crate::support::rig::{Peers, SOON, ftp_tunnel};
+use crate::support::sockets::eventually;
+use crate::support::trial;
+
+/// Uploads of one session.
+const UPLOADS: usize = 30;
+
+/// From this version on Linux knows the owner of a closed connection until its end was acknowledged.
+const REMEMBERS: (u32, u32) = (6, 17);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial(
+            "early: an upload that is over before the broker looks at it",
+            &[],
+            || over("tiny"),
+        ),
+        trial(
+            "early: an empty upload that is over before the broker looks at it",
+            &[],
+            || over(""),
+        ),
+        trial("early: thirty uploads without a pause", &[], thirty),
+        trial(
+            "early: a data connection that is reset before the broker looks at it",
+            &[],
+            reset,
+        ),
+    ]
+}
+
+struct Rig {
+    peers: Peers,
+    broker: Broker,
+    ftp: Ftp,
+}
+
+impl Rig {
+    async fn start() -> anyhow::Result<Self> {
+        let peers = Peers::start().await?;
+        let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), peers.ftp.addr(), "");
+        let broker = Broker::start(&peers.embedded.login.config("", &tunnel), &[]).await?;
+        let ftp = Ftp::login(broker.listener(0).await?).await?;
+        Ok(Self { peers, broker, ftp })
+    }
+
+    /// Has the broker's process stand still.
+    async fn stand_still(&self) -> anyhow::Result<()> {
+        let process = self.broker.process();
+        process.signal(Signal::STOP)?;
+        let stat = format!("/proc/{}/stat", process.pid());
+        let stands = || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "));
+        eventually("the broker stands still", stands).await
+    }
+
+    fn go_on(&self) -> anyhow::Result<()> {
+        self.broker.process().signal(Signal::CONT)
+    }
+
+    /// Everything that a client does in an upload, without a look at a reply.
+    async fn upload(&mut self, to: SocketAddr, name: &str, content: &str) -> anyhow::Result<()> {
+        let mut data = Conversation::connect(to).await?;
+        let store = format!("STOR {name}\r\n");
+        self.ftp.control().send(store).await?;
+        data.send(content).await?;
+        data.finish().await
+    }
+
+    fn stored(&self, name: &str) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(self.peers.root.path().join(name))?)
+    }
+}
+
+fn kernel_remembers() -> anyhow::Result<bool> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let mut numbers = release.split('.').map(str::parse);
+    let (major, minor) = (numbers.next(), numbers.next());
+    Ok((major.context("no version")??, minor.context("no version")??) >= REMEMBERS)
+}
+
+async fn over(content: &'static str) -> anyhow::Result<()> {
+    let mut rig = Rig::start().await?;
+    // The first one is opened before the client is told its port, later ones are not.
+    for name in ["first", "second"] {
+        let announced = rig.ftp.announced("EPSV").await?;
+        rig.stand_still().await?;
+        rig.upload(announced, name, content).await?;
+        rig.go_on()?;
+        rig.ftp.reply("150").await?;
+        if kernel_remembers()? {
+            rig.ftp
+                .reply("226")
+                .await
+                .with_context(|| rig.broker.log())?;
+            ensure!(rig.stored(name)? == content, "{:?}", rig.stored(name)?);
+        } else {
+            told_at_once(&mut rig).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn thirty() -> anyhow::Result<()> {
+    let mut rig = Rig::start().await?;
+    for number in 0..UPLOADS {
+        let (name, content) = (format!("file{number}"), "x".repeat(number));
+        let announced = rig.ftp.announced("EPSV").await?;
+        rig.upload(announced, &name, &content).await?;
+        rig.ftp.reply("150").await?;
+        let told = rig.ftp.control().reply().await?;
+        let stored = told.starts_with("226") && rig.stored(&name)? == content;
+        // A kernel that forgets is asked in time or not.
+        let stored = stored || told.starts_with("426") && !kernel_remembers()?;
+        ensure!(stored, "upload {number}: {told}\n{}", rig.broker.log());
+    }
+    Ok(())
+}
+
+/// Nobody can tell any more whose it was: the client hears so at once, and not when it is tired of waiting.
+async fn reset() -> anyhow::Result<()> {
+    let mut rig = Rig::start().await?;
+    for _ in 0..2 {
+        let announced = rig.ftp.announced("EPSV").await?;
+        rig.stand_still().await?;
+        Conversation::connect(announced).await?.reset();
+        rig.ftp.control().send("STOR stored\r\n").await?;
+        rig.go_on()?;
+        rig.ftp.reply("150").await?;
+        told_at_once(&mut rig).await?;
+    }
+    rig.ftp.ask("NOOP", "200").await?;
+    Ok(())
+}
+
+async fn told_at_once(rig: &mut Rig) -> anyhow::Result<()> {
+    let told = timeout(SOON, rig.ftp.reply("426")).await;
+    let told = told.with_context(|| rig.broker.log())??;
+    ensure!(told.contains("whose it was"), "{told}");
+    Ok(())
+}
