@@ -1,6 +1,5 @@
 //! Joining a TCP connection and a channel, with exact half-close and with cuts that look like cuts
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,6 +20,9 @@ use crate::loopback::unpaced;
 /// the throughput.
 const COPY_BUFFER: usize = 512 << 10;
 
+/// Why an upload is not whole that its receiver did not want to the end.
+const CLOSED_EARLY: &str = "the FTP server closed the data connection before everything was sent";
+
 /// How far a splice has come; may be read while it runs.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -30,30 +32,38 @@ pub struct Progress {
     pub from_channel: AtomicU64,
     /// Cancelled, as a signal, once the channel's orderly end was passed on to TCP after all its bytes.
     pub channel_done: CancellationToken,
+    /// Cancelled, as a signal, once the orderly end of TCP was handed to the channel after all its bytes.
+    pub tcp_done: CancellationToken,
 }
 
 /// How a splice ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpliceEnd {
-    /// Everything was passed on, and both sides ended in an orderly way.
+    /// Both sides ended in an orderly way, and the other side of the channel has confirmed that it took everything. Where TCP
+    /// sent nothing, the channel may have ended before it did.
     Complete,
-    /// The channel ended without an orderly end, or the splice was cancelled; TCP was reset.
+    /// The channel ended without an orderly end or before TCP did, or the splice was cancelled; TCP was reset, unless it had
+    /// been given everything and had sent nothing.
     ChannelCut(String),
     /// TCP was reset or failed; the channel was closed.
     TcpGone(String),
 }
 
 impl Progress {
-    /// Whether the client was given everything and has given nothing itself. It may still have to read what waits in its
-    /// buffers.
+    /// Whether the client was given everything and has given nothing itself, as in a download that is complete. It may still
+    /// have to read what waits in its buffers.
     pub fn is_whole_download(&self) -> bool {
-        self.channel_done.is_cancelled() && self.to_channel.load(Ordering::Relaxed) == 0
+        self.channel_done.is_cancelled() && !self.has_uploaded()
+    }
+
+    fn has_uploaded(&self) -> bool {
+        self.to_channel.load(Ordering::Relaxed) > 0
     }
 }
 
 /// Copies both ways until both have ended. An orderly end in one direction is passed on at once and leaves the other
 /// direction running. Whatever else ends it resets the TCP connection, be it a cut, `cancel`, a panic, or the end of the
-/// whole process: nobody takes what came for the whole. Only a download that has been passed on to its end stays whole.
+/// whole process: nobody takes what came for the whole. Only a download that has been passed on to its end is not reset.
 ///
 /// The copying runs where the channel's connection does, and ends with this future.
 pub async fn splice(
@@ -84,10 +94,13 @@ async fn copy(
 ) -> SpliceEnd {
     let (mut from_channel, to_channel) = channel.split();
     let (mut tcp_read, mut tcp_write) = tcp.split();
-    let copy = both_ways(
-        download(&mut from_channel, &mut tcp_write, progress),
-        upload(&mut tcp_read, &to_channel, progress),
-    );
+    let copy = async {
+        let (uploaded, ()) = tokio::try_join!(
+            upload(&mut tcp_read, &to_channel, progress),
+            download(&mut from_channel, &mut tcp_write, progress)
+        )?;
+        confirm(uploaded, &to_channel, progress).await
+    };
     let result = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(SpliceEnd::ChannelCut("the transfer was cancelled".into())),
@@ -95,11 +108,10 @@ async fn copy(
     };
     match result {
         Ok(()) => SpliceEnd::Complete,
-        // Its success may have been told already, and a reset would throw away what the client has not read yet.
-        Err(SpliceEnd::ChannelCut(_)) if progress.is_whole_download() => SpliceEnd::Complete,
         Err(end) => {
-            // One direction may have ended in an orderly way before the other one failed.
-            end_by_reset(&tcp, true);
+            // One direction may have ended in an orderly way before the other one failed. The success of a download may have
+            // been told already, and a reset would throw away what the client has not read yet.
+            end_by_reset(&tcp, !progress.is_whole_download());
             end
         }
     }
@@ -121,14 +133,25 @@ enum Upload {
     ChannelGone(CutReason),
 }
 
-async fn both_ways(
-    download: impl Future<Output = Result<(), SpliceEnd>>,
-    upload: impl Future<Output = Result<Upload, SpliceEnd>>,
-) -> Result<(), SpliceEnd> {
-    let (uploaded, ()) = tokio::try_join!(upload, download)?;
+/// Both directions have ended. What was sent towards the channel counts as taken once the other side closes the channel
+/// behind our end: a peer may have ended its own direction long before.
+async fn confirm(uploaded: Upload, to: &WriteHalf, progress: &Progress) -> Result<(), SpliceEnd> {
     match uploaded {
-        Upload::Ended | Upload::ChannelGone(CutReason::Closed) => Ok(()),
-        Upload::ChannelGone(reason) => Err(SpliceEnd::ChannelCut(reason.to_string())),
+        Upload::Ended if !progress.has_uploaded() => Ok(()),
+        Upload::Ended => closed(to.gone().await),
+        Upload::ChannelGone(CutReason::Closed) if progress.has_uploaded() => {
+            Err(SpliceEnd::ChannelCut(CLOSED_EARLY.into()))
+        }
+        Upload::ChannelGone(reason) => closed(reason),
+    }
+}
+
+/// Whether a channel was closed by the other side, and not cut.
+fn closed(reason: CutReason) -> Result<(), SpliceEnd> {
+    if reason == CutReason::Closed {
+        Ok(())
+    } else {
+        Err(SpliceEnd::ChannelCut(reason.to_string()))
     }
 }
 
@@ -178,7 +201,10 @@ async fn upload(
         };
         if read == 0 {
             return Ok(match to.eof().await {
-                Ok(()) => Upload::Ended,
+                Ok(()) => {
+                    progress.tcp_done.cancel();
+                    Upload::Ended
+                }
                 Err(reason) => Upload::ChannelGone(reason),
             });
         }

@@ -1,6 +1,6 @@
 //! What is known of the data channels offered in a session.
 
-use crate::event::{DataEnd, DataEvent, DataId, Mode};
+use crate::event::{DataEnd, DataEvent, DataId, Direction, Mode};
 
 /// One data channel.
 #[derive(Debug)]
@@ -11,7 +11,73 @@ pub(crate) struct Channel {
     pub(crate) joined: bool,
     /// The server's end reached the client.
     pub(crate) server_done: bool,
+    /// The client's end went to the server.
+    pub(crate) client_done: bool,
+    /// The last question that the channel's SSH session has answered.
+    alive: Option<u64>,
     pub(crate) end: Option<DataEnd>,
+}
+
+/// What was seen of the data of a transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// All of it went through in the transfer's direction, and its end came in order.
+    Whole,
+    /// It did not, for this reason.
+    Broken(String),
+    /// Neither is known yet.
+    Open,
+}
+
+impl Channel {
+    /// What is known of a transfer in this direction that ends with its data connection.
+    ///
+    /// A download is whole once its end was passed on behind its last byte, whatever comes after. The end of an upload
+    /// proves nothing by itself: an SSH server ends the FTP server's side in order also where the line was cut. It counts
+    /// once the other side has confirmed it. Of a command that is not known either may be true.
+    pub(crate) fn evidence(&self, direction: Direction) -> Evidence {
+        let whole = match direction {
+            Direction::Download => self.server_done || self.is_complete(),
+            Direction::Upload => self.client_done && self.is_complete(),
+            Direction::Unknown => self.is_complete(),
+        };
+        match &self.end {
+            _ if whole => Evidence::Whole,
+            Some(DataEnd::Cut(reason) | DataEnd::ClientGone(reason)) => {
+                Evidence::Broken(reason.clone())
+            }
+            Some(DataEnd::Unused) => Evidence::Broken("Nobody opened the data connection".into()),
+            Some(DataEnd::Complete) => Evidence::Broken(
+                "The server closed the data connection before the client had ended it".into(),
+            ),
+            None => Evidence::Open,
+        }
+    }
+
+    /// Whether a transfer in this direction would be whole if the SSH session is alive now: all of it was handed over, and
+    /// the only thing missing is the other side's word.
+    pub(crate) fn awaits_confirmation(&self, direction: Direction) -> bool {
+        let handed_over = match direction {
+            Direction::Download => false,
+            Direction::Upload => self.client_done,
+            Direction::Unknown => self.client_done || self.server_done,
+        };
+        handed_over && self.end.is_none()
+    }
+
+    /// Whether the SSH session has answered this question, or a later one.
+    pub(crate) fn answered(&self, question: u64) -> bool {
+        self.alive.is_some_and(|answered| answered >= question)
+    }
+
+    /// Whether it is known that no connection of the client will be joined.
+    pub(crate) fn was_never_joined(&self) -> bool {
+        self.end.is_some() && !self.joined
+    }
+
+    fn is_complete(&self) -> bool {
+        self.end == Some(DataEnd::Complete)
+    }
 }
 
 /// The channels that the session still cares about: the one offered last, one of a running transfer, and those in
@@ -33,6 +99,8 @@ impl Channels {
             mode,
             joined: false,
             server_done: false,
+            client_done: false,
+            alive: None,
             end: None,
         });
         id
@@ -58,6 +126,8 @@ impl Channels {
             DataEvent::Opened => {}
             DataEvent::Joined => channel.joined = true,
             DataEvent::ServerDone => channel.server_done = true,
+            DataEvent::ClientDone => channel.client_done = true,
+            DataEvent::Alive { question } => channel.alive = channel.alive.max(Some(question)),
             DataEvent::Ended(end) => {
                 // What failed once may fail again: the next one is opened before its port is told.
                 let failed = matches!(end, DataEnd::Cut(_)) && !channel.joined;

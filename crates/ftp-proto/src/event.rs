@@ -52,6 +52,19 @@ pub enum Action {
         /// Why, for the log.
         reason: String,
     },
+    /// Ask the SSH session that carries this data channel for a sign of life, and report it as [`DataEvent::Alive`] if it
+    /// comes. Where the channel ends first, its end is the answer.
+    Confirm {
+        /// The channel.
+        id: DataId,
+        /// Names the question, to tell a late answer to an earlier one.
+        question: u64,
+    },
+    /// The transfer on this data channel is over and known to be whole: let go of what the server leaves open of it.
+    Release {
+        /// The channel.
+        id: DataId,
+    },
     /// Pass the client's end on to the server.
     EndServer,
     /// Pass the server's end on to the client.
@@ -69,6 +82,13 @@ pub enum DataEvent {
     Joined,
     /// The server's end came in an orderly way, every byte before it was written to the client, and the end passed on.
     ServerDone,
+    /// The client's end came in an orderly way, and it went to the server behind every byte that the client had sent.
+    ClientDone,
+    /// The SSH session of the channel answered after this question was asked, and the channel had not ended.
+    Alive {
+        /// See [`Action::Confirm`].
+        question: u64,
+    },
     /// Nothing more will happen on this channel. Comes once, last.
     Ended(DataEnd),
 }
@@ -76,7 +96,7 @@ pub enum DataEvent {
 /// How a data channel ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataEnd {
-    /// Both directions came to an orderly end.
+    /// Both directions came to an orderly end, and the other side confirmed it after everything that it was sent.
     Complete,
     /// The way between the peers was lost, or was cut after a stall or for a shutdown; with the reason.
     Cut(String),
@@ -115,7 +135,7 @@ pub enum Event {
         command: String,
         /// The reply as the client got it; 0 where the session ended without one.
         code: u16,
-        /// Whether the server had reported success for a transfer that was cut.
+        /// Whether the server had reported success, and the client was told a failure instead.
         replaced: bool,
     },
     /// From here on the control channel is encrypted from end to end, and nothing in it is understood.

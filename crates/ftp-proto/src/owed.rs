@@ -16,8 +16,14 @@ const MAX_OWED: usize = 256;
 /// Codes that report a failure.
 const FAILURE: RangeInclusive<u16> = 400..=599;
 
+/// Codes that report a success.
+const SUCCESS: RangeInclusive<u16> = 200..=299;
+
+/// Codes that announce where a server listens. They are never about a transfer.
+const ANNOUNCEMENT: RangeInclusive<u16> = 227..=229;
+
 /// The code for success in general, with which some servers report a transfer's as well.
-const SUCCESS: u16 = 200;
+const COMMAND_OKAY: u16 = 200;
 
 /// The code that reports a transfer's success and nothing else's but that of an `ABOR`.
 pub(crate) const COMPLETED: u16 = 226;
@@ -73,20 +79,22 @@ impl Expect {
             Self::Greeting | Self::Transfer(_) | Self::Abort => false,
             Self::Confirmed => code != 250,
             Self::Plain => !matches!(code, 200 | 250),
-            Self::File
-            | Self::Passive
-            | Self::Port(_)
-            | Self::Mode { .. }
-            | Self::Auth
-            | Self::Reinitialize
-            | Self::Unknown => self.fits(code),
+            Self::Port(_) | Self::Mode { .. } => self.fits(code) && code != 250,
+            Self::File | Self::Passive | Self::Auth | Self::Reinitialize | Self::Unknown => {
+                self.fits(code)
+            }
         }
     }
 }
 
 /// Whether a code can say that a transfer was completed (RFC 959, section 5.4).
-fn is_completion(code: u16) -> bool {
+pub(crate) fn is_completion(code: u16) -> bool {
     matches!(code, COMPLETED | 250)
+}
+
+/// Whether servers are known to report a transfer's success with this code.
+pub(crate) fn reports_success(code: u16) -> bool {
+    is_completion(code) || code == COMMAND_OKAY
 }
 
 /// A command that the server was sent.
@@ -95,6 +103,31 @@ pub(crate) struct Sent {
     /// The command and its argument, as an event may show it.
     pub(crate) text: String,
     pub(crate) expect: Expect,
+}
+
+impl Sent {
+    fn is_transfer(&self) -> bool {
+        matches!(self.expect, Expect::Transfer(_))
+    }
+}
+
+/// A command without a final reply.
+#[derive(Debug)]
+struct Pending {
+    sent: Sent,
+    /// The server has been silent for so long that replies made here need not wait for this one.
+    overdue: bool,
+}
+
+/// What a final reply seems to be about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    /// The transfer that runs.
+    Running,
+    /// The command at this place.
+    Command(usize),
+    /// None of these.
+    Nothing,
 }
 
 /// What a final reply answers.
@@ -115,7 +148,7 @@ pub(crate) enum Answered {
 /// The commands sent and not answered, in order.
 #[derive(Debug)]
 pub(crate) struct Owed {
-    queue: VecDeque<Sent>,
+    queue: VecDeque<Pending>,
     /// The last transfer command sent, for a `150` that finds none because a reply too many has taken it.
     last_transfer: Option<Sent>,
 }
@@ -127,110 +160,183 @@ impl Owed {
             text: String::new(),
             expect: Expect::Greeting,
         };
-        Self {
-            queue: VecDeque::from([greeting]),
+        let mut owed = Self {
+            queue: VecDeque::new(),
             last_transfer: None,
-        }
+        };
+        owed.push(greeting);
+        owed
     }
 
     /// A command was sent. Gives back one that now counts as never to be answered, where the table is full.
     pub(crate) fn push(&mut self, sent: Sent) -> Option<Sent> {
-        if matches!(sent.expect, Expect::Transfer(_)) {
+        if sent.is_transfer() {
             self.last_transfer = Some(sent.clone());
         }
-        self.queue.push_back(sent);
+        self.queue.push_back(Pending {
+            sent,
+            overdue: false,
+        });
         if self.queue.len() > MAX_OWED {
-            self.queue.pop_front()
+            self.queue.pop_front().map(|pending| pending.sent)
         } else {
             None
         }
     }
 
     /// A `125` or `150` came: the transfer that begins, and the commands before it. `None` where no command can have
-    /// caused it but the one that `running` already.
+    /// caused it, or only the one that is `running` already.
     pub(crate) fn start(&mut self, running: bool) -> Option<(Sent, Vec<Sent>)> {
-        let known = self
-            .queue
-            .iter()
-            .position(|sent| matches!(sent.expect, Expect::Transfer(_)));
-        let at = known.or_else(|| {
-            self.queue
-                .iter()
-                .position(|sent| sent.expect == Expect::Unknown)
-        });
+        let known = self.first_transfer();
+        let at = known.or_else(|| self.first(|expect| expect == Expect::Unknown));
         if let Some((sent, skipped)) = at.and_then(|at| self.take(at)) {
             self.last_transfer = None;
             return Some((sent, skipped));
         }
-        if running {
-            return None;
-        }
-        let anonymous = Sent {
-            text: String::new(),
-            expect: Expect::Unknown,
-        };
-        Some((self.last_transfer.take().unwrap_or(anonymous), Vec::new()))
+        let last = self.last_transfer.take_if(|_| !running);
+        last.map(|sent| (sent, Vec::new()))
     }
 
     /// A final reply came.
     pub(crate) fn answer(&mut self, code: u16, running: bool) -> Answered {
-        if running && self.ends_transfer(code) {
-            return Answered::Running;
-        }
-        let first = |wanted: &dyn Fn(Expect) -> bool| {
-            self.queue.iter().position(|sent| wanted(sent.expect))
-        };
-        let at = first(&|it| code == COMPLETED && matches!(it, Expect::Transfer(_)))
-            .or_else(|| first(&|it| running && it.explains(code)))
-            .or_else(|| first(&|it| it.fits(code)));
-        match at.and_then(|at| self.take(at)) {
-            Some((sent, skipped)) => Answered::Command { sent, skipped },
-            None => Answered::Nothing,
+        match self.subject(code, running) {
+            Subject::Running => Answered::Running,
+            // One that is answered in the middle of a transfer says nothing of those before it.
+            Subject::Command(at) if running => {
+                self.queue
+                    .remove(at)
+                    .map_or(Answered::Nothing, |pending| Answered::Command {
+                        sent: pending.sent,
+                        skipped: Vec::new(),
+                    })
+            }
+            Subject::Command(at) => {
+                self.take(at)
+                    .map_or(Answered::Nothing, |(sent, skipped)| Answered::Command {
+                        sent,
+                        skipped,
+                    })
+            }
+            Subject::Nothing => Answered::Nothing,
         }
     }
 
-    /// Whether no reply is owed.
+    /// Whether a final reply of this code may report the success of a transfer although it seems to be about something
+    /// else: a command sent meanwhile, or nothing.
+    ///
+    /// Replies to commands sent before the transfer come before it, and so does what the client makes of them.
+    pub(crate) fn may_be_a_transfers(&self, code: u16, running: bool) -> bool {
+        let after_the_transfer = match self.subject(code, running) {
+            Subject::Running => false,
+            Subject::Command(_) if running => true,
+            Subject::Command(at) => self.first_transfer().is_some_and(|first| first < at),
+            Subject::Nothing => running || self.has_transfer(),
+        };
+        reports_success(code) && after_the_transfer
+    }
+
+    /// Takes the first transfer that has not been answered, as one that is now.
+    pub(crate) fn take_transfer(&mut self) -> Option<(Sent, Vec<Sent>)> {
+        self.first_transfer().and_then(|at| self.take(at))
+    }
+
+    /// Whether a reply made here need not wait: no command is owed a reply that can still be expected.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.iter().all(|pending| pending.overdue)
     }
 
     /// Whether a transfer command has not been answered at all.
     pub(crate) fn has_transfer(&self) -> bool {
+        self.first_transfer().is_some()
+    }
+
+    /// The direction of the first transfer command that has not been answered at all.
+    pub(crate) fn transfer_direction(&self) -> Option<Direction> {
         self.queue
             .iter()
-            .any(|sent| matches!(sent.expect, Expect::Transfer(_)))
+            .find_map(|pending| match pending.sent.expect {
+                Expect::Transfer(direction) => Some(direction),
+                Expect::Greeting
+                | Expect::Abort
+                | Expect::Passive
+                | Expect::Port(_)
+                | Expect::Mode { .. }
+                | Expect::Auth
+                | Expect::Reinitialize
+                | Expect::Confirmed
+                | Expect::File
+                | Expect::Plain
+                | Expect::Unknown => None,
+            })
+    }
+
+    /// Whether a `125` or `150` can be the answer to a transfer command: one that has not been answered, or the last one
+    /// where a reply that was none of its own seemed to answer it.
+    pub(crate) fn expects_start(&self) -> bool {
+        self.has_transfer() || self.last_transfer.is_some()
     }
 
     /// Whether an `ABOR` has not been answered.
     pub(crate) fn has_abort(&self) -> bool {
-        self.queue.iter().any(|sent| sent.expect == Expect::Abort)
+        self.first(|expect| expect == Expect::Abort).is_some()
+    }
+
+    /// The server has been silent for too long: replies made here wait for these commands no longer. Their own replies may
+    /// still come, and are theirs then.
+    pub(crate) fn mark_overdue(&mut self) {
+        for pending in &mut self.queue {
+            pending.overdue = true;
+        }
     }
 
     /// Takes every command as never to be answered.
     pub(crate) fn clear(&mut self) -> Vec<Sent> {
-        self.queue.drain(..).collect()
+        self.queue.drain(..).map(|pending| pending.sent).collect()
     }
 
-    /// Whether a final reply ends the transfer that runs, and not a command sent meanwhile.
+    /// What a final reply of this code is about, as far as can be told.
+    fn subject(&self, code: u16, running: bool) -> Subject {
+        if running && self.ends_transfer(code) {
+            return Subject::Running;
+        }
+        // It is the transfer's, or that of an ABOR before it.
+        self.first(|it| code == COMPLETED && matches!(it, Expect::Transfer(_) | Expect::Abort))
+            .or_else(|| self.first(|it| running && it.explains(code)))
+            .or_else(|| self.first(|it| it.fits(code)))
+            .map_or(Subject::Nothing, Subject::Command)
+    }
+
+    /// Whether a final reply ends the transfer that runs, and not a command sent meanwhile. A client that waits for the end
+    /// of its transfer takes any success for it.
     fn ends_transfer(&self, code: u16) -> bool {
-        let may = is_completion(code) || code == SUCCESS || FAILURE.contains(&code);
-        let explained = || self.queue.iter().any(|sent| sent.expect.explains(code));
-        ABOUT_TRANSFERS.contains(&code) || (may && !explained())
+        let success = SUCCESS.contains(&code) && !ANNOUNCEMENT.contains(&code);
+        let explained = || self.first(|expect| expect.explains(code)).is_some();
+        ABOUT_TRANSFERS.contains(&code) || ((success || FAILURE.contains(&code)) && !explained())
+    }
+
+    fn first(&self, wanted: impl Fn(Expect) -> bool) -> Option<usize> {
+        self.queue
+            .iter()
+            .position(|pending| wanted(pending.sent.expect))
+    }
+
+    fn first_transfer(&self) -> Option<usize> {
+        self.first(|expect| matches!(expect, Expect::Transfer(_)))
     }
 
     /// Takes the command at this place, and those before it but for transfers, which may still be answered: a server may
     /// answer `NOOP` before the `RETR` that it works on.
     fn take(&mut self, at: usize) -> Option<(Sent, Vec<Sent>)> {
-        let sent = self.queue.remove(at)?;
-        let before: Vec<Sent> = self.queue.drain(..at).collect();
-        let (kept, skipped) = before
-            .into_iter()
-            .partition(|sent| matches!(sent.expect, Expect::Transfer(_)));
-        let kept: Vec<Sent> = kept;
-        kept.into_iter()
-            .rev()
-            .for_each(|sent| self.queue.push_front(sent));
-        Some((sent, skipped))
+        let taken = self.queue.remove(at)?;
+        let (kept, skipped): (Vec<_>, Vec<_>) = self
+            .queue
+            .drain(..at)
+            .partition(|pending| pending.sent.is_transfer());
+        for pending in kept.into_iter().rev() {
+            self.queue.push_front(pending);
+        }
+        let skipped = skipped.into_iter().map(|pending| pending.sent).collect();
+        Some((taken.sent, skipped))
     }
 }
 
@@ -321,6 +427,7 @@ mod tests {
         for (command, expect, code) in [
             ("NOOP", Expect::Confirmed, 250),
             ("STAT", Expect::Plain, 200),
+            ("NOOP", Expect::Abort, 257),
             ("QUIT", Expect::Plain, 250),
             ("CWD", Expect::File, 226),
             ("CWD", Expect::File, 451),
@@ -375,6 +482,12 @@ mod tests {
     }
 
     #[test]
+    fn a_150_that_nothing_asked_for_begins_no_transfer() {
+        let noop = sent("NOOP", Expect::Confirmed);
+        assert!(owed(&[noop]).start(false).is_none());
+    }
+
+    #[test]
     fn a_second_150_begins_no_second_transfer() {
         let mut owed = owed(&[download("RETR")]);
         assert!(owed.start(false).is_some());
@@ -386,6 +499,39 @@ mod tests {
         let mut owed = owed(&[sent("CWD", Expect::File), download("LIST")]);
         assert_eq!(answered(&mut owed, 250, false), "CWD");
         assert_eq!(answered(&mut owed, 226, false), "LIST");
+    }
+
+    #[test]
+    fn a_success_that_a_command_sent_meanwhile_explains_may_be_the_transfers() {
+        let noop = || sent("NOOP", Expect::Confirmed);
+        let stat = || sent("STAT", Expect::Plain);
+        let mut behind = owed(&[download("STOR"), noop(), stat()]);
+        behind.start(false);
+        assert!(behind.may_be_a_transfers(200, true));
+        assert!(!behind.may_be_a_transfers(213, true), "no transfer ends so");
+        assert!(
+            !behind.may_be_a_transfers(226, true),
+            "it is the transfer's"
+        );
+        let before = owed(&[noop(), download("STOR"), noop()]);
+        assert!(
+            !before.may_be_a_transfers(200, false),
+            "it is the first one's"
+        );
+        let unasked = owed(&[download("STOR")]);
+        assert!(unasked.may_be_a_transfers(200, false));
+        assert!(!owed(&[]).may_be_a_transfers(200, false));
+    }
+
+    #[test]
+    fn a_command_whose_reply_is_overdue_still_gets_it() {
+        let mut owed = owed(&[sent("CWD", Expect::File)]);
+        owed.mark_overdue();
+        assert!(owed.is_empty());
+        owed.push(download("STOR"));
+        assert!(!owed.is_empty());
+        assert_eq!(answered(&mut owed, 250, false), "CWD");
+        assert_eq!(answered(&mut owed, 250, false), "STOR");
     }
 
     #[test]

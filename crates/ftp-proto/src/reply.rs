@@ -6,16 +6,27 @@ use crate::telnet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplyLine {
     /// The first line of a reply.
-    First {
-        /// Its code, 100 to 699.
-        code: u16,
-        /// Where its text begins in the line.
-        text_at: usize,
-    },
+    First(ReplyHead),
     /// A later line of a reply.
     Rest,
+    /// The last line of a reply of several lines.
+    Last(ReplyHead),
+    /// A later line of a reply that looks like a reply of its own with this code. Some readers take any code with a blank for
+    /// the end of a reply.
+    Within(u16),
     /// Text where a reply should have begun.
     Stray,
+}
+
+/// How a reply begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReplyHead {
+    /// Its code, 100 to 699.
+    pub(crate) code: u16,
+    /// Where its text begins in the line.
+    pub(crate) text_at: usize,
+    /// Whether this is a line with more behind it.
+    pub(crate) goes_on: bool,
 }
 
 /// What stands behind a code.
@@ -32,6 +43,25 @@ enum Mark {
 struct Open {
     code: u16,
     progress: Progress,
+}
+
+impl Open {
+    /// Whether a line of this code and a blank is its last one. Servers that begin with `150-` end with `125`, too.
+    fn ends_with(&self, code: u16) -> bool {
+        code == self.code || (is_preliminary(code) && is_preliminary(self.code))
+    }
+
+    /// Whether such a line is another reply, since no text of this one would look like it: the final reply behind a
+    /// preliminary one whose last line is missing, or the start of a transfer that is waited for.
+    fn gives_way_to(&self, code: u16, expects_start: bool) -> bool {
+        let final_reply = is_preliminary(self.code) && !is_preliminary(code);
+        final_reply || (expects_start && matches!(code, 125 | 150))
+    }
+}
+
+/// Whether another reply follows one of this code (RFC 959, section 4.2.1).
+fn is_preliminary(code: u16) -> bool {
+    (100..200).contains(&code)
 }
 
 /// How likely it is that an open reply has in truth ended.
@@ -52,24 +82,45 @@ pub(crate) struct ReplyTracker {
 }
 
 impl ReplyTracker {
-    /// Places the next line.
-    pub(crate) fn line(&mut self, line: &[u8]) -> ReplyLine {
+    /// Places the next line. `expects_start`: a `125` or `150` can be the answer to a transfer command.
+    pub(crate) fn line(&mut self, line: &[u8], expects_start: bool) -> ReplyLine {
         let head = code_and_mark(line);
-        if let Some(open) = &mut self.open {
-            match head {
-                Some((code, Mark::End, _)) if code == open.code => {
-                    self.open = None;
-                    return ReplyLine::Rest;
-                }
-                Some(_) if open.progress == Progress::Answered => self.open = None,
-                Some((_, Mark::End, _)) => {
-                    open.progress = Progress::MaybeOver;
-                    return ReplyLine::Rest;
-                }
-                Some((_, Mark::Hyphen, _)) | None => return ReplyLine::Rest,
+        match self.open.take() {
+            Some(open) => self.continue_reply(open, head, expects_start),
+            None => self.begin(head),
+        }
+    }
+
+    fn continue_reply(
+        &mut self,
+        open: Open,
+        head: Option<(u16, Mark, usize)>,
+        expects_start: bool,
+    ) -> ReplyLine {
+        match head {
+            Some((code, Mark::End, text_at)) if open.ends_with(code) => {
+                ReplyLine::Last(ReplyHead {
+                    code: open.code,
+                    text_at,
+                    goes_on: false,
+                })
+            }
+            Some((code, Mark::End, _)) if open.gives_way_to(code, expects_start) => {
+                self.begin(head)
+            }
+            Some(_) if open.progress == Progress::Answered => self.begin(head),
+            Some((code, Mark::End, _)) => {
+                self.open = Some(Open {
+                    progress: Progress::MaybeOver,
+                    ..open
+                });
+                ReplyLine::Within(code)
+            }
+            Some((_, Mark::Hyphen, _)) | None => {
+                self.open = Some(open);
+                ReplyLine::Rest
             }
         }
-        self.begin(head)
     }
 
     /// A command went to the server.
@@ -101,7 +152,11 @@ impl ReplyTracker {
                 progress: Progress::Inside,
             });
         }
-        ReplyLine::First { code, text_at }
+        ReplyLine::First(ReplyHead {
+            code,
+            text_at,
+            goes_on: mark == Mark::Hyphen,
+        })
     }
 }
 
@@ -135,7 +190,7 @@ fn code_and_mark(line: &[u8]) -> Option<(u16, Mark, usize)> {
 mod tests {
     use super::*;
 
-    /// One letter a line: F for first, r for rest, s for stray, `!` where a command goes to the server between.
+    /// One letter a line: F for first, r for rest, l for the last one, w for one within that looks like a reply, s for stray, `!` where a command goes to the server between.
     fn trace(lines: &[&str]) -> String {
         let mut tracker = ReplyTracker::default();
         let mut trace = String::new();
@@ -145,11 +200,16 @@ mod tests {
                 trace.push('!');
                 continue;
             }
-            trace.push(match tracker.line(format!("{line}\r\n").as_bytes()) {
-                ReplyLine::First { .. } => 'F',
-                ReplyLine::Rest => 'r',
-                ReplyLine::Stray => 's',
-            });
+            let waited_for = line.starts_with("150 Opening");
+            trace.push(
+                match tracker.line(format!("{line}\r\n").as_bytes(), waited_for) {
+                    ReplyLine::First(_) => 'F',
+                    ReplyLine::Rest => 'r',
+                    ReplyLine::Last(_) => 'l',
+                    ReplyLine::Within(_) => 'w',
+                    ReplyLine::Stray => 's',
+                },
+            );
         }
         trace
     }
@@ -158,7 +218,7 @@ mod tests {
     fn a_reply_ends_at_its_own_code_and_a_blank() {
         assert_eq!(
             trace(&["211-Features:", " EPSV", "211-x", "211 End", "200 ok"]),
-            "FrrrF"
+            "FrrlF"
         );
     }
 
@@ -173,13 +233,13 @@ mod tests {
                 "230 ok",
                 "227 yes"
             ]),
-            "FrrrrF"
+            "FwwrlF"
         );
     }
 
     #[test]
     fn a_reply_may_end_with_its_code_alone() {
-        assert_eq!(trace(&["220-Hi", "there", "220", "331 go on"]), "FrrF");
+        assert_eq!(trace(&["220-Hi", "there", "220", "331 go on"]), "FrlF");
         assert_eq!(trace(&["200", "200 ok"]), "FF");
     }
 
@@ -187,7 +247,7 @@ mod tests {
     fn a_reply_ended_by_another_code_is_over_once_the_client_went_on() {
         assert_eq!(
             trace(&["211-Features:", "some text", "214 End", "!", "227 yes"]),
-            "Frr!F"
+            "Frw!F"
         );
         assert_eq!(
             trace(&[
@@ -199,11 +259,11 @@ mod tests {
                 "230 end",
                 "200 ok"
             ]),
-            "Fr!rFrF"
+            "Fw!rFlF"
         );
         assert_eq!(
             trace(&["211-Features:", "214 x", "!", "211 End", "200 ok"]),
-            "Fr!rF"
+            "Fw!lF"
         );
     }
 
@@ -211,8 +271,21 @@ mod tests {
     fn a_pipelined_command_does_not_end_a_reply() {
         assert_eq!(
             trace(&["211-Features:", "!", "214 inner", "215 inner", "211 End"]),
-            "F!rrr"
+            "F!wwl"
         );
+    }
+
+    #[test]
+    fn a_preliminary_reply_ends_with_another_one_or_before_the_final_one() {
+        assert_eq!(trace(&["150-Note", "125 Opening", "226 done"]), "FlF");
+        assert_eq!(trace(&["150-Opening", "150-more", "226 done"]), "FrF");
+    }
+
+    #[test]
+    fn the_start_of_a_transfer_that_is_waited_for_ends_any_other_reply() {
+        let lines = ["553-", "553- excluded", "150 Opening", "226 done"];
+        assert_eq!(trace(&lines), "FrFF");
+        assert_eq!(trace(&["200-Note", "150 users", "200 ok"]), "Fwl");
     }
 
     #[test]
@@ -225,13 +298,12 @@ mod tests {
 
     #[test]
     fn telnet_bytes_hide_no_reply() {
-        let first = ReplyTracker::default().line(b"\xff\xfe\x01227 x\r\n");
-        assert_eq!(
-            first,
-            ReplyLine::First {
-                code: 227,
-                text_at: 6
-            }
-        );
+        let first = ReplyTracker::default().line(b"\xff\xfe\x01227 x\r\n", false);
+        let head = ReplyHead {
+            code: 227,
+            text_at: 6,
+            goes_on: false,
+        };
+        assert_eq!(first, ReplyLine::First(head));
     }
 }

@@ -259,14 +259,17 @@ fn an_offer_stays_while_its_transfer_runs() {
         -> server PORT 127,0,0,1,78,33\r\nRETR b
         -> command RETR b
         s> 200 ok\r\n150 a
-        -> client 200 ok\r\n150 a
+        -> client 200 ok
         -> started 0 Download RETR a
         data 0 joined
+        -> client 150 a
         data 0 complete
         s> 226 done\r\n200 ok\r\n150 b
-        -> client 226 done\r\n200 ok\r\n150 b
+        -> client 226 done\r\n200 ok
         -> ended 0 226 RETR a
         -> started 1 Download RETR b
+        wait 1s
+        -> client 150 b
         s> 425 cannot connect
         -> client 425 cannot connect
         -> ended 1 425 RETR b
@@ -288,7 +291,9 @@ fn an_offer_replaced_while_its_transfer_ran_is_withdrawn_if_nobody_used_it() {
         -> server PORT 127,0,0,1,78,32
         s>c 200 ok
         c>s RETR a
-        s>c 150 go
+        s> 150 go
+        wait 1s
+        -> client 150 go
         c> PORT 127,0,0,1,4,6
         -> offer 1 active 127.0.0.1 1030
         offered 1 127.0.0.1:20001
@@ -314,6 +319,7 @@ fn a_port_whose_answer_never_came_counts_as_accepted() {
         data 0 joined
         s>c 150 go
         s> 226 done
+        -> confirm 0 1
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         ",
@@ -438,8 +444,30 @@ fn an_answer_waits_for_a_transfer_however_long() {
         s>c 150 go
         timer none
         wait 900s
-        s> 226 done
-        -> client 226 done\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        s> 451 failed
+        -> client 451 failed\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        ",
+    );
+}
+
+#[test]
+fn a_reply_that_an_answer_overtook_still_belongs_to_its_command() {
+    check(
+        r"
+        s>c 220 ready
+        c>s CWD slow
+        c> AUTH TLS
+        wait 2s
+        -> client 534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        c>s EPSV
+        s>c 250 here at last
+        s> 229 (|||1029|)
+        -> offer 0 passive * 1029 open-first
+        offered 0 127.0.0.1:20000
+        -> client 229 (|||20000|)
+        c>s STOR a
+        data 0 joined
+        s>c 150 go
         ",
     );
 }

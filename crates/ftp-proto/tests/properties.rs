@@ -9,6 +9,9 @@ use ftp_proto::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+/// The port that answers to offers begin with.
+const FIRST_PORT: u16 = 20_000;
+
 /// What both peers and the caller saw of a session.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
@@ -38,7 +41,7 @@ impl Driver {
             session,
             now: Instant::now(),
             seen: Seen::default(),
-            next_port: 20_000,
+            next_port: FIRST_PORT,
         }
     }
 
@@ -50,8 +53,13 @@ impl Driver {
         self.drain();
     }
 
-    /// Ends both sides after all that waits for time has had its time.
+    /// Ends both sides after every data channel has ended and all that waits for time has had its time.
     fn finish(mut self) -> Seen {
+        for id in 0..=u64::from(self.next_port - FIRST_PORT) {
+            let ended = DataEvent::Ended(DataEnd::Complete);
+            self.session.data_event(self.now, DataId(id), ended);
+            self.drain();
+        }
         while let Some(due) = self.session.next_timeout() {
             self.now = due;
             self.session.handle_timeout(due);

@@ -5,16 +5,31 @@ mod script;
 
 use script::check;
 
+/// A session with one passive channel, offered as 0.
+const PASSIVE: &str = r"
+    s>c 220 ready
+    c>s EPSV
+    s> 229 (|||1029|)
+    -> offer 0 passive * 1029 open-first
+    offered 0 127.0.0.1:20000
+    -> client 229 (|||20000|)
+";
+
+/// A session with one active channel, offered as 0.
+const ACTIVE: &str = r"
+    s>c 220 ready
+    c> PORT 127,0,0,1,4,5
+    -> offer 0 active 127.0.0.1 1029
+    offered 0 127.0.0.1:20000
+    -> server PORT 127,0,0,1,78,32
+    s>c 200 ok
+";
+
 /// A session with one passive channel, offered as 0, and this command under way on it.
 fn transfer(command: &str, rest: &str) -> String {
     format!(
         r"
-        s>c 220 ready
-        c>s EPSV
-        s> 229 (|||1029|)
-        -> offer 0 passive * 1029 open-first
-        offered 0 127.0.0.1:20000
-        -> client 229 (|||20000|)
+        {PASSIVE}
         c>s {command}
         data 0 joined
         s>c 150 here
@@ -25,22 +40,53 @@ fn transfer(command: &str, rest: &str) -> String {
 
 #[test]
 fn a_start_waits_for_the_clients_connection() {
-    for seen in ["joined", "cut the SSH connection was lost", "client-gone"] {
+    for offer in [PASSIVE, ACTIVE] {
         check(&format!(
             r"
-            s>c 220 ready
-            s> 229 (|||1|)
-            -> offer 0 passive * 1 open-first
-            offered 0 127.0.0.1:20000
-            -> client 229 (|||20000|)
+            {offer}
             c>s STOR a
-            s> 150-go\r\n150 on\r\n214 later
+            s> 150-go\r\n150 on\r\n350 later
             timer 1s
-            data 0 {seen}
-            -> client 150-go\r\n150 on\r\n214 later
+            data 0 joined
+            -> client 150-go\r\n150 on\r\n350 later
             timer none
             "
         ));
+    }
+}
+
+#[test]
+fn a_transfer_whose_client_never_came_has_not_begun() {
+    for offer in [PASSIVE, ACTIVE] {
+        for (command, end) in [
+            (
+                "STOR a",
+                "client-gone the client's port 127.0.0.1:1029 refused",
+            ),
+            (
+                "RETR a",
+                "client-gone the client's port 127.0.0.1:1029 refused",
+            ),
+            ("LIST", "cut the channel could not be opened"),
+            ("APPE a", "unused"),
+        ] {
+            let reason = match end.split_once(' ') {
+                Some((_, reason)) => reason,
+                None => "Nobody opened the data connection",
+            };
+            check(&format!(
+                r"
+                {offer}
+                c>s {command}
+                s> 150-go\r\n150 on
+                data 0 {end}
+                s> 226 done
+                -> client 425 {reason}
+                c>s NOOP
+                s>c 200 ok
+                "
+            ));
+        }
     }
 }
 
@@ -60,6 +106,7 @@ fn a_client_that_connects_late_is_told_to_begin_all_the_same() {
         wait 1ms
         -> client 150 go
         data 0 joined
+        data 0 client-done
         data 0 complete
         s>c 226 done
         ",
@@ -67,18 +114,36 @@ fn a_client_that_connects_late_is_told_to_begin_all_the_same() {
 }
 
 #[test]
-fn a_completion_waits_for_the_end_of_its_data() {
-    for end in ["server-done", "complete"] {
+fn a_downloads_completion_waits_for_its_last_byte_however_long() {
+    for command in ["RETR a", "LIST"] {
+        for end in ["server-done", "complete"] {
+            check(&transfer(
+                command,
+                &format!(
+                    r"
+                    s> 226 done
+                    s> 200 later
+                    timer none
+                    wait 9999s
+                    data 0 {end}
+                    -> client 226 done\r\n200 later
+                    "
+                ),
+            ));
+        }
+    }
+}
+
+#[test]
+fn a_download_is_whole_once_its_end_was_passed_on() {
+    for late in ["cut the SSH connection was lost", "client-gone reset"] {
         check(&transfer(
             "RETR a",
             &format!(
                 r"
-                s> 226 done
-                s> 200 later
-                timer 5s
-                data 0 {end}
-                -> client 226 done\r\n200 later
-                timer none
+                data 0 server-done
+                data 0 {late}
+                s>c 226 done
                 "
             ),
         ));
@@ -86,10 +151,96 @@ fn a_completion_waits_for_the_end_of_its_data() {
 }
 
 #[test]
-fn a_completion_after_the_end_of_its_data_passes_at_once() {
+fn an_uploads_completion_passes_once_its_end_was_confirmed() {
     check(&transfer(
         "STOR a",
         r"
+        data 0 client-done
+        data 0 complete
+        s>c 226 done
+        ",
+    ));
+    check(&transfer(
+        "STOR a",
+        r"
+        s> 226 done
+        -> confirm 0 1
+        data 0 client-done
+        -> confirm 0 2
+        data 0 complete
+        -> client 226 done
+        ",
+    ));
+}
+
+#[test]
+fn an_upload_whose_server_keeps_its_data_connection_open_is_confirmed_by_a_sign_of_life() {
+    for (offer, done) in [(PASSIVE, "226 stored"), (ACTIVE, "250 stored")] {
+        check(&format!(
+            r"
+            {offer}
+            c>s STOR a
+            data 0 joined
+            s>c 150 go
+            data 0 client-done
+            s> {done}
+            -> confirm 0 1
+            data 0 alive 1
+            -> client {done}
+            -> release 0
+            "
+        ));
+    }
+}
+
+#[test]
+fn a_sign_of_life_from_before_the_end_of_an_upload_confirms_nothing() {
+    check(&transfer(
+        "STOR a",
+        r"
+        s> 226 early
+        -> confirm 0 1
+        data 0 client-done
+        -> confirm 0 2
+        data 0 alive 1
+        data 0 cut the SSH connection was lost
+        -> client 426 the SSH connection was lost
+        ",
+    ));
+}
+
+#[test]
+fn an_upload_that_the_server_ends_before_its_client_does_is_not_complete() {
+    check(&transfer(
+        "STOR a",
+        r"
+        data 0 server-done
+        data 0 complete
+        s> 226 done
+        -> client 426 The server closed the data connection before the client had ended it
+        ",
+    ));
+}
+
+#[test]
+fn an_upload_whose_server_half_closed_at_once_is_held_to_the_same() {
+    check(&transfer(
+        "STOR a",
+        r"
+        data 0 server-done
+        s> 226 done
+        -> confirm 0 1
+        data 0 client-done
+        -> confirm 0 2
+        data 0 cut the SSH connection was lost
+        -> client 426 the SSH connection was lost
+        ",
+    ));
+    check(&transfer(
+        "STOR a",
+        r"
+        data 0 server-done
+        data 0 client-done
         data 0 complete
         s>c 226 done
         ",
@@ -98,7 +249,7 @@ fn a_completion_after_the_end_of_its_data_passes_at_once() {
 
 #[test]
 fn a_cut_transfer_is_never_reported_complete() {
-    for command in ["RETR a", "STOR a", "LIST", "APPE a", "STOU", "MLSD", "NLST"] {
+    for command in ["RETR a", "LIST", "MLSD", "NLST"] {
         check(&transfer(
             command,
             r"
@@ -107,6 +258,36 @@ fn a_cut_transfer_is_never_reported_complete() {
             -> client 426 the SSH connection was lost
             ",
         ));
+    }
+    for command in ["STOR a", "APPE a", "STOU", "X@OR a"] {
+        check(&transfer(
+            command,
+            r"
+            s> 226 done
+            -> confirm 0 1
+            data 0 cut the SSH connection was lost
+            -> client 426 the SSH connection was lost
+            ",
+        ));
+    }
+}
+
+#[test]
+fn a_transfer_that_its_client_cut_is_never_reported_complete() {
+    for command in ["RETR a", "STOR a", "LIST", "APPE a", "X@TR a"] {
+        for offer in [PASSIVE, ACTIVE] {
+            check(&format!(
+                r"
+                {offer}
+                c>s {command}
+                data 0 joined
+                s>c 150 go
+                data 0 client-gone the client reset its data connection
+                s> 226 done
+                -> client 426 the client reset its data connection
+                "
+            ));
+        }
     }
 }
 
@@ -130,9 +311,10 @@ fn success_in_general_is_held_to_truth_as_well() {
         check(&transfer(
             command,
             r"
-            s> 200 done
+            data 0 server-done
+            data 0 client-done
             data 0 complete
-            -> client 200 done
+            s>c 200 done
             c>s NOOP
             s>c 200 ok
             ",
@@ -140,8 +322,8 @@ fn success_in_general_is_held_to_truth_as_well() {
         check(&transfer(
             command,
             r"
-            s> 200 done
             data 0 cut the SSH connection was lost
+            s> 200 done
             -> client 426 the SSH connection was lost
             ",
         ));
@@ -158,8 +340,17 @@ fn a_success_behind_one_that_was_not_true_is_not_true_either() {
         -> client 426 the SSH connection was lost
         s> 226 done
         -> client 426 the SSH connection was lost
+        s> 250 done
+        -> client 426 the SSH connection was lost
+        c>s EPSV
+        s> 229 (|||1030|)
+        -> offer 1 passive * 1030
+        offered 1 127.0.0.1:20001
+        -> client 229 (|||20001|)
         c>s RETR b
+        data 1 joined
         s>c 150 go
+        data 1 server-done
         s>c 226 done
         s>c 226 twice
         ",
@@ -167,14 +358,13 @@ fn a_success_behind_one_that_was_not_true_is_not_true_either() {
 }
 
 #[test]
-fn replies_to_commands_sent_meanwhile_do_not_end_the_transfer() {
+fn replies_that_no_transfer_has_do_not_end_the_transfer() {
     for (command, answer) in [
-        ("CWD x", "250 changed"),
-        ("CWD x", "200 changed"),
         ("CWD x", "550 no such folder"),
         ("SIZE x", "550 no such file"),
-        ("NOOP", "200 ok"),
-        ("TYPE I", "200 binary"),
+        ("SIZE x", "213 17"),
+        ("PWD", "257 here"),
+        ("NOOP", "500 not now"),
         ("DELE x", "450 busy"),
     ] {
         check(&transfer(
@@ -183,14 +373,210 @@ fn replies_to_commands_sent_meanwhile_do_not_end_the_transfer() {
                 r"
                 c>s {command}
                 s>c {answer}
-                s> 226 done
-                timer 30s
                 data 0 cut the SSH connection was lost
+                s> 226 done
                 -> client 426 the SSH connection was lost
                 "
             ),
         ));
     }
+}
+
+/// Commands sent in the middle of a transfer, and successes of theirs that a transfer can have, too.
+const DOUBTFUL: [(&str, &str); 4] = [
+    ("CWD x", "250 changed"),
+    ("CWD x", "200 changed"),
+    ("NOOP", "200 ok"),
+    ("TYPE I", "200 binary"),
+];
+
+#[test]
+fn a_doubtful_success_in_an_upload_passes_once_its_data_connection_is_alive() {
+    for (command, answer) in DOUBTFUL {
+        check(&transfer(
+            "STOR a",
+            &format!(
+                r"
+                c>s {command}
+                s> {answer}
+                -> confirm 0 1
+                timer none
+                data 0 alive 1
+                -> client {answer}
+                data 0 client-done
+                data 0 complete
+                s>c 226 done
+                "
+            ),
+        ));
+        check(&transfer(
+            "STOR a",
+            &format!(
+                r"
+                data 0 client-done
+                data 0 complete
+                c>s {command}
+                s>c {answer}
+                s>c 226 done
+                "
+            ),
+        ));
+    }
+}
+
+#[test]
+fn a_doubtful_success_in_a_cut_transfer_is_its_failure() {
+    for (command, answer) in DOUBTFUL {
+        check(&transfer(
+            "STOR a",
+            &format!(
+                r"
+                c>s {command}
+                s> {answer}
+                -> confirm 0 1
+                data 0 cut the SSH connection was lost
+                -> client 426 the SSH connection was lost
+                s>c {answer}
+                s> 226 done
+                -> client 426 the SSH connection was lost
+                "
+            ),
+        ));
+        check(&transfer(
+            "RETR a",
+            &format!(
+                r"
+                data 0 cut the SSH connection was lost
+                c>s {command}
+                s> {answer}
+                -> client 426 the SSH connection was lost
+                s> 226 done
+                -> client 426 the SSH connection was lost
+                "
+            ),
+        ));
+    }
+}
+
+#[test]
+fn a_doubtful_success_in_a_download_passes_at_once() {
+    for (command, answer) in DOUBTFUL {
+        check(&transfer(
+            "RETR a",
+            &format!(
+                r"
+                c>s {command}
+                s>c {answer}
+                data 0 server-done
+                s>c 226 done
+                "
+            ),
+        ));
+    }
+}
+
+#[test]
+fn what_answers_a_command_before_the_transfer_is_not_doubtful() {
+    check(&format!(
+        r"
+        {PASSIVE}
+        data 0 joined
+        c>s TYPE I\r\nSTOR a\r\nNOOP
+        s>c 200 binary
+        s> 200 ok
+        -> confirm 0 1
+        data 0 alive 1
+        -> client 200 ok
+        s>c 150 go
+        "
+    ));
+}
+
+#[test]
+fn a_success_without_a_150_that_no_command_explains_is_held_to_the_truth() {
+    check(&format!(
+        r"
+        {PASSIVE}
+        data 0 joined
+        c>s STOR a
+        s> 200 stored
+        -> confirm 0 1
+        data 0 cut the SSH connection was lost
+        -> client 426 the SSH connection was lost
+        "
+    ));
+}
+
+#[test]
+fn replies_of_several_lines_without_their_last_line_hide_no_cut() {
+    for lines in [
+        r"150-Note\r\n125 Opening",
+        r"150-Opening\r\n150-more",
+        r"553-\r\n553- excluded\r\n150 Opening",
+        r"150-Opening\r\n 150 bytes",
+    ] {
+        for done in ["226 done", "250 done", "200 done"] {
+            check(&format!(
+                r"
+                {PASSIVE}
+                data 0 joined
+                c>s STOR a
+                s>c {lines}
+                data 0 cut the SSH connection was lost
+                s> {done}
+                -> client 426 the SSH connection was lost
+                c>s PWD
+                s>c 257 here
+                "
+            ));
+            check(&format!(
+                r"
+                {PASSIVE}
+                data 0 joined
+                c>s STOR a
+                s>c {lines}
+                data 0 client-done
+                data 0 complete
+                s>c {done}
+                c>s PWD
+                s>c 257 here
+                "
+            ));
+        }
+    }
+}
+
+#[test]
+fn a_success_within_a_reply_that_never_ends_is_doubtful() {
+    check(&format!(
+        r"
+        {PASSIVE}
+        data 0 joined
+        c>s STOR a
+        s>c 553-Note\r\n553- more
+        s> 226 done
+        -> confirm 0 1
+        data 0 cut the SSH connection was lost
+        -> client 426 the SSH connection was lost
+        "
+    ));
+    check(&transfer(
+        "STOR a",
+        r"
+        c>s STAT
+        s>c 211-Status
+        s> 226 transfers so far
+        -> confirm 0 1
+        data 0 alive 1
+        -> client 226 transfers so far
+        s>c 211 End
+        s> 350-what\r\n226 done
+        -> client 350-what
+        -> confirm 0 2
+        data 0 cut the SSH connection was lost
+        -> client 426 the SSH connection was lost
+        ",
+    ));
 }
 
 #[test]
@@ -207,6 +593,7 @@ fn the_end_of_a_transfer_comes_before_replies_to_commands_sent_meanwhile() {
                 r"
                 c>s {command}
                 s> {completion}\r\n{answer}
+                -> confirm 0 1
                 timer 30s
                 data 0 cut the SSH connection was lost
                 -> client 426 the SSH connection was lost\r\n{answer}
@@ -254,10 +641,11 @@ fn the_whole_of_a_multi_line_completion_is_replaced() {
         "STOR a",
         r"
         s> 226-File stored\r\n226-227 (1,2,3,4,5,6)\r\n 1 s\c
+        -> confirm 0 1
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
-        s> econd\r\n226 done\r\n200 later
-        -> client 200 later
+        s> econd\r\n226 done\r\n350 later
+        -> client 350 later
         ",
     ));
 }
@@ -267,28 +655,11 @@ fn the_whole_of_a_multi_line_completion_passes() {
     check(&transfer(
         "STOR a",
         r"
+        data 0 client-done
         s> 226-File stored\r\n1 second\r\n226 done\r\n200 later
+        -> confirm 0 1
         data 0 complete
         -> client 226-File stored\r\n1 second\r\n226 done\r\n200 later
-        ",
-    ));
-}
-
-#[test]
-fn what_the_client_cut_itself_passes() {
-    check(&transfer(
-        "STOR a",
-        r"
-        s> 226 done
-        data 0 client-gone reset
-        -> client 226 done
-        ",
-    ));
-    check(&transfer(
-        "RETR a",
-        r"
-        data 0 unused
-        s>c 226 done
         ",
     ));
 }
@@ -302,7 +673,8 @@ fn a_servers_own_failure_passes_at_once() {
                 r"
                 s>c {code} failed
                 data 0 cut the SSH connection was lost
-                s>c 226 not asked for
+                s> 226 not asked for
+                -> client 426 The transfer was not seen to be complete
                 "
             ),
         ));
@@ -321,58 +693,67 @@ fn a_failure_after_a_cut_passes() {
 }
 
 #[test]
-fn a_slow_readers_download_is_told_after_5_s() {
-    for command in ["RETR a", "LIST", "X@TR a"] {
+fn an_upload_that_nothing_confirms_counts_as_cut_after_30_s() {
+    for ended in ["", "data 0 client-done"] {
         check(&transfer(
-            command,
-            r"
-            s> 226 done
-            timer 5s
-            wait 4999ms
-            wait 1ms
-            -> client 226 done
-            data 0 complete
-            ",
+            "STOR a",
+            &format!(
+                r"
+                {ended}
+                s> 226 done
+                -> confirm 0 1
+                timer 30s
+                wait 29999ms
+                wait 1ms
+                -> client 426 The upload could not be confirmed as complete; check the file and send it again
+                -> abort 0 The upload could not be confirmed as complete; check the file and send it again
+                data 0 complete
+                "
+            ),
         ));
     }
 }
 
 #[test]
-fn an_upload_that_nothing_confirms_counts_as_cut_after_30_s() {
+fn an_upload_that_goes_on_behind_an_early_success_is_waited_for() {
     check(&transfer(
         "STOR a",
         r"
-        s> 226 done
+        s> 226 early
+        -> confirm 0 1
+        data 0 alive 1
+        wait 30s
+        -> confirm 0 2
         timer 30s
-        wait 29999ms
-        wait 1ms
-        -> client 426 The upload could not be confirmed as complete; check the file and send it again
-        -> abort 0 The upload could not be confirmed as complete; check the file and send it again
-        data 0 complete
+        data 0 alive 2
+        wait 30s
+        -> confirm 0 3
+        data 0 client-done
+        -> confirm 0 4
+        data 0 alive 4
+        -> client 226 early
+        -> release 0
         ",
     ));
 }
 
 #[test]
-fn a_completion_in_active_mode_passes_after_5_s_if_nobody_connected() {
-    for command in ["RETR a", "STOR a"] {
+fn a_success_in_active_mode_is_not_true_if_the_server_never_connected() {
+    for command in ["RETR a", "STOR a", "LIST"] {
         check(&format!(
             r"
-            s>c 220 ready
-            c> PORT 127,0,0,1,4,5
-            -> offer 0 active 127.0.0.1 1029
-            offered 0 127.0.0.1:20000
-            -> server PORT 127,0,0,1,78,32
-            s>c 200 ok
+            {ACTIVE}
             c>s {command}
-            s>c 150 go
+            s> 150 go
+            wait 1s
+            -> client 150 go
             s> 226 done
             timer 5s
             wait 5s
-            -> client 226 done
-            s end
-            -> withdraw 0
-            -> end client
+            -> client 425 The FTP server reported success, but the data connection was never opened
+            -> abort 0 The FTP server reported success, but the data connection was never opened
+            c>s NOOP
+            s>c 200 ok
             "
         ));
     }
@@ -380,24 +761,22 @@ fn a_completion_in_active_mode_passes_after_5_s_if_nobody_connected() {
 
 #[test]
 fn an_upload_in_active_mode_that_joins_late_has_the_longer_wait() {
-    check(
+    check(&format!(
         r"
-        s>c 220 ready
-        c> PORT 127,0,0,1,4,5
-        -> offer 0 active 127.0.0.1 1029
-        offered 0 127.0.0.1:20000
-        -> server PORT 127,0,0,1,78,32
-        s>c 200 ok
+        {ACTIVE}
         c>s STOR a
-        s>c 150 go
+        s> 150 go
+        wait 1s
+        -> client 150 go
         s> 226 done
         wait 4s
         data 0 joined
+        -> confirm 0 1
         timer 26s
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
-        ",
-    );
+        "
+    ));
 }
 
 #[test]
@@ -415,6 +794,7 @@ fn a_completion_without_a_150_is_that_of_its_transfer() {
         data 0 joined
         s> 226 done
         -> started 0 Upload STOR a
+        -> confirm 0 1
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         -> ended 0 426 replaced STOR a
@@ -428,9 +808,13 @@ fn replies_to_noop_and_stat_pass_during_a_transfer() {
         "STOR a",
         r"
         c>s NOOP\r\nSTAT\r\nNOOP
-        s>c 200 ok\r\n213-Status\r\n 226 of 300\r\n213 End
+        s> 200 ok\r\n213-Status\r\n 226 of 300\r\n213 End
+        -> confirm 0 1
+        data 0 alive 1
+        -> client 200 ok\r\n213-Status\r\n 226 of 300\r\n213 End
         s>c 500 not now
         s> 226 done
+        -> confirm 0 2
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         ",
@@ -439,7 +823,9 @@ fn replies_to_noop_and_stat_pass_during_a_transfer() {
         "STOR a",
         r"
         c>s NOOP
+        data 0 client-done
         s> 226 done\r\n200 ok
+        -> confirm 0 1
         data 0 complete
         -> client 226 done\r\n200 ok
         ",
@@ -447,22 +833,79 @@ fn replies_to_noop_and_stat_pass_during_a_transfer() {
 }
 
 #[test]
-fn the_reply_to_abor_passes() {
+fn the_reply_to_abor_passes_and_the_data_of_a_download_stops() {
+    for replies in [
+        r"426 aborted\r\n226 ABOR done",
+        r"226 done\r\n226 ABOR done",
+        "226 ABOR done",
+        r"451 local\r\n226 ok",
+        "500 what?",
+    ] {
+        check(&transfer(
+            "RETR a",
+            &format!(
+                r"
+                c> \xff\xf4\xff\xf2ABOR
+                -> server \xff\xf4\xff\xf2ABOR
+                -> abort 0 the client aborted the transfer
+                data 0 cut the client aborted the transfer
+                s>c {replies}
+                c>s NOOP
+                s>c 200 ok
+                "
+            ),
+        ));
+    }
     check(&transfer(
         "RETR a",
         r"
-        c>s \xff\xf4\xff\xf2ABOR
-        s>c 426 aborted\r\n226 ABOR done
+        data 0 server-done
+        c>s ABOR
+        s>c 226 done
+        s>c 225 nothing to abort
+        ",
+    ));
+}
+
+#[test]
+fn an_aborted_upload_is_complete_only_if_its_end_was_seen() {
+    check(&transfer(
+        "STOR a",
+        r"
+        c>s ABOR
+        data 0 cut the SSH connection was lost
+        s> 226 done\r\n225 nothing to abort
+        -> client 426 the SSH connection was lost\r\n225 nothing to abort
         ",
     ));
     check(&transfer(
-        "RETR a",
+        "STOR a",
         r"
         c>s ABOR
-        data 0 cut reset by the server
-        s>c 226 ABOR done
-        c>s NOOP
-        s>c 200 ok
+        s> 226 done\r\n226 ABOR done
+        -> client 426 The transfer was aborted before its end was seen\r\n226 ABOR done
+        ",
+    ));
+    check(&transfer(
+        "STOR a",
+        r"
+        data 0 client-done
+        c>s ABOR
+        data 0 complete
+        s>c 226 done\r\n226 ABOR done
+        ",
+    ));
+}
+
+#[test]
+fn a_download_cut_before_its_abor_stays_a_failure() {
+    check(&transfer(
+        "RETR a",
+        r"
+        data 0 cut the SSH connection was lost
+        c>s ABOR
+        s> 226 done\r\n226 ABOR done
+        -> client 426 the SSH connection was lost\r\n226 ABOR done
         ",
     ));
 }
@@ -475,6 +918,18 @@ fn abor_releases_a_completion_that_waits() {
         s> 226 done
         c> ABOR
         -> client 226 done
+        -> server ABOR
+        -> abort 0 the client aborted the transfer
+        s>c 225 nothing to abort
+        ",
+    ));
+    check(&transfer(
+        "STOR a",
+        r"
+        s> 226 done
+        -> confirm 0 1
+        c> ABOR
+        -> client 426 The transfer was aborted before its end was seen
         -> server ABOR
         s>c 225 nothing to abort
         ",
@@ -496,29 +951,47 @@ fn a_transfer_cut_before_its_abor_is_not_complete() {
 
 #[test]
 fn an_abor_sent_before_the_transfer_began_counts() {
-    check(
+    check(&format!(
         r"
-        s>c 220 ready
-        s> 229 (|||1|)
-        -> offer 0 passive * 1 open-first
-        offered 0 127.0.0.1:20000
-        -> client 229 (|||20000|)
+        {PASSIVE}
         data 0 joined
         c>s RETR a\r\nABOR
-        s>c 150 go\r\n226 done\r\n226 ABOR done
-        ",
-    );
+        s> 150 go\r\n226 done\r\n226 ABOR done
+        -> client 150 go\r\n226 done\r\n226 ABOR done
+        -> abort 0 the client aborted the transfer
+        "
+    ));
 }
 
 #[test]
-fn a_transfer_without_a_channel_passes() {
+fn no_transfer_is_complete_without_a_data_connection() {
+    let reason =
+        "No data connection was agreed on; send PASV, EPSV, PORT or EPRT before the transfer";
+    for command in ["LIST", "STOR a", "RETR a"] {
+        check(&format!(
+            r"
+            s>c 220 ready
+            c>s {command}
+            s>c 150 here
+            s> 226 done
+            -> client 425 {reason}
+            timer none
+            "
+        ));
+    }
+}
+
+#[test]
+fn a_data_connection_that_does_not_go_through_the_broker_is_the_servers_business() {
     check(
         r"
+        config foreign=pass
         s>c 220 ready
-        c>s LIST
+        c>s PORT 10,9,9,9,4,5
+        s>c 200 ok
+        c>s STOR a
         s>c 150 here
         s>c 226 done
-        timer none
         ",
     );
 }
@@ -593,7 +1066,8 @@ fn reinitializing_ends_block_mode() {
         data 0 joined
         s>c 150 go
         s> 226 done
-        timer 5s
+        data 0 server-done
+        -> client 226 done
         ",
     );
 }
@@ -615,6 +1089,19 @@ fn a_channel_that_carried_a_transfer_says_nothing_of_the_next() {
 }
 
 #[test]
+fn a_start_that_comes_twice_makes_no_cut_true() {
+    check(&transfer(
+        "STOR a",
+        r"
+        s> 226 files so far\r\n150 go\r\n226 done
+        -> confirm 0 1
+        data 0 client-gone reset
+        -> client 426 reset\r\n150 go\r\n426 reset
+        ",
+    ));
+}
+
+#[test]
 fn each_transfer_has_its_start_and_its_end() {
     check(
         r"
@@ -627,9 +1114,9 @@ fn each_transfer_has_its_start_and_its_end() {
         s> 125-here
         -> client 125-here
         -> started - Download LIST -a
-        s> 125 it comes\r\n250 done
-        -> client 125 it comes\r\n250 done
-        -> ended - 250 LIST -a
+        s> 125 it comes\r\n451 failed
+        -> client 125 it comes\r\n451 failed
+        -> ended - 451 LIST -a
         c> RETR x
         -> server RETR x
         -> command RETR x
@@ -654,15 +1141,20 @@ fn a_transfer_whose_end_was_missed_ends_with_the_next() {
     check(
         r"
         events
-        s> 150 out of the blue\r\n150 twice
-        -> client 150 out of the blue\r\n150 twice
-        -> started - Unknown
+        s> 150 out of the blue
+        -> client 150 out of the blue
+        c> LIST
+        -> server LIST
+        -> command LIST
+        s> 150 go
+        -> client 150 go
+        -> started - Download LIST
         c> RETR a
         -> server RETR a
         -> command RETR a
         s> 150 go
         -> client 150 go
-        -> ended - 0
+        -> ended - 0 LIST
         -> started - Download RETR a
         s end
         -> client 421 The FTP server closed the connection in the middle of the transfer; the file is not complete
@@ -693,8 +1185,19 @@ fn a_transfer_command_that_is_not_known_counts_once_it_begins() {
         "RET@R a",
         r"
         s> 226 done
+        -> confirm 0 1
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
+        ",
+    ));
+    check(&transfer(
+        "RET@R a",
+        r"
+        data 0 server-done
+        s> 226 done
+        -> confirm 0 1
+        data 0 alive 1
+        -> client 226 done
         ",
     ));
 }
@@ -713,6 +1216,7 @@ fn a_reply_too_many_hides_no_completion() {
         s>c 500 this was for the blank line before
         s>c 150 go
         s> 226 done
+        -> confirm 0 1
         timer 30s
         ",
     );
@@ -731,6 +1235,7 @@ fn a_reply_too_few_hides_no_completion() {
         data 0 joined
         s>c 150 go
         s> 226 done
+        -> confirm 0 1
         timer 30s
         ",
     );
@@ -775,8 +1280,7 @@ fn commands_pass_while_a_completion_is_held() {
         c>s NOOP
         c> AUTH TLS
         s> 200 ok
-        timer 5s
-        wait 5s
+        data 0 server-done
         -> client 226 done\r\n200 ok\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
         ",
     ));

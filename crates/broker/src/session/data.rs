@@ -1,17 +1,21 @@
 //! Data channels: the listener or forward that is offered, and the copying once both ends are there.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use broker_config::FtpOptions;
-use broker_ssh::{Channel, Forwards, Incoming, Pool, RemoteForward, SpliceEnd, Target, splice};
+use broker_ssh::{
+    Channel, Forwards, Incoming, Liveness, Pool, RemoteForward, SpliceEnd, Target, splice,
+};
 use ftp_proto::{Announced, DataEnd, DataEvent, DataId};
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -76,6 +80,10 @@ pub(crate) struct Data {
     pub(crate) entry: Arc<DataEntry>,
     /// Takes the offer back while nothing was transferred.
     pub(crate) withdraw: CancellationToken,
+    /// Cancelled when the transfer is over and known to be whole.
+    pub(crate) over: CancellationToken,
+    /// The last question for a sign of life.
+    pub(crate) questions: watch::Receiver<u64>,
     /// Cancelled, as a signal, when a transfer was asked for that this channel is to serve.
     pub(crate) wanted: CancellationToken,
     pub(crate) reports: mpsc::Sender<(DataId, Report)>,
@@ -375,22 +383,58 @@ impl Data {
             label.joined = Some(SystemTime::now());
         });
         self.report(Report::Event(DataEvent::Joined)).await;
+        let liveness = channel.liveness();
+        let copying = splice(tcp, channel, &self.entry.progress, self.entry.stop.clone());
+        tokio::select! {
+            end = self.follow(copying) => end,
+            never = self.answer_questions(liveness) => match never {},
+        }
+    }
+
+    /// Tells the session of each end that is passed on, and says how the copying ended.
+    async fn follow(&self, copying: impl Future<Output = SpliceEnd>) -> DataEnd {
         let progress = &self.entry.progress;
-        let copying = splice(tcp, channel, progress, self.entry.stop.clone());
-        let telling = async {
-            progress.channel_done.cancelled().await;
-            self.report(Report::Event(DataEvent::ServerDone)).await;
-            // The client has everything and may leave its end open as long as it likes; a broker that stops does not
-            // wait for it.
-            self.tunnel.shutdown.drain.cancelled().await;
-            if !progress.is_whole_download() {
-                std::future::pending::<()>().await;
+        let drain = &self.tunnel.shutdown.drain;
+        let (mut server_done, mut client_done) = (false, false);
+        let mut copying = pin!(copying);
+        loop {
+            tokio::select! {
+                // What was passed on is told before the end of everything is.
+                biased;
+                () = progress.channel_done.cancelled(), if !server_done => {
+                    server_done = true;
+                    self.report(Report::Event(DataEvent::ServerDone)).await;
+                }
+                () = progress.tcp_done.cancelled(), if !client_done => {
+                    client_done = true;
+                    self.report(Report::Event(DataEvent::ClientDone)).await;
+                }
+                () = self.over.cancelled() => return DataEnd::Complete,
+                // The client has everything and may leave its end open as long as it likes; a broker that stops does not
+                // wait for it.
+                () = drain.cancelled(), if server_done && progress.is_whole_download() => {
+                    return DataEnd::Complete;
+                }
+                end = &mut copying => return self.data_end(end),
             }
-        };
-        let end = tokio::select! {
-            end = copying => end,
-            () = telling => return DataEnd::Complete,
-        };
+        }
+    }
+
+    /// Asks the SSH session of the channel for a sign of life whenever the session wants one.
+    async fn answer_questions(&self, liveness: Liveness) -> Infallible {
+        let mut questions = self.questions.clone();
+        while questions.changed().await.is_ok() {
+            let question = *questions.borrow_and_update();
+            if liveness.confirm().await {
+                self.report(Report::Event(DataEvent::Alive { question }))
+                    .await;
+            }
+        }
+        // A transfer goes on without its session.
+        std::future::pending().await
+    }
+
+    fn data_end(&self, end: SpliceEnd) -> DataEnd {
         match end {
             SpliceEnd::Complete => DataEnd::Complete,
             SpliceEnd::TcpGone(reason) => DataEnd::ClientGone(reason),

@@ -327,6 +327,8 @@ impl Control {
             Action::Abort { id, reason } => {
                 self.offers.cut(id, &reason);
             }
+            Action::Confirm { id, question } => self.offers.ask_for_life(id, question),
+            Action::Release { id } => self.offers.release(id),
             Action::EndServer => {
                 if let Some(bytes) = self.proto.take_to_server() {
                     self.io.send_server(bytes);

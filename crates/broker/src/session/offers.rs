@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use broker_config::FtpOptions;
 use ftp_proto::{Announced, DataId, Direction, Mode};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
 
@@ -22,6 +22,8 @@ struct Offer {
     entry: Arc<DataEntry>,
     withdraw: CancellationToken,
     wanted: CancellationToken,
+    over: CancellationToken,
+    questions: watch::Sender<u64>,
     /// Its task still runs.
     live: bool,
 }
@@ -65,6 +67,7 @@ impl Offers {
         let number = self.tunnel.board.new_id();
         let entry = Arc::new(DataEntry::new(number, mode, stop));
         let (withdraw, wanted) = (CancellationToken::new(), CancellationToken::new());
+        let (over, questions) = (CancellationToken::new(), watch::Sender::new(0));
         let data = Data {
             id,
             tunnel: self.tunnel.clone(),
@@ -73,6 +76,8 @@ impl Offers {
             entry: entry.clone(),
             withdraw: withdraw.clone(),
             wanted: wanted.clone(),
+            over: over.clone(),
+            questions: questions.subscribe(),
             reports: self.reports.clone(),
         };
         let client = SocketAddr::new(target.host.unwrap_or(self.path.peer.ip()), target.port);
@@ -91,6 +96,8 @@ impl Offers {
             entry,
             withdraw,
             wanted,
+            over,
+            questions,
             live: true,
         };
         self.offers.insert(id.0, offer);
@@ -114,6 +121,20 @@ impl Offers {
     pub(super) fn withdraw(&self, id: DataId) {
         if let Some(offer) = self.offers.get(&id.0) {
             offer.withdraw.cancel();
+        }
+    }
+
+    /// Lets go of what the server leaves open of a transfer that is over.
+    pub(super) fn release(&self, id: DataId) {
+        if let Some(offer) = self.offers.get(&id.0) {
+            offer.over.cancel();
+        }
+    }
+
+    /// Asks whether the SSH session of a data channel is alive.
+    pub(super) fn ask_for_life(&self, id: DataId, question: u64) {
+        if let Some(offer) = self.offers.get(&id.0) {
+            offer.questions.send_replace(question);
         }
     }
 

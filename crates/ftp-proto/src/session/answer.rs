@@ -61,10 +61,7 @@ impl Session {
             .answer_deadline()
             .is_some_and(|deadline| now >= deadline)
         {
-            let never_answered = self.owed.clear();
-            never_answered
-                .into_iter()
-                .for_each(|sent| self.assume_accepted(sent));
+            self.owed.mark_overdue();
             self.replies.reset();
             self.give_answer();
         }

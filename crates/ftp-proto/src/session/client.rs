@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Phase, ServerHold, Session};
+use super::{Phase, Session};
 use crate::command::{Command, Kind};
 use crate::event::DataId;
 use crate::line::Piece;
@@ -91,20 +91,6 @@ impl Session {
     fn refuse_auth(&mut self, now: Instant) {
         let reason = "AUTH is refused: SSH already encrypts this connection; go on without TLS";
         self.answer_in_turn(now, 534, reason);
-    }
-
-    /// The client gives its transfer up. A completion that waits for the data need not wait any more, unless the data
-    /// is known to have been cut before.
-    fn abort_transfer(&mut self) {
-        self.release_start(|_| true);
-        let running = match &mut self.server_hold {
-            Some(ServerHold::Completion(completion)) => Some(&mut completion.transfer),
-            Some(ServerHold::Offer(_) | ServerHold::Start(_)) | None => self.transfer.as_mut(),
-        };
-        if let Some(transfer) = running {
-            transfer.aborted |= !transfer.was_cut(&self.channels);
-        }
-        self.review_completion();
     }
 }
 

@@ -3,12 +3,14 @@
 mod active;
 mod answer;
 mod client;
+mod doubt;
 mod ending;
 mod offer;
+mod outcome;
 mod passive;
 mod server;
 mod start;
-mod truth;
+mod transfer;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,10 +23,12 @@ use crate::reply::ReplyTracker;
 use crate::{Action, DataEvent, DataId, Event, SessionConfig};
 use active::ActiveOffer;
 use answer::LocalAnswer;
+use doubt::Doubt;
 use ending::End;
+use outcome::Completion;
 use passive::PassiveOffer;
 use start::Start;
-use truth::{Completion, Transfer};
+use transfer::Transfer;
 
 /// How many bytes of one side may wait behind a hold before the caller should stop reading that side. As long as the
 /// longest line, so that a line that is merely incomplete never stops the reading.
@@ -67,9 +71,13 @@ pub struct Session {
     channels: Channels,
     /// The channel that the server would use for a transfer now.
     current: Option<DataId>,
+    /// The data connection that the server would use now does not go through the broker.
+    data_unseen: bool,
     transfer: Option<Transfer>,
-    /// Why the last transfer was cut, where the client was told so and the server had reported success.
-    cut: Option<String>,
+    /// Why the last transfer was not seen to be whole, if so.
+    unproven: Option<String>,
+    /// How often the SSH session of a data channel was asked for a sign of life.
+    questions: u64,
     actions: VecDeque<Action>,
 }
 
@@ -102,6 +110,8 @@ enum ServerHold {
     Start(Start),
     /// A transfer was reported complete, and its data channel has not said so.
     Completion(Completion),
+    /// A success may be a transfer's, and its data channel has not shown that it is alive.
+    Doubt(Doubt),
 }
 
 impl Session {
@@ -125,8 +135,10 @@ impl Session {
             owed: Owed::new(),
             channels: Channels::default(),
             current: None,
+            data_unseen: false,
             transfer: None,
-            cut: None,
+            unproven: None,
+            questions: 0,
             actions: VecDeque::new(),
         }
     }
@@ -181,7 +193,7 @@ impl Session {
     /// Something happened on a data channel. A channel that the session no longer cares about is ignored.
     pub fn data_event(&mut self, now: Instant, id: DataId, event: DataEvent) {
         self.channels.note(id, event);
-        if self.review_start() || self.review_completion() {
+        if self.review_start() || self.review_completion() || self.review_doubt(now) {
             self.server_spoke(now);
         }
         self.pump(now);

@@ -57,10 +57,23 @@ impl Session {
         }
     }
 
-    /// A command that will never be answered is taken as accepted, since the server went on behind it.
+    /// The server accepted a command that names where the client listens.
+    pub(super) fn port_accepted(&mut self, offer: Option<DataId>) {
+        self.data_unseen = offer.is_none();
+        self.replace_current(offer);
+    }
+
+    /// Commands that will never be answered are taken as accepted, since the server went on behind them.
+    pub(super) fn assume_all_accepted(&mut self, skipped: Vec<Sent>) {
+        for sent in skipped {
+            self.assume_accepted(sent);
+        }
+    }
+
+    /// A command that will never be answered is taken as accepted.
     pub(super) fn assume_accepted(&mut self, sent: Sent) {
         if let Expect::Port(offer) = sent.expect {
-            self.replace_current(offer);
+            self.port_accepted(offer);
         }
     }
 }

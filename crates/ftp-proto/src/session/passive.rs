@@ -64,6 +64,7 @@ impl Session {
             Some(line) => {
                 self.to_client.extend(line);
                 self.current = Some(offer.id);
+                self.data_unseen = false;
             }
             None => {
                 self.withdraw(offer.id);

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use super::doubt::Place;
 use super::{Phase, Session};
 use crate::Event;
 use crate::address::PassiveReply;
 use crate::line::Piece;
-use crate::owed::{Answered, COMPLETED, Expect};
-use crate::reply::ReplyLine;
+use crate::owed::{Answered, Expect, reports_success};
+use crate::reply::{ReplyHead, ReplyLine};
 
 impl Session {
     /// Handles the server's next line, unless its bytes are held. False where there is none.
@@ -27,15 +28,21 @@ impl Session {
     }
 
     fn server_line(&mut self, now: Instant, line: Vec<u8>) {
-        match self.replies.line(&line) {
-            ReplyLine::First { code, text_at } => {
+        match self.replies.line(&line, self.owed.expects_start()) {
+            ReplyLine::First(head) => {
                 self.swallow = false;
-                match code {
-                    100..=199 => self.preliminary_reply(now, code, line),
-                    _ => self.final_reply(now, code, text_at, line),
+                match head.code {
+                    100..=199 => self.preliminary_reply(now, head.code, line),
+                    // What it is about is known at its end: some servers begin a transfer before it, as if it were none.
+                    400.. if head.goes_on => self.to_client.extend(line),
+                    _ => self.final_reply(now, head, line),
                 }
             }
-            ReplyLine::Rest => self.pass_rest(line),
+            ReplyLine::Last(head) if head.code >= 400 => self.attribute_reply(now, head, line),
+            ReplyLine::Within(code) if !self.swallow => {
+                self.consider(now, Place::Within(code), line);
+            }
+            ReplyLine::Rest | ReplyLine::Last(_) | ReplyLine::Within(_) => self.pass_rest(line),
             ReplyLine::Stray => {
                 self.swallow = false;
                 self.pass_rest(line);
@@ -60,26 +67,28 @@ impl Session {
         if matches!(code, 125 | 150)
             && let Some((sent, skipped)) = self.owed.start(self.transfer.is_some())
         {
-            skipped
-                .into_iter()
-                .for_each(|sent| self.assume_accepted(sent));
+            self.assume_all_accepted(skipped);
             self.begin_transfer(sent);
             return self.pass_start(now, line);
         }
         self.to_client.extend(line);
     }
 
-    fn final_reply(&mut self, now: Instant, code: u16, text_at: usize, line: Vec<u8>) {
-        if matches!(code, 230 | 232) && !self.logged_in {
+    fn final_reply(&mut self, now: Instant, head: ReplyHead, line: Vec<u8>) {
+        if matches!(head.code, 230 | 232) && !self.logged_in {
             self.logged_in = true;
             self.tell(Event::LoggedIn);
         }
+        self.consider(now, Place::First(head), line);
+    }
+
+    /// Finds out what a final reply is about, and acts on it.
+    pub(super) fn attribute_reply(&mut self, now: Instant, head: ReplyHead, line: Vec<u8>) {
+        let ReplyHead { code, text_at, .. } = head;
         match self.owed.answer(code, self.transfer.is_some()) {
             Answered::Running => return self.end_transfer(now, code, line),
             Answered::Command { sent, skipped } => {
-                skipped
-                    .into_iter()
-                    .for_each(|sent| self.assume_accepted(sent));
+                self.assume_all_accepted(skipped);
                 if matches!(sent.expect, Expect::Transfer(_)) {
                     return self.end_unannounced_transfer(now, sent, code, line);
                 }
@@ -89,7 +98,7 @@ impl Session {
                 }
                 self.command_answered(sent.expect, code);
             }
-            Answered::Nothing if code == COMPLETED && self.repeat_cut() => return,
+            Answered::Nothing if reports_success(code) && self.refute_unasked_success() => return,
             Answered::Nothing => {}
         }
         match PassiveReply::find(code, &line, text_at) {
@@ -102,7 +111,7 @@ impl Session {
     fn command_answered(&mut self, expect: Expect, code: u16) {
         let accepted = matches!(code, 200..=299);
         match expect {
-            Expect::Port(offer) if accepted => self.replace_current(offer),
+            Expect::Port(offer) if accepted => self.port_accepted(offer),
             Expect::Port(offer) => offer.into_iter().for_each(|id| self.withdraw(id)),
             Expect::Mode {
                 ends_with_connection,

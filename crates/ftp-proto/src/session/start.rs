@@ -8,7 +8,8 @@
 use std::time::{Duration, Instant};
 
 use super::{ServerHold, Session};
-use crate::event::{DataId, Mode};
+use crate::channels::Channel;
+use crate::event::DataId;
 
 /// How long the start waits for the client to connect. Some clients connect only once they have read it.
 const JOIN_PATIENCE: Duration = Duration::from_secs(1);
@@ -24,29 +25,47 @@ pub(super) struct Start {
 impl Session {
     /// Tells the client that its transfer has begun, as soon as that is true on its side.
     pub(super) fn pass_start(&mut self, now: Instant, line: Vec<u8>) {
-        match self.awaited_channel() {
-            Some(data) => {
+        match self.transfer_channel() {
+            Some(channel) if !channel.joined && channel.end.is_none() => {
                 self.server_hold = Some(ServerHold::Start(Start {
-                    data,
+                    data: channel.id,
                     line,
                     since: now,
                 }));
             }
-            None => self.to_client.extend(line),
+            Some(_) | None => self.to_client.extend(line),
         }
     }
 
-    /// Decides anew on a start that is held. True if it is held no longer.
+    /// Decides anew on a start that is held. True if it is held no longer. Where the client's connection was never there, its
+    /// transfer has not begun, and the client is told nothing but how it ended.
     pub(super) fn review_start(&mut self) -> bool {
-        let awaited = self.awaited_channel();
-        self.release_start(|start| awaited != Some(start.data))
+        let channel = self.transfer_channel();
+        let never_joined = channel.is_some_and(Channel::was_never_joined);
+        let awaited = channel.filter(|channel| !channel.joined && channel.end.is_none());
+        let awaited = awaited.map(|channel| channel.id);
+        match self.server_hold.take() {
+            Some(ServerHold::Start(start)) if awaited != Some(start.data) => {
+                if never_joined {
+                    self.swallow = true;
+                } else {
+                    self.to_client.extend(start.line);
+                }
+                true
+            }
+            hold => {
+                self.server_hold = hold;
+                false
+            }
+        }
     }
 
     /// Until when a start may be held.
     pub(super) fn start_deadline(&self) -> Option<Instant> {
         match &self.server_hold {
             Some(ServerHold::Start(start)) => Some(start.since + JOIN_PATIENCE),
-            Some(ServerHold::Offer(_) | ServerHold::Completion(_)) | None => None,
+            Some(ServerHold::Offer(_) | ServerHold::Completion(_) | ServerHold::Doubt(_))
+            | None => None,
         }
     }
 
@@ -69,10 +88,8 @@ impl Session {
         }
     }
 
-    /// The passive channel of the transfer that runs, while its client has yet to come.
-    fn awaited_channel(&self) -> Option<DataId> {
-        let channel = self.channels.get(self.transfer.as_ref()?.data?)?;
-        let awaited = channel.mode == Mode::Passive && !channel.joined && channel.end.is_none();
-        awaited.then_some(channel.id)
+    /// The data channel of the transfer that runs.
+    fn transfer_channel(&self) -> Option<&Channel> {
+        self.channels.get(self.transfer.as_ref()?.data?)
     }
 }

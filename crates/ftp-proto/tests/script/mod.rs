@@ -10,7 +10,8 @@
 //! c end  s end  s lost REASON   a side ends, or the way to the server is cut
 //! offered ID ADDRESS            the answer to an offer
 //! offered ID failed REASON
-//! data ID opened|joined|server-done|complete|unused
+//! data ID opened|joined|server-done|client-done|complete|unused
+//! data ID alive QUESTION         its SSH session answers
 //! data ID cut REASON            also: client-gone
 //! wait 5s                       time passes (also ms), and timers fire
 //! timer 5s                      the next timer must be due then (or: none)
@@ -145,6 +146,10 @@ impl Player {
             "opened" => DataEvent::Opened,
             "joined" => DataEvent::Joined,
             "server-done" => DataEvent::ServerDone,
+            "client-done" => DataEvent::ClientDone,
+            "alive" => DataEvent::Alive {
+                question: reason.parse().unwrap(),
+            },
             "complete" => DataEvent::Ended(DataEnd::Complete),
             "unused" => DataEvent::Ended(DataEnd::Unused),
             "cut" => DataEvent::Ended(DataEnd::Cut(reason.to_owned())),
@@ -203,6 +208,8 @@ impl Player {
             }
             Action::Withdraw { id } => format!("-> withdraw {}", id.0),
             Action::Abort { id, reason } => format!("-> abort {} {reason}", id.0),
+            Action::Confirm { id, question } => format!("-> confirm {} {question}", id.0),
+            Action::Release { id } => format!("-> release {}", id.0),
             Action::EndServer => "-> end server".to_owned(),
             Action::EndClient => "-> end client".to_owned(),
             Action::Event(_) if !self.events => return None,

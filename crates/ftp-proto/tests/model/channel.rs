@@ -1,0 +1,159 @@
+//! One data channel of the model: what happens on it, and what the session is told of it and when.
+
+use std::collections::VecDeque;
+
+use ftp_proto::{DataEnd, DataEvent, Direction, Mode};
+
+use super::random::Random;
+
+/// A data channel between client and server.
+#[derive(Debug)]
+pub struct Channel {
+    pub mode: Mode,
+    pub direction: Option<Direction>,
+    pub joined: bool,
+    /// The client's end was handed to the SSH connection.
+    client_ended: bool,
+    /// The server's end is on its way.
+    server_ended: bool,
+    /// The server's end reached the client.
+    server_end_arrived: bool,
+    /// The server saw the client's own end, behind all that was sent before it.
+    pub delivered: bool,
+    /// The server sees an end, true or not.
+    pub server_sees_end: bool,
+    /// Nothing more happens on it.
+    over: bool,
+    /// What the session is still to be told, in order.
+    news: VecDeque<DataEvent>,
+}
+
+impl Channel {
+    pub fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            direction: None,
+            joined: false,
+            client_ended: false,
+            server_ended: false,
+            server_end_arrived: false,
+            delivered: false,
+            server_sees_end: false,
+            over: false,
+            news: VecDeque::new(),
+        }
+    }
+
+    /// Whether all of a transfer in this direction went through, with its end.
+    pub fn is_whole(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Upload => self.delivered,
+            Direction::Download | Direction::Unknown => self.server_end_arrived,
+        }
+    }
+
+    /// What the session is told next.
+    pub fn next_news(&mut self) -> Option<DataEvent> {
+        self.news.pop_front()
+    }
+
+    /// Client and server are connected.
+    pub fn join(&mut self) {
+        if !self.joined && !self.over {
+            self.joined = true;
+            self.news.push_back(DataEvent::Joined);
+        }
+    }
+
+    /// The client refuses the connection, or never comes.
+    pub fn fail_to_join(&mut self) {
+        if !self.joined && !self.over {
+            self.finish(match self.mode {
+                Mode::Active => DataEnd::ClientGone("refused".into()),
+                Mode::Passive => DataEnd::Cut("never came".into()),
+            });
+        }
+    }
+
+    /// The line breaks, or the client resets its connection. The server sees an end in order.
+    pub fn break_off(&mut self, by_client: bool) {
+        if self.joined && !self.over {
+            self.finish(if by_client {
+                DataEnd::ClientGone("reset".into())
+            } else {
+                DataEnd::Cut("cut".into())
+            });
+        }
+    }
+
+    /// The server ends its direction.
+    pub fn end_by_server(&mut self) {
+        if self.joined && !self.over {
+            self.server_ended = true;
+        }
+    }
+
+    /// The SSH session answers this question if it is alive: behind everything that was handed over before it.
+    pub fn answer(&mut self, question: u64) {
+        self.deliver();
+        if !self.over {
+            self.news.push_back(DataEvent::Alive { question });
+        }
+    }
+
+    /// One thing that may happen by itself.
+    pub fn step(&mut self, random: &mut Random, keeps_open: bool) {
+        if !self.joined || self.over {
+            return;
+        }
+        match random.below(3) {
+            0 => self.end_by_client(),
+            1 => self.deliver(),
+            _ => self.deliver_to_client(),
+        }
+        self.close_if_done(keeps_open);
+    }
+
+    /// The client ends its direction: after its last byte in an upload, after the server's end otherwise.
+    fn end_by_client(&mut self) {
+        let may = match self.direction {
+            Some(Direction::Upload) => true,
+            Some(Direction::Download | Direction::Unknown) => self.server_end_arrived,
+            None => false,
+        };
+        if may && !self.client_ended {
+            self.client_ended = true;
+            self.news.push_back(DataEvent::ClientDone);
+        }
+    }
+
+    fn deliver(&mut self) {
+        if self.client_ended && !self.over {
+            self.delivered = true;
+            self.server_sees_end = true;
+        }
+    }
+
+    fn deliver_to_client(&mut self) {
+        if self.server_ended && !self.server_end_arrived {
+            self.server_end_arrived = true;
+            self.news.push_back(DataEvent::ServerDone);
+        }
+    }
+
+    /// A server that has seen the client's end closes, unless it is one of those that never do.
+    fn close_if_done(&mut self, keeps_open: bool) {
+        if self.delivered && self.direction == Some(Direction::Upload) && !keeps_open {
+            self.server_ended = true;
+        }
+        if self.delivered && self.server_end_arrived {
+            self.finish(DataEnd::Complete);
+        }
+    }
+
+    fn finish(&mut self, end: DataEnd) {
+        self.over = true;
+        self.server_sees_end = true;
+        self.news.push_back(DataEvent::Ended(end));
+    }
+}
