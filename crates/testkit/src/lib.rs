@@ -25,6 +25,7 @@ mod peer_runtime;
 pub mod process;
 pub mod programs;
 pub mod proxy;
+pub mod quirky_ftp;
 pub mod relay;
 pub mod scripted;
 mod shadow;

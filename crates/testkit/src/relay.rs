@@ -59,6 +59,8 @@ pub enum Cut {
     Reset,
     /// Both sides get an orderly end of file.
     Close,
+    /// The target gets a reset and the client an orderly end of file: a box on the way that gives up a connection.
+    ResetTarget,
 }
 
 /// What the relay does with bytes that arrive.

@@ -123,6 +123,16 @@ impl Conversation {
             .with_context(|| format!("cannot send {:?}", Shown(bytes)))
     }
 
+    /// Sends bytes as urgent data, of which TCP marks the last; few enough to go out at once.
+    ///
+    /// # Errors
+    /// When the connection has ended or does not take them all.
+    pub fn send_urgently(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let sent = socket2::SockRef::from(&self.stream).send_out_of_band(bytes)?;
+        ensure!(sent == bytes.len(), "only {sent} bytes went out");
+        Ok(())
+    }
+
     /// The next line, with its end.
     ///
     /// # Errors

@@ -53,6 +53,11 @@ pub(super) async fn carry(
         Some(Cut::Close) => {
             let _ = timeout(FAREWELL, close(client, target)).await;
         }
+        Some(Cut::ResetTarget) => {
+            reset(&target);
+            drop(target);
+            let _ = timeout(FAREWELL, close_one(client)).await;
+        }
         None => {}
     }
 }
@@ -63,10 +68,15 @@ pub(super) fn reset(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-/// Ends both sides in order. What they still send is read, for unread bytes would turn the end into a reset.
-async fn close(mut client: TcpStream, mut target: TcpStream) {
-    let _ = tokio::join!(client.shutdown(), target.shutdown());
-    let _ = tokio::join!(drain(client), drain(target));
+/// Ends both sides in order.
+async fn close(client: TcpStream, target: TcpStream) {
+    tokio::join!(close_one(client), close_one(target));
+}
+
+/// Ends one side in order. What it still sends is read, for unread bytes would turn the end into a reset.
+async fn close_one(mut stream: TcpStream) {
+    let _ = stream.shutdown().await;
+    let _ = drain(stream).await;
 }
 
 async fn drain(mut stream: TcpStream) -> io::Result<u64> {

@@ -86,7 +86,7 @@ async fn an_unreachable_target_resets_the_client() {
 }
 
 #[tokio::test]
-async fn cutting_resets_or_closes_both_sides() {
+async fn cutting_resets_or_closes_each_side() {
     let (relay, mut client, mut target) = connected(|_| {}).await;
     relay.cut(0, Cut::Reset);
     assert!(read_to_end(&mut client).await.is_err());
@@ -96,6 +96,11 @@ async fn cutting_resets_or_closes_both_sides() {
     relay.cut_all(Cut::Close);
     assert_eq!(read_to_end(&mut client).await.unwrap(), b"");
     assert_eq!(read_to_end(&mut target).await.unwrap(), b"");
+
+    let (relay, mut client, mut target) = connected(|_| {}).await;
+    relay.cut(0, Cut::ResetTarget);
+    assert!(read_to_end(&mut target).await.is_err());
+    assert_eq!(read_to_end(&mut client).await.unwrap(), b"");
 }
 
 #[tokio::test]
