@@ -21,6 +21,7 @@ mod early;
 mod embedded;
 mod faults;
 mod gateways;
+mod honesty;
 mod hostkeys;
 mod impostors;
 mod isolation;
@@ -31,6 +32,7 @@ mod matrix;
 mod namespace;
 mod prompts;
 mod proxies;
+mod quirks;
 mod reconnect;
 mod rekey;
 mod rewriting;
@@ -55,6 +57,8 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     namespace::trials,
     faults::trials,
     truth::trials,
+    honesty::trials,
+    quirks::trials,
     silence::trials,
     isolation::trials,
     reconnect::trials,

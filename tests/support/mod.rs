@@ -8,6 +8,7 @@ pub(crate) mod host_keys;
 pub(crate) mod line;
 pub(crate) mod needs;
 pub(crate) mod python;
+pub(crate) mod quirky;
 pub(crate) mod rig;
 pub(crate) mod session;
 pub(crate) mod sockets;

@@ -1,0 +1,115 @@
+//! An FTP server with declared oddities behind the testkit's SSH server, and a broker before them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use testkit::broker::Broker;
+use testkit::quirky_ftp::{Quirks, QuirkyFtp};
+use testkit::scripted::Conversation;
+use tokio::time::timeout;
+
+use super::ftp::Ftp;
+use super::rig::{Embedded, ftp_tunnel};
+
+/// What takes no more than a round trip is through by then, on a machine that is busy with other tests too.
+pub(crate) const PROMPT: Duration = Duration::from_secs(5);
+
+/// What an upload has given when it is in its middle.
+pub(crate) const HALF: &[u8] = &[7; 300_000];
+
+/// Everything from the client's tunnel to the FTP server.
+pub(crate) struct Quirky {
+    pub(crate) ftp: QuirkyFtp,
+    pub(crate) broker: Broker,
+    quirks: Quirks,
+    embedded: Embedded,
+    tunnel: SocketAddr,
+}
+
+impl Quirky {
+    pub(crate) async fn start(quirks: Quirks) -> anyhow::Result<Self> {
+        let embedded = Embedded::start().await?;
+        let ftp = QuirkyFtp::start(quirks.clone()).await?;
+        let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), ftp.addr(), "");
+        let broker = Broker::start(&embedded.login.config("", &tunnel), &[]).await?;
+        let tunnel = broker.listener(0).await?;
+        Ok(Self {
+            ftp,
+            broker,
+            quirks,
+            embedded,
+            tunnel,
+        })
+    }
+
+    pub(crate) async fn login(&self) -> anyhow::Result<Ftp> {
+        let mut ftp = Ftp::connect(self.tunnel).await?;
+        ftp.ask("USER anonymous", "331").await?;
+        ftp.ask("PASS guest", self.quirks.login).await?;
+        Ok(ftp)
+    }
+
+    /// The data connection of a transfer that has been announced as the server announces it.
+    pub(crate) async fn begin(
+        &self,
+        ftp: &mut Ftp,
+        mode: &str,
+        command: &str,
+    ) -> anyhow::Result<Conversation> {
+        let command = format!("{command}\r\n");
+        if mode == "EPRT" || mode == "PORT" {
+            let listener = ftp.active(mode).await?;
+            ftp.control().send(command).await?;
+            hear(ftp, self.quirks.start).await?;
+            return listener.accept().await;
+        }
+        let data = ftp.passive(mode).await?;
+        ftp.control().send(command).await?;
+        hear(ftp, self.quirks.start).await?;
+        Ok(data)
+    }
+
+    /// An upload of the file `half`, whose first half the server has.
+    pub(crate) async fn half_stored(
+        &self,
+        ftp: &mut Ftp,
+        mode: &str,
+    ) -> anyhow::Result<Conversation> {
+        let mut data = self.begin(ftp, mode, "STOR half").await?;
+        data.send(HALF).await?;
+        self.ftp.wait_for_bytes("half", HALF.len()).await?;
+        Ok(data)
+    }
+
+    /// Cuts every SSH connection but the first, which carries the control channel.
+    pub(crate) fn cut_data(&self) {
+        let ssh = &self.embedded.ssh;
+        for number in ssh.connections().into_iter().filter(|number| *number != 0) {
+            ssh.kill_connection(number);
+        }
+    }
+
+    /// What became of a trial, with both sides of the story where it failed.
+    pub(crate) fn explain(&self, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+        outcome.with_context(|| {
+            let (log, said) = (self.broker.log(), self.ftp.transcript());
+            format!("the server's session: {said:#?}\nthe broker's log:\n{log}\nwhat is wrong")
+        })
+    }
+}
+
+/// Takes these lines, as they came from the server and at once.
+pub(crate) async fn hear(ftp: &mut Ftp, lines: &[&str]) -> anyhow::Result<()> {
+    for expected in lines {
+        let line = promptly(ftp).await?;
+        ensure!(line == *expected, "{line:?} came instead of {expected:?}");
+    }
+    Ok(())
+}
+
+/// The next line, which must come at once.
+pub(crate) async fn promptly(ftp: &mut Ftp) -> anyhow::Result<String> {
+    let line = timeout(PROMPT, ftp.control().text()).await;
+    line.with_context(|| format!("no reply within {PROMPT:?}"))?
+}
