@@ -1,24 +1,19 @@
 //! An FTP client that records exactly what it sees
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use rustix::net::{SendFlags, send};
+use testkit::relay::{Cut, Relay};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
-use super::plan::{Direction, Mode, Step, Transfer};
+use super::address::{announced, announcement};
+use super::transfer::{Deed, Direction, Interruption, Mode, Progress, Step, Transfer, Urgency};
 
 /// How much is read and written at once.
 const CHUNK: usize = 64 << 10;
-
-/// How far a client has come, for whoever waits for a moment.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Progress {
-    pub(super) step: Step,
-    /// Bytes of the file taken or given.
-    pub(super) bytes: usize,
-}
 
 /// How the data connection ended, as the client sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,14 +59,35 @@ pub(super) struct Hold {
     pub(super) released: watch::Receiver<bool>,
 }
 
+/// What a client does beside moving its file. [`Default`] is nothing.
+#[derive(Default)]
+pub(super) struct Manners {
+    pub(super) hold: Option<Hold>,
+    pub(super) interruption: Option<Interruption>,
+    /// After an ABOR it reads no more of a download.
+    pub(super) stops_reading: bool,
+    /// The port that it announces in active mode refuses.
+    pub(super) refuses: bool,
+    /// A box on its passive data connection resets the server's side after so many bytes, and ends the client's in order.
+    pub(super) box_resets_after: Option<u64>,
+}
+
+/// Where data comes from or goes to in active mode.
+enum Port {
+    Open(TcpListener),
+    /// Bound and not listening, so that nobody else gets the port.
+    Refusing(TcpSocket),
+}
+
 /// One FTP session that moves one file.
 pub(super) struct Client {
     server: SocketAddr,
     progress: watch::Sender<Progress>,
-    hold: Option<Hold>,
+    manners: Manners,
     control: Option<BufReader<TcpStream>>,
-    listener: Option<TcpListener>,
+    port: Option<Port>,
     data: Option<TcpStream>,
+    relay: Option<Relay>,
     pub(super) seen: Seen,
 }
 
@@ -79,15 +95,16 @@ impl Client {
     pub(super) fn new(
         server: SocketAddr,
         progress: watch::Sender<Progress>,
-        hold: Option<Hold>,
+        manners: Manners,
     ) -> Self {
         Self {
             server,
             progress,
-            hold,
+            manners,
             control: None,
-            listener: None,
+            port: None,
             data: None,
+            relay: None,
             seen: Seen::default(),
         }
     }
@@ -118,7 +135,7 @@ impl Client {
         if let Some(data) = self.data.take() {
             let _ = data.set_zero_linger();
         }
-        self.listener = None;
+        self.port = None;
         self.seen.data_end = DataEnd::Failed("reset by the client itself".to_owned());
         if self.progress.borrow().step >= Step::Asked
             && self.seen.answer.is_none()
@@ -135,29 +152,45 @@ impl Client {
             return Ok(());
         }
         self.reached(Step::Offered);
-        let command = match transfer.direction {
-            Direction::Download => "RETR",
-            Direction::Upload => "STOR",
-        };
-        self.say(&format!("{command} {name}")).await?;
+        self.say(&format!("{} {name}", transfer.verb.name()))
+            .await?;
         self.reached(Step::Asked);
-        let code = self.hear().await?;
-        if code >= 200 {
-            self.seen.answer = Some(code);
-            return Ok(());
+        self.interrupt().await?;
+        if !transfer.hasty {
+            let code = self.hear().await?;
+            if code >= 200 {
+                self.seen.answer = Some(code);
+                return self.part().await;
+            }
         }
         self.reached(Step::Started);
         if self.meet().await? {
-            self.seen.data_end = match transfer.direction {
+            self.seen.data_end = match transfer.direction() {
                 Direction::Download => self.download().await,
                 Direction::Upload => self.upload(content, transfer.waits).await,
             };
             self.reached(Step::DataEnded);
+            self.interrupt().await?;
         }
-        self.data = None;
+        if self.seen.data_end != DataEnd::Open {
+            self.data = None;
+        }
         self.hear_the_end().await?;
-        self.say("QUIT").await?;
-        self.hear().await?;
+        self.reached(Step::Answered);
+        self.interrupt().await?;
+        self.part().await
+    }
+
+    /// Hears what is owed, and takes leave where that is still possible: the replies must be those to the commands.
+    async fn part(&mut self) -> Result<()> {
+        if self.has_done(Deed::is_abort) {
+            self.hear().await?;
+        }
+        if self.has_done(|deed| deed == Deed::HalfControl) {
+            return Ok(());
+        }
+        let code = self.ask("QUIT").await?;
+        ensure!(code == 221, "QUIT was answered {code}");
         Ok(())
     }
 
@@ -191,7 +224,13 @@ impl Client {
             return Ok(false);
         }
         let reply = self.seen.transcript.last().cloned().unwrap_or_default();
-        let address = SocketAddr::new(self.server.ip(), announced(&reply)?);
+        let mut address = SocketAddr::new(self.server.ip(), announced(&reply)?);
+        if let Some(bytes) = self.manners.box_resets_after {
+            let relay = Relay::start(address).await?;
+            relay.cut_after(Some((bytes, Cut::ResetTarget)));
+            address = relay.addr();
+            self.relay = Some(relay);
+        }
         match TcpStream::connect(address).await {
             Ok(data) => self.data = Some(data),
             Err(error) => {
@@ -204,31 +243,54 @@ impl Client {
 
     async fn agree_active(&mut self, extended: bool) -> Result<bool> {
         let ip = self.server.ip();
-        let listener = TcpListener::bind((ip, 0))
-            .await
-            .context("no port for data")?;
-        let port = listener.local_addr()?.port();
-        self.listener = Some(listener);
-        let code = self.ask(&announcement(ip, port, extended)).await?;
+        let any = SocketAddr::new(ip, 0);
+        let (port, address) = if self.manners.refuses {
+            let socket = match any {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            socket.bind(any)?;
+            let address = socket.local_addr()?;
+            (Port::Refusing(socket), address)
+        } else {
+            let listener = TcpListener::bind(any).await.context("no port for data")?;
+            let address = listener.local_addr()?;
+            (Port::Open(listener), address)
+        };
+        self.port = Some(port);
+        let code = self
+            .ask(&announcement(ip, address.port(), extended))
+            .await?;
         Ok(self.accepts(code))
     }
 
     /// In active mode waits for the server's connection, or for a reply that says that none will come.
     async fn meet(&mut self) -> Result<bool> {
-        let Some(listener) = self.listener.take() else {
-            return Ok(true);
+        let listener = match self.port.take() {
+            None => return Ok(true),
+            Some(Port::Refusing(socket)) => {
+                // It refuses to the end.
+                self.port = Some(Port::Refusing(socket));
+                return Ok(false);
+            }
+            Some(Port::Open(listener)) => listener,
         };
-        tokio::select! {
-            biased;
-            accepted = listener.accept() => self.data = Some(accepted.context("no data connection")?.0),
-            code = self.hear() => {
-                let code = code?;
-                self.seen.answer = Some(code);
-                if code >= 300 {
-                    return Ok(false);
+        while self.data.is_none() {
+            tokio::select! {
+                biased;
+                accepted = listener.accept() => self.data = Some(accepted.context("no data connection")?.0),
+                code = self.hear() => {
+                    let code = code?;
+                    if code < 200 {
+                        continue;
+                    }
+                    self.seen.answer = Some(code);
+                    if code >= 300 {
+                        return Ok(false);
+                    }
+                    // The connection came first, yet the runtime may tell of the reply before it.
+                    self.data = Some(listener.accept().await.context("no data connection")?.0);
                 }
-                // The connection came first, yet the runtime may tell of the reply before it.
-                self.data = Some(listener.accept().await.context("no data connection")?.0);
             }
         }
         Ok(true)
@@ -237,7 +299,12 @@ impl Client {
     async fn download(&mut self) -> DataEnd {
         let mut chunk = vec![0; CHUNK];
         loop {
-            self.pause().await;
+            if let Err(end) = self.pause().await {
+                return end;
+            }
+            if self.has_stopped() {
+                return DataEnd::Open;
+            }
             let Some(data) = &mut self.data else {
                 return DataEnd::Open;
             };
@@ -256,7 +323,9 @@ impl Client {
     async fn upload(&mut self, content: &[u8], waits: bool) -> DataEnd {
         let mut given = 0;
         for chunk in content.chunks(CHUNK) {
-            self.pause().await;
+            if let Err(end) = self.pause().await {
+                return end;
+            }
             let Some(data) = &mut self.data else {
                 return DataEnd::Open;
             };
@@ -266,7 +335,9 @@ impl Client {
             given += chunk.len();
             self.moved(given);
         }
-        self.pause().await;
+        if let Err(end) = self.pause().await {
+            return end;
+        }
         let Some(data) = &mut self.data else {
             return DataEnd::Open;
         };
@@ -280,13 +351,60 @@ impl Client {
         DataEnd::Orderly
     }
 
-    /// Stands still at the place set for it, until told to go on.
-    async fn pause(&mut self) {
+    /// Does what is due at this place, and stands still where that is set, until told to go on.
+    async fn pause(&mut self) -> Result<(), DataEnd> {
+        let interrupted = self.interrupt().await;
+        interrupted.map_err(|error| DataEnd::Failed(format!("{error:#}")))?;
         let due = |hold: &mut Hold| hold.at <= self.progress.borrow().bytes;
-        if let Some(mut hold) = self.hold.take_if(due) {
+        if let Some(mut hold) = self.manners.hold.take_if(due) {
             // The sender's end is as good as its word.
             let _ = hold.released.wait_for(|released| *released).await;
         }
+        Ok(())
+    }
+
+    /// Does what the client is to do in between, if its moment has come.
+    async fn interrupt(&mut self) -> Result<()> {
+        let progress = *self.progress.borrow();
+        let due = |i: &Interruption| !progress.interrupted && i.moment.has_come(progress);
+        let Some(Interruption { deed, .. }) = self.manners.interruption.filter(due) else {
+            return Ok(());
+        };
+        self.seen.transcript.push(format!("> ({deed:?})"));
+        self.progress
+            .send_modify(|progress| progress.interrupted = true);
+        match (deed, &mut self.data) {
+            (Deed::Abort(urgency), _) => self.abort(urgency).await?,
+            (Deed::HalfControl, _) => self.control()?.shutdown().await?,
+            (Deed::HalfData, Some(data)) => data.shutdown().await?,
+            (Deed::HalfData, None) => {}
+        }
+        Ok(())
+    }
+
+    async fn abort(&mut self, urgency: Urgency) -> Result<()> {
+        let (urgent, plain): (&[u8], &[u8]) = match urgency {
+            Urgency::Plain => (b"", b"ABOR\r\n"),
+            Urgency::Urgent => (b"ABOR\r\n", b""),
+            Urgency::Telnet => (b"\xff\xf4\xff", b"\xf2ABOR\r\n"),
+        };
+        let control = self.control()?;
+        if !urgent.is_empty() {
+            // A handful of bytes goes out whole.
+            send(control.get_ref(), urgent, SendFlags::OOB)?;
+        }
+        Ok(control.write_all(plain).await?)
+    }
+
+    /// Whether the client has done something in between, and it was this.
+    fn has_done(&self, what: impl Fn(Deed) -> bool) -> bool {
+        let done = self.progress.borrow().interrupted;
+        done && self.manners.interruption.is_some_and(|i| what(i.deed))
+    }
+
+    /// Whether the client has said that it wants no more of the data.
+    fn has_stopped(&self) -> bool {
+        self.manners.stops_reading && self.has_done(Deed::is_abort)
     }
 
     async fn hear_the_end(&mut self) -> Result<()> {
@@ -304,12 +422,15 @@ impl Client {
 
     async fn say(&mut self, command: &str) -> Result<()> {
         self.seen.transcript.push(format!("> {command}"));
-        let control = self.control.as_mut().context("not connected")?;
         let line = format!("{command}\r\n");
-        control
+        self.control()?
             .write_all(line.as_bytes())
             .await
             .context("the control connection failed")
+    }
+
+    fn control(&mut self) -> Result<&mut BufReader<TcpStream>> {
+        self.control.as_mut().context("not connected")
     }
 
     /// The code of the next reply. Cancelling it loses no more than a part of a line.
@@ -347,56 +468,5 @@ impl Client {
 
     fn moved(&self, bytes: usize) {
         self.progress.send_modify(|progress| progress.bytes = bytes);
-    }
-}
-
-/// The command that announces a port of the client's.
-fn announcement(ip: IpAddr, port: u16, extended: bool) -> String {
-    match ip {
-        IpAddr::V4(v4) if !extended => {
-            let host = v4.to_string().replace('.', ",");
-            format!("PORT {host},{},{}", port >> 8, port & 255)
-        }
-        IpAddr::V4(_) => format!("EPRT |1|{ip}|{port}|"),
-        IpAddr::V6(_) => format!("EPRT |2|{ip}|{port}|"),
-    }
-}
-
-/// The port in a reply to PASV or EPSV.
-fn announced(reply: &str) -> Result<u16> {
-    let inside = reply
-        .split_once('(')
-        .and_then(|(_, rest)| rest.split_once(')'))
-        .map(|(inside, _)| inside)
-        .with_context(|| format!("no address in {reply}"))?;
-    if let Some(port) = inside.strip_prefix("|||") {
-        return Ok(port.trim_end_matches('|').parse()?);
-    }
-    let numbers: Vec<u16> = inside
-        .split(',')
-        .map(str::parse)
-        .collect::<Result<_, _>>()?;
-    match numbers.as_slice() {
-        [_, _, _, _, high, low] => Ok((high << 8) + low),
-        _ => bail!("no address in {reply}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
-    use super::*;
-
-    #[test]
-    fn ports_are_announced_and_understood() {
-        let v4 = IpAddr::from(Ipv4Addr::LOCALHOST);
-        assert_eq!(announcement(v4, 258, false), "PORT 127,0,0,1,1,2");
-        assert_eq!(announcement(v4, 258, true), "EPRT |1|127.0.0.1|258|");
-        let v6 = IpAddr::from(Ipv6Addr::LOCALHOST);
-        assert_eq!(announcement(v6, 258, false), "EPRT |2|::1|258|");
-        assert_eq!(announced("227 Mode (127,0,0,1,1,2).").unwrap(), 258);
-        assert_eq!(announced("229 Mode (|||258|)").unwrap(), 258);
-        assert!(announced("227 Logout.").is_err());
     }
 }

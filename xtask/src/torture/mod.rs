@@ -1,12 +1,15 @@
 //! `cargo xtask torture`: cuts transfers at random moments and sees that none that is short was reported complete
 
+mod address;
 mod client;
+mod fault;
 mod plan;
 mod quiet;
 mod round;
 mod sockets;
 mod stage;
 mod table;
+mod transfer;
 
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
@@ -30,7 +33,7 @@ const NEWS: Duration = Duration::from_secs(30);
 #[derive(Args)]
 pub(crate) struct Options {
     /// How many transfers to cut
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 80)]
     rounds: u64,
     /// What decides on everything random [default: the time]
     #[arg(long)]

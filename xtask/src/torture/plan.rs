@@ -4,8 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
+
+use super::fault::{Cut, Fault, Server, deck};
+use super::transfer::{Deed, Direction, Interruption, Mode, Moment, Step, Transfer, Urgency, Verb};
 
 /// The largest file.
 pub(super) const MAX_SIZE: usize = 64 << 20;
@@ -17,150 +20,21 @@ const NEXT_SIZE: usize = 64 << 10;
 const MAX_WAIT: Duration = Duration::from_millis(60);
 /// By then buffers are full while a client stands still.
 const MAX_HOLD: Duration = Duration::from_millis(200);
+/// Any number that all numbers of a server's habits divide.
+const VARIANTS: usize = 12;
 /// All buffers between the FTP server and a client that stands still take about half of this.
 const PAST_BUFFERS: usize = 32 << 20;
-
-/// What is done to a transfer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Cut {
-    Nothing,
-    SshdData,
-    SshdControl,
-    SshdBoth,
-    LineSilent,
-    DataSilent,
-    LineReset,
-    LineClosed,
-    FtpSession,
-    FtpServer,
-    ClientGone,
-    ClientData,
-    DaemonStopped,
-    DaemonPastGrace,
-    DaemonKilled,
-}
-
-/// A deck is dealt in random order, then the next, so that a run of one deck's length meets everything.
-const DECK: [(Cut, usize); 15] = [
-    (Cut::Nothing, 4),
-    (Cut::SshdData, 6),
-    (Cut::SshdControl, 4),
-    (Cut::SshdBoth, 3),
-    // Silence takes seconds to be noticed.
-    (Cut::LineSilent, 1),
-    (Cut::DataSilent, 1),
-    (Cut::LineReset, 4),
-    (Cut::LineClosed, 2),
-    (Cut::FtpSession, 4),
-    (Cut::FtpServer, 2),
-    (Cut::ClientGone, 3),
-    (Cut::ClientData, 2),
-    (Cut::DaemonStopped, 2),
-    (Cut::DaemonPastGrace, 1),
-    (Cut::DaemonKilled, 1),
-];
-
-impl Cut {
-    /// What the table calls it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Nothing => "none",
-            Self::SshdData => "sshd: data session killed",
-            Self::SshdControl => "sshd: control session killed",
-            Self::SshdBoth => "sshd: both killed",
-            Self::LineSilent => "line silent",
-            Self::DataSilent => "line of data silent",
-            Self::LineReset => "line reset",
-            Self::LineClosed => "line closed",
-            Self::FtpSession => "FTP server: session killed",
-            Self::FtpServer => "FTP server killed",
-            Self::ClientGone => "client gone",
-            Self::ClientData => "client resets data",
-            Self::DaemonStopped => "daemon stopped, no grace",
-            Self::DaemonPastGrace => "daemon stopped past grace",
-            Self::DaemonKilled => "daemon killed",
-        }
-    }
-
-    /// Whether the daemon is another one afterwards.
-    pub(super) fn ends_the_daemon(self) -> bool {
-        matches!(
-            self,
-            Self::DaemonStopped | Self::DaemonPastGrace | Self::DaemonKilled
-        )
-    }
-
-    /// Whether it happens between the broker and sshd, where a relay stands.
-    fn is_on_the_line(self) -> bool {
-        matches!(
-            self,
-            Self::LineSilent | Self::DataSilent | Self::LineReset | Self::LineClosed
-        )
-    }
-}
-
-/// When the cut is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
-    /// As soon as the client has come this far.
-    Step(Step),
-    /// As soon as the client has taken or given this many bytes.
-    Bytes(usize),
-    /// So long after the client has asked for the transfer.
-    After(Duration),
-}
-
-/// How far a client has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
-    #[default]
-    Begun,
-    Greeted,
-    LoggedIn,
-    /// The data connection is agreed on.
-    Offered,
-    /// RETR or STOR is sent.
-    Asked,
-    /// The server has said that it begins.
-    Started,
-    DataEnded,
-    Over,
-}
-
-/// Which way a file goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
-    Download,
-    Upload,
-}
-
-/// Who connects for data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    Passive,
-    Active,
-}
-
-/// One file to move.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Transfer {
-    pub(super) direction: Direction,
-    pub(super) mode: Mode,
-    /// EPSV or EPRT rather than PASV or PORT.
-    pub(super) extended: bool,
-    /// After an upload the client waits for the server's end of the data connection, rather than closing at once.
-    pub(super) waits: bool,
-    pub(super) size: usize,
-    /// Where its contents begin.
-    pub(super) offset: usize,
-}
 
 /// One round.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) number: u64,
-    pub(super) cut: Cut,
+    pub(super) fault: Fault,
+    /// Chooses among the habits of a server that has several.
+    pub(super) variant: usize,
     pub(super) moment: Moment,
+    /// What the client itself does at a moment of its own.
+    pub(super) interruption: Option<Interruption>,
     /// The client stands still at the moment, so that buffers fill and servers believe they are done; the cut is made so
     /// long after, and then the client goes on.
     pub(super) hold: Option<Duration>,
@@ -176,20 +50,49 @@ pub(super) struct Plan {
 impl Plan {
     /// Round `number`, counted from 1.
     pub(super) fn of(seed: u64, number: u64) -> Self {
-        let cut = deal(seed, number);
+        let fault = deal(seed, number);
+        let Fault { cut, server } = fault;
         let mut rng = generator(seed, number, 1);
         let hold = hold(&mut rng, cut);
         let size = size(&mut rng, cut, hold.is_some());
         let moment = moment(&mut rng, cut, size, hold.is_some());
+        let coin = rng.random();
+        let relayed = cut.is_on_the_line() || rng.random_ratio(1, 5);
+        let (transfer, next) = (transfer(&mut rng, size), transfer(&mut rng, NEXT_SIZE));
+        let variant = rng.random_range(0..VARIANTS);
+        let must_haste = server.asks_for_haste(variant);
         Self {
             number,
-            cut,
+            fault,
+            variant,
             moment,
+            interruption: interruption(&mut rng, cut, moment, size),
             hold,
-            coin: rng.random(),
-            relayed: cut.is_on_the_line() || rng.random_ratio(1, 5),
-            transfer: transfer(&mut rng, size),
-            next: transfer(&mut rng, NEXT_SIZE),
+            coin,
+            relayed,
+            transfer: Transfer {
+                hasty: must_haste || transfer.hasty,
+                ..fitting(transfer, fault, coin)
+            },
+            next: Transfer {
+                hasty: must_haste,
+                ..next
+            },
+        }
+    }
+}
+
+impl Plan {
+    /// A round whose next transfer is one like any other.
+    pub(super) fn warm_up(&self, relayed: bool) -> Self {
+        Self {
+            fault: Fault::NONE,
+            relayed,
+            next: Transfer {
+                hasty: false,
+                ..self.next
+            },
+            ..*self
         }
     }
 }
@@ -198,16 +101,19 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             number,
-            cut,
+            fault,
+            variant,
             moment,
+            interruption,
             hold,
             transfer,
             ..
         } = self;
         let Transfer {
             mode,
-            direction,
+            verb,
             size,
+            hasty,
             ..
         } = transfer;
         let way = if self.relayed {
@@ -217,10 +123,13 @@ impl fmt::Display for Plan {
         };
         let hold = hold.map_or_else(String::new, |wait| format!(", held for {wait:?}"));
         let coin = if self.coin { 2 } else { 1 };
-        let cut = cut.name();
+        let haste = if *hasty { " without waiting" } else { "" };
+        let deed =
+            interruption.map_or_else(String::new, |i| format!(", {:?} at {:?}", i.deed, i.moment));
+        let verb = verb.name();
         write!(
             f,
-            "round {number}: {cut} (way {coin}) at {moment:?}{hold} of a {mode:?} {direction:?} of {size} bytes{way}"
+            "round {number}: {fault} (way {coin}, variant {variant}) at {moment:?}{hold}{deed} of a {mode:?} {verb} of {size} bytes{haste}{way}"
         )
     }
 }
@@ -235,16 +144,14 @@ fn generator(seed: u64, number: u64, purpose: u64) -> SmallRng {
     SmallRng::seed_from_u64(mixed)
 }
 
-fn deal(seed: u64, number: u64) -> Cut {
-    let mut deck: Vec<Cut> = DECK
-        .into_iter()
-        .flat_map(|(cut, count)| std::iter::repeat_n(cut, count))
-        .collect();
+/// A deck is dealt in random order, then the next, so that a run of one deck's length meets everything.
+fn deal(seed: u64, number: u64) -> Fault {
+    let mut deck = deck();
     let length = deck.len() as u64;
     let index = number.saturating_sub(1);
     deck.shuffle(&mut generator(seed, index / length, 2));
     let place = usize::try_from(index % length).unwrap_or_default();
-    deck.get(place).copied().unwrap_or(Cut::Nothing)
+    deck.get(place).copied().unwrap_or(Fault::NONE)
 }
 
 /// Mostly small, so that a round is quick; every order of magnitude, empty files and the largest occur.
@@ -257,18 +164,25 @@ fn size(rng: &mut SmallRng, cut: Cut, held: bool) -> usize {
         3..8 => 2_f64.powf(rng.random_range(0.0..26.0)) as usize,
         _ => (MAX_SIZE as f64 * rng.random_range(0.0_f64..1.0).powi(4)) as usize,
     };
-    if cut == Cut::DaemonPastGrace {
-        size.max(PAST_BUFFERS)
+    // Half of the downloads that are aborted find a server that has much to write yet.
+    let large = cut == Cut::DaemonPastGrace || (cut == Cut::Abort && rng.random());
+    let least = if large {
+        PAST_BUFFERS
     } else if held {
-        size.max(rng.random_range(0..PAST_BUFFERS))
+        rng.random_range(0..PAST_BUFFERS)
     } else {
-        size
-    }
+        // Something must be there for the box to pass on.
+        usize::from(cut == Cut::BoxResets)
+    };
+    size.max(least)
 }
 
 fn moment(rng: &mut SmallRng, cut: Cut, size: usize, held: bool) -> Moment {
     if cut == Cut::DaemonPastGrace {
         return Moment::Bytes(rng.random_range(0..=size - PAST_BUFFERS));
+    }
+    if cut == Cut::BoxResets {
+        return Moment::Bytes(rng.random_range(1..=size));
     }
     if held {
         return Moment::Bytes(size - rng.random_range(0..=size.min(PAST_BUFFERS)));
@@ -285,28 +199,79 @@ fn moment(rng: &mut SmallRng, cut: Cut, size: usize, held: bool) -> Moment {
 }
 
 fn hold(rng: &mut SmallRng, cut: Cut) -> Option<Duration> {
-    let by_others = !matches!(cut, Cut::Nothing | Cut::ClientGone | Cut::ClientData);
     let holds = cut == Cut::DaemonPastGrace || rng.random_ratio(1, 3);
     let wait = MAX_HOLD.mul_f64(rng.random_range(0.0..1.0));
-    (by_others && holds).then_some(wait)
+    (cut.can_strike_a_held_client() && holds).then_some(wait)
+}
+
+fn interruption(rng: &mut SmallRng, cut: Cut, moment: Moment, size: usize) -> Option<Interruption> {
+    let middle = Moment::Bytes(rng.random_range(0..=size));
+    let phases = [
+        Moment::Step(Step::Asked),
+        middle,
+        Moment::Bytes(size),
+        Moment::Step(Step::DataEnded),
+        Moment::Step(Step::Answered),
+    ];
+    let urgencies = [Urgency::Plain, Urgency::Urgent, Urgency::Telnet];
+    let phase = phases.choose(rng).copied().unwrap_or(middle);
+    let urgency = urgencies.choose(rng).copied().unwrap_or(Urgency::Plain);
+    let deed = match (cut, urgency) {
+        (Cut::Abort | Cut::AbortAndSshdData, _) => Deed::Abort(urgency),
+        (Cut::ClientHalfData, _) => Deed::HalfData,
+        (Cut::ClientHalfControl, _) => Deed::HalfControl,
+        _ => return None,
+    };
+    let moment = match (cut, moment) {
+        (Cut::Abort, _) => phase,
+        (Cut::AbortAndSshdData, Moment::Bytes(_)) => moment,
+        // Before the cut, whose moment may be one at which the client still logs in.
+        (Cut::AbortAndSshdData, _) => Moment::Step(Step::Asked),
+        _ => middle,
+    };
+    Some(Interruption { moment, deed })
 }
 
 fn transfer(rng: &mut SmallRng, size: usize) -> Transfer {
+    let verbs = [Verb::Retr, Verb::Retr, Verb::Stor, Verb::Appe];
+    let mode = if rng.random() {
+        Mode::Passive
+    } else {
+        Mode::Active
+    };
     Transfer {
-        direction: if rng.random() {
-            Direction::Download
-        } else {
-            Direction::Upload
-        },
-        mode: if rng.random() {
-            Mode::Passive
-        } else {
-            Mode::Active
-        },
+        verb: verbs.choose(rng).copied().unwrap_or(Verb::Retr),
+        mode,
         extended: rng.random(),
         waits: rng.random(),
+        hasty: rng.random_ratio(1, 8),
         size,
         offset: rng.random_range(0..MAX_OFFSET),
+    }
+}
+
+/// The transfer as the fault can strike it.
+fn fitting(plain: Transfer, Fault { cut, server }: Fault, coin: bool) -> Transfer {
+    let verb = match (cut, server) {
+        (Cut::ClientRefuses, _) if coin && plain.verb == Verb::Retr => Verb::List,
+        (Cut::ClientHalfData, _) | (_, Server::WritesOn) => Verb::Retr,
+        (Cut::BoxResets | Cut::AbortAndSshdData, _)
+        | (_, Server::HalfCloses | Server::KeepsSocket)
+            if plain.direction() == Direction::Download =>
+        {
+            Verb::Stor
+        }
+        _ => plain.verb,
+    };
+    let mode = match (cut, plain.mode) {
+        (Cut::ClientRefuses, _) => Mode::Active,
+        (Cut::BoxResets, _) => Mode::Passive,
+        (_, mode) => mode,
+    };
+    Transfer {
+        verb,
+        mode,
+        ..plain
     }
 }
 
@@ -323,12 +288,15 @@ mod tests {
     }
 
     #[test]
-    fn one_deck_meets_every_cut() {
-        let mut met: Vec<Cut> = (1..=40).map(|number| Plan::of(3, number).cut).collect();
+    fn one_deck_meets_every_fault() {
+        let length = deck().len();
+        let mut met: Vec<Fault> = (1..=length as u64).map(|number| deal(3, number)).collect();
         met.sort();
-        met.dedup();
-        assert_eq!(met.len(), DECK.len());
-        assert_eq!(DECK.iter().map(|(_, count)| count).sum::<usize>(), 40);
+        assert_eq!(met, {
+            let mut all = deck();
+            all.sort();
+            all
+        });
     }
 
     #[test]
@@ -336,5 +304,26 @@ mod tests {
         let sizes: Vec<_> = (1..500).map(|n| Plan::of(1, n).transfer.size).collect();
         assert_eq!(sizes.iter().min(), Some(&0));
         assert_eq!(sizes.iter().max(), Some(&MAX_SIZE));
+    }
+
+    fn has_abort(plan: &Plan) -> bool {
+        plan.interruption.is_some_and(|i| i.deed.is_abort())
+    }
+
+    #[test]
+    fn a_fault_strikes_a_transfer_that_it_can_strike() {
+        for plan in (1..500).map(|number| Plan::of(2, number)) {
+            let (cut, transfer) = (plan.fault.cut, plan.transfer);
+            let (mode, direction) = (transfer.mode, transfer.direction());
+            assert_eq!(
+                cut == Cut::Abort,
+                has_abort(&plan) && cut != Cut::AbortAndSshdData
+            );
+            assert!(cut != Cut::ClientRefuses || mode == Mode::Active);
+            assert!(cut == Cut::ClientRefuses || transfer.verb != Verb::List);
+            assert!(cut != Cut::ClientHalfData || direction == Direction::Download);
+            let by_the_box = (mode, direction) == (Mode::Passive, Direction::Upload);
+            assert!(cut != Cut::BoxResets || by_the_box);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Nothing left: what the daemon, sshd and vsftpd must have let go of after a round
+//! Nothing left: what the daemon, sshd and the FTP servers must have let go of after a round
 
 use std::time::Duration;
 
@@ -90,6 +90,10 @@ async fn left(stage: &Stage, baseline: Option<Baseline>) -> Result<Vec<String>> 
     let sessions = stage.ftp.session_pids();
     if !sessions.is_empty() {
         left.push(format!("sessions of vsftpd: {sessions:?}"));
+    }
+    let sessions = stage.quirky.sessions();
+    if sessions > 0 {
+        left.push(format!("sessions of the other FTP server: {sessions}"));
     }
     Ok(left)
 }

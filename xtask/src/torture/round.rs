@@ -1,16 +1,17 @@
 //! One round: a transfer, its cut, what became of it, what is left, and the transfer after it
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::client::{Client, Hold, Progress, Seen};
-use super::plan::{Cut, Direction, Moment, Plan, Step, Transfer};
+use super::client::{Client, Hold, Manners, Seen};
+use super::fault::{Cut, Server};
+use super::plan::Plan;
 use super::quiet::{self, Baseline};
 use super::stage::{Stage, Targets};
+use super::transfer::{Direction, Moment, Progress, Step, Transfer, Verb};
 
 /// Longer than the broker waits for anything it may wait for while a transfer hangs.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(60);
@@ -69,13 +70,16 @@ pub(super) async fn play(
     let began = Instant::now();
     let mut faults = Vec::new();
     let name = format!("file-{}", plan.number);
-    let file = File::new(stage, &name, &plan.transfer, content)?;
+    let cut = plan.fault.cut;
+    stage.prepare(plan);
+    let file = File::new(stage, &name, plan.fault.server, &plan.transfer, content)?;
 
     let (progress, watched) = watch::channel(Progress::default());
     let (release, hold) = hold(plan);
-    let mut client = Client::new(stage.tunnel(plan.relayed), progress, hold);
-    let cut = transfer_and_cut(stage, plan, &file, &mut client, watched, release);
-    let left = match timeout(TRANSFER_LIMIT, cut).await {
+    let tunnel = stage.tunnel(plan.relayed, plan.fault.server);
+    let mut client = Client::new(tunnel, progress, manners(plan, hold));
+    let played = transfer_and_cut(stage, plan, &file, &mut client, watched, release);
+    let left = match timeout(TRANSFER_LIMIT, played).await {
         Ok(Ok(left)) => left,
         Ok(Err(error)) => {
             faults.push(format!("{error:#}"));
@@ -90,21 +94,17 @@ pub(super) async fn play(
     drop(client);
     let ending = if left { Ending::Left } else { ending(&seen) };
     let transfer_took = began.elapsed();
-    // A reset shows a failure too, but nobody cuts what the broker has called a success, the client itself apart.
-    let believed = seen.is_complete() || (seen.has_success() && plan.cut != Cut::ClientData);
-    let short = if believed {
+    let short = if believes(plan, &seen) {
         file.difference(stage, &seen)?
     } else {
         None
     };
-    if plan.cut == Cut::Nothing && !seen.is_complete() {
-        faults.push("a transfer that nobody cut did not complete".to_owned());
-    }
+    faults.extend(unexpected(plan, &seen));
     if stage.broker.log().contains("panicked") {
         faults.push("a task of the daemon panicked".to_owned());
     }
-    stage.heal(plan.cut).await?;
-    let new_daemon = plan.cut.ends_the_daemon();
+    stage.heal(cut).await?;
+    let new_daemon = cut.ends_the_daemon();
     if new_daemon {
         // It holds what the baseline counts only once it has carried something.
         faults.extend(next(stage, plan, content).await?);
@@ -131,7 +131,7 @@ pub(super) async fn play(
 /// When one fails.
 pub(super) async fn warm_up(stage: &Stage, plan: &Plan, content: &[u8]) -> Result<()> {
     for relayed in [false, true] {
-        let plan = Plan { relayed, ..*plan };
+        let plan = plan.warm_up(relayed);
         let fault = next(stage, &plan, content).await?;
         anyhow::ensure!(fault.is_none(), "{}", fault.unwrap_or_default());
     }
@@ -141,9 +141,11 @@ pub(super) async fn warm_up(stage: &Stage, plan: &Plan, content: &[u8]) -> Resul
 /// The transfer after the cut. Returns what is wrong with it.
 async fn next(stage: &Stage, plan: &Plan, content: &[u8]) -> Result<Option<String>> {
     let name = format!("next-{}", plan.number);
-    let file = File::new(stage, &name, &plan.next, content)?;
+    let server = plan.fault.server;
+    let file = File::new(stage, &name, server, &plan.next, content)?;
     let (progress, _) = watch::channel(Progress::default());
-    let mut client = Client::new(stage.tunnel(plan.relayed), progress, None);
+    let tunnel = stage.tunnel(plan.relayed, server);
+    let mut client = Client::new(tunnel, progress, Manners::default());
     let ended = timeout(
         NEXT_LIMIT,
         client.run(&file.transfer, &file.name, file.content),
@@ -168,6 +170,44 @@ async fn next(stage: &Stage, plan: &Plan, content: &[u8]) -> Result<Option<Strin
     }))
 }
 
+/// Whether the client believes that the file is whole. A reset shows a failure too, but nobody cuts what the broker has
+/// called a success; a client that itself wanted no more of a download is another matter.
+fn believes(plan: &Plan, seen: &Seen) -> bool {
+    let gave_up = matches!(plan.fault.cut, Cut::ClientData | Cut::Abort)
+        && plan.transfer.direction() == Direction::Download;
+    // A listing is asked for where it must be refused, and is compared with nothing.
+    let is_compared = plan.transfer.verb != Verb::List;
+    is_compared && (seen.is_complete() || (seen.has_success() && !gave_up))
+}
+
+/// What must not be heard of this transfer, or must be.
+fn unexpected(plan: &Plan, seen: &Seen) -> Option<String> {
+    let cut = plan.fault.cut;
+    if cut.is_harmless() && !seen.is_complete() {
+        return Some("a transfer that nobody cut did not complete".to_owned());
+    }
+    if cut == Cut::ClientRefuses && seen.answer.is_none_or(|code| code < 400) {
+        return Some("a transfer without a data connection was not refused".to_owned());
+    }
+    // The replies to the transfer, to ABOR and to QUIT come, and no others.
+    let lost = seen.lost.as_ref().filter(|_| cut == Cut::Abort);
+    lost.map(|lost| format!("the session did not survive the ABOR: {lost}"))
+}
+
+fn manners(plan: &Plan, hold: Option<Hold>) -> Manners {
+    let passed = match (plan.fault.cut, plan.moment) {
+        (Cut::BoxResets, Moment::Bytes(bytes)) => Some(bytes as u64),
+        _ => None,
+    };
+    Manners {
+        hold,
+        interruption: plan.interruption,
+        stops_reading: plan.coin,
+        refuses: plan.fault.cut == Cut::ClientRefuses,
+        box_resets_after: passed,
+    }
+}
+
 /// Where the client is to stand still, and who lets it go on.
 fn hold(plan: &Plan) -> (watch::Sender<bool>, Option<Hold>) {
     let (release, released) = watch::channel(false);
@@ -187,7 +227,7 @@ async fn transfer_and_cut(
     watched: watch::Receiver<Progress>,
     release: watch::Sender<bool>,
 ) -> Result<bool> {
-    if matches!(plan.cut, Cut::ClientGone | Cut::ClientData) {
+    if matches!(plan.fault.cut, Cut::ClientGone | Cut::ClientData) {
         return Ok(cut_by_client(client, plan, file, watched).await);
     }
     let run = client.run(&file.transfer, &file.name, file.content);
@@ -210,7 +250,7 @@ async fn cut_by_client(
     if finished {
         return false;
     }
-    let leaves = plan.cut == Cut::ClientGone;
+    let leaves = plan.fault.cut == Cut::ClientGone;
     if !leaves {
         client.reset_data().await;
     }
@@ -224,7 +264,7 @@ async fn cut_by_others(
     watched: watch::Receiver<Progress>,
     release: watch::Sender<bool>,
 ) -> Result<()> {
-    if plan.cut == Cut::Nothing {
+    if plan.fault.cut == Cut::Nothing {
         return Ok(());
     }
     // Looking up takes a while, so it is done where nothing moves yet.
@@ -232,11 +272,15 @@ async fn cut_by_others(
     let mut targets = Targets::default();
     if !early {
         reached(watched.clone(), Moment::Step(Step::Offered)).await;
-        targets = stage.look(plan.cut)?;
+        targets = stage.look(plan)?;
     }
     reached(watched.clone(), plan.moment).await;
     if early {
-        targets = stage.look(plan.cut)?;
+        targets = stage.look(plan)?;
+    }
+    if plan.fault.cut == Cut::AbortAndSshdData {
+        let said = |progress: &Progress| progress.interrupted || progress.step == Step::Over;
+        let _ = watched.clone().wait_for(said).await;
     }
     if let Some(wait) = plan.hold {
         sleep(wait).await;
@@ -244,7 +288,7 @@ async fn cut_by_others(
     let struck = stage.strike(plan, &targets).await;
     // A receiver that has gone was not held.
     let _ = release.send(true);
-    if plan.cut == Cut::DataSilent {
+    if plan.fault.cut == Cut::DataSilent {
         // The FTP server is not told that its data goes nowhere, and answers when the line is back.
         let over = reached(watched, Moment::Step(Step::Over));
         let _ = timeout(SILENCE, over).await;
@@ -255,14 +299,7 @@ async fn cut_by_others(
 
 /// Returns at the moment, or when the client is through.
 async fn reached(mut watched: watch::Receiver<Progress>, moment: Moment) {
-    let (step, bytes) = match moment {
-        Moment::Step(step) => (step, 0),
-        Moment::Bytes(bytes) => (Step::Started, bytes),
-        Moment::After(_) => (Step::Asked, 0),
-    };
-    let come = |progress: &Progress| {
-        progress.step == Step::Over || (progress.step >= step && progress.bytes >= bytes)
-    };
+    let come = |progress: &Progress| moment.has_come(*progress);
     // The sender goes when the client does.
     let _ = watched.wait_for(come).await;
     if let Moment::After(wait) = moment {
@@ -283,23 +320,29 @@ fn ending(seen: &Seen) -> Ending {
 /// The file of one transfer.
 struct File<'a> {
     name: String,
+    server: Server,
     transfer: Transfer,
     content: &'a [u8],
 }
 
 impl<'a> File<'a> {
     /// Puts it where a download finds it.
-    fn new(stage: &Stage, name: &str, transfer: &Transfer, content: &'a [u8]) -> Result<Self> {
+    fn new(
+        stage: &Stage,
+        name: &str,
+        server: Server,
+        transfer: &Transfer,
+        content: &'a [u8],
+    ) -> Result<Self> {
         let content = content
             .get(transfer.offset..transfer.offset + transfer.size)
             .context("the file is larger than there is content")?;
-        if transfer.direction == Direction::Download {
-            let path = stage.file(name);
-            fs::write(&path, content)
-                .with_context(|| format!("cannot write {}", path.display()))?;
+        if transfer.direction() == Direction::Download {
+            stage.put(server, name, content)?;
         }
         Ok(Self {
             name: name.to_owned(),
+            server,
             transfer: *transfer,
             content,
         })
@@ -308,10 +351,10 @@ impl<'a> File<'a> {
     /// How what arrived differs from what was sent.
     fn difference(&self, stage: &Stage, seen: &Seen) -> Result<Option<String>> {
         let stored;
-        let arrived = match self.transfer.direction {
+        let arrived = match self.transfer.direction() {
             Direction::Download => &seen.received,
             Direction::Upload => {
-                stored = fs::read(stage.file(&self.name)).unwrap_or_default();
+                stored = stage.stored(self.server, &self.name);
                 &stored
             }
         };
@@ -322,7 +365,6 @@ impl<'a> File<'a> {
     }
 
     fn remove(&self, stage: &Stage) {
-        // An upload that never began left none.
-        let _ = fs::remove_file(stage.file(&self.name));
+        stage.remove(self.server, &self.name);
     }
 }

@@ -1,5 +1,6 @@
-//! The peers: sshd, vsftpd, a relay, and the daemon with a tunnel on a direct and on a relayed line
+//! The peers: sshd, both FTP servers, a relay, and the daemon with tunnels on a direct and on a relayed line
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,11 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use testkit::broker::Broker;
+use testkit::quirky_ftp::{Quirks, QuirkyFtp};
 use testkit::relay::{self, Flow, Passed, Relay, RelayOptions};
 use testkit::sshd::{Sshd, SshdOptions};
 use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 
-use super::plan::{Cut, Plan};
+use super::fault::{Cut, Server};
+use super::plan::Plan;
 use super::sockets::Sockets;
 
 /// Seconds between keepalives, so that a silent line is noticed in seconds.
@@ -27,12 +30,38 @@ const GRACE: &str = "1";
 pub(super) struct Stage {
     pub(super) sshd: Sshd,
     pub(super) ftp: Vsftpd,
+    pub(super) quirky: QuirkyFtp,
     relay: Relay,
     /// The connection of the relay that is silent alone.
     silent: Option<usize>,
     pub(super) broker: Broker,
-    direct: SocketAddr,
-    relayed: SocketAddr,
+    direct: Tunnels,
+    relayed: Tunnels,
+}
+
+/// Where FTP clients connect, by the server that they want.
+#[derive(Clone, Copy)]
+struct Tunnels {
+    vsftpd: SocketAddr,
+    quirky: SocketAddr,
+}
+
+impl Tunnels {
+    /// The two of a profile, of which there are so many before it.
+    async fn of_profile(broker: &Broker, before: usize) -> Result<Self> {
+        Ok(Self {
+            vsftpd: broker.listener(2 * before).await?,
+            quirky: broker.listener(2 * before + 1).await?,
+        })
+    }
+
+    fn to(self, server: Server) -> SocketAddr {
+        if server == Server::Vsftpd {
+            self.vsftpd
+        } else {
+            self.quirky
+        }
+    }
 }
 
 /// Whom a cut may strike, looked up before the moment comes.
@@ -52,23 +81,27 @@ impl Stage {
     pub(super) async fn set() -> Result<Self> {
         let sshd = Sshd::start(SshdOptions::default()).await?;
         let ftp = Vsftpd::start(VsftpdOptions::default()).await?;
+        let quirky = QuirkyFtp::start(Quirks::default()).await?;
+        let ftp_ports = [ftp.addr().port(), quirky.addr().port()];
         let relay = Relay::start_with(RelayOptions {
             record: false,
             ..RelayOptions::to(sshd.addr())
         })
         .await?;
         let profiles = [("direct", sshd.addr()), ("relayed", relay.addr())]
-            .map(|(name, address)| profile(name, address, &sshd, &ftp))
+            .map(|(name, address)| profile(name, address, &sshd, ftp_ports))
             .into_iter()
             .collect::<Result<String>>()?;
         let config = format!(
             r#"<secsh-broker version="1.0"><profiles>{profiles}</profiles></secsh-broker>"#
         );
         let broker = Broker::start(&config, &[]).await?;
-        let (direct, relayed) = (broker.listener(0).await?, broker.listener(1).await?);
+        let direct = Tunnels::of_profile(&broker, 0).await?;
+        let relayed = Tunnels::of_profile(&broker, 1).await?;
         Ok(Self {
             sshd,
             ftp,
+            quirky,
             relay,
             silent: None,
             broker,
@@ -78,13 +111,15 @@ impl Stage {
     }
 
     /// Where an FTP client connects.
-    pub(super) fn tunnel(&self, relayed: bool) -> SocketAddr {
-        if relayed { self.relayed } else { self.direct }
+    pub(super) fn tunnel(&self, relayed: bool, server: Server) -> SocketAddr {
+        let tunnels = if relayed { self.relayed } else { self.direct };
+        tunnels.to(server)
     }
 
-    /// The ports of both tunnels, in order.
+    /// The ports of all tunnels, in order.
     pub(super) fn tunnel_ports(&self) -> Vec<u16> {
-        let mut ports = vec![self.direct.port(), self.relayed.port()];
+        let all = [self.direct, self.relayed].map(|tunnels| [tunnels.vsftpd, tunnels.quirky]);
+        let mut ports: Vec<u16> = all.concat().iter().map(SocketAddr::port).collect();
         ports.sort_unstable();
         ports
     }
@@ -94,8 +129,46 @@ impl Stage {
         [self.sshd.addr().port(), self.relay.addr().port()]
     }
 
-    /// A file of the FTP server's.
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    /// Gives the round's FTP server its habit.
+    pub(super) fn prepare(&self, plan: &Plan) {
+        self.quirky
+            .set_quirks(plan.fault.server.quirks(plan.variant));
+    }
+
+    /// Puts a file where a download finds it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn put(&self, server: Server, name: &str, content: &[u8]) -> Result<()> {
+        if server != Server::Vsftpd {
+            self.quirky.put(name, content);
+            return Ok(());
+        }
+        let path = self.path(name);
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// What the FTP server has of a file.
+    pub(super) fn stored(&self, server: Server, name: &str) -> Vec<u8> {
+        let stored = if server == Server::Vsftpd {
+            fs::read(self.path(name)).ok()
+        } else {
+            self.quirky.file(name)
+        };
+        stored.unwrap_or_default()
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) fn remove(&self, server: Server, name: &str) {
+        if server == Server::Vsftpd {
+            // An upload that never began left none.
+            let _ = fs::remove_file(self.path(name));
+        } else {
+            self.quirky.remove(name);
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
         self.ftp.root().join(name)
     }
 
@@ -103,7 +176,8 @@ impl Stage {
     ///
     /// # Errors
     /// When the system does not tell.
-    pub(super) fn look(&self, cut: Cut) -> Result<Targets> {
+    pub(super) fn look(&self, plan: &Plan) -> Result<Targets> {
+        let cut = plan.fault.cut;
         let mut targets = Targets {
             passed: self.relay.passed(),
             ..Targets::default()
@@ -111,14 +185,22 @@ impl Stage {
         if cut == Cut::FtpSession {
             targets.ftp = self.ftp.process().families().concat();
         }
-        if !matches!(cut, Cut::SshdData | Cut::SshdControl | Cut::SshdBoth) {
+        let strikes_sshd = matches!(
+            cut,
+            Cut::SshdData | Cut::SshdControl | Cut::SshdBoth | Cut::AbortAndSshdData
+        );
+        if !strikes_sshd {
             return Ok(targets);
         }
-        let (ssh_port, ftp_port) = (self.sshd.addr().port(), self.ftp.addr().port());
+        let ssh_port = self.sshd.addr().port();
+        let ftp_ports = [self.ftp.addr().port(), self.quirky.addr().port()];
         let sockets = Sockets::now()?;
         for family in self.sshd.process().families() {
             let held = sockets.held_by(&family);
-            let controls = held.connections.iter().any(|c| c.remote == ftp_port);
+            let controls = held
+                .connections
+                .iter()
+                .any(|c| ftp_ports.contains(&c.remote));
             let works = held.connections.iter().any(|c| c.local != ssh_port);
             let list = match (controls, works || !held.listening.is_empty()) {
                 (true, _) => &mut targets.control,
@@ -135,11 +217,18 @@ impl Stage {
     /// # Errors
     /// When the daemon cannot be stopped or does not end as it should.
     pub(super) async fn strike(&mut self, plan: &Plan, targets: &Targets) -> Result<()> {
-        match plan.cut {
-            // What the client does is the client's.
-            Cut::Nothing | Cut::ClientGone | Cut::ClientData => {}
+        match plan.fault.cut {
+            // What the client does is the client's, and the box is on its way.
+            Cut::Nothing
+            | Cut::ClientGone
+            | Cut::ClientData
+            | Cut::ClientHalfData
+            | Cut::ClientHalfControl
+            | Cut::ClientRefuses
+            | Cut::BoxResets
+            | Cut::Abort => {}
             Cut::SshdControl => kill(&targets.control),
-            Cut::SshdData => kill(&targets.data(plan.coin)),
+            Cut::SshdData | Cut::AbortAndSshdData => kill(&targets.data(plan.coin)),
             Cut::SshdBoth if plan.coin => {
                 kill(&[targets.control.as_slice(), &targets.data(true)].concat());
             }
@@ -173,8 +262,8 @@ impl Stage {
             Cut::FtpServer => self.ftp.restart().await?,
             Cut::DaemonStopped | Cut::DaemonPastGrace | Cut::DaemonKilled => {
                 self.broker.restart(&[]).await?;
-                self.direct = self.broker.listener(0).await?;
-                self.relayed = self.broker.listener(1).await?;
+                self.direct = Tunnels::of_profile(&self.broker, 0).await?;
+                self.relayed = Tunnels::of_profile(&self.broker, 1).await?;
             }
             Cut::Nothing
             | Cut::SshdData
@@ -186,7 +275,13 @@ impl Stage {
             | Cut::LineClosed
             | Cut::FtpSession
             | Cut::ClientGone
-            | Cut::ClientData => {}
+            | Cut::ClientData
+            | Cut::ClientHalfData
+            | Cut::ClientHalfControl
+            | Cut::ClientRefuses
+            | Cut::BoxResets
+            | Cut::Abort
+            | Cut::AbortAndSshdData => {}
         }
         Ok(())
     }
@@ -254,12 +349,17 @@ fn total(passed: &Passed) -> u64 {
     passed.to_client + passed.to_target
 }
 
-fn profile(name: &str, server: SocketAddr, sshd: &Sshd, ftp: &Vsftpd) -> Result<String> {
+fn profile(name: &str, server: SocketAddr, sshd: &Sshd, ftp_ports: [u16; 2]) -> Result<String> {
     let host_key = sshd.host_key_openssh()?;
     let key = host_key
         .split_whitespace()
         .nth(1)
         .context("a host key without a key")?;
+    let tunnels = ftp_ports.map(|port| {
+        format!(
+            r#"<local-tunnel type="FTP" listen-port="0" dst-host="127.0.0.1" dst-port="{port}"/>"#
+        )
+    });
     Ok(format!(
         r#"<profile id="{name}" name="{name}" host="{host}" port="{port}" user="{user}">
              <hostkey>{key}</hostkey>
@@ -267,14 +367,14 @@ fn profile(name: &str, server: SocketAddr, sshd: &Sshd, ftp: &Vsftpd) -> Result<
              <idle-timeout time="{IDLE_TIMEOUT}"/>
              <keepalive-interval time="{KEEPALIVE}"/>
              <tunnels>
-               <local-tunnel type="FTP" listen-port="0" dst-host="127.0.0.1" dst-port="{ftp_port}"/>
+               {tunnels}
              </tunnels>
            </profile>"#,
         host = server.ip(),
         port = server.port(),
         user = sshd.user(),
         identity = sshd.identity_file().display(),
-        ftp_port = ftp.addr().port(),
+        tunnels = tunnels.concat(),
     ))
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::plan::{Cut, Plan};
+use super::fault::Fault;
+use super::plan::Plan;
 use super::round::{Ending, Outcome};
 
-/// What the rounds with one cut came to.
+/// What the rounds with one fault came to.
 #[derive(Debug, Default)]
 struct Row {
     rounds: u64,
@@ -25,7 +26,7 @@ struct Row {
 /// What all rounds came to.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    rows: BTreeMap<Cut, Row>,
+    rows: BTreeMap<Fault, Row>,
     bytes: u64,
     /// What was left when all was over.
     leaks_at_the_end: u64,
@@ -34,7 +35,7 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn add(&mut self, plan: &Plan, outcome: &Outcome) {
         self.bytes += plan.transfer.size as u64;
-        let row = self.rows.entry(plan.cut).or_default();
+        let row = self.rows.entry(plan.fault).or_default();
         row.rounds += 1;
         *match outcome.ending {
             Ending::Complete => &mut row.complete,
@@ -90,12 +91,15 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| cut | rounds | complete | 4xx or 5xx | broke off | client left | 2xx, data failed | short | leaks | other faults | slowest |"
+            "| fault | rounds | complete | 4xx or 5xx | broke off | client left | 2xx, data failed | short | leaks | other faults | slowest |"
         )?;
         writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
-        let rows = self.rows.iter().map(|(cut, row)| (cut.name(), row));
+        let rows = self
+            .rows
+            .iter()
+            .map(|(fault, row)| (fault.to_string(), row));
         let total = self.total();
-        for (name, row) in rows.chain([("**all**", &total)]) {
+        for (name, row) in rows.chain([("**all**".to_owned(), &total)]) {
             let Row {
                 rounds,
                 complete,
