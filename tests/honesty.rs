@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use testkit::quirky_ftp::{Aborts, Quirks};
 use testkit::relay::{Cut, Relay};
-use testkit::scripted::Conversation;
+use testkit::scripted::{Conversation, End};
 use tokio::net::TcpSocket;
 
 use crate::support::ftp::{Ftp, port_command};
@@ -36,6 +36,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             reset_by_a_box,
         ),
         trial(
+            "honesty: download reset by a box before the broker",
+            REAL,
+            reset_download_by_a_box,
+        ),
+        trial(
             "honesty: upload by EPSV to a server that half-closes, cut before its first byte",
             &[],
             half_closed_and_empty,
@@ -49,6 +54,16 @@ pub(crate) fn trials() -> Vec<Trial> {
         }
         let name = format!("honesty: upload by {mode} to a server that half-closes, cut");
         trials.push(trial(name, &[], move || half_closed(mode)));
+        for (what, quirks) in dubious_ends() {
+            let name = format!("honesty: upload by {mode} to {what}, cut on a dead line");
+            trials.push(trial(name, &[], move || cut_on_a_dead_line(mode, quirks)));
+        }
+        for command in ["STOR half", "RETR file"] {
+            let name = format!(
+                "honesty: {command} by {mode}, of which the server sees no data connection"
+            );
+            trials.push(trial(name, &[], move || without_connection(mode, command)));
+        }
         for aborts in [Aborts::AtOnce, Aborts::AfterTransfer] {
             let name = format!("honesty: upload by {mode}, cut after an ABOR obeyed {aborts:?}");
             trials.push(trial(name, &[], move || cut_after_abort(mode, aborts)));
@@ -91,6 +106,22 @@ async fn reset_by_a_box() -> anyhow::Result<()> {
         ftp.ask("STOR half", "150").await?;
         data.send(vec![7; 2 * usize::try_from(PASSED)?]).await?;
         data.finish().await?;
+        cut_is_told(&mut ftp).await
+    };
+    told.await.with_context(|| rig.broker.log())?;
+    rig.recovers().await
+}
+
+/// The client sees an orderly end, and hears by the control connection alone that there was more.
+async fn reset_download_by_a_box() -> anyhow::Result<()> {
+    let rig = Rig::start(ALIVE).await?;
+    let told = async {
+        let mut ftp = rig.login().await?;
+        let way = Relay::start(ftp.announced("EPSV").await?).await?;
+        way.cut_after(Some((PASSED, Cut::ResetTarget)));
+        let mut data = Conversation::connect(way.addr()).await?;
+        ftp.ask("RETR big", "150").await?;
+        ensure!(data.end().await? == End::Orderly, "the client was reset");
         cut_is_told(&mut ftp).await
     };
     told.await.with_context(|| rig.broker.log())?;
@@ -188,6 +219,57 @@ async fn half_closed_and_empty() -> anyhow::Result<()> {
         let _ = data.finish().await;
         let reply = last_words(&mut ftp).await?;
         ensure!(reply.starts_with("426"), "{reply}");
+        Ok(())
+    };
+    rig.explain(outcome.await)
+}
+
+/// Servers whose end of a data connection, or the want of it, proves less than it seems to.
+fn dubious_ends() -> [(&'static str, Quirks); 3] {
+    let keeping = Quirks {
+        keeps_data_socket: true,
+        ..Quirks::default()
+    };
+    [
+        ("a usual server", Quirks::default()),
+        ("a server that half-closes", half_closing()),
+        ("a server that keeps its data socket", keeping),
+    ]
+}
+
+/// The client has given all, and nothing has come back: neither that the SSH server has it, nor that it has ended.
+async fn cut_on_a_dead_line(mode: &'static str, quirks: Quirks) -> anyhow::Result<()> {
+    let rig = Quirky::start(quirks).await?;
+    let outcome = async {
+        let mut ftp = rig.login().await?;
+        let mut data = rig.half_stored(&mut ftp, mode).await?;
+        rig.silence_data();
+        data.send(HALF).await?;
+        data.finish().await?;
+        rig.cut_data();
+        rig.ftp.wait_for_line("< 226").await?;
+        let reply = last_words(&mut ftp).await?;
+        ensure!(reply.starts_with('4'), "{reply}");
+        Ok(())
+    };
+    rig.explain(outcome.await)
+}
+
+/// The server's success is about a data connection that it never had.
+async fn without_connection(mode: &'static str, command: &'static str) -> anyhow::Result<()> {
+    let rig = Quirky::start(Quirks {
+        skips_data: true,
+        ..Quirks::default()
+    })
+    .await?;
+    let outcome = async {
+        rig.ftp.put("file", CONTENT);
+        let mut ftp = rig.login().await?;
+        let _offer = rig.offer(&mut ftp, mode, command).await?;
+        rig.ftp.wait_for_line("< 226").await?;
+        let reply = last_words(&mut ftp).await?;
+        ensure!(reply.starts_with("42"), "{reply}");
+        ftp.ask("NOOP", "200").await?;
         Ok(())
     };
     rig.explain(outcome.await)

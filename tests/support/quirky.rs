@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use testkit::broker::Broker;
 use testkit::quirky_ftp::{Quirks, QuirkyFtp};
-use testkit::scripted::Conversation;
+use testkit::relay::{Flow, Relay};
+use testkit::scripted::{Conversation, ScriptedListener};
 use tokio::time::timeout;
 
 use super::ftp::Ftp;
+use super::line::ALIVE;
 use super::rig::{Embedded, ftp_tunnel};
 
 /// What takes no more than a round trip is through by then, on a machine that is busy with other tests too.
@@ -23,8 +25,18 @@ pub(crate) struct Quirky {
     pub(crate) ftp: QuirkyFtp,
     pub(crate) broker: Broker,
     quirks: Quirks,
+    /// On the way to the SSH server.
+    line: Relay,
     embedded: Embedded,
     tunnel: SocketAddr,
+}
+
+/// The client's part of a data connection.
+pub(crate) enum Offer {
+    /// It has connected.
+    Passive(Conversation),
+    /// It waits to be connected to.
+    Active(ScriptedListener),
 }
 
 impl Quirky {
@@ -32,12 +44,16 @@ impl Quirky {
         let embedded = Embedded::start().await?;
         let ftp = QuirkyFtp::start(quirks.clone()).await?;
         let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), ftp.addr(), "");
-        let broker = Broker::start(&embedded.login.config("", &tunnel), &[]).await?;
+        let line = Relay::start(embedded.ssh.addr()).await?;
+        let mut login = embedded.login.clone();
+        login.server = line.addr();
+        let broker = Broker::start(&login.config(ALIVE, &tunnel), &[]).await?;
         let tunnel = broker.listener(0).await?;
         Ok(Self {
             ftp,
             broker,
             quirks,
+            line,
             embedded,
             tunnel,
         })
@@ -50,24 +66,34 @@ impl Quirky {
         Ok(ftp)
     }
 
-    /// The data connection of a transfer that has been announced as the server announces it.
+    /// Asks for a transfer and hears it announced as the server announces it.
+    pub(crate) async fn offer(
+        &self,
+        ftp: &mut Ftp,
+        mode: &str,
+        command: &str,
+    ) -> anyhow::Result<Offer> {
+        let offer = if mode == "EPRT" || mode == "PORT" {
+            Offer::Active(ftp.active(mode).await?)
+        } else {
+            Offer::Passive(ftp.passive(mode).await?)
+        };
+        ftp.control().send(format!("{command}\r\n")).await?;
+        hear(ftp, self.quirks.start).await?;
+        Ok(offer)
+    }
+
+    /// The data connection of a transfer that has been asked for and announced.
     pub(crate) async fn begin(
         &self,
         ftp: &mut Ftp,
         mode: &str,
         command: &str,
     ) -> anyhow::Result<Conversation> {
-        let command = format!("{command}\r\n");
-        if mode == "EPRT" || mode == "PORT" {
-            let listener = ftp.active(mode).await?;
-            ftp.control().send(command).await?;
-            hear(ftp, self.quirks.start).await?;
-            return listener.accept().await;
+        match self.offer(ftp, mode, command).await? {
+            Offer::Passive(data) => Ok(data),
+            Offer::Active(listener) => listener.accept().await,
         }
-        let data = ftp.passive(mode).await?;
-        ftp.control().send(command).await?;
-        hear(ftp, self.quirks.start).await?;
-        Ok(data)
     }
 
     /// An upload of the file `half`, whose first half the server has.
@@ -87,6 +113,13 @@ impl Quirky {
         let ssh = &self.embedded.ssh;
         for number in ssh.connections().into_iter().filter(|number| *number != 0) {
             ssh.kill_connection(number);
+        }
+    }
+
+    /// Swallows from now on what is on the way of every SSH connection but the first.
+    pub(crate) fn silence_data(&self) {
+        for number in 1..self.line.passed().len() {
+            self.line.set_flow_of(number, Flow::Swallow);
         }
     }
 

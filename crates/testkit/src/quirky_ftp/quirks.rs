@@ -24,6 +24,8 @@ pub struct Quirks {
     pub half_closes: bool,
     /// Whether it leaves the data connection of an upload open until the end of the session.
     pub keeps_data_socket: bool,
+    /// Whether it calls a transfer complete without having had a data connection.
+    pub skips_data: bool,
 }
 
 impl Default for Quirks {
@@ -38,6 +40,7 @@ impl Default for Quirks {
             aborts: Aborts::default(),
             half_closes: false,
             keeps_data_socket: false,
+            skips_data: false,
         }
     }
 }

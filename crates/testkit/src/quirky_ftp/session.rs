@@ -130,6 +130,11 @@ impl Session {
         let Some(offer) = self.offer.take() else {
             return self.control.say(&["425 PASV or PORT comes first"]).await;
         };
+        if quirks.skips_data {
+            drop(offer);
+            self.control.say(quirks.start).await?;
+            return self.control.say(quirks.done).await;
+        }
         let Ok(line) = offer.take_up().await else {
             return self.control.say(&["425 Cannot connect"]).await;
         };

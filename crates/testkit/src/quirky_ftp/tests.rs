@@ -129,6 +129,18 @@ async fn a_data_socket_is_kept_for_the_session() {
 }
 
 #[tokio::test]
+async fn a_transfer_without_data_is_called_complete() {
+    let quirks = Quirks {
+        skips_data: true,
+        ..Quirks::default()
+    };
+    let (_server, mut control, mut data) = session(quirks).await;
+    assert_eq!(control.command("STOR a").await.unwrap(), STARTS);
+    assert_eq!(control.reply().await.unwrap(), DONE);
+    data.end().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_abort_is_obeyed_at_once_or_when_a_write_has_failed() {
     for aborts in [Aborts::AtOnce, Aborts::AfterTransfer] {
         let quirks = Quirks {
