@@ -54,7 +54,7 @@ impl Plan {
         let Fault { cut, server } = fault;
         let mut rng = generator(seed, number, 1);
         let hold = hold(&mut rng, cut);
-        let size = size(&mut rng, cut, hold.is_some());
+        let size = size(&mut rng, fault, hold.is_some());
         let moment = moment(&mut rng, cut, size, hold.is_some());
         let coin = rng.random();
         let relayed = cut.is_on_the_line() || rng.random_ratio(1, 5);
@@ -66,7 +66,7 @@ impl Plan {
             fault,
             variant,
             moment,
-            interruption: interruption(&mut rng, cut, moment, size),
+            interruption: interruption(&mut rng, fault, moment, size),
             hold,
             coin,
             relayed,
@@ -155,7 +155,7 @@ fn deal(seed: u64, number: u64) -> Fault {
 }
 
 /// Mostly small, so that a round is quick; every order of magnitude, empty files and the largest occur.
-fn size(rng: &mut SmallRng, cut: Cut, held: bool) -> usize {
+fn size(rng: &mut SmallRng, Fault { cut, server }: Fault, held: bool) -> usize {
     let size = match rng.random_range(0..16) {
         0 => 0,
         1 => rng.random_range(1..100),
@@ -164,8 +164,12 @@ fn size(rng: &mut SmallRng, cut: Cut, held: bool) -> usize {
         3..8 => 2_f64.powf(rng.random_range(0.0..26.0)) as usize,
         _ => (MAX_SIZE as f64 * rng.random_range(0.0_f64..1.0).powi(4)) as usize,
     };
-    // Half of the downloads that are aborted find a server that has much to write yet.
-    let large = cut == Cut::DaemonPastGrace || (cut == Cut::Abort && rng.random());
+    let large = match (cut, server) {
+        // It must have much to write yet.
+        (Cut::DaemonPastGrace, _) | (_, Server::WritesOn) => true,
+        (Cut::Abort, _) => rng.random(),
+        _ => false,
+    };
     let least = if large {
         PAST_BUFFERS
     } else if held {
@@ -204,15 +208,26 @@ fn hold(rng: &mut SmallRng, cut: Cut) -> Option<Duration> {
     (cut.can_strike_a_held_client() && holds).then_some(wait)
 }
 
-fn interruption(rng: &mut SmallRng, cut: Cut, moment: Moment, size: usize) -> Option<Interruption> {
+fn interruption(
+    rng: &mut SmallRng,
+    Fault { cut, server }: Fault,
+    moment: Moment,
+    size: usize,
+) -> Option<Interruption> {
     let middle = Moment::Bytes(rng.random_range(0..=size));
-    let phases = [
-        Moment::Step(Step::Asked),
-        middle,
-        Moment::Bytes(size),
-        Moment::Step(Step::DataEnded),
-        Moment::Step(Step::Answered),
-    ];
+    // A server that looks up only when a write fails must not be through by itself.
+    let early = Moment::Bytes(rng.random_range(0..=size.saturating_sub(PAST_BUFFERS)));
+    let phases: &[Moment] = if server == Server::WritesOn {
+        &[Moment::Step(Step::Asked), early]
+    } else {
+        &[
+            Moment::Step(Step::Asked),
+            middle,
+            Moment::Bytes(size),
+            Moment::Step(Step::DataEnded),
+            Moment::Step(Step::Answered),
+        ]
+    };
     let urgencies = [Urgency::Plain, Urgency::Urgent, Urgency::Telnet];
     let phase = phases.choose(rng).copied().unwrap_or(middle);
     let urgency = urgencies.choose(rng).copied().unwrap_or(Urgency::Plain);
