@@ -74,10 +74,7 @@ impl Plan {
                 hasty: must_haste || transfer.hasty,
                 ..fitting(transfer, fault, coin)
             },
-            next: Transfer {
-                hasty: must_haste,
-                ..next
-            },
+            next: next_after(next, must_haste),
         }
     }
 }
@@ -262,6 +259,16 @@ fn transfer(rng: &mut SmallRng, size: usize) -> Transfer {
         hasty: rng.random_ratio(1, 8),
         size,
         offset: rng.random_range(0..MAX_OFFSET),
+    }
+}
+
+/// A transfer that cannot fail.
+fn next_after(plain: Transfer, must_haste: bool) -> Transfer {
+    let verb = if must_haste { Verb::Retr } else { plain.verb };
+    Transfer {
+        verb,
+        hasty: must_haste,
+        ..plain
     }
 }
 

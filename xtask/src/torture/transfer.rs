@@ -139,6 +139,12 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
+    /// Whether the client may have closed before anybody has looked at it. Not every system can then say whose its
+    /// connection was, so that the transfer may fail.
+    pub(super) fn may_be_too_quick(&self) -> bool {
+        self.hasty && self.mode == Mode::Passive && self.direction() == Direction::Upload
+    }
+
     pub(super) fn direction(&self) -> Direction {
         match self.verb {
             Verb::Retr | Verb::List => Direction::Download,
