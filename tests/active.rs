@@ -6,15 +6,32 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use testkit::broker::Broker;
+use testkit::dropbear::Dropbear;
 use testkit::scripted::Conversation;
+use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 use tokio::task::JoinSet;
 
 use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, Channels, SOON, Servers, ftp_tunnel};
+use crate::support::rig::{CONTENT, Channels, SOON, Servers, config, ftp_tunnel};
 use crate::support::sockets::{eventually, listening};
 use crate::support::{Need, trial};
 
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+
+const WITH_DROPBEAR: &[Need] = &[
+    Need::Program("dropbear"),
+    Need::Program("dropbearconvert"),
+    Need::Program("vsftpd"),
+    Need::Namespaces,
+    Need::Program("unshare"),
+    Need::Program("openssl"),
+];
+
+/// The password that dropbear lets in.
+const PASSWORD: &str = "correct-horse";
+
+/// More than the listeners that dropbear has room for on one connection, which are 20.
+const MANY: usize = 60;
 
 /// Transfers of a session, more than any number of things that are kept.
 const TRANSFERS: usize = 8;
@@ -44,6 +61,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "active: sessions that share the one data connection",
             REAL,
             one_connection,
+        ),
+        trial(
+            "active: many transfers where the SSH server ends no listener",
+            WITH_DROPBEAR,
+            dropbear,
         ),
         trial(
             "active: a client that changes between the modes",
@@ -267,4 +289,32 @@ async fn both_modes() -> anyhow::Result<()> {
             .await
     };
     done.await.with_context(|| rig.broker.log())
+}
+
+async fn dropbear() -> anyhow::Result<()> {
+    let (ssh, ftp) = (
+        Dropbear::start(PASSWORD).await?,
+        Vsftpd::start(VsftpdOptions::default()).await?,
+    );
+    std::fs::write(ftp.root().join("file"), CONTENT)?;
+    let (host, port, user) = (ssh.addr().ip(), ssh.addr().port(), ssh.user());
+    let key = ssh.host_key_openssh()?;
+    let key = key.split_whitespace().nth(1).context("no host key")?;
+    let tunnel = ftp_tunnel(ftp.addr().ip(), ftp.addr(), "");
+    let profile = format!(
+        r#"<profile id="id1" name="work" host="{host}" port="{port}" user="{user}">
+             <hostkey>{key}</hostkey><password string="{PASSWORD}"/><tunnels>{tunnel}</tunnels>
+           </profile>"#
+    );
+    let broker = Broker::start(&config(&profile), &[]).await?;
+    let done = async {
+        let mut client = Ftp::login(broker.listener(0).await?).await?;
+        for _ in 0..MANY {
+            fetch(&mut client).await?;
+        }
+        ensure!(client.fetch("file").await? == CONTENT);
+        client.ask("QUIT", "221").await?;
+        Ok(())
+    };
+    done.await.with_context(|| broker.log())
 }

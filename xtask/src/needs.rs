@@ -16,9 +16,11 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// What Debian packs apart from Python itself: the tests of its FTP client among them.
 const PYTHON_TESTS: &str = "Python's own test suite";
 
-const NEEDS: [Requirement; 13] = [
+const NEEDS: [Requirement; 15] = [
     programs::SSHD,
     programs::SSH,
+    programs::DROPBEAR,
+    programs::DROPBEARCONVERT,
     programs::VSFTPD,
     programs::CURL,
     programs::LFTP,

@@ -260,8 +260,9 @@ pub enum OpenError {
     },
     /// The server refused to listen for a remote forward.
     #[error(
-        "SSH server {server} refused to listen on {bind}: it must allow it (AllowTcpForwarding yes or remote, and \
-         GatewayPorts or PermitListen for this address)"
+        "SSH server {server} refused to listen on {bind}: it must allow it (in sshd_config AllowTcpForwarding yes or remote, \
+         and GatewayPorts or PermitListen for this address; at the key in authorized_keys no restrict or \
+         no-port-forwarding, and permitlisten for this address)"
     )]
     ForwardRefused {
         /// Host and port.

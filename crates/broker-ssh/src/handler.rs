@@ -159,6 +159,14 @@ impl Handler for LinkHandler {
                 reply,
                 originator,
             });
+        } else if self.link.leftovers.has(connected_port) {
+            tracing::warn!(
+                connection = self.link.id,
+                port = connected_port,
+                from = %printable(originator_address, MAX_PARTING),
+                "refused a connection to a listener that the server did not end; nobody is told of its port any more"
+            );
+            self.link.retire();
         }
         Ok(())
     }

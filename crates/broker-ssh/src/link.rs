@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::asking::Asking;
 use crate::error::CutReason;
-use crate::forward::Arrival;
+use crate::forward::{Arrival, Leftovers};
 use crate::liveness::Customs;
 use crate::snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated};
 use crate::stream::WireCounters;
@@ -49,6 +49,12 @@ pub(crate) struct Link {
     /// Channels whose reader is behind, so that they hold up the connection or soon would.
     lagging: AtomicUsize,
     leases: watch::Sender<usize>,
+    /// Listeners whose ports somebody was told.
+    promises: AtomicUsize,
+    /// Listeners that the server did not end.
+    pub(crate) leftovers: Leftovers,
+    /// Whether the server has listened for it.
+    granted: AtomicBool,
     idle_since: Mutex<Instant>,
     /// Tells the pool that something changed.
     wake: Arc<Notify>,
@@ -86,6 +92,9 @@ impl Link {
             abandoned: AtomicUsize::new(0),
             lagging: AtomicUsize::new(0),
             leases: watch::Sender::new(0),
+            promises: AtomicUsize::new(0),
+            leftovers: Leftovers::default(),
+            granted: AtomicBool::new(false),
             idle_since: Mutex::new(Instant::now()),
             wake,
             customs,
@@ -198,6 +207,35 @@ impl Link {
         *self.leases.borrow()
     }
 
+    pub(crate) fn add_promise(&self) {
+        self.promises.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn end_promise(&self) {
+        self.touch();
+        self.promises.fetch_sub(1, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn promise_count(&self) -> usize {
+        self.promises.load(Ordering::Acquire)
+    }
+
+    /// Channels, and listeners whose ports somebody was told.
+    pub(crate) fn use_count(&self) -> usize {
+        self.lease_count() + self.promise_count()
+    }
+
+    /// The server has granted a request to listen.
+    pub(crate) fn note_granted(&self) {
+        self.granted.store(true, Ordering::Release);
+    }
+
+    /// See [`Link::note_granted`].
+    pub(crate) fn has_granted(&self) -> bool {
+        self.granted.load(Ordering::Acquire)
+    }
+
     /// Follows the number of leases.
     pub(crate) fn leases(&self) -> watch::Receiver<usize> {
         self.leases.subscribe()
@@ -235,7 +273,7 @@ impl Link {
     }
 
     pub(crate) fn info(&self) -> ConnectionInfo {
-        let channels = self.lease_count();
+        let channels = self.use_count();
         ConnectionInfo {
             id: self.id,
             kind: self.kind,

@@ -15,6 +15,7 @@ pub mod account;
 pub mod broker;
 pub mod client;
 mod daemon;
+pub mod dropbear;
 pub mod files;
 pub mod ftp_server;
 pub mod keys;

@@ -27,6 +27,10 @@ pub struct Requirement {
 pub const SSHD: Requirement = requirement("sshd", "openssh-server");
 /// OpenSSH's client.
 pub const SSH: Requirement = requirement("ssh", "openssh-client");
+/// The SSH daemon of routers.
+pub const DROPBEAR: Requirement = requirement("dropbear", "dropbear-bin");
+/// Writes keys as dropbear reads them.
+pub const DROPBEARCONVERT: Requirement = requirement("dropbearconvert", "dropbear-bin");
 /// The FTP daemon of the end-to-end tests.
 pub const VSFTPD: Requirement = requirement("vsftpd", "vsftpd");
 /// An FTP client that prefers EPSV.

@@ -40,6 +40,8 @@ pub struct SshServerOptions {
     pub allow_local_forward: bool,
     /// Whether tcpip-forward requests are granted (RFC 4254 §7.1).
     pub allow_remote_forward: bool,
+    /// As with dropbear no listener ends before its connection, of which each has at most so many.
+    pub lasting_forwards: Option<usize>,
 }
 
 impl Default for SshServerOptions {
@@ -54,6 +56,7 @@ impl Default for SshServerOptions {
             interactive: Vec::new(),
             allow_local_forward: true,
             allow_remote_forward: true,
+            lasting_forwards: None,
         }
     }
 }
@@ -222,6 +225,11 @@ impl SshServer {
         self.shared.allow_local.store(allow, Ordering::Relaxed);
     }
 
+    /// Answers the opening of direct-tcpip channels from now on, or leaves it unanswered for as long as the connection lasts.
+    pub fn set_answer_opens(&self, answer: bool) {
+        self.shared.silent_opens.store(!answer, Ordering::Relaxed);
+    }
+
     /// Grants or refuses tcpip-forward requests from now on.
     pub fn set_allow_remote_forward(&self, allow: bool) {
         self.shared.allow_remote.store(allow, Ordering::Relaxed);
@@ -239,6 +247,9 @@ struct Shared {
     interactive: Vec<Vec<Asked>>,
     allow_local: AtomicBool,
     allow_remote: AtomicBool,
+    lasting_forwards: Option<usize>,
+    /// Whether an answer to the opening of a channel is held back.
+    silent_opens: AtomicBool,
     counters: watch::Sender<SshCounters>,
     connections: Mutex<BTreeMap<usize, Connection>>,
     tasks: TaskTracker,
@@ -261,6 +272,8 @@ impl Shared {
             interactive: options.interactive.clone(),
             allow_local: AtomicBool::new(options.allow_local_forward),
             allow_remote: AtomicBool::new(options.allow_remote_forward),
+            lasting_forwards: options.lasting_forwards,
+            silent_opens: AtomicBool::new(false),
             counters: watch::Sender::new(SshCounters::default()),
             connections: Mutex::default(),
             tasks: TaskTracker::new(),

@@ -4,6 +4,7 @@
 //! asked for as soon as one has served its connection. Until it is needed it is nobody's lease: the pool gives its
 //! connection to others and closes it as if there were no listener on it, which then was opened for nothing.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tracing::{Instrument, debug, warn};
 
-use super::RemoteForward;
 use super::listener::Listener;
+use super::{RemoteForward, Wanted};
 use crate::error::OpenError;
 use crate::link::lock;
 use crate::pool::{Lease, Pool};
@@ -46,15 +47,23 @@ impl Forwards {
         }
     }
 
-    /// A listener on `bind` that nobody has been told of and nobody has connected to, with a port of the server's choice:
-    /// the one kept ready, or else a new one.
+    /// A listener on `bind` that nobody has been told of and nobody has connected to, with a port of this range, or without
+    /// one of the server's choice: the one kept ready, or else a new one.
     ///
     /// # Errors
     /// As [`Pool::forward`].
-    pub async fn open(&self, bind: &str) -> Result<RemoteForward, OpenError> {
-        match self.take_spare(bind).await {
+    pub async fn open(
+        &self,
+        bind: &str,
+        ports: Option<RangeInclusive<u16>>,
+    ) -> Result<RemoteForward, OpenError> {
+        let wanted = Wanted {
+            bind: bind.to_owned(),
+            ports,
+        };
+        match self.take_spare(&wanted).await {
             Some(forward) => Ok(forward),
-            None => self.pool.forward(bind).await,
+            None => self.pool.listen(wanted).await,
         }
     }
 
@@ -62,7 +71,7 @@ impl Forwards {
     /// Must be called within a tokio runtime.
     pub fn follow(&self, used: RemoteForward) {
         let (claims, claimed) = oneshot::channel();
-        let tracker = used.lease.connection().tracker().clone();
+        let tracker = used.promise.connection().tracker().clone();
         let life = self.pool.spec().pool.ahead_timeout;
         tracker.spawn(prepare(used, life, claimed).in_current_span());
         *lock(&self.spare) = Some(claims);
@@ -73,12 +82,12 @@ impl Forwards {
         lock(&self.spare).take();
     }
 
-    async fn take_spare(&self, bind: &str) -> Option<RemoteForward> {
+    async fn take_spare(&self, wanted: &Wanted) -> Option<RemoteForward> {
         let claims = lock(&self.spare).take()?;
         let (claim, spare) = oneshot::channel();
         claims.send(claim).ok()?;
         let spare = spare.await.ok()?;
-        if spare.listener.bind == bind {
+        if spare.listener.wanted == *wanted {
             spare.put_to_use(&self.pool).await
         } else {
             None
@@ -93,21 +102,19 @@ impl Spare {
         let before = self.before.upgrade();
         let places = usize::from(before.is_some());
         let id = self.listener.connection.link().id;
-        let lease = Arc::new(pool.rejoin(id, places).await?);
-        self.listener.is_untouched().then(|| RemoteForward {
-            listener: self.listener,
-            lease,
-        })
+        let promise = pool.rejoin(id, places).await?;
+        let untouched = self.listener.is_untouched();
+        untouched.then(|| RemoteForward::new(self.listener, promise))
     }
 }
 
 /// Ends the used forward, and keeps another one ready.
 async fn prepare(used: RemoteForward, life: Duration, claimed: oneshot::Receiver<Claim>) {
-    let connection = Arc::clone(used.lease.connection());
-    let before = Arc::downgrade(&used.lease);
-    let bind = used.bind_address().to_owned();
+    let connection = Arc::clone(used.promise.connection());
+    let before = Weak::clone(&used.last);
+    let wanted = used.listener.wanted.clone();
     // Asked for while the used one listens: so the server can't choose the same port.
-    let (opened, ()) = tokio::join!(biased; Listener::open(bind, connection), used.cancel());
+    let (opened, ()) = tokio::join!(biased; Listener::open(wanted, connection), used.cancel());
     match opened {
         Ok(listener) => keep(Spare { listener, before }, life, claimed).await,
         Err(error) => debug!(%error, "no forward was opened ahead"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::Arrival;
+use super::{Arrival, Wanted};
 use crate::error::{CutReason, OpenError};
 use crate::pool::Connection;
 use crate::requests::Answer;
@@ -21,22 +21,28 @@ const MAX_ARRIVALS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) connection: Arc<Connection>,
-    pub(super) bind: String,
+    pub(super) wanted: Wanted,
     pub(super) port: u16,
     arrivals: mpsc::Receiver<Arrival>,
     listening: bool,
 }
 
 impl Listener {
-    /// Asks the server to listen on `bind` with a port of its choice. Must not be abandoned: a late answer would leave a
+    /// Asks the server to listen, unless it still does from before. Must not be abandoned: a late answer would leave a
     /// listener that nobody knows of.
-    pub(super) async fn open(bind: String, connection: Arc<Connection>) -> Result<Self, OpenError> {
-        let port = ask(&bind, &connection).await?;
+    pub(super) async fn open(
+        wanted: Wanted,
+        connection: Arc<Connection>,
+    ) -> Result<Self, OpenError> {
+        let port = match connection.link().leftovers.take(&wanted) {
+            Some(port) => port,
+            None => ask(&wanted, &connection).await?,
+        };
         let (sender, arrivals) = mpsc::channel(MAX_ARRIVALS);
         let listening = connection.link().add_forward(u32::from(port), sender);
         let listener = Self {
             connection,
-            bind,
+            wanted,
             port,
             arrivals,
             listening,
@@ -44,7 +50,7 @@ impl Listener {
         if listening {
             Ok(listener)
         } else {
-            Err(refused(&listener.bind, &listener.connection))
+            Err(refused(&listener.wanted, &listener.connection))
         }
     }
 
@@ -61,7 +67,7 @@ impl Listener {
     /// Makes the server stop listening, and waits until it has.
     pub(super) async fn stop(mut self) {
         self.listening = false;
-        stop(&self.connection, &self.bind, self.port).await;
+        stop(&self.connection, &self.wanted.bind, self.port).await;
     }
 
     fn ended(&self) -> CutReason {
@@ -78,7 +84,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         if std::mem::take(&mut self.listening) {
             let connection = Arc::clone(&self.connection);
-            let (bind, port) = (std::mem::take(&mut self.bind), self.port);
+            let (bind, port) = (std::mem::take(&mut self.wanted.bind), self.port);
             self.connection
                 .tracker()
                 .spawn(async move { stop(&connection, &bind, port).await });
@@ -86,15 +92,25 @@ impl Drop for Listener {
     }
 }
 
-/// The port that the server has chosen.
-async fn ask(bind: &str, connection: &Connection) -> Result<u16, OpenError> {
-    let link = connection.link();
-    let request = async { connection.requests().listen(bind, 0).await.await };
-    match timeout(FORWARD_TIMEOUT, request).await {
-        Ok(Some(Answer::Granted(told))) => {
-            chosen_port(&told).ok_or_else(|| refused(bind, connection))
+/// The port on which the server listens now: the first one that it does not refuse.
+async fn ask(wanted: &Wanted, connection: &Connection) -> Result<u16, OpenError> {
+    for port in wanted.tries() {
+        if let Some(granted) = ask_for(&wanted.bind, port, connection).await? {
+            connection.link().note_granted();
+            return Ok(granted);
         }
-        Ok(Some(Answer::Refused)) => Err(refused(bind, connection)),
+    }
+    Err(refused(wanted, connection))
+}
+
+/// Asks for one port; `None`: it is refused.
+async fn ask_for(bind: &str, port: u16, connection: &Connection) -> Result<Option<u16>, OpenError> {
+    let link = connection.link();
+    let request = async { connection.requests().listen(bind, port).await.await };
+    match timeout(FORWARD_TIMEOUT, request).await {
+        Ok(Some(Answer::Granted(_))) if port != 0 => Ok(Some(port)),
+        Ok(Some(Answer::Granted(told))) => Ok(chosen_port(&told)),
+        Ok(Some(Answer::Refused)) => Ok(None),
         Ok(None) => Err(lost(connection)),
         Err(_) => {
             // A late answer would leave a listener that nobody knows of, so the connection ends with its leases.
@@ -107,13 +123,18 @@ async fn ask(bind: &str, connection: &Connection) -> Result<u16, OpenError> {
     }
 }
 
-/// Takes the listener out of the table and off the server. Where the server does not answer, the connection is not used
-/// again, and its end ends the listener.
+/// Takes the listener out of the table and off the server. A server that refuses goes on listening, so the listener is kept
+/// for later. Where the server does not answer, the connection is not used again, and its end ends the listener.
 async fn stop(connection: &Connection, bind: &str, port: u16) {
     let link = connection.link();
     link.remove_forward(u32::from(port));
     let request = async { connection.requests().cancel(bind, port).await.await };
-    if timeout(FORWARD_TIMEOUT, request).await.is_err() {
+    let stopped = match timeout(FORWARD_TIMEOUT, request).await {
+        Ok(Some(Answer::Refused)) => link.leftovers.keep(bind, port),
+        Ok(Some(Answer::Granted(_)) | None) => true,
+        Err(_) => false,
+    };
+    if !stopped {
         link.retire();
     }
 }
@@ -125,10 +146,10 @@ fn chosen_port(told: &[u8]) -> Option<u16> {
     (port != 0).then_some(port)
 }
 
-fn refused(bind: &str, connection: &Connection) -> OpenError {
+fn refused(wanted: &Wanted, connection: &Connection) -> OpenError {
     OpenError::ForwardRefused {
         server: connection.link().server.clone(),
-        bind: bind.to_owned(),
+        bind: wanted.to_string(),
     }
 }
 

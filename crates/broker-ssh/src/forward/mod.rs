@@ -1,25 +1,31 @@
 //! Remote forwards: the SSH server listens, and each connection it accepts comes back as a channel (RFC 4254 section 7)
 
 mod ahead;
+mod leftovers;
 mod listener;
+mod wanted;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use russh::ChannelOpenFailure;
 use russh::client::{ChannelOpenHandle, Msg};
 
 use crate::channel::Channel;
 use crate::error::{CutReason, OpenError};
-use crate::pool::Lease;
+use crate::pool::{Lease, Promise};
 pub use ahead::Forwards;
+pub(crate) use leftovers::Leftovers;
 use listener::Listener;
+pub(crate) use wanted::Wanted;
 
-/// A listener on the SSH server. It holds its connection until it and the channels it gave are gone. Dropping it makes
-/// the server stop listening; channels already accepted go on.
+/// A listener on the SSH server. It keeps its connection open, but takes no place on it until somebody connects. Dropping
+/// it makes the server stop listening; channels already accepted go on.
 #[derive(Debug)]
 pub struct RemoteForward {
     listener: Listener,
-    lease: Arc<Lease>,
+    promise: Promise,
+    /// The place of the connection that came last.
+    last: Weak<Lease>,
 }
 
 /// Who connected to a remote forward, as the SSH server saw it.
@@ -57,10 +63,19 @@ pub(crate) struct Arrival {
 }
 
 impl RemoteForward {
-    /// Asks the server to listen on `bind` with a port of its choice.
-    pub(crate) async fn listen(bind: String, lease: Arc<Lease>) -> Result<Self, OpenError> {
-        let listener = Listener::open(bind, Arc::clone(lease.connection())).await?;
-        Ok(Self { listener, lease })
+    /// Asks the server to listen. The lease is only for the asking.
+    pub(crate) async fn listen(wanted: Wanted, lease: Lease) -> Result<Self, OpenError> {
+        let promise = Promise::new(lease.connection())?;
+        let listener = Listener::open(wanted, Arc::clone(lease.connection())).await?;
+        Ok(Self::new(listener, promise))
+    }
+
+    fn new(listener: Listener, promise: Promise) -> Self {
+        Self {
+            listener,
+            promise,
+            last: Weak::new(),
+        }
     }
 
     /// The port on which the server listens.
@@ -70,12 +85,12 @@ impl RemoteForward {
 
     /// The address that was asked for.
     pub fn bind_address(&self) -> &str {
-        &self.listener.bind
+        &self.listener.wanted.bind
     }
 
     /// Number of the connection that carries it.
     pub fn connection(&self) -> u64 {
-        self.lease.link().id
+        self.promise.connection().link().id
     }
 
     /// Waits for the next connection.
@@ -88,11 +103,13 @@ impl RemoteForward {
             reply,
             originator,
         } = self.listener.arrival().await?;
+        let lease = Arc::new(self.promise.lease());
+        self.last = Arc::downgrade(&lease);
         Ok(Incoming {
             originator,
             channel,
             reply,
-            lease: Arc::clone(&self.lease),
+            lease,
         })
     }
 

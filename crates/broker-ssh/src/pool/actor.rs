@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Sessions;
 use super::backoff::Backoff;
-use super::lease::{Connection, Lease};
+use super::lease::{Connection, Lease, Promise};
 use super::roster::{
     Dialing, MAX_CONTROL_CHANNELS, MAX_CONTROL_CONNECTIONS, MAX_SHARED_CHANNELS, Roster,
 };
@@ -44,7 +44,7 @@ pub(super) enum Request {
     Rejoin {
         id: u64,
         places: usize,
-        reply: oneshot::Sender<Option<Lease>>,
+        reply: oneshot::Sender<Option<Promise>>,
     },
     Close {
         id: u64,
@@ -419,7 +419,7 @@ impl Actor {
     /// When an unused connection is closed; `None` for one that is used or kept.
     fn expiry(&self, connection: &Connection, spare: Option<u64>) -> Option<Instant> {
         let link = &connection.link;
-        if link.lease_count() > 0 {
+        if link.use_count() > 0 {
             return None;
         }
         if link.is_retired() {

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::channel::Channel;
 use crate::dial::Session;
 use crate::error::{CutReason, OpenError};
-use crate::forward::RemoteForward;
+use crate::forward::{RemoteForward, Wanted};
 use crate::keepalive;
 use crate::link::Link;
 use crate::liveness::Liveness;
@@ -21,6 +21,9 @@ use crate::spec::{ConnectSpec, Target};
 
 /// How long the server may take to open a channel; it connects to the target meanwhile.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Listeners of one connection whose ports clients were told; what comes in by each may hold 8 MiB.
+const MAX_PROMISES: usize = 64;
 
 /// How long an orderly goodbye may take before the connection is severed.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -186,24 +189,56 @@ impl Lease {
         .await
     }
 
-    /// Makes the server listen on `bind`.
-    pub(super) async fn forward(self, bind: String) -> Result<RemoteForward, OpenError> {
+    /// Makes the server listen.
+    pub(super) async fn forward(self, wanted: Wanted) -> Result<RemoteForward, OpenError> {
         let late = OpenError::Timeout {
-            what: format!("the request to listen on {bind}"),
+            what: format!("the request to listen on {wanted}"),
             after: OPEN_TIMEOUT,
         };
-        detached(
-            &self.tracker().clone(),
-            late,
-            RemoteForward::listen(bind, Arc::new(self)),
-        )
-        .await
+        let tracker = self.tracker().clone();
+        detached(&tracker, late, RemoteForward::listen(wanted, self)).await
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         self.connection.link.return_lease();
+    }
+}
+
+/// A connection is kept open for a listener whose port somebody was told. It takes no place: nobody shares the connection
+/// with it, since it carries nothing.
+#[derive(Debug)]
+pub(crate) struct Promise(Arc<Connection>);
+
+impl Promise {
+    /// # Errors
+    /// `TooManyChannels` where the connection has as many listeners as it may.
+    pub(crate) fn new(connection: &Arc<Connection>) -> Result<Self, OpenError> {
+        let link = &connection.link;
+        if link.promise_count() >= MAX_PROMISES {
+            return Err(OpenError::TooManyChannels {
+                server: link.server.clone(),
+                limit: MAX_PROMISES,
+            });
+        }
+        link.add_promise();
+        Ok(Self(Arc::clone(connection)))
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.0
+    }
+
+    /// A place for the connection that has come.
+    pub(crate) fn lease(&self) -> Lease {
+        Lease::new(&self.0, ConnectionKind::Data)
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.0.link.end_promise();
     }
 }
 
@@ -240,7 +275,9 @@ fn refusal(failure: &russh::ChannelOpenFailure) -> String {
     };
     match failure {
         AdministrativelyProhibited => {
-            "administratively prohibited; set AllowTcpForwarding yes (and look at PermitOpen) in its sshd_config".into()
+            "administratively prohibited; set AllowTcpForwarding yes (and look at PermitOpen) in its sshd_config, and look \
+             for restrict, no-port-forwarding and permitopen at the key in authorized_keys"
+                .into()
         }
         ConnectFailed => "it could not connect; is the server running there and reachable from it?".into(),
         UnknownChannelType => "it does not support port forwarding".into(),

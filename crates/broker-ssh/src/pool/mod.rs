@@ -6,6 +6,7 @@ mod lease;
 mod roster;
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,14 +17,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::channel::Channel;
 use crate::error::OpenError;
-use crate::forward::RemoteForward;
+use crate::forward::{RemoteForward, Wanted};
 use crate::link::Link;
 use crate::liveness::Customs;
 use crate::snapshot::{ConnectionKind, PoolSnapshot};
 use crate::spec::{ConnectSpec, Target};
 use actor::{Actor, Request};
 use backoff::Backoff;
-pub(crate) use lease::{Connection, Lease};
+pub(crate) use lease::{Connection, Lease, Promise};
 
 /// Requests waiting for the actor; it answers each within microseconds, so a full queue only delays.
 const REQUEST_QUEUE: usize = 64;
@@ -171,29 +172,42 @@ impl Pool {
             .await
     }
 
-    /// Makes the server listen on `bind`, with a port of its choice, on a data connection that stays leased until the
-    /// forward and its channels are gone.
+    /// Makes the server listen on `bind`, with a port of this range or without one of its choice, on a data connection that
+    /// stays until the forward and its channels are gone.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn forward(&self, bind: &str) -> Result<RemoteForward, OpenError> {
-        let first = self
-            .lease(ConnectionKind::Data)
-            .await?
-            .forward(bind.to_owned())
-            .await;
-        if !is_lost(&first) {
+    pub async fn forward(
+        &self,
+        bind: &str,
+        ports: Option<RangeInclusive<u16>>,
+    ) -> Result<RemoteForward, OpenError> {
+        let bind = bind.to_owned();
+        self.listen(Wanted { bind, ports }).await
+    }
+
+    /// A server may have listened as often as it does for one connection. Then another one is made.
+    pub(crate) async fn listen(&self, wanted: Wanted) -> Result<RemoteForward, OpenError> {
+        let lease = self.lease(ConnectionKind::Data).await?;
+        let link = Arc::clone(lease.link());
+        let first = lease.forward(wanted.clone()).await;
+        let refused = matches!(first, Err(OpenError::ForwardRefused { .. }));
+        let exhausted = refused && link.kind == ConnectionKind::Data && link.has_granted();
+        if exhausted {
+            link.retire();
+        }
+        if !exhausted && !is_lost(&first) {
             return first;
         }
         self.lease(ConnectionKind::Data)
             .await?
-            .forward(bind.to_owned())
+            .forward(wanted)
             .await
     }
 
-    /// One more place on this data connection, where no more than `places` are taken; `None` where others are there, or
-    /// it is about to end.
-    pub(crate) async fn rejoin(&self, id: u64, places: usize) -> Option<Lease> {
+    /// Puts to use a listener on this data connection, where no more than `places` are taken; `None` where others are there,
+    /// or it is about to end.
+    pub(crate) async fn rejoin(&self, id: u64, places: usize) -> Option<Promise> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Rejoin { id, places, reply };
         self.requests.send(request).await.ok()?;

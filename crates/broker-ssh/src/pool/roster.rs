@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::lease::{Connection, Lease};
+use super::lease::{Connection, Lease, Promise};
 use crate::link::Link;
 use crate::snapshot::ConnectionKind;
 
@@ -53,7 +53,7 @@ impl Roster {
     pub(super) fn free(&self, kind: ConnectionKind) -> Option<Lease> {
         let unused = || {
             self.usable(ConnectionKind::Data)
-                .filter(|connection| connection.link.lease_count() == 0)
+                .filter(|connection| connection.link.use_count() == 0)
                 .min_by_key(|connection| connection.link.has_forwards())
         };
         let free = match kind {
@@ -63,12 +63,12 @@ impl Roster {
         free.map(|connection| Lease::new(connection, kind))
     }
 
-    /// One more place on a data connection where no more than these are taken.
-    pub(super) fn rejoin(&self, id: u64, places: usize) -> Option<Lease> {
+    /// Puts to use a listener on a data connection where no more than these places are taken.
+    pub(super) fn rejoin(&self, id: u64, places: usize) -> Option<Promise> {
         self.usable(ConnectionKind::Data)
             .find(|connection| connection.link.id == id)
-            .filter(|connection| connection.link.lease_count() <= places)
-            .map(|connection| Lease::new(connection, ConnectionKind::Data))
+            .filter(|connection| connection.link.use_count() <= places)
+            .and_then(|connection| Promise::new(connection).ok())
     }
 
     /// The data connection that is best to share: one on which nothing stands still, and with few channels.
@@ -78,7 +78,7 @@ impl Roster {
             .filter(|connection| connection.link.lease_count() < MAX_SHARED_CHANNELS);
         with_room.min_by_key(|connection| {
             let link = &connection.link;
-            (link.is_held_up(), link.lease_count())
+            (link.is_held_up(), link.use_count())
         })
     }
 
@@ -118,7 +118,7 @@ impl Roster {
     pub(super) fn spare(&self) -> Option<u64> {
         let idle = self
             .usable(ConnectionKind::Data)
-            .filter(|connection| connection.link.lease_count() == 0);
+            .filter(|connection| connection.link.use_count() == 0);
         idle.max_by_key(|connection| {
             let link = &connection.link;
             (link.has_forwards(), link.idle_since())

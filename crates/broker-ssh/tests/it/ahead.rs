@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_ssh::{Channel, Forwards, Pool, PoolLimits, RemoteForward};
-use testkit::ssh_server::SshCounters;
+use testkit::ssh_server::{SshCounters, SshServerOptions};
 use tokio::net::TcpStream;
 
 use crate::peers::{Bench, LIMIT, converse, echo, originator, read_all, soon, wait_for};
@@ -30,7 +30,10 @@ impl Rig {
     }
 
     async fn with(limits: PoolLimits) -> Self {
-        let bench = Bench::start().await;
+        Self::on(Bench::start().await, limits).await
+    }
+
+    async fn on(bench: Bench, limits: PoolLimits) -> Self {
         let pool = Arc::new(bench.limited(limits));
         let forwards = Forwards::new(Arc::clone(&pool));
         Self {
@@ -41,7 +44,7 @@ impl Rig {
     }
 
     async fn open(&self) -> RemoteForward {
-        soon(self.forwards.open(HERE)).await.unwrap()
+        soon(self.forwards.open(HERE, None)).await.unwrap()
     }
 
     /// A transfer begins, so that the next forward is opened.
@@ -108,7 +111,7 @@ async fn the_next_forward_does_not_wait_for_the_last_word_of_the_transfer_before
     let (connection, next) = (transfer.channel.info().connection, rig.open().await);
     assert_eq!(next.connection(), connection);
     assert_eq!(rig.bench.server.counters().forwards_granted, 2);
-    // Counted as two, so that the rules for those who share hold.
+    // The transfer before and the listener.
     assert_eq!(rig.pool.snapshot().connections[0].channels, 2);
     drop((transfer, next));
     rig.end().await;
@@ -257,5 +260,65 @@ async fn where_the_server_refuses_another_one_the_transfer_goes_on() {
     rig.bench.server.set_allow_remote_forward(true);
     drop(rig.open().await);
     rig.forwards(2, 0).await;
+    rig.end().await;
+}
+
+/// A server that ends no listener, as dropbear does, and has room for so many a connection.
+async fn lasting(room: usize) -> Rig {
+    let bench = Bench::with(SshServerOptions {
+        lasting_forwards: Some(room),
+        ..SshServerOptions::default()
+    });
+    Rig::on(bench.await, PoolLimits::default()).await
+}
+
+#[tokio::test]
+async fn where_no_listener_ends_two_of_them_take_turns() {
+    let rig = lasting(4).await;
+    let mut forward = rig.open().await;
+    let mut ports = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        ports.insert(forward.port());
+        let transfer = rig.begin(forward).await;
+        transfer.end(&rig.pool).await;
+        forward = rig.open().await;
+    }
+    assert_eq!(ports.len(), 2, "{ports:?}");
+    let seen = rig.bench.server.counters();
+    assert_eq!((seen.connections, seen.forwards_refused), (1, 0));
+    drop(forward);
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_did_not_end_lets_nobody_in_and_is_not_used_again() {
+    let rig = lasting(4).await;
+    let forward = rig.open().await;
+    let (port, connection) = (forward.port(), forward.connection());
+    soon(forward.cancel()).await;
+    let mut stranger = TcpStream::connect((HERE, port)).await.unwrap();
+    assert_eq!(read_all(&mut stranger).await.unwrap_or_default(), b"");
+    wait_for(&rig.pool, |seen| {
+        seen.connections.iter().all(|c| c.id != connection)
+    })
+    .await;
+    let next = rig.open().await;
+    assert_ne!(next.port(), port);
+    rig.begin(next).await.end(&rig.pool).await;
+    assert_eq!(rig.bench.server.counters().forwarded_opened, 1);
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_has_no_room_left_is_asked_on_a_fresh_connection() {
+    let rig = lasting(1).await;
+    let first = rig.open().await;
+    let connection = first.connection();
+    soon(first.cancel()).await;
+    // One for another address does not serve.
+    let fresh = soon(rig.forwards.open("localhost", None)).await.unwrap();
+    assert_ne!(fresh.connection(), connection);
+    assert_eq!(rig.bench.server.counters().forwards_refused, 1);
+    drop(fresh);
     rig.end().await;
 }

@@ -1,16 +1,19 @@
 //! Remote forwards: listening, accepting, ending.
 
-use broker_ssh::{CutReason, OpenError};
+use broker_ssh::{ChannelRead, CutReason, OpenError, PoolLimits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::peers::{Bench, LIMIT, read_all, soon, wait_for};
+use crate::peers::{Bench, LIMIT, flood, originator, read_all, soon, wait_for};
+
+/// Short enough to wait for in a test.
+const STALL: std::time::Duration = std::time::Duration::from_millis(50);
 
 #[tokio::test]
 async fn a_forwards_channel_goes_on_after_the_listener_ended() {
     let bench = Bench::start().await;
     let pool = bench.pool();
-    let mut forward = soon(pool.forward("127.0.0.1")).await.unwrap();
+    let mut forward = soon(pool.forward("127.0.0.1", None)).await.unwrap();
     let mut ftp_server = TcpStream::connect((forward.bind_address(), forward.port()))
         .await
         .unwrap();
@@ -40,7 +43,7 @@ async fn a_forwards_channel_goes_on_after_the_listener_ended() {
 async fn dropping_a_forward_ends_the_listener() {
     let bench = Bench::start().await;
     let pool = bench.pool();
-    let forward = soon(pool.forward("127.0.0.1")).await.unwrap();
+    let forward = soon(pool.forward("127.0.0.1", None)).await.unwrap();
     bench
         .server
         .wait_for(LIMIT, |seen| seen.forwards_active == 1)
@@ -61,8 +64,8 @@ async fn dropping_a_forward_ends_the_listener() {
 async fn each_forward_has_a_connection_of_its_own() {
     let bench = Bench::start().await;
     let pool = bench.pool();
-    let first = soon(pool.forward("127.0.0.1")).await.unwrap();
-    let second = soon(pool.forward("127.0.0.1")).await.unwrap();
+    let first = soon(pool.forward("127.0.0.1", None)).await.unwrap();
+    let second = soon(pool.forward("127.0.0.1", None)).await.unwrap();
     assert_ne!(first.connection(), second.connection());
     bench.end().await;
 }
@@ -71,7 +74,7 @@ async fn each_forward_has_a_connection_of_its_own() {
 async fn a_rejected_connection_is_closed_by_the_server() {
     let bench = Bench::start().await;
     let pool = bench.pool();
-    let mut forward = soon(pool.forward("127.0.0.1")).await.unwrap();
+    let mut forward = soon(pool.forward("127.0.0.1", None)).await.unwrap();
     let mut ftp_server = TcpStream::connect(("127.0.0.1", forward.port()))
         .await
         .unwrap();
@@ -89,12 +92,11 @@ async fn a_refused_forward_says_what_the_server_must_allow() {
     let bench = Bench::start().await;
     bench.server.set_allow_remote_forward(false);
     let pool = bench.pool();
-    let refused = soon(pool.forward("127.0.0.1")).await.unwrap_err();
+    let refused = soon(pool.forward("127.0.0.1", None)).await.unwrap_err();
     assert!(matches!(refused, OpenError::ForwardRefused { .. }));
-    assert!(
-        refused.to_string().contains("AllowTcpForwarding"),
-        "{refused}"
-    );
+    for place in ["AllowTcpForwarding", "authorized_keys", "permitlisten"] {
+        assert!(refused.to_string().contains(place), "{refused}");
+    }
     wait_for(&pool, |seen| seen.connections[0].channels == 0).await;
     bench.end().await;
 }
@@ -103,7 +105,7 @@ async fn a_refused_forward_says_what_the_server_must_allow() {
 async fn a_lost_connection_ends_the_wait_for_an_arrival() {
     let bench = Bench::start().await;
     let pool = bench.pool();
-    let mut forward = soon(pool.forward("127.0.0.1")).await.unwrap();
+    let mut forward = soon(pool.forward("127.0.0.1", None)).await.unwrap();
     bench.server.kill_all();
     let ended = soon(forward.accept()).await.unwrap_err();
     assert!(matches!(ended, CutReason::ConnectionLost(_)), "{ended}");
@@ -114,7 +116,7 @@ async fn a_lost_connection_ends_the_wait_for_an_arrival() {
 async fn bytes_sent_before_the_channel_is_accepted_arrive() {
     let bench = Bench::start().await;
     let pool = bench.pool();
-    let mut forward = soon(pool.forward("127.0.0.1")).await.unwrap();
+    let mut forward = soon(pool.forward("127.0.0.1", None)).await.unwrap();
     let mut ftp_server = TcpStream::connect(("127.0.0.1", forward.port()))
         .await
         .unwrap();
@@ -132,5 +134,56 @@ async fn bytes_sent_before_the_channel_is_accepted_arrive() {
     let (end, read) = soon(async { tokio::join!(splice, client) }).await;
     assert_eq!(end, broker_ssh::SpliceEnd::Complete);
     assert_eq!(read, b"early");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn the_far_port_is_one_of_those_that_are_allowed() {
+    let bench = Bench::start().await;
+    let pool = bench.pool();
+    // A port in use is passed by.
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let low = taken.local_addr().unwrap().port().min(u16::MAX - 7);
+    let mut ports = Vec::new();
+    for _ in 0..3 {
+        let forward = soon(pool.forward("127.0.0.1", Some(low..=low + 7))).await;
+        let mut forward = forward.unwrap();
+        ports.push(forward.port());
+        let port = forward.port();
+        let (reached, came) = tokio::join!(
+            TcpStream::connect(("127.0.0.1", port)),
+            soon(forward.accept())
+        );
+        drop((reached.unwrap(), came.unwrap()));
+        soon(forward.cancel()).await;
+    }
+    assert!(ports.iter().all(|port| (low..=low + 7).contains(port)));
+    assert!(!ports.contains(&taken.local_addr().unwrap().port()));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_idle_forward_takes_no_place_and_keeps_its_connection() {
+    let bench = Bench::start().await;
+    let pool = bench.limited(PoolLimits {
+        max_connections: 1,
+        idle_timeout: std::time::Duration::ZERO,
+        stall_timeout: STALL,
+        ..PoolLimits::default()
+    });
+    let forward = soon(pool.forward("127.0.0.1", None)).await.unwrap();
+    // Alone as far as channels go: it may stand still for as long as it likes.
+    let flood = soon(pool.open_data(&flood().await, originator())).await;
+    let mut flood = flood.unwrap();
+    assert_eq!(flood.info().connection, forward.connection());
+    // tidy: sleeps because that nothing is cut can only be waited for
+    tokio::time::sleep(STALL * 5).await;
+    assert!(matches!(soon(flood.read()).await, ChannelRead::Data(_)));
+    drop(flood);
+    wait_for(&pool, |seen| seen.connections[0].channels == 1).await;
+    let reached = TcpStream::connect(("127.0.0.1", forward.port())).await;
+    drop(reached.unwrap());
+    drop(forward);
+    wait_for(&pool, |seen| seen.connections.is_empty()).await;
     bench.end().await;
 }

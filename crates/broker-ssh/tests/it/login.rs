@@ -302,7 +302,7 @@ async fn a_person_who_answers_each_time_is_asked_once_and_all_channels_share() {
     let (echo, (burst, server)) = (echo().await, scripted().await);
     let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
     let mut data = soon(pool.open_data(&echo, originator())).await.unwrap();
-    let forward = soon(pool.forward("127.0.0.1")).await.unwrap();
+    let forward = soon(pool.forward("127.0.0.1", None)).await.unwrap();
     // One that lags behind by less than the overflow stops none of them.
     let lagging = soon(pool.open_data(&burst, originator())).await.unwrap();
     let (mut server, _) = soon(server.accept()).await.unwrap();

@@ -143,7 +143,7 @@ async fn control_data_and_forward() {
     let mut data = soon(pool.open_data(&echo, originator())).await.unwrap();
     converse(&mut data, "data").await;
 
-    let mut forward = soon(pool.forward("127.0.0.1")).await.unwrap();
+    let mut forward = soon(pool.forward("127.0.0.1", None)).await.unwrap();
     let mut ftp_server = TcpStream::connect(("127.0.0.1", forward.port()))
         .await
         .unwrap();
@@ -266,7 +266,7 @@ async fn refusals_say_what_to_set() {
         matches!(&refused, OpenError::ChannelRefused { reason, .. } if reason.contains("AllowTcpForwarding yes")),
         "{refused}"
     );
-    let refused = soon(pool.forward("127.0.0.1")).await.unwrap_err();
+    let refused = soon(pool.forward("127.0.0.1", None)).await.unwrap_err();
     assert!(
         matches!(refused, OpenError::ForwardRefused { .. }),
         "{refused}"

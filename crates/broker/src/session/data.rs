@@ -261,7 +261,7 @@ impl Data {
     async fn forward(&self) -> Result<RemoteForward, String> {
         let bind = self.forward_address()?;
         let forward = tokio::select! {
-            forward = self.path.forwards.open(&bind) => forward.map_err(|e| e.to_string())?,
+            forward = self.path.forwards.open(&bind, None) => forward.map_err(|e| e.to_string())?,
             () = self.withdraw.cancelled() => return Err("the session ended".to_owned()),
         };
         self.entry

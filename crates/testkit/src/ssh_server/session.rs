@@ -189,7 +189,12 @@ impl Handler for Session {
         let shared = Arc::clone(&self.shared);
         let ended = self.ended.clone();
         let target = (host.to_owned(), port);
+        let silent = self.shared.silent_opens.load(Ordering::Relaxed);
         self.shared.tasks.spawn(async move {
+            if silent {
+                // Dropping the reply would be an answer.
+                ended.cancelled().await;
+            }
             let open = open_direct(shared, channel, target, reply);
             ended.run_until_cancelled(open).await;
         });
@@ -203,7 +208,9 @@ impl Handler for Session {
         session: &mut russh::server::Session,
     ) -> Result<bool, Self::Error> {
         let allowed = self.shared.allow_remote.load(Ordering::Relaxed);
-        let granted = allowed && self.listen(address, port, session).is_ok();
+        let room = self.shared.lasting_forwards;
+        let room = room.is_none_or(|most| self.forwards.len() < most);
+        let granted = allowed && room && self.listen(address, port, session).is_ok();
         if !granted {
             self.shared.count(|c| c.forwards_refused += 1);
         }
@@ -216,6 +223,9 @@ impl Handler for Session {
         port: u32,
         _session: &mut russh::server::Session,
     ) -> Result<bool, Self::Error> {
+        if self.shared.lasting_forwards.is_some() {
+            return Ok(false);
+        }
         let forward = self.forwards.remove(&(address.to_owned(), port));
         let known = forward.is_some();
         if let Some(cancelled) = forward {

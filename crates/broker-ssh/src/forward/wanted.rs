@@ -1,0 +1,83 @@
+//! Where a server is asked to listen
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Ports of a range that are tried before a listener is given up: each costs a round trip, and a server that allows none
+/// of them must not be asked for thousands.
+const MAX_TRIES: usize = 32;
+
+/// An address, and the ports that will do there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) bind: String,
+    /// `None`: one of the server's choice.
+    pub(crate) ports: Option<RangeInclusive<u16>>,
+}
+
+impl Wanted {
+    pub(super) fn allows(&self, port: u16) -> bool {
+        self.ports
+            .as_ref()
+            .is_none_or(|ports| ports.contains(&port))
+    }
+
+    /// What to ask for, in turn: 0 is a port of the server's choice. Each time it begins at another one, since the last
+    /// may be in use.
+    pub(super) fn tries(&self) -> Vec<u16> {
+        static TURN: AtomicUsize = AtomicUsize::new(0);
+        let Some(ports) = &self.ports else {
+            return vec![0];
+        };
+        let ports: Vec<u16> = ports.clone().collect();
+        let turn = TURN.fetch_add(1, Ordering::Relaxed);
+        let first = turn.checked_rem(ports.len()).unwrap_or_default();
+        let in_turn = ports.iter().cycle().skip(first).take(ports.len());
+        in_turn.copied().take(MAX_TRIES).collect()
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.ports {
+            None => f.write_str(&self.bind),
+            Some(ports) => write!(f, "{} ports {}-{}", self.bind, ports.start(), ports.end()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(ports: Option<RangeInclusive<u16>>) -> Wanted {
+        let bind = "127.0.0.1".to_owned();
+        Wanted { bind, ports }
+    }
+
+    #[test]
+    fn every_port_of_a_small_range_is_tried_once_and_each_time_another_first() {
+        let range = wanted(Some(7000..=7002));
+        let (first, second) = (range.tries(), range.tries());
+        let mut sorted = first.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, [7000, 7001, 7002]);
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn few_ports_of_a_large_range_are_tried() {
+        assert_eq!(wanted(Some(1024..=65535)).tries().len(), MAX_TRIES);
+        assert_eq!(wanted(None).tries(), [0]);
+    }
+
+    #[test]
+    fn a_person_reads_the_ports_with_the_address() {
+        assert_eq!(
+            wanted(Some(7000..=7002)).to_string(),
+            "127.0.0.1 ports 7000-7002"
+        );
+        assert_eq!(wanted(None).to_string(), "127.0.0.1");
+    }
+}
