@@ -29,6 +29,11 @@ impl Asking {
         Pending(self)
     }
 
+    /// Whether a person is being asked at this moment.
+    pub(crate) fn is_going_on(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Bounds `work` by `bound`, not counting the time in which a person is asked. `None` where that was not enough.
     pub(crate) async fn within<T>(
         &self,

@@ -15,7 +15,7 @@ use crate::auth::authenticate;
 use crate::error::OpenError;
 use crate::handler::{HandlerError, Judge, LinkHandler};
 use crate::hostkey::Trust;
-use crate::link::Link;
+use crate::link::{Link, lock};
 use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
 use crate::stream::SeverableStream;
@@ -54,6 +54,9 @@ const UNASKED_BYTES: u64 = 16 << 30;
 
 /// Fewest bytes under one key: less would only exchange keys.
 const MIN_REKEY_BYTES: u64 = 64 << 10;
+
+/// As much of what is no SSH as a message shows: a greeting fits in.
+const MAX_SENT: usize = 160;
 
 /// As much of a server's text as a message shows: the longest lists of algorithms have some hundred characters.
 const MAX_SHOWN: usize = 1024;
@@ -154,8 +157,10 @@ async fn handshake(
             limit.whole,
         )
     };
-    let shaken = handshake.await.ok_or_else(late)?;
-    shaken.map_err(|error| handshake_error(spec, error))
+    match handshake.await {
+        None => Err(not_ssh(spec, link).unwrap_or_else(late)),
+        Some(shaken) => shaken.map_err(|error| handshake_error(spec, link, error)),
+    }
 }
 
 fn config(
@@ -211,8 +216,24 @@ fn limits(rekey_bytes: Option<u64>) -> Limits {
     }
 }
 
+/// What a server sent that has told no version; `None`: it has told one, or sent nothing.
+fn not_ssh(spec: &ConnectSpec, link: &Link) -> Option<OpenError> {
+    let sent = lock(&link.wire.before_version).clone();
+    let no_version = link.wire.identification.get().is_none() && !sent.is_empty();
+    no_version.then(|| OpenError::Handshake {
+        server: spec.server(),
+        reason: format!(
+            "the server does not begin as SSH servers do (is it one?); it sent: {}",
+            printable(&sent, MAX_SENT)
+        ),
+    })
+}
+
 /// What a server did that speaks no SSH, or speaks it wrongly.
-fn handshake_error(spec: &ConnectSpec, error: HandlerError) -> OpenError {
+fn handshake_error(spec: &ConnectSpec, link: &Link, error: HandlerError) -> OpenError {
+    if let Some(error) = not_ssh(spec, link) {
+        return error;
+    }
     let server = spec.server();
     let reason = match error {
         HandlerError::Refused(refused) => return refused,

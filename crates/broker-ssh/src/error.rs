@@ -372,6 +372,9 @@ pub enum CutReason {
     /// The transfer stalled on a connection that others share.
     #[error("the transfer stood still for {} while others waited on its SSH connection", seconds(*.0))]
     Stalled(Duration),
+    /// The transfer stalled while there was no connection for another one.
+    #[error("the transfer had stood still for {} when another one needed an SSH connection", seconds(*.0))]
+    GaveWay(Duration),
     /// The listener of a remote forward ended.
     #[error("the SSH server no longer listens for the forward")]
     ForwardEnded,

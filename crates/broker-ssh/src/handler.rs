@@ -26,7 +26,7 @@ pub(crate) struct LinkHandler {
     link: Arc<Link>,
     judge: Judge,
     peer: Option<std::net::SocketAddr>,
-    /// Whether the server's banner is logged.
+    /// Whether the server's next banner is logged.
     banners: bool,
     /// The key that the server has shown.
     shown: Option<PublicKey>,
@@ -51,10 +51,11 @@ impl LinkHandler {
         task: TaskTrackerToken,
     ) -> Self {
         Self {
+            // Data connections would only repeat it.
+            banners: banners && link.kind == ConnectionKind::Control,
             link,
             judge,
             peer,
-            banners,
             shown: None,
             _session_task: task,
         }
@@ -96,13 +97,13 @@ impl Handler for LinkHandler {
         }
     }
 
-    /// The banner of RFC 4252 section 5.4. Data connections would only repeat it.
+    /// The banner of RFC 4252 section 5.4. One is logged: a server may send any number.
     async fn auth_banner(
         &mut self,
         banner: &str,
         _session: &mut Session,
     ) -> Result<(), HandlerError> {
-        if self.banners && self.link.kind == ConnectionKind::Control {
+        if std::mem::take(&mut self.banners) {
             let banner = printable(banner.trim(), MAX_BANNER);
             tracing::info!(server = %self.link.server, %banner, "the SSH server has something to say");
         }

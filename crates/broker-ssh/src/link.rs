@@ -15,11 +15,15 @@ use crate::error::CutReason;
 use crate::forward::{Arrival, Leftovers};
 use crate::liveness::Customs;
 use crate::snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated};
+use crate::stall::Stalls;
 use crate::stream::WireCounters;
 
 /// Channels that we closed first leave a small entry in the SSH session for its lifetime, so a connection with this many
 /// of them is not used again.
 const MAX_ABANDONED: usize = 256;
+
+/// Opens without an answer after which nothing new is opened on a connection: each stays in the SSH session as well.
+const MAX_UNANSWERED: usize = 16;
 
 /// One connection's shared facts. Its locks are held for a few instructions, never across an await.
 #[derive(Debug)]
@@ -46,8 +50,9 @@ pub(crate) struct Link {
     needs_person: AtomicBool,
     retired: AtomicBool,
     abandoned: AtomicUsize,
-    /// Channels whose reader is behind, so that they hold up the connection or soon would.
-    lagging: AtomicUsize,
+    pub(crate) stalls: Stalls,
+    /// Opens that the server did not answer in time.
+    unanswered: AtomicUsize,
     leases: watch::Sender<usize>,
     /// Listeners whose ports somebody was told.
     promises: AtomicUsize,
@@ -90,7 +95,8 @@ impl Link {
             needs_person: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             abandoned: AtomicUsize::new(0),
-            lagging: AtomicUsize::new(0),
+            stalls: Stalls::default(),
+            unanswered: AtomicUsize::new(0),
             leases: watch::Sender::new(0),
             promises: AtomicUsize::new(0),
             leftovers: Leftovers::default(),
@@ -164,17 +170,6 @@ impl Link {
         self.needs_person.load(Ordering::Acquire)
     }
 
-    /// Counts a channel whose reader is behind until the guard is dropped.
-    pub(crate) fn lag(&self) -> Lag<'_> {
-        self.lagging.fetch_add(1, Ordering::Relaxed);
-        Lag(self)
-    }
-
-    /// Whether something stands still on it.
-    pub(crate) fn is_held_up(&self) -> bool {
-        self.lagging.load(Ordering::Relaxed) > 0
-    }
-
     /// Nothing new is opened on a retired connection; the pool closes it when its last lease is returned.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
@@ -188,6 +183,13 @@ impl Link {
     /// Counts a channel that we closed before the server did.
     pub(crate) fn count_abandoned(&self) {
         if self.abandoned.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_ABANDONED {
+            self.retire();
+        }
+    }
+
+    /// Counts an open that the server did not answer in time.
+    pub(crate) fn count_unanswered(&self) {
+        if self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_UNANSWERED {
             self.retire();
         }
     }
@@ -296,15 +298,6 @@ impl Link {
             ConnectionKind::Data if channels == 0 => ConnectionState::Idle,
             ConnectionKind::Data => ConnectionState::Leased,
         }
-    }
-}
-
-/// See [`Link::lag`].
-pub(crate) struct Lag<'a>(&'a Link);
-
-impl Drop for Lag<'_> {
-    fn drop(&mut self) {
-        self.0.lagging.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -6,11 +6,13 @@
 //! started and which is closed at once.
 
 use std::collections::BTreeSet;
+use std::future::pending;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::dial::Session;
@@ -25,6 +27,9 @@ const QUESTION_LIMIT: Duration = Duration::from_secs(60);
 
 /// Without an answer for as long the server is asked in another way: it may not know the request.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Lines and servers take less for an answer that waits for nobody.
+const PROMPT: Duration = Duration::from_millis(1250);
 
 /// How long after the answer to a later question that to an earlier one may come: both may have arrived together.
 const SAME_MOMENT: Duration = Duration::from_millis(500);
@@ -134,6 +139,21 @@ impl Liveness {
     }
 }
 
+/// Ends where a server that was asked for something gives no sign of life for a while, and none when it is asked for one.
+/// While it lives, this goes on: it may have to wait for somebody else.
+pub(crate) async fn silence(liveness: &Liveness) {
+    let heard = received(&liveness.link);
+    sleep(PROMPT).await;
+    let answered = timeout(PROMPT, liveness.answered()).await;
+    if answered == Ok(true) || received(&liveness.link) != heard {
+        pending().await
+    }
+}
+
+fn received(link: &Link) -> u64 {
+    link.wire.received.load(Ordering::Relaxed)
+}
+
 /// What comes of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Said {
@@ -175,10 +195,8 @@ impl std::fmt::Debug for Liveness {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::future::ready;
     use std::pin::pin;
-
-    use tokio::time::sleep;
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! A byte stream that counts what passes and can be severed from outside
+//! A byte stream that counts what passes, begins with the peer's version, and can be severed from outside
 //!
 //! The SSH session owns its stream and may wait in the middle of a write to a dead peer. Severing makes both of its
 //! directions fail at once, so that the session ends when told to.
@@ -7,22 +7,37 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// RFC 4253 section 4.2: an identification line has 255 bytes at most. Longer preambles are not looked at.
+use crate::link::lock;
+use crate::opening::Opening;
+
+/// Bytes read at once up to the version.
+const READ_AT_ONCE: usize = 1024;
+
+/// RFC 4253 section 4.2: an identification line has 255 bytes at most.
 const MAX_IDENTIFICATION: usize = 255;
 
 /// What passed on the wire.
 #[derive(Debug, Default)]
 pub(crate) struct WireCounters {
-    /// The first line the peer sent, which names its software.
+    /// The line with the version, which names the peer's software.
     pub(crate) identification: OnceLock<String>,
+    /// What came before that line, or its beginning.
+    pub(crate) before_version: Mutex<String>,
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
+}
+
+impl WireCounters {
+    fn note_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 /// A stream that fails once its token is cancelled.
@@ -30,6 +45,10 @@ pub(crate) struct SeverableStream<S> {
     inner: S,
     severed: Pin<Box<WaitForCancellationFutureOwned>>,
     counters: Arc<WireCounters>,
+    /// Until the version has come.
+    opening: Option<Opening>,
+    /// What has come with the version and was not read yet.
+    ready: Bytes,
     first_line: Vec<u8>,
 }
 
@@ -39,14 +58,14 @@ impl<S> SeverableStream<S> {
             inner,
             severed: Box::pin(severed.cancelled_owned()),
             counters,
+            opening: Some(Opening::default()),
+            ready: Bytes::new(),
             first_line: Vec::new(),
         }
     }
 
-    fn note_received(&mut self, data: &[u8]) {
-        self.counters
-            .received
-            .fetch_add(data.len() as u64, Ordering::Relaxed);
+    /// Notes the line with the version.
+    fn note_version(&mut self, data: &[u8]) {
         if self.counters.identification.get().is_some()
             || self.first_line.len() >= MAX_IDENTIFICATION
         {
@@ -74,6 +93,28 @@ impl<S> SeverableStream<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> SeverableStream<S> {
+    /// Reads up to the version and leaves what comes from there on in `ready`. False: the stream has ended.
+    fn poll_version(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut bytes = [0; READ_AT_ONCE];
+        while let Some(opening) = &mut self.opening {
+            let mut buf = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf))?;
+            let read = buf.filled();
+            self.counters.note_received(read.len());
+            let passed = opening.take(read)?;
+            *lock(&self.counters.before_version) = opening.text();
+            if let Some(passed) = passed {
+                self.opening = None;
+                self.ready = Bytes::from(passed);
+            } else if read.is_empty() {
+                return Poll::Ready(Ok(false));
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for SeverableStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -81,10 +122,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for SeverableStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(cx)?;
+        if !ready!(self.poll_version(cx))? {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
-        self.note_received(buf.filled().get(before..).unwrap_or_default());
-        polled
+        if self.ready.is_empty() {
+            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+            let read = buf.filled().len() - before;
+            self.counters.note_received(read);
+        } else {
+            let room = self.ready.len().min(buf.remaining());
+            buf.put_slice(&self.ready.split_to(room));
+        }
+        self.note_version(buf.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -132,14 +183,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_line_is_kept_however_it_is_cut_up() {
+    async fn the_line_with_the_version_is_kept_however_it_is_cut_up() {
         let (near, mut far) = tokio::io::duplex(64);
         let counters = Arc::<WireCounters>::default();
         let mut stream =
             SeverableStream::new(near, CancellationToken::new(), Arc::clone(&counters));
-        for piece in [&b"SSH-2.0-te"[..], b"st 1\r\nmore\n"] {
+        for (piece, passed) in [(&b"hi\nSSH-2.0-te"[..], 10), (b"st 1\r\nmore\n", 11)] {
             far.write_all(piece).await.unwrap();
-            stream.read_exact(&mut vec![0; piece.len()]).await.unwrap();
+            stream.read_exact(&mut vec![0; passed]).await.unwrap();
         }
         assert_eq!(
             counters.identification.get().map(String::as_str),
@@ -154,9 +205,9 @@ mod tests {
         let mut stream =
             SeverableStream::new(near, CancellationToken::new(), Arc::clone(&counters));
         stream.write_all(b"abc").await.unwrap();
-        far.write_all(b"de").await.unwrap();
-        stream.read_exact(&mut [0; 2]).await.unwrap();
+        far.write_all(b"SSH-de").await.unwrap();
+        stream.read_exact(&mut [0; 6]).await.unwrap();
         assert_eq!(counters.sent.load(Ordering::Relaxed), 3);
-        assert_eq!(counters.received.load(Ordering::Relaxed), 2);
+        assert_eq!(counters.received.load(Ordering::Relaxed), 6);
     }
 }

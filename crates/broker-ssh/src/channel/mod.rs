@@ -4,6 +4,7 @@ mod backlog;
 mod batch;
 mod pump;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -84,6 +85,8 @@ struct Core {
     /// Cancelled when the owner has let go.
     released: CancellationToken,
     eof_sent: AtomicBool,
+    /// Who opened it, where that is known.
+    client: Option<IpAddr>,
 }
 
 impl Core {
@@ -99,7 +102,12 @@ impl Core {
 
 impl Channel {
     /// Takes over an opened channel; its lease is returned once it has ended on the wire.
-    pub(crate) fn start(channel: russh::Channel<Msg>, peer: String, lease: Arc<Lease>) -> Self {
+    pub(crate) fn start(
+        channel: russh::Channel<Msg>,
+        peer: String,
+        client: Option<IpAddr>,
+        lease: Arc<Lease>,
+    ) -> Self {
         let (messages, writer) = channel.split();
         let core = Arc::new(Core {
             backlog: Backlog::default(),
@@ -107,6 +115,7 @@ impl Channel {
             gone: CancellationToken::new(),
             released: CancellationToken::new(),
             eof_sent: AtomicBool::new(false),
+            client,
         });
         let link = lease.link();
         let home = Home::new(link.runtime.clone(), lease.tracker().clone());

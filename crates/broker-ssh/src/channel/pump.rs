@@ -89,9 +89,10 @@ async fn admit(
         // The usual case, without a look at who shares the connection.
         ConnectionKind::Data if waiting < ALONE_LIMIT => Ok(()),
         ConnectionKind::Data => {
-            let _lag = lease.link().lag();
+            let waiting = lease.link().stalls.enter(core.client);
             tokio::select! {
                 room = wait_for_room(&core.backlog, leases, lease.stall_timeout()) => room,
+                stood = waiting.told_to_give_way() => Err(CutReason::GaveWay(stood)),
                 // The connection is gone or about to go, so what is left to drain is no more than the session's queue.
                 () = lease.link().closed.cancelled() => Ok(()),
                 () = lease.link().severed.cancelled() => Ok(()),

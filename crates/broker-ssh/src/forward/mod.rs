@@ -124,7 +124,7 @@ impl Incoming {
     pub async fn accept(self) -> Channel {
         let peer = format!("{} port {}", self.originator.host, self.originator.port);
         self.reply.accept().await;
-        Channel::start(self.channel, peer, self.lease)
+        Channel::start(self.channel, peer, None, self.lease)
     }
 
     /// Refuses the connection: the server closes it.

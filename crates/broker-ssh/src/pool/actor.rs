@@ -3,12 +3,12 @@
 //! Whatever happens, it then looks at everything once (`reconcile`): who waits, what is free, what to dial, what to close.
 
 use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -18,15 +18,14 @@ use tokio_util::task::TaskTracker;
 use super::Sessions;
 use super::backoff::Backoff;
 use super::lease::{Connection, Lease, Promise};
-use super::roster::{
-    Dialing, MAX_CONTROL_CHANNELS, MAX_CONTROL_CONNECTIONS, MAX_SHARED_CHANNELS, Roster,
-};
-use crate::dial::{Session, dial, runtime};
+use super::roster::{Dialing, MAX_CONTROL_CHANNELS, MAX_SHARED_CHANNELS, Roster};
+use crate::dial::Session;
 use crate::error::OpenError;
 use crate::link::Link;
 use crate::liveness::Customs;
 use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
+use crate::stall::STANDS;
 
 /// Opens that wait for a dial; more are refused.
 const MAX_WAITING: usize = 4096;
@@ -54,35 +53,48 @@ pub(super) enum Request {
         reason: String,
         reply: oneshot::Sender<()>,
     },
+    /// A data connection has gone silent, and those that were idle for as long may have as well.
+    RetireIdle(Duration),
 }
 
-struct Waiter {
-    kind: ConnectionKind,
-    reply: oneshot::Sender<Result<Lease, OpenError>>,
+pub(super) struct Waiter {
+    pub(super) kind: ConnectionKind,
+    since: Instant,
+    pub(super) reply: oneshot::Sender<Result<Lease, OpenError>>,
 }
 
-type Dialed = (u64, Result<Session, OpenError>);
+/// How long one waits for a transfer that is behind to go on or to stand still. A timer may be late.
+const SHARING_PATIENCE: Duration = STANDS.saturating_add(Duration::from_millis(200));
+
+/// As many dials that take long are no accident: the server does not let another connection in, or the line has changed.
+const ENOUGH_SLOW_DIALS: usize = 2;
+
+pub(super) type Dialed = (u64, Result<Session, OpenError>);
 
 pub(super) struct Actor {
-    spec: Arc<ConnectSpec>,
+    pub(super) spec: Arc<ConnectSpec>,
     /// The same without anybody to ask: a person is asked for the first connection, never for further ones.
-    unattended: Arc<ConnectSpec>,
-    tracker: TaskTracker,
-    sessions: Arc<Sessions>,
-    wake: Arc<Notify>,
-    roster: Roster,
-    dials: FuturesUnordered<JoinHandle<Dialed>>,
-    waiting: VecDeque<Waiter>,
-    backoff: Backoff,
+    pub(super) unattended: Arc<ConnectSpec>,
+    pub(super) tracker: TaskTracker,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) wake: Arc<Notify>,
+    pub(super) roster: Roster,
+    pub(super) dials: FuturesUnordered<JoinHandle<Dialed>>,
+    pub(super) waiting: VecDeque<Waiter>,
+    pub(super) backoff: Backoff,
+    /// The same for data connections while a control connection shows that the server can be had.
+    pub(super) beside: Backoff,
+    /// Whether the last data connection was denied beside a control connection: transfers then share what there is.
+    pub(super) denied: bool,
     /// How the servers behave, as connections found out.
-    customs: Arc<Customs>,
+    pub(super) customs: Arc<Customs>,
     /// Whether the last dial succeeded. Until one has, only one is made at a time: a wrong key must not count twice at
     /// the server, nor a person be asked twice.
-    proven: bool,
+    pub(super) proven: bool,
     /// Whether the last dial could not have been made without a person: data channels then share what there is.
-    needs_person: bool,
+    pub(super) needs_person: bool,
     /// Since when no FTP session uses the pool; `None` while one does.
-    quiet_since: Option<Instant>,
+    pub(super) quiet_since: Option<Instant>,
     /// All connections, for others to see.
     publisher: watch::Sender<Vec<Arc<Link>>>,
 }
@@ -108,6 +120,8 @@ impl Actor {
             dials: FuturesUnordered::new(),
             waiting: VecDeque::new(),
             backoff,
+            beside: Backoff::default(),
+            denied: false,
             customs,
             proven: false,
             needs_person: false,
@@ -143,7 +157,8 @@ impl Actor {
     fn handle(&mut self, request: Request) {
         match request {
             Request::Lease { kind, reply } if self.waiting.len() < MAX_WAITING => {
-                self.waiting.push_back(Waiter { kind, reply });
+                let since = Instant::now();
+                self.waiting.push_back(Waiter { kind, since, reply });
             }
             Request::Lease { reply, .. } => {
                 let _ = reply.send(Err(self.too_many(MAX_WAITING)));
@@ -154,6 +169,7 @@ impl Actor {
             Request::Close { id, reply } => {
                 let _ = reply.send(self.close_by_id(id));
             }
+            Request::RetireIdle(idle) => self.roster.retire_idle(idle),
             Request::CloseAll { reason, reply } => {
                 for connection in std::mem::take(&mut self.roster.open) {
                     self.close(connection, &reason);
@@ -178,55 +194,6 @@ impl Actor {
             dialing.link.severed.cancel();
             true
         })
-    }
-
-    /// A dial has ended.
-    fn dialed(&mut self, (id, result): Dialed) {
-        let Some(index) = self
-            .roster
-            .dialing
-            .iter()
-            .position(|dialing| dialing.link.id == id)
-        else {
-            return;
-        };
-        let Dialing { link, began } = self.roster.dialing.swap_remove(index);
-        self.needs_person = link.needs_person();
-        match result {
-            Ok(session) => {
-                link.mark_up();
-                tracing::info!(server = %link.server, connection = id, kind = link.kind.as_str(), "connected");
-                self.backoff.succeeded();
-                self.proven = true;
-                let connection = Connection::new(link, session, self.tracker.clone(), &self.spec);
-                self.roster.open.push(connection);
-            }
-            Err(error) => {
-                // A handshake that was given up would wait for the server for ever.
-                link.severed.cancel();
-                self.dial_failed(link.kind, error, began);
-            }
-        }
-    }
-
-    fn dial_failed(&mut self, kind: ConnectionKind, error: OpenError, began: Instant) {
-        tracing::warn!(server = %self.spec.server(), %error, "cannot connect");
-        self.proven = false;
-        let now = Instant::now();
-        self.backoff.failed(error.clone(), began, now);
-        let told = self.backoff.error(now).unwrap_or(error);
-        let others_may_serve = self.sharable(kind).is_some();
-        if self.roster.dialing_of(kind) > 0 || others_may_serve {
-            return;
-        }
-        let (failed, kept) = self
-            .waiting
-            .drain(..)
-            .partition::<Vec<_>, _>(|waiter| waiter.kind == kind);
-        self.waiting = kept.into();
-        for waiter in failed {
-            let _ = waiter.reply.send(Err(told.clone()));
-        }
     }
 
     /// Brings everything into agreement with what is now.
@@ -254,8 +221,9 @@ impl Actor {
     fn serve_waiting(&mut self) {
         let mut covered = [
             self.roster.dialing_of(ConnectionKind::Control),
-            self.roster.dialing_of(ConnectionKind::Data),
+            self.roster.prompt_dials_of(ConnectionKind::Data),
         ];
+        let mut giving_way = self.roster.giving_way();
         for waiter in std::mem::take(&mut self.waiting) {
             if waiter.reply.is_closed() {
                 continue;
@@ -266,7 +234,7 @@ impl Actor {
             } else {
                 data
             };
-            match self.decide(waiter.kind, covered) {
+            match self.decide((waiter.kind, waiter.since), covered, &mut giving_way) {
                 Decision::Give(lease) => {
                     // A caller that has gone drops the lease, which returns it.
                     let _ = waiter.reply.send(Ok(lease));
@@ -280,7 +248,19 @@ impl Actor {
     }
 
     /// What to do for one who waits. `covered` counts the dials under way that no earlier one waits for.
-    fn decide(&mut self, kind: ConnectionKind, covered: &mut usize) -> Decision {
+    /// `giving_way` those who make a place for one.
+    fn decide(
+        &mut self,
+        waiting: (ConnectionKind, Instant),
+        covered: &mut usize,
+        giving_way: &mut usize,
+    ) -> Decision {
+        let (kind, _) = waiting;
+        let stands = |it: &Arc<Connection>| it.link.stalls.any();
+        if kind == ConnectionKind::Control && self.roster.control().is_some_and(stands) {
+            // Data that shares the control connection must not hold up a session.
+            self.roster.make_way(kind);
+        }
         if let Some(lease) = self.roster.free(kind) {
             return Decision::Give(lease);
         }
@@ -288,6 +268,12 @@ impl Actor {
         if *covered > 0 {
             *covered -= usize::from(kind == ConnectionKind::Data);
             return Decision::Wait;
+        }
+        if self.shares_control()
+            && let Some(connection) = self.sharable(kind)
+            && !connection.link.stalls.any()
+        {
+            return Decision::Give(Lease::new(connection, kind));
         }
         if self.may_grow(kind) {
             if self.may_dial() {
@@ -297,70 +283,65 @@ impl Actor {
             return Decision::Wait;
         }
         match self.sharable(kind) {
-            Some(connection) => Decision::Give(Lease::new(connection, kind)),
+            Some(connection) if !connection.link.stalls.any_behind() => {
+                Decision::Give(Lease::new(connection, kind))
+            }
+            Some(connection) => {
+                let carriers = connection.link.kind;
+                self.relieve(carriers, waiting, giving_way)
+            }
             None if self.roster.dialing_of(kind) > 0 => Decision::Wait,
             None => Decision::Refuse(self.refusal(kind)),
         }
     }
 
-    /// A connection that others use and that has a place for one more.
-    fn sharable(&self, kind: ConnectionKind) -> Option<&Arc<Connection>> {
-        let data = || self.roster.least_loaded();
-        match kind {
-            ConnectionKind::Control => None,
-            ConnectionKind::Data if self.needs_person => data().or_else(|| self.roster.control()),
-            ConnectionKind::Data => data(),
+    /// For one who waits while on every connection a reader is behind: another connection, or the place of a transfer that
+    /// stands still. Where none does, readers may only be slower than the line, and the connection is shared after all.
+    fn relieve(
+        &mut self,
+        carriers: ConnectionKind,
+        waiting: (ConnectionKind, Instant),
+        giving_way: &mut usize,
+    ) -> Decision {
+        let (kind, since) = waiting;
+        if self.may_exceed() {
+            if self.may_dial() {
+                self.start_dial(kind);
+            }
+            return Decision::Wait;
+        }
+        if *giving_way > 0 {
+            *giving_way -= 1;
+            return Decision::Wait;
+        }
+        if self.roster.make_way(carriers) || Instant::now() < since + SHARING_PATIENCE {
+            return Decision::Wait;
+        }
+        match self.sharable(kind) {
+            Some(connection) => Decision::Give(Lease::new(connection, kind)),
+            None => Decision::Wait,
         }
     }
 
-    /// Whether one more connection of a kind may exist, now or as soon as a dial may be made.
-    fn may_grow(&self, kind: ConnectionKind) -> bool {
-        let existing = self.roster.usable(kind).count() + self.roster.dialing_of(kind);
-        let bound = match kind {
-            ConnectionKind::Control if self.roster.is_crowded() && !self.needs_person => {
-                MAX_CONTROL_CONNECTIONS
-            }
-            ConnectionKind::Control => 1,
-            // A person who was asked for a connection is not asked for another while it can be shared.
-            ConnectionKind::Data if self.needs_person && self.sharable(kind).is_some() => 0,
-            ConnectionKind::Data => self.spec.pool.max_connections.max(1),
-        };
-        existing < bound && self.backoff.until(Instant::now()).is_none()
+    /// Whether another data connection can hardly be had.
+    fn shares_control(&self) -> bool {
+        self.denied || self.roster.slow_dials() >= ENOUGH_SLOW_DIALS
     }
 
-    /// Whether a dial may be made at this moment.
-    fn may_dial(&self) -> bool {
-        // A person who has to answer anew shall not have to do it for two.
-        let asks_again = self.needs_person && self.roster.open.is_empty();
-        let bound = if self.proven && !asks_again {
-            self.spec.pool.max_dialing.max(1)
-        } else {
-            1
-        };
-        self.roster.dialing.len() < bound
-    }
-
-    fn start_dial(&mut self, kind: ConnectionKind) {
-        let link = Link::new(
-            next_id(),
-            kind,
-            self.spec.server(),
-            Arc::clone(&self.wake),
-            Arc::clone(&self.customs),
-            runtime(kind),
-        );
-        tracing::debug!(server = %link.server, connection = link.id, kind = kind.as_str(), "dialling");
-        let id = link.id;
-        let first = self.roster.open.is_empty();
-        let spec = if first { &self.spec } else { &self.unattended };
-        let dial = dial(Arc::clone(spec), Arc::clone(&link), self.tracker.clone());
-        let dialed = async move { (id, survive(dial).await) };
-        self.dials
-            .push(self.tracker.spawn_on(dialed, &link.runtime));
-        self.roster.dialing.push(Dialing {
-            link,
-            began: Instant::now(),
-        });
+    /// A connection that others use and that has a place for one more. Where no further data connection can be had, the
+    /// control connection carries data.
+    pub(super) fn sharable(&self, kind: ConnectionKind) -> Option<&Arc<Connection>> {
+        if kind == ConnectionKind::Control {
+            return None;
+        }
+        let data = self.roster.least_loaded();
+        let flowing = data.filter(|connection| !connection.link.stalls.any_behind());
+        match flowing {
+            None if self.needs_person => data.or_else(|| self.roster.control()),
+            None if self.shares_control() => self.roster.control().or(data),
+            None => data,
+            Some(flowing) => Some(flowing),
+        }
     }
 
     fn refusal(&self, kind: ConnectionKind) -> OpenError {
@@ -377,28 +358,6 @@ impl Actor {
         OpenError::TooManyChannels {
             server: self.spec.server(),
             limit,
-        }
-    }
-
-    /// One idle data connection is kept ready while there are FTP sessions, once the server is known to let us in.
-    fn keep_spare(&mut self) {
-        let idle = self.roster.spare().is_some();
-        let wanted = self.quiet_since.is_none() && self.proven && !idle;
-        if wanted
-            && self.roster.dialing_of(ConnectionKind::Data) == 0
-            && self.may_grow(ConnectionKind::Data)
-            && self.may_dial()
-        {
-            self.start_dial(ConnectionKind::Data);
-        }
-    }
-
-    /// Where each control connection has many channels, another one is made for those to come.
-    fn spread_control(&mut self) {
-        let kind = ConnectionKind::Control;
-        let none_under_way = self.roster.dialing_of(kind) == 0;
-        if self.roster.is_crowded() && none_under_way && self.may_grow(kind) && self.may_dial() {
-            self.start_dial(kind);
         }
     }
 
@@ -446,7 +405,13 @@ impl Actor {
             .open
             .iter()
             .filter_map(|connection| self.expiry(connection, spare));
-        expiries.chain(self.backoff.until(Instant::now())).min()
+        let pause = self.pause(ConnectionKind::Data);
+        let now = Instant::now();
+        let dials = self.roster.dialing.iter().filter_map(Dialing::slow_at);
+        let slow = dials.filter(|at| *at > now && !self.waiting.is_empty());
+        let waiters = self.waiting.iter().map(|it| it.since + SHARING_PATIENCE);
+        let waiters = waiters.filter(|at| *at > now);
+        expiries.chain(pause).chain(slow).chain(waiters).min()
     }
 
     fn close(&self, connection: Arc<Connection>, reason: &str) {
@@ -474,25 +439,9 @@ impl Actor {
     }
 }
 
-/// Numbers are unique in the whole process: a person names a connection by its number alone.
-fn next_id() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    LAST.fetch_add(1, Ordering::Relaxed) + 1
-}
-
 /// What becomes of one who waits.
 enum Decision {
     Give(Lease),
     Wait,
     Refuse(OpenError),
-}
-
-/// A dial that panics has failed, and takes nothing else with it.
-async fn survive(
-    dial: impl Future<Output = Result<Session, OpenError>>,
-) -> Result<Session, OpenError> {
-    AssertUnwindSafe(dial)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(OpenError::Internal))
 }

@@ -1,5 +1,7 @@
 //! A connection of the pool, and the right to use it
 
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,21 +174,18 @@ impl Lease {
         self.connection.stall_timeout
     }
 
-    /// Opens a channel to `target` (direct-tcpip, RFC 4254 section 7.2).
+    /// Opens a channel to `target` (direct-tcpip, RFC 4254 section 7.2). Where the caller does not wait for it, the place is
+    /// returned when the opening has ended or its time is over.
     pub(super) async fn open(
         self,
         target: Target,
-        originator: (String, u32),
+        originator: SocketAddr,
     ) -> Result<Channel, OpenError> {
-        let late = OpenError::Timeout {
-            what: format!("opening a channel to {target}"),
-            after: OPEN_TIMEOUT,
-        };
-        let lease = Arc::new(self);
-        detached(&lease.tracker().clone(), late, async move {
-            open_channel(lease, target, originator).await
-        })
-        .await
+        let (sender, receiver) = oneshot::channel();
+        self.tracker().clone().spawn(async move {
+            open_channel(self, target, originator, sender).await;
+        });
+        receiver.await.unwrap_or(Err(OpenError::Internal))
     }
 
     /// Makes the server listen.
@@ -242,8 +241,8 @@ impl Drop for Promise {
     }
 }
 
-/// Runs an opening in a task of its own: russh keeps half-open channels for ever, so an opening is never abandoned.
-/// Where the caller has gone or its time is over, what was opened late is dropped, and so closed.
+/// Runs an opening in a task of its own, so that it is never abandoned. Where the caller has gone or its time is over, what
+/// was opened late is dropped, and so closed.
 async fn detached<T: Send + 'static>(
     tracker: &TaskTracker,
     late: OpenError,
@@ -259,13 +258,33 @@ async fn detached<T: Send + 'static>(
     }
 }
 
+/// russh keeps half-open channels for ever, so an opening is never abandoned: what is confirmed late is closed.
 async fn open_channel(
-    lease: Arc<Lease>,
+    lease: Lease,
     target: Target,
-    from: (String, u32),
-) -> Result<Channel, OpenError> {
-    let channel = lease.connection.open(&target, from).await?;
-    Ok(Channel::start(channel, target.to_string(), lease))
+    originator: SocketAddr,
+    opened: oneshot::Sender<Result<Channel, OpenError>>,
+) {
+    let connection = Arc::clone(&lease.connection);
+    let from = (originator.ip().to_string(), u32::from(originator.port()));
+    let mut opening = pin!(connection.open(&target, from));
+    if let Ok(answer) = timeout(OPEN_TIMEOUT, &mut opening).await {
+        let client = Some(originator.ip());
+        let channel = answer
+            .map(|channel| Channel::start(channel, target.to_string(), client, Arc::new(lease)));
+        // Where the caller has gone, what was opened is dropped, and so closed.
+        let _ = opened.send(channel);
+        return;
+    }
+    connection.link.count_unanswered();
+    drop(lease);
+    let _ = opened.send(Err(OpenError::Timeout {
+        what: format!("opening a channel to {target}"),
+        after: OPEN_TIMEOUT,
+    }));
+    if let Ok(channel) = opening.await {
+        let _ = channel.close().await;
+    }
 }
 
 /// The server's reason and what to do about it (RFC 4254 section 5.1).

@@ -2,6 +2,7 @@
 
 mod actor;
 mod backoff;
+mod growth;
 mod lease;
 mod roster;
 
@@ -9,6 +10,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
@@ -16,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::channel::Channel;
-use crate::error::OpenError;
+use crate::error::{CutReason, OpenError};
 use crate::forward::{RemoteForward, Wanted};
 use crate::link::Link;
-use crate::liveness::Customs;
+use crate::liveness::{Customs, Liveness, silence};
 use crate::snapshot::{ConnectionKind, PoolSnapshot};
 use crate::spec::{ConnectSpec, Target};
 use actor::{Actor, Request};
@@ -28,6 +30,12 @@ pub(crate) use lease::{Connection, Lease, Promise};
 
 /// Requests waiting for the actor; it answers each within microseconds, so a full queue only delays.
 const REQUEST_QUEUE: usize = 64;
+
+/// Other connections that an open is tried on where one is lost or silent.
+const OTHER_TRIES: usize = 2;
+
+/// Idle for as long, a connection may have gone silent without notice: some address translators forget it.
+const SUSPICIOUS: Duration = Duration::from_secs(2);
 
 /// The connections to one server for one user. Clones share them; when the last is dropped, they are closed.
 #[derive(Debug, Clone)]
@@ -157,19 +165,35 @@ impl Pool {
         target: &Target,
         from: SocketAddr,
     ) -> Result<Channel, OpenError> {
-        let originator = (from.ip().to_string(), u32::from(from.port()));
-        let first = self
-            .lease(kind)
-            .await?
-            .open(target.clone(), originator.clone())
-            .await;
-        if !is_lost(&first) {
-            return first;
+        let mut others = OTHER_TRIES;
+        loop {
+            let lease = self.lease(kind).await?;
+            let liveness = lease.connection().liveness();
+            let may_hang = others > 0 && lease.link().kind == ConnectionKind::Data;
+            let opened = tokio::select! {
+                opened = lease.open(target.clone(), from) => opened,
+                () = silence(&liveness), if may_hang => self.gone_silent(&liveness).await,
+            };
+            if others == 0 || !is_lost(&opened) {
+                return opened;
+            }
+            others -= 1;
         }
-        self.lease(kind)
-            .await?
-            .open(target.clone(), originator)
-            .await
+    }
+
+    /// Nothing new is opened on a connection that has gone silent, nor on those that were idle as long as it may have been.
+    async fn gone_silent<T>(&self, liveness: &Liveness) -> Result<T, OpenError> {
+        let link = liveness.link();
+        // A transfer that others leave unread is the pool's business.
+        if !link.stalls.any_behind() {
+            tracing::warn!(server = %link.server, connection = link.id, "an SSH connection has gone silent; another one is used");
+            link.retire();
+            let _ = self.requests.send(Request::RetireIdle(SUSPICIOUS)).await;
+        }
+        Err(OpenError::Lost {
+            server: link.server.clone(),
+            reason: CutReason::ConnectionLost("the server no longer answers".into()),
+        })
     }
 
     /// Makes the server listen on `bind`, with a port of this range or without one of its choice, on a data connection that
@@ -189,8 +213,13 @@ impl Pool {
     /// A server may have listened as often as it does for one connection. Then another one is made.
     pub(crate) async fn listen(&self, wanted: Wanted) -> Result<RemoteForward, OpenError> {
         let lease = self.lease(ConnectionKind::Data).await?;
-        let link = Arc::clone(lease.link());
-        let first = lease.forward(wanted.clone()).await;
+        let (link, liveness) = (Arc::clone(lease.link()), lease.connection().liveness());
+        let first = tokio::select! {
+            first = lease.forward(wanted.clone()) => first,
+            () = silence(&liveness), if link.kind == ConnectionKind::Data => {
+                self.gone_silent(&liveness).await
+            }
+        };
         let refused = matches!(first, Err(OpenError::ForwardRefused { .. }));
         let exhausted = refused && link.kind == ConnectionKind::Data && link.has_granted();
         if exhausted {

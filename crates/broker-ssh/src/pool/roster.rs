@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -35,6 +36,21 @@ pub(super) struct Dialing {
     pub(super) began: Instant,
 }
 
+/// A dial takes less, also over long lines. After that the server or the line may have gone silent.
+const DIAL_PATIENCE: Duration = Duration::from_millis(2500);
+
+impl Dialing {
+    /// When it becomes one that nobody waits for alone; `None` while a person is asked.
+    pub(super) fn slow_at(&self) -> Option<Instant> {
+        let asking = self.link.asking.is_going_on();
+        (!asking).then(|| self.began + DIAL_PATIENCE)
+    }
+
+    fn is_slow(&self) -> bool {
+        self.slow_at().is_some_and(|at| at <= Instant::now())
+    }
+}
+
 impl Roster {
     /// Open connections of a kind on which something new may be opened.
     pub(super) fn usable(&self, kind: ConnectionKind) -> impl Iterator<Item = &Arc<Connection>> {
@@ -47,6 +63,20 @@ impl Roster {
     pub(super) fn dialing_of(&self, kind: ConnectionKind) -> usize {
         let dialing = self.dialing.iter();
         dialing.filter(|dialing| dialing.link.kind == kind).count()
+    }
+
+    /// Dials that will most likely end soon.
+    pub(super) fn prompt_dials_of(&self, kind: ConnectionKind) -> usize {
+        let dialing = self.dialing.iter().filter(|dialing| !dialing.is_slow());
+        dialing.filter(|dialing| dialing.link.kind == kind).count()
+    }
+
+    /// Dials that take long.
+    pub(super) fn slow_dials(&self) -> usize {
+        self.dialing
+            .iter()
+            .filter(|dialing| dialing.is_slow())
+            .count()
     }
 
     /// A connection that can be used without harm to others; one with a listener on it is better left to who keeps that.
@@ -71,14 +101,66 @@ impl Roster {
             .and_then(|connection| Promise::new(connection).ok())
     }
 
-    /// The data connection that is best to share: one on which nothing stands still, and with few channels.
+    /// Data connections, also those that are not used again.
+    pub(super) fn data_total(&self) -> usize {
+        let data = |connection: &&Arc<Connection>| connection.link.kind == ConnectionKind::Data;
+        self.open.iter().filter(data).count() + self.dialing_of(ConnectionKind::Data)
+    }
+
+    /// How many transfers were told to give way and have not yet.
+    pub(super) fn giving_way(&self) -> usize {
+        let standing = self.open.iter().flat_map(|it| it.link.stalls.standing());
+        standing.filter(|stall| stall.gives_way()).count()
+    }
+
+    /// Has the transfer give way that can best be missed; false where none stands still. What is left of it on the line would
+    /// come before the next one's data, so its connection is not used again.
+    pub(super) fn make_way(&self, kind: ConnectionKind) -> bool {
+        let carriers = self.open.iter().filter(|it| it.link.kind == kind);
+        let standing = carriers.flat_map(|connection| {
+            let stalls = connection.link.stalls.standing().into_iter();
+            stalls.map(|stall| (Arc::clone(connection), stall))
+        });
+        let standing: Vec<_> = standing.filter(|(_, stall)| !stall.gives_way()).collect();
+        let of_client = |client| {
+            standing
+                .iter()
+                .filter(|(_, it)| it.client() == client)
+                .count()
+        };
+        let chosen = standing.iter().max_by_key(|(connection, stall)| {
+            let retired = connection.link.is_retired();
+            (retired, of_client(stall.client()), Reverse(stall.since()))
+        });
+        let Some((connection, stall)) = chosen else {
+            return false;
+        };
+        stall.give_way();
+        if kind == ConnectionKind::Data {
+            connection.link.retire();
+        }
+        true
+    }
+
+    /// Gives up idle data connections that were not used for as long: one of their age has turned out to be dead.
+    pub(super) fn retire_idle(&self, idle: Duration) {
+        let now = Instant::now();
+        let unused = self.usable(ConnectionKind::Data).filter(|connection| {
+            let link = &connection.link;
+            link.use_count() == 0 && link.idle_since() + idle <= now
+        });
+        unused.for_each(|connection| connection.link.retire());
+    }
+
+    /// The data connection that is best to share: one on which nothing stands still or is behind, and with few channels.
     pub(super) fn least_loaded(&self) -> Option<&Arc<Connection>> {
         let with_room = self
             .usable(ConnectionKind::Data)
             .filter(|connection| connection.link.lease_count() < MAX_SHARED_CHANNELS);
         with_room.min_by_key(|connection| {
             let link = &connection.link;
-            (link.is_held_up(), link.use_count())
+            let stalls = &link.stalls;
+            (stalls.any(), stalls.any_behind(), link.use_count())
         })
     }
 

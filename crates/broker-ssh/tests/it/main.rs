@@ -20,4 +20,5 @@ mod peers;
 mod pool;
 mod splice;
 mod sshd;
+mod stalls;
 mod trust;

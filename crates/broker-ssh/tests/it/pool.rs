@@ -619,3 +619,65 @@ async fn a_connection_that_ends_does_not_confirm_that_it_lives() {
     assert!(!soon(liveness.confirm()).await);
     bench.end().await;
 }
+
+/// A server that says these lines before its version: a relay that sends them first.
+async fn opening_with(bench: &Bench, lines: &[u8]) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, server, lines) = (
+        listener.local_addr().unwrap(),
+        bench.server.addr(),
+        lines.to_vec(),
+    );
+    bench.tracker.spawn(async move {
+        let mut client = listener.accept().await.unwrap().0;
+        tokio::io::AsyncWriteExt::write_all(&mut client, &lines)
+            .await
+            .unwrap();
+        let mut server = tokio::net::TcpStream::connect(server).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    });
+    address
+}
+
+#[tokio::test]
+async fn lines_before_the_version_are_no_fault() {
+    let thirty = b"a line of the notice\r\n".repeat(30);
+    for lines in [&b"\n"[..], b"*** hello ***\n\n", &thirty] {
+        let bench = Bench::start().await;
+        let echo = echo().await;
+        let port = opening_with(&bench, lines).await.port();
+        let pool = bench.pool_of(ConnectSpec {
+            port,
+            ..bench.spec()
+        });
+        let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
+        converse(&mut control, "hello").await;
+        let version = pool.snapshot().connections[0].server_version.clone();
+        assert!(version.unwrap().starts_with("SSH-2.0-"));
+        bench.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_ssh_server_is_shown_by_what_it_sends() {
+    let bench = Bench::start().await;
+    let (target, listener) = scripted().await;
+    let pool = bench.pool_of(ConnectSpec {
+        port: target.port,
+        ..bench.spec()
+    });
+    let (opened, ()) = tokio::join!(soon(pool.open_control(&target, originator())), async {
+        let mut client = listener.accept().await.unwrap().0;
+        let greeting = b"220 FTP\x1b[2J ready\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut client, greeting)
+            .await
+            .unwrap();
+    });
+    let failed = opened.unwrap_err().to_string();
+    assert!(
+        failed.contains("does not begin as SSH servers do")
+            && failed.contains("220 FTP\\u{1b}[2J ready"),
+        "{failed}"
+    );
+    bench.end().await;
+}

@@ -1,0 +1,122 @@
+//! What a server says before its version (RFC 4253 section 4.2): other lines may come first, such as a notice or the words
+//! of a wrapper that starts the server. The SSH library takes few of them, so they are taken out of the stream before.
+
+use std::io;
+
+/// More lines than that are no notice; OpenSSH's client takes as many.
+const MAX_LINES: usize = 1024;
+
+/// All of them together, and so any of them.
+const MAX_BYTES: usize = 64 << 10;
+
+/// As much of them as a message may show.
+const MAX_KEPT: usize = 256;
+
+/// How a version line begins.
+const VERSION: &[u8] = b"SSH-";
+
+/// Takes lines until the one with the version has come.
+#[derive(Debug, Default)]
+pub(crate) struct Opening {
+    /// The beginning of a line that may be the one.
+    held: Vec<u8>,
+    lines: usize,
+    bytes: usize,
+    kept: Vec<u8>,
+}
+
+impl Opening {
+    /// Takes what has come. Gives back everything from the version on, once that is there.
+    ///
+    /// # Errors
+    /// `InvalidData` where there was too much before it.
+    pub(crate) fn take(&mut self, data: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        self.held.extend_from_slice(data);
+        loop {
+            if self.held.starts_with(VERSION) {
+                return Ok(Some(std::mem::take(&mut self.held)));
+            }
+            let Some(end) = self.held.iter().position(|byte| *byte == b'\n') else {
+                return self.bounded(self.held.len()).map(|()| None);
+            };
+            self.pass_by(end + 1)?;
+        }
+    }
+
+    /// What came before the version, or the beginning of it.
+    pub(crate) fn text(&self) -> String {
+        let line = self.held.iter().take(MAX_KEPT).copied();
+        let all: Vec<u8> = self.kept.iter().copied().chain(line).collect();
+        String::from_utf8_lossy(&all).trim().to_owned()
+    }
+
+    fn pass_by(&mut self, length: usize) -> io::Result<()> {
+        let line: Vec<u8> = self.held.drain(..length).collect();
+        let room = MAX_KEPT.saturating_sub(self.kept.len());
+        self.kept.extend(line.iter().take(room));
+        self.lines += 1;
+        self.bytes += length;
+        self.bounded(0)
+    }
+
+    fn bounded(&self, more: usize) -> io::Result<()> {
+        if self.lines > MAX_LINES || self.bytes + more > MAX_BYTES {
+            let text = "no SSH version in what came";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &[u8] = b"SSH-2.0-test\r\nmore";
+
+    /// However it is cut up, the same is passed on.
+    #[track_caller]
+    fn check(before: &[u8]) {
+        let all = [before, ID].concat();
+        for size in [1, 2, 3, 7, 100, all.len()] {
+            let (mut opening, mut passed) = (Opening::default(), None::<Vec<u8>>);
+            for piece in all.chunks(size) {
+                match &mut passed {
+                    Some(passed) => passed.extend_from_slice(piece),
+                    None => passed = opening.take(piece).unwrap(),
+                }
+            }
+            assert_eq!(passed.as_deref(), Some(ID), "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn lines_before_the_version_are_passed_by() {
+        check(b"");
+        check(b"\n");
+        check(b"\r\n\r\n");
+        check(b"*** hello ***\n\n");
+        check(b"SSH\nSS\nnot SSH-2.0\r\n");
+        check(&b"a line of the notice\r\n".repeat(30));
+        check(&[&[b'x'; 9000][..], b"\r\n"].concat());
+    }
+
+    #[test]
+    fn not_everything_is_taken() {
+        let lines = b"x\n".repeat(MAX_LINES + 1);
+        assert!(Opening::default().take(&lines).is_err());
+        let line = vec![b'x'; MAX_BYTES + 1];
+        assert!(Opening::default().take(&line).is_err());
+        let most = b"x\n".repeat(MAX_LINES);
+        assert!(Opening::default().take(&most).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_came_is_told_and_is_not_long() {
+        let mut opening = Opening::default();
+        assert!(opening.take(b"220 ftp\r\nready").unwrap().is_none());
+        assert_eq!(opening.text(), "220 ftp\r\nready");
+        assert!(opening.take(&[b'x'; 5000]).unwrap().is_none());
+        assert!(opening.text().len() <= 2 * MAX_KEPT);
+    }
+}

@@ -1,0 +1,138 @@
+//! Transfers that stand still: since when, whose they are, and making one give way
+//!
+//! A channel that nobody reads fills its connection. Alone it may stand there for as long as its client likes, but a
+//! newcomer must not wait for it.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::link::lock;
+
+/// What has stood as long stands still; a client that is only slower than the line makes room again and again.
+pub(crate) const STANDS: Duration = Duration::from_secs(1);
+
+/// The channels of one connection whose readers are behind, so that they hold up the connection or soon would.
+#[derive(Debug, Default)]
+pub(crate) struct Stalls(Mutex<Vec<Arc<Stall>>>);
+
+/// One channel that waits for its reader.
+#[derive(Debug)]
+pub(crate) struct Stall {
+    since: Instant,
+    /// Whose transfer it is, where that is known.
+    client: Option<IpAddr>,
+    gives_way: CancellationToken,
+}
+
+/// While one lives, its channel waits for its reader.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a> {
+    stalls: &'a Stalls,
+    stall: Arc<Stall>,
+}
+
+impl Stalls {
+    /// A channel begins to wait.
+    pub(crate) fn enter(&self, client: Option<IpAddr>) -> Waiting<'_> {
+        let stall = Arc::new(Stall {
+            since: Instant::now(),
+            client,
+            gives_way: CancellationToken::new(),
+        });
+        lock(&self.0).push(Arc::clone(&stall));
+        Waiting {
+            stalls: self,
+            stall,
+        }
+    }
+
+    /// The channels that stand still.
+    pub(crate) fn standing(&self) -> Vec<Arc<Stall>> {
+        let now = Instant::now();
+        let waiting = lock(&self.0);
+        let standing = waiting.iter().filter(|stall| stall.stands(now));
+        standing.cloned().collect()
+    }
+
+    /// Whether a channel stands still.
+    pub(crate) fn any(&self) -> bool {
+        let now = Instant::now();
+        lock(&self.0).iter().any(|stall| stall.stands(now))
+    }
+
+    /// Whether a reader is behind at this moment: it may be slower than the line, or about to stand still.
+    pub(crate) fn any_behind(&self) -> bool {
+        !lock(&self.0).is_empty()
+    }
+}
+
+impl Stall {
+    fn stands(&self, now: Instant) -> bool {
+        now >= self.since + STANDS
+    }
+
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    /// Cuts the transfer for the sake of another.
+    pub(crate) fn give_way(&self) {
+        self.gives_way.cancel();
+    }
+
+    /// Whether it was told to give way, and has not yet.
+    pub(crate) fn gives_way(&self) -> bool {
+        self.gives_way.is_cancelled()
+    }
+}
+
+impl Waiting<'_> {
+    /// Waits until the transfer has to give way; tells how long it has stood.
+    pub(crate) async fn told_to_give_way(&self) -> Duration {
+        self.stall.gives_way.cancelled().await;
+        self.stall.since.elapsed()
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        lock(&self.stalls.0).retain(|stall| !Arc::ptr_eq(stall, &self.stall));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_has_stood_for_a_while_stands_still() {
+        let stalls = Stalls::default();
+        let waiting = stalls.enter(None);
+        assert!(!stalls.any());
+        tokio::time::advance(STANDS).await;
+        let later = stalls.enter(None);
+        assert_eq!(stalls.standing().len(), 1);
+        drop(waiting);
+        assert!(!stalls.any());
+        drop(later);
+        assert!(lock(&stalls.0).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_way_learns_how_long_it_stood() {
+        let stalls = Stalls::default();
+        let waiting = stalls.enter(None);
+        tokio::time::advance(STANDS * 3).await;
+        let standing = stalls.standing();
+        standing.first().unwrap().give_way();
+        assert_eq!(waiting.told_to_give_way().await, STANDS * 3);
+    }
+}
