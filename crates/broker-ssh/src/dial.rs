@@ -21,18 +21,12 @@ use crate::spec::ConnectSpec;
 use crate::stream::SeverableStream;
 use crate::text::printable;
 use crate::way::{self, Carrier};
+use crate::window;
 use crate::workers;
 
 /// Bound on authentication, not counting the time in which a person is asked. It is longer than that on connecting, since
 /// servers delay it on purpose and look names up meanwhile.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Window of a data channel: what is in flight on the longest fat link worth filling (1 Gbit/s at 500 ms). It costs no
-/// memory, since TCP holds the data.
-const DATA_WINDOW: u32 = 64 << 20;
-
-/// Window of a control channel: lines only, so small.
-const CONTROL_WINDOW: u32 = 2 << 20;
 
 /// The largest packet russh takes; fewer, larger packets cost less.
 const MAX_PACKET: u32 = 65_535;
@@ -131,12 +125,23 @@ async fn handshake(
     known: &KnownKeys,
     judge: Judge,
 ) -> Result<Session, OpenError> {
-    let config = Arc::new(config(spec, link.kind, known)?);
+    let mut config = config(spec, known)?;
     let Carrier {
         stream,
         peer,
+        round_trip,
         limit,
     } = way::open(spec, link, tracker).await?;
+    config.window_size = match link.kind {
+        ConnectionKind::Control => window::CONTROL,
+        ConnectionKind::Data => window::for_data(round_trip),
+    };
+    tracing::trace!(
+        connection = link.id,
+        ?round_trip,
+        window = config.window_size,
+        "reached"
+    );
     let stream = SeverableStream::new(stream, link.severed.clone(), Arc::clone(&link.wire));
     let at_once = match link.kind {
         ConnectionKind::Control => CONTROL_READ,
@@ -150,7 +155,7 @@ async fn handshake(
         spec.server_banners,
         tracker.token(),
     );
-    let handshake = limit.run(client::connect_stream(config, stream, handler));
+    let handshake = limit.run(client::connect_stream(Arc::new(config), stream, handler));
     let late = || {
         timed_out(
             format!("the SSH handshake with {}", spec.server()),
@@ -163,21 +168,13 @@ async fn handshake(
     }
 }
 
-fn config(
-    spec: &ConnectSpec,
-    kind: ConnectionKind,
-    known: &KnownKeys,
-) -> Result<client::Config, OpenError> {
+fn config(spec: &ConnectSpec, known: &KnownKeys) -> Result<client::Config, OpenError> {
     let preferred = offer(spec, known)?;
     Ok(client::Config {
         client_id: SshId::Standard(
             concat!("SSH-2.0-ssh_broker_", env!("CARGO_PKG_VERSION")).into(),
         ),
         limits: limits(spec.rekey_bytes),
-        window_size: match kind {
-            ConnectionKind::Control => CONTROL_WINDOW,
-            ConnectionKind::Data => DATA_WINDOW,
-        },
         maximum_packet_size: MAX_PACKET,
         channel_buffer_size: CHANNEL_QUEUE,
         preferred,

@@ -257,6 +257,8 @@ pub enum OpenError {
         target: Target,
         /// The server's reason, and what to do.
         reason: String,
+        /// Whether it is forbidden there. Servers compare the host as it is spelled.
+        prohibited: bool,
     },
     /// The server refused to listen for a remote forward.
     #[error(

@@ -38,6 +38,7 @@ mod stream;
 mod text;
 mod way;
 mod wildcard;
+mod window;
 mod workers;
 
 pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};

@@ -1,6 +1,6 @@
 //! What is known of one SSH connection, shared by the pool, its session's handler and its channels
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
@@ -21,6 +21,9 @@ use crate::stream::WireCounters;
 /// Channels that we closed first leave a small entry in the SSH session for its lifetime, so a connection with this many
 /// of them is not used again.
 const MAX_ABANDONED: usize = 256;
+
+/// Addresses of forwards that are remembered: those of a profile's tunnels.
+const MAX_ADDRESSES: usize = 64;
 
 /// Opens without an answer after which nothing new is opened on a connection: each stays in the SSH session as well.
 const MAX_UNANSWERED: usize = 16;
@@ -58,8 +61,8 @@ pub(crate) struct Link {
     promises: AtomicUsize,
     /// Listeners that the server did not end.
     pub(crate) leftovers: Leftovers,
-    /// Whether the server has listened for it.
-    granted: AtomicBool,
+    /// Addresses at which the server has listened for it. A pool asks for few.
+    granted: Mutex<BTreeSet<String>>,
     idle_since: Mutex<Instant>,
     /// Tells the pool that something changed.
     wake: Arc<Notify>,
@@ -100,7 +103,7 @@ impl Link {
             leases: watch::Sender::new(0),
             promises: AtomicUsize::new(0),
             leftovers: Leftovers::default(),
-            granted: AtomicBool::new(false),
+            granted: Mutex::default(),
             idle_since: Mutex::new(Instant::now()),
             wake,
             customs,
@@ -228,14 +231,17 @@ impl Link {
         self.lease_count() + self.promise_count()
     }
 
-    /// The server has granted a request to listen.
-    pub(crate) fn note_granted(&self) {
-        self.granted.store(true, Ordering::Release);
+    /// The server has granted a request to listen at an address.
+    pub(crate) fn note_granted(&self, bind: &str) {
+        let mut granted = lock(&self.granted);
+        if granted.len() < MAX_ADDRESSES {
+            granted.insert(bind.to_owned());
+        }
     }
 
     /// See [`Link::note_granted`].
-    pub(crate) fn has_granted(&self) -> bool {
-        self.granted.load(Ordering::Acquire)
+    pub(crate) fn has_granted(&self, bind: &str) -> bool {
+        lock(&self.granted).contains(bind)
     }
 
     /// Follows the number of leases.

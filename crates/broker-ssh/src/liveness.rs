@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,18 +37,22 @@ const SAME_MOMENT: Duration = Duration::from_millis(500);
 /// The request that asks for nothing but its answer.
 const KEEPALIVE: &str = "keepalive@openssh.com";
 
-/// Which servers pass over requests that they do not know; shared by all connections of a pool. It knows as many as there
-/// are hops on the way to the server.
+/// What was found out about the servers of a pool; shared by all its connections.
 #[derive(Debug, Default)]
-pub(crate) struct Customs(Mutex<BTreeSet<String>>);
+pub(crate) struct Customs {
+    /// Those that pass over requests that they do not know: as many as there are hops on the way at most.
+    passing_over: Mutex<BTreeSet<String>>,
+    /// Whether the server listens on loopback only where it is asked for `localhost`.
+    pub(crate) listens_by_name: AtomicBool,
+}
 
 impl Customs {
     fn passes_over(&self, server: &str) -> bool {
-        lock(&self.0).contains(server)
+        lock(&self.passing_over).contains(server)
     }
 
     fn note(&self, server: &str) {
-        if lock(&self.0).insert(server.to_owned()) {
+        if lock(&self.passing_over).insert(server.to_owned()) {
             tracing::info!(
                 %server,
                 "the SSH server does not answer the request {KEEPALIVE}; for a sign of life it is asked for a session channel"

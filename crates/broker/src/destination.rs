@@ -38,10 +38,12 @@ pub(crate) fn is_loopback(host: &str) -> bool {
 }
 
 /// The names to dial for a destination, in order: `localhost` means either loopback family, and the
-/// broker has to know which one it got.
+/// broker has to know which one it got. As it is written it comes last, for servers that permit that
+/// spelling alone.
 pub(crate) fn dial_names(host: &str) -> Vec<String> {
     if host.eq_ignore_ascii_case("localhost") {
-        vec!["127.0.0.1".to_owned(), "::1".to_owned()]
+        let names = ["127.0.0.1", "::1", "localhost"];
+        names.map(str::to_owned).to_vec()
     } else {
         vec![host.to_owned()]
     }
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn localhost_is_dialled_as_ipv4_first() {
-        assert_eq!(dial_names("LocalHost"), ["127.0.0.1", "::1"]);
+        assert_eq!(dial_names("LocalHost"), ["127.0.0.1", "::1", "localhost"]);
         assert_eq!(dial_names("ftp.example"), ["ftp.example"]);
     }
 }

@@ -4,7 +4,9 @@
 //! asked for as soon as one has served its connection. Until it is needed it is nobody's lease: the pool gives its
 //! connection to others and closes it as if there were no listener on it, which then was opened for nothing.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -17,6 +19,9 @@ use super::{RemoteForward, Wanted};
 use crate::error::OpenError;
 use crate::link::lock;
 use crate::pool::{Lease, Pool};
+
+/// How people spell the server's own host.
+const LOCALHOST: &str = "localhost";
 
 /// The remote forwards that one after the other serve one session: at most one is kept ready ahead. Dropping this gives
 /// it up.
@@ -57,10 +62,31 @@ impl Forwards {
         bind: &str,
         ports: Option<RangeInclusive<u16>>,
     ) -> Result<RemoteForward, OpenError> {
-        let wanted = Wanted {
+        let wanted = |bind: &str| Wanted {
             bind: bind.to_owned(),
-            ports,
+            ports: ports.clone(),
         };
+        let by_name = &self.pool.customs().listens_by_name;
+        let loopback = bind
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback());
+        if !(loopback && by_name.load(Ordering::Relaxed)) {
+            let opened = self.open_as(wanted(bind)).await;
+            if !(loopback && matches!(opened, Err(OpenError::ForwardRefused { .. }))) {
+                return opened;
+            }
+            // Servers compare what they permit with the address as it is spelled.
+            let Ok(named) = self.open_as(wanted(LOCALHOST)).await else {
+                return opened;
+            };
+            by_name.store(true, Ordering::Relaxed);
+            return Ok(named.told_as(bind));
+        }
+        let named = self.open_as(wanted(LOCALHOST)).await?;
+        Ok(named.told_as(bind))
+    }
+
+    async fn open_as(&self, wanted: Wanted) -> Result<RemoteForward, OpenError> {
         match self.take_spare(&wanted).await {
             Some(forward) => Ok(forward),
             None => self.pool.listen(wanted).await,

@@ -96,7 +96,7 @@ impl Drop for Listener {
 async fn ask(wanted: &Wanted, connection: &Connection) -> Result<u16, OpenError> {
     for port in wanted.tries() {
         if let Some(granted) = ask_for(&wanted.bind, port, connection).await? {
-            connection.link().note_granted();
+            connection.link().note_granted(&wanted.bind);
             return Ok(granted);
         }
     }

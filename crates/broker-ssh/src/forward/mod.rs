@@ -24,6 +24,8 @@ pub(crate) use wanted::Wanted;
 pub struct RemoteForward {
     listener: Listener,
     promise: Promise,
+    /// The address that was asked for, however it was spelled to the server.
+    address: String,
     /// The place of the connection that came last.
     last: Weak<Lease>,
 }
@@ -72,6 +74,7 @@ impl RemoteForward {
 
     fn new(listener: Listener, promise: Promise) -> Self {
         Self {
+            address: listener.wanted.bind.clone(),
             listener,
             promise,
             last: Weak::new(),
@@ -85,7 +88,15 @@ impl RemoteForward {
 
     /// The address that was asked for.
     pub fn bind_address(&self) -> &str {
-        &self.listener.wanted.bind
+        &self.address
+    }
+
+    /// The same with the address that the caller asked for.
+    fn told_as(self, address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            ..self
+        }
     }
 
     /// Number of the connection that carries it.

@@ -102,6 +102,10 @@ impl Connection {
             Err(russh::Error::ChannelOpenFailure(failure)) => Err(OpenError::ChannelRefused {
                 server,
                 reason: refusal(&failure),
+                prohibited: matches!(
+                    failure,
+                    russh::ChannelOpenFailure::AdministrativelyProhibited
+                ),
                 target: target.clone(),
             }),
             Err(_) => Err(OpenError::Lost {

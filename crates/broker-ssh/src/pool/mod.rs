@@ -221,7 +221,8 @@ impl Pool {
             }
         };
         let refused = matches!(first, Err(OpenError::ForwardRefused { .. }));
-        let exhausted = refused && link.kind == ConnectionKind::Data && link.has_granted();
+        let exhausted =
+            refused && link.kind == ConnectionKind::Data && link.has_granted(&wanted.bind);
         if exhausted {
             link.retire();
         }
@@ -241,6 +242,11 @@ impl Pool {
         let request = Request::Rejoin { id, places, reply };
         self.requests.send(request).await.ok()?;
         answer.await.ok().flatten()
+    }
+
+    /// How its servers behave.
+    pub(crate) fn customs(&self) -> &Customs {
+        &self.customs
     }
 
     /// Announces an FTP session.

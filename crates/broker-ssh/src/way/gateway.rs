@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use russh::ChannelStream;
 use russh::client::Msg;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 use tokio_util::either::Either;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
@@ -43,12 +44,14 @@ pub(super) async fn open(
     };
     let connection = connect(gateway, link, tracker).await.map_err(failed)?;
     let limit = TimeLimit::starts_now(spec.connect_timeout);
+    let began = Instant::now();
     let stream = GatewayStream::open(connection, spec, limit)
         .await
         .map_err(failed)?;
     Ok(Carrier {
         stream: Either::Right(stream),
         peer: None,
+        round_trip: began.elapsed(),
         limit,
     })
 }

@@ -13,8 +13,10 @@ mod socks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_util::either::Either;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +35,9 @@ pub(crate) struct Carrier {
     pub(crate) stream: Either<QuickAck, GatewayStream>,
     /// The server's address, unless only a proxy or a gateway knows it.
     pub(crate) peer: Option<SocketAddr>,
+    /// How long the server, or what leads to it, took to answer at first: about a round trip, longer through a proxy or
+    /// gateway, which have to reach the server meanwhile.
+    pub(crate) round_trip: Duration,
     /// What is left of the time to connect.
     pub(crate) limit: TimeLimit,
 }
@@ -55,8 +60,9 @@ pub(crate) async fn open(
         None => straight(spec, limit).await,
         Some(proxy) => {
             link.note_way(proxy.to_string());
+            let began = Instant::now();
             let tcp = proxy::connect(proxy, spec, limit).await?;
-            Ok(over_tcp(spec, tcp, None, limit))
+            Ok(over_tcp(spec, tcp, None, began.elapsed(), limit))
         }
     }
 }
@@ -71,21 +77,23 @@ async fn straight(spec: &ConnectSpec, limit: TimeLimit) -> Result<Carrier, OpenE
         host: spec.host.clone(),
         reason,
     })?;
-    let tcp = race::connect(addresses, limit).await.map_err(failed)?;
+    let (tcp, round_trip) = race::connect(addresses, limit).await.map_err(failed)?;
     let peer = tcp.peer_addr().map_err(|error| failed(error.to_string()))?;
-    Ok(over_tcp(spec, tcp, Some(peer), limit))
+    Ok(over_tcp(spec, tcp, Some(peer), round_trip, limit))
 }
 
 fn over_tcp(
     spec: &ConnectSpec,
     tcp: TcpStream,
     peer: Option<SocketAddr>,
+    round_trip: Duration,
     limit: TimeLimit,
 ) -> Carrier {
     keepalive::bound_silence(&tcp, spec.keepalive);
     Carrier {
         stream: Either::Left(QuickAck(tcp)),
         peer,
+        round_trip,
         limit,
     }
 }

@@ -93,7 +93,7 @@ pub(super) async fn connect(
     let failed = |reason: String| Refusal::Other(reason).error(spec, proxy);
     let found = resolve::addresses(&proxy.host, proxy.port, spec.family, limit).await;
     let addresses = found.map_err(|reason| failed(format!("no address for it: {reason}")))?;
-    let mut tcp = race::connect(addresses, limit).await.map_err(failed)?;
+    let (mut tcp, _) = race::connect(addresses, limit).await.map_err(failed)?;
     let target = Target::new(&spec.host, spec.port);
     let asked = limit.run(ask(&mut tcp, proxy, &target)).await;
     let silent = || Err(Refusal::Other(format!("it did not answer within {limit}")));

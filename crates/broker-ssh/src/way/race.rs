@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::limit::TimeLimit;
 use crate::loopback::unpaced;
@@ -27,14 +27,14 @@ const MAX_ATTEMPTS: usize = 16;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Connects to one of the addresses.
+/// Connects to one of the addresses, and tells how long that one took, which is a round trip.
 ///
 /// # Errors
 /// What came of each address.
 pub(super) async fn connect(
     addresses: Vec<SocketAddr>,
     limit: TimeLimit,
-) -> Result<TcpStream, String> {
+) -> Result<(TcpStream, Duration), String> {
     let mut waiting = in_turns(addresses).into_iter().take(MAX_ATTEMPTS);
     let mut attempts = FuturesUnordered::new();
     let mut unanswered = Vec::new();
@@ -46,7 +46,7 @@ pub(super) async fn connect(
         }
         tokio::select! {
             ended = attempts.next() => match ended {
-                Some((_, Ok(tcp))) => return Ok(tcp),
+                Some((_, Ok(connected))) => return Ok(connected),
                 Some((address, Err(error))) => {
                     unanswered.retain(|other| *other != address);
                     failures.push(format!("{} at {address}", in_words(&error)));
@@ -78,9 +78,12 @@ fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
-async fn attempt(address: SocketAddr) -> (SocketAddr, io::Result<TcpStream>) {
+async fn attempt(address: SocketAddr) -> (SocketAddr, io::Result<(TcpStream, Duration)>) {
+    let began = Instant::now();
     let connected = TcpStream::connect(address).await;
-    (address, connected.and_then(prepare))
+    let took = began.elapsed();
+    let prepared = connected.and_then(prepare);
+    (address, prepared.map(|tcp| (tcp, took)))
 }
 
 fn prepare(tcp: TcpStream) -> io::Result<TcpStream> {
@@ -110,7 +113,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use tokio::net::{TcpListener, TcpSocket};
-    use tokio::time::{Instant, timeout};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -143,7 +146,7 @@ mod tests {
         let (bad, good) = (refusing().await, good().await);
         let (before, there) = (Instant::now(), good.local_addr().unwrap());
         let tcp = connect(vec![bad, there], TimeLimit::starts_now(None)).await;
-        assert_eq!(tcp.unwrap().peer_addr().unwrap(), there);
+        assert_eq!(tcp.unwrap().0.peer_addr().unwrap(), there);
         assert!(before.elapsed() < STAGGER);
     }
 
@@ -153,7 +156,7 @@ mod tests {
         let good = good().await;
         let (before, there) = (Instant::now(), good.local_addr().unwrap());
         let tcp = connect(vec![bad, there], TimeLimit::starts_now(None)).await;
-        assert_eq!(tcp.unwrap().peer_addr().unwrap(), there);
+        assert_eq!(tcp.unwrap().0.peer_addr().unwrap(), there);
         assert!((STAGGER..STAGGER * 4).contains(&before.elapsed()));
     }
 
@@ -173,7 +176,7 @@ mod tests {
     async fn connections_are_kept_alive_and_send_at_once() {
         let good = good().await;
         let there = vec![good.local_addr().unwrap()];
-        let tcp = connect(there, TimeLimit::starts_now(None)).await.unwrap();
+        let (tcp, _) = connect(there, TimeLimit::starts_now(None)).await.unwrap();
         assert!(tcp.nodelay().unwrap());
         assert!(SockRef::from(&tcp).keepalive().unwrap());
     }

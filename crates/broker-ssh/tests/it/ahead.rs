@@ -311,14 +311,19 @@ async fn a_listener_that_did_not_end_lets_nobody_in_and_is_not_used_again() {
 
 #[tokio::test]
 async fn a_server_that_has_no_room_left_is_asked_on_a_fresh_connection() {
-    let rig = lasting(1).await;
+    let bench = Bench::with(SshServerOptions {
+        lasting_forwards: Some(1),
+        ..SshServerOptions::default()
+    });
+    let one = PoolLimits {
+        max_connections: 1,
+        ..PoolLimits::default()
+    };
+    let rig = Rig::on(bench.await, one).await;
     let first = rig.open().await;
-    let connection = first.connection();
-    soon(first.cancel()).await;
-    // One for another address does not serve.
-    let fresh = soon(rig.forwards.open("localhost", None)).await.unwrap();
-    assert_ne!(fresh.connection(), connection);
+    let second = rig.open().await;
+    assert_ne!(first.connection(), second.connection());
     assert_eq!(rig.bench.server.counters().forwards_refused, 1);
-    drop(fresh);
+    drop((first, second));
     rig.end().await;
 }

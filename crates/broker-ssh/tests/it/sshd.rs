@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use broker_ssh::{ChannelRead, ConnectSpec, OpenError, Pool, Progress, SpliceEnd, splice};
+use broker_ssh::{
+    ChannelRead, ConnectSpec, Forwards, OpenError, Pool, Progress, SpliceEnd, splice,
+};
 use tempfile::TempDir;
 use testkit::files::pattern;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -423,5 +425,21 @@ async fn with_agent(sshd: &Sshd, socket: &Path) {
             "agent",
         )
         .await;
+    }
+}
+
+#[tokio::test]
+async fn a_loopback_address_is_spelled_as_the_server_permits_it() {
+    let Some(sshd) = Sshd::start("PermitListen localhost:*").await else {
+        return;
+    };
+    let forwards = Forwards::new(Arc::new(sshd.pool()));
+    for _ in 0..2 {
+        let mut forward = soon(forwards.open("127.0.0.1", None)).await.unwrap();
+        assert_eq!(forward.bind_address(), "127.0.0.1");
+        let server = TcpStream::connect(("127.0.0.1", forward.port()));
+        let (server, came) = tokio::join!(server, soon(forward.accept()));
+        drop((server.unwrap(), came.unwrap()));
+        forwards.follow(forward);
     }
 }

@@ -1,7 +1,7 @@
 //! Data channels: the listener or forward that is offered, and the copying once both ends are there.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::sync::Arc;
@@ -276,6 +276,9 @@ impl Data {
     fn forward_address(&self) -> Result<String, String> {
         if let Some(address) = self.ftp.active_address {
             return Ok(address.to_string());
+        }
+        if self.path.server.eq_ignore_ascii_case("localhost") {
+            return Ok(IpAddr::from(Ipv4Addr::LOCALHOST).to_string());
         }
         if destination::is_loopback(&self.path.server) {
             return Ok(self.path.server.clone());

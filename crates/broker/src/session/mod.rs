@@ -94,7 +94,11 @@ async fn open_control(tunnel: &Tunnel, pool: &Pool, peer: SocketAddr) -> Result<
     let permit = tunnel.greetings.clone().acquire_owned().await;
     let awaits_greeting = Some(permit.map_err(|closed| closed.to_string())?);
     let mut reason = String::new();
+    let mut prohibited = false;
     for host in dial_names(&tunnel.spec.dst_host) {
+        if host == "localhost" && !prohibited {
+            continue;
+        }
         let target = Target {
             host: host.clone(),
             port: tunnel.spec.dst_port,
@@ -107,8 +111,15 @@ async fn open_control(tunnel: &Tunnel, pool: &Pool, peer: SocketAddr) -> Result<
                     awaits_greeting,
                 });
             }
-            // The second name is tried only where the first one was refused at the far end.
+            // Another name is tried only where the one before was refused at the far end.
             Err(error @ OpenError::ChannelRefused { .. }) => {
+                prohibited |= matches!(
+                    error,
+                    OpenError::ChannelRefused {
+                        prohibited: true,
+                        ..
+                    }
+                );
                 if reason.is_empty() {
                     reason = error.to_string();
                 }
