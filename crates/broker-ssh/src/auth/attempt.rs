@@ -7,6 +7,7 @@ use russh::client::AuthResult;
 use secrecy::SecretString;
 use tokio::time::timeout;
 
+use super::candidates::Candidate;
 use super::kind;
 use crate::asking;
 use crate::dial::Session;
@@ -46,6 +47,8 @@ pub(super) struct Attempt<'a> {
     /// Keys that were shown since the server last wanted more, and those it accepted before.
     spent: Vec<String>,
     accepted: Vec<String>,
+    /// A key that nobody named, for when nothing else is left to try.
+    pub(super) last_key: Option<Candidate>,
 }
 
 impl<'a> Attempt<'a> {
@@ -60,6 +63,7 @@ impl<'a> Attempt<'a> {
             obstacles: Vec::new(),
             spent: Vec::new(),
             accepted: Vec::new(),
+            last_key: None,
         }
     }
 

@@ -10,7 +10,8 @@ use crate::keyfile::public_half;
 use crate::public_hash::has_hash;
 use crate::spec::{ConnectSpec, Identity};
 
-/// Servers allow six attempts by default (OpenSSH's MaxAuthTries); keys that nobody named must not use them all up.
+/// Servers allow six attempts by default (OpenSSH's MaxAuthTries); keys that nobody named must not use them all up, unless
+/// nothing else can be tried.
 const MAX_UNNAMED: usize = 5;
 
 /// A private key that may be tried.
@@ -25,6 +26,8 @@ pub(super) struct Candidates {
     pub(super) keys: Vec<Candidate>,
     /// Keys that the profile names and that are nowhere to be found.
     pub(super) missing: Vec<OpenError>,
+    /// One more, for when nothing else is left to try.
+    pub(super) last: Option<Candidate>,
     /// How many more there would be.
     pub(super) left_out: usize,
 }
@@ -58,11 +61,11 @@ async fn unnamed(spec: &ConnectSpec, held: &[AgentIdentity]) -> Candidates {
     let mut keys: Vec<_> = agent
         .chain(stored.into_iter().map(Candidate::File))
         .collect();
-    let left_out = keys.len().saturating_sub(MAX_UNNAMED);
-    keys.truncate(MAX_UNNAMED);
+    let mut more = keys.split_off(keys.len().min(MAX_UNNAMED)).into_iter();
     Candidates {
         keys,
-        left_out,
+        last: more.next(),
+        left_out: more.len(),
         missing: Vec::new(),
     }
 }

@@ -73,6 +73,12 @@ async fn step(attempt: &mut Attempt<'_>) -> Result<Outcome, OpenError> {
             return Ok(outcome);
         }
     }
+    if attempt.offers(AuthMethod::PublicKey) {
+        let outcome = attempt.last_key().await?;
+        if outcome != Outcome::Refused {
+            return Ok(outcome);
+        }
+    }
     // Where nothing could be tried the server says what it would take, or lets the user in as it is.
     attempt.learn_offer().await
 }

@@ -49,14 +49,12 @@ impl Attempt<'_> {
             if !self.offers(AuthMethod::PublicKey) {
                 break;
             }
-            let outcome = match candidate {
-                Candidate::Agent(identity) => self.agent_key(&mut agent, *identity).await?,
-                Candidate::File(path) => self.key_file(&mut agent, &path).await?,
-            };
+            let outcome = self.candidate(&mut agent, candidate).await?;
             if outcome != Outcome::Refused {
                 return Ok(outcome);
             }
         }
+        self.last_key = found.last;
         if found.left_out > 0 {
             let more = found.left_out;
             self.skip(format!(
@@ -64,6 +62,26 @@ impl Attempt<'_> {
             ));
         }
         Ok(Outcome::Refused)
+    }
+
+    /// Shows one key more than was shown before other methods had their turn.
+    pub(super) async fn last_key(&mut self) -> Result<Outcome, OpenError> {
+        let Some(candidate) = self.last_key.take() else {
+            return Ok(Outcome::Refused);
+        };
+        let mut agent = Agent::connect(self.spec.agent.as_deref()).await;
+        self.candidate(&mut agent, candidate).await
+    }
+
+    async fn candidate(
+        &mut self,
+        agent: &mut Agent,
+        candidate: Candidate,
+    ) -> Result<Outcome, OpenError> {
+        match candidate {
+            Candidate::Agent(identity) => self.agent_key(agent, *identity).await,
+            Candidate::File(path) => self.key_file(agent, &path).await,
+        }
     }
 
     async fn agent_keys(

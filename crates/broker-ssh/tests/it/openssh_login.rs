@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use broker_ssh::{
-    AuthMethod, ConnectSpec, Identity, OpenError, PasswordSource, Pool, SecretString,
+    AuthMethod, ConnectSpec, Identity, KeyPlace, OpenError, PasswordSource, Pool, SecretString,
 };
 use tempfile::TempDir;
 use testkit::keys::KeyPair;
@@ -189,6 +189,33 @@ async fn too_many_attempts_are_told_as_such() {
         text.contains("Too many") && text.contains("user-identities"),
         "{text}"
     );
+}
+
+/// A folder with keys that nobody knows, and after them the one that may log in.
+fn keys_before_the_right_one(sshd: &Sshd, before: usize) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for number in 0..before {
+        let key = KeyPair::generate().unwrap();
+        key.write(folder.path(), &number.to_string()).unwrap();
+    }
+    sshd.client_key().write(folder.path(), "right").unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn the_sixth_key_that_nobody_named_is_shown_where_nothing_else_is_left() {
+    let Some(sshd) = start(&[]).await else {
+        return;
+    };
+    for (before, password, right) in [(5, None, true), (6, None, false), (6, password(), true)] {
+        let folder = keys_before_the_right_one(&sshd, before);
+        let mut spec = spec(&sshd);
+        spec.identities = Vec::new();
+        spec.key_places = vec![KeyPlace::Folder(folder.path().into())];
+        spec.password = password;
+        let outcome = log_in(&pool(spec)).await;
+        assert_eq!(outcome.is_ok(), right, "{before} keys before: {outcome:?}");
+    }
 }
 
 #[tokio::test]
