@@ -14,6 +14,7 @@ use testkit::files;
 use testkit::process::Process;
 use testkit::programs::broker_program;
 use testkit::scripted::{Conversation, End};
+use tokio::time::timeout;
 
 use crate::support::ftp::Ftp;
 use crate::support::rig::{CONTENT, Peers, SOON};
@@ -188,13 +189,27 @@ async fn open_through_target() -> anyhow::Result<()> {
         opened["target"] == *target && opened["profile"].is_null(),
         "{opened:#}"
     );
-    fetches(address(&opened)?).await
+    fetches(address(&opened)?).await?;
+
+    // Its connections end with its last user.
+    let id = opened["id"].to_string();
+    let close = ["close-tunnel-listener", &id];
+    broker::ctl(&socket, &close).await?.success()?;
+    let gone = async {
+        while peers.embedded.ssh.counters().connections_open > 0 {
+            broker::ctl(&socket, &["list-connections"]).await?;
+        }
+        anyhow::Ok(())
+    };
+    timeout(SOON, gone).await?
 }
 
 /// Starts a daemon without any configuration of tunnels, whose user has this home.
 fn at_home(home: &Path) -> anyhow::Result<(Process, PathBuf)> {
     let (config, socket) = (home.join("config.xml"), home.join("run/broker.sock"));
-    broker::write_private(&config, "<secsh-broker/>")?;
+    let patient = r#"<default-settings><idle-timeout time="600"/></default-settings>"#;
+    let text = format!("<secsh-broker>{patient}</secsh-broker>");
+    broker::write_private(&config, &text)?;
     let mut command = Command::new(broker_program("brokerd")?);
     command
         .arg("--config")
