@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use russh::client;
 use russh::keys::{Algorithm, PublicKey};
 use russh::{Limits, Preferred, SshId};
@@ -84,6 +85,15 @@ pub(crate) async fn dial(
             ))
         })?;
     Ok(session)
+}
+
+/// The same for a gateway on the way, whose dial is part of another one.
+pub(crate) fn dial_gateway(
+    spec: Arc<ConnectSpec>,
+    link: Arc<Link>,
+    tracker: TaskTracker,
+) -> BoxFuture<'static, Result<Session, OpenError>> {
+    Box::pin(dial(spec, link, tracker))
 }
 
 fn timed_out(what: String, after: Duration) -> OpenError {

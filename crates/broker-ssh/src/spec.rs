@@ -29,8 +29,8 @@ pub struct ConnectSpec {
     pub family: AddressFamily,
     /// Bound on resolving, connecting and the key exchange together; `None` is 5 s. A gateway has a time of its own.
     pub connect_timeout: Option<Duration>,
-    /// How often a silent server is asked for a sign of life; three questions without an answer end the connection.
-    /// `None`: never.
+    /// How long a server may be silent before it is asked for a sign of life; without one for three times as long again the
+    /// connection ends. `None`: never.
     pub keepalive: Option<Duration>,
     /// Algorithms to offer.
     pub algorithms: Algorithms,

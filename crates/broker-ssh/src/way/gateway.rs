@@ -15,11 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tokio_util::either::Either;
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::Carrier;
 use super::limit::TimeLimit;
-use crate::dial::dial;
+use crate::dial::dial_gateway;
 use crate::error::OpenError;
 use crate::link::Link;
 use crate::pool::Connection;
@@ -64,12 +64,9 @@ async fn connect(
     let hop = link.hop(gateway.server());
     // Whatever ends the attempt ends the gateway's session with it.
     let severed = hop.severed.clone().drop_guard();
-    // Boxed, since a gateway may have a gateway.
-    let dialling = Box::pin(dial(
-        Arc::clone(&gateway),
-        Arc::clone(&hop),
-        tracker.clone(),
-    ));
+    // A task of its own, since a gateway may have a gateway: their dials shall not all stand on one stack.
+    let dialling = dial_gateway(Arc::clone(&gateway), Arc::clone(&hop), tracker.clone());
+    let dialling = AbortOnDropHandle::new(tracker.spawn_on(dialling, &hop.runtime));
     let dialled = link.severed.run_until_cancelled(dialling).await;
     let closing = || OpenError::ShuttingDown {
         server: link.server.clone(),
@@ -77,7 +74,8 @@ async fn connect(
     if hop.needs_person() {
         link.mark_needs_person();
     }
-    let session = dialled.ok_or_else(closing)??;
+    let dialled = dialled.ok_or_else(closing)?;
+    let session = dialled.unwrap_or(Err(OpenError::Internal))?;
     hop.mark_up();
     let own_way = hop.way().map_or(String::new(), |way| format!("{way}, "));
     link.note_way(format!("{own_way}gateway {}", hop.server));

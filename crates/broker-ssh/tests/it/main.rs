@@ -18,6 +18,7 @@ mod login;
 mod openssh_login;
 mod peers;
 mod pool;
+mod servers;
 mod splice;
 mod sshd;
 mod stalls;
