@@ -36,7 +36,7 @@ const MAX_BACKLOG: usize = MAX_LINE;
 
 /// One FTP control channel between a client and a server.
 ///
-/// - getters: [`logged_in`](Self::logged_in), [`is_opaque`](Self::is_opaque),
+/// - getters: [`logged_in`](Self::logged_in), [`in_use`](Self::in_use), [`is_opaque`](Self::is_opaque),
 ///   [`wants_client_bytes`](Self::wants_client_bytes), [`wants_server_bytes`](Self::wants_server_bytes)
 /// - events in: [`client_bytes`](Self::client_bytes), [`server_bytes`](Self::server_bytes),
 ///   [`client_end`](Self::client_end), [`server_end`](Self::server_end), [`server_lost`](Self::server_lost),
@@ -51,6 +51,7 @@ pub struct Session {
     config: SessionConfig,
     phase: Phase,
     logged_in: bool,
+    in_use: bool,
     /// Whether a transfer ends when its data connection does: so in MODE S, not in MODE B and C.
     ends_with_connection: bool,
 
@@ -121,6 +122,7 @@ impl Session {
             config,
             phase: Phase::Clear,
             logged_in: false,
+            in_use: false,
             ends_with_connection: true,
             from_client: LineBuffer::default(),
             client_hold: None,
@@ -247,6 +249,12 @@ impl Session {
     /// Whether the server has accepted a login.
     pub fn logged_in(&self) -> bool {
         self.logged_in
+    }
+
+    /// Whether the server lets its client work, however it answered the login: it has accepted a command that needs a
+    /// login, or begun a transfer. Some servers ask for none.
+    pub fn in_use(&self) -> bool {
+        self.in_use || self.logged_in
     }
 
     /// Whether the control channel is encrypted from end to end.

@@ -7,7 +7,7 @@ use super::{Phase, Session};
 use crate::Event;
 use crate::address::PassiveReply;
 use crate::line::Piece;
-use crate::owed::{Answered, Expect, reports_success};
+use crate::owed::{Answered, Expect, Sent, reports_success};
 use crate::reply::{ReplyHead, ReplyLine};
 
 impl Session {
@@ -68,6 +68,7 @@ impl Session {
             && let Some((sent, skipped)) = self.owed.start(self.transfer.is_some())
         {
             self.assume_all_accepted(skipped);
+            self.in_use = true;
             self.begin_transfer(sent);
             return self.pass_start(now, line);
         }
@@ -89,6 +90,7 @@ impl Session {
             Answered::Running => return self.end_transfer(now, code, line),
             Answered::Command { sent, skipped } => {
                 self.assume_all_accepted(skipped);
+                self.note_use(&sent, code);
                 if matches!(sent.expect, Expect::Transfer(_)) {
                     return self.end_unannounced_transfer(now, sent, code, line);
                 }
@@ -105,6 +107,17 @@ impl Session {
             Some(reply) => self.offer_passive(reply, line),
             None => self.to_client.extend(line),
         }
+    }
+
+    /// Success with a login or with a command that needs one.
+    fn note_use(&mut self, sent: &Sent, code: u16) {
+        let verb = sent.text.split(' ').next().unwrap_or_default();
+        let needs_login = matches!(
+            sent.expect,
+            Expect::Transfer(_) | Expect::Passive | Expect::Port(_) | Expect::File
+        );
+        let lets_in = needs_login || matches!(verb, "USER" | "PASS" | "ACCT");
+        self.in_use |= lets_in && matches!(code, 200..=299);
     }
 
     /// Takes note of the answer to a command that is no transfer.
