@@ -7,11 +7,11 @@ use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use testkit::broker::Broker;
 use testkit::dropbear::Dropbear;
-use testkit::scripted::Conversation;
+use testkit::scripted::{Conversation, ScriptedListener};
 use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 use tokio::task::JoinSet;
 
-use crate::support::ftp::Ftp;
+use crate::support::ftp::{Ftp, port_command};
 use crate::support::rig::{CONTENT, Channels, SOON, Servers, config, ftp_tunnel};
 use crate::support::sockets::{eventually, listening};
 use crate::support::{Need, trial};
@@ -38,6 +38,12 @@ const TRANSFERS: usize = 8;
 
 /// Sessions that take turns.
 const SESSIONS: usize = 3;
+
+/// Far more than a client can use.
+const PORTS: usize = 40;
+
+/// What a session may have of them at once.
+const KEPT: usize = 4;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -67,6 +73,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             WITH_DROPBEAR,
             dropbear,
         ),
+            "active: a client that asks for ports and uses none",
+            REAL,
+            hoarder,
+        ),
+        trial("active: a port that is not used is given up", REAL, unused),
         trial(
             "active: a client that changes between the modes",
             REAL,
@@ -84,9 +95,13 @@ struct Rig {
 
 impl Rig {
     async fn start(settings: &str) -> anyhow::Result<Self> {
+        Self::start_with(settings, "").await
+    }
+
+    async fn start_with(settings: &str, attributes: &str) -> anyhow::Result<Self> {
         let servers = Servers::start_default().await?;
         std::fs::write(servers.ftp.root().join("file"), CONTENT)?;
-        let tunnel = ftp_tunnel(servers.ftp.addr().ip(), servers.ftp.addr(), "");
+        let tunnel = ftp_tunnel(servers.ftp.addr().ip(), servers.ftp.addr(), attributes);
         let broker = Broker::start(&servers.login.config(settings, &tunnel), &[]).await?;
         let tunnel = broker.listener(0).await?;
         Ok(Self {
@@ -266,6 +281,57 @@ async fn fetch_and_leave(mut ftp: Ftp) -> anyhow::Result<()> {
     }
     ftp.ask("QUIT", "221").await?;
     Ok(())
+}
+
+/// While its upload stands still vsftpd answers nothing, so that each PORT needs a port of its own.
+async fn hoarder() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let done = async {
+        let mut ftp = Ftp::login(rig.tunnel).await?;
+        let data = ftp.passive("EPSV").await?;
+        ftp.ask("STOR stored", "150").await?;
+        let listener = ScriptedListener::bind().await?;
+        let port = format!("{}\r\n", port_command("PORT", listener.addr()));
+        ftp.control().send(port.repeat(PORTS)).await?;
+        rig.broker.process().wait_log("PORT refused", SOON).await?;
+        let forwards = rig.forwards().len();
+        ensure!(forwards <= KEPT, "sshd listens on {forwards} ports");
+        fetch(&mut Ftp::login(rig.tunnel).await?).await?;
+        drop(data);
+        let mut replies = Vec::new();
+        for _ in 0..=PORTS {
+            replies.push(ftp.control().reply().await?);
+        }
+        let count = |code| replies.iter().filter(|r| r.starts_with(code)).count();
+        // Those that came in time for an answer of vsftpd's are as good as any.
+        let (taken, refused) = (count("200"), count("425"));
+        ensure!(taken >= KEPT && refused > 0, "{replies:?}");
+        ensure!(taken + refused == PORTS, "{replies:?}");
+        // The last one that was accepted is good for a transfer.
+        ftp.ask("RETR file", "150").await?;
+        let content = listener.accept().await?.rest().await?;
+        ensure!(content == CONTENT, "other bytes came");
+        ftp.reply("226").await?;
+        Ok(())
+    };
+    done.await.with_context(|| rig.broker.log())
+}
+
+async fn unused() -> anyhow::Result<()> {
+    let rig = Rig::start_with("", r#"data-timeout="1""#).await?;
+    let done = async {
+        let mut ftp = Ftp::login(rig.tunnel).await?;
+        let _listener = ftp.active("PORT").await?;
+        rig.no_forward_left().await?;
+        let places = rig.broker.json(&["list-channels"]).await?;
+        let data = places.as_array().into_iter().flatten();
+        ensure!(
+            data.filter(|c| c["kind"] == "data").count() == 0,
+            "{places}"
+        );
+        fetch(&mut ftp).await
+    };
+    done.await.with_context(|| rig.broker.log())
 }
 
 async fn both_modes() -> anyhow::Result<()> {

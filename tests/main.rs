@@ -25,6 +25,7 @@ mod honesty;
 mod hostkeys;
 mod impostors;
 mod isolation;
+mod left;
 mod lftp;
 mod lifecycle;
 mod load;
@@ -66,6 +67,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     ctl::trials,
     users::trials,
     early::trials,
+    left::trials,
     prompts::trials,
     proxies::trials,
     gateways::trials,

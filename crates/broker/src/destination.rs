@@ -1,8 +1,17 @@
 //! Where the far end of a data channel is: which host the SSH server is asked to connect to.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use broker_config::DataAddress;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::sleep;
+
+/// How long a candidate may take before the next is dialled beside it. Long enough for a host that is there (RFC 8305
+/// section 5 recommends as much), short for one whose packets vanish.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The hosts to try, in order, for a passive data channel, all with the announced port.
 ///
@@ -25,6 +34,73 @@ pub(crate) fn candidates(
             } else {
                 vec![address.to_string(), control]
             }
+        }
+    }
+}
+
+/// Which of the two hosts a session's data connections were last opened at.
+#[derive(Debug)]
+pub(crate) struct DataHost {
+    control: String,
+    worked: AtomicU8,
+}
+
+const NEITHER: u8 = 0;
+const CONTROL: u8 = 1;
+const ANNOUNCED: u8 = 2;
+
+impl DataHost {
+    /// None was opened yet.
+    pub(crate) fn for_control(control: &str) -> Arc<Self> {
+        Arc::new(Self {
+            control: control.to_owned(),
+            worked: AtomicU8::new(NEITHER),
+        })
+    }
+
+    /// The candidate to dial alone, where the choice was made before.
+    pub(crate) fn known(&self, candidates: &[String]) -> Option<String> {
+        let wanted = match self.worked.load(Ordering::Relaxed) {
+            CONTROL => true,
+            ANNOUNCED => false,
+            _ => return None,
+        };
+        let mut fitting = candidates
+            .iter()
+            .filter(|host| (**host == self.control) == wanted);
+        fitting.next().cloned()
+    }
+
+    /// Keeps where a data connection was opened.
+    pub(crate) fn worked(&self, host: &str) {
+        let which = if host == self.control {
+            CONTROL
+        } else {
+            ANNOUNCED
+        };
+        self.worked.store(which, Ordering::Relaxed);
+    }
+}
+
+/// The first of these dials to succeed, or the last failure. Each begins [`HEAD_START`] after the one before, or as soon as
+/// all before it have failed; the rest are dropped.
+pub(crate) async fn first_open<T>(
+    dials: impl IntoIterator<Item = impl Future<Output = Result<T, String>>>,
+) -> Result<T, String> {
+    let mut waiting = dials.into_iter();
+    let mut running: FuturesUnordered<_> = waiting.next().into_iter().collect();
+    let mut failure = String::new();
+    loop {
+        tokio::select! {
+            Some(dialled) = running.next() => match dialled {
+                Ok(opened) => return Ok(opened),
+                Err(reason) => failure = reason,
+            },
+            () = sleep(HEAD_START), if waiting.size_hint() != (0, Some(0)) => running.extend(waiting.next()),
+            else => return Err(failure),
+        }
+        if running.is_empty() {
+            running.extend(waiting.next());
         }
     }
 }
@@ -58,7 +134,58 @@ fn is_reachable(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// A dial that takes so many milliseconds.
+    async fn dial(takes: u64, outcome: Result<&'static str, &str>) -> Result<&'static str, String> {
+        sleep(Duration::from_millis(takes)).await;
+        outcome.map_err(str::to_owned)
+    }
+
+    async fn check_race(
+        dials: [(u64, Result<&'static str, &str>); 2],
+        expected: Result<&'static str, &str>,
+        after: u64,
+    ) {
+        let began = Instant::now();
+        let opened = first_open(dials.map(|(takes, outcome)| dial(takes, outcome))).await;
+        assert_eq!(opened, expected.map_err(str::to_owned));
+        assert_eq!(began.elapsed(), Duration::from_millis(after), "{dials:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_does_not_answer_costs_its_head_start() {
+        const VANISHED: u64 = 30_000;
+        check_race([(VANISHED, Err("a")), (20, Ok("b"))], Ok("b"), 270).await;
+        check_race([(100, Ok("a")), (0, Ok("b"))], Ok("a"), 100).await;
+        check_race([(300, Ok("a")), (100, Ok("b"))], Ok("a"), 300).await;
+        check_race([(10, Err("a")), (20, Ok("b"))], Ok("b"), 30).await;
+        check_race([(10, Err("a")), (20, Err("b"))], Err("b"), 30).await;
+        check_race([(300, Err("a")), (20, Err("b"))], Err("a"), 300).await;
+        let alone = first_open([pending::<Result<(), String>>()]);
+        assert!(
+            tokio::time::timeout(Duration::from_secs(3600), alone)
+                .await
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn what_worked_before_is_dialled_alone() {
+        let both = ["10.1.2.3".to_owned(), "ftp".to_owned()];
+        let host = DataHost::for_control("ftp");
+        assert_eq!(host.known(&both), None);
+        host.worked("10.1.2.3");
+        // Another address that the server announces is of the same kind.
+        let next = ["10.1.2.4".to_owned(), "ftp".to_owned()];
+        assert_eq!(host.known(&next).as_deref(), Some("10.1.2.4"));
+        host.worked("ftp");
+        assert_eq!(host.known(&next).as_deref(), Some("ftp"));
+    }
 
     #[track_caller]
     fn check(rule: DataAddress, control: &str, announced: &str, expected: &[&str]) {

@@ -19,6 +19,7 @@ mod ssh_spec;
 mod supervisor;
 mod tcp;
 mod tunnel;
+mod vanished;
 mod views;
 mod way_spec;
 

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::host::{Host, ListensAt};
+use crate::vanished::notice_when_idle;
 
 /// Connections the kernel may hold for us while we are busy; one batch of clients fits.
 const BACKLOG: i32 = 1024;
@@ -88,7 +89,10 @@ impl Listener {
     pub(crate) async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.tcp.accept().await {
-                Ok((client, peer)) => return (client, canonical(peer)),
+                Ok((client, peer)) => {
+                    notice_when_idle(&client);
+                    return (client, canonical(peer));
+                }
                 Err(error) => {
                     warn!(listener = %self.address, %error, "a client could not be accepted; if this goes on, raise the limit of open files");
                     sleep(ACCEPT_PAUSE).await;
@@ -101,4 +105,20 @@ impl Listener {
 /// An IPv4 client of an IPv6 listener is an IPv4 client.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream as Client;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn clients_that_have_vanished_are_asked_for_a_sign_of_life() {
+        let listener = Listener::bind(&Host::new(), ([127, 0, 0, 1], 0).into(), false).unwrap();
+        let client = Client::connect(listener.address()).unwrap();
+        let (accepted, peer) = listener.accept().await;
+        assert_eq!(peer, client.local_addr().unwrap());
+        assert!(SockRef::from(&accepted).keepalive().unwrap());
+    }
 }

@@ -22,11 +22,12 @@ use tracing::{debug, warn};
 
 use super::whose::{Client, Objection};
 use crate::board::{DataEntry, DataState, add, read};
-use crate::destination;
+use crate::destination::{self, DataHost};
 use crate::host::Host;
 use crate::listener::{Listener, canonical};
 use crate::peer_owner::Owner;
 use crate::tunnel::{Tunnel, host_port};
+use crate::vanished::notice_when_idle;
 
 /// How long the client's own port may take to answer in active mode. It is next door or behind a
 /// relay; a client that does not listen answers at once.
@@ -35,6 +36,10 @@ const CLIENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a client that has ended its control connection may take to open the data connection that
 /// it asked for. Hardly any does: it has gone, or its data connection ended before it was looked at.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the FTP server may take to connect in active mode once a transfer was asked for: one that has to fetch the file
+/// from a tape first may take minutes.
+const SERVER_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long a client may take to connect once it has asked for a transfer and a connection was refused that was closed
 /// already: most likely that one was its own, and it waits for a reply.
@@ -65,6 +70,8 @@ pub(crate) struct ControlPath {
     pub(crate) peer: SocketAddr,
     /// The host string the control channel was opened with.
     pub(crate) server: String,
+    /// Where data connections were opened before.
+    pub(crate) data_host: Arc<DataHost>,
     /// Whose the client's end is.
     pub(crate) owner: Client,
     /// Cancelled when the client has ended its side.
@@ -170,30 +177,49 @@ impl Data {
         Ok((listener, address))
     }
 
-    /// Opens the channel to the FTP server's port, trying each candidate host in turn.
+    /// Opens the channel to the FTP server's port, at the host that worked before in this session or at each candidate.
     async fn open(&self, announced: Announced) -> Result<Channel, String> {
         let hosts =
             destination::candidates(self.ftp.data_address, &self.path.server, announced.host);
-        let mut last = String::new();
-        for host in hosts {
-            let target = Target {
-                host: host.clone(),
-                port: announced.port,
-            };
-            self.entry
-                .relabel(|label| label.target = host_port(&host, announced.port));
-            match self.path.pool.open_data(&target, self.path.peer).await {
-                Ok(channel) => {
-                    self.opened(&channel).await;
-                    return Ok(channel);
-                }
-                Err(error) => {
-                    debug!(%host, port = announced.port, %error, "data channel not opened");
-                    last = error.to_string();
-                }
+        let data_host = (hosts.len() > 1).then_some(&self.path.data_host);
+        let known = data_host.and_then(|choice| choice.known(&hosts));
+        let (host, channel) = match known {
+            Some(host) => match self.dial(host, announced.port).await {
+                Ok(opened) => opened,
+                Err(_) => self.race(hosts, announced.port).await?,
+            },
+            None => self.race(hosts, announced.port).await?,
+        };
+        if let Some(choice) = data_host {
+            choice.worked(&host);
+        }
+        self.entry
+            .relabel(|label| label.target = host_port(&host, announced.port));
+        self.opened(&channel).await;
+        Ok(channel)
+    }
+
+    /// Dials the hosts at the same time, each a moment after the one before. The first channel that opens is taken; those
+    /// that open later are closed.
+    async fn race(&self, hosts: Vec<String>, port: u16) -> Result<(String, Channel), String> {
+        let dials = hosts.into_iter().map(|host| self.dial(host, port));
+        destination::first_open(dials).await
+    }
+
+    async fn dial(&self, host: String, port: u16) -> Result<(String, Channel), String> {
+        self.entry
+            .relabel(|label| label.target = host_port(&host, port));
+        let target = Target {
+            host: host.clone(),
+            port,
+        };
+        match self.path.pool.open_data(&target, self.path.peer).await {
+            Ok(channel) => Ok((host, channel)),
+            Err(error) => {
+                debug!(%host, port, %error, "data channel not opened");
+                Err(error.to_string())
             }
         }
-        Err(last)
     }
 
     async fn opened(&self, channel: &Channel) {
@@ -299,12 +325,33 @@ impl Data {
                 forward.cancel().await;
                 return DataEnd::Unused;
             }
+            end = self.nobody_came() => {
+                forward.cancel().await;
+                return end;
+            }
             () = self.entry.stop.cancelled() => return DataEnd::Cut(self.stop_reason()),
         };
         match incoming {
             Ok(incoming) => self.meet(forward, incoming, client).await,
             Err(cut) => DataEnd::Cut(cut.to_string()),
         }
+    }
+
+    /// Returns when a forward has waited for the FTP server for long enough: what nobody uses must not hold a port and a place.
+    async fn nobody_came(&self) -> DataEnd {
+        let idle = self.ftp.data_timeout;
+        if timeout(idle, self.wanted.cancelled()).await.is_err() {
+            debug!(
+                ?idle,
+                "active data connection given up: no transfer was asked for"
+            );
+            return DataEnd::Unused;
+        }
+        sleep(SERVER_PATIENCE).await;
+        let waited = SERVER_PATIENCE.as_secs();
+        DataEnd::Cut(format!(
+            "the FTP server did not open the data connection within {waited} seconds"
+        ))
     }
 
     /// Connects to the client's port before the server's connection is accepted, so that the server
@@ -373,6 +420,7 @@ impl Data {
         match timeout(CLIENT_CONNECT_TIMEOUT, connect).await {
             Ok(Ok(tcp)) => {
                 reset(&tcp);
+                notice_when_idle(&tcp);
                 Ok(tcp)
             }
             Ok(Err(error)) => Err(format!("the client's port {client} refused: {error}")),

@@ -30,17 +30,20 @@ use self::offers::Offers;
 pub(crate) use self::refuse::refuse;
 use self::whose::Client;
 use crate::board::{SessionEntry, SessionGuard, add};
-use crate::destination::dial_names;
+use crate::destination::{DataHost, dial_names};
 use crate::listener::canonical;
 use crate::tunnel::{Tunnel, host_port};
+use crate::vanished::notice_when_sending;
 
-/// How long a client may take to log in. Servers give up after a minute or five; this bounds what
+/// How long a client may take until the server lets it work. Servers give up after a minute or five; this bounds what
 /// connections that never speak can hold.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a session without a greeting keeps others waiting: some servers look the client's name up first.
 const GREETING_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a server may take to close after the client has left, while no data flows.
+/// How long a server may take to close after the client has left.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same while a transfer runs that moves no bytes: the server may have to write to a slow disk before it answers.
+const CLOSE_TIMEOUT_IN_TRANSFER: Duration = Duration::from_secs(120);
 /// How long the last words may take to reach a client that is slow to read.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the server may take to end a transfer whose data channel was cut. Its own side of the line may be silent, and
@@ -63,6 +66,7 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
     let pool = tunnel.connections.for_client();
     let _spare = pool.session();
     let _ = client.set_nodelay(true);
+    notice_when_sending(&client);
     // ABOR comes as urgent data from some clients; out of band it would be lost.
     let _ = SockRef::from(&client).set_out_of_band_inline(true);
     let opened = tokio::select! {
@@ -141,12 +145,21 @@ struct Control {
     started: Instant,
     server_spoke: bool,
     awaits_greeting: Option<OwnedSemaphorePermit>,
-    client_left: Option<Instant>,
+    client_left: Option<Left>,
     client_ended: CancellationToken,
     /// When the data channel of a transfer was cut that the server has not ended, and why.
     cut: Option<(Instant, String)>,
     ending: Ending,
     _writer: DropGuard,
+}
+
+/// A client that has ended its side.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    /// When that was, or bytes were last seen to move.
+    since: Instant,
+    /// The bytes that data channels had carried then.
+    carried: u64,
 }
 
 /// How far the session is from its end.
@@ -178,6 +191,7 @@ impl Control {
             pool,
             local,
             peer,
+            data_host: DataHost::for_control(&server.host),
             server: server.host,
             owner,
             client_ended: client_ended.clone(),
@@ -257,7 +271,10 @@ impl Control {
                 self.proto.server_bytes(now, &bytes);
             }
             IoEvent::ClientEnd => {
-                self.client_left = Some(now);
+                self.client_left = Some(Left {
+                    since: now,
+                    carried: self.offers.carried(),
+                });
                 self.client_ended.cancel();
                 self.proto.client_end(now);
             }
@@ -333,7 +350,12 @@ impl Control {
                 mode,
                 target,
                 open_first,
-            } => self.offers.start(id, mode, target, open_first),
+            } => {
+                let started = self.offers.start(id, mode, target, open_first);
+                if let Err(reason) = started {
+                    self.proto.offered(Instant::now(), id, Err(reason));
+                }
+            }
             Action::Withdraw { id } => self.offers.withdraw(id),
             Action::Abort { id, reason } => {
                 self.offers.cut(id, &reason);
@@ -389,13 +411,42 @@ impl Control {
 
     /// A login inside TLS can't be seen.
     fn waits_for_login(&self) -> bool {
-        !self.proto.logged_in() && !self.proto.is_opaque()
+        !self.proto.in_use() && !self.proto.is_opaque()
+    }
+
+    /// Until when the server may keep a session whose client has left.
+    fn close_deadline(&self) -> Option<Instant> {
+        let patience = if self.offers.any_transfer() {
+            CLOSE_TIMEOUT_IN_TRANSFER
+        } else {
+            CLOSE_TIMEOUT
+        };
+        self.client_left.map(|left| left.since + patience)
+    }
+
+    /// Ends a session whose client has left, unless data still flows.
+    fn close_in_time(&mut self, now: Instant) {
+        if self.close_deadline().is_none_or(|due| now < due) {
+            return;
+        }
+        let carried = self.offers.carried();
+        if self.client_left.is_some_and(|left| left.carried != carried) {
+            let since = now;
+            self.client_left = Some(Left { since, carried });
+            return;
+        }
+        if self.offers.any_transfer() {
+            let reason = "the client has left, and its transfer carries nothing";
+            warn!(%reason, "session given up");
+            self.offers.cut_all(reason);
+        }
+        self.ending = Ending::Abrupt;
     }
 
     /// The next moment at which something is due.
     fn deadline(&self) -> Instant {
         let login = self.waits_for_login().then(|| self.started + LOGIN_TIMEOUT);
-        let close = self.client_left.map(|left| left + CLOSE_TIMEOUT);
+        let close = self.close_deadline();
         let far = Instant::now() + LOGIN_TIMEOUT;
         let greeting = self.awaits_greeting.as_ref();
         let greeting = greeting.map(|_| self.started + GREETING_PATIENCE);
@@ -418,15 +469,8 @@ impl Control {
             self.lose(&format!("{what}: {reason}"));
         } else if self.waits_for_login() && now >= self.started + LOGIN_TIMEOUT {
             self.lose("nobody logged in within 5 minutes");
-        } else if self
-            .client_left
-            .is_some_and(|left| now >= left + CLOSE_TIMEOUT)
-        {
-            if self.offers.any_transfer() {
-                self.client_left = Some(now);
-            } else {
-                self.ending = Ending::Abrupt;
-            }
+        } else {
+            self.close_in_time(now);
         }
         self.proto.handle_timeout(now);
     }

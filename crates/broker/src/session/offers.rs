@@ -17,6 +17,11 @@ use crate::tunnel::Tunnel;
 /// The commands that have data follow (RFC 959 section 4.1.3, RFC 3659 section 7).
 const TRANSFERS: [&str; 7] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"];
 
+/// Active data channels that a session may have open: that of the transfer that runs, the next one's, and two more of a
+/// client that sends commands ahead. Each holds a port and a place on an SSH connection, and a busy FTP server answers
+/// no `PORT`, so that nothing else would bound them.
+const MAX_ACTIVE: usize = 4;
+
 /// A data channel as its session knows it.
 struct Offer {
     entry: Arc<DataEntry>,
@@ -38,6 +43,8 @@ pub(super) struct Offers {
     offers: BTreeMap<u64, Offer>,
     /// Transfers that the server has begun and not yet ended.
     running: u64,
+    /// A `PORT` was refused, and the log says so.
+    refused: bool,
 }
 
 impl Offers {
@@ -56,13 +63,33 @@ impl Offers {
             reports,
             offers: BTreeMap::new(),
             running: 0,
+            refused: false,
         }
     }
 
     /// Starts the task of a new data channel.
-    pub(super) fn start(&mut self, id: DataId, mode: Mode, target: Announced, open_first: bool) {
+    ///
+    /// # Errors
+    /// What to tell the client, where the session has too many already.
+    pub(super) fn start(
+        &mut self,
+        id: DataId,
+        mode: Mode,
+        target: Announced,
+        open_first: bool,
+    ) -> Result<(), String> {
         // What has ended was needed only until its transfer's reply; a new offer is past that.
         self.offers.retain(|_, offer| offer.live);
+        if mode == Mode::Active && self.active_offers() >= MAX_ACTIVE {
+            if !std::mem::replace(&mut self.refused, true) {
+                warn!(
+                    "PORT refused: the session has too many that are not used; further refusals are not logged"
+                );
+            }
+            return Err(format!(
+                "this session has {MAX_ACTIVE} data connections open that were not used; wait for the replies before you send PORT again"
+            ));
+        }
         let stop = self.tunnel.shutdown.kill.child_token();
         let number = self.tunnel.board.new_id();
         let entry = Arc::new(DataEntry::new(number, mode, stop));
@@ -102,6 +129,24 @@ impl Offers {
         };
         self.offers.insert(id.0, offer);
         self.tunnel.tracker.spawn(task.in_current_span());
+        Ok(())
+    }
+
+    /// Those that a server may still connect to or is connected to.
+    fn active_offers(&self) -> usize {
+        let counts = |offer: &&Offer| {
+            offer.live && offer.entry.mode == Mode::Active && !offer.withdraw.is_cancelled()
+        };
+        self.offers.values().filter(counts).count()
+    }
+
+    /// The bytes that the channels have carried so far.
+    pub(super) fn carried(&self) -> u64 {
+        let carried = |offer: &Offer| {
+            let progress = &offer.entry.progress;
+            read(&progress.to_channel) + read(&progress.from_channel)
+        };
+        self.offers.values().map(carried).sum()
     }
 
     /// Whether a transfer is on its way: begun and not yet answered, or still carrying bytes.
