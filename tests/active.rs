@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use testkit::broker::Broker;
 use testkit::dropbear::Dropbear;
+use testkit::netns::Netns;
 use testkit::scripted::{Conversation, ScriptedListener};
 use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 use tokio::task::JoinSet;
@@ -73,6 +74,17 @@ pub(crate) fn trials() -> Vec<Trial> {
             WITH_DROPBEAR,
             dropbear,
         ),
+        trial(
+            "active: a port on another address of the client's host",
+            &[
+                Need::Program("ip"),
+                Need::Namespaces,
+                Need::Program("sshd"),
+                Need::Program("vsftpd"),
+            ],
+            other_address,
+        ),
+        trial(
             "active: a client that asks for ports and uses none",
             REAL,
             hoarder,
@@ -281,6 +293,27 @@ async fn fetch_and_leave(mut ftp: Ftp) -> anyhow::Result<()> {
     }
     ftp.ask("QUIT", "221").await?;
     Ok(())
+}
+
+/// Some clients name the address of the first interface, whichever way they came.
+async fn other_address() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let done = async {
+        let netns = Netns::create()?;
+        let mut ftp = Ftp::login(rig.tunnel).await?;
+        let listener = ScriptedListener::bind_on((netns.host_addr(), 0).into()).await?;
+        let own = port_command("PORT", listener.addr());
+        ftp.ask(&own, "200").await?;
+        ftp.ask("RETR file", "150").await?;
+        let content = listener.accept().await?.rest().await?;
+        ensure!(content == CONTENT, "other bytes came");
+        ftp.reply("226").await?;
+        // The other end of that line is another host.
+        let foreign = SocketAddr::new(netns.inside_addr(), listener.addr().port());
+        ftp.ask(&port_command("PORT", foreign), "504").await?;
+        Ok(())
+    };
+    done.await.with_context(|| rig.broker.log())
 }
 
 /// While its upload stands still vsftpd answers nothing, so that each PORT needs a port of its own.

@@ -11,6 +11,7 @@ use libtest_mimic::Trial;
 use testkit::account::Account;
 use testkit::broker::Broker;
 use testkit::client::{self, Output};
+use testkit::netns::Netns;
 use testkit::programs::find_program;
 use testkit::scripted::{Conversation, ScriptedListener};
 
@@ -33,6 +34,16 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("users: another's download, IPv6", NEEDS, move || {
             download(v6)
         }),
+        trial(
+            "users: another's download, by an address of the host that others reach",
+            &[
+                Need::Root,
+                Need::Program("bash"),
+                Need::Program("ip"),
+                Need::Namespaces,
+            ],
+            reachable,
+        ),
         trial("users: another's upload", NEEDS, upload),
         trial(
             "users: another's PORT at the data port of a download",
@@ -163,6 +174,12 @@ async fn download(ip: IpAddr) -> anyhow::Result<()> {
     let warned = || broker.log().matches("data connection refused").count() == 2;
     eventually("both attempts are in the log", warned).await?;
     Ok(())
+}
+
+/// A link makes this host an address that is not loopback.
+async fn reachable() -> anyhow::Result<()> {
+    let link = Netns::create()?;
+    download(link.host_addr()).await
 }
 
 async fn upload() -> anyhow::Result<()> {

@@ -142,6 +142,7 @@ mod tests {
 
     /// A dial that takes so many milliseconds.
     async fn dial(takes: u64, outcome: Result<&'static str, &str>) -> Result<&'static str, String> {
+        // tidy: sleeps because the clock is a virtual one
         sleep(Duration::from_millis(takes)).await;
         outcome.map_err(str::to_owned)
     }

@@ -10,6 +10,7 @@ mod hostkeys;
 mod keep;
 mod listener;
 mod listeners;
+mod own_addresses;
 mod peer_owner;
 mod prompts;
 mod requested;

@@ -21,6 +21,7 @@ const LINES: usize = 1000;
 fn logged_in() -> Session {
     let mut session = Session::new(SessionConfig {
         client: Ipv4Addr::LOCALHOST.into(),
+        also_client: Vec::new(),
         tls: TlsPolicy::Refuse,
         foreign_port: ForeignPort::Refuse,
         active: true,

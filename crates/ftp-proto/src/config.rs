@@ -35,9 +35,11 @@ pub enum DataOpen {
 /// What a [`Session`](crate::Session) must know before its first byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionConfig {
-    /// The client's address on the control connection. `PORT`, `EPRT` and `LPRT` must name it; an IPv4-mapped IPv6
-    /// address counts as the IPv4 address.
+    /// The client's address on the control connection. `PORT`, `EPRT` and `LPRT` must name it or one of `also_client`; an
+    /// IPv4-mapped IPv6 address counts as the IPv4 address.
     pub client: IpAddr,
+    /// Further addresses of the client's host, which it may name as well.
+    pub also_client: Vec<IpAddr>,
     /// What to do with `AUTH`.
     pub tls: TlsPolicy,
     /// What to do with a data port that is not the client's own.

@@ -133,6 +133,27 @@ fn a_foreign_address_is_answered_504() {
 }
 
 #[test]
+fn another_address_of_the_clients_host_is_as_good() {
+    check(
+        r"
+        config also=10.0.0.9 also=::ffff:10.0.0.8
+        s>c 220 ready
+        c> PORT 10,0,0,9,4,5
+        -> offer 0 active 10.0.0.9 1029
+        offered 0 127.0.0.1:4000
+        -> server PORT 127,0,0,1,15,160
+        s>c 200 ok
+        c> PORT 10,0,0,7,4,5
+        -> client 504 10.0.0.7 is not your own address 127.0.0.1; use that, or passive mode
+        c> PORT 10,0,0,9,3,255
+        -> client 504 Port 1023 is below 1024; use a higher one, or passive mode
+        c> PORT 10,0,0,8,4,5
+        -> offer 1 active 10.0.0.8 1029
+        ",
+    );
+}
+
+#[test]
 fn the_unspecified_address_is_the_clients_own() {
     check(
         r"

@@ -9,6 +9,7 @@ use ftp_proto::{DataOpen, ForeignPort, Session, SessionConfig, TlsPolicy};
 fn in_use(lines: &[&str]) -> bool {
     let mut session = Session::new(SessionConfig {
         client: Ipv4Addr::LOCALHOST.into(),
+        also_client: Vec::new(),
         tls: TlsPolicy::Refuse,
         foreign_port: ForeignPort::Refuse,
         active: true,

@@ -32,6 +32,7 @@ use self::whose::Client;
 use crate::board::{SessionEntry, SessionGuard, add};
 use crate::destination::{DataHost, dial_names};
 use crate::listener::canonical;
+use crate::own_addresses::own_addresses;
 use crate::tunnel::{Tunnel, host_port};
 use crate::vanished::notice_when_sending;
 
@@ -200,7 +201,7 @@ impl Control {
         let (sender, reports) = mpsc::channel(REPORTS);
         let writer = CancellationToken::new();
         Ok(Self {
-            proto: Session::new(protocol_options(&ftp, peer)),
+            proto: Session::new(protocol_options(&ftp, peer, owner)),
             io: Io::new(client, server.channel, &tunnel.tracker, writer.clone()),
             offers: Offers::new(tunnel.clone(), guard.entry.clone(), ftp, path, sender),
             tunnel,
@@ -476,9 +477,15 @@ impl Control {
     }
 }
 
-fn protocol_options(ftp: &FtpOptions, peer: SocketAddr) -> SessionConfig {
+fn protocol_options(ftp: &FtpOptions, peer: SocketAddr, owner: Client) -> SessionConfig {
+    // Whoever can be told from others on this host may name each of its addresses.
+    let also_client = match owner {
+        Client::User(_) => own_addresses(),
+        Client::Anyone | Client::Nobody => Vec::new(),
+    };
     SessionConfig {
         client: peer.ip(),
+        also_client,
         tls: match ftp.tls {
             TlsMode::Refuse => ftp_proto::TlsPolicy::Refuse,
             TlsMode::Pass => ftp_proto::TlsPolicy::Pass,

@@ -1,6 +1,6 @@
 //! Active mode: a command that announces an address is held until there is another to announce in its place.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::offer::NO_DATA_CONNECTION;
@@ -48,7 +48,9 @@ impl Session {
     fn objection(&self, port: &PortCommand) -> Option<String> {
         let client = self.config.client.to_canonical();
         let host = port.host.to_canonical();
-        if host != client && !host.is_unspecified() {
+        let mut also = self.config.also_client.iter().map(IpAddr::to_canonical);
+        let own = host == client || host.is_unspecified() || also.any(|own| own == host);
+        if !own {
             return Some(format!(
                 "{host} is not your own address {client}; use that, or passive mode"
             ));

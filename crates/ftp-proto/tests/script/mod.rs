@@ -16,7 +16,7 @@
 //! wait 5s                       time passes (also ms), and timers fire
 //! timer 5s                      the next timer must be due then (or: none)
 //! reads c=yes s=no              which sides the session must want to read
-//! config KEY=VALUE …            client=ADDRESS tls=pass foreign=pass active=no data=eager|lazy; before all else
+//! config KEY=VALUE …            client=ADDRESS also=ADDRESS tls=pass foreign=pass active=no data=eager|lazy; before all else
 //! events                        events are compared from here on
 //! ```
 
@@ -61,6 +61,7 @@ pub fn check(script: &str) {
 pub fn default_config() -> SessionConfig {
     SessionConfig {
         client: IpAddr::from([127, 0, 0, 1]),
+        also_client: Vec::new(),
         tls: TlsPolicy::Refuse,
         foreign_port: ForeignPort::Refuse,
         active: true,
@@ -164,6 +165,7 @@ impl Player {
         for setting in rest.split_whitespace() {
             match setting.split_once('=').unwrap() {
                 ("client", address) => self.config.client = address.parse().unwrap(),
+                ("also", address) => self.config.also_client.push(address.parse().unwrap()),
                 ("tls", "pass") => self.config.tls = TlsPolicy::Pass,
                 ("foreign", "pass") => self.config.foreign_port = ForeignPort::Pass,
                 ("active", "no") => self.config.active = false,
