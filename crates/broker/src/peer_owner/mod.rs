@@ -71,7 +71,7 @@ impl Owners {
         if self.kernel.as_ref().is_some_and(Kernel::names_closed)
             && let Err(error) = held_end::hold(listener)
         {
-            debug!(%error, "a client that closes at once may be taken for a stranger");
+            debug!(%error, "the end of a data connection can't be held back: who closes at once may be looked at too late");
         }
         #[cfg(not(target_os = "linux"))]
         let _ = listener;
