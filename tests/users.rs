@@ -25,6 +25,9 @@ const NEEDS: &[Need] = &[Need::Root, Need::Program("bash")];
 /// A small transfer on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// More than a listener's queue would be expected to hold.
+const CROWD: usize = 200;
+
 pub(crate) fn trials() -> Vec<Trial> {
     let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
     vec![
@@ -44,6 +47,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             ],
             reachable,
         ),
+        trial("users: a crowd at another's data port", NEEDS, crowd),
         trial("users: another's upload", NEEDS, upload),
         trial(
             "users: another's PORT at the data port of a download",
@@ -180,6 +184,26 @@ async fn download(ip: IpAddr) -> anyhow::Result<()> {
 async fn reachable() -> anyhow::Result<()> {
     let link = Netns::create()?;
     download(link.host_addr()).await
+}
+
+/// However many come first, the client gets its file, and the log stays short.
+async fn crowd() -> anyhow::Result<()> {
+    let (_peers, broker, listens) = start(Ipv4Addr::LOCALHOST.into()).await?;
+    let mut ftp = Ftp::login(listens).await?;
+    let announced = ftp.announced("EPSV").await?;
+    let (ip, port) = (announced.ip(), announced.port());
+    let knock = format!("for n in {{1..{CROWD}}}; do : <>/dev/tcp/{ip}/{port}; done");
+    as_nobody("bash", &["-c", &knock]).await?;
+    let mut data = Conversation::connect(announced).await?;
+    ftp.ask("RETR file", "150").await?;
+    ensure!(data.rest().await? == CONTENT);
+    ftp.reply("226").await?;
+    let summed = format!("further={}", CROWD - 1);
+    broker.process().wait_log(&summed, LIMIT).await?;
+    let log = broker.log();
+    let lines = log.lines().filter(|line| line.contains("refused"));
+    ensure!(lines.count() == 2, "{log}");
+    Ok(())
 }
 
 async fn upload() -> anyhow::Result<()> {

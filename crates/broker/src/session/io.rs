@@ -180,7 +180,10 @@ fn client_event(read: io::Result<Bytes>, open: &mut bool) -> IoEvent {
             IoEvent::ClientEnd
         }
         Ok(bytes) => IoEvent::FromClient(bytes),
-        Err(error) => IoEvent::ClientLost(error),
+        Err(error) => {
+            *open = false;
+            IoEvent::ClientLost(error)
+        }
     }
 }
 

@@ -272,12 +272,14 @@ impl Control {
                 self.proto.server_bytes(now, &bytes);
             }
             IoEvent::ClientEnd => {
-                self.client_left = Some(Left {
-                    since: now,
-                    carried: self.offers.carried(),
-                });
-                self.client_ended.cancel();
+                self.client_leaves(now);
                 self.proto.client_end(now);
+            }
+            // A firewall that has forgotten the control connection may still know the data connection; where the client's
+            // whole host is gone, no more data moves.
+            IoEvent::ClientLost(error) if self.may_outlast(&error) => {
+                warn!(%error, "the client's control connection no longer answers; its transfer goes on while data moves");
+                self.client_leaves(now);
             }
             IoEvent::ClientLost(error) => {
                 // A client that just goes away is everyday life.
@@ -296,6 +298,20 @@ impl Control {
             IoEvent::ServerLost(reason) => self.lose(&reason),
             IoEvent::Written => {}
         }
+    }
+
+    fn client_leaves(&mut self, now: Instant) {
+        self.client_left = Some(Left {
+            since: now,
+            carried: self.offers.carried(),
+        });
+        self.client_ended.cancel();
+    }
+
+    /// Whether a transfer may go on without its control connection.
+    fn may_outlast(&self, lost: &std::io::Error) -> bool {
+        let silent = lost.kind() == ErrorKind::TimedOut;
+        silent && self.client_left.is_none() && self.offers.any_transfer()
     }
 
     fn report(&mut self, id: DataId, report: Report) {
