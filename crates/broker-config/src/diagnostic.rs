@@ -20,11 +20,22 @@ pub enum Severity {
     Note,
 }
 
+/// What a diagnostic is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// What the file says.
+    Content,
+    /// Who can change what it says.
+    Access,
+}
+
 /// One thing to say about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// How much it matters.
     pub severity: Severity,
+    /// What it is about.
+    pub concern: Concern,
     /// The file.
     pub file: PathBuf,
     /// Counted from 1; 0 when the whole file is meant, as when it cannot be read.

@@ -1,7 +1,7 @@
 //! Collects what is to be said about the files while they are read.
 
 use crate::config::Unsupported;
-use crate::diagnostic::{Diagnostic, Related, Severity};
+use crate::diagnostic::{Concern, Diagnostic, Related, Severity};
 use crate::source::Source;
 
 /// The most diagnostics a report holds. A person reads a few dozen; a file of the wrong kind could
@@ -41,6 +41,7 @@ pub(crate) struct Located<T> {
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     severity: Severity,
+    concern: Concern,
     span: Span,
     message: String,
     help: Option<String>,
@@ -57,6 +58,12 @@ impl Finding {
     /// Adds a second place that explains the first.
     pub(crate) fn related(&mut self, span: Span, message: impl Into<String>) -> &mut Self {
         self.related = Some((span, message.into()));
+        self
+    }
+
+    /// It is about who can change the file.
+    pub(crate) fn about_access(&mut self) -> &mut Self {
+        self.concern = Concern::Access;
         self
     }
 }
@@ -159,6 +166,7 @@ impl Findings {
         self.list.extend(self.latest.take());
         self.latest.insert(Finding {
             severity,
+            concern: Concern::Content,
             span,
             message,
             help: None,
@@ -185,6 +193,7 @@ fn diagnostic(finding: Finding, sources: &[Source]) -> Option<Diagnostic> {
     });
     Some(Diagnostic {
         severity: finding.severity,
+        concern: finding.concern,
         file: source.path.clone(),
         line,
         column,

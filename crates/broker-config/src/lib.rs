@@ -14,6 +14,7 @@
 //!
 //! This crate opens no file but the configuration itself: key files and password files are only named here.
 
+mod access;
 mod algorithms;
 mod choices;
 mod config;
@@ -22,6 +23,7 @@ mod environment;
 mod expand;
 mod findings;
 mod load;
+mod mask;
 mod merge;
 mod names;
 mod proxy;
@@ -42,9 +44,9 @@ pub use config::{
     Config, HostKeySource, Identification, Identity, KeyStoreProvider, KeyStores, KnownHosts,
     ListenWhen, LogTarget, Password, Position, Profile, StaticTunnel, Unsupported, UserKeys,
 };
-pub use diagnostic::{Diagnostic, Related, Report, Severity};
+pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;
-pub use load::{Sources, check, load};
+pub use load::{Exposed, Sources, check, load};
 pub use settings::{
     AddressFamily, Algorithms, AuthMethod, Compression, HostKeyPolicy, PoolLimits, Proxy,
     ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRule, Settings,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::access::Exposure;
 use crate::diagnostic::Report;
 use crate::environment::Environment;
 use crate::findings::{Findings, Span};
@@ -47,16 +48,26 @@ impl Sources {
     }
 }
 
+/// What becomes of a file that other users can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposed {
+    /// It is an error, so that the file is not used.
+    Refused,
+    /// It is a warning.
+    Accepted,
+}
+
 /// Reads and checks one file, as if it were the only one.
-pub fn check(path: &Path, env: &Environment) -> Report {
-    load(&Sources::Only(path.to_owned()), env)
+pub fn check(path: &Path, env: &Environment, exposed: Exposed) -> Report {
+    load(&Sources::Only(path.to_owned()), env, exposed)
 }
 
 /// Reads, merges and resolves configuration files; the report has a configuration unless it has
 /// errors. Where no file exists, the configuration is the built-in one, which has no profiles.
-pub fn load(sources: &Sources, env: &Environment) -> Report {
+pub fn load(sources: &Sources, env: &Environment, exposed: Exposed) -> Report {
     let mut loader = Loader {
         env,
+        exposed,
         sources: Vec::new(),
         findings: Findings::default(),
         global: 0,
@@ -75,6 +86,7 @@ pub fn load(sources: &Sources, env: &Environment) -> Report {
 
 struct Loader<'a> {
     env: &'a Environment,
+    exposed: Exposed,
     sources: Vec<Source>,
     findings: Findings,
     /// How many of the sources are the host's: the first, if it exists.
@@ -120,11 +132,27 @@ impl Loader<'_> {
         };
         let readable = self.findings.errors() == before;
         let text = source.text.clone();
+        if let Some(exposure) = &source.exposure {
+            self.report_exposure(number, exposure);
+        }
         self.sources.push(source);
         if !readable {
             return Document::default();
         }
         self.parse(path, number, &text)
+    }
+
+    fn report_exposure(&mut self, number: usize, exposure: &Exposure) {
+        let span = Span::file(number);
+        let message = format!(
+            "{}, and the configuration names commands that the broker runs",
+            exposure.message()
+        );
+        let finding = match self.exposed {
+            Exposed::Refused => self.findings.error(span, message),
+            Exposed::Accepted => self.findings.warning(span, message),
+        };
+        finding.help(exposure.help()).about_access();
     }
 
     fn parse(&mut self, path: &Path, number: usize, text: &str) -> Document {

@@ -1,12 +1,14 @@
 //! A configuration file's text, and what stands where in it.
 
-use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::access::{Exposure, exposure};
 use crate::config::Position;
 use crate::findings::{Findings, Span};
+use crate::mask::mask;
 
 /// The largest file that is read. Real ones are a few kilobytes; the bound keeps a wrong path, such
 /// as that of a device or a log, from filling the memory.
@@ -33,6 +35,8 @@ pub(crate) struct Source {
     pub(crate) text: String,
     /// Whether users other than the owner can read or write the file.
     pub(crate) open_to_others: bool,
+    /// What lets somebody else change the file.
+    pub(crate) exposure: Option<Exposure>,
     /// Where each line begins.
     lines: Vec<usize>,
 }
@@ -47,6 +51,7 @@ impl Source {
             path,
             text,
             open_to_others: false,
+            exposure: None,
             lines,
         }
     }
@@ -95,8 +100,9 @@ impl Source {
     pub(crate) fn masked(&self) -> Self {
         Self {
             path: self.path.clone(),
-            text: mask_secrets(&self.text),
+            text: mask(&self.text),
             open_to_others: self.open_to_others,
+            exposure: self.exposure.clone(),
             lines: self.lines.clone(),
         }
     }
@@ -114,8 +120,10 @@ pub(crate) fn read(
     let mut bytes = Vec::new();
     let limit = u64::try_from(MAX_FILE_SIZE).unwrap_or(u64::MAX) + 1;
     let mut open_to_others = false;
-    let read = File::open(path).and_then(|opened| {
-        open_to_others = is_open_to_others(&opened.metadata()?);
+    let mut exposed = None;
+    let read = open(path).and_then(|(opened, metadata)| {
+        open_to_others = is_open_to_others(&metadata);
+        exposed = exposure(path, &metadata);
         opened.take(limit).read_to_end(&mut bytes)
     });
     match read {
@@ -143,8 +151,27 @@ pub(crate) fn read(
     let source = Source::new(path.to_owned(), decode(bytes, file, findings));
     Some(Source {
         open_to_others,
+        exposure: exposed,
         ..source
     })
+}
+
+/// Opens a regular file. Nothing else is waited for: the other end of a pipe may never come.
+fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    let opened = options.open(path)?;
+    let metadata = opened.metadata()?;
+    if metadata.is_file() {
+        Ok((opened, metadata))
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
 }
 
 /// Whether users other than the owner can read or write a file.
@@ -184,55 +211,6 @@ fn decode(bytes: Vec<u8>, file: usize, findings: &mut Findings) -> String {
     }
 }
 
-/// Writes asterisks over what is secret in the values of attributes that may hold a password.
-///
-/// It works on text rather than on the tree, because a malformed file has no tree but is shown too.
-fn mask_secrets(text: &str) -> String {
-    let shown = mask(text, "string", |value| 0..value.len());
-    mask(&shown, "ruleset", logins)
-}
-
-/// Where proxy rules have logins: from the first to the last, with what is between them.
-fn logins(value: &str) -> Range<usize> {
-    let end = value.rfind('@').unwrap_or(0);
-    let start = value.find("://").map_or(0, |at| at + "://".len());
-    start.min(end)..end
-}
-
-/// Writes asterisks over the secret part of the value of every attribute with this name.
-fn mask(text: &str, name: &str, secret: impl Fn(&str) -> Range<usize>) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(value_at) = next_value(rest, name) {
-        let (before, value) = rest.split_at(value_at);
-        let quote = before.chars().next_back().unwrap_or('"');
-        let end = value.find(quote).unwrap_or(value.len());
-        let (value, after) = value.split_at(end);
-        shown.push_str(before);
-        let Range { start, end } = secret(value);
-        let (open, value) = value.split_at(start);
-        let (hidden, tail) = value.split_at(end - start);
-        shown.push_str(open);
-        let line_breaks_stay = |byte| if byte == b'\n' { '\n' } else { '*' };
-        shown.extend(hidden.bytes().map(line_breaks_stay));
-        shown.push_str(tail);
-        rest = after;
-    }
-    shown.push_str(rest);
-    shown
-}
-
-/// Where the value of the first attribute with this name begins, after its opening quote.
-fn next_value(text: &str, attribute: &str) -> Option<usize> {
-    text.match_indices(attribute).find_map(|(at, name)| {
-        let after = text.get(at + name.len()..)?;
-        let value = after.trim_start().strip_prefix('=')?.trim_start();
-        value
-            .strip_prefix(['"', '\''])
-            .map(|value| text.len() - value.len())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,41 +222,5 @@ mod tests {
         assert_eq!(source.line_column(3), (2, 1));
         assert_eq!(source.line_column(7), (2, 3));
         assert_eq!(source.line_column(9), (3, 1));
-    }
-
-    #[test]
-    fn masks_every_password_and_keeps_places() {
-        let text = "<password string = 'gähn'/>\n<password string=\"a'b\"/><x y=\"string\"/>";
-        let shown = mask_secrets(text);
-        assert_eq!(
-            shown,
-            "<password string = '*****'/>\n<password string=\"***\"/><x y=\"string\"/>"
-        );
-        assert_eq!(shown.len(), text.len());
-    }
-
-    #[test]
-    fn masks_the_logins_of_proxies() {
-        for (ruleset, shown) in [
-            ("socks5://u:p@h:1/10.0.0.0/8", "socks5://***@h:1/10.0.0.0/8"),
-            (
-                "direct:///a;socks5://u:p@h:1/",
-                "direct://***************@h:1/",
-            ),
-            ("socks5://u:p@ss;w@h:1/", "socks5://********@h:1/"),
-            ("socks5://h:1/", "socks5://h:1/"),
-            ("u:p@h", "***@h"),
-        ] {
-            let masked = mask_secrets(&format!("<proxy ruleset='{ruleset}'/>"));
-            assert_eq!(masked, format!("<proxy ruleset='{shown}'/>"));
-        }
-    }
-
-    #[test]
-    fn masks_a_password_whose_quote_is_missing() {
-        assert_eq!(
-            mask_secrets("<password string=\"geheim\n>"),
-            "<password string=\"******\n*"
-        );
     }
 }

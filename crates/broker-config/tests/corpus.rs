@@ -11,27 +11,30 @@
 )]
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use broker_config::{Environment, Report, check};
+use broker_config::{Environment, Exposed, Report, check};
 use snapbox::Data;
 use snapbox::assert::{Assert, DEFAULT_ACTION_ENV};
 use snapbox::data::DataFormat;
+use tempfile::TempDir;
 
 #[test]
 fn valid_files_mean_what_is_expected() {
     for file in files("valid") {
-        let report = check(&file, &environment());
-        let shown = shown(&report, &file);
+        let copy = Copy::of(&file);
+        let report = copy.check();
+        let shown = copy.shown(&report);
         assert!(
             report.config.is_some(),
             "{} has errors:\n{shown}",
             file.display()
         );
         let config = format!("{:#?}", report.config.unwrap_or_default());
-        let folder = format!("{}/", folder("valid").display());
         compare(
-            format!("{shown}---\n{}\n", config.replace(&folder, "")),
+            format!("{shown}---\n{}\n", copy.without_folder(&config)),
             &file,
             "expected",
         );
@@ -41,8 +44,9 @@ fn valid_files_mean_what_is_expected() {
 #[test]
 fn invalid_files_are_refused_with_the_reason() {
     for file in files("invalid") {
-        let report = check(&file, &environment());
-        let shown = shown(&report, &file);
+        let copy = Copy::of(&file);
+        let report = copy.check();
+        let shown = copy.shown(&report);
         assert!(
             report.has_errors() && report.config.is_none(),
             "{}: no error",
@@ -55,7 +59,7 @@ fn invalid_files_are_refused_with_the_reason() {
 #[test]
 fn the_example_has_nothing_wrong() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/ssh-broker-config.xml");
-    let report = check(&example, &environment());
+    let report = Copy::of(&example).check();
     assert_eq!(report.render(false), "");
     assert_eq!(report.config.map(|config| config.profiles.len()), Some(4));
 }
@@ -94,10 +98,33 @@ fn files(kind: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The report without the folder's path, which differs between machines.
-fn shown(report: &Report, file: &Path) -> String {
-    let folder = format!("{}/", file.parent().unwrap().display());
-    report.render(false).replace(&folder, "")
+/// A file in a directory where nobody else can write, whoever can write where the tests were checked out.
+struct Copy {
+    folder: TempDir,
+    file: PathBuf,
+}
+
+impl Copy {
+    fn of(original: &Path) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join(original.file_name().unwrap());
+        std::fs::copy(original, &file).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        Self { folder, file }
+    }
+
+    fn check(&self) -> Report {
+        check(&self.file, &environment(), Exposed::Refused)
+    }
+
+    /// The report without the folder's path, which differs from run to run.
+    fn shown(&self, report: &Report) -> String {
+        self.without_folder(&report.render(false))
+    }
+
+    fn without_folder(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.folder.path().display()), "")
+    }
 }
 
 fn compare(actual: String, file: &Path, extension: &str) {

@@ -7,10 +7,13 @@
     reason = "a test fails by panicking"
 )]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use broker_config::{
-    Config, Environment, HostKeyPolicy, Identity, LocalKind, Report, Severity, Sources, load,
+    Config, Environment, Exposed, HostKeyPolicy, Identity, LocalKind, Report, Severity, Sources,
+    load,
 };
 use tempfile::TempDir;
 
@@ -33,8 +36,11 @@ impl Files {
     /// Writes one of `global`, `platform`, `home`.
     fn write(&self, name: &str, content: &str) -> &Self {
         let path = self.path(name);
+        let private = Permissions::from_mode(0o700);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, format!("<secsh-broker>{content}</secsh-broker>")).unwrap();
+        std::fs::set_permissions(path.parent().unwrap(), private.clone()).unwrap();
+        std::fs::write(&path, format!("<secsh-broker>{content}</secsh-broker>")).unwrap();
+        std::fs::set_permissions(path, private).unwrap();
         self
     }
 
@@ -50,6 +56,7 @@ impl Files {
                 user: "anna".to_owned(),
                 ..Environment::default()
             },
+            Exposed::Refused,
         )
     }
 
@@ -238,6 +245,7 @@ fn the_named_file_must_exist() {
     let report = load(
         &Sources::Only(files.path("absent")),
         &Environment::default(),
+        Exposed::Refused,
     );
     assert!(report.has_errors());
     let shown = report.render(false);
@@ -379,11 +387,10 @@ fn an_ftp_tunnel_goes_to_port_21_unless_told_otherwise() {
 #[cfg(unix)]
 #[test]
 fn file_access_control_keeps_the_users_file_to_its_owner() {
-    use std::os::unix::fs::PermissionsExt;
     let files = Files::new();
     let access = r#"<general><file-access-control enable="yes"/></general>"#;
     let chmod = |name: &str, mode: u32| {
-        let permissions = std::fs::Permissions::from_mode(mode);
+        let permissions = Permissions::from_mode(mode);
         std::fs::set_permissions(files.path(name), permissions).unwrap();
     };
     files.write("global", access).write("home", "");
@@ -396,6 +403,7 @@ fn file_access_control_keeps_the_users_file_to_its_owner() {
         assert_eq!(!shown.contains("chmod 600"), allowed, "{shown}");
     }
     files.write("global", "");
+    chmod("home", 0o644);
     assert!(
         !files.load().has_errors(),
         "it is off unless it is asked for"

@@ -10,7 +10,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use broker_config::{Environment, check};
+use broker_config::{Environment, Exposed, check};
 use proptest::prelude::*;
 use tempfile::NamedTempFile;
 
@@ -50,7 +50,7 @@ const PIECES: [&str; 20] = [
 fn read(bytes: &[u8]) {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
-    let report = check(file.path(), &Environment::default());
+    let report = check(file.path(), &Environment::default(), Exposed::Accepted);
     assert_eq!(report.has_errors(), report.config.is_none());
     assert_eq!(
         report.diagnostics.is_empty(),

@@ -2,14 +2,19 @@
 
 use std::path::Path;
 
-use broker_config::{Environment, Report, Severity};
+use broker_config::{Concern, Environment, Exposed, Report, Severity};
 
 use crate::output::Output;
 use crate::session::Reported;
 
 /// Prints every complaint, then a line that sums up; fails where the file cannot be used.
-pub(crate) fn check_config(file: &Path, output: &Output) -> anyhow::Result<()> {
-    let report = broker_config::check(file, &Environment::current());
+pub(crate) fn check_config(file: &Path, allow_unsafe: bool, output: &Output) -> anyhow::Result<()> {
+    let exposed = if allow_unsafe {
+        Exposed::Accepted
+    } else {
+        Exposed::Refused
+    };
+    let report = broker_config::check(file, &Environment::current(), exposed);
     let complaints = report.render(true);
     if !complaints.is_empty() {
         output.print(complaints.trim_end())?;
@@ -25,11 +30,9 @@ pub(crate) fn check_config(file: &Path, output: &Output) -> anyhow::Result<()> {
 
 /// For example `valid: 1 profile, 1 warning`.
 fn summary(report: &Report) -> String {
-    let count = |severity| {
-        report
-            .diagnostics
-            .iter()
-            .filter(|d| d.severity == severity)
+    let count = |concern, severity: Option<Severity>| {
+        let all = report.diagnostics.iter();
+        all.filter(|d| d.concern == concern && severity.is_none_or(|it| it == d.severity))
             .count()
     };
     let mut parts = Vec::new();
@@ -37,18 +40,35 @@ fn summary(report: &Report) -> String {
         parts.push(counted(config.profiles.len(), "profile", "profiles"));
     }
     let kinds = [
-        (Severity::Error, "error", "errors"),
-        (Severity::Warning, "warning", "warnings"),
         (
-            Severity::Unsupported,
+            Concern::Access,
+            None,
+            "unsafe permission",
+            "unsafe permissions",
+        ),
+        (Concern::Content, Some(Severity::Error), "error", "errors"),
+        (
+            Concern::Content,
+            Some(Severity::Warning),
+            "warning",
+            "warnings",
+        ),
+        (
+            Concern::Content,
+            Some(Severity::Unsupported),
             "not yet supported",
             "not yet supported",
         ),
-        (Severity::Note, "without effect", "without effect"),
+        (
+            Concern::Content,
+            Some(Severity::Note),
+            "without effect",
+            "without effect",
+        ),
     ];
     let found = kinds
         .into_iter()
-        .map(|(severity, one, many)| (count(severity), one, many));
+        .map(|(concern, severity, one, many)| (count(concern, severity), one, many));
     parts.extend(
         found
             .filter(|(n, _, _)| *n > 0)

@@ -133,6 +133,9 @@ pub(crate) enum Command {
     CheckConfig {
         /// The file
         file: PathBuf,
+        /// Only warn where other users can change the file; brokerd has this option too
+        #[arg(long)]
+        allow_unsafe_config: bool,
     },
 }
 

@@ -68,7 +68,10 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::AuthHandler => prompts::auth_handler(&session).await,
         Command::ProbeKey { target, format } => hostkeys::probe(session, target, format).await,
         Command::TrustHost(args) => hostkeys::trust(session, args).await,
-        Command::CheckConfig { file } => check::check_config(&file, output),
+        Command::CheckConfig {
+            file,
+            allow_unsafe_config,
+        } => check::check_config(&file, allow_unsafe_config, output),
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use broker_ipc::printable;
 use clap::builder::styling::{AnsiColor, Style};
+use plain_text::is_printable;
 use serde::Serialize;
 
 use crate::cli::Format;
@@ -42,7 +43,7 @@ impl Output {
         table: &Table,
     ) -> anyhow::Result<()> {
         let text = if format.json {
-            serde_json::to_string(answer)?
+            json(answer)?
         } else if format.short {
             table.short()
         } else {
@@ -70,9 +71,39 @@ impl Output {
     }
 }
 
+/// An answer as JSON on one line, with what could steer a terminal or mislead its reader written as `\u202e`, which
+/// means the same to programs.
+fn json(answer: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string(answer)?;
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_printable(c) {
+            safe.push(c);
+        } else {
+            let mut units = [0; 2];
+            let units = c.encode_utf16(&mut units).iter();
+            safe.extend(units.map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    Ok(safe)
+}
+
 /// True where the reader of standard output went away.
 pub(crate) fn is_broken_pipe(failure: &anyhow::Error) -> bool {
     failure
         .downcast_ref::<io::Error>()
         .is_some_and(|fault| fault.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_means_the_same_and_misleads_nobody() {
+        let text = "exe.\u{202e}fdp \u{9b}2J\u{e0041} Grüße\n";
+        let shown = json(&text).unwrap();
+        assert_eq!(shown, r#""exe.\u202efdp \u009b2J\udb40\udc41 Grüße\n""#);
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+    }
 }

@@ -9,7 +9,6 @@ pub mod endpoint;
 mod error;
 pub mod methods;
 mod peer;
-mod printable;
 mod secret;
 pub mod server;
 pub mod types;
@@ -19,7 +18,7 @@ pub use client::{Client, ClientError};
 pub use endpoint::{BindError, Endpoint, bind, default_socket_path};
 pub use error::{ErrorCode, RpcError};
 pub use methods::{METHODS, Method, Request, Response};
-pub use printable::printable;
+pub use plain_text::printable;
 pub use secret::Secret;
 pub use server::{Handler, serve};
 

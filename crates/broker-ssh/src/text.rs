@@ -1,7 +1,9 @@
 //! A stranger's text, made fit for messages and logs
 
-/// The text with control characters escaped, and those that turn the direction of writing, so that it stays on its line,
-/// steers no terminal and reads as it is; cut after `longest` characters.
+use plain_text::is_printable;
+
+/// The text with control characters escaped, and those that cannot be seen or turn the direction of writing, so that it
+/// stays on its line, steers no terminal and reads as it is; cut after `longest` characters.
 pub(crate) fn printable(text: &str, longest: usize) -> String {
     let mut safe = String::new();
     for (number, character) in text.chars().enumerate() {
@@ -9,21 +11,13 @@ pub(crate) fn printable(text: &str, longest: usize) -> String {
             safe.push('…');
             break;
         }
-        if character.is_control() || turns(character) {
-            safe.extend(character.escape_default());
-        } else {
+        if is_printable(character) {
             safe.push(character);
+        } else {
+            safe.extend(character.escape_default());
         }
     }
     safe
-}
-
-/// The bidirectional marks of Unicode (UAX #9).
-fn turns(character: char) -> bool {
-    matches!(
-        character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    )
 }
 
 #[cfg(test)]
@@ -35,6 +29,7 @@ mod tests {
         assert_eq!(printable("a\x1b[2J\r\nb", 99), "a\\u{1b}[2J\\r\\nb");
         assert_eq!(printable("\u{9b}2J", 99), "\\u{9b}2J");
         assert_eq!(printable("exe.\u{202e}fdp", 99), "exe.\\u{202e}fdp");
+        assert_eq!(printable("a\u{200b}b", 99), "a\\u{200b}b");
         assert_eq!(printable("äöü", 2), "äö…");
         assert_eq!(printable("äö", 2), "äö");
     }

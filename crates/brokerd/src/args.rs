@@ -17,6 +17,10 @@ pub(crate) struct Args {
     #[arg(long, short = 'f', value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
+    /// Use a configuration file that other users can change, and warn of it in the log
+    #[arg(long)]
+    pub(crate) allow_unsafe_config: bool,
+
     /// The local socket to serve broker-ctl on [default: in the user's runtime folder]
     #[arg(long, short = 'a', value_name = "PATH", env = "SSH_BROKER_SOCKET")]
     pub(crate) socket: Option<PathBuf>,

@@ -1,38 +1,46 @@
 //! Where the log goes: standard error, the journal, or what the configuration's log targets say.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use broker_config::{Config, LogTarget};
+use rustix::io::Errno;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::args::{Args, LogFormat};
+use crate::throttle::{self, Reporter};
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Starts logging.
+/// Starts logging; what the throttle leaves out is told by whoever runs its reporter.
 ///
 /// # Errors
 /// A level that is none, a log file that can't be opened, a journal that isn't there.
-pub(crate) fn start(args: &Args, config: &Config) -> anyhow::Result<()> {
-    let mut layers = vec![with_level(standard_error(args.log_format)?, &args.log)?];
+pub(crate) fn start(args: &Args, config: &Config) -> anyhow::Result<Reporter> {
+    let mut layers = vec![standard_error(args.log_format)?];
     for target in &config.logging {
-        if let Some(layer) = configured(target)? {
-            layers.push(with_level(layer, &args.log)?);
-        }
+        layers.extend(configured(target)?);
     }
-    tracing_subscriber::registry().with(layers).init();
-    Ok(())
+    let (throttle, reporter) = throttle::new();
+    // From the last on: what the level lets pass is counted, and what is not too much is written.
+    tracing_subscriber::registry()
+        .with(layers)
+        .with(throttle)
+        .with(level(&args.log)?)
+        .init();
+    Ok(reporter)
 }
 
-fn with_level(layer: BoxedLayer, level: &str) -> anyhow::Result<BoxedLayer> {
+fn level(asked: &str) -> anyhow::Result<EnvFilter> {
     // What matters of it the broker tells itself, for people; `--log info,russh=debug` brings it back.
-    let filter = EnvFilter::try_new(format!("russh=off,{level}"))
-        .with_context(|| format!("--log {level} is neither a level nor a filter"))?;
-    Ok(layer.with_filter(filter).boxed())
+    EnvFilter::try_new(format!("russh=off,{asked}"))
+        .with_context(|| format!("--log {asked} is neither a level nor a filter"))
 }
 
 fn standard_error(format: LogFormat) -> anyhow::Result<BoxedLayer> {
@@ -52,10 +60,7 @@ fn configured(target: &LogTarget) -> anyhow::Result<Option<BoxedLayer>> {
         LogTarget::Discard => None,
         LogTarget::Syslog => Some(journal()?),
         LogTarget::File(path) => {
-            let file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path)
+            let file = open(path)
                 .with_context(|| format!("cannot write the log file {}", path.display()))?;
             let layer = fmt::layer().with_ansi(false).with_writer(Arc::new(file));
             Some(layer.with_target(false).boxed())
@@ -63,7 +68,53 @@ fn configured(target: &LogTarget) -> anyhow::Result<Option<BoxedLayer>> {
     })
 }
 
+/// For its owner alone, since it names users and files. A link is not followed: who can write to the directory could
+/// have the log appended to any file of the daemon's user.
+fn open(path: &Path) -> io::Result<File> {
+    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600);
+    let opened = options.custom_flags(no_follow).open(path);
+    opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => io::Error::other("it is a link; name the file itself"),
+        Some(_) | None => error,
+    })
+}
+
 fn journal() -> anyhow::Result<BoxedLayer> {
     let layer = tracing_journald::layer().context("there is no systemd journal to log to")?;
     Ok(layer.boxed())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_log_file_is_its_owners_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mode = open(&path)
+            .unwrap()
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_link_in_the_logs_place_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, link) = (
+            directory.path().join("target"),
+            directory.path().join("log"),
+        );
+        std::fs::write(&target, "kept").unwrap();
+        symlink(&target, &link).unwrap();
+        let refused = open(&link).unwrap_err().to_string();
+        assert!(refused.contains("name the file itself"), "{refused}");
+    }
 }

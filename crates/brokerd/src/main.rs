@@ -2,7 +2,9 @@
 
 mod args;
 mod logging;
+mod process;
 mod stopping;
+mod throttle;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,13 +12,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use broker::{Identity, Shutdown, Supervisor};
-use broker_config::{Config, Environment, Severity, Sources};
+use broker_config::{Concern, Config, Environment, Exposed, Report, Severity, Sources};
 use clap::Parser;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::args::Args;
+use crate::throttle::Reporter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,43 +28,65 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
+    // Before the configuration with its passwords is read.
+    let limited = [
+        ("core files", process::forbid_core_files()),
+        ("the limit of descriptors", process::allow_all_descriptors()),
+    ];
     let args = Args::parse();
     let environment = Environment::current();
-    let Some((config, files)) = load(&args, &environment) else {
+    let Some(loaded) = load(&args, &environment) else {
         return ExitCode::from(EXIT_CONFIG);
     };
-    match run(args, config, files, &environment) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            anstream::eprintln!("brokerd: {error:#}");
-            ExitCode::FAILURE
+    let reporter = match logging::start(&args, &loaded.config) {
+        Ok(reporter) => reporter,
+        Err(error) => return failed(&error),
+    };
+    for (what, outcome) in limited {
+        if let Err(error) = outcome {
+            warn!(%error, "the kernel does not let the daemon change {what}");
         }
+    }
+    match run(args, loaded, &environment, reporter) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
     }
 }
 
+fn failed(error: &anyhow::Error) -> ExitCode {
+    anstream::eprintln!("brokerd: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// What the configuration files say, and where they are.
+struct Loaded {
+    config: Config,
+    files: Vec<PathBuf>,
+    /// What lets other users change them.
+    exposed: Vec<String>,
+}
+
 /// The configuration, or `None` after what is wrong with it was printed.
-fn load(args: &Args, environment: &Environment) -> Option<(Config, Vec<PathBuf>)> {
+fn load(args: &Args, environment: &Environment) -> Option<Loaded> {
     let sources = match &args.config {
         Some(path) => Sources::Only(path.clone()),
         None => Sources::standard(environment),
     };
-    let report = broker_config::load(&sources, environment);
+    let exposed = if args.allow_unsafe_config {
+        Exposed::Accepted
+    } else {
+        Exposed::Refused
+    };
+    let report = broker_config::load(&sources, environment, exposed);
     let serious = |d: &broker_config::Diagnostic| d.severity <= Severity::Warning;
     if report.diagnostics.iter().any(serious) {
         anstream::eprint!("{}", report.render(true));
     }
     if report.has_errors() {
-        anstream::eprintln!("brokerd: the configuration cannot be used; mend it and start again");
+        anstream::eprintln!("brokerd: {}", what_to_do(&report));
         return None;
     }
-    // Whoever asks for the status may stand in another folder.
-    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    let read = match &sources {
-        Sources::Only(path) => vec![path.clone()],
-        Sources::Merged { global, user } => [global].into_iter().chain(user).cloned().collect(),
-    };
-    let present = read.iter().filter(|path| path.exists());
-    let files = present.map(absolute).collect();
+    let exposed = about_access(&report).map(|it| it.message.clone()).collect();
     let config = report.config?;
     if config.fips {
         anstream::eprintln!(
@@ -69,17 +94,48 @@ fn load(args: &Args, environment: &Environment) -> Option<(Config, Vec<PathBuf>)
         );
         return None;
     }
-    Some((config, files))
+    let files = present(&sources);
+    Some(Loaded {
+        config,
+        files,
+        exposed,
+    })
+}
+
+fn about_access(report: &Report) -> impl Iterator<Item = &broker_config::Diagnostic> {
+    let all = report.diagnostics.iter();
+    all.filter(|it| it.concern == Concern::Access)
+}
+
+fn what_to_do(report: &Report) -> &'static str {
+    if about_access(report).any(|it| it.severity == Severity::Error) {
+        "the configuration cannot be used, since other users can change it; mend that and start again, or start \
+         with --allow-unsafe-config if they may"
+    } else {
+        "the configuration cannot be used; mend it and start again"
+    }
+}
+
+/// The files there are. Whoever asks for the status may stand in another directory.
+fn present(sources: &Sources) -> Vec<PathBuf> {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let read = match sources {
+        Sources::Only(path) => vec![path.clone()],
+        Sources::Merged { global, user } => [global].into_iter().chain(user).cloned().collect(),
+    };
+    let present = read.iter().filter(|path| path.exists());
+    present.map(absolute).collect()
 }
 
 fn run(
     args: Args,
-    config: Config,
-    files: Vec<PathBuf>,
+    loaded: Loaded,
     environment: &Environment,
+    reporter: Reporter,
 ) -> anyhow::Result<()> {
-    logging::start(&args, &config)?;
-    raise_descriptor_limit();
+    for exposure in &loaded.exposed {
+        warn!("{exposure}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -88,32 +144,19 @@ fn run(
         home: environment.home.clone(),
         user: environment.user.clone(),
     };
-    let served = runtime.block_on(serve(args, config, files, identity));
+    let served = runtime.block_on(async {
+        tokio::select! {
+            served = serve(args, loaded, identity) => served,
+            never = reporter.run() => never,
+        }
+    });
+    reporter.tell();
     // A name that is still being looked up would hold up the end for as long as the resolver likes.
     runtime.shutdown_background();
     served
 }
 
-/// As many descriptors as may be had. A session holds up to three, and the usual soft limit is meant for programs that
-/// use `select`.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit of open files stays at {:?}", limit.current);
-    }
-}
-
-async fn serve(
-    args: Args,
-    config: Config,
-    files: Vec<PathBuf>,
-    identity: Identity,
-) -> anyhow::Result<()> {
+async fn serve(args: Args, loaded: Loaded, identity: Identity) -> anyhow::Result<()> {
     let socket = args
         .socket
         .clone()
@@ -124,8 +167,8 @@ async fn serve(
     let shutdown = Shutdown::default();
     let (stop, stop_asked) = mpsc::channel(1);
     let mut supervisor = Supervisor::new(
-        config,
-        files,
+        loaded.config,
+        loaded.files,
         identity,
         tracker.clone(),
         shutdown.clone(),

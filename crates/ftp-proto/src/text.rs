@@ -1,5 +1,7 @@
 //! Text for people: replies made here, and a peer's bytes made fit for a log.
 
+use plain_text::is_printable;
+
 /// The longest text of a reply made here, in bytes. RFC 959 sets no limit, but clients with 512-byte line buffers exist.
 const MAX_REPLY_TEXT: usize = 480;
 
@@ -20,16 +22,17 @@ pub fn reply(code: u16, text: &str) -> Vec<u8> {
     format!("{code:03} {text}\r\n").into_bytes()
 }
 
-/// A peer's bytes as text of at most 1 KiB: what is not UTF-8 is replaced, control characters are escaped.
+/// A peer's bytes as text of at most 1 KiB: what is not UTF-8 is replaced, what steers a terminal or cannot be seen
+/// is escaped.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     // Bytes past the bound cannot show up; not decoding them keeps a 64 KiB line cheap.
     let bytes = bytes.get(..MAX_EVENT_TEXT).unwrap_or(bytes);
     let mut text = String::new();
     for c in String::from_utf8_lossy(bytes).chars() {
-        let escaped = if c.is_control() {
-            c.escape_default().to_string()
-        } else {
+        let escaped = if is_printable(c) {
             c.to_string()
+        } else {
+            c.escape_default().to_string()
         };
         if text.len() + escaped.len() > MAX_EVENT_TEXT {
             break;
@@ -52,6 +55,10 @@ mod tests {
     #[test]
     fn a_peers_text_is_printable_and_bounded() {
         assert_eq!(printable(b"a\x07\xffb\x1b"), "a\\u{7}\u{fffd}b\\u{1b}");
+        assert_eq!(
+            printable("exe.\u{202e}fdp\u{200b}".as_bytes()),
+            "exe.\\u{202e}fdp\\u{200b}"
+        );
         assert!(printable(&[0xff; 5000]).len() <= MAX_EVENT_TEXT);
         assert!(printable(&[1; 5000]).len() <= MAX_EVENT_TEXT);
     }

@@ -10,7 +10,19 @@ use super::Fault;
 use crate::cargo;
 
 /// A crate, and what its shipped code must not depend on. docs/architecture.md gives the reasons.
-const FORBIDDEN: [(&str, &[&str]); 7] = [
+const FORBIDDEN: [(&str, &[&str]); 8] = [
+    (
+        "plain-text",
+        &[
+            "tokio",
+            "russh",
+            "ftp-proto",
+            "broker-config",
+            "broker-ipc",
+            "broker-ssh",
+            "broker",
+        ],
+    ),
     (
         "ftp-proto",
         &[

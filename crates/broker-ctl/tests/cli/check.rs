@@ -1,18 +1,49 @@
 //! `check-config`, from a file to an exit status. What each complaint looks like is the configuration's own concern.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use snapbox::cmd::OutputAssert;
 use snapbox::str;
 
 use crate::broker_ctl;
 
 fn check(text: &str) -> OutputAssert {
+    check_with(text, 0o600, &[])
+}
+
+fn check_with(text: &str, mode: u32, options: &[&str]) -> OutputAssert {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("broker.xml"), text).unwrap();
+    let file = folder.path().join("broker.xml");
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
     let command = broker_ctl().current_dir(folder.path());
     command
         .args(["check-config", "broker.xml"])
+        .args(options)
         .assert()
         .stderr_eq("")
+}
+
+#[test]
+fn a_file_that_others_can_write_is_a_fault_of_its_own_kind() {
+    let text = "<secsh-broker/>";
+    check_with(text, 0o666, &[]).code(1).stdout_eq(str![[r#"
+error: other users can write to broker.xml, and the configuration names commands that the broker runs
+--> broker.xml
+ = help: run: chmod go-w broker.xml
+
+broker.xml: not valid: 1 unsafe permission
+
+"#]]);
+    check_with(text, 0o666, &["--allow-unsafe-config"])
+        .success()
+        .stdout_eq(str![[r#"
+warning: other users can write to broker.xml, [..]
+...
+broker.xml: valid: 0 profiles, 1 unsafe permission
+
+"#]]);
 }
 
 #[test]

@@ -1,0 +1,279 @@
+//! Writes asterisks over what is secret in a file's text, before a piece of it is shown.
+//!
+//! It works on text rather than on the tree, because a malformed file has no tree but is shown too. What is in doubt is
+//! written over: a misspelt attribute of `<password>` may well hold the password.
+
+use std::ops::Range;
+
+use crate::suggest::closest;
+
+/// Elements that hold secrets; misspelt ones count as well.
+const SECRET_ELEMENTS: [&str; 4] = ["password", "auth-password", "passphrase", "proxy"];
+
+/// Attributes of these elements that say where a secret is, not what it is.
+const HARMLESS: [&str; 2] = ["file", "command"];
+
+/// The text with secrets written over. Bytes keep their places, and line breaks stay.
+pub(crate) fn mask(text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for secret in secrets(text) {
+        let secret = bytes.get_mut(secret).into_iter().flatten();
+        secret
+            .filter(|byte| **byte != b'\n')
+            .for_each(|byte| *byte = b'*');
+    }
+    // Whole characters were written over, so this never fails.
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Where secrets stand.
+fn secrets(text: &str) -> Vec<Range<usize>> {
+    let mut scan = Scan {
+        text,
+        at: 0,
+        found: Vec::new(),
+    };
+    while scan.next_tag() {
+        scan.tag();
+    }
+    scan.found
+}
+
+/// A walk through the text, from tag to tag.
+struct Scan<'a> {
+    text: &'a str,
+    at: usize,
+    found: Vec<Range<usize>>,
+}
+
+impl<'a> Scan<'a> {
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Skips as long as the characters are like this; returns them.
+    fn skip(&mut self, like: impl Fn(char) -> bool) -> &'a str {
+        let rest = self.rest();
+        let end = rest.find(|c| !like(c)).unwrap_or(rest.len());
+        self.at += end;
+        rest.get(..end).unwrap_or_default()
+    }
+
+    /// Goes past the next `<`; false where there is none.
+    fn next_tag(&mut self) -> bool {
+        self.skip(|c| c != '<');
+        let found = !self.rest().is_empty();
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Reads a tag from its name on, and what is secret behind it.
+    fn tag(&mut self) {
+        let name = self.skip(|c| !c.is_whitespace() && !"<>/=\"'".contains(c));
+        let element = closest(name, SECRET_ELEMENTS);
+        while self.attribute(element) {}
+        if element.is_some() && !self.is_empty_element() {
+            self.content();
+        }
+    }
+
+    /// Reads one attribute; false where the tag ends.
+    fn attribute(&mut self, element: Option<&str>) -> bool {
+        self.skip(|c| c.is_whitespace() || c == '/');
+        let start = self.at;
+        let name = self.skip(|c| !c.is_whitespace() && !"<>/=".contains(c));
+        let named = start..self.at;
+        self.skip(char::is_whitespace);
+        if !self.rest().starts_with('=') {
+            // A value whose name is missing.
+            self.found.extend(element.map(|_| named.clone()));
+            return !named.is_empty();
+        }
+        self.at += 1;
+        self.skip(char::is_whitespace);
+        let value = self.value();
+        let secret = self
+            .text
+            .get(value.clone())
+            .and_then(|text| secret(element, name, text));
+        let place = |part: Range<usize>| value.start + part.start..value.start + part.end;
+        self.found.extend(secret.map(place));
+        true
+    }
+
+    /// Goes past a value; returns where it stands, without its quotation marks.
+    fn value(&mut self) -> Range<usize> {
+        let quote = self
+            .rest()
+            .chars()
+            .next()
+            .filter(|c| matches!(c, '"' | '\''));
+        let Some(quote) = quote else {
+            let start = self.at;
+            self.skip(|c| !c.is_whitespace() && !"<>".contains(c));
+            return start..self.at;
+        };
+        self.at += 1;
+        let start = self.at;
+        let inside = self.skip(|c| c != quote);
+        let end = self.at;
+        self.at = match inside.find('<') {
+            // Where a quotation mark is missing, this is another tag already.
+            Some(tag) => start + tag,
+            None => end + usize::from(!self.rest().is_empty()),
+        };
+        start..end
+    }
+
+    /// Whether the tag that has just been read has no content.
+    fn is_empty_element(&self) -> bool {
+        let tag = self.text.get(..self.at).unwrap_or_default();
+        tag.trim_end().ends_with('/')
+    }
+
+    /// Goes past the text of an element that holds secrets, CDATA and comments included.
+    fn content(&mut self) {
+        self.at += usize::from(self.rest().starts_with('>'));
+        let start = self.at;
+        loop {
+            self.skip(|c| c != '<');
+            let end = [("<![CDATA[", "]]>"), ("<!--", "-->")]
+                .into_iter()
+                .find(|(begin, _)| self.rest().starts_with(begin))
+                .map(|(_, end)| end);
+            let Some(end) = end else { break };
+            let rest = self.rest();
+            self.at += rest.find(end).map_or(rest.len(), |at| at + end.len());
+        }
+        let inside = self.text.get(start..self.at).unwrap_or_default();
+        let blank = inside.len() - inside.trim_start().len();
+        self.found
+            .push(start + blank..start + blank.max(inside.trim_end().len()));
+    }
+}
+
+/// Which part of an attribute's value is secret.
+fn secret(element: Option<&str>, name: &str, value: &str) -> Option<Range<usize>> {
+    let name = name.to_ascii_lowercase();
+    if name == "ruleset" {
+        return Some(logins(value));
+    }
+    let holds_one = ["string", "password", "passwd", "secret"].contains(&name.as_str());
+    let may_hold_one = element.is_some() && !HARMLESS.contains(&name.as_str());
+    (holds_one || may_hold_one).then_some(0..value.len())
+}
+
+/// Where proxy rules have logins: from the first to the last, with what is between them.
+fn logins(value: &str) -> Range<usize> {
+    let end = value.rfind('@').unwrap_or(0);
+    let start = value.find("://").map_or(0, |at| at + "://".len());
+    start.min(end)..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, shown: &str) {
+        assert_eq!(mask(text), shown);
+        assert_eq!(shown.len(), text.len(), "{text}");
+    }
+
+    #[test]
+    fn masks_every_password_and_keeps_places() {
+        check(
+            "<password string = 'gähn'/>\n<password string=\"a'b\"/><x y=\"string\"/>",
+            "<password string = '*****'/>\n<password string=\"***\"/><x y=\"string\"/>",
+        );
+    }
+
+    #[test]
+    fn masks_a_password_under_any_name() {
+        for (text, shown) in [
+            ("<password sting='s3cret'/>", "<password sting='******'/>"),
+            ("<password String='s3cret'/>", "<password String='******'/>"),
+            ("<pasword sting='s3cret'/>", "<pasword sting='******'/>"),
+            ("<auth-password x='s3cret'/>", "<auth-password x='******'/>"),
+            (
+                "<profile password='s3cret'/>",
+                "<profile password='******'/>",
+            ),
+            ("<password s3cret/>", "<password ******/>"),
+            ("<password string=s3cret />", "<password string=****** />"),
+            (
+                "<proxy rulset='s5://u:p@h'/>",
+                "<proxy rulset='**********'/>",
+            ),
+        ] {
+            check(text, shown);
+        }
+    }
+
+    #[test]
+    fn masks_a_password_that_stands_as_text() {
+        for (text, shown) in [
+            ("<password>s3cret</password>", "<password>******</password>"),
+            (
+                "<password file='f'>\n s3\n</password>",
+                "<password file='f'>\n **\n</password>",
+            ),
+            ("<auth-password>s3cret<x/>", "<auth-password>******<x/>"),
+            ("<proxy>u:p@h</proxy>", "<proxy>*****</proxy>"),
+            (
+                "<password><![CDATA[a<b]]></password>",
+                "<password>***************</password>",
+            ),
+            (
+                "<password><!-- s3 --></password>",
+                "<password>***********</password>",
+            ),
+        ] {
+            check(text, shown);
+        }
+    }
+
+    #[test]
+    fn what_says_where_a_secret_is_can_be_seen() {
+        for text in [
+            "<password file='/etc/x'/>",
+            "<password command='pass show x'/>",
+            "<profile id='a' host='h'><tunnels>x</tunnels></profile>",
+            "<user-keys passphrase-timeout='5'/>",
+        ] {
+            check(text, text);
+        }
+    }
+
+    #[test]
+    fn masks_the_logins_of_proxies() {
+        for (ruleset, shown) in [
+            ("socks5://u:p@h:1/10.0.0.0/8", "socks5://***@h:1/10.0.0.0/8"),
+            (
+                "direct:///a;socks5://u:p@h:1/",
+                "direct://***************@h:1/",
+            ),
+            ("socks5://u:p@ss;w@h:1/", "socks5://********@h:1/"),
+            ("socks5://h:1/", "socks5://h:1/"),
+            ("u:p@h", "***@h"),
+        ] {
+            check(
+                &format!("<proxy ruleset='{ruleset}'/>"),
+                &format!("<proxy ruleset='{shown}'/>"),
+            );
+        }
+    }
+
+    #[test]
+    fn masks_a_password_whose_quote_is_missing() {
+        check(
+            "<password string=\"geheim\n>",
+            "<password string=\"******\n*",
+        );
+        check(
+            "<a b=\"c>\n<password sting=\"geheim\"/>",
+            "<a b=\"c>\n<password sting=\"******\"/>",
+        );
+        check("<password string=\"a<b\"/>", "<password string=\"***\"/>");
+    }
+}

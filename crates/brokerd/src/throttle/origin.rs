@@ -1,0 +1,162 @@
+//! Who caused a line of the log, and how long it is, taken from its fields.
+
+use std::fmt::{self, Debug, Write};
+use std::net::{IpAddr, SocketAddr};
+
+use tracing::field::{Field, Visit};
+
+/// Bytes of a name that are kept: those of profiles and servers are shorter.
+const MAX_NAME: usize = 80;
+
+/// Who caused a line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// A session of a client.
+    Session(u64),
+    /// A client, in all its sessions.
+    Client(IpAddr),
+    /// Something else that is named by a field, such as `server files.example.com:22`.
+    Named(String),
+    /// Nobody in particular.
+    Unnamed,
+    /// All for whom there is no budget left.
+    Rest,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(id) => write!(f, "session {id}"),
+            Self::Client(address) => write!(f, "client {address}"),
+            Self::Named(name) => f.write_str(name),
+            Self::Unnamed => f.write_str("one place"),
+            Self::Rest => f.write_str("many sources"),
+        }
+    }
+}
+
+/// The session that a span is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) session: Option<u64>,
+    pub(super) client: Option<IpAddr>,
+}
+
+impl Visit for Origin {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "id" {
+            self.session = Some(value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "client" {
+            let address = text(value, MAX_NAME).parse::<SocketAddr>();
+            self.client = address.ok().map(|address| address.ip());
+        }
+    }
+}
+
+/// Fields that tell who caused a line outside of sessions; the first that is there counts.
+const NAMING: [&str; 4] = ["server", "profile", "tunnel", "uid"];
+
+/// What a line says.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// Bytes of all its fields.
+    pub(super) length: usize,
+    pub(super) message: String,
+    /// The place of the field in [`NAMING`], and what names the source.
+    named: Option<(usize, String)>,
+}
+
+impl Line {
+    /// Who caused it, if no session did.
+    pub(super) fn source(self) -> Source {
+        self.named
+            .map_or(Source::Unnamed, |(_, name)| Source::Named(name))
+    }
+
+    fn record(&mut self, field: &Field, value: &dyn Debug) {
+        self.length += length(value);
+        let name = field.name();
+        if name == "message" {
+            self.message = text(value, MAX_NAME);
+        }
+        let Some(rank) = NAMING.iter().position(|naming| *naming == name) else {
+            return;
+        };
+        if self.named.as_ref().is_none_or(|(known, _)| rank < *known) {
+            self.named = Some((rank, format!("{name} {}", text(value, MAX_NAME))));
+        }
+    }
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.record(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record(field, &format_args!("{value}"));
+    }
+}
+
+/// How long a value is when written.
+fn length(value: &dyn Debug) -> usize {
+    struct Count(usize);
+    impl Write for Count {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            self.0 += part.len();
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting never fails; a value that fails to be written is not written in the log either.
+    let _ = write!(count, "{value:?}");
+    count.0
+}
+
+/// The beginning of a value, of at most so many bytes.
+fn text(value: &dyn Debug, longest: usize) -> String {
+    struct Beginning(String, usize);
+    impl Write for Beginning {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            for c in part.chars() {
+                if self.0.len() + c.len_utf8() > self.1 {
+                    return Err(fmt::Error);
+                }
+                self.0.push(c);
+            }
+            Ok(())
+        }
+    }
+    let mut beginning = Beginning(String::new(), longest);
+    // It fails where there is no more room.
+    let _ = write!(beginning, "{value:?}");
+    beginning.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_measured_whole_and_kept_in_part() {
+        let long = "ä".repeat(1000);
+        let value = format_args!("{long}").to_string();
+        assert_eq!(length(&format_args!("{value}")), 2000);
+        assert_eq!(text(&format_args!("{value}"), 81), "ä".repeat(40));
+    }
+
+    #[test]
+    fn sources_are_named_for_a_person() {
+        let client = Source::Client([192, 0, 2, 1].into());
+        assert_eq!(client.to_string(), "client 192.0.2.1");
+        assert_eq!(Source::Session(7).to_string(), "session 7");
+        assert_eq!(
+            Source::Named("server h:22".into()).to_string(),
+            "server h:22"
+        );
+    }
+}

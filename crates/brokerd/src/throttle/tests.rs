@@ -1,0 +1,134 @@
+//! The layer as the log sees it: what passes, what does not, and what is told of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tracing::subscriber::with_default;
+use tracing::{info, info_span, warn};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::{OF_A_CLIENT, USUAL};
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn count(&self, part: &str) -> usize {
+        self.text().matches(part).count()
+    }
+}
+
+/// Runs something that logs; returns the log, in which what was left out is told at the end.
+fn logged(work: impl FnOnce()) -> Log {
+    let log = Log::default();
+    let (throttle, reporter) = super::new();
+    let writer = log.clone();
+    let lines = fmt::layer()
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    let subscriber = tracing_subscriber::registry().with(lines).with(throttle);
+    with_default(subscriber, || {
+        work();
+        reporter.tell();
+    });
+    log
+}
+
+const BURST: usize = USUAL.burst as usize;
+
+#[test]
+fn a_flood_is_cut_and_counted() {
+    let log = logged(|| {
+        for _ in 0..3 * BURST {
+            info!(server = "h:22", "banner");
+        }
+    });
+    // A slow machine may have earned a few more meanwhile.
+    let passed = log.count("banner") - 1;
+    assert!((BURST..BURST + 100).contains(&passed), "{passed}");
+    let told = format!(
+        "{} more like \"banner\" from server h:22 left out within 1 s",
+        3 * BURST - passed
+    );
+    assert_eq!(log.count(&told), 1, "{told}");
+}
+
+#[test]
+fn a_single_line_is_never_lost_in_a_flood() {
+    let log = logged(|| {
+        for number in 0..5 * BURST {
+            info!(server = "h:22", "flood");
+            if number == 4 * BURST {
+                warn!(server = "h:22", "the one that matters");
+                info!(server = "other:22", "flood");
+            }
+        }
+    });
+    assert_eq!(log.count("the one that matters"), 1);
+    assert_eq!(log.count("other:22"), 1);
+}
+
+#[test]
+fn a_session_in_a_loop_leaves_its_clients_other_sessions_their_lines() {
+    let log = logged(|| {
+        let client = SocketAddr::from(([127, 0, 0, 1], 5000));
+        info_span!("session", id = 1u64, tunnel = 9, %client).in_scope(|| {
+            for _ in 0..3 * BURST {
+                transfer("loop");
+            }
+        });
+        info_span!("session", id = 2u64, tunnel = 9, %client).in_scope(|| {
+            transfer("other");
+        });
+    });
+    assert_eq!(log.count("what=\"other\""), 1);
+    assert_eq!(log.count("from session 1 left out"), 1);
+}
+
+#[test]
+fn a_client_that_comes_again_and_again_is_bounded() {
+    let clients = 3 * OF_A_CLIENT.burst as usize;
+    let log = logged(|| {
+        for id in 0..clients as u64 {
+            let client = SocketAddr::from(([127, 0, 0, 1], 5000));
+            info_span!("session", id, tunnel = 9, %client).in_scope(|| transfer("knock"));
+        }
+    });
+    let passed = log.count("what=\"knock\"");
+    assert!(passed < clients / 2, "{passed}");
+    assert_eq!(log.count("from client 127.0.0.1 left out"), 1);
+}
+
+#[test]
+fn long_lines_cost_more() {
+    let banner = "x".repeat(2048);
+    let log = logged(|| {
+        for _ in 0..BURST {
+            info!(server = "h:22", %banner, "banner");
+        }
+    });
+    let length = log.text().len();
+    assert!((100 * 1024..512 * 1024).contains(&length), "{length}");
+}
+
+/// One place in the source code, for all that call it.
+fn transfer(what: &str) {
+    info!(what, "transfer ended");
+}
