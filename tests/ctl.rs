@@ -26,6 +26,9 @@ const BIG: usize = 64 << 20;
 /// What has been moved when the daemon is asked.
 const MOVED: usize = 1 << 20;
 
+/// Descriptors that are too few for as many clients.
+const FEW: u64 = 64;
+
 /// The command line makes no sense.
 const USAGE: i32 = 2;
 
@@ -63,6 +66,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         trial("ctl: what is refused, and the exit status", &[], refusals),
         trial("ctl: no daemon", &[], no_daemon),
+        trial("ctl: no descriptor is left", &[], no_descriptors),
         trial("ctl: check-config", &[], check_config),
     ]
 }
@@ -508,6 +512,36 @@ async fn refusals() -> anyhow::Result<()> {
         .await?;
     refused(&output, 1, &["99"])?;
     ensure!(count(&broker).await? == 0);
+    Ok(())
+}
+
+/// Clients of tunnels have taken every descriptor there is; whoever steers the daemon is let in all the same.
+async fn no_descriptors() -> anyhow::Result<()> {
+    let (peers, broker) = start().await?;
+    let tunnel = broker.listener(0).await?;
+    let pid = rustix::process::Pid::from_raw(i32::try_from(broker.process().pid())?);
+    let few = rustix::process::Rlimit {
+        current: Some(FEW),
+        maximum: Some(FEW),
+    };
+    rustix::process::prlimit(pid, rustix::process::Resource::Nofile, few)?;
+    let mut clients = Vec::new();
+    for _ in 0..FEW {
+        clients.push(Conversation::connect(tunnel).await?);
+    }
+    let process = broker.process();
+    process.wait_log("could not be accepted", SOON).await?;
+    for _ in 0..5 {
+        let status = broker.json(&["status"]).await?;
+        ensure!(status["tunnels"] == 1, "{status:#}");
+        let listed = broker.told(&["list-channels"]).await?;
+        ensure!(!listed.is_empty());
+    }
+    drop(clients);
+    let gone = |status: &Value| status["sessions"] == 0;
+    broker.wait_json(&["status"], SOON, gone).await?;
+    fetches(tunnel).await?;
+    drop(peers);
     Ok(())
 }
 

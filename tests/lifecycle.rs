@@ -23,6 +23,9 @@ use crate::support::trial;
 /// More than the buffers on the way hold.
 const BIG: usize = 64 << 20;
 
+/// The configuration cannot be used.
+const NO_CONFIGURATION: i32 = 78;
+
 /// What has been moved when the daemon is told to stop.
 const MOVED: usize = 1 << 20;
 
@@ -81,6 +84,17 @@ pub(crate) fn trials() -> Vec<Trial> {
             "lifecycle: a configuration with errors",
             &[],
             bad_configuration,
+        ),
+        trial(
+            "lifecycle: a configuration that others can change",
+            &[],
+            open_configuration,
+        ),
+        trial("lifecycle: SIGHUP changes nothing", &[], hang_up),
+        trial(
+            "lifecycle: what others make the daemon log is bounded",
+            &[],
+            bounded_log,
         ),
     ]
 }
@@ -372,8 +386,78 @@ async fn unsafe_folder() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// It names commands that are run, so the daemon starts on it only where it is told to.
+async fn open_configuration() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.xml");
+    fs::write(&config, "<secsh-broker/>")?;
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o666))?;
+    let start = |options: &[&str]| {
+        let mut command = Command::new(broker_program("brokerd")?);
+        command.arg("--config").arg(&config).args(options);
+        command.arg("--socket").arg(folder.path().join("s"));
+        Process::spawn(command, None)
+    };
+    let mut refused = start(&[])?;
+    let status = refused.wait(SOON).await?;
+    ensure!(status.code() == Some(NO_CONFIGURATION), "{status}");
+    let said = refused.log();
+    let mend = format!("chmod go-w {}", config.display());
+    let parts = ["other users can write to", &mend, "--allow-unsafe-config"];
+    ensure!(parts.iter().all(|part| said.contains(part)), "{said}");
+
+    let accepted = start(&["--allow-unsafe-config"])?;
+    accepted.wait_log("broker ready", SOON).await?;
+    let said = accepted.log();
+    let warned = |line: &str| line.contains("WARN") && line.contains("other users can write to");
+    ensure!(said.lines().any(warned), "{said}");
+    Ok(())
+}
+
+async fn hang_up() -> anyhow::Result<()> {
+    let mut rig = Rig::start("RETR big", &[]).await?;
+    let mut bytes = rig.data.bytes(MOVED).await?;
+    rig.broker.process().signal(Signal::HUP)?;
+    let process = rig.broker.process();
+    process.wait_log("SIGHUP changes nothing", SOON).await?;
+    bytes.extend(rig.data.rest().await?);
+    rig.data.finish().await?;
+    rig.ftp.reply("226").await?;
+    ensure!(
+        bytes == files::pattern(1, BIG),
+        "{} bytes came",
+        bytes.len()
+    );
+    let mut another = Ftp::login(rig.listens).await?;
+    ensure!(another.fetch("file").await? == CONTENT);
+    Ok(())
+}
+
+/// Somebody knocks at a tunnel again and again.
+async fn bounded_log() -> anyhow::Result<()> {
+    /// More than a client may have logged at once.
+    const KNOCKS: usize = 2500;
+    // Nobody listens there, so that each client is refused, and after the second the server is not even dialled.
+    let config = r#"<secsh-broker><profiles><profile id="a" host="127.0.0.1" port="1" user="u"><tunnels>
+        <local-tunnel type="ftp" listen-port="0"/></tunnels></profile></profiles></secsh-broker>"#;
+    let broker = Broker::start(config, &[]).await?;
+    let tunnel = broker.listener(0).await?;
+    for _ in 0..KNOCKS {
+        let mut knock = Conversation::connect(tunnel).await?;
+        knock.reply().await?;
+    }
+    broker.process().wait_log("left out within", SOON).await?;
+    let log = broker.log();
+    let refused = log.matches("session refused").count();
+    ensure!(
+        refused < KNOCKS,
+        "{refused} of {KNOCKS} lines stand in the log"
+    );
+    ensure!(log.contains("from client 127.0.0.1 left out"), "{log}");
+    Ok(())
+}
+
 async fn bad_configuration() -> anyhow::Result<()> {
-    const NO_CONFIGURATION: i32 = 78;
     let folder = tempfile::tempdir()?;
     let config =
         "<secsh-broker>\n  <profiles><profile id=\"a\" hots=\"h\"/></profiles>\n</secsh-broker>";

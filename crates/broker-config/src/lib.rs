@@ -53,5 +53,5 @@ pub use settings::{
 };
 pub use tunnel::{
     DataAddress, DataOpen, ForeignPort, FtpOptions, ListenAddress, LocalKind, LocalTunnel,
-    RemoteKind, RemoteTunnel, TlsMode,
+    MAX_HOST, RemoteKind, RemoteTunnel, TlsMode, is_host,
 };

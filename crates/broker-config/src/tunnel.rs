@@ -7,8 +7,19 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use plain_text::is_printable;
 
 use crate::config::Position;
+
+/// The longest host: RFC 1035 allows 253 characters to a name, and an address with its zone is shorter.
+pub const MAX_HOST: usize = 255;
+
+/// Whether this can be a host's name or address: not empty, not longer than [`MAX_HOST`], and without white space and
+/// what cannot be shown. Whether it exists is for whoever looks it up.
+pub fn is_host(text: &str) -> bool {
+    let fits = |c: char| is_printable(c) && !c.is_whitespace();
+    !text.is_empty() && text.len() <= MAX_HOST && text.chars().all(fits)
+}
 
 /// A tunnel whose listener stands on this host and whose far end is reached from the SSH server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The command line: what there is to say, and its help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use broker_ipc::types::TunnelKind;
 use clap::{Args, Parser, Subcommand};
@@ -27,6 +28,10 @@ pub struct Cli {
     )]
     #[arg(global = true, hide_env_values = true)]
     pub(crate) socket: Option<PathBuf>,
+
+    /// How long the daemon may take to answer [default: 10, and 900 where a server or a person has a part]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
 
     /// Print no answer: the exit status tells, and errors go to standard error
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -213,6 +218,15 @@ pub(crate) struct TrustHost {
     pub(crate) fingerprint: Option<String>,
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+/// A time of a second or more, and at most a day: longer ones are mistakes.
+fn seconds(text: &str) -> Result<Duration, String> {
+    const A_DAY: u64 = 24 * 60 * 60;
+    match text.parse() {
+        Ok(seconds @ 1..=A_DAY) => Ok(Duration::from_secs(seconds)),
+        Ok(_) | Err(_) => Err(format!("expected a number of seconds from 1 to {A_DAY}")),
+    }
 }
 
 /// A fingerprint as OpenSSH prints it: 32 bytes in base64 without padding.

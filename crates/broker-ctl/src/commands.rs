@@ -1,23 +1,27 @@
 //! The commands: which requests each one sends, and what it makes of the answers.
 
-use broker_ipc::default_socket_path;
 use broker_ipc::methods::{
     CloseChannel, CloseConnection, CloseTunnelListener, ConnectionStatus, ListChannels,
     ListConnections, ListProfiles, ListTunnelListeners, Reload, Status, Stop,
 };
 use broker_ipc::types::{ChannelInfo, Connection, ConnectionDetail};
+use broker_ipc::{Patience, default_socket_path};
 
 use crate::cli::{Cli, Command, Format};
 use crate::open::open_tunnels;
 use crate::output::Output;
-use crate::session::{Reported, Session};
+use crate::session::{Door, Reported, Session};
 use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
 use crate::{check, hostkeys, listing, prompts};
 
 /// Runs one command to its end.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
-    let mut session = Session::new(cli.socket.unwrap_or_else(default_socket_path), output);
+    let door = Door {
+        socket: cli.socket.unwrap_or_else(default_socket_path),
+        patience: (cli.timeout).map_or_else(Patience::default, Patience::of),
+    };
+    let mut session = Session::new(door, output);
     match cli.command {
         Command::Status { pid, format } => status(session, pid, format).await,
         Command::Stop { grace, no_wait } => stop(session, grace, no_wait).await,

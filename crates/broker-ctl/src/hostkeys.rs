@@ -16,16 +16,16 @@ pub(crate) async fn probe(
     target: String,
     format: Format,
 ) -> anyhow::Result<()> {
-    let (socket, output) = (session.socket().to_owned(), session.output());
+    let (door, output) = (session.door().clone(), session.output());
     let work = show(session, target.clone(), format);
-    prompts::while_asking(&socket, &target, output, work).await
+    prompts::while_asking(&door, &target, output, work).await
 }
 
 /// Stores the key that has the fingerprint given, or the one that a person says yes to.
 pub(crate) async fn trust(session: Session<'_>, args: TrustHost) -> anyhow::Result<()> {
-    let (socket, output) = (session.socket().to_owned(), session.output());
+    let (door, output) = (session.door().clone(), session.output());
     let target = args.target.clone();
-    prompts::while_asking(&socket, &target, output, store(session, args)).await
+    prompts::while_asking(&door, &target, output, store(session, args)).await
 }
 
 async fn show(mut session: Session<'_>, target: String, format: Format) -> anyhow::Result<()> {
@@ -52,13 +52,13 @@ async fn store(mut session: Session<'_>, args: TrustHost) -> anyhow::Result<()> 
         target,
         fingerprint,
     };
-    let key = session.wait(&asked).await.map_err(explained)?;
+    let key = session.work(&asked).await.map_err(explained)?;
     report(session.output(), format, &key)
 }
 
 async fn probed(session: &mut Session<'_>, target: String) -> anyhow::Result<Vec<HostKey>> {
     let asked = methods::ProbeKey { target };
-    session.wait(&asked).await.map_err(explained)
+    session.work(&asked).await.map_err(explained)
 }
 
 fn explained(error: ClientError) -> anyhow::Error {

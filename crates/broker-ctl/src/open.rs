@@ -17,10 +17,10 @@ use crate::tunnel_spec::{TunnelSpec, host_port};
 pub(crate) async fn open_tunnels(session: Session<'_>, args: OpenTunnel) -> anyhow::Result<()> {
     let (abort, format, relay) = (args.abort_on_failing_tunnel, args.format, args.relay);
     let (specs, target) = specs_and_target(args).map_err(usage)?;
-    let (socket, output) = (session.socket().to_owned(), session.output());
+    let (door, output) = (session.door().clone(), session.output());
     let requests = specs.into_iter().map(|spec| request(spec, relay, &target));
     let work = open_each(session, requests.collect(), abort, format);
-    prompts::while_asking(&socket, &target, output, work).await
+    prompts::while_asking(&door, &target, output, work).await
 }
 
 async fn open_each(
@@ -32,7 +32,7 @@ async fn open_each(
     let mut opened = Vec::new();
     let mut failed = false;
     for request in requests {
-        match session.wait(&request).await {
+        match session.work(&request).await {
             Ok(listener) => opened.push(listener),
             Err(ClientError::Failed(refusal)) => {
                 session.output().error(prompts::explained(&refusal));

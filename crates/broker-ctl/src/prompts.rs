@@ -2,7 +2,6 @@
 
 use std::future::{Future, pending};
 use std::io;
-use std::path::Path;
 
 use anyhow::Context;
 use broker_ipc::methods::{AnswerPrompt, AttendPrompts, NextPrompt};
@@ -11,14 +10,14 @@ use broker_ipc::{Client, ClientError, ErrorCode, RpcError, Secret};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::output::Output;
-use crate::session::Session;
+use crate::session::{Door, Session};
 use crate::terminal::Terminal;
 
 /// `auth-handler`: asks until it is interrupted.
 pub(crate) async fn auth_handler(session: &Session<'_>) -> anyhow::Result<()> {
     let terminal = Terminal::open()
         .context("auth-handler asks on a terminal, and standard input is none: run it in one")?;
-    let mut person = Person::attend(session.socket(), None, terminal).await?;
+    let mut person = Person::attend(session.door(), None, terminal).await?;
     session
         .output()
         .print("Prompts are asked here; Ctrl-C ends")?;
@@ -31,7 +30,7 @@ pub(crate) async fn auth_handler(session: &Session<'_>) -> anyhow::Result<()> {
 /// Does something that makes the daemon connect to a target, and asks what it wants to know meanwhile, where there is a
 /// terminal to ask on.
 pub(crate) async fn while_asking(
-    socket: &Path,
+    door: &Door,
     target: &str,
     output: &Output,
     work: impl Future<Output = anyhow::Result<()>>,
@@ -39,7 +38,7 @@ pub(crate) async fn while_asking(
     let Some(terminal) = Terminal::open() else {
         return work.await;
     };
-    let mut person = match Person::attend(socket, Some(target), terminal).await {
+    let mut person = match Person::attend(door, Some(target), terminal).await {
         Ok(person) => person,
         Err(refused) => {
             // The work may need no answer; if it can't be done, it says why itself.
@@ -68,22 +67,22 @@ pub(crate) fn explained(refusal: &RpcError) -> String {
 
 /// Somebody at a terminal, and the daemon that has questions.
 struct Person<'a> {
-    socket: &'a Path,
+    door: &'a Door,
     client: Client,
     terminal: Terminal,
 }
 
 impl<'a> Person<'a> {
     async fn attend(
-        socket: &'a Path,
+        door: &'a Door,
         target: Option<&str>,
         terminal: Terminal,
     ) -> Result<Self, ClientError> {
-        let mut client = Client::connect(socket).await?;
+        let mut client = door.open().await?;
         let target = target.map(str::to_owned);
         client.call(&AttendPrompts { target }).await?;
         Ok(Self {
-            socket,
+            door,
             client,
             terminal,
         })
@@ -103,7 +102,7 @@ impl<'a> Person<'a> {
     /// Asks one prompt, unless it is withdrawn before it is answered. Returns what is to be asked then.
     async fn answer(&mut self, prompt: &Prompt) -> anyhow::Result<Option<Prompt>> {
         let Self {
-            socket,
+            door,
             client,
             terminal,
         } = self;
@@ -120,7 +119,7 @@ impl<'a> Person<'a> {
             answer = ask(terminal, prompt) => answer?,
         };
         // The connection with the wait on it takes no other request meanwhile.
-        match Client::connect(socket).await?.call(&answer).await {
+        match door.open().await?.call(&answer).await {
             Err(ClientError::Failed(late)) => terminal.show(&late.to_string())?,
             sent => drop(sent?),
         }

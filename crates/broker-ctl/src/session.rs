@@ -1,9 +1,9 @@
 //! The conversation of one command with the daemon.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use broker_ipc::{Client, ClientError, Method};
+use broker_ipc::{Client, ClientError, Method, Patience};
 
 use crate::output::Output;
 
@@ -19,17 +19,31 @@ impl fmt::Display for Reported {
 
 impl std::error::Error for Reported {}
 
+/// Where the daemon is, and how long it may take.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    pub(crate) socket: PathBuf,
+    pub(crate) patience: Patience,
+}
+
+impl Door {
+    /// One more connection to the daemon.
+    pub(crate) async fn open(&self) -> Result<Client, ClientError> {
+        Client::connect(&self.socket, self.patience).await
+    }
+}
+
 /// Connects when the first request is made: what needs no daemon, and what makes no sense, gets by without one.
 pub(crate) struct Session<'a> {
-    socket: PathBuf,
+    door: Door,
     output: &'a Output,
     client: Option<Client>,
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(socket: PathBuf, output: &'a Output) -> Self {
+    pub(crate) fn new(door: Door, output: &'a Output) -> Self {
         Self {
-            socket,
+            door,
             output,
             client: None,
         }
@@ -39,8 +53,8 @@ impl<'a> Session<'a> {
         self.output
     }
 
-    pub(crate) fn socket(&self) -> &Path {
-        &self.socket
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
     }
 
     /// Sends one request.
@@ -48,9 +62,9 @@ impl<'a> Session<'a> {
         self.client().await?.call(request).await
     }
 
-    /// Sends one request whose answer may have to wait for a person.
-    pub(crate) async fn wait<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
-        self.client().await?.wait(request).await
+    /// Sends one request whose answer may have to wait for a server or a person.
+    pub(crate) async fn work<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
+        self.client().await?.work(request).await
     }
 
     async fn client(&mut self) -> Result<&mut Client, ClientError> {
@@ -88,13 +102,13 @@ impl<'a> Session<'a> {
     }
 
     async fn connect(&self) -> Result<Client, ClientError> {
-        let client = Client::connect(&self.socket).await?;
+        let client = self.door.open().await?;
         let daemon = client.server();
         self.output.note(format_args!(
             "brokerd {} (process {}) on {}",
             daemon.build,
             daemon.pid,
-            self.socket.display()
+            self.door.socket.display()
         ));
         Ok(client)
     }

@@ -19,8 +19,36 @@ use crate::peer;
 use crate::wire::{self, Answer, Id};
 use crate::{BUILD, PROTOCOL};
 
-/// How long the daemon may take over one request in which no person has a part; one that takes longer is stuck.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client waits for the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For the answer to an ordinary request.
+    pub answer: Duration,
+    /// For one in which a server or a person has a part.
+    pub work: Duration,
+}
+
+impl Patience {
+    /// The same for all requests.
+    pub fn of(time: Duration) -> Self {
+        Self {
+            answer: time,
+            work: time,
+        }
+    }
+}
+
+impl Default for Patience {
+    /// The daemon answers ordinary requests within milliseconds: after ten seconds it is stuck, or has no descriptor left
+    /// to let the client in. A server is dialled within minutes through gateways, and each question to a person has its
+    /// own time limit in the daemon.
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(10),
+            work: Duration::from_secs(15 * 60),
+        }
+    }
+}
 
 /// Why a request got no result.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +83,16 @@ pub enum ClientError {
         method: &'static str,
     },
     /// The daemon did not answer in time.
-    #[error("the daemon did not answer {method} within {} s", CALL_TIMEOUT.as_secs())]
+    #[error(
+        "the daemon did not answer {method} within {} s: it may be very busy or hang. Try again, with --timeout for \
+         longer; its log says what it does",
+        limit.as_secs()
+    )]
     TimedOut {
         /// The method asked for.
         method: &'static str,
+        /// How long was waited.
+        limit: Duration,
     },
     /// The daemon answered something that this build cannot read.
     #[error("the daemon's answer to {method} makes no sense: {reason}")]
@@ -95,6 +129,7 @@ pub struct Client {
     lines: Framed<Stream, LinesCodec>,
     last_id: i64,
     server: HelloReply,
+    patience: Patience,
 }
 
 impl Client {
@@ -102,7 +137,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`]: no daemon, another user's daemon, or one that speaks another version.
-    pub async fn connect(path: &Path) -> Result<Self, ClientError> {
+    pub async fn connect(path: &Path, patience: Patience) -> Result<Self, ClientError> {
         check_length(path).map_err(ClientError::Path)?;
         let stream = open(path).await?;
         if !peer::is_trusted(peer::uid(&stream), peer::own_uid()) {
@@ -120,6 +155,7 @@ impl Client {
             lines,
             last_id: 0,
             server: nobody,
+            patience,
         };
         client.server = client
             .call(&Hello {
@@ -140,12 +176,28 @@ impl Client {
     /// # Errors
     /// [`ClientError::Failed`] where the daemon says no; the others where no answer came.
     pub async fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
-        let method = M::NAME;
-        let reply = timeout(CALL_TIMEOUT, self.wait(request)).await;
-        reply.map_err(|_| ClientError::TimedOut { method })?
+        self.call_within(request, self.patience.answer).await
     }
 
-    /// As [`Self::call`], however long it takes: for requests that may have to wait for a person.
+    /// As [`Self::call`], for requests that make the daemon connect to a server and perhaps ask a person.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn work<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
+        self.call_within(request, self.patience.work).await
+    }
+
+    async fn call_within<M: Method>(
+        &mut self,
+        request: &M,
+        limit: Duration,
+    ) -> Result<M::Reply, ClientError> {
+        let method = M::NAME;
+        let reply = timeout(limit, self.wait(request)).await;
+        reply.map_err(|_| ClientError::TimedOut { method, limit })?
+    }
+
+    /// As [`Self::call`], however long it takes: for requests that wait for something to come.
     ///
     /// # Errors
     /// As [`Self::call`], but for the bound.

@@ -9,12 +9,13 @@ pub mod endpoint;
 mod error;
 pub mod methods;
 mod peer;
+mod reserve;
 mod secret;
 pub mod server;
 pub mod types;
 mod wire;
 
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, Patience};
 pub use endpoint::{BindError, Endpoint, bind, default_socket_path};
 pub use error::{ErrorCode, RpcError};
 pub use methods::{METHODS, Method, Request, Response};

@@ -19,6 +19,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{ErrorCode, RpcError};
 use crate::methods::{Hello, HelloReply, Method, Request, Response, parse_params};
 use crate::peer;
+use crate::reserve::Reserve;
 use crate::wire::{self, Answer, Call};
 use crate::{BUILD, PROTOCOL};
 
@@ -35,8 +36,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request in hand may still take once the daemon is told to end: `stop` itself wants its answer.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Pause after a failed accept, most likely for want of file descriptors: trying at once would only burn CPU.
+/// Pause after a failed accept where the reserve of descriptors is used up: trying at once would only burn CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is tried to fill the reserve of descriptors again.
+const REFILL: Duration = Duration::from_secs(1);
 
 /// What the daemon does with requests. One call at a time for each client; several clients at once.
 pub trait Handler: Send + Sync + 'static {
@@ -78,16 +82,37 @@ async fn accept_all<H: Handler>(
     part: &CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let reserve = Arc::new(Reserve::new());
     loop {
-        match endpoint.listener().accept().await {
+        match accept(endpoint, &reserve).await {
             Ok(stream) => {
                 let place = Arc::clone(&places).try_acquire_owned().ok();
-                tracker.spawn(attend(stream, Arc::clone(handler), place, part.clone()));
+                let attended = attend(stream, Arc::clone(handler), place, part.clone());
+                let reserve = Arc::clone(&reserve);
+                tracker.spawn(async move {
+                    attended.await;
+                    reserve.refill();
+                });
             }
+            // Most likely for want of descriptors. One of the reserve will do.
+            Err(_) if reserve.give_up() => {}
             Err(fault) => {
-                tracing::warn!(%fault, "cannot accept a client on the local socket");
+                tracing::warn!(%fault, "cannot accept a client on the local socket; if this goes on, raise the limit of open files");
                 sleep(ACCEPT_PAUSE).await;
+                reserve.refill();
             }
+        }
+    }
+}
+
+/// The next client. While the reserve is not whole, it is looked now and then whether it can be filled.
+async fn accept(endpoint: &Endpoint, reserve: &Reserve) -> io::Result<Stream> {
+    let accepted = endpoint.listener().accept();
+    tokio::pin!(accepted);
+    loop {
+        tokio::select! {
+            accepted = &mut accepted => return accepted,
+            () = sleep(REFILL), if !reserve.is_full() => reserve.refill(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! JSON-RPC 2.0 envelopes and the lines they travel in.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use tokio_util::codec::LinesCodec;
 use zeroize::Zeroizing;
@@ -54,7 +55,7 @@ pub(crate) fn request<M: Method>(id: i64, params: &M) -> serde_json::Result<Zero
 pub(crate) struct Call {
     jsonrpc: String,
     /// Absent in a notification, which gets no answer.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     pub(crate) id: Option<Id>,
     pub(crate) method: String,
     #[serde(default)]
@@ -74,6 +75,13 @@ impl Call {
             Err(invalid("the member \"jsonrpc\" must be \"2.0\""))
         }
     }
+}
+
+/// An id that is there. `null` is none: a client that waits for an answer could not tell it from that to a line which
+/// could not be read.
+fn present<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Id>, D::Error> {
+    let wrong = |_| D::Error::custom("the id must be a whole number or a string");
+    Id::deserialize(source).map(Some).map_err(wrong)
 }
 
 fn invalid(fault: impl std::fmt::Display) -> RpcError {

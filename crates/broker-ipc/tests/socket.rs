@@ -15,7 +15,8 @@ use std::sync::Arc;
 use broker_ipc::methods::{CloseChannel, ConnectionStatus, Done, ListProfiles, Status, Stop};
 use broker_ipc::types::{CurrentPrompt, DaemonStatus, TransferCounts};
 use broker_ipc::{
-    BindError, Client, ClientError, ErrorCode, Handler, Request, Response, RpcError, bind, serve,
+    BindError, Client, ClientError, ErrorCode, Handler, Patience, Request, Response, RpcError,
+    bind, serve,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -136,7 +137,9 @@ impl Daemon {
     }
 
     async fn client(&self) -> Client {
-        Client::connect(&self.socket()).await.unwrap()
+        Client::connect(&self.socket(), Patience::default())
+            .await
+            .unwrap()
     }
 
     async fn raw(&self) -> Raw {
@@ -243,7 +246,9 @@ async fn what_a_dead_daemon_left_is_no_obstacle() {
     let path = folder.path().join("s");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     fs::write(folder.path().join("s.lock"), "99999999\n").unwrap();
-    let absent = Client::connect(&path).await.unwrap_err();
+    let absent = Client::connect(&path, Patience::default())
+        .await
+        .unwrap_err();
     assert!(matches!(absent, ClientError::NotRunning { .. }), "{absent}");
     bind(&path).unwrap();
 }
@@ -270,7 +275,9 @@ async fn a_path_too_long_for_a_socket_is_named_with_its_limit() {
         refused.contains("--socket") && refused.contains("bytes"),
         "{refused}"
     );
-    let refused = Client::connect(&path).await.unwrap_err();
+    let refused = Client::connect(&path, Patience::default())
+        .await
+        .unwrap_err();
     assert!(refused.is_unreachable());
     assert!(refused.to_string().contains("bytes"), "{refused}");
 }
@@ -318,7 +325,7 @@ async fn once_a_client_sees_the_end_the_socket_is_free() {
             stop.clone(),
         );
         daemon.tracker.spawn(served);
-        let client = Client::connect(&path).await.unwrap();
+        let client = Client::connect(&path, Patience::default()).await.unwrap();
         stop.cancel();
         client.closed().await;
     }
@@ -328,7 +335,9 @@ async fn once_a_client_sees_the_end_the_socket_is_free() {
 #[tokio::test]
 async fn without_a_daemon_the_message_says_how_to_start_one() {
     let folder = TempDir::new().unwrap();
-    let absent = Client::connect(&folder.path().join("s")).await.unwrap_err();
+    let absent = Client::connect(&folder.path().join("s"), Patience::default())
+        .await
+        .unwrap_err();
     assert!(absent.is_unreachable());
     assert!(absent.to_string().contains("brokerd --socket"), "{absent}");
 }
@@ -377,6 +386,11 @@ async fn each_bad_line_gets_its_code_and_the_conversation_goes_on() {
         ),
         (
             r#"{"jsonrpc":"2.0","id":{},"method":"status"}"#,
+            ErrorCode::InvalidRequest,
+            Value::Null,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":null,"method":"status"}"#,
             ErrorCode::InvalidRequest,
             Value::Null,
         ),
@@ -478,7 +492,9 @@ async fn one_client_too_many_is_told_so() {
     for _ in 0..broker_ipc::server::MAX_CLIENTS {
         admitted.push(daemon.client().await);
     }
-    let refused = Client::connect(&daemon.socket()).await.unwrap_err();
+    let refused = Client::connect(&daemon.socket(), Patience::default())
+        .await
+        .unwrap_err();
     assert!(
         matches!(&refused, ClientError::Failed(e) if e.code == ErrorCode::TooManyClients),
         "{refused}"

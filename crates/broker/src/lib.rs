@@ -1,5 +1,6 @@
 //! The Connection Broker as a library: supervisor, tunnels, FTP sessions, data channels and what it shows of them.
 
+mod adhoc;
 mod api;
 mod board;
 mod carried;

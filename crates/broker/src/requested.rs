@@ -1,9 +1,15 @@
 //! What a request for a tunnel means: its target and its listener.
 
-use broker_config::{Config, FtpOptions, ListenAddress, LocalKind, LocalTunnel, Position, Profile};
+use broker_config::{
+    Config, FtpOptions, ListenAddress, LocalKind, LocalTunnel, MAX_HOST, Position, Profile, is_host,
+};
 use broker_ipc::RpcError;
 use broker_ipc::methods::OpenTunnelListener;
 use broker_ipc::types::TunnelKind;
+
+/// The longest user name in a target. Servers allow some dozens of characters; directories of a company may have e-mail
+/// addresses as names.
+const MAX_USER: usize = 512;
 
 /// The tunnel asked for.
 ///
@@ -15,10 +21,10 @@ pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<LocalTunnel, Rpc
         None if asked.relay => ListenAddress::All,
         None => ListenAddress::LOOPBACK,
     };
-    if asked.dst_host.is_empty() || asked.dst_port == 0 {
-        return Err(RpcError::invalid_params(
-            "the tunnel's destination needs a host and a port other than 0",
-        ));
+    if !is_host(&asked.dst_host) || asked.dst_port == 0 {
+        return Err(RpcError::invalid_params(format!(
+            "the tunnel's destination needs a host, a name or address of at most {MAX_HOST} characters, and a port other than 0"
+        )));
     }
     Ok(LocalTunnel {
         kind: match asked.kind {
@@ -42,6 +48,9 @@ pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<LocalTunnel, Rpc
 pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError> {
     if let Some(profile) = config.profile(target) {
         return Ok(profile.clone());
+    }
+    if target.len() > MAX_USER + MAX_HOST {
+        return Err(RpcError::invalid_params("the target is too long"));
     }
     let wrong = |what: &str| {
         RpcError::invalid_params(format!(
@@ -70,8 +79,11 @@ pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError
     if bare.is_empty() || user == Some("") || port == Some(0) {
         return Err(wrong("is incomplete"));
     }
-    if bare.contains(char::is_whitespace) || bare.contains('/') {
+    if !is_host(bare) || bare.contains('/') {
         return Err(wrong("names no host"));
+    }
+    if user.is_some_and(|user| user.len() > MAX_USER || user.contains(char::is_control)) {
+        return Err(wrong("has a user name that no server can have"));
     }
     Ok(config.adhoc(user, bare, port))
 }
@@ -135,8 +147,39 @@ mod tests {
             "server#x",
             "server#70000",
             "a b",
+            "a\u{1b}[2Jb",
+            "me\n@server",
+            "a\u{202e}b",
+            &"a".repeat(MAX_HOST + 1),
+            &format!("{}@server", "u".repeat(MAX_USER + 1)),
         ] {
             assert!(profile(&Config::default(), wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_destination_that_is_none_is_refused() {
+        let asked = |dst_host: &str| OpenTunnelListener {
+            kind: TunnelKind::Tcp,
+            listen_address: None,
+            listen_port: 0,
+            dst_host: dst_host.to_owned(),
+            dst_port: 80,
+            relay: false,
+            target: "server".to_owned(),
+        };
+        for right in ["host", "2001:db8::1", "fe80::1%eth0", "büro.example"] {
+            assert!(tunnel_spec(&asked(right)).is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "a\u{1b}[2Jb",
+            "a b",
+            "a\nb",
+            "a\u{200b}b",
+            &"a".repeat(500_000),
+        ] {
+            assert!(tunnel_spec(&asked(wrong)).is_err());
         }
     }
 }

@@ -27,8 +27,8 @@ use crate::{requested, ssh_spec};
 
 /// Requests that may wait; each local client has one at a time.
 const REQUESTS: usize = 64;
-/// How often a listener that could not be bound is tried again.
-const BIND_RETRY: Duration = Duration::from_secs(15);
+/// How often a listener that could not be bound is tried again, and what nobody uses is looked for.
+const TIDY_UP: Duration = Duration::from_secs(15);
 
 /// Where an answer goes.
 pub(crate) type Answer = oneshot::Sender<Result<Response, RpcError>>;
@@ -150,12 +150,15 @@ impl Supervisor {
     pub async fn run(mut self) {
         self.wipe_secrets_in_time();
         let drain = self.shutdown.drain.clone();
-        let mut retry = tokio::time::interval(BIND_RETRY);
+        let mut retry = tokio::time::interval(TIDY_UP);
         loop {
             tokio::select! {
                 Some(asked) = self.requests.recv() => self.handle(asked).await,
                 Some(profile) = self.changes.recv() => self.follow_connection(&profile),
-                _ = retry.tick() => self.retry_failed_listeners(),
+                _ = retry.tick() => {
+                    self.retry_failed_listeners();
+                    self.give_up_unused_pools();
+                }
                 () = drain.cancelled() => break,
             }
         }
@@ -328,6 +331,7 @@ impl Supervisor {
         if let Some(known) = self.pools.get(&profile.id) {
             return known.connections.clone();
         }
+        self.make_room_for_pool();
         let spec = self.connect_spec(profile);
         let user = spec.user.clone();
         let pool = Pool::new(spec, self.tracker.clone(), self.shutdown.kill.clone());

@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 /// their control and data connections through SSH.
 ///
 /// Runs in the foreground; SIGTERM, SIGINT or `broker-ctl stop` end it once running transfers are
-/// done, a second signal at once. The exit status is 78 where the configuration cannot be used.
+/// done, a second signal at once; SIGHUP changes nothing. The exit status is 78 where the configuration cannot be used.
 #[derive(Debug, Parser)]
 #[command(name = "brokerd", version, max_term_width = 100)]
 pub(crate) struct Args {

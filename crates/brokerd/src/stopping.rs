@@ -13,10 +13,12 @@ use tracing::{info, warn};
 /// How long tasks may take to reset their connections once they are told to end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT end the daemon. SIGHUP does not: service managers and administrators send it for "read the
+/// configuration again", and a daemon that nohup started outlives its terminal.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -24,13 +26,20 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
+    /// The next one that ends the daemon.
     async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => warn!(
+                    "SIGHUP changes nothing: the configuration is read at the start only; broker-ctl stop ends the daemon"
+                ),
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::raw::key_hash;
 use crate::raw::settings::{self, RawSettings};
 use crate::raw::tunnel::{self, RawTunnel};
 use crate::tree::Element;
+use crate::tunnel::is_host;
 use crate::values::Values;
 
 /// What a profile says.
@@ -82,7 +83,7 @@ fn read_host(element: &Element, values: &mut Values<'_>) -> Option<String> {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
     let bare = bare.unwrap_or(&host.value);
-    if bare.is_empty() || bare.contains(|c: char| c.is_whitespace() || "@/#[]".contains(c)) {
+    if !is_host(bare) || bare.contains(['@', '/', '#', '[', ']']) {
         values
             .findings
             .error(host.span, "this is not a host name or address")

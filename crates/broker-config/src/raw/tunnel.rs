@@ -10,7 +10,7 @@ use crate::findings::{Located, Span};
 use crate::proxy::parse_ports;
 use crate::suggest::clip;
 use crate::tree::Element;
-use crate::tunnel::{FtpOptions, ListenAddress};
+use crate::tunnel::{FtpOptions, ListenAddress, is_host};
 use crate::values::Values;
 use crate::vocabulary::FTP_ATTRIBUTES;
 
@@ -73,7 +73,7 @@ fn read(element: &Element, values: &mut Values<'_>) -> RawTunnel {
         kind: read_kind(element, values),
         listen_address: read_listen_address(element, values),
         listen_port: values.port(element, "listen-port", 0),
-        dst_host: values.word(element, "dst-host"),
+        dst_host: read_destination(element, values),
         dst_port: values.port(element, "dst-port", 1),
         allow_relay: values.flag(element, "allow-relay"),
         allow_from: read_networks(element, values),
@@ -123,6 +123,18 @@ fn read_listen_address(
             None
         }
     }
+}
+
+fn read_destination(element: &Element, values: &mut Values<'_>) -> Option<Located<String>> {
+    let host = values.word(element, "dst-host")?;
+    if is_host(&host.value) {
+        return Some(host);
+    }
+    values
+        .findings
+        .error(host.span, "this is not a host name or address")
+        .help("write the host alone; the port has an attribute of its own");
+    None
 }
 
 /// Networks or single addresses, with commas or spaces between.

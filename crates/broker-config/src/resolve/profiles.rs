@@ -14,6 +14,7 @@ pub(super) fn check(profiles: &[RawProfile], findings: &mut Findings) {
     check_ids(profiles, findings);
     check_names(profiles, findings);
     check_gateways(profiles, findings);
+    check_depth(profiles, findings);
 }
 
 fn check_ids(profiles: &[RawProfile], findings: &mut Findings) {
@@ -70,6 +71,39 @@ fn check_gateways(profiles: &[RawProfile], findings: &mut Findings) {
                 break;
             };
             current = *next;
+        }
+    }
+}
+
+/// The most gateways in a row. Each is an SSH connection inside the one before it, with its share of memory and of the
+/// stack, which three times as many would use up; real ways have one or two.
+const MAX_GATEWAYS: usize = 8;
+
+/// Complains of each profile that has one gateway too many. Those that are reached through it have more.
+fn check_depth(profiles: &[RawProfile], findings: &mut Findings) {
+    let by_id: BTreeMap<&str, &RawProfile> = profiles
+        .iter()
+        .filter_map(|profile| Some((profile.id.as_ref()?.value.as_str(), profile)))
+        .collect();
+    let gateway_of = |profile: &&RawProfile| {
+        let gateway = profile.gateway.as_ref()?;
+        by_id.get(gateway.value.as_str()).copied()
+    };
+    for profile in profiles {
+        let hops = std::iter::successors(Some(profile), gateway_of)
+            .skip(1)
+            .take(MAX_GATEWAYS + 2)
+            .count();
+        let gateway = profile.gateway.as_ref();
+        if let Some(gateway) = gateway.filter(|_| hops == MAX_GATEWAYS + 1) {
+            findings
+                .error(
+                    gateway.span,
+                    format!(
+                        "more than {MAX_GATEWAYS} gateways in a row lead to this profile's server"
+                    ),
+                )
+                .help("name a gateway that is closer to the server");
         }
     }
 }

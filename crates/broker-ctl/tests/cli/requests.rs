@@ -261,9 +261,28 @@ broker-ctl: no daemon answers on [..]: start one with brokerd --socket [..]
 }
 
 #[test]
+fn a_daemon_that_does_not_answer_is_not_waited_for_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    // The kernel lets a client in, and nobody attends to it.
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let silent = broker_ctl()
+        .env("SSH_BROKER_SOCKET", &socket)
+        .args(["status", "--timeout", "1"])
+        .assert()
+        .code(1);
+    silent.stdout_eq("").stderr_eq(str![[r#"
+broker-ctl: the daemon did not answer hello within 1 s: it may be very busy or hang. Try again, with --timeout for longer; its log says what it does
+
+"#]]);
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_has_status_2_and_needs_no_daemon() {
-    let nonsense: [&[&str]; 6] = [
+    let nonsense: [&[&str]; 8] = [
         &["fly"],
+        &["status", "--timeout", "0"],
+        &["status", "--timeout", "soon"],
         &["open-tunnel-listener", "-L", "ftp/1234:localhost", "work"],
         &[
             "open-tunnel-listener",
