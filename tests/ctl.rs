@@ -52,6 +52,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[],
             open_several,
         ),
+        trial(
+            "ctl: open-tunnel-listener with options of the file",
+            &[],
+            open_with_options,
+        ),
         trial("ctl: the lists while a transfer runs", &[], lists),
         trial("ctl: close-channel cuts a transfer", &[], close_channel),
         trial(
@@ -253,6 +258,33 @@ async fn open_several() -> anyhow::Result<()> {
         "{output:?}"
     );
     ensure!(count(&broker).await? == 3);
+    Ok(())
+}
+
+async fn open_with_options() -> anyhow::Result<()> {
+    let (peers, broker) = start().await?;
+    let spec = format!("ftp/0:localhost:{}", peers.ftp.addr().port());
+    let open = ["open-tunnel-listener", "-L", &spec, "work"];
+    let one_client = [&open[..], &["--option", "max-sessions=1"]].concat();
+    let tunnel = address(&broker.json(&one_client).await?)?;
+    let first = Ftp::login(tunnel).await?;
+    let told = Conversation::connect(tunnel).await?.reply().await?;
+    ensure!(told.contains("already serves 1 sessions"), "{told}");
+    drop(first);
+    for (option, said) in [
+        (
+            "tls=maybe",
+            "`tls` cannot be `maybe`: it can be `refuse`, `pass`",
+        ),
+        ("passive-port=1-2", "did you mean `passive-ports`?"),
+        ("dst-port=22", "`dst-port` is given already"),
+    ] {
+        let output = broker
+            .ctl(&[&open[..], &["--option", option]].concat())
+            .await?;
+        refused(&output, 1, &[said])?;
+    }
+    ensure!(count(&broker).await? == 2);
     Ok(())
 }
 

@@ -138,6 +138,19 @@ impl Findings {
             .collect()
     }
 
+    /// What was said where there is no file to show, each with what to do.
+    pub(crate) fn into_sentences(mut self) -> Vec<(Severity, String)> {
+        self.list.extend(self.latest.take());
+        let sentence = |finding: Finding| match finding.help {
+            Some(help) => format!("{}: {help}", finding.message),
+            None => finding.message,
+        };
+        self.list
+            .into_iter()
+            .map(|finding| (finding.severity, sentence(finding)))
+            .collect()
+    }
+
     /// The diagnostics in the order of the files' lines. Past [`MAX_DIAGNOSTICS`] the least severe
     /// are left out, and the last diagnostic says how many.
     pub(crate) fn into_diagnostics(mut self, sources: &[Source]) -> Vec<Diagnostic> {

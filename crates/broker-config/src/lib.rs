@@ -29,6 +29,7 @@ mod names;
 mod proxy;
 mod raw;
 mod render;
+mod request;
 mod resolve;
 mod settings;
 mod source;
@@ -47,6 +48,7 @@ pub use config::{
 pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;
 pub use load::{Exposed, Sources, check, load};
+pub use request::local_tunnel;
 pub use settings::{
     AddressFamily, Algorithms, AuthMethod, Compression, HostKeyPolicy, PoolLimits, Proxy,
     ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRule, Settings,

@@ -168,6 +168,7 @@ impl Loader<'_> {
             &root,
             &mut Values {
                 env: self.env,
+                literal: false,
                 folder,
                 findings: &mut self.findings,
             },

@@ -23,7 +23,8 @@ pub(crate) fn check(root: &Element, findings: &mut Findings) -> bool {
     true
 }
 
-fn check_element(element: &Element, rule: &'static Rule, findings: &mut Findings) {
+/// Complains of names in one element and what stands in it.
+pub(crate) fn check_element(element: &Element, rule: &'static Rule, findings: &mut Findings) {
     match rule.content {
         Content::Idle => {
             findings.note(

@@ -100,6 +100,9 @@ pub struct FtpOptions {
     pub active_address: Option<IpAddr>,
     /// The ports data listeners take; `None`: any free one. Its start is at least 1 and at most its end.
     pub passive_ports: Option<RangeInclusive<u16>>,
+    /// The ports the SSH server listens on in active mode; `None`: those it chooses. Its start is at least 1 and at most its
+    /// end.
+    pub active_ports: Option<RangeInclusive<u16>>,
     /// The address announced to the client in passive mode instead of the one it reached.
     pub advertise_address: Option<IpAddr>,
     /// How long a data listener waits for its connection; at least a second.
@@ -125,6 +128,7 @@ impl Default for FtpOptions {
             active: true,
             active_address: None,
             passive_ports: None,
+            active_ports: None,
             advertise_address: None,
             data_timeout: Self::DATA_TIMEOUT,
             max_sessions: Self::MAX_SESSIONS,

@@ -26,6 +26,8 @@ const MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
 pub(crate) struct Values<'a> {
     /// The surroundings that variables refer to.
     pub(crate) env: &'a Environment,
+    /// Whether values are taken as they are, since no file has them.
+    pub(crate) literal: bool,
     /// The file's folder, to which paths in it are relative.
     pub(crate) folder: &'a Path,
     pub(crate) findings: &'a mut Findings,
@@ -40,6 +42,10 @@ impl Values<'_> {
             let message = format!("the value of `{name}` is longer than {MAX_VALUE} bytes");
             self.findings.error(span, message).help("shorten it");
             return None;
+        }
+        if self.literal {
+            let value = attribute.value.clone();
+            return Some(Located { value, span });
         }
         let expanded = expand(&attribute.value, self.env);
         if !expanded.unset.is_empty() {

@@ -230,18 +230,21 @@ static PROFILE: Rule = Rule::new("profile")
     ]);
 
 static TUNNELS: Rule = Rule::new("tunnels").attributes(&["listen"]).children(&[&[
-    &Rule::new("local-tunnel")
-        .shared(TUNNEL_ATTRIBUTES)
-        .required(&["listen-port"])
-        .many(),
+    &LOCAL_TUNNEL,
     &Rule::new("remote-tunnel")
         .shared(TUNNEL_ATTRIBUTES)
         .required(&["listen-port"])
         .many(),
 ]]);
 
+/// Also what a tunnel is read by that no file has.
+pub(crate) static LOCAL_TUNNEL: Rule = Rule::new("local-tunnel")
+    .shared(TUNNEL_ATTRIBUTES)
+    .required(&["listen-port"])
+    .many();
+
 /// The attributes of a tunnel that only mean something to FTP.
-pub(crate) const FTP_ATTRIBUTES: [&str; 10] = [
+pub(crate) const FTP_ATTRIBUTES: [&str; 11] = [
     "data-address",
     "tls",
     "data-open",
@@ -249,6 +252,7 @@ pub(crate) const FTP_ATTRIBUTES: [&str; 10] = [
     "active",
     "active-address",
     "passive-ports",
+    "active-ports",
     "advertise-address",
     "data-timeout",
     "max-sessions",

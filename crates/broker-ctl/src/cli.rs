@@ -167,6 +167,7 @@ In a terminal, it asks what only a person can answer: a new host key, a passphra
 Examples:
   broker-ctl open-tunnel-listener -L ftp/1234:localhost:21 username@sshserver
   broker-ctl open-tunnel-listener --type ftp 1234 username@sshserver#2222
+  broker-ctl open-tunnel-listener -L ftp/1234:localhost:21 --option tls=pass --option max-sessions=8 work
   broker-ctl open-tunnel-listener --json -L ftp/[::1]:0:ftp.example.com:21 work";
 
 #[derive(Debug, Args)]
@@ -188,6 +189,10 @@ pub(crate) struct OpenTunnel {
     )]
     #[arg(value_parser = tunnel_spec::kind)]
     pub(crate) kind: TunnelKind,
+    /// Another attribute of a tunnel in the configuration file, such as tls=pass, active-ports=40000-40099 or
+    /// allow-from=192.0.2.0/24; may be given several times
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = tunnel_spec::option)]
+    pub(crate) options: Vec<(String, String)>,
     /// If one of several listeners cannot be opened, close those already opened by this command
     #[arg(long)]
     pub(crate) abort_on_failing_tunnel: bool,

@@ -1,5 +1,7 @@
 //! `open-tunnel-listener`: from either spelling to requests, and what to do when one of several fails.
 
+use std::collections::BTreeMap;
+
 use broker_ipc::ClientError;
 use broker_ipc::methods::{CloseTunnelListener, OpenTunnelListener};
 use broker_ipc::types::TunnelListener;
@@ -16,9 +18,12 @@ use crate::tunnel_spec::{TunnelSpec, host_port};
 /// Opens every tunnel asked for, in order, and asks what the daemon wants to know for it.
 pub(crate) async fn open_tunnels(session: Session<'_>, args: OpenTunnel) -> anyhow::Result<()> {
     let (abort, format, relay) = (args.abort_on_failing_tunnel, args.format, args.relay);
+    let options = options(&args.options).map_err(usage)?;
     let (specs, target) = specs_and_target(args).map_err(usage)?;
     let (door, output) = (session.door().clone(), session.output());
-    let requests = specs.into_iter().map(|spec| request(spec, relay, &target));
+    let requests = specs
+        .into_iter()
+        .map(|spec| request(spec, relay, options.clone(), &target));
     let work = open_each(session, requests.collect(), abort, format);
     prompts::while_asking(&door, &target, output, work).await
 }
@@ -96,7 +101,23 @@ fn specs_and_target(args: OpenTunnel) -> Result<(Vec<TunnelSpec>, String), Strin
     Ok((specs, target.to_owned()))
 }
 
-fn request(spec: TunnelSpec, relay: bool, target: &str) -> OpenTunnelListener {
+/// The options by name; each may be given once.
+fn options(given: &[(String, String)]) -> Result<BTreeMap<String, String>, String> {
+    let mut options = BTreeMap::new();
+    for (name, value) in given {
+        if options.insert(name.clone(), value.clone()).is_some() {
+            return Err(format!("the option \"{name}\" is given twice"));
+        }
+    }
+    Ok(options)
+}
+
+fn request(
+    spec: TunnelSpec,
+    relay: bool,
+    options: BTreeMap<String, String>,
+    target: &str,
+) -> OpenTunnelListener {
     OpenTunnelListener {
         kind: spec.kind,
         listen_address: spec.listen.address,
@@ -104,6 +125,7 @@ fn request(spec: TunnelSpec, relay: bool, target: &str) -> OpenTunnelListener {
         dst_host: spec.dst_host,
         dst_port: spec.dst_port,
         relay,
+        options,
         target: target.to_owned(),
     }
 }

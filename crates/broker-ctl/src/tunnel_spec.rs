@@ -194,6 +194,14 @@ pub(crate) fn kind(text: &str) -> Result<TunnelKind, String> {
     }
 }
 
+/// A name and a value with `=` between.
+pub(crate) fn option(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        Some(_) | None => Err("expected NAME=VALUE".into()),
+    }
+}
+
 /// Splits at colons, but not within brackets, and takes the brackets off.
 fn fields(text: &str) -> Result<Vec<&str>, String> {
     let mut fields = Vec::new();

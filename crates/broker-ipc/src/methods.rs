@@ -1,5 +1,7 @@
 //! Every method of the interface, once: its name, its parameters, its result.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -187,6 +189,9 @@ pub struct OpenTunnelListener {
     /// Whether other hosts may connect.
     #[serde(default)]
     pub relay: bool,
+    /// Further attributes of a tunnel in the configuration file, by name, such as `tls`.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
     /// A profile's name or id, or `[user@]host[#port]`.
     pub target: String,
 }

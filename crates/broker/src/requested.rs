@@ -1,44 +1,47 @@
 //! What a request for a tunnel means: its target and its listener.
 
-use broker_config::{
-    Config, FtpOptions, ListenAddress, LocalKind, LocalTunnel, MAX_HOST, Position, Profile, is_host,
-};
+use broker_config::{Config, LocalTunnel, MAX_HOST, Profile, is_host};
 use broker_ipc::RpcError;
 use broker_ipc::methods::OpenTunnelListener;
-use broker_ipc::types::TunnelKind;
+use tracing::warn;
 
 /// The longest user name in a target. Servers allow some dozens of characters; directories of a company may have e-mail
 /// addresses as names.
 const MAX_USER: usize = 512;
 
-/// The tunnel asked for.
+/// The tunnel asked for, read by the rules of the configuration file.
 ///
 /// # Errors
-/// A listen address that is none, or a destination that can't be.
+/// What a file would be refused for, and what is given twice.
 pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<LocalTunnel, RpcError> {
-    let listen_address = match &asked.listen_address {
-        Some(text) => text.parse().map_err(RpcError::invalid_params)?,
-        None if asked.relay => ListenAddress::All,
-        None => ListenAddress::LOOPBACK,
-    };
-    if !is_host(&asked.dst_host) || asked.dst_port == 0 {
-        return Err(RpcError::invalid_params(format!(
-            "the tunnel's destination needs a host, a name or address of at most {MAX_HOST} characters, and a port other than 0"
-        )));
+    let kind = asked.kind.to_string();
+    let [listen_port, dst_port] = [asked.listen_port, asked.dst_port].map(|port| port.to_string());
+    let mut attributes = vec![
+        ("type", kind.as_str()),
+        ("listen-port", &listen_port),
+        ("dst-host", &asked.dst_host),
+        ("dst-port", &dst_port),
+    ];
+    attributes.extend(
+        asked
+            .listen_address
+            .as_deref()
+            .map(|it| ("listen-address", it)),
+    );
+    attributes.extend(asked.relay.then_some(("allow-relay", "yes")));
+    for (name, value) in &asked.options {
+        if attributes.iter().any(|(given, _)| given == name) {
+            let message = format!("`{name}` is given already: leave the option out");
+            return Err(RpcError::invalid_params(message));
+        }
+        attributes.push((name, value));
     }
-    Ok(LocalTunnel {
-        kind: match asked.kind {
-            TunnelKind::Ftp => LocalKind::Ftp(FtpOptions::default()),
-            TunnelKind::Tcp => LocalKind::Tcp,
-        },
-        listen_address,
-        listen_port: asked.listen_port,
-        dst_host: asked.dst_host.clone(),
-        dst_port: asked.dst_port,
-        allow_relay: asked.relay,
-        allow_from: Vec::new(),
-        position: Position::default(),
-    })
+    let (tunnel, warnings) =
+        broker_config::local_tunnel(&attributes).map_err(RpcError::invalid_params)?;
+    for warning in warnings {
+        warn!("about the tunnel asked for: {warning}");
+    }
+    Ok(tunnel)
 }
 
 /// The profile a target names, by name or id, or one made up for `[user@]host[#port]`.
@@ -100,6 +103,11 @@ pub(crate) fn server(config: &Config, target: &str) -> Result<Profile, RpcError>
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use broker_config::LocalKind;
+    use broker_ipc::types::TunnelKind;
+
     use super::*;
 
     #[track_caller]
@@ -157,17 +165,32 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_destination_that_is_none_is_refused() {
-        let asked = |dst_host: &str| OpenTunnelListener {
-            kind: TunnelKind::Tcp,
+    fn asked(dst_host: &str) -> OpenTunnelListener {
+        OpenTunnelListener {
+            kind: TunnelKind::Ftp,
             listen_address: None,
             listen_port: 0,
             dst_host: dst_host.to_owned(),
-            dst_port: 80,
+            dst_port: 21,
             relay: false,
+            options: BTreeMap::new(),
             target: "server".to_owned(),
-        };
+        }
+    }
+
+    #[test]
+    fn options_are_those_of_the_file() {
+        let mut asked = asked("host");
+        asked.options.insert("max-sessions".into(), "7".into());
+        let spec = tunnel_spec(&asked).unwrap();
+        assert!(matches!(spec.kind, LocalKind::Ftp(ftp) if ftp.max_sessions == 7));
+        asked.options.insert("dst-port".into(), "22".into());
+        let twice = tunnel_spec(&asked).unwrap_err().message;
+        assert_eq!(twice, "`dst-port` is given already: leave the option out");
+    }
+
+    #[test]
+    fn a_destination_that_is_none_is_refused() {
         for right in ["host", "2001:db8::1", "fe80::1%eth0", "büro.example"] {
             assert!(tunnel_spec(&asked(right)).is_ok(), "{right}");
         }

@@ -10,7 +10,7 @@ mod tunnel;
 pub(crate) use general::{DeprecatedPolicy, RawGeneral};
 pub(crate) use profile::RawProfile;
 pub(crate) use settings::RawSettings;
-pub(crate) use tunnel::{RawStaticTunnel, RawTunnel};
+pub(crate) use tunnel::{RawStaticTunnel, RawTunnel, read_local};
 
 use crate::choices::LogType;
 use crate::config::LogTarget;

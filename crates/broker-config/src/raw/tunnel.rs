@@ -56,7 +56,7 @@ pub(super) fn read_remote(element: &Element, values: &mut Values<'_>) -> RawTunn
     read(element, values)
 }
 
-pub(super) fn read_local(element: &Element, values: &mut Values<'_>) -> RawTunnel {
+pub(crate) fn read_local(element: &Element, values: &mut Values<'_>) -> RawTunnel {
     let tunnel = read(element, values);
     if tunnel.kind.value == TunnelType::Socks {
         values
@@ -132,7 +132,7 @@ fn read_destination(element: &Element, values: &mut Values<'_>) -> Option<Locate
     }
     values
         .findings
-        .error(host.span, "this is not a host name or address")
+        .error(host.span, "`dst-host` is not a host name or address")
         .help("write the host alone; the port has an attribute of its own");
     None
 }
@@ -179,7 +179,8 @@ fn read_ftp(element: &Element, values: &mut Values<'_>) -> FtpOptions {
             .map_or(usual.foreign_port, |it| it.value),
         active: values.flag(element, "active").unwrap_or(usual.active),
         active_address: values.address(element, "active-address"),
-        passive_ports: read_ports(element, values),
+        passive_ports: read_ports(element, "passive-ports", values),
+        active_ports: read_ports(element, "active-ports", values),
         advertise_address: values.address(element, "advertise-address"),
         data_timeout: values
             .seconds(element, "data-timeout", 1)
@@ -190,8 +191,12 @@ fn read_ftp(element: &Element, values: &mut Values<'_>) -> FtpOptions {
     }
 }
 
-fn read_ports(element: &Element, values: &mut Values<'_>) -> Option<RangeInclusive<u16>> {
-    let text = values.word(element, "passive-ports")?;
+fn read_ports(
+    element: &Element,
+    name: &str,
+    values: &mut Values<'_>,
+) -> Option<RangeInclusive<u16>> {
+    let text = values.word(element, name)?;
     let ports = parse_ports(&text.value).ok();
     if ports.is_none() {
         values

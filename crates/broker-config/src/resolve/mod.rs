@@ -7,9 +7,10 @@ mod tunnels;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::findings::Findings;
-use crate::raw::{DeprecatedPolicy, Document, RawSettings};
+use crate::raw::{DeprecatedPolicy, Document, RawSettings, RawTunnel};
 use crate::settings::{Algorithms, AuthMethod, HostKeyPolicy, PoolLimits, Settings};
 use crate::source::Source;
+use crate::tunnel::LocalTunnel;
 
 /// What all files together mean. It is only good if there are no errors among the findings.
 pub(crate) fn resolve(
@@ -52,6 +53,18 @@ pub(crate) fn resolve(
         logging: document.logging.unwrap_or_default(),
         unsupported: findings.unsupported_list(sources),
     }
+}
+
+/// What a single tunnel means.
+pub(crate) fn resolve_tunnel(raw: &RawTunnel, findings: &mut Findings) -> Option<LocalTunnel> {
+    let mut resolver = Resolver {
+        defaults: &RawSettings::default(),
+        fallback: policy_of(DeprecatedPolicy::default()),
+        env: &Environment::default(),
+        sources: &[],
+        findings,
+    };
+    resolver.local_tunnel(raw)
 }
 
 /// What profiles and tunnels are resolved with.

@@ -1,5 +1,7 @@
 //! What the commands that change something ask of the daemon, and how they fail.
 
+use std::collections::BTreeMap;
+
 use broker_ipc::Request;
 use broker_ipc::methods::{
     CloseChannel, CloseConnection, CloseTunnelListener, OpenTunnelListener, Stop,
@@ -19,6 +21,7 @@ fn ftp_tunnel() -> OpenTunnelListener {
         dst_host: "localhost".into(),
         dst_port: 21,
         relay: false,
+        options: BTreeMap::new(),
         target: "username@sshserver".into(),
     }
 }
@@ -83,6 +86,33 @@ fn relay_address_and_free_port_reach_the_daemon() {
         listen_address: Some("::".into()),
         listen_port: 0,
         relay: true,
+        ..ftp_tunnel()
+    };
+    assert_eq!(daemon.requests(), [Request::OpenTunnelListener(asked)]);
+}
+
+#[test]
+fn options_reach_the_daemon_by_name() {
+    let daemon = Daemon::start();
+    let args = [
+        "open-tunnel-listener",
+        "-L",
+        "ftp/1234:localhost:21",
+        "--option",
+        "tls=pass",
+        "--option",
+        "allow-from=192.0.2.0/24, 2001:db8::/32",
+        "username@sshserver",
+    ];
+    daemon.ctl(&args).assert().success();
+    let options = [
+        ("tls", "pass"),
+        ("allow-from", "192.0.2.0/24, 2001:db8::/32"),
+    ];
+    let asked = OpenTunnelListener {
+        options: options
+            .map(|(name, value)| (name.into(), value.into()))
+            .into(),
         ..ftp_tunnel()
     };
     assert_eq!(daemon.requests(), [Request::OpenTunnelListener(asked)]);
@@ -279,7 +309,19 @@ broker-ctl: the daemon did not answer hello within 1 s: it may be very busy or h
 
 #[test]
 fn a_command_line_that_makes_no_sense_has_status_2_and_needs_no_daemon() {
-    let nonsense: [&[&str]; 8] = [
+    let open = "open-tunnel-listener";
+    let nonsense: [&[&str]; 10] = [
+        &[open, "-L", "ftp/0:h:21", "--option", "tls", "work"],
+        &[
+            open,
+            "-L",
+            "ftp/0:h:21",
+            "--option",
+            "a=1",
+            "--option",
+            "a=2",
+            "work",
+        ],
         &["fly"],
         &["status", "--timeout", "0"],
         &["status", "--timeout", "soon"],

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 /// that have been quiet are forgotten, and what still does not fit shares one budget.
 const MAX_KEPT: usize = 4096;
 
+/// How often a full table is searched for those that have been quiet: searching it for each line would cost more than
+/// writing the line.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// What a source may log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
@@ -63,6 +67,8 @@ pub(super) struct Budgets<K> {
     buckets: HashMap<K, (Allowance, Bucket)>,
     /// For what no longer fits.
     rest: K,
+    /// When those that have been quiet were last forgotten.
+    swept: Option<Instant>,
 }
 
 impl<K: Hash + Eq + Clone> Budgets<K> {
@@ -70,6 +76,7 @@ impl<K: Hash + Eq + Clone> Budgets<K> {
         Self {
             buckets: HashMap::new(),
             rest,
+            swept: None,
         }
     }
 
@@ -122,8 +129,14 @@ impl<K: Hash + Eq + Clone> Budgets<K> {
         if self.buckets.contains_key(&key) || self.buckets.len() < MAX_KEPT {
             return key;
         }
-        self.buckets
-            .retain(|_, (allowance, bucket)| !bucket.is_idle(*allowance, now));
+        if self
+            .swept
+            .is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP)
+        {
+            self.swept = Some(now);
+            self.buckets
+                .retain(|_, (allowance, bucket)| !bucket.is_idle(*allowance, now));
+        }
         if self.buckets.len() < MAX_KEPT {
             key
         } else {

@@ -1,0 +1,157 @@
+//! A tunnel that somebody asks for while the daemon runs: read by the same rules as one in a file.
+
+use std::path::Path;
+
+use crate::diagnostic::Severity;
+use crate::environment::Environment;
+use crate::findings::{Findings, Span};
+use crate::names;
+use crate::raw;
+use crate::resolve::resolve_tunnel;
+use crate::tree::{Attribute, Element};
+use crate::tunnel::LocalTunnel;
+use crate::values::Values;
+use crate::vocabulary::LOCAL_TUNNEL;
+
+/// Complaints that are passed on; whoever made so many mistakes mends these first.
+const MAX_COMPLAINTS: usize = 5;
+
+/// The tunnel that an element `local-tunnel` with these attributes would make, their values taken as they are, and
+/// warnings.
+///
+/// # Errors
+/// What a file would be refused for, each with what to do.
+pub fn local_tunnel(attributes: &[(&str, &str)]) -> Result<(LocalTunnel, Vec<String>), String> {
+    let element = element(attributes);
+    let mut findings = Findings::default();
+    names::check_element(&element, &LOCAL_TUNNEL, &mut findings);
+    let mut values = Values {
+        env: &Environment::default(),
+        literal: true,
+        folder: Path::new(""),
+        findings: &mut findings,
+    };
+    let raw = raw::read_local(&element, &mut values);
+    let tunnel = resolve_tunnel(&raw, &mut findings);
+    let (errors, others): (Vec<_>, Vec<_>) = findings
+        .into_sentences()
+        .into_iter()
+        .partition(|(severity, _)| *severity == Severity::Error);
+    let said = |list: Vec<(_, String)>| list.into_iter().map(|(_, sentence)| sentence);
+    match tunnel {
+        Some(tunnel) if errors.is_empty() => Ok((tunnel, said(others).collect())),
+        Some(_) | None => {
+            let errors: Vec<_> = said(errors).take(MAX_COMPLAINTS).collect();
+            Err(errors.join("; "))
+        }
+    }
+}
+
+fn element(attributes: &[(&str, &str)]) -> Element {
+    let nowhere = Span::default();
+    let attribute = |(name, value): &(&str, &str)| Attribute {
+        name: (*name).to_owned(),
+        name_span: nowhere,
+        value: (*value).to_owned(),
+        value_span: nowhere,
+    };
+    Element {
+        name: LOCAL_TUNNEL.name.to_owned(),
+        span: nowhere,
+        attributes: attributes.iter().map(attribute).collect(),
+        children: Vec::new(),
+        text: String::new(),
+        text_span: None,
+        damaged: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::{LocalKind, TlsMode};
+    use crate::vocabulary::FTP_ATTRIBUTES;
+
+    const TUNNEL: [(&str, &str); 2] = [("type", "ftp"), ("listen-port", "0")];
+
+    /// The usual tunnel with one attribute more.
+    fn with(name: &str, value: &str) -> Result<(LocalTunnel, Vec<String>), String> {
+        local_tunnel(&[TUNNEL.as_slice(), &[(name, value)]].concat())
+    }
+
+    #[test]
+    fn every_option_of_the_file_can_be_asked_for() {
+        for (name, value) in [
+            ("data-address", "control"),
+            ("tls", "pass"),
+            ("data-open", "lazy"),
+            ("foreign-port", "pass"),
+            ("active", "no"),
+            ("active-address", "192.0.2.1"),
+            ("passive-ports", "50000-50009"),
+            ("active-ports", "40000-40009"),
+            ("advertise-address", "192.0.2.1"),
+            ("data-timeout", "5"),
+            ("max-sessions", "7"),
+        ] {
+            let (tunnel, _) = with(name, value).unwrap();
+            let (usual, _) = local_tunnel(&TUNNEL).unwrap();
+            assert_ne!(tunnel, usual, "{name} changes nothing");
+            assert!(FTP_ATTRIBUTES.contains(&name));
+        }
+        assert_eq!(FTP_ATTRIBUTES.len(), 11);
+        let relay = [("allow-relay", "yes"), ("allow-from", "192.0.2.0/24")];
+        let (tunnel, warnings) = local_tunnel(&[TUNNEL, relay].concat()).unwrap();
+        assert!(tunnel.allow_relay && tunnel.allow_from.len() == 1 && warnings.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_as_of_a_file() {
+        for (name, value, message) in [
+            (
+                "tls",
+                "maybe",
+                "`tls` cannot be `maybe`: it can be `refuse`, `pass`",
+            ),
+            (
+                "tsl",
+                "pass",
+                "`<local-tunnel>` has no attribute `tsl`: did you mean `tls`?",
+            ),
+            (
+                "active-ports",
+                "9-1",
+                "`9-1` is not a range of ports: write the lowest and the highest port: `50000-50099`",
+            ),
+            (
+                "dst-host",
+                "a b",
+                "`dst-host` is not a host name or address: write the host alone; the port has an attribute of its own",
+            ),
+        ] {
+            assert_eq!(with(name, value).unwrap_err(), message);
+        }
+        let tcp = [("listen-port", "0"), ("dst-port", "80"), ("tls", "pass")];
+        let refused = local_tunnel(&tcp).unwrap_err();
+        assert!(
+            refused.contains("`tls` is for FTP tunnels only"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn values_are_taken_as_they_are() {
+        let (tunnel, _) = with("dst-host", "fe80::1%U").unwrap();
+        assert_eq!(tunnel.dst_host, "fe80::1%U");
+    }
+
+    #[test]
+    fn what_has_no_effect_is_a_warning() {
+        let (tunnel, warnings) = with("allow-from", "192.0.2.0/24").unwrap();
+        assert!(matches!(&tunnel.kind, LocalKind::Ftp(ftp) if ftp.tls == TlsMode::Refuse));
+        assert!(
+            warnings[0].contains("no effect while relay is off"),
+            "{warnings:?}"
+        );
+    }
+}
