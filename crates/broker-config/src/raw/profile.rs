@@ -83,6 +83,13 @@ fn read_host(element: &Element, values: &mut Values<'_>) -> Option<String> {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
     let bare = bare.unwrap_or(&host.value);
+    if bare.contains(['*', '?']) {
+        values
+            .findings
+            .error(host.span, "a profile is for one server, so that its host cannot be a pattern")
+            .help("put what holds for all servers into `<default-settings>`: targets such as `user@host` take it");
+        return None;
+    }
     if !is_host(bare) || bare.contains(['@', '/', '#', '[', ']']) {
         values
             .findings
