@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
@@ -11,10 +9,7 @@ use serde_json::Value;
 use testkit::broker::{self, Broker};
 use testkit::client::Output;
 use testkit::files;
-use testkit::process::Process;
-use testkit::programs::broker_program;
 use testkit::scripted::{Conversation, End};
-use tokio::time::timeout;
 
 use crate::support::ftp::Ftp;
 use crate::support::rig::{CONTENT, Peers, SOON};
@@ -37,26 +32,6 @@ const UNREACHABLE: i32 = 3;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial(
-            "ctl: open-tunnel-listener through a profile",
-            &[],
-            open_through_profile,
-        ),
-        trial(
-            "ctl: open-tunnel-listener through user@host#port",
-            &[],
-            open_through_target,
-        ),
-        trial(
-            "ctl: open-tunnel-listener with several tunnels",
-            &[],
-            open_several,
-        ),
-        trial(
-            "ctl: open-tunnel-listener with options of the file",
-            &[],
-            open_with_options,
-        ),
         trial("ctl: the lists while a transfer runs", &[], lists),
         trial("ctl: close-channel cuts a transfer", &[], close_channel),
         trial(
@@ -77,7 +52,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A broker with one tunnel, whose profile is `id1`, named `work`.
-async fn start() -> anyhow::Result<(Peers, Broker)> {
+pub(crate) async fn start() -> anyhow::Result<(Peers, Broker)> {
     let peers = Peers::start().await?;
     let broker = Broker::start(&peers.config(), &[]).await?;
     Ok((peers, broker))
@@ -94,201 +69,13 @@ async fn download(peers: &Peers, broker: &Broker) -> anyhow::Result<(Ftp, Conver
     Ok((ftp, data))
 }
 
-async fn fetches(tunnel: SocketAddr) -> anyhow::Result<()> {
+pub(crate) async fn fetches(tunnel: SocketAddr) -> anyhow::Result<()> {
     let mut ftp = Ftp::login(tunnel).await?;
     ensure!(ftp.fetch("file").await? == CONTENT);
     Ok(())
 }
 
-fn address(listener: &Value) -> anyhow::Result<SocketAddr> {
-    let ip = listener["address"].as_str().context("no address")?;
-    let port = listener["port"].as_u64().context("no port")?;
-    Ok(SocketAddr::new(ip.parse()?, u16::try_from(port)?))
-}
-
-async fn open_through_profile() -> anyhow::Result<()> {
-    let (peers, broker) = start().await?;
-    let port = peers.ftp.addr().port().to_string();
-    let spec = format!("ftp/0:localhost:{port}");
-    let bracketed = format!("ftp/[::1]:0:localhost:{port}");
-    for words in [
-        &["-L", &spec, "work"] as &[&str],
-        &["-L", &spec, "id1"],
-        &["--local", &bracketed, "work"],
-        &["--type", "ftp", "0", "work", "localhost", &port],
-    ] {
-        let command = [&["open-tunnel-listener"], words].concat();
-        let opened = broker.json(&command).await?;
-        let expected = [
-            ("kind", "ftp"),
-            ("profile", "id1"),
-            ("state", "listening"),
-            ("origin", "command"),
-        ];
-        for (field, value) in expected {
-            ensure!(opened[field] == value, "{words:?}: {field} in {opened:#}");
-        }
-        ensure!(
-            opened["target"]
-                .as_str()
-                .is_some_and(|t| t.starts_with("user@127.0.0.1#")),
-            "{opened:#}"
-        );
-        fetches(address(&opened)?)
-            .await
-            .with_context(|| format!("{words:?}"))?;
-    }
-    let text = broker
-        .told(&["open-tunnel-listener", "-L", &spec, "work"])
-        .await?;
-    ensure!(
-        text.starts_with("Opened ftp tunnel ") && text.contains(&format!(" to localhost:{port} ")),
-        "{text}"
-    );
-    let listeners = broker.json(&["list-tunnel-listeners"]).await?;
-    let origins = listeners
-        .as_array()
-        .context("no list")?
-        .iter()
-        .map(|one| &one["origin"]);
-    let origins: Vec<&str> = origins.filter_map(Value::as_str).collect();
-    ensure!(
-        origins
-            == [
-                "file", "command", "command", "command", "command", "command"
-            ],
-        "{origins:?}"
-    );
-    let table = broker.told(&["list-tunnel-listeners"]).await?;
-    ensure!(
-        table.lines().count() == 7 && table.contains("  [::1]:") && !table.contains("[["),
-        "{table}"
-    );
-    Ok(())
-}
-
-/// A daemon of somebody who uses OpenSSH already: their keys and known hosts serve a target that no file names.
-async fn open_through_target() -> anyhow::Result<()> {
-    let peers = Peers::start().await?;
-    let home = tempfile::tempdir()?;
-    let login = &peers.embedded.login;
-    let (host, port) = (login.server.ip(), login.server.port());
-    fs::create_dir(home.path().join(".ssh"))?;
-    let known = format!("[{host}]:{port} {}\n", login.host_key);
-    fs::write(home.path().join(".ssh/known_hosts"), known)?;
-    let (daemon, socket) = at_home(home.path())?;
-    daemon.wait_log("broker ready", SOON).await?;
-    let spec = format!("ftp/0:localhost:{}", peers.ftp.addr().port());
-    let target = format!("user@{host}#{port}");
-    let open = ["open-tunnel-listener", "--json", "-L", &spec, &target];
-
-    let refused = broker::ctl(&socket, &open).await?;
-    ensure!(refused.status.code() == Some(1), "{refused:?}");
-    ensure!(
-        refused
-            .stderr
-            .contains("did not accept user user: tried the prompt for the password"),
-        "{refused:?}"
-    );
-
-    fs::copy(&login.identity, home.path().join(".ssh/id_ed25519"))?;
-    let opened = broker::ctl(&socket, &open).await?.success()?;
-    let opened: Value = serde_json::from_slice(&opened.stdout)?;
-    ensure!(
-        opened["target"] == *target && opened["profile"].is_null(),
-        "{opened:#}"
-    );
-    fetches(address(&opened)?).await?;
-
-    // Its connections end with its last user.
-    let id = opened["id"].to_string();
-    let close = ["close-tunnel-listener", &id];
-    broker::ctl(&socket, &close).await?.success()?;
-    let gone = async {
-        while peers.embedded.ssh.counters().connections_open > 0 {
-            broker::ctl(&socket, &["list-connections"]).await?;
-        }
-        anyhow::Ok(())
-    };
-    timeout(SOON, gone).await?
-}
-
-/// Starts a daemon without any configuration of tunnels, whose user has this home.
-fn at_home(home: &Path) -> anyhow::Result<(Process, PathBuf)> {
-    let (config, socket) = (home.join("config.xml"), home.join("run/broker.sock"));
-    let patient = r#"<default-settings><idle-timeout time="600"/></default-settings>"#;
-    let text = format!("<secsh-broker>{patient}</secsh-broker>");
-    broker::write_private(&config, &text)?;
-    let mut command = Command::new(broker_program("brokerd")?);
-    command
-        .arg("--config")
-        .arg(config)
-        .arg("--socket")
-        .arg(&socket);
-    command.env("HOME", home).env_remove("SSH_AUTH_SOCK");
-    Ok((Process::spawn(command, None)?, socket))
-}
-
-async fn open_several() -> anyhow::Result<()> {
-    let (peers, broker) = start().await?;
-    let spec = format!("ftp/0:localhost:{}", peers.ftp.addr().port());
-    let taken = format!("ftp/{}:localhost:21", broker.listener(0).await?.port());
-    let command = [
-        "open-tunnel-listener",
-        "-L",
-        &spec,
-        "-L",
-        &taken,
-        "-L",
-        &spec,
-        "work",
-    ];
-    let output = broker.ctl(&command).await?;
-    ensure!(
-        output.status.code() == Some(1) && output.stderr.contains("in use"),
-        "{output:?}"
-    );
-    ensure!(output.text().lines().count() == 2, "{output:?}");
-    ensure!(count(&broker).await? == 3);
-
-    let all_or_none = [&command[..], &["--abort-on-failing-tunnel"]].concat();
-    let output = broker.ctl(&all_or_none).await?;
-    ensure!(
-        output.status.code() == Some(1) && output.stdout.is_empty(),
-        "{output:?}"
-    );
-    ensure!(count(&broker).await? == 3);
-    Ok(())
-}
-
-async fn open_with_options() -> anyhow::Result<()> {
-    let (peers, broker) = start().await?;
-    let spec = format!("ftp/0:localhost:{}", peers.ftp.addr().port());
-    let open = ["open-tunnel-listener", "-L", &spec, "work"];
-    let one_client = [&open[..], &["--option", "max-sessions=1"]].concat();
-    let tunnel = address(&broker.json(&one_client).await?)?;
-    let first = Ftp::login(tunnel).await?;
-    let told = Conversation::connect(tunnel).await?.reply().await?;
-    ensure!(told.contains("already serves 1 sessions"), "{told}");
-    drop(first);
-    for (option, said) in [
-        (
-            "tls=maybe",
-            "`tls` cannot be `maybe`: it can be `refuse`, `pass`",
-        ),
-        ("passive-port=1-2", "did you mean `passive-ports`?"),
-        ("dst-port=22", "`dst-port` is given already"),
-    ] {
-        let output = broker
-            .ctl(&[&open[..], &["--option", option]].concat())
-            .await?;
-        refused(&output, 1, &[said])?;
-    }
-    ensure!(count(&broker).await? == 2);
-    Ok(())
-}
-
-async fn count(broker: &Broker) -> anyhow::Result<usize> {
+pub(crate) async fn count(broker: &Broker) -> anyhow::Result<usize> {
     let listeners = broker.json(&["list-tunnel-listeners"]).await?;
     Ok(listeners.as_array().context("no list")?.len())
 }
@@ -453,7 +240,7 @@ async fn close_listener() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn refused(output: &Output, code: i32, parts: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn refused(output: &Output, code: i32, parts: &[&str]) -> anyhow::Result<()> {
     ensure!(output.status.code() == Some(code), "{output:?}");
     ensure!(output.stdout.is_empty(), "{output:?}");
     for part in parts {

@@ -31,6 +31,7 @@ mod lifecycle;
 mod load;
 mod matrix;
 mod namespace;
+mod opening;
 mod prompts;
 mod proxies;
 mod quirks;
@@ -65,6 +66,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     reconnect::trials,
     lifecycle::trials,
     ctl::trials,
+    opening::trials,
     users::trials,
     early::trials,
     left::trials,
