@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
+use testkit::broker::write_private;
 use testkit::files::write_pattern;
 use testkit::process::Process;
 use testkit::programs::SSH;
@@ -143,7 +144,7 @@ impl Stage {
         let folder = tempfile::tempdir()?;
         let listen = free_addr()?;
         let config = folder.path().join("broker.xml");
-        std::fs::write(&config, self.config(ssh, ftp, listen, tunnels)?)?;
+        write_private(&config, &self.config(ssh, ftp, listen, tunnels)?)?;
         let mut command = Command::new(self.programs.join("brokerd"));
         command.arg("--config").arg(config);
         command
