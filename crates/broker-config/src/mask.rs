@@ -10,6 +10,9 @@ use crate::suggest::closest;
 /// Elements that hold secrets; misspelt ones count as well.
 const SECRET_ELEMENTS: [&str; 4] = ["password", "auth-password", "passphrase", "proxy"];
 
+/// The shortest name that is compared with them: a file of the wrong kind may have a hundred thousand short ones.
+const SHORTEST: usize = 4;
+
 /// Attributes of these elements that say where a secret is, not what it is.
 const HARMLESS: [&str; 2] = ["file", "command"];
 
@@ -70,7 +73,10 @@ impl<'a> Scan<'a> {
     /// Reads a tag from its name on, and what is secret behind it.
     fn tag(&mut self) {
         let name = self.skip(|c| !c.is_whitespace() && !"<>/=\"'".contains(c));
-        let element = closest(name, SECRET_ELEMENTS);
+        let may_be_meant = name.len() >= SHORTEST;
+        let element = may_be_meant
+            .then(|| closest(name, SECRET_ELEMENTS))
+            .flatten();
         while self.attribute(element) {}
         if element.is_some() && !self.is_empty_element() {
             self.content();
