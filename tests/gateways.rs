@@ -46,6 +46,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             three_gateways,
         ),
         trial(
+            "gateways: as many in a row as there may be",
+            REAL,
+            longest_row,
+        ),
+        trial(
             "gateways: a gateway that is reached through a proxy",
             MICROSOCKS,
             gateway_behind_proxy,
@@ -133,6 +138,22 @@ async fn three_gateways() -> anyhow::Result<()> {
         ensure!(sshd.log().contains("Accepted publickey"), "{}", sshd.log());
     }
     Ok(())
+}
+
+/// One server is all of the gateways: it connects to itself again and again.
+async fn longest_row() -> anyhow::Result<()> {
+    /// As docs/configuration.md says.
+    const MOST: usize = 8;
+    let servers = Servers::start_default().await?;
+    let (sshd, again) = gateway(SshdOptions::default()).await?;
+    let id = |number: usize| format!("g{number}");
+    let row = (1..MOST).map(|number| behind(&again, &id(number), &id(number - 1)));
+    let row: String = std::iter::once(renamed(&again, &id(0)))
+        .chain(row)
+        .collect();
+    let last = behind(&profile(&servers, ""), "z", &id(MOST - 1));
+    let way = vec![format!("gateway {}", sshd.addr()); MOST];
+    works(&servers, &config(&(row + &last)), &way.join(", ")).await
 }
 
 async fn gateway_behind_proxy() -> anyhow::Result<()> {

@@ -90,6 +90,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[],
             open_configuration,
         ),
+        trial("lifecycle: there are no core files", &[], no_core_files),
         trial("lifecycle: SIGHUP changes nothing", &[], hang_up),
         trial(
             "lifecycle: what others make the daemon log is bounded",
@@ -411,6 +412,18 @@ async fn open_configuration() -> anyhow::Result<()> {
     let said = accepted.log();
     let warned = |line: &str| line.contains("WARN") && line.contains("other users can write to");
     ensure!(said.lines().any(warned), "{said}");
+    Ok(())
+}
+
+/// They would hold passwords and keys.
+async fn no_core_files() -> anyhow::Result<()> {
+    let broker = Broker::start("<secsh-broker/>", &[]).await?;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", broker.process().pid()))?;
+    let limit = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max core file size"));
+    let words: Vec<&str> = limit.unwrap_or_default().split_whitespace().collect();
+    ensure!(words.starts_with(&["0", "0"]), "{limits}");
     Ok(())
 }
 
