@@ -1,5 +1,6 @@
 //! What a session tells its caller and what it is told about data channels.
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// One data channel offered in a session. Never used again in that session.
@@ -138,8 +139,34 @@ pub enum Event {
         /// Whether the server had reported success, and the client was told a failure instead.
         replaced: bool,
     },
+    /// The client's first bytes were another protocol's. The session has ended.
+    NotFtp {
+        /// Which one.
+        protocol: Protocol,
+    },
     /// From here on the control channel is encrypted from end to end, and nothing in it is understood.
     Opaque,
+}
+
+/// What a client spoke instead of FTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// An HTTP request.
+    Http,
+    /// A TLS handshake.
+    Tls,
+    /// SSH's greeting.
+    Ssh,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "HTTP",
+            Self::Tls => "TLS",
+            Self::Ssh => "SSH",
+        })
+    }
 }
 
 /// Which way a transfer's data goes.

@@ -17,6 +17,6 @@ mod telnet;
 mod text;
 
 pub use config::{DataOpen, ForeignPort, SessionConfig, TlsPolicy};
-pub use event::{Action, Announced, DataEnd, DataEvent, DataId, Direction, Event, Mode};
+pub use event::{Action, Announced, DataEnd, DataEvent, DataId, Direction, Event, Mode, Protocol};
 pub use session::Session;
 pub use text::reply;

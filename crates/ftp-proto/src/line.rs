@@ -87,7 +87,8 @@ impl LineBuffer {
         })
     }
 
-    fn waiting(&self) -> &[u8] {
+    /// What waits, unread.
+    pub(crate) fn waiting(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 

@@ -221,6 +221,14 @@ impl Owed {
         }
     }
 
+    /// An announcement came: takes the command that asked for it, and gives those passed over. `None` where nothing owed can
+    /// have asked.
+    pub(crate) fn answer_passive(&mut self) -> Option<Vec<Sent>> {
+        let first = |wanted: Expect| self.first(|expect| expect == wanted);
+        let at = first(Expect::Passive).or_else(|| first(Expect::Unknown))?;
+        self.take(at).map(|(_, skipped)| skipped)
+    }
+
     /// Whether a final reply of this code may report the success of a transfer although it seems to be about something
     /// else: a command sent meanwhile, or nothing.
     ///

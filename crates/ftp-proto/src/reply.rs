@@ -23,8 +23,6 @@ pub(crate) enum ReplyLine {
 pub(crate) struct ReplyHead {
     /// Its code, 100 to 699.
     pub(crate) code: u16,
-    /// Where its text begins in the line.
-    pub(crate) text_at: usize,
     /// Whether this is a line with more behind it.
     pub(crate) goes_on: bool,
 }
@@ -94,29 +92,24 @@ impl ReplyTracker {
     fn continue_reply(
         &mut self,
         open: Open,
-        head: Option<(u16, Mark, usize)>,
+        head: Option<(u16, Mark)>,
         expects_start: bool,
     ) -> ReplyLine {
         match head {
-            Some((code, Mark::End, text_at)) if open.ends_with(code) => {
-                ReplyLine::Last(ReplyHead {
-                    code: open.code,
-                    text_at,
-                    goes_on: false,
-                })
-            }
-            Some((code, Mark::End, _)) if open.gives_way_to(code, expects_start) => {
-                self.begin(head)
-            }
+            Some((code, Mark::End)) if open.ends_with(code) => ReplyLine::Last(ReplyHead {
+                code: open.code,
+                goes_on: false,
+            }),
+            Some((code, Mark::End)) if open.gives_way_to(code, expects_start) => self.begin(head),
             Some(_) if open.progress == Progress::Answered => self.begin(head),
-            Some((code, Mark::End, _)) => {
+            Some((code, Mark::End)) => {
                 self.open = Some(Open {
                     progress: Progress::MaybeOver,
                     ..open
                 });
                 ReplyLine::Within(code)
             }
-            Some((_, Mark::Hyphen, _)) | None => {
+            Some((_, Mark::Hyphen)) | None => {
                 self.open = Some(open);
                 ReplyLine::Rest
             }
@@ -142,8 +135,8 @@ impl ReplyTracker {
         self.open = None;
     }
 
-    fn begin(&mut self, head: Option<(u16, Mark, usize)>) -> ReplyLine {
-        let Some((code, mark, text_at)) = head else {
+    fn begin(&mut self, head: Option<(u16, Mark)>) -> ReplyLine {
+        let Some((code, mark)) = head else {
             return ReplyLine::Stray;
         };
         if mark == Mark::Hyphen {
@@ -154,22 +147,24 @@ impl ReplyTracker {
         }
         ReplyLine::First(ReplyHead {
             code,
-            text_at,
             goes_on: mark == Mark::Hyphen,
         })
     }
 }
 
-/// The code at the beginning of a line, what follows it, and where the text begins.
-fn code_and_mark(line: &[u8]) -> Option<(u16, Mark, usize)> {
-    let text = telnet::skip(line);
-    let start = line.len() - text.len();
+/// Whether a line looks like the last one of a reply.
+pub(crate) fn may_end(line: &[u8]) -> bool {
+    matches!(code_and_mark(line), Some((_, Mark::End)))
+}
+
+/// The code at the beginning of a line, and what follows it.
+fn code_and_mark(line: &[u8]) -> Option<(u16, Mark)> {
     let [
         hundreds @ b'1'..=b'6',
         tens @ b'0'..=b'9',
         ones @ b'0'..=b'9',
         rest @ ..,
-    ] = text
+    ] = telnet::skip(line)
     else {
         return None;
     };
@@ -179,11 +174,7 @@ fn code_and_mark(line: &[u8]) -> Option<(u16, Mark, usize)> {
         _ => return None,
     };
     let digit = |byte: &u8| u16::from(byte - b'0');
-    Some((
-        digit(hundreds) * 100 + digit(tens) * 10 + digit(ones),
-        mark,
-        start + 3,
-    ))
+    Some((digit(hundreds) * 100 + digit(tens) * 10 + digit(ones), mark))
 }
 
 #[cfg(test)]
@@ -301,7 +292,6 @@ mod tests {
         let first = ReplyTracker::default().line(b"\xff\xfe\x01227 x\r\n", false);
         let head = ReplyHead {
             code: 227,
-            text_at: 6,
             goes_on: false,
         };
         assert_eq!(first, ReplyLine::First(head));

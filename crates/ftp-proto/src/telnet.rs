@@ -12,9 +12,16 @@ const DATA_MARK: u8 = 242;
 /// A data mark counts without its IAC too: as urgent data the two can be torn apart.
 pub(crate) fn skip(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
+    // Where one has no end, none behind it has, and to look for it each time would take long on a line of nothing else.
+    let mut may_end = true;
     loop {
         rest = match rest {
-            [IAC, SUBNEGOTIATION, tail @ ..] => behind_subnegotiation(tail),
+            [IAC, SUBNEGOTIATION, tail @ ..] if may_end => {
+                let behind = behind_subnegotiation(tail);
+                may_end = behind.is_some();
+                behind.unwrap_or(tail)
+            }
+            [IAC, SUBNEGOTIATION, tail @ ..] => tail,
             [IAC, WILL..=DONT, _, tail @ ..] => tail,
             [IAC, SUBNEGOTIATION_END..SUBNEGOTIATION, tail @ ..] => tail,
             [DATA_MARK, tail @ ..] => tail,
@@ -23,12 +30,12 @@ pub(crate) fn skip(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Skips to behind IAC SE; skips nothing where there is none, so that an open one hides no command.
-fn behind_subnegotiation(bytes: &[u8]) -> &[u8] {
+/// What stands behind IAC SE. `None` where there is none: an open one hides no command.
+fn behind_subnegotiation(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes
         .windows(2)
         .position(|pair| pair == [IAC, SUBNEGOTIATION_END]);
-    end.and_then(|at| bytes.get(at + 2..)).unwrap_or(bytes)
+    end.and_then(|at| bytes.get(at + 2..))
 }
 
 #[cfg(test)]

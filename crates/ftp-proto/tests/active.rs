@@ -45,7 +45,7 @@ fn the_form_is_kept_where_the_family_fits() {
         (
             r"\xff\xf4\xff\xf2port  127,0,0,1,4,5\r",
             "127.0.0.1:20000",
-            r"\xff\xf4\xff\xf2port  127,0,0,1,78,32\r",
+            r"PORT 127,0,0,1,78,32\r",
         ),
         (
             r"PORT 127,0,0,1,4,5\n\c",
@@ -97,20 +97,152 @@ fn a_mapped_client_may_name_itself_either_way() {
 }
 
 #[test]
-fn a_malformed_port_is_the_servers_to_refuse() {
+fn a_malformed_port_is_the_servers_to_refuse_and_its_argument_stays_here() {
+    for (line, verb) in [
+        ("PORT", "PORT"),
+        ("PORT 127,0,0,1,4", "PORT"),
+        ("PORT 127,0,0,1,4,256", "PORT"),
+        ("PORT 383,0,0,1,31,144", "PORT"),
+        ("PORT 127,0,0,1,31,144,5", "PORT"),
+        ("PORT 127.0.0.1,31,144", "PORT"),
+        (r"PORT 127,0,0,1,\xff\xf131,144", "PORT"),
+        ("PORT127,0,0,1,31,144", "PORT"),
+        ("PORTS 127,0,0,1,31,144", "PORT"),
+        ("p@rt 127,0,0,1,31,144", "PORT"),
+        (r"PORT\x0b127,0,0,1,31,144", "PORT"),
+        (r"\xff\xfaPORT 127,0,0,1,31,144\xff\xf0", "PORT"),
+        (r"\xff\xfaPORT 127,0,0,1,31,144\xff\xf0NOOP", "PORT"),
+        (r"NOOP\rPORT 127,0,0,1,31,144", "PORT"),
+        (r"\0 PORT 127,0,0,1,31,144", "PORT"),
+        ("EPRT |1|127.0.0.1|65558|", "EPRT"),
+        ("EPRT |1|127.0.0.1|-5|", "EPRT"),
+        ("LPRT 6,4,127,0,0,1,2,4,5", "LPRT"),
+    ] {
+        for setting in ["", "config foreign=pass"] {
+            check(&format!(
+                r"
+                {setting}
+                s>c 220 ready
+                c> {line}
+                -> server {verb} ?
+                s>c 501 what?
+                c>s NOOP
+                "
+            ));
+        }
+    }
+}
+
+#[test]
+fn what_servers_would_take_all_the_same_is_read_and_written_anew() {
+    for line in [
+        "PORT 127,0,0,1,31,144,",
+        "PORT 127,0,0,1,31,144.",
+        "PORT 127,0,0,1,31,144 x",
+        r"PORT 127,0,0,1,31,144\0",
+        r"PORT 127,0,0,1,31,144\rPORT 10,0,0,9,0,22",
+        "PORT 127, 0, 0, 1, 31, 144",
+        r"PORT\x09127 ,0 ,0 ,1 ,31 ,144",
+        "PORT +127,0,0,1,031,00144",
+        r"PO\0RT 127,0,0,1,31,144",
+        "EPRT |1|127.0.0.1|8080",
+        "EPRT |1|127.0.0.1|8080|x",
+        "EPRT | 1 | 127.0.0.1 | +8080 |",
+        "LPRT 4,4,127,0,0,1,2,31,144,",
+    ] {
+        let after = match &line[..4] {
+            "EPRT" => "EPRT |1|127.0.0.1|20000|",
+            "LPRT" => "LPRT 4,4,127,0,0,1,2,78,32",
+            _ => "PORT 127,0,0,1,78,32",
+        };
+        check(&format!(
+            r"
+            s>c 220 ready
+            c> {line}
+            -> offer 0 active 127.0.0.1 8080
+            offered 0 127.0.0.1:20000
+            -> server {after}
+            "
+        ));
+    }
+}
+
+#[test]
+fn a_lenient_reading_does_not_escape_the_rules() {
     check(
         r"
         s>c 220 ready
-        c>s PORT 127,0,0,1,4
-        s>c 501 what?
-        c>s EPRT |3|127.0.0.1|1029|
-        s>c 522 (1,2)
-        c>s EPRT |1|127.0.0.1|+5|
-        s>c 501 what?
-        c>s LPRT 6,4,127,0,0,1,2,4,5
-        s>c 501 what?
-        c>s PORT
-        s>c 501 what?
+        c> PORT 10, 0, 0, 9, 31, 144,
+        -> client 504 10.0.0.9 is not your own address 127.0.0.1; use that, or passive mode
+        c> EPRT |1|127.0.0.1|22
+        -> client 504 Port 22 is below 1024; use a higher one, or passive mode
+        ",
+    );
+    check(
+        r"
+        config foreign=pass
+        s>c 220 ready
+        c> port 10, 0,0,9,31,144, x
+        -> server PORT 10,0,0,9,31,144
+        s>c 200 ok
+        c> EPRT !2!::ffff:10.0.0.9!8080
+        -> server EPRT |2|::ffff:10.0.0.9|8080|
+        ",
+    );
+}
+
+#[test]
+fn an_eprt_of_the_wrong_family_is_told_the_right_one() {
+    check(
+        r"
+        s>c 220 ready
+        c> EPRT |3|127.0.0.1|1029|
+        -> client 522 Network protocol not supported, use (1,2)
+        c> EPRT |2|::1|1029|
+        -> client 522 Network protocol not supported, use (1)
+        ",
+    );
+    check(
+        r"
+        config client=::1
+        s>c 220 ready
+        c> EPRT |1|127.0.0.1|1029|
+        -> client 522 Network protocol not supported, use (2)
+        ",
+    );
+}
+
+#[test]
+fn a_port_in_a_line_too_long_to_be_understood_does_not_pass() {
+    let blanks = " ".repeat(66_000);
+    for line in [
+        format!("PORT 127,0,0,1,31,144{blanks}x"),
+        format!("{blanks}PORT 127,0,0,1,31,144"),
+        format!("{blanks}NOOP"),
+        format!(r"\xff\xfaxxxx{blanks}\xff\xf0PORT 127,0,0,1,31,144"),
+        format!("port{blanks}127,0,0,1,31,144"),
+        format!(r"NOOP\rPORT 127,0,0,1,31,144{blanks}x"),
+    ] {
+        check(&format!(
+            r"
+            s>c 220 ready
+            c> {line}
+            -> server PORT ?
+            s>c 500 what?
+            c>s NOOP
+            "
+        ));
+    }
+}
+
+#[test]
+fn a_port_without_its_line_end_does_not_pass() {
+    check(
+        r"
+        s>c 220 ready
+        c> PORT 127,0,0,1,31,144\c
+        c end
+        -> end server
         ",
     );
 }
@@ -122,8 +254,6 @@ fn a_foreign_address_is_answered_504() {
         s>c 220 ready
         c> PORT 10,0,0,9,4,5
         -> client 504 10.0.0.9 is not your own address 127.0.0.1; use that, or passive mode
-        c> EPRT |2|::1|1029|
-        -> client 504 ::1 is not your own address 127.0.0.1; use that, or passive mode
         c> PORT 127,0,0,1,3,255
         -> client 504 Port 1023 is below 1024; use a higher one, or passive mode
         c> LPRT 4,4,127,0,0,1,2,0,0
@@ -199,8 +329,13 @@ fn active_mode_may_be_switched_off() {
         c> PORT 127,0,0,1,4,5
         -> client 502 Active mode is switched off here; use passive mode (PASV or EPSV)
         c> PORT 10,0,0,9,4,5
-        -> client 504 10.0.0.9 is not your own address 127.0.0.1; use that, or passive mode
-        c>s PORT x
+        -> client 502 Active mode is switched off here; use passive mode (PASV or EPSV)
+        c> EPRT |3|x|
+        -> client 502 Active mode is switched off here; use passive mode (PASV or EPSV)
+        c> PORT 127,0,0,1,31,144,
+        -> client 502 Active mode is switched off here; use passive mode (PASV or EPSV)
+        c> PORT x
+        -> client 502 Active mode is switched off here; use passive mode (PASV or EPSV)
         ",
     );
 }
@@ -254,6 +389,7 @@ fn the_next_accepted_port_withdraws_the_offer_before() {
         s> 200 ok
         -> client 200 ok
         -> withdraw 0
+        c>s EPSV
         s> 229 (|||1|)
         -> withdraw 1
         -> offer 2 passive * 1 open-first
@@ -360,6 +496,7 @@ fn an_active_channel_that_worked_says_nothing_of_passive_ones() {
         data 0 opened
         data 0 joined
         data 0 complete
+        c>s EPSV
         s> 229 (|||1|)
         -> offer 1 passive * 1 open-first
         ",

@@ -74,11 +74,11 @@ fn a_passive_reply_is_no_segment_start() {
 fn a_passive_reply_inside_a_multi_line_reply_is_text() {
     check(
         r"
-        s>c 220-hello\r\n227 Entering Passive Mode (1,2,3,4,5,6)\r\n229 x (|||5|)\r\n220 ready
+        s> 220-hello\r\n227 Entering Passive Mode (1,2,3,4,5,6)\r\n 229 x (|||5|)\r\n227 x\r\n220 ready
+        -> client 220-hello\r\n 227 Entering Passive Mode (1,2,3,4,5,6)\r\n 229 x (|||5|)\r\n227 x\r\n220 ready
         c>s PASV
         s>c 450 227 Entering Passive Mode (1,2,3,4,5,6): No such file
         s>c text 227 Entering Passive Mode (1,2,3,4,5,6)
-        s>c 2270 Entering Passive Mode (1,2,3,4,5,6)
         ",
     );
 }
@@ -154,7 +154,9 @@ fn a_line_too_long_passes_in_pieces_and_what_follows_is_understood() {
         r"
         s>c 220 ready
         c>s PASV
-        s>c 227 {half}{half} (10,0,0,1,4,5)\r\n200 ok
+        s> 227 {half}{half} (10,0,0,1,4,5)\r\n200 ok
+        -> client 425 The FTP server's 227 reply is too long; try another data mode\r\n200 ok
+        c>s EPSV
         s> 227 (10,0,0,1,4,5)
         -> offer 0 passive 10.0.0.1 1029 open-first
         "

@@ -95,6 +95,7 @@ fn a_client_that_connects_late_is_told_to_begin_all_the_same() {
     check(
         r"
         s>c 220 ready
+        c>s EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000
@@ -608,6 +609,7 @@ fn a_cut_known_before_the_transfer_began_is_remembered() {
     check(
         r"
         s>c 220 ready
+        c>s EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000
@@ -784,6 +786,9 @@ fn a_completion_without_a_150_is_that_of_its_transfer() {
     check(
         r"
         events
+        c> EPSV
+        -> server EPSV
+        -> command EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000
@@ -1003,6 +1008,7 @@ fn in_block_mode_the_connection_outlives_the_transfer() {
         s>c 220 ready
         c>s MODE B
         s>c 200 ok
+        c>s EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000
@@ -1033,6 +1039,7 @@ fn a_refused_block_mode_changes_nothing() {
                 data 0 complete
                 s>c 226 done
                 c>s {mode}
+                c>s EPSV
                 s> 229 (|||1|)
                 -> offer 1 passive * 1
                 offered 1 127.0.0.1:20000
@@ -1058,6 +1065,7 @@ fn reinitializing_ends_block_mode() {
         s>c 200 ok
         c>s REIN
         s>c 220 ready
+        c>s EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000
@@ -1207,6 +1215,7 @@ fn a_reply_too_many_hides_no_completion() {
     check(
         r"
         s>c 220 ready
+        c>s EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000
@@ -1227,6 +1236,7 @@ fn a_reply_too_few_hides_no_completion() {
     check(
         r"
         s>c 220 ready
+        c>s EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000
@@ -1326,6 +1336,7 @@ fn a_passive_upload_nobody_joined_has_the_longer_wait_too() {
     check(
         r"
         s>c 220 ready
+        c>s EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000

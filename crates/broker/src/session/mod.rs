@@ -393,6 +393,10 @@ impl Control {
     fn event(&mut self, event: Event) {
         match event {
             Event::LoggedIn => debug!("logged in"),
+            Event::NotFtp { protocol } => warn!(
+                %protocol,
+                "session ended: the client does not speak FTP; a web page or another program has connected to this port"
+            ),
             Event::Opaque => info!(
                 "the control channel is encrypted from here on; its data connections are not tunnelled"
             ),

@@ -1,11 +1,11 @@
-//! The address in `PORT`, `EPRT` and `LPRT`: read strictly, and written anew for the server.
+//! The address in `PORT`, `EPRT` and `LPRT`: read as leniently as clients write it, and written anew in the plainest form.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Cursor, canonical, extended_address, long_form, read_long_form, short_form};
+use super::{Cursor, canonical, is_blank, long_form, read_long_form, short_form};
 use crate::command::Command;
 
-/// A well-formed command that names where the client listens.
+/// A command that names where the client listens.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PortCommand {
     /// The address as named.
@@ -25,96 +25,181 @@ enum Form {
     Long,
 }
 
+/// Why a command names no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoAddress {
+    /// It cannot be read.
+    Malformed,
+    /// `EPRT` with a network protocol that is neither IPv4 nor IPv6.
+    UnknownProtocol,
+}
+
 impl PortCommand {
-    /// Reads the command's argument. `None` where it is malformed or of an unknown family.
-    pub(crate) fn parse(command: &Command, line: &[u8]) -> Option<Self> {
+    /// Reads the command's argument. Blanks around numbers, leading zeros, a plus, a missing last delimiter and text behind
+    /// the address are passed over, as servers do and as clients write.
+    pub(crate) fn parse(command: &Command, line: &[u8]) -> Result<Self, NoAddress> {
         let argument = command.argument(line);
-        let (form, (host, port)) = match command.verb.as_str() {
-            "PORT" => (Form::Short, short(argument)?),
-            "EPRT" => (Form::Extended, extended(argument)?),
-            "LPRT" => (Form::Long, read_long_form(&whole_list(argument)?)?),
-            _ => return None,
+        let read = match command.verb.as_str() {
+            "PORT" => short(argument).map(|address| (Form::Short, address)),
+            "LPRT" => long(argument).map(|address| (Form::Long, address)),
+            "EPRT" => return extended(argument),
+            _ => None,
         };
-        Some(Self { host, port, form })
+        let (form, (host, port)) = read.ok_or(NoAddress::Malformed)?;
+        Ok(Self { host, port, form })
     }
 
-    /// The line with another address. The form stays where the family does. Where the family changes it becomes the form
-    /// that every server of the new one knows: `PORT` for IPv4, `EPRT` for IPv6. What stands before the command and
-    /// behind it stays.
-    pub(crate) fn rewrite(
-        &self,
-        command: &Command,
-        line: &[u8],
-        address: SocketAddr,
-    ) -> Option<Vec<u8>> {
-        let address = canonical(address);
-        let argument = command.argument_at.start;
-        let (start, text) = match (self.form, address.ip()) {
-            (Form::Short, IpAddr::V4(ip)) => (argument, short_form(ip, address.port(), ',')),
-            (Form::Short, IpAddr::V6(_)) => (
-                command.verb_at.start,
-                format!("EPRT {}", extended_form(address)),
-            ),
-            (Form::Extended, IpAddr::V4(ip)) if self.host.to_canonical().is_ipv6() => (
-                command.verb_at.start,
-                format!("PORT {}", short_form(ip, address.port(), ',')),
-            ),
-            (Form::Extended, _) => (argument, extended_form(address)),
-            (Form::Long, _) => (argument, long_form(address)),
+    /// Whether the command names the family of its address.
+    pub(crate) fn names_family(&self) -> bool {
+        self.form == Form::Extended
+    }
+
+    /// The command with the address that it names.
+    pub(crate) fn as_named(&self, line_end: &[u8]) -> Vec<u8> {
+        self.write(SocketAddr::new(self.host, self.port), line_end)
+    }
+
+    /// The command with another address. The form stays where the family does. Where the family changes it becomes the
+    /// form that every server of the new one knows: `PORT` for IPv4, `EPRT` for IPv6.
+    pub(crate) fn rewrite(&self, address: SocketAddr, line_end: &[u8]) -> Vec<u8> {
+        self.write(canonical(address), line_end)
+    }
+
+    fn write(&self, address: SocketAddr, line_end: &[u8]) -> Vec<u8> {
+        let command = match (self.form, address.ip()) {
+            (Form::Short, IpAddr::V4(ip)) => port_form(ip, address.port()),
+            (Form::Extended, IpAddr::V4(ip)) if self.host.to_canonical().is_ipv6() => {
+                port_form(ip, address.port())
+            }
+            (Form::Short, IpAddr::V6(_)) | (Form::Extended, _) => extended_form(address),
+            (Form::Long, _) => format!("LPRT {}", long_form(address)),
         };
-        let before = line.get(..start)?;
-        let behind = line.get(command.argument_at.end..)?;
-        Some([before, text.as_bytes(), behind].concat())
+        [command.as_bytes(), line_end].concat()
     }
 }
 
+/// The command with an argument that no server takes for an address, so that it refuses the command itself. What a reader
+/// that is more lenient than this one could find in the argument does not reach it.
+pub(crate) fn unreadable(verb: &str, line_end: &[u8]) -> Vec<u8> {
+    [verb.as_bytes(), b" ?", line_end].concat()
+}
+
+/// The end of a line: the last LF and the CRs before it.
+pub(crate) fn line_end(line: &[u8]) -> &[u8] {
+    let ends = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+    let length = line.iter().rev().take_while(ends).count();
+    line.get(line.len() - length..).unwrap_or_default()
+}
+
 fn short(argument: &[u8]) -> Option<(IpAddr, u16)> {
-    match whole_list(argument)?.as_slice() {
+    match list(argument)?.as_slice() {
         &[a, b, c, d, high, low] => Some(([a, b, c, d].into(), u16::from_be_bytes([high, low]))),
         _ => None,
     }
 }
 
-fn extended(argument: &[u8]) -> Option<(IpAddr, u16)> {
-    let (&delimiter, rest) = argument.split_first()?;
-    let parts: Vec<&[u8]> = rest.splitn(5, |&byte| byte == delimiter).collect();
-    match parts.as_slice() {
-        [family, address, port, []] if delimiter.is_ascii_graphic() => {
-            Some((extended_address(family, address)?, super::decimal(port)?))
-        }
-        _ => None,
+fn long(argument: &[u8]) -> Option<(IpAddr, u16)> {
+    read_long_form(&list(argument)?)
+}
+
+/// Numbers with commas between. What follows must not go on like a list.
+fn list(argument: &[u8]) -> Option<Vec<u8>> {
+    let mut cursor = Cursor::new(argument, 0);
+    let numbers = cursor.lenient_numbers()?;
+    let mut behind = Cursor::new(argument, cursor.at);
+    behind.skip_blanks();
+    let goes_on = behind.eat(b',').is_some() && {
+        behind.skip_blanks();
+        behind
+            .peek()
+            .is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b','))
+    };
+    (!goes_on).then_some(numbers)
+}
+
+/// Protocol, address and port, each behind a delimiter.
+fn extended(argument: &[u8]) -> Result<PortCommand, NoAddress> {
+    let (&delimiter, rest) = argument.split_first().ok_or(NoAddress::Malformed)?;
+    let mut fields = rest.split(|&byte| byte == delimiter);
+    let mut field = || fields.next().ok_or(NoAddress::Malformed).map(trim);
+    let (protocol, host, port) = (field()?, field()?, field()?);
+    if !delimiter.is_ascii_graphic() {
+        return Err(NoAddress::Malformed);
     }
+    let protocol: u32 = whole_number(protocol).ok_or(NoAddress::Malformed)?;
+    let host = match protocol {
+        1 => ipv4(host).map(IpAddr::V4),
+        2 => ipv6(host),
+        _ => return Err(NoAddress::UnknownProtocol),
+    };
+    Ok(PortCommand {
+        host: host.ok_or(NoAddress::Malformed)?,
+        port: Cursor::new(port, 0)
+            .lenient_number()
+            .ok_or(NoAddress::Malformed)?,
+        form: Form::Extended,
+    })
+}
+
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let octets: Option<Vec<u8>> = text
+        .split(|&byte| byte == b'.')
+        .map(super::decimal)
+        .collect();
+    <[u8; 4]>::try_from(octets?).ok().map(Ipv4Addr::from)
+}
+
+fn ipv6(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.parse().ok().map(IpAddr::V6)
+}
+
+/// A number with nothing behind it.
+fn whole_number(text: &[u8]) -> Option<u32> {
+    let mut cursor = Cursor::new(text, 0);
+    let number = cursor.lenient_number()?;
+    cursor.peek().is_none().then_some(number)
+}
+
+fn trim(text: &[u8]) -> &[u8] {
+    let start = text.iter().take_while(|byte| is_blank(**byte)).count();
+    let text = text.get(start..).unwrap_or_default();
+    let behind = text
+        .iter()
+        .rev()
+        .take_while(|byte| is_blank(**byte))
+        .count();
+    text.get(..text.len() - behind).unwrap_or_default()
+}
+
+fn port_form(ip: Ipv4Addr, port: u16) -> String {
+    format!("PORT {}", short_form(ip, port, ','))
 }
 
 fn extended_form(address: SocketAddr) -> String {
     let family = if address.is_ipv4() { 1 } else { 2 };
-    format!("|{family}|{}|{}|", address.ip(), address.port())
-}
-
-/// Numbers with commas between, and nothing else.
-fn whole_list(argument: &[u8]) -> Option<Vec<u8>> {
-    let mut cursor = Cursor::new(argument, 0);
-    let numbers = cursor.numbers()?;
-    cursor.peek().is_none().then_some(numbers)
+    format!("EPRT |{family}|{}|{}|", address.ip(), address.port())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Option<String> {
+    fn read(line: &str) -> Result<PortCommand, NoAddress> {
         let command = Command::parse(line.as_bytes()).unwrap();
-        let port = PortCommand::parse(&command, line.as_bytes())?;
+        PortCommand::parse(&command, line.as_bytes())
+    }
+
+    fn parse(line: &str) -> Option<String> {
+        let port = read(line).ok()?;
         Some(SocketAddr::new(port.host, port.port).to_string())
     }
 
-    fn rewritten(line: &[u8], address: &str) -> String {
-        let command = Command::parse(line).unwrap();
-        let port = PortCommand::parse(&command, line).unwrap();
-        let line = port
-            .rewrite(&command, line, address.parse().unwrap())
-            .unwrap();
-        String::from_utf8_lossy(&line).into_owned()
+    fn rewritten(line: &str, address: &str) -> String {
+        let line = read(line)
+            .unwrap()
+            .rewrite(address.parse().unwrap(), line_end(line.as_bytes()));
+        String::from_utf8(line).unwrap()
     }
 
     #[test]
@@ -139,47 +224,86 @@ mod tests {
     }
 
     #[test]
+    fn what_clients_write_and_servers_take_is_read() {
+        for line in [
+            "PORT 127,0,0,1,4,5,\r\n",
+            "PORT 127,0,0,1,4,5.\r\n",
+            "PORT 127,0,0,1,4,5 x\r\n",
+            "PORT 127,0,0,1,4,5x\r\n",
+            "PORT 127,0,0,1,4,5,x\r\n",
+            "PORT 127,0,0,1,4,5\0\r\n",
+            "PORT 127,0,0,1,4,5\rPORT 10,0,0,9,0,22\r\n",
+            "PORT 127, 0, 0, 1, 4, 5\r\n",
+            "PORT 127 ,0 ,0 ,1 ,4 ,5\r\n",
+            "PORT\t+127,0,0,1,+4,5\r\n",
+            "PORT 127,0,0,1,0000004,00005\r\n",
+            "LPRT 4, 4, 127, 0, 0, 1, 2, 4, 5 x\r\n",
+            "EPRT |1|127.0.0.1|1029\r\n",
+            "EPRT |1|127.0.0.1|1029|x\r\n",
+            "EPRT |1|127.0.0.1|1029||\r\n",
+            "EPRT |1|127.0.0.1|01029x\r\n",
+            "EPRT | 1 | 127.0.0.1 | +1029 |\r\n",
+            "EPRT |1|127.000.000.001|1029|\r\n",
+        ] {
+            assert_eq!(parse(line).as_deref(), Some("127.0.0.1:1029"), "{line}");
+        }
+    }
+
+    #[test]
     fn malformed_addresses_are_not_read() {
         for line in [
             "PORT\r\n",
+            "PORT ?\r\n",
             "PORT 127,0,0,1,4\r\n",
             "PORT 127,0,0,1,4,5,6\r\n",
+            "PORT 127,0,0,1,4,5, +6\r\n",
             "PORT 127,0,0,1,4,256\r\n",
+            "PORT 383,0,0,1,4,5\r\n",
+            "PORT 127,0,0,1,4,4294967301\r\n",
             "PORT 127,0,0,1,,5\r\n",
-            "PORT 127,0,0,1,4,+5\r\n",
-            "PORT 127,0,0,1,4,5x\r\n",
+            "PORT 127,0,0,1,4,-5\r\n",
             "PORT 127.0.0.1,4,5\r\n",
+            "PORT 127,0,0,1,\u{ff}4,5\r\n",
+            "PORT x,0,0,1,4,5\r\n",
+            "PORT127,0,0,1,4,5\r\n",
+            "PORTS 127,0,0,1,4,5\r\n",
+            "P@RT 127,0,0,1,4,5\r\n",
+            "NOOP\rPORT 127,0,0,1,4,5\r\n",
             "EPRT |1|127.0.0.1|65536|\r\n",
-            "EPRT |1|127.0.0.1|+5|\r\n",
-            "EPRT |1|127.0.0.1|5\r\n",
-            "EPRT |1|127.0.0.1|5|x\r\n",
-            "EPRT |1|127.0.0.1|5||\r\n",
+            "EPRT |1|127.0.0.1|-5|\r\n",
+            "EPRT |1|127.0.0.1|\r\n",
             "EPRT |1|::1|5|\r\n",
+            "EPRT |1|383.0.0.1|5|\r\n",
             "EPRT |2|127.0.0.1|5|\r\n",
             "EPRT |2|fe80::1%eth0|5|\r\n",
-            "EPRT |3|127.0.0.1|5|\r\n",
             "EPRT ||127.0.0.1|5|\r\n",
+            "EPRT |1x|127.0.0.1|5|\r\n",
             "EPRT |1||5|\r\n",
             "EPRT |1|127.0.0.1||\r\n",
+            "EPRT \u{ff}\r\n",
             "LPRT 4,4,127,0,0,1,3,4,5\r\n",
             "LPRT 6,4,127,0,0,1,2,4,5\r\n",
         ] {
-            assert_eq!(parse(line), None, "{line}");
+            assert_eq!(read(line), Err(NoAddress::Malformed), "{line}");
         }
+        assert_eq!(
+            read("EPRT |3|127.0.0.1|5|\r\n"),
+            Err(NoAddress::UnknownProtocol)
+        );
     }
 
     #[test]
     fn the_form_stays_where_it_fits() {
         assert_eq!(
-            rewritten(b"PORT 10,0,0,1,4,5\r\n", "127.0.0.1:20000"),
+            rewritten("PORT 10,0,0,1,4,5\r\n", "127.0.0.1:20000"),
             "PORT 127,0,0,1,78,32\r\n"
         );
         assert_eq!(
-            rewritten(b"EPRT |2|::1|1029|\n", "[::2]:20000"),
+            rewritten("EPRT |2|::1|1029|\n", "[::2]:20000"),
             "EPRT |2|::2|20000|\n"
         );
         assert_eq!(
-            rewritten(b"LPRT 4,4,10,0,0,1,2,4,5\r\n", "127.0.0.1:20000"),
+            rewritten("LPRT 4,4,10,0,0,1,2,4,5\r\n", "127.0.0.1:20000"),
             "LPRT 4,4,127,0,0,1,2,78,32\r\n"
         );
     }
@@ -187,11 +311,11 @@ mod tests {
     #[test]
     fn an_eprt_becomes_a_port_where_ipv6_becomes_ipv4() {
         assert_eq!(
-            rewritten(b"EPRT |2|::1|1029|\n", "127.0.0.1:20000"),
+            rewritten("EPRT |2|::1|1029|\n", "127.0.0.1:20000"),
             "PORT 127,0,0,1,78,32\n"
         );
         assert_eq!(
-            rewritten(b"EPRT |1|10.0.0.1|1029|\n", "127.0.0.1:20000"),
+            rewritten("EPRT |1|10.0.0.1|1029|\n", "127.0.0.1:20000"),
             "EPRT |1|127.0.0.1|20000|\n"
         );
     }
@@ -199,21 +323,17 @@ mod tests {
     #[test]
     fn a_port_becomes_an_eprt_for_ipv6() {
         assert_eq!(
-            rewritten(b"PORT 10,0,0,1,4,5\r\n", "[::1]:20000"),
+            rewritten("PORT 10,0,0,1,4,5\r\n", "[::1]:20000"),
             "EPRT |2|::1|20000|\r\n"
         );
     }
 
     #[test]
-    fn what_stands_around_the_address_stays() {
-        let line = b"\xff\xf4port  10,0,0,1,4,5  \r\r\n";
+    fn nothing_but_the_line_end_stands_around_the_new_address() {
         assert_eq!(
-            rewritten(line, "127.0.0.1:20000"),
-            "\u{fffd}\u{fffd}port  127,0,0,1,78,32  \r\r\n"
+            rewritten("\0port\t10, 0,0,1,4,5, x\0 \r\r\n", "127.0.0.1:20000"),
+            "PORT 127,0,0,1,78,32\r\r\n"
         );
-        assert_eq!(
-            rewritten(line, "[::1]:20000"),
-            "\u{fffd}\u{fffd}EPRT |2|::1|20000|  \r\r\n"
-        );
+        assert_eq!(unreadable("PORT", line_end(b"PORT x\n")), b"PORT ?\n");
     }
 }

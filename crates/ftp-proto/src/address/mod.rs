@@ -1,12 +1,15 @@
 //! Addresses as the control channel spells them.
 
 mod active;
+mod leftover;
 mod passive;
+mod verb;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-pub(crate) use active::PortCommand;
-pub(crate) use passive::PassiveReply;
+pub(crate) use active::{NoAddress, PortCommand, line_end, unreadable};
+pub(crate) use passive::{PassiveHead, PassiveReply, says_a_number};
+pub(crate) use verb::{Verb, announcing_verb, verb};
 
 /// Numbers in the longest address form: `LPRT` with IPv6 (RFC 1639).
 const MAX_NUMBERS: usize = 21;
@@ -40,17 +43,80 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
-    /// Steps over numbers with commas between, as many as there are.
+    /// Steps over blanks.
+    fn skip_blanks(&mut self) {
+        while self.peek().is_some_and(is_blank) {
+            self.at += 1;
+        }
+    }
+
+    /// Steps over blanks and line ends.
+    fn skip_spaces(&mut self) {
+        while self.peek().is_some_and(is_space) {
+            self.at += 1;
+        }
+    }
+
+    /// Steps over this byte and the blanks around it, if it comes next.
+    fn separator(&mut self, byte: u8) -> Option<()> {
+        let start = self.at;
+        self.skip_blanks();
+        let found = self.eat(byte);
+        match found {
+            Some(()) => self.skip_blanks(),
+            None => self.at = start,
+        }
+        found
+    }
+
+    /// Steps over numbers with commas between, as many as there are, and the blanks around the commas.
     fn numbers(&mut self) -> Option<Vec<u8>> {
-        let mut numbers = vec![self.number()?];
-        while self.eat(b',').is_some() {
-            numbers.push(self.number()?);
-            if numbers.len() > MAX_NUMBERS {
-                return None;
+        self.list(Self::number)
+    }
+
+    /// Steps over blanks, a plus and a number.
+    fn lenient_number<T: TryFrom<u32>>(&mut self) -> Option<T> {
+        self.skip_blanks();
+        let _ = self.eat(b'+');
+        self.number()
+    }
+
+    /// The same as [`numbers`](Self::numbers), where each may have a plus. What follows a comma without being a number stays.
+    fn lenient_numbers(&mut self) -> Option<Vec<u8>> {
+        self.list(Self::lenient_number)
+    }
+
+    fn list(&mut self, number: impl Fn(&mut Self) -> Option<u8>) -> Option<Vec<u8>> {
+        let mut numbers = vec![number(self)?];
+        while numbers.len() < MAX_NUMBERS {
+            let start = self.at;
+            let next = self.separator(b',').and_then(|()| number(self));
+            match next {
+                Some(next) => numbers.push(next),
+                None => {
+                    self.at = start;
+                    break;
+                }
             }
         }
         Some(numbers)
     }
+}
+
+/// What separates words on one line.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// What `scanf` passes over before a number.
+fn is_space(byte: u8) -> bool {
+    is_blank(byte) || matches!(byte, b'\r' | b'\n' | 0x0b | 0x0c)
+}
+
+/// The text without the blanks and line ends at its end.
+fn trim_end(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|&byte| !is_space(byte));
+    end.and_then(|end| text.get(..=end)).unwrap_or_default()
 }
 
 /// A number of nothing but digits, at least one, that fits.
@@ -105,14 +171,4 @@ fn long_form(address: SocketAddr) -> String {
 /// The same place, as IPv4 where it is an IPv4-mapped IPv6 address.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// Reads the address of an `EPRT` of this family (RFC 2428).
-fn extended_address(family: &[u8], text: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(text).ok()?;
-    match family {
-        b"1" => text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-        b"2" => text.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-        _ => None,
-    }
 }

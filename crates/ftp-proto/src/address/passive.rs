@@ -1,19 +1,86 @@
 //! The address in a passive reply: found, and replaced without touching anything else.
+//!
+//! Clients read these replies in many ways, and most of them more leniently than any grammar. So this does not only look for
+//! the address: a reply with a number in it that some reader could take for another one is not understood.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
-use super::{Cursor, canonical, long_form, read_long_form, short_form};
+use super::leftover::all_stand_alone;
+use super::{Cursor, canonical, is_blank, long_form, read_long_form, short_form, trim_end};
 use crate::event::Announced;
+use crate::telnet;
+
+/// The first two delimiters of a 229 may have a protocol and an address between them. No address is longer.
+const MAX_EXTENDED_FIELD: usize = 64;
+
+/// How often an address may stand in a reply. Once is usual; this bounds the work on a reply made to cost much.
+const MAX_SPOTS: usize = 16;
+
+/// Where a line begins like a passive reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PassiveHead {
+    /// 227, 228 or 229.
+    pub(crate) code: u16,
+    /// Where the code stands in the line.
+    pub(crate) code_at: usize,
+}
+
+impl PassiveHead {
+    /// Finds the code where any reader would: behind Telnet commands, blanks and control characters, and whatever
+    /// follows it.
+    pub(crate) fn find(line: &[u8]) -> Option<Self> {
+        let text = telnet::skip(line);
+        let skipped = text.iter().take_while(|byte| !byte.is_ascii_graphic());
+        let code_at = line.len() - text.len() + skipped.count();
+        let code = match line.get(code_at..)? {
+            [b'2', b'2', b'7', ..] => 227,
+            [b'2', b'2', b'8', ..] => 228,
+            [b'2', b'2', b'9', ..] => 229,
+            _ => return None,
+        };
+        Some(Self { code, code_at })
+    }
+
+    /// Where the text behind the code begins.
+    pub(crate) fn text_at(self) -> usize {
+        self.code_at + 3
+    }
+
+    /// Whether the reply goes on behind this line, for those who read it so.
+    pub(crate) fn goes_on(self, line: &[u8]) -> bool {
+        line.get(self.text_at()) == Some(&b'-')
+    }
+}
+
+/// Whether anything in a reply of this code, besides the codes of its lines, could be a number.
+pub(crate) fn says_a_number(code: u16, text: &[u8]) -> bool {
+    let says = |line: Line| {
+        text.get(line.body)
+            .is_some_and(|body| body.iter().any(u8::is_ascii_digit))
+    };
+    let wide = code == 229 && !all_stand_alone(text, &[], &codes(code, text), true);
+    wide || lines(code, text).any(says)
+}
 
 /// A 227, 228 or 229 with a usable address.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PassiveReply {
     /// What the server said.
     pub(crate) announced: Announced,
+    /// Each place where it said so.
+    spots: Vec<Spot>,
+}
+
+/// One address in a reply.
+#[derive(Debug, PartialEq, Eq)]
+struct Spot {
+    announced: Announced,
     form: Form,
-    /// The bytes of the line that give way to a new address.
+    /// The bytes that give way to a new address.
     numbers_at: Range<usize>,
+    /// The bytes that a reader of the address looks at.
+    whole: Range<usize>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -27,247 +94,390 @@ enum Form {
 }
 
 impl PassiveReply {
-    /// Finds the address in the first line of a reply; its text begins at `text_at`. `None` where there is none that can
-    /// be used, or the code announces none.
-    pub(crate) fn find(code: u16, line: &[u8], text_at: usize) -> Option<Self> {
-        let found = match code {
-            227 => number_starts(line, text_at).find_map(|at| short(line, at)),
-            228 => number_starts(line, text_at).find_map(|at| long(line, at)),
-            229 => extended(line, text_at),
-            _ => None,
-        };
-        found.filter(|reply| reply.announced.port != 0)
+    /// Finds the address in a whole reply of one or more lines, wherever it stands in them. An error says why the client
+    /// must not see the reply.
+    pub(crate) fn read(code: u16, text: &[u8]) -> Result<Self, &'static str> {
+        let spots: Vec<Spot> = lines(code, text)
+            .flat_map(|line| spots(code, text, line.body))
+            .collect();
+        let first = spots.first().ok_or("names no address that can be read")?;
+        if spots.len() > MAX_SPOTS {
+            return Err("names an address too often");
+        }
+        let announced = first.announced;
+        if spots.iter().any(|spot| spot.announced != announced) {
+            return Err("names more than one address");
+        }
+        if announced.port == 0 {
+            return Err("names port 0");
+        }
+        let known: Vec<Range<usize>> = spots.iter().map(|spot| spot.whole.clone()).collect();
+        if !all_stand_alone(text, &known, &codes(code, text), code == 229) {
+            return Err("has other numbers beside the address");
+        }
+        Ok(Self { announced, spots })
     }
 
-    /// The line with another address. `None` where the form cannot carry it: a 227 knows IPv4 only.
-    pub(crate) fn rewrite(&self, line: &[u8], address: SocketAddr) -> Option<Vec<u8>> {
+    /// The reply with another address. `None` where the form cannot carry it: a 227 knows IPv4 only.
+    pub(crate) fn rewrite(&self, text: &[u8], address: SocketAddr) -> Option<Vec<u8>> {
         let address = canonical(address);
-        let numbers = match (&self.form, address.ip()) {
-            (Form::Short { separator }, IpAddr::V4(ip)) => {
-                short_form(ip, address.port(), *separator)
-            }
-            (Form::Short { .. }, IpAddr::V6(_)) => return None,
-            (Form::Long, _) => long_form(address),
-            (Form::Extended, _) => address.port().to_string(),
-        };
-        let before = line.get(..self.numbers_at.start)?;
-        let behind = line.get(self.numbers_at.end..)?;
-        Some([before, numbers.as_bytes(), behind].concat())
+        let mut rewritten = Vec::new();
+        let mut done = 0;
+        for spot in &self.spots {
+            rewritten.extend(text.get(done..spot.numbers_at.start)?);
+            rewritten.extend(spot.form.write(address)?.bytes());
+            done = spot.numbers_at.end;
+        }
+        rewritten.extend(text.get(done..)?);
+        Some(rewritten)
     }
 }
 
-/// Where a run of digits begins that is not itself the continuation of a list of numbers, nor signed.
-fn number_starts(line: &[u8], from: usize) -> impl Iterator<Item = usize> {
-    let starts_here = |at: usize| {
-        let before = line.get(..at).unwrap_or_default();
-        let continues = match before {
-            [.., b'+' | b'-'] => true,
-            [.., digit, b',' | b'.'] | [.., digit] => digit.is_ascii_digit(),
-            [] => false,
-        };
-        line.get(at).is_some_and(u8::is_ascii_digit) && !continues
+impl Form {
+    fn write(&self, address: SocketAddr) -> Option<String> {
+        match (self, address.ip()) {
+            (Self::Short { separator }, IpAddr::V4(ip)) => {
+                Some(short_form(ip, address.port(), *separator))
+            }
+            (Self::Short { .. }, IpAddr::V6(_)) => None,
+            (Self::Long, _) => Some(long_form(address)),
+            (Self::Extended, _) => Some(address.port().to_string()),
+        }
+    }
+}
+
+/// One line of a reply, as places in the reply.
+struct Line {
+    /// The reply's code, where the line begins with it.
+    code: Option<Range<usize>>,
+    /// The rest of the line.
+    body: Range<usize>,
+}
+
+/// The lines of a reply. Behind the code, a hyphen that says that more follows is no part of the text.
+fn lines(code: u16, text: &[u8]) -> impl Iterator<Item = Line> {
+    let mut end = 0;
+    text.split_inclusive(|&byte| byte == b'\n')
+        .map(move |line| {
+            let start = end;
+            end += line.len();
+            let head = PassiveHead::find(line).filter(|head| head.code == code);
+            let hyphen = head.is_some_and(|head| head.goes_on(line));
+            let body = head.map_or(0, |head| head.text_at() + usize::from(hyphen));
+            Line {
+                code: head.map(|head| start + head.code_at..start + head.text_at()),
+                body: start + body..end,
+            }
+        })
+}
+
+/// Where the reply's own code stands.
+fn codes(code: u16, text: &[u8]) -> Vec<Range<usize>> {
+    lines(code, text).filter_map(|line| line.code).collect()
+}
+
+/// The addresses in one line.
+fn spots(code: u16, text: &[u8], body: Range<usize>) -> Vec<Spot> {
+    let line = text.get(..body.end).unwrap_or_default();
+    let read: fn(&[u8], usize, usize) -> Option<Spot> = match code {
+        227 => short,
+        228 => long,
+        _ => extended,
     };
-    (from..line.len()).filter(move |&at| starts_here(at))
+    let mut spots = Vec::new();
+    let mut at = body.start;
+    while at < body.end {
+        match read(line, body.start, at) {
+            Some(spot) => {
+                at = spot.whole.end;
+                spots.push(spot);
+            }
+            None => at += 1,
+        }
+    }
+    spots
 }
 
 /// Six numbers (RFC 959, section 4.2; RFC 1123, section 4.1.2.6).
-fn short(line: &[u8], at: usize) -> Option<PassiveReply> {
-    let mut cursor = Cursor::new(line, at);
+fn short(line: &[u8], from: usize, at: usize) -> Option<Spot> {
+    let mut cursor = list_start(line, from, at)?;
     let first = cursor.number()?;
-    let separator = cursor.peek().filter(|byte| matches!(byte, b',' | b'.'))?;
-    let mut address = [first, 0, 0, 0];
-    for octet in address.iter_mut().skip(1) {
-        cursor.eat(separator)?;
+    let separator = [b',', b'.']
+        .into_iter()
+        .find(|&separator| cursor.separator(separator).is_some())?;
+    let mut address = [first, cursor.number()?, 0, 0];
+    for octet in address.iter_mut().skip(2) {
+        cursor.separator(separator)?;
         *octet = cursor.number()?;
     }
     let mut port = [0; 2];
     for octet in &mut port {
-        cursor.eat(b',')?;
+        cursor.separator(b',')?;
         *octet = cursor.number()?;
     }
     let host = Ipv4Addr::from(address).into();
-    found(
+    let separator = separator.into();
+    list_end(
         cursor,
         at,
-        Form::Short {
-            separator: separator.into(),
-        },
+        Form::Short { separator },
         host,
         u16::from_be_bytes(port),
     )
 }
 
 /// Family, length, address, length, port (RFC 1639).
-fn long(line: &[u8], at: usize) -> Option<PassiveReply> {
-    let mut cursor = Cursor::new(line, at);
+fn long(line: &[u8], from: usize, at: usize) -> Option<Spot> {
+    let mut cursor = list_start(line, from, at)?;
     let (host, port) = read_long_form(&cursor.numbers()?)?;
-    found(cursor, at, Form::Long, host, port)
+    list_end(cursor, at, Form::Long, host, port)
 }
 
-fn found(
-    end: Cursor<'_>,
-    start: usize,
-    form: Form,
-    host: IpAddr,
-    port: u16,
-) -> Option<PassiveReply> {
-    let behind = end.text.get(end.at..).unwrap_or_default();
-    let goes_on = matches!(behind, [b',' | b'.', digit, ..] if digit.is_ascii_digit());
+/// A digit that neither goes on with a number or a list nor has a sign; the text of its line begins at `from`.
+fn list_start(line: &[u8], from: usize, at: usize) -> Option<Cursor<'_>> {
+    let digit = line.get(at).is_some_and(u8::is_ascii_digit);
+    let before = line.get(..at).filter(|_| digit)?;
+    let goes_on = match before {
+        [.., last] if at > from && (last.is_ascii_digit() || matches!(last, b'+' | b'-')) => true,
+        _ => goes_on_with_list(before),
+    };
+    (!goes_on).then(|| Cursor::new(line, at))
+}
+
+/// Whether this ends with a digit and a comma or dot, and blanks or line ends around them.
+fn goes_on_with_list(before: &[u8]) -> bool {
+    match trim_end(before) {
+        [list @ .., b',' | b'.'] => trim_end(list).last().is_some_and(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// The address, unless the list goes on.
+fn list_end(cursor: Cursor<'_>, start: usize, form: Form, host: IpAddr, port: u16) -> Option<Spot> {
+    let numbers_at = start..cursor.at;
+    let goes_on = list_goes_on(cursor);
     let announced = Announced {
         host: Some(host),
         port,
     };
-    (!goes_on).then_some(PassiveReply {
+    (!goes_on).then(|| Spot {
         announced,
         form,
-        numbers_at: start..end.at,
+        whole: numbers_at.clone(),
+        numbers_at,
     })
 }
 
-/// Between parentheses, a port behind three equal delimiters and before a fourth (RFC 2428).
-fn extended(line: &[u8], from: usize) -> Option<PassiveReply> {
-    let text = line.get(from..)?;
-    memchr::memchr_iter(b'(', text).find_map(|at| extended_at(line, from + at + 1))
+/// Whether a comma or dot and another number follow, or what some readers pass over to find one.
+fn list_goes_on(mut behind: Cursor<'_>) -> bool {
+    if behind.separator(b',').is_some() {
+        behind.skip_spaces();
+    } else if behind.separator(b'.').is_none() {
+        return false;
+    }
+    behind
+        .peek()
+        .is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b'+' | b'-'))
 }
 
-/// What is between the first delimiters (a protocol, an address) occurs in the wild and means nothing.
-fn extended_at(line: &[u8], at: usize) -> Option<PassiveReply> {
+/// A port behind three equal delimiters and before a fourth (RFC 2428). With a parenthesis before the first, there may be
+/// something between the first three; it means nothing.
+fn extended(line: &[u8], from: usize, at: usize) -> Option<Spot> {
     let delimiter = *line.get(at)?;
-    // A digit could not be told from the port.
     if !delimiter.is_ascii_graphic() || delimiter.is_ascii_digit() {
         return None;
     }
-    let third = memchr::memchr_iter(delimiter, line.get(at..)?).nth(2)?;
-    let start = at + third + 1;
-    let mut cursor = Cursor::new(line, start);
+    let bare = line.get(at..at + 3)? == [delimiter; 3] && !delimiter.is_ascii_alphabetic();
+    let before = line.get(from..at).unwrap_or_default();
+    let third = if bare {
+        at + 2
+    } else if before.ends_with(b"(") {
+        third_delimiter(line, at, delimiter)?
+    } else {
+        return None;
+    };
+    let mut cursor = Cursor::new(line, third + 1);
+    cursor.skip_blanks();
+    let start = cursor.at;
     let port = cursor.number()?;
     let numbers_at = start..cursor.at;
-    cursor.eat(delimiter)?;
-    cursor.eat(b')')?;
-    Some(PassiveReply {
+    cursor.separator(delimiter)?;
+    Some(Spot {
         announced: Announced { host: None, port },
         form: Form::Extended,
+        whole: at..numbers_at.end,
         numbers_at,
     })
+}
+
+/// Where the third delimiter stands, if what is between can be a protocol and an address.
+fn third_delimiter(line: &[u8], at: usize, delimiter: u8) -> Option<usize> {
+    let second = next_delimiter(line, at, delimiter)?;
+    next_delimiter(line, second, delimiter)
+}
+
+fn next_delimiter(line: &[u8], at: usize, delimiter: u8) -> Option<usize> {
+    let rest = line.get(at + 1..)?;
+    let length = rest
+        .iter()
+        .take(MAX_EXTENDED_FIELD)
+        .position(|&byte| byte == delimiter)?;
+    let harmless =
+        |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':') || is_blank(*byte);
+    let field = rest.get(..length)?;
+    field.iter().all(harmless).then_some(at + 1 + length)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn rewritten(line: &str, address: &str) -> Option<String> {
-        let code = line[..3].parse().unwrap();
-        let reply = PassiveReply::find(code, line.as_bytes(), 3)?;
-        let line = reply.rewrite(line.as_bytes(), address.parse().unwrap())?;
-        Some(String::from_utf8(line).unwrap())
+    fn rewritten(text: &str, address: &str) -> Result<Option<String>, &'static str> {
+        let head = PassiveHead::find(text.as_bytes()).unwrap();
+        let reply = PassiveReply::read(head.code, text.as_bytes())?;
+        let text = reply.rewrite(text.as_bytes(), address.parse().unwrap());
+        Ok(text.map(|text| String::from_utf8(text).unwrap()))
+    }
+
+    #[track_caller]
+    fn check(before: &str, address: &str, after: &str) {
+        assert_eq!(
+            rewritten(before, address),
+            Ok(Some(after.to_owned())),
+            "{before}"
+        );
     }
 
     #[test]
     fn a_227_is_edited_in_its_numbers_only() {
-        for (before, after) in [
-            (
-                "227 Entering Passive Mode (10,0,0,1,4,5).",
-                "227 Entering Passive Mode (127,0,0,1,78,32).",
-            ),
-            (
-                "227 Entering Passive Mode (10,0,0,1,4,5)",
-                "227 Entering Passive Mode (127,0,0,1,78,32)",
-            ),
-            (
-                "227 PASV OK (10,0,0,1,4,5)",
-                "227 PASV OK (127,0,0,1,78,32)",
-            ),
-            ("227 =10,0,0,1,4,5", "227 =127,0,0,1,78,32"),
-            (
-                "227 Data transfer will passively listen to 10,0,0,1,4,5",
-                "227 Data transfer will passively listen to 127,0,0,1,78,32",
-            ),
-            (
-                "227 Entering passive mode. 10,0,0,1,4,5\r\n",
-                "227 Entering passive mode. 127,0,0,1,78,32\r\n",
-            ),
-            ("227 x 10.0.0.1,4,5.", "227 x 127.0.0.1,78,32."),
-            (
-                "227 for user42 (010,0,0,1,4,5)",
-                "227 for user42 (127,0,0,1,78,32)",
-            ),
-            (
-                "227-Passive (10,0,0,1,4,5)",
-                "227-Passive (127,0,0,1,78,32)",
-            ),
+        for text in [
+            "227 Entering Passive Mode (10,0,0,1,4,5).",
+            "227 Entering Passive Mode (10,0,0,1,4,5)",
+            "227 Entering Passive Mode (10,0,0,1,4,5",
+            "227 PASV OK (10,0,0,1,4,5)",
+            "227 =10,0,0,1,4,5",
+            "227 Data transfer will passively listen to 10,0,0,1,4,5",
+            "227 Entering passive mode. 10,0,0,1,4,5\r\n",
+            "227 for user42 (10,0,0,1,4,5)",
+            "227-Passive (10,0,0,1,4,5)\r\n227 ok",
+            "227-10,0,0,1,4,5\r\n227 ok",
+            "227\tEntering Passive Mode (10,0,0,1,4,5)",
+            "227Entering Passive Mode (10,0,0,1,4,5)",
+            " \x01227 Entering Passive Mode (10,0,0,1,4,5)",
+            "227-please wait\r\n227 (10,0,0,1,4,5)\r\n",
+            "227-please wait\r\n Entering (10,0,0,1,4,5)\r\n227 ok\r\n",
+            "227-(10,0,0,1,4,5)\r\n227-again (10,0,0,1,4,5)\r\n227 ok\r\n",
+            "227 \u{e9} (10,0,0,1,4,5)",
+            "227 (10,0,0,1,4,5). 3 users",
         ] {
-            assert_eq!(rewritten(before, "127.0.0.1:20000").as_deref(), Some(after));
+            check(
+                text,
+                "127.0.0.1:20000",
+                &text.replace("10,0,0,1,4,5", "127,0,0,1,78,32"),
+            );
+        }
+        for (before, after) in [
+            ("227 x 10.0.0.1,4,5.", "227 x 127.0.0.1,78,32."),
+            ("227 (010,000,0,1,04,5)", "227 (127,0,0,1,78,32)"),
+            ("227 ( 10, 0,0 ,1, 4,\t5 )", "227 ( 127,0,0,1,78,32 )"),
+        ] {
+            check(before, "127.0.0.1:20000", after);
         }
     }
 
     #[test]
-    fn a_227_without_a_usable_address_is_left_alone() {
-        for line in [
-            "227 Logout.",
-            "227 Entering Passive Mode ()",
+    fn a_227_that_readers_could_take_otherwise_is_not_understood() {
+        for text in [
+            "227 42",
             "227 (10,0,0,1,4)",
             "227 (10,0,0,1,4,)",
             "227 (10,0,0,1,,5)",
             "227 (256,0,0,1,4,5)",
             "227 (10,0,0,1,4,256)",
+            "227 (1216,256,2,127,127,127)",
             "227 (10,0,0,1,0,0)",
             "227 (-10,0,0,1,4,5)",
             "227 (+10,0,0,1,4,5)",
             "227 (10,0,0,-1,4,5)",
             "227 (10,0,0,1,4,5,6)",
+            "227 (10,0,0,1,4,5, 6)",
             "227 (1,10,0,0,1,4,5)",
+            "227 (1, 10,0,0,1,4,5)",
             "227 (10.0,0.1,4,5)",
             "227 (10.0.0.1.4.5)",
+            "227 (10;0;0;1;4;5)",
             "227 (99999999999,0,0,1,4,5)",
+            "227,10,0,0,1,4,5",
+            "227 (10,0,0,1,4,5) (10,0,0,1,4,6)",
+            "227 (10,0,0,1,4,5) or 10,0,0,1,4",
+            "227 (10,0,0,1,4,5) or (|||1029|)",
+            "227-(10,0,0,1,4,5)\r\n227 (10,0,0,2,4,5)\r\n",
+            "227-10,0,0,\r\n 1,4,5\r\n227 (10,0,0,1,4,5)\r\n",
+            "227-x 9,\r\n10,0,0,1,4,5\r\n227 end\r\n",
+            "227-x 10,0,0,1,4,\r\n227 (10,0,0,1,4,5)\r\n",
+            "227-10,0,0,1,\r\n4,5\r\n227 end\r\n",
         ] {
-            assert_eq!(rewritten(line, "127.0.0.1:20000"), None, "{line}");
+            assert!(rewritten(text, "127.0.0.1:20000").is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_227_carries_no_ipv6_address_but_a_mapped_one() {
-        assert_eq!(rewritten("227 (10,0,0,1,4,5)", "[::1]:20000"), None);
-        let mapped = rewritten("227 (10,0,0,1,4,5)", "[::ffff:127.0.0.1]:20000");
-        assert_eq!(mapped.as_deref(), Some("227 (127,0,0,1,78,32)"));
+        assert_eq!(rewritten("227 (10,0,0,1,4,5)", "[::1]:20000"), Ok(None));
+        check(
+            "227 (10,0,0,1,4,5)",
+            "[::ffff:127.0.0.1]:20000",
+            "227 (127,0,0,1,78,32)",
+        );
     }
 
     #[test]
     fn a_229_is_edited_in_its_port_only() {
-        for (before, after) in [
-            (
-                "229 Entering Extended Passive Mode (|||6446|)",
-                "229 Entering Extended Passive Mode (|||20000|)",
-            ),
-            (
-                "229 Extended Passive mode OK (|||6446|)",
-                "229 Extended Passive mode OK (|||20000|)",
-            ),
-            ("229 x (|||6446|).\r\n", "229 x (|||20000|).\r\n"),
-            ("229 x (!!!6446!)", "229 x (!!!20000!)"),
-            ("229 x (|1|10.0.0.1|6446|)", "229 x (|1|10.0.0.1|20000|)"),
-            ("229 really (ok) (|||6446|)", "229 really (ok) (|||20000|)"),
+        for text in [
+            "229 Entering Extended Passive Mode (|||6446|)",
+            "229 Extended Passive mode OK (|||6446|)",
+            "229 Entering Extended Passive Mode (|||6446|",
+            "229 Entering Extended Passive Mode |||6446|",
+            "229 Entering Extended Passive Mode (||| 6446 |)",
+            "229 x (|||6446|).\r\n",
+            "229 x (!!!6446!)",
+            "229 x (xxx6446x)",
+            "229 x (|1|10.0.0.1|6446|)",
+            "229 x (|2|::1|6446|)",
+            "229 really (ok) (|||6446|)",
+            "229 for user42, IPv6 (|||6446|)",
+            "229-wait\r\n229 (|||6446|)\r\n",
+            "229\u{2014}(|||6446|)",
+            "229 Mode \u{e9}tendu (|||6446|)",
         ] {
-            assert_eq!(rewritten(before, "[::1]:20000").as_deref(), Some(after));
+            check(text, "[::1]:20000", &text.replace("6446", "20000"));
         }
     }
 
     #[test]
-    fn a_229_without_a_usable_port_is_left_alone() {
-        for line in [
-            "229 ok",
-            "229 ()",
-            "229 (|||)",
-            "229 (||||)",
+    fn a_229_that_readers_could_take_otherwise_is_not_understood() {
+        for text in [
+            "229 6446",
             "229 (|||0|)",
             "229 (|||65536|)",
+            "229 (|||123456|)",
+            "229 (|||4294973742|)",
             "229 (|||+6446|)",
+            "229 (|||-6446|)",
             "229 (|||6446)",
             "229 (|||6446!)",
-            "229 |||6446|",
+            "229 (||6446|)",
             "229 (   6446 )",
-            "229 (|||6446|",
+            "229 (|||6446",
+            "229 (|||6_446|)",
+            "229 (|||6446|77|)",
+            "229 (42) (|||6446|)",
+            "229 (|||6446|) (|||6447|)",
+            "229 (|||6446|) (10,0,0,1,4,5)",
+            "229 (|||\u{ff16}\u{ff14}|) (|||6446|)",
+            "229-(|\r\n229-||6446|)\r\n229 ok\r\n",
         ] {
-            assert_eq!(rewritten(line, "127.0.0.1:20000"), None, "{line}");
+            assert!(rewritten(text, "127.0.0.1:20000").is_err(), "{text}");
         }
     }
 
@@ -276,40 +486,54 @@ mod tests {
         let line = "228 Entering Long Passive Mode (4,4,10,0,0,1,2,4,5)";
         let v4 = "228 Entering Long Passive Mode (4,4,127,0,0,1,2,78,32)";
         let v6 = "228 Entering Long Passive Mode (6,16,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1,2,78,32)";
-        assert_eq!(rewritten(line, "127.0.0.1:20000").as_deref(), Some(v4));
-        assert_eq!(rewritten(line, "[::1]:20000").as_deref(), Some(v6));
-        assert_eq!(rewritten(v6, "127.0.0.1:20000").as_deref(), Some(v4));
+        check(line, "127.0.0.1:20000", v4);
+        check(line, "[::1]:20000", v6);
+        check(v6, "127.0.0.1:20000", v4);
         for line in [
             "228 (4,4,10,0,0,1,4,5)",
             "228 (5,4,10,0,0,1,2,4,5)",
             "228 (4,4,10,0,0,1,2,4,5,6)",
-            "228 ok",
+            "228 9",
         ] {
-            assert_eq!(rewritten(line, "127.0.0.1:20000"), None, "{line}");
+            assert!(rewritten(line, "127.0.0.1:20000").is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_seen_behind_the_codes_only() {
+        for (text, number) in [
+            ("227 Logout.", false),
+            ("227-a\r\n227 b\r\n", false),
+            ("227 Entering Passive Mode ()", false),
+            ("227-a\r\n228 b\r\n", true),
+            ("2270", true),
+            ("227 \u{ff16}", false),
+            ("229 \u{e9}t\u{e9}", false),
+            ("229 (|||\u{ff16}|)", true),
+        ] {
+            let head = PassiveHead::find(text.as_bytes()).unwrap();
+            assert_eq!(says_a_number(head.code, text.as_bytes()), number, "{text}");
         }
     }
 
     #[test]
     fn what_the_server_announced_is_told() {
         let found = |code, line: &str| {
-            PassiveReply::find(code, line.as_bytes(), 3).map(|reply| reply.announced)
+            PassiveReply::read(code, line.as_bytes()).map(|reply| reply.announced)
         };
         let host = Some("10.0.0.1".parse().unwrap());
+        let port = 1029;
         assert_eq!(
             found(227, "227 (10,0,0,1,4,5)"),
-            Some(Announced { host, port: 1029 })
+            Ok(Announced { host, port })
         );
         assert_eq!(
             found(228, "228 (4,4,10,0,0,1,2,4,5)"),
-            Some(Announced { host, port: 1029 })
+            Ok(Announced { host, port })
         );
         assert_eq!(
             found(229, "229 (|||1029|)"),
-            Some(Announced {
-                host: None,
-                port: 1029
-            })
+            Ok(Announced { host: None, port })
         );
-        assert_eq!(found(230, "230 (10,0,0,1,4,5)"), None);
     }
 }

@@ -17,7 +17,7 @@ impl Session {
         }
         match self.from_client.next() {
             Some(Piece::Line(line)) => self.client_line(now, line),
-            Some(Piece::Fragment { bytes, first }) => self.client_fragment(&bytes, first),
+            Some(Piece::Fragment { bytes, first }) => self.client_fragment(bytes, first),
             None => return false,
         }
         true
@@ -53,14 +53,15 @@ impl Session {
     }
 
     /// A line too long to be understood. The server will answer it once.
-    fn client_fragment(&mut self, bytes: &[u8], first: bool) {
+    fn client_fragment(&mut self, bytes: Vec<u8>, first: bool) {
+        let bytes = self.overlong_command(bytes, first);
         if first {
             self.expect_reply(Sent {
                 text: String::new(),
                 expect: Expect::Unknown,
             });
         }
-        self.to_server.extend_from_slice(bytes);
+        self.to_server.extend(bytes);
     }
 
     /// Hands a command on as it came.

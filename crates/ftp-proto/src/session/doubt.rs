@@ -13,7 +13,6 @@ use super::{ServerHold, Session};
 use crate::channels::Evidence;
 use crate::event::{DataId, Direction};
 use crate::owed::{is_completion, reports_success};
-use crate::reply::ReplyHead;
 
 /// A line of the server's that waits for a sign of life.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub(super) struct Doubt {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place {
     /// It begins a final reply.
-    First(ReplyHead),
+    First(u16),
     /// It stands within a reply of several lines, and looks like the end of one with this code.
     Within(u16),
 }
@@ -37,8 +36,7 @@ pub(super) enum Place {
 impl Place {
     fn code(self) -> u16 {
         match self {
-            Self::First(head) => head.code,
-            Self::Within(code) => code,
+            Self::First(code) | Self::Within(code) => code,
         }
     }
 }
@@ -55,7 +53,7 @@ impl Session {
     pub(super) fn consider(&mut self, now: Instant, place: Place, line: Vec<u8>) {
         let running = self.transfer.is_some();
         let may_be = match place {
-            Place::First(head) => self.owed.may_be_a_transfers(head.code, running),
+            Place::First(code) => self.owed.may_be_a_transfers(code, running),
             Place::Within(code) => reports_success(code),
         };
         match self.finding().filter(|_| may_be) {
@@ -122,12 +120,12 @@ impl Session {
     fn resume(&mut self, now: Instant, place: Place, line: Vec<u8>) {
         // A completion that is due, although a command sent meanwhile could be answered so, too.
         let due = match place {
-            Place::First(head) => is_completion(head.code),
+            Place::First(code) => is_completion(code),
             Place::Within(code) => reports_success(code),
         };
         match place {
             _ if due && self.awaits_last_word() => self.end_transfer(now, place.code(), line),
-            Place::First(head) => self.attribute_reply(now, head, line),
+            Place::First(code) => self.attribute_reply(now, code, line),
             Place::Within(_) => self.to_client.extend(line),
         }
     }

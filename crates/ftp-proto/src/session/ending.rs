@@ -35,7 +35,8 @@ impl Session {
         if self.client_end == End::Came && self.client_hold.is_none() {
             self.client_end = End::Passed;
             let unfinished_line = self.from_client.take_rest();
-            self.to_server.extend(unfinished_line);
+            self.to_server
+                .extend(Self::unfinished_command(unfinished_line));
             self.act(Action::EndServer);
         }
         if self.server_end == End::Came && self.server_hold.is_none() {
@@ -102,6 +103,7 @@ impl Session {
     /// The server will say nothing more: ends what depended on it, and the client's side. `code` is what the client was
     /// told of a transfer that runs.
     fn close(&mut self, code: u16) {
+        self.drop_announcement();
         if let Some(transfer) = self.transfer.take() {
             self.finish_transfer(transfer, code, false);
         }

@@ -1,10 +1,12 @@
 //! The session state machine: bytes of both peers in, bytes for both peers and actions out.
 
 mod active;
+mod announcement;
 mod answer;
 mod client;
 mod doubt;
 mod ending;
+mod guard;
 mod offer;
 mod outcome;
 mod passive;
@@ -22,9 +24,11 @@ use crate::owed::Owed;
 use crate::reply::ReplyTracker;
 use crate::{Action, DataEvent, DataId, Event, SessionConfig};
 use active::ActiveOffer;
+use announcement::Announcement;
 use answer::LocalAnswer;
 use doubt::Doubt;
 use ending::End;
+use guard::Guard;
 use outcome::Completion;
 use passive::PassiveOffer;
 use start::Start;
@@ -56,6 +60,9 @@ pub struct Session {
     ends_with_connection: bool,
 
     from_client: LineBuffer,
+    guard: Guard,
+    /// The rest of a line too long to be understood is not passed on to the server.
+    drop_command: bool,
     client_hold: Option<ClientHold>,
     client_end: End,
     to_server: Vec<u8>,
@@ -66,6 +73,7 @@ pub struct Session {
     to_client: Vec<u8>,
 
     replies: ReplyTracker,
+    announcement: Announcement,
     /// The rest of the reply that is open gives way to a reply made here.
     swallow: bool,
     owed: Owed,
@@ -125,6 +133,8 @@ impl Session {
             in_use: false,
             ends_with_connection: true,
             from_client: LineBuffer::default(),
+            guard: Guard::default(),
+            drop_command: false,
             client_hold: None,
             client_end: End::Open,
             to_server: Vec::new(),
@@ -133,6 +143,7 @@ impl Session {
             server_end: End::Open,
             to_client: Vec::new(),
             replies: ReplyTracker::default(),
+            announcement: Announcement::default(),
             swallow: false,
             owed: Owed::new(),
             channels: Channels::default(),
@@ -152,6 +163,7 @@ impl Session {
             Phase::Opaque => self.to_server.extend_from_slice(bytes),
             Phase::Over => {}
         }
+        self.look_at_first_bytes();
         self.pump(now);
     }
 
@@ -206,6 +218,7 @@ impl Session {
         if self.expire_start(now) || self.expire_completion(now) {
             self.server_spoke(now);
         }
+        self.expire_announcement(now);
         self.expire_answer(now);
         self.pump(now);
     }
@@ -216,6 +229,7 @@ impl Session {
             .into_iter()
             .chain(self.start_deadline())
             .chain(self.answer_deadline())
+            .chain(self.announcement_deadline())
             .min()
     }
 

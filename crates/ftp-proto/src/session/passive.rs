@@ -14,14 +14,15 @@ use crate::text::reply;
 pub(super) struct PassiveOffer {
     pub(super) id: DataId,
     reply: PassiveReply,
-    /// The reply's first line. The rest of it, if any, waits behind.
-    line: Vec<u8>,
+    /// The whole reply.
+    text: Vec<u8>,
     open_first: bool,
 }
 
 impl Session {
     /// Asks for an endpoint to announce instead of the server's.
-    pub(super) fn offer_passive(&mut self, reply: PassiveReply, line: Vec<u8>) {
+    pub(super) fn offer_passive(&mut self, reply: PassiveReply, text: Vec<u8>) {
+        self.in_use = true;
         // The server listens there no longer (RFC 959 allows one data port at a time).
         self.replace_current(None);
         let id = self.channels.allocate(Mode::Passive);
@@ -39,7 +40,7 @@ impl Session {
         self.server_hold = Some(ServerHold::Offer(PassiveOffer {
             id,
             reply,
-            line,
+            text,
             open_first,
         }));
     }
@@ -54,22 +55,22 @@ impl Session {
             Ok(address) => address,
             Err(reason) => {
                 self.channels.forget(offer.id);
-                return self.replace_reply(reply(NO_DATA_CONNECTION, &reason));
+                return self.to_client.extend(reply(NO_DATA_CONNECTION, &reason));
             }
         };
         if offer.open_first {
             self.channels.passive_opened();
         }
-        match offer.reply.rewrite(&offer.line, address) {
-            Some(line) => {
-                self.to_client.extend(line);
+        match offer.reply.rewrite(&offer.text, address) {
+            Some(text) => {
+                self.to_client.extend(text);
                 self.current = Some(offer.id);
                 self.data_unseen = false;
             }
             None => {
                 self.withdraw(offer.id);
                 let reason = "PASV cannot announce an IPv6 address; use EPSV";
-                self.replace_reply(reply(NO_DATA_CONNECTION, reason));
+                self.to_client.extend(reply(NO_DATA_CONNECTION, reason));
             }
         }
     }

@@ -5,10 +5,9 @@ use std::time::Instant;
 use super::doubt::Place;
 use super::{Phase, Session};
 use crate::Event;
-use crate::address::PassiveReply;
 use crate::line::Piece;
 use crate::owed::{Answered, Expect, Sent, reports_success};
-use crate::reply::{ReplyHead, ReplyLine};
+use crate::reply::ReplyLine;
 
 impl Session {
     /// Handles the server's next line, unless its bytes are held. False where there is none.
@@ -16,29 +15,42 @@ impl Session {
         if self.server_hold.is_some() || self.phase != Phase::Clear {
             return false;
         }
+        if let Some((place, line)) = self.deferred_line() {
+            self.placed_line(now, place, line);
+            return true;
+        }
         match self.from_server.next() {
             Some(Piece::Line(line)) => self.server_line(now, line),
-            Some(Piece::Fragment { bytes, .. }) => {
-                self.swallow &= self.replies.is_open();
-                self.pass_rest(bytes);
+            Some(Piece::Fragment { bytes, first }) => {
+                if let Some(bytes) = self.overlong_reply(now, bytes, first) {
+                    self.swallow &= self.replies.is_open();
+                    self.pass_rest(bytes);
+                }
             }
-            None => return false,
+            None => return self.announcement_at_end(now),
         }
         true
     }
 
-    fn server_line(&mut self, now: Instant, line: Vec<u8>) {
-        match self.replies.line(&line, self.owed.expects_start()) {
+    pub(super) fn server_line(&mut self, now: Instant, line: Vec<u8>) {
+        let place = self.replies.line(&line, self.owed.expects_start());
+        if let Some((place, line)) = self.hold_announcement(now, place, line) {
+            self.placed_line(now, place, line);
+        }
+    }
+
+    fn placed_line(&mut self, now: Instant, place: ReplyLine, line: Vec<u8>) {
+        match place {
             ReplyLine::First(head) => {
                 self.swallow = false;
                 match head.code {
                     100..=199 => self.preliminary_reply(now, head.code, line),
                     // What it is about is known at its end: some servers begin a transfer before it, as if it were none.
                     400.. if head.goes_on => self.to_client.extend(line),
-                    _ => self.final_reply(now, head, line),
+                    _ => self.final_reply(now, head.code, line),
                 }
             }
-            ReplyLine::Last(head) if head.code >= 400 => self.attribute_reply(now, head, line),
+            ReplyLine::Last(head) if head.code >= 400 => self.attribute_reply(now, head.code, line),
             ReplyLine::Within(code) if !self.swallow => {
                 self.consider(now, Place::Within(code), line);
             }
@@ -75,17 +87,16 @@ impl Session {
         self.to_client.extend(line);
     }
 
-    fn final_reply(&mut self, now: Instant, head: ReplyHead, line: Vec<u8>) {
-        if matches!(head.code, 230 | 232) && !self.logged_in {
+    pub(super) fn final_reply(&mut self, now: Instant, code: u16, line: Vec<u8>) {
+        if matches!(code, 230 | 232) && !self.logged_in {
             self.logged_in = true;
             self.tell(Event::LoggedIn);
         }
-        self.consider(now, Place::First(head), line);
+        self.consider(now, Place::First(code), line);
     }
 
     /// Finds out what a final reply is about, and acts on it.
-    pub(super) fn attribute_reply(&mut self, now: Instant, head: ReplyHead, line: Vec<u8>) {
-        let ReplyHead { code, text_at, .. } = head;
+    pub(super) fn attribute_reply(&mut self, now: Instant, code: u16, line: Vec<u8>) {
         match self.owed.answer(code, self.transfer.is_some()) {
             Answered::Running => return self.end_transfer(now, code, line),
             Answered::Command { sent, skipped } => {
@@ -103,10 +114,7 @@ impl Session {
             Answered::Nothing if reports_success(code) && self.refute_unasked_success() => return,
             Answered::Nothing => {}
         }
-        match PassiveReply::find(code, &line, text_at) {
-            Some(reply) => self.offer_passive(reply, line),
-            None => self.to_client.extend(line),
-        }
+        self.to_client.extend(line);
     }
 
     /// Success with a login or with a command that needs one.

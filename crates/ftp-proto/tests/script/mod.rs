@@ -245,6 +245,7 @@ fn show_event(event: Event) -> String {
                 .trim_end()
                 .to_owned()
         }
+        Event::NotFtp { protocol } => format!("-> not FTP but {protocol}"),
         Event::Opaque => "-> opaque".to_owned(),
     }
 }

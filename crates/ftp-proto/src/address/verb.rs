@@ -1,0 +1,195 @@
+//! Finds the commands that name an address, however they are spelled.
+//!
+//! Servers differ in what they pass over before and inside a command: Telnet commands, control characters, blanks, the
+//! rest of a verb of which they compare four letters. A line that any of them could take for such a command counts as one.
+
+use std::iter::Peekable;
+
+const IAC: u8 = 255;
+const DONT: u8 = 254;
+const WILL: u8 = 251;
+const SUBNEGOTIATION: u8 = 250;
+const SUBNEGOTIATION_END: u8 = 240;
+
+/// The commands that name where the client listens. No other command begins with these letters.
+const VERBS: [&str; 3] = ["PORT", "EPRT", "LPRT"];
+
+/// Letters that tell one command from another.
+const LETTERS: usize = 4;
+
+/// What the beginning of a line may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// One of the commands that name an address.
+    Announcing(&'static str),
+    /// Another command, whoever reads it.
+    Other,
+    /// Too few letters to tell.
+    Open,
+}
+
+/// The command that names an address in this line, if any reader could find one.
+pub(crate) fn announcing_verb(line: &[u8]) -> Option<&'static str> {
+    match verb(line) {
+        Verb::Announcing(verb) => Some(verb),
+        Verb::Other | Verb::Open => None,
+    }
+}
+
+/// What a line, or the beginning of one, may be. A lone CR ends a line for some servers.
+pub(crate) fn verb(line: &[u8]) -> Verb {
+    let mut lines = line.split(|&byte| byte == b'\r');
+    let first = lines.next().map(most_dangerous).unwrap_or(Verb::Open);
+    let announcing = |verb: &Verb| matches!(verb, Verb::Announcing(_));
+    let hidden = lines.map(most_dangerous).find(announcing);
+    hidden.filter(|_| !announcing(&first)).unwrap_or(first)
+}
+
+/// The reading of a line that matters most.
+fn most_dangerous(line: &[u8]) -> Verb {
+    let readings = readings(line);
+    let announcing = |verb: &&Verb| matches!(verb, Verb::Announcing(_));
+    let open = |verb: &&Verb| **verb == Verb::Open;
+    let found = readings
+        .iter()
+        .find(announcing)
+        .or_else(|| readings.iter().find(open));
+    found.copied().unwrap_or(Verb::Other)
+}
+
+/// A line as it is, without Telnet commands of two and three bytes, and without what stands between the marks of a
+/// subnegotiation either.
+fn readings(line: &[u8]) -> [Verb; 3] {
+    let plain = || line.iter().copied();
+    [
+        reading(plain()),
+        reading(WithoutTelnet::new(plain(), false)),
+        reading(WithoutTelnet::new(plain(), true)),
+    ]
+}
+
+/// What the first letters say.
+fn reading(bytes: impl Iterator<Item = u8>) -> Verb {
+    let letters: Vec<u8> = bytes
+        .filter(|byte| byte.is_ascii_alphabetic() || *byte == b'@')
+        .take(LETTERS)
+        .collect();
+    let found = VERBS.iter().find(|verb| matches(&letters, verb.as_bytes()));
+    match found {
+        Some(verb) => Verb::Announcing(verb),
+        None if letters.len() < LETTERS => Verb::Open,
+        None => Verb::Other,
+    }
+}
+
+/// Some servers take an `@` in a verb for a letter, against firewalls that know `PASV`.
+fn matches(letters: &[u8], verb: &[u8]) -> bool {
+    let same =
+        |(&letter, &of_verb): (&u8, &u8)| letter == b'@' || letter.to_ascii_uppercase() == of_verb;
+    letters.len() == LETTERS && letters.iter().zip(verb).all(same)
+}
+
+/// Leaves Telnet commands out.
+struct WithoutTelnet<I: Iterator<Item = u8>> {
+    bytes: Peekable<I>,
+    subnegotiations: bool,
+}
+
+impl<I: Iterator<Item = u8>> WithoutTelnet<I> {
+    fn new(bytes: I, subnegotiations: bool) -> Self {
+        Self {
+            bytes: bytes.peekable(),
+            subnegotiations,
+        }
+    }
+
+    fn skip_command(&mut self) {
+        match self.bytes.next() {
+            Some(WILL..=DONT) => drop(self.bytes.next()),
+            Some(SUBNEGOTIATION) if self.subnegotiations => self.skip_subnegotiation(),
+            Some(_) | None => {}
+        }
+    }
+
+    fn skip_subnegotiation(&mut self) {
+        while let Some(byte) = self.bytes.next() {
+            if byte == IAC && self.bytes.next_if_eq(&SUBNEGOTIATION_END).is_some() {
+                return;
+            }
+        }
+    }
+}
+
+impl<I: Iterator<Item = u8>> Iterator for WithoutTelnet<I> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        while self.bytes.next_if_eq(&IAC).is_some() {
+            self.skip_command();
+        }
+        self.bytes.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_that_some_server_takes_is_found() {
+        for line in [
+            &b"PORT 1"[..],
+            b"port\t1",
+            b"  PoRt 1",
+            b"\tPORT",
+            b"\0PORT 1",
+            b"PO\0RT 1",
+            b"PO\x08RT 1",
+            b"PORT\x0b1",
+            b"PORT127,0,0,1,4,5",
+            b"PORTS 127,0,0,1,4,5",
+            b"P@RT 1",
+            b"\xff\xf4\xff\xf2PORT 1",
+            b"PO\xff\xf1RT 1",
+            b"PO\xff\xfbXRT 1",
+            b"\xff\xfbPPORT 1",
+            b"\xff\xfaPORT 1\xff\xf0NOOP",
+            b"\xff\xfaNOOP\xff\xf0PORT 1",
+            b"\xff\xfaPORT 1",
+            b"\xf2PORT 1",
+            b"\xef\xbb\xbfPORT 1",
+            b"NOOP\rPORT 1",
+            b"NOOP\r\0PORT 1",
+            b"\rPORT 1",
+        ] {
+            assert_eq!(announcing_verb(line), Some("PORT"), "{line:?}");
+        }
+        assert_eq!(announcing_verb(b"eprt |"), Some("EPRT"));
+        assert_eq!(announcing_verb(b"LPRT\n"), Some("LPRT"));
+    }
+
+    #[test]
+    fn other_commands_are_other() {
+        for line in [
+            &b"PASV"[..],
+            b"P@SW",
+            b"REPORT x",
+            b"RETR PORT 1",
+            b"SITE PORT 1,2,3,4,5,6",
+            b"STOR a",
+            b"CWD PORT",
+            b"EPSV",
+            b"PROT P",
+        ] {
+            assert_eq!(announcing_verb(line), None, "{line:?}");
+            assert_eq!(verb(line), Verb::Other, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn too_few_letters_tell_nothing() {
+        for line in [&b""[..], b"    ", b"POR", b"\xff\xfaxxxxxx"] {
+            assert_eq!(verb(line), Verb::Open, "{line:?}");
+        }
+    }
+}

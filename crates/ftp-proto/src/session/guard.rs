@@ -1,0 +1,150 @@
+//! What the client says first tells whether it speaks FTP at all.
+//!
+//! A web page can have a browser send FTP commands to a port of its own machine, in the body of an HTTP request: FTP servers
+//! refuse the lines of the header one by one and carry the body out. So no byte of such a client reaches the server.
+
+use super::{Phase, Session};
+use crate::event::{Event, Protocol};
+use crate::line::MAX_LINE;
+
+/// The record type and the major version that every TLS client begins with (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
+
+/// What every SSH client begins with (RFC 4253, section 4.2).
+const SSH_GREETING: &[u8] = b"SSH-";
+
+/// The methods of HTTP that browsers and tools use (RFC 9110, section 9; RFC 5789). None of them is a command of FTP.
+const HTTP_METHODS: [&[u8]; 9] = [
+    b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH",
+];
+
+/// Whether the client's first line is still to be looked at.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Guard {
+    #[default]
+    Watching,
+    Done,
+}
+
+/// What a client's first bytes say.
+#[derive(Debug, PartialEq, Eq)]
+enum Finding {
+    Another(Protocol),
+    /// Nothing else than FTP.
+    Ftp,
+    /// Not enough yet.
+    Open,
+}
+
+impl Session {
+    /// Ends the session of a client that speaks another protocol.
+    pub(super) fn look_at_first_bytes(&mut self) {
+        if self.guard == Guard::Done || self.phase != Phase::Clear {
+            return;
+        }
+        match find(self.from_client.waiting()) {
+            Finding::Open => {}
+            Finding::Ftp => self.guard = Guard::Done,
+            Finding::Another(protocol) => {
+                self.guard = Guard::Done;
+                self.tell(Event::NotFtp { protocol });
+                self.lose(&format!(
+                    "This is an FTP server, and what you sent is {protocol}; the session ends"
+                ));
+            }
+        }
+    }
+}
+
+fn find(bytes: &[u8]) -> Finding {
+    let text = bytes.trim_ascii_start();
+    if text.starts_with(TLS_HANDSHAKE) {
+        return Finding::Another(Protocol::Tls);
+    }
+    if text.starts_with(SSH_GREETING) {
+        return Finding::Another(Protocol::Ssh);
+    }
+    let end = memchr::memchr(b'\n', text);
+    let line = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+    if names_method_and_target(line) || (end.is_some() && names_http_version(line)) {
+        return Finding::Another(Protocol::Http);
+    }
+    if end.is_some() || bytes.len() >= MAX_LINE {
+        Finding::Ftp
+    } else {
+        Finding::Open
+    }
+}
+
+/// `GET /…`, or a whole address in the place of the path. The line need not be complete.
+fn names_method_and_target(line: &[u8]) -> bool {
+    let mut words = line.splitn(2, |&byte| byte == b' ');
+    let known = words
+        .next()
+        .is_some_and(|method| HTTP_METHODS.contains(&method));
+    known && words.next().is_some_and(|target| !target.is_empty())
+}
+
+/// A whole request line, whatever its method.
+fn names_http_version(line: &[u8]) -> bool {
+    let last = line.trim_ascii_end().rsplit(|&byte| byte == b' ').next();
+    line.contains(&b' ') && last.is_some_and(|word| word.starts_with(b"HTTP/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_protocols_are_told_by_their_first_bytes() {
+        for (bytes, protocol) in [
+            (&b"GET / HTTP/1.1\r\n"[..], Protocol::Http),
+            (b"POST /x", Protocol::Http),
+            (b"\r\nPOST /x", Protocol::Http),
+            (b"GET http://host/ HTTP/1.0\n", Protocol::Http),
+            (b"CONNECT host:443 HTTP/1.1\r\n", Protocol::Http),
+            (b"PRI * HTTP/2.0\r\n", Protocol::Http),
+            (b"brew /pot HTTP/1.1\r\n", Protocol::Http),
+            (b"GET /\r\n", Protocol::Http),
+            (b"\x16\x03", Protocol::Tls),
+            (b"\x16\x03\x01\x02\0", Protocol::Tls),
+            (b"SSH-2.0-x\r\n", Protocol::Ssh),
+        ] {
+            assert_eq!(find(bytes), Finding::Another(protocol), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn ftp_is_left_alone() {
+        for line in [
+            &b"USER joe\r\n"[..],
+            b"AUTH TLS\r\n",
+            b"HELP\r\n",
+            b"HOST a\r\n",
+            b"GET\r\n",
+            b"GETX /\r\n",
+            b"CWD HTTP/1.1x y\r\n",
+            b"\xff\xf4\xff\xf2ABOR\r\n",
+            b"\x16\n",
+        ] {
+            assert_eq!(find(line), Finding::Ftp, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_of_too_little() {
+        for bytes in [
+            &b""[..],
+            b"\r\n",
+            b"G",
+            b"GET",
+            b"GET ",
+            b"\x16",
+            b"SSH",
+            b"brew /pot HTTP/1.1",
+        ] {
+            assert_eq!(find(bytes), Finding::Open, "{bytes:?}");
+        }
+        assert_eq!(find(&[b'x'; MAX_LINE]), Finding::Ftp);
+    }
+}
