@@ -11,7 +11,8 @@ use super::is_space;
 const CLOSING: &[u8] = b".:;!?)]";
 
 /// Whether each number outside of `known` stands alone. `codes` are the places of the reply's own code at the beginnings of
-/// its lines. `wide`: bytes that are not ASCII count as digits, since some readers take digits of other scripts for a port.
+/// its lines; for those who read across lines they are numbers as well. `wide`: bytes that are not ASCII count as digits, and
+/// any delimiter counts before a code, since some readers take whatever stands there for a port.
 pub(super) fn all_stand_alone(
     text: &[u8],
     known: &[Range<usize>],
@@ -21,7 +22,7 @@ pub(super) fn all_stand_alone(
     let inside =
         |at: usize, places: &[Range<usize>]| places.iter().any(|place| place.contains(&at));
     numbers(text, wide).all(|at| {
-        if inside(at, codes) {
+        if inside(at, codes) && !wide {
             !matches!(before(text, at), Some((b',', _)))
         } else {
             inside(at, known) || stands_alone(text, at)

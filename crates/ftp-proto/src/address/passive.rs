@@ -238,8 +238,9 @@ fn list_start(line: &[u8], from: usize, at: usize) -> Option<Cursor<'_>> {
     let digit = line.get(at).is_some_and(u8::is_ascii_digit);
     let before = line.get(..at).filter(|_| digit)?;
     let goes_on = match before {
-        [.., last] if at > from && (last.is_ascii_digit() || matches!(last, b'+' | b'-')) => true,
-        _ => goes_on_with_list(before),
+        // Also the end of the reply's code and the hyphen behind it: readers differ in where they begin then.
+        [.., b'+' | b'-' | b'0'..=b'9'] => true,
+        _ => goes_on_with_list(before) || goes_on_with_number(line.get(from..at)?),
     };
     (!goes_on).then(|| Cursor::new(line, at))
 }
@@ -250,6 +251,11 @@ fn goes_on_with_list(before: &[u8]) -> bool {
         [list @ .., b',' | b'.'] => trim_end(list).last().is_some_and(u8::is_ascii_digit),
         _ => false,
     }
+}
+
+/// Whether this ends with a digit and blanks: some readers throw blanks away first.
+fn goes_on_with_number(before: &[u8]) -> bool {
+    trim_end(before).last().is_some_and(u8::is_ascii_digit)
 }
 
 /// The address, unless the list goes on.
@@ -268,16 +274,17 @@ fn list_end(cursor: Cursor<'_>, start: usize, form: Form, host: IpAddr, port: u1
     })
 }
 
-/// Whether a comma or dot and another number follow, or what some readers pass over to find one.
+/// Whether another number follows, with a comma, a dot or blanks before it, or what some readers pass over to find one.
 fn list_goes_on(mut behind: Cursor<'_>) -> bool {
     if behind.separator(b',').is_some() {
         behind.skip_spaces();
-    } else if behind.separator(b'.').is_none() {
-        return false;
+        return behind
+            .peek()
+            .is_none_or(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b'+' | b'-'));
     }
-    behind
-        .peek()
-        .is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b'+' | b'-'))
+    let _ = behind.separator(b'.');
+    behind.skip_blanks();
+    behind.peek().is_some_and(|byte| byte.is_ascii_digit())
 }
 
 /// A port behind three equal delimiters and before a fourth (RFC 2428). With a parenthesis before the first, there may be
@@ -360,7 +367,6 @@ mod tests {
             "227 Entering passive mode. 10,0,0,1,4,5\r\n",
             "227 for user42 (10,0,0,1,4,5)",
             "227-Passive (10,0,0,1,4,5)\r\n227 ok",
-            "227-10,0,0,1,4,5\r\n227 ok",
             "227\tEntering Passive Mode (10,0,0,1,4,5)",
             "227Entering Passive Mode (10,0,0,1,4,5)",
             " \x01227 Entering Passive Mode (10,0,0,1,4,5)",
@@ -401,6 +407,9 @@ mod tests {
             "227 (10,0,0,-1,4,5)",
             "227 (10,0,0,1,4,5,6)",
             "227 (10,0,0,1,4,5, 6)",
+            "227 (10,0,0,1,4,5 6)",
+            "227 (1 10,0,0,1,4,5)",
+            "227 10,0,0,1,4,5,\r\n",
             "227 (1,10,0,0,1,4,5)",
             "227 (1, 10,0,0,1,4,5)",
             "227 (10.0,0.1,4,5)",
@@ -408,6 +417,8 @@ mod tests {
             "227 (10;0;0;1;4;5)",
             "227 (99999999999,0,0,1,4,5)",
             "227,10,0,0,1,4,5",
+            "22710,0,0,1,4,5",
+            "227-10,0,0,1,4,5\r\n227 ok",
             "227 (10,0,0,1,4,5) (10,0,0,1,4,6)",
             "227 (10,0,0,1,4,5) or 10,0,0,1,4",
             "227 (10,0,0,1,4,5) or (|||1029|)",
@@ -492,6 +503,7 @@ mod tests {
         for line in [
             "228 (4,4,10,0,0,1,4,5)",
             "228 (5,4,10,0,0,1,2,4,5)",
+            "2284,4,10,0,0,1,2,4,5",
             "228 (4,4,10,0,0,1,2,4,5,6)",
             "228 9",
         ] {
@@ -510,6 +522,7 @@ mod tests {
             ("227 \u{ff16}", false),
             ("229 \u{e9}t\u{e9}", false),
             ("229 (|||\u{ff16}|)", true),
+            ("229-(|||\r\n229 |)", true),
         ] {
             let head = PassiveHead::find(text.as_bytes()).unwrap();
             assert_eq!(says_a_number(head.code, text.as_bytes()), number, "{text}");

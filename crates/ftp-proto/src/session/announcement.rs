@@ -73,7 +73,8 @@ impl Held {
     /// Whether the last line ends the reply for some readers, whatever stands behind its code.
     fn may_be_over(&self) -> bool {
         let last = self.text.get(self.last..).unwrap_or_default();
-        PassiveHead::find(last).is_some_and(|head| head.code == self.code && !head.goes_on(last))
+        PassiveHead::find(last)
+            .is_some_and(|head| (head.code, head.code_at) == (self.code, 0) && !head.goes_on(last))
     }
 
     /// Whether the last line looks like the end of a reply with another code.
