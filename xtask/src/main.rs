@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask test`, `tidy`, `demo`, `torture` and `bench`
+//! The project's own chores: `cargo xtask test`, `tidy`, `demo`, `torture`, `fuzz` and `bench`
 
 // A chore prints for the person who runs it, and may end in a panic where a test would.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -6,6 +6,7 @@
 mod bench;
 mod cargo;
 mod demo;
+mod fuzz;
 mod needs;
 mod process;
 mod test;
@@ -26,6 +27,8 @@ enum Chore {
     Demo(demo::Options),
     /// Cut many transfers at random moments, and see that none that is short was reported complete and nothing is left
     Torture(torture::Options),
+    /// Feed what reads strangers' bytes with random ones, and see that no lenient reader is led elsewhere by what comes out
+    Fuzz(fuzz::Options),
     /// Measure the broker beside OpenSSH's port forwarding and plain FTP
     Bench(bench::Options),
     /// Check what the compiler does not: purposes, lengths, leftovers, layers, links
@@ -38,6 +41,7 @@ async fn main() -> ExitCode {
         Chore::Test(options) => test::run(&options).await,
         Chore::Demo(options) => demo::run(&options).await,
         Chore::Torture(options) => torture::run(&options).await,
+        Chore::Fuzz(options) => fuzz::run(&options).await,
         Chore::Bench(options) => bench::run(&options).await,
         Chore::Tidy => tidy::run(),
     };

@@ -11,13 +11,13 @@ pub enum TlsPolicy {
     Pass,
 }
 
-/// What to do with a well-formed `PORT`, `EPRT` or `LPRT` that names another host than the client, or a port below 1024
+/// What to do with a `PORT`, `EPRT` or `LPRT` that can be read and names another host than the client, or a port below 1024
 /// (RFC 2577, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForeignPort {
     /// Answer `504`; the server does not see the command.
     Refuse,
-    /// Hand the command on as it came.
+    /// Hand the command on in its plainest spelling.
     Pass,
 }
 
@@ -44,7 +44,8 @@ pub struct SessionConfig {
     pub tls: TlsPolicy,
     /// What to do with a data port that is not the client's own.
     pub foreign_port: ForeignPort,
-    /// Whether active mode is offered. Where not, `PORT`, `EPRT` and `LPRT` are answered `502`.
+    /// Whether active mode is offered. Where not, `PORT`, `EPRT` and `LPRT` are answered `502`, whatever
+    /// they name.
     pub active: bool,
     /// When a passive data channel is opened.
     pub data_open: DataOpen,
