@@ -42,6 +42,16 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[],
             look_alikes,
         ),
+        trial(
+            "rewriting: PORT as lenient servers take it",
+            REAL,
+            lenient_ports,
+        ),
+        trial(
+            "rewriting: a web page speaks to an FTP tunnel",
+            &[],
+            web_page,
+        ),
         trial("rewriting: replies in pieces", &[], pieces),
         trial(
             "rewriting: PORT and EPRT in the server's terms",
@@ -345,11 +355,14 @@ async fn spellings() -> anyhow::Result<()> {
         ),
         ("PASV", "227 Entering passive mode. {A},{P}\r\n"),
         ("PASV", "227 Entering Passive Mode ({A},{P})\n"),
+        ("PASV", "227\tEntering Passive Mode ({A},{P})\r\n"),
+        ("PASV", "227Entering Passive Mode ({A},{P})\r\n"),
         ("P@SW", "227 Entering Passive Mode ({A},{P}).\r\n"),
         ("pasv", "227 Entering Passive Mode ({A},{P}).\r\n"),
         ("EPSV", "229 Entering Extended Passive Mode (|||{E}|)\r\n"),
         ("EPSV", "229 Extended Passive mode OK (|||{E}|)\r\n"),
         ("EPSV", "229 Entering Extended Passive Mode (|||{E}|).\r\n"),
+        ("EPSV", "229 Entering Extended Passive Mode (||| {E} |\r\n"),
         ("EPSV 1", "229 Entering Extended Passive Mode (!!!{E}!)\r\n"),
         ("EPSV", "229 Passive (|1|127.0.0.1|{E}|)\r\n"),
         ("LPSV", "228 Entering Long Passive Mode (4,4,{A},2,{P})\r\n"),
@@ -376,7 +389,7 @@ async fn look_alikes() -> anyhow::Result<()> {
         ),
         (
             "FEAT",
-            "211-Features\r\n227 Entering Passive Mode (127,0,0,1,4,5)\r\n229 x (|||1029|)\r\n211 End\r\n",
+            "211-Features\r\n 227 Entering Passive Mode (127,0,0,1,4,5)\r\n 229 x (|||1029|)\r\n211 End\r\n",
         ),
         (
             "STAT",
@@ -384,18 +397,27 @@ async fn look_alikes() -> anyhow::Result<()> {
         ),
         ("QUOTE", "227 Logout.\r\n"),
         ("PASV", "227 Entering Passive Mode ()\r\n"),
-        ("PASV", "227 Entering Passive Mode (127,0,0,1,4)\r\n"),
-        ("PASV", "227 Entering Passive Mode (127,0,0,256,4,5)\r\n"),
-        ("PASV", "227 Entering Passive Mode (127,0,0,1,0,0)\r\n"),
-        ("PASV", "227 Entering Passive Mode (127,0,0,-1,4,5)\r\n"),
-        ("EPSV", "229 Entering Extended Passive Mode (|||0|)\r\n"),
-        ("EPSV", "229 Entering Extended Passive Mode (|||65536|)\r\n"),
         ("EPSV", "229 Entering Extended Passive Mode\r\n"),
         ("NOOP", "200 bytes \u{1}\u{2} and \t227 (127,0,0,1,4,5)\r\n"),
     ];
     for (command, reply) in replies {
         session.command(command).await?;
         session.passes(reply).await?;
+    }
+    let unusable = [
+        ("PASV", "227 Entering Passive Mode (127,0,0,1,4)\r\n"),
+        ("PASV", "227 Entering Passive Mode (127,0,0,256,4,5)\r\n"),
+        ("PASV", "227 Entering Passive Mode (127,0,0,1,0,0)\r\n"),
+        ("PASV", "227 Entering Passive Mode (127,0,0,-1,4,5)\r\n"),
+        ("EPSV", "229 Entering Extended Passive Mode (|||0|)\r\n"),
+        ("EPSV", "229 Entering Extended Passive Mode (|||65536|)\r\n"),
+        ("NOOP", "227 Entering Passive Mode (127,0,0,1,4,5)\r\n"),
+    ];
+    for (command, reply) in unusable {
+        session.command(command).await?;
+        session.server.send(reply).await?;
+        let told = session.client.reply().await?;
+        ensure!(told.starts_with("425 "), "{reply:?} became {told:?}");
     }
     session.client.send(b"SITE \xff\xfe\xe9\r\n").await?;
     let line = session.server.line().await?;
@@ -449,7 +471,7 @@ async fn active_spellings() -> anyhow::Result<()> {
         let command = command.replacen(&verb.to_uppercase(), verb, 1);
         session.client.send(format!("{command}\r\n")).await?;
         let line = session.server.text().await?;
-        only_the_address_differs(&command, &line, Ipv4Addr::LOCALHOST.into())?;
+        only_the_address_differs(&command.to_uppercase(), &line, Ipv4Addr::LOCALHOST.into())?;
         // The first was asked for when it was needed, each other one while the one before was in use.
         let granted = session.embedded.ssh.counters().forwards_granted;
         ensure!(granted == number + 1, "{granted} forwards");
@@ -505,18 +527,28 @@ async fn active_refusals() -> anyhow::Result<()> {
         "PORT 127,0,0,1,4",
         "PORT 127,0,0,1,-4,1",
         "PORT",
-        "EPRT |3|127.0.0.1|5000|",
+        "PORT383,0,0,1,31,144",
         "EPRT |1|127.0.0.1|65536|",
-        "EPRT |1|127.0.0.1|5000",
     ] {
-        session.command(command).await?;
+        session.client.send(format!("{command}\r\n")).await?;
+        let harmless = format!("{} ?", &command[..4]);
+        session.server.expect(&harmless).await?;
         session.passes("501 no\r\n").await?;
+    }
+    for (command, family) in [
+        ("EPRT |3|127.0.0.1|5000|", "(1,2)"),
+        ("EPRT |2|2001:db8::1|5000|", "(1)"),
+    ] {
+        let reply = session.client.command(command).await?;
+        ensure!(
+            reply.starts_with("522 ") && reply.trim_end().ends_with(family),
+            "{command:?} was answered {reply:?}"
+        );
     }
     for command in [
         "PORT 192,0,2,7,100,1",
         "PORT 127,0,0,1,0,25",
         "EPRT |1|192.0.2.7|5000|",
-        "EPRT |2|2001:db8::1|5000|",
         "EPRT |1|127.0.0.1|1023|",
     ] {
         let reply = session.client.command(command).await?;
@@ -596,4 +628,46 @@ async fn auth_in_turn() -> anyhow::Result<()> {
     }
     session.server.expect("NOOP").await?;
     session.passes("200 ok\r\n").await
+}
+
+/// vsftpd takes all of these. On one host an address that was passed on works as well, so what counts is the channels.
+async fn lenient_ports() -> anyhow::Result<()> {
+    let servers = Servers::start(SshdOptions::default(), VsftpdOptions::default()).await?;
+    let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), servers.ftp.addr(), "");
+    let broker = Broker::start(&servers.login.config("", &tunnel), &[]).await?;
+    std::fs::write(servers.ftp.root().join("file"), "content")?;
+    let mut ftp = Ftp::connect(broker.listener(0).await?).await?;
+    ftp.ask("USER anonymous", "331").await?;
+    ftp.ask("PASS guest", "230").await?;
+    let forms = ["{},", "{} x", " {}", "{}\0"];
+    for form in forms {
+        let listener = ScriptedListener::bind().await?;
+        let command = port_command("PORT", listener.addr());
+        ftp.ask(&form.replace("{}", &command), "200").await?;
+        ftp.ask("RETR file", "150").await?;
+        ensure!(listener.accept().await?.rest().await? == b"content");
+        ftp.reply("226").await?;
+    }
+    // vsftpd counts to 255 and no further; others count on from 0.
+    ftp.ask("PORT 127,0,0,1,31,400", "500").await?;
+    ftp.ask("RETR file", "425").await?;
+    servers
+        .expect_data_channels(Channels::default(), 0, forms.len())
+        .await
+}
+
+/// What a browser sends for a page that means to drive the FTP server.
+async fn web_page() -> anyhow::Result<()> {
+    let mut session = Scripted::start_v4().await?;
+    let request = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nUSER anonymous\r\nPASS x\r\nMKD a\r\n";
+    let reply = session.client.command(request).await?;
+    ensure!(
+        reply.starts_with("421 ") && reply.contains("HTTP"),
+        "{reply}"
+    );
+    ensure!(
+        session.server.rest().await? == b"",
+        "the server saw some of it"
+    );
+    Ok(())
 }
