@@ -24,7 +24,7 @@ use super::whose::{Client, Objection};
 use crate::board::{DataEntry, DataState, add, read};
 use crate::destination::{self, DataHost};
 use crate::host::Host;
-use crate::listener::{Listener, canonical};
+use crate::listener::Listener;
 use crate::peer_owner::Owner;
 use crate::tunnel::{Tunnel, host_port};
 use crate::vanished::notice_when_idle;
@@ -33,20 +33,9 @@ use crate::vanished::notice_when_idle;
 /// relay; a client that does not listen answers at once.
 const CLIENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a client that has ended its control connection may take to open the data connection that
-/// it asked for. Hardly any does: it has gone, or its data connection ended before it was looked at.
-const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// How long the FTP server may take to connect in active mode once a transfer was asked for: one that has to fetch the file
 /// from a tape first may take minutes.
 const SERVER_PATIENCE: Duration = Duration::from_secs(600);
-
-/// How long a client may take to connect once it has asked for a transfer and a connection was refused that was closed
-/// already: most likely that one was its own, and it waits for a reply.
-const CLOSED_PATIENCE: Duration = Duration::from_secs(2);
-
-/// What the client is told then.
-const CLOSED_EARLY: &str = "the data connection was closed before the system could say whose it was; send the file again, and close only after the reply 150";
 
 /// What a data channel tells its session.
 #[derive(Debug)]
@@ -227,61 +216,6 @@ impl Data {
         self.entry.connection.store(connection, Ordering::Relaxed);
         self.entry.relabel(|label| label.state = DataState::Open);
         self.report(Report::Event(DataEvent::Opened)).await;
-    }
-
-    /// Waits for the one connection that is the client's; others are dropped. Until it is joined to a channel, its
-    /// end is a reset.
-    async fn accept(&self, listener: Listener) -> Result<TcpStream, DataEnd> {
-        let limit = self.ftp.data_timeout;
-        let mut refused = Refused::default();
-        let closed = refused.closed.clone();
-        let closed_early = async {
-            closed.cancelled().await;
-            self.wanted.cancelled().await;
-            sleep(CLOSED_PATIENCE).await;
-        };
-        let left = async {
-            self.path.client_ended.cancelled().await;
-            sleep(LEAVING_TIMEOUT).await;
-        };
-        // The server may have taken the silence for a whole file.
-        tokio::select! {
-            met = timeout(limit, self.expected(&listener, &mut refused)) => met.map_err(|_| {
-                let waited = limit.as_secs();
-                DataEnd::Cut(format!(
-                    "the client did not open the data connection within {waited} seconds"
-                ))
-            }),
-            () = closed_early => Err(DataEnd::Cut(CLOSED_EARLY.to_owned())),
-            () = left => Err(DataEnd::Cut("the client left without opening the data connection".to_owned())),
-        }
-    }
-
-    /// Accepts until the client has come.
-    async fn expected(&self, listener: &Listener, refused: &mut Refused) -> TcpStream {
-        loop {
-            let (tcp, peer) = listener.accept().await;
-            reset(&tcp);
-            let objection = self.objection(&tcp, peer);
-            self.tunnel.host.owners.release_end(&SockRef::from(&tcp));
-            match objection {
-                None => return tcp,
-                Some(objection) => refused.count(peer, objection),
-            }
-        }
-    }
-
-    /// Why a connection is not taken for the client's; `None` where it is.
-    fn objection(&self, tcp: &TcpStream, peer: SocketAddr) -> Option<Objection> {
-        if peer.ip() != self.path.peer.ip() {
-            return Some(Objection::Stranger);
-        }
-        let owners = &self.tunnel.host.owners;
-        let owner = || match tcp.local_addr() {
-            Ok(local) => owners.of(peer, canonical(local)),
-            Err(_) => Owner::Unknown,
-        };
-        self.path.owner.objection(owner)
     }
 
     async fn forward(&self) -> Result<RemoteForward, String> {
@@ -518,40 +452,6 @@ impl Data {
     /// A session that has ended reads no reports; the transfer goes on without it.
     async fn report(&self, report: Report) {
         let _ = self.reports.send((self.id, report)).await;
-    }
-}
-
-/// Connections that were refused at one listener. The first one is logged, and the number of the others: they cost those who
-/// make them as little as a line each.
-#[derive(Debug, Default)]
-struct Refused {
-    any: bool,
-    further: u64,
-    /// Cancelled, as a signal, once one was among them that may have been the client's.
-    closed: CancellationToken,
-}
-
-impl Refused {
-    fn count(&mut self, peer: SocketAddr, objection: Objection) {
-        if objection == Objection::Closed {
-            self.closed.cancel();
-        }
-        if std::mem::replace(&mut self.any, true) {
-            self.further += 1;
-        } else {
-            warn!(%peer, "data connection refused: {objection}");
-        }
-    }
-}
-
-impl Drop for Refused {
-    fn drop(&mut self) {
-        if self.further > 0 {
-            warn!(
-                further = self.further,
-                "more data connections refused at the same port"
-            );
-        }
     }
 }
 

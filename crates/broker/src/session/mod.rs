@@ -2,6 +2,7 @@
 //!
 //! The protocol is `ftp_proto`'s; this module carries its bytes, keeps its time and does what it asks.
 
+mod arrival;
 mod data;
 mod io;
 mod offers;
