@@ -136,6 +136,7 @@ impl Player {
         Self {
             session: Session::new(SessionConfig {
                 client: IpAddr::from([127, 0, 0, 1]),
+                also_client: Vec::new(),
                 tls: TlsPolicy::Refuse,
                 foreign_port: ForeignPort::Refuse,
                 active: true,
