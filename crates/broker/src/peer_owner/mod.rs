@@ -14,7 +14,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use socket2::SockRef;
-use tracing::{debug, warn};
+use tracing::warn;
 
 #[cfg(target_os = "linux")]
 use kernel::Kernel;
@@ -75,7 +75,7 @@ impl Owners {
         if self.kernel.as_ref().is_some_and(Kernel::names_closed)
             && let Err(error) = held_end::hold(listener)
         {
-            debug!(%error, "the end of a data connection can't be held back: who closes at once may be looked at too late");
+            tracing::debug!(%error, "the end of a data connection can't be held back: who closes at once may be looked at too late");
         }
         #[cfg(not(target_os = "linux"))]
         let _ = listener;
