@@ -144,7 +144,10 @@ async fn handshake(
     } = way::open(spec, link, tracker).await?;
     config.window_size = match link.kind {
         ConnectionKind::Control => window::CONTROL,
-        ConnectionKind::Data => window::for_data(round_trip),
+        ConnectionKind::Data => {
+            let known = link.customs.round_trip.known().await;
+            window::for_data(known.unwrap_or(round_trip))
+        }
     };
     tracing::trace!(
         connection = link.id,

@@ -29,6 +29,7 @@ mod prompt;
 mod public_hash;
 mod quick_ack;
 mod requests;
+mod round_trip;
 mod secret;
 mod snapshot;
 mod spec;

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::dial::Session;
 use crate::link::{Link, lock};
 use crate::requests::Requests;
+use crate::round_trip::RoundTrip;
 
 /// How long [`Liveness::confirm`] waits: longer than any line takes, shorter than a client waits for a reply.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
@@ -42,6 +43,8 @@ const KEEPALIVE: &str = "keepalive@openssh.com";
 pub(crate) struct Customs {
     /// Those that pass over requests that they do not know: as many as there are hops on the way at most.
     passing_over: Mutex<BTreeSet<String>>,
+    /// How far it is.
+    pub(crate) round_trip: RoundTrip,
     /// Whether the server listens on loopback only where it is asked for `localhost`.
     pub(crate) listens_by_name: AtomicBool,
 }

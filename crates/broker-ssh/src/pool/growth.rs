@@ -45,6 +45,9 @@ impl Actor {
                     self.denied = false;
                 }
                 let connection = Connection::new(link, session, self.tracker.clone(), &self.spec);
+                if connection.link().kind == ConnectionKind::Control {
+                    self.measure(&connection);
+                }
                 self.roster.open.push(connection);
             }
             Err(error) => {
@@ -53,6 +56,15 @@ impl Actor {
                 self.dial_failed(link.kind, error, began);
             }
         }
+    }
+
+    /// What a control connection tells of the line is for data connections. Those are asked nothing: a server that passes over
+    /// the question would have the answer to the next request taken for its own.
+    fn measure(&self, connection: &Connection) {
+        let (customs, liveness) = (Arc::clone(&self.customs), connection.liveness());
+        customs.round_trip.announce();
+        let measuring = async move { customs.round_trip.measure(liveness).await };
+        self.tracker.spawn_on(measuring, &connection.link().runtime);
     }
 
     fn dial_failed(&mut self, kind: ConnectionKind, error: OpenError, began: Instant) {
