@@ -40,8 +40,9 @@ impl Actor {
                 tracing::info!(server = %link.server, connection = id, kind = link.kind.as_str(), "connected");
                 self.backoff.succeeded();
                 self.proven = true;
+                // A new control connection may lead to a server that was started anew, and then lets others in.
+                self.beside.succeeded();
                 if link.kind == ConnectionKind::Data {
-                    self.beside.succeeded();
                     self.denied = false;
                 }
                 let connection = Connection::new(link, session, self.tracker.clone(), &self.spec);
