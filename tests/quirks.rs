@@ -260,12 +260,20 @@ async fn noops(noop: Noop, mode: &'static str, cut: bool) -> anyhow::Result<()> 
         } else {
             drop(data)
         }
-        if noop == Noop::Before {
-            hear(&mut ftp, &answers).await?;
-        }
-        if cut {
-            no_success(&mut ftp).await?;
+        let before = if noop == Noop::Before {
+            &answers[..]
         } else {
+            &[]
+        };
+        if cut {
+            // A success that may be the upload's is its failure, also where it is meant for a NOOP.
+            no_success(&mut ftp).await?;
+            if let [_, others @ ..] = before {
+                hear(&mut ftp, others).await?;
+                no_success(&mut ftp).await?;
+            }
+        } else {
+            hear(&mut ftp, before).await?;
             hear(&mut ftp, done).await?;
         }
         if noop == Noop::After {

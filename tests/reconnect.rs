@@ -124,7 +124,10 @@ impl Leaves for Peers {
         self.embedded.ssh.stop_accepting();
         self.embedded.ssh.kill_all();
         let addr = self.embedded.ssh.addr();
-        eventually("its port refuses", || TcpStream::connect(addr).is_err()).await
+        eventually("its port refuses", || TcpStream::connect(addr).is_err()).await?;
+        // Who came in between is served otherwise.
+        self.embedded.ssh.kill_all();
+        Ok(())
     }
 
     async fn come_back(&mut self) -> anyhow::Result<()> {

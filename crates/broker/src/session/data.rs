@@ -46,6 +46,13 @@ pub(crate) enum Report {
     Event(DataEvent),
 }
 
+/// Which ends that were passed on the session knows of.
+#[derive(Debug, Default)]
+struct ToldEnds {
+    server: bool,
+    client: bool,
+}
+
 /// How the control connection goes; data channels follow it.
 #[derive(Debug, Clone)]
 pub(crate) struct ControlPath {
@@ -219,9 +226,9 @@ impl Data {
     }
 
     async fn forward(&self) -> Result<RemoteForward, String> {
-        let bind = self.forward_address()?;
+        let (bind, ports) = (self.forward_address()?, self.ftp.active_ports.clone());
         let forward = tokio::select! {
-            forward = self.path.forwards.open(&bind, None) => forward.map_err(|e| e.to_string())?,
+            forward = self.path.forwards.open(&bind, ports) => forward.map_err(|e| e.to_string())?,
             () = self.withdraw.cancelled() => return Err("the session ended".to_owned()),
         };
         self.entry
@@ -380,28 +387,35 @@ impl Data {
     async fn follow(&self, copying: impl Future<Output = SpliceEnd>) -> DataEnd {
         let progress = &self.entry.progress;
         let drain = &self.tunnel.shutdown.drain;
-        let (mut server_done, mut client_done) = (false, false);
+        let mut told = ToldEnds::default();
         let mut copying = pin!(copying);
         loop {
             tokio::select! {
-                // What was passed on is told before the end of everything is.
-                biased;
-                () = progress.channel_done.cancelled(), if !server_done => {
-                    server_done = true;
-                    self.report(Report::Event(DataEvent::ServerDone)).await;
-                }
-                () = progress.tcp_done.cancelled(), if !client_done => {
-                    client_done = true;
-                    self.report(Report::Event(DataEvent::ClientDone)).await;
-                }
+                () = progress.channel_done.cancelled(), if !told.server => {}
+                () = progress.tcp_done.cancelled(), if !told.client => {}
                 () = self.over.cancelled() => return DataEnd::Complete,
                 // The client has everything and may leave its end open as long as it likes; a broker that stops does not
                 // wait for it.
-                () = drain.cancelled(), if server_done && progress.is_whole_download() => {
+                () = drain.cancelled(), if told.server && progress.is_whole_download() => {
                     return DataEnd::Complete;
                 }
-                end = &mut copying => return self.data_end(end),
+                end = &mut copying => {
+                    // What was passed on is told before the end of everything is.
+                    self.tell_ends(&mut told).await;
+                    return self.data_end(end);
+                }
             }
+            self.tell_ends(&mut told).await;
+        }
+    }
+
+    async fn tell_ends(&self, told: &mut ToldEnds) {
+        let progress = &self.entry.progress;
+        if progress.channel_done.is_cancelled() && !std::mem::replace(&mut told.server, true) {
+            self.report(Report::Event(DataEvent::ServerDone)).await;
+        }
+        if progress.tcp_done.is_cancelled() && !std::mem::replace(&mut told.client, true) {
+            self.report(Report::Event(DataEvent::ClientDone)).await;
         }
     }
 
