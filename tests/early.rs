@@ -82,10 +82,7 @@ impl Rig {
 
     /// The upload is there, or where that can't be had the client hears so at once.
     async fn stored_or_told(&mut self, name: &str, content: &str) -> anyhow::Result<()> {
-        let mut told = self.told_at_once().await?;
-        if told.starts_with("150") {
-            told = self.told_at_once().await?;
-        }
+        let told = self.told_at_once().await?;
         if told.starts_with("226") {
             let stored = fs::read_to_string(self.peers.root.path().join(name))?;
             ensure!(stored == content, "{stored:?}");
@@ -95,8 +92,16 @@ impl Rig {
         Ok(())
     }
 
+    /// The final reply to a transfer. Where the data connection was never seen, none need tell that it began.
     async fn told_at_once(&mut self) -> anyhow::Result<String> {
-        let told = timeout(SOON, self.ftp.control().reply()).await;
+        let told = async {
+            let first = self.ftp.control().reply().await?;
+            if first.starts_with("150") {
+                return self.ftp.control().reply().await;
+            }
+            anyhow::Ok(first)
+        };
+        let told = timeout(SOON, told).await;
         told.with_context(|| self.broker.log())?
     }
 }
