@@ -1,5 +1,6 @@
 //! Joining a TCP connection and a channel, with exact half-close and with cuts that look like cuts
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -219,5 +220,13 @@ async fn upload(
 }
 
 fn tcp_gone(error: std::io::Error) -> SpliceEnd {
-    SpliceEnd::TcpGone(format!("the local connection failed: {error}"))
+    let was_reset = matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    );
+    SpliceEnd::TcpGone(if was_reset {
+        "the client reset its connection".to_owned()
+    } else {
+        format!("the client's connection failed: {error}")
+    })
 }
