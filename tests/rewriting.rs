@@ -1,4 +1,5 @@
 //! The wire seen from outside: what client and server each saw differs only where it should.
+// tidy: long because its trials share one scripted session and one way to compare what both sides saw
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -30,6 +30,45 @@ pub(crate) fn skip(bytes: &[u8]) -> &[u8] {
     }
 }
 
+/// The bytes without the Telnet commands anywhere in them, read as those do who know no subnegotiation.
+pub(crate) fn strip(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let mut rest = bytes;
+    loop {
+        rest = match rest {
+            [] => return plain,
+            [IAC, IAC, tail @ ..] => {
+                plain.push(IAC);
+                tail
+            }
+            [IAC, WILL..=DONT, _, tail @ ..] | [IAC, _, tail @ ..] | [IAC, tail @ ..] => tail,
+            [byte, tail @ ..] => {
+                plain.push(*byte);
+                tail
+            }
+        };
+    }
+}
+
+/// The line without a Telnet command at its end of which the LF would be a part: for those who look for such commands
+/// first, it would go on with the next line.
+pub(crate) fn closed(mut line: Vec<u8>) -> Vec<u8> {
+    let mut at = 0;
+    while let Some(start) = line.get(at..).and_then(|rest| memchr::memchr(IAC, rest)) {
+        at += start;
+        let length = match line.get(at + 1) {
+            Some(WILL..=DONT) => 3,
+            _ => 2,
+        };
+        if line.get(at + length - 1) == Some(&b'\n') {
+            line.drain(at..at + length - 1);
+            break;
+        }
+        at += length;
+    }
+    line
+}
+
 /// What stands behind IAC SE. `None` where there is none: an open one hides no command.
 fn behind_subnegotiation(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes
@@ -40,7 +79,27 @@ fn behind_subnegotiation(bytes: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::skip;
+    use super::{closed, skip, strip};
+
+    #[test]
+    fn no_telnet_command_goes_on_behind_a_line() {
+        for (line, expected) in [
+            (&b"a\xff\n"[..], &b"a\n"[..]),
+            (b"a\xff\xfb\n", b"a\n"),
+            (b"a\xff\xff\n", b"a\xff\xff\n"),
+            (b"a\xff\xff\xff\n", b"a\xff\xff\n"),
+            (b"a\xff\xfb\r\n", b"a\xff\xfb\r\n"),
+            (b"\xff\xf1a\n", b"\xff\xf1a\n"),
+            (b"a\n", b"a\n"),
+        ] {
+            assert_eq!(closed(line.to_vec()), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn telnet_commands_anywhere_are_stripped() {
+        assert_eq!(strip(b"2\xff\xf12\xff\xfbx7\xff\xff\xff"), b"227\xff");
+    }
 
     #[test]
     fn telnet_commands_before_text_are_skipped() {

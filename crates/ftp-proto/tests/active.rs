@@ -1,4 +1,5 @@
 //! Active mode and the other commands answered by the broker.
+// tidy: long because it is one list of short scripts about one subject
 
 mod script;
 

@@ -1,4 +1,5 @@
 //! Passive mode: replies rewritten, in order, at the right time.
+// tidy: long because it is one list of short scripts about one subject
 
 mod script;
 

@@ -245,9 +245,11 @@ fn list_start(line: &[u8], from: usize, at: usize) -> Option<Cursor<'_>> {
     (!goes_on).then(|| Cursor::new(line, at))
 }
 
-/// Whether this ends with a digit and a comma or dot, and blanks or line ends around them.
+/// Whether this ends with a digit and a comma or dot, or with three delimiters, and blanks or line ends around them.
 fn goes_on_with_list(before: &[u8]) -> bool {
     match trim_end(before) {
+        // As before the port of a 229.
+        [.., a, b, c] if a == b && b == c && c.is_ascii_punctuation() => true,
         [list @ .., b',' | b'.'] => trim_end(list).last().is_some_and(u8::is_ascii_digit),
         _ => false,
     }
@@ -332,7 +334,9 @@ fn next_delimiter(line: &[u8], at: usize, delimiter: u8) -> Option<usize> {
     let harmless =
         |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':') || is_blank(*byte);
     let field = rest.get(..length)?;
-    field.iter().all(harmless).then_some(at + 1 + length)
+    let delimiters = |three: &[u8]| three == b"..." || three == b":::";
+    let clear = field.iter().all(harmless) && !field.windows(3).any(delimiters);
+    clear.then_some(at + 1 + length)
 }
 
 #[cfg(test)]
@@ -417,6 +421,7 @@ mod tests {
             "227 (10;0;0;1;4;5)",
             "227 (99999999999,0,0,1,4,5)",
             "227,10,0,0,1,4,5",
+            "227 ,,,10,0,0,1,4,5",
             "22710,0,0,1,4,5",
             "227-10,0,0,1,4,5\r\n227 ok",
             "227 (10,0,0,1,4,5) (10,0,0,1,4,6)",
@@ -481,6 +486,7 @@ mod tests {
             "229 (   6446 )",
             "229 (|||6446",
             "229 (|||6_446|)",
+            "229 (|1|1...0.1|6446|)",
             "229 (|||6446|77|)",
             "229 (42) (|||6446|)",
             "229 (|||6446|) (|||6447|)",

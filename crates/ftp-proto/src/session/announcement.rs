@@ -11,6 +11,7 @@ use super::offer::NO_DATA_CONNECTION;
 use crate::address::{PassiveHead, PassiveReply, says_a_number};
 use crate::line::MAX_LINE;
 use crate::reply::{ReplyLine, may_end};
+use crate::telnet;
 use crate::text::reply;
 
 /// The most lines of a passive reply that are held. Servers send one, or a few with a greeting.
@@ -92,6 +93,7 @@ impl Session {
         line: Vec<u8>,
     ) -> Option<(ReplyLine, Vec<u8>)> {
         let begins = matches!(place, ReplyLine::First(_) | ReplyLine::Stray);
+        let line = plain_announcement(line, self.announcement.held.is_some());
         if self.announcement.held.is_some() {
             if !begins {
                 self.hold_line(now, &line);
@@ -263,6 +265,14 @@ impl Session {
 fn refusal(code: u16, why: &str) -> Vec<u8> {
     let reason = format!("The FTP server's {code} reply {why}; try another data mode");
     reply(NO_DATA_CONNECTION, &reason)
+}
+
+/// The line without Telnet commands, if it announces or may belong to an announcement: some clients leave them out wherever
+/// they stand.
+fn plain_announcement(line: Vec<u8>, held: bool) -> Vec<u8> {
+    let plain = telnet::strip(&line);
+    let announces = held || PassiveHead::find(&plain).is_some();
+    if announces { plain } else { line }
 }
 
 /// A line of another reply that looks like a passive one. A server ought to put a blank before the code of such a line

@@ -7,7 +7,7 @@ use crate::command::{Command, Kind};
 use crate::event::DataId;
 use crate::line::Piece;
 use crate::owed::{Expect, Sent};
-use crate::{Event, TlsPolicy};
+use crate::{Event, TlsPolicy, telnet};
 
 impl Session {
     /// Handles the client's next line, unless its bytes are held. False where there is none.
@@ -24,6 +24,7 @@ impl Session {
     }
 
     fn client_line(&mut self, now: Instant, line: Vec<u8>) {
+        let line = telnet::closed(line);
         let Some(command) = Command::parse(&line) else {
             self.to_server.extend(line);
             return;

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use super::doubt::Place;
 use super::{Phase, Session};
-use crate::Event;
 use crate::line::Piece;
 use crate::owed::{Answered, Expect, Sent, reports_success};
 use crate::reply::ReplyLine;
+use crate::{Event, telnet};
 
 impl Session {
     /// Handles the server's next line, unless its bytes are held. False where there is none.
@@ -33,6 +33,7 @@ impl Session {
     }
 
     pub(super) fn server_line(&mut self, now: Instant, line: Vec<u8>) {
+        let line = telnet::closed(line);
         let place = self.replies.line(&line, self.owed.expects_start());
         if let Some((place, line)) = self.hold_announcement(now, place, line) {
             self.placed_line(now, place, line);

@@ -1,10 +1,18 @@
 //! How clients read passive replies.
 
 use super::Found;
-use super::scan::{digits, is_space, match_list, scan_dotted, scan_list, scan_number, starts};
+use super::scan::{
+    digits, is_space, match_list, scan_dotted, scan_list, scan_number, starts, without_telnet,
+};
 
-/// What any client finds in what it was sent.
+/// What any client finds in what it was sent, with Telnet commands left in or out.
 pub fn find(stream: &[u8]) -> Vec<Found> {
+    let mut found = find_in(stream);
+    found.extend(find_in(&without_telnet(stream)));
+    found
+}
+
+fn find_in(stream: &[u8]) -> Vec<Found> {
     let lines: Vec<&[u8]> = stream.split_inclusive(|&byte| byte == b'\n').collect();
     let mut found = Vec::new();
     for line in &lines {
@@ -54,7 +62,6 @@ fn by_reply(reply: &[u8]) -> Vec<Found> {
         Some(229) => {
             found.extend(ftplib_229(reply));
             found.extend(anywhere(reply));
-            found.extend(triple(reply, false));
         }
         _ => {}
     }

@@ -80,3 +80,24 @@ pub fn starts(text: &[u8]) -> impl Iterator<Item = &[u8]> {
             _ => &text[at..],
         })
 }
+
+/// Telnet commands as two bytes, with the option as a third where there is one.
+pub fn without_telnet(stream: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let mut rest = stream;
+    loop {
+        rest = match rest {
+            [] => return plain,
+            [255, 251..=254, _, tail @ ..] => tail,
+            [255, 255, tail @ ..] => {
+                plain.push(255);
+                tail
+            }
+            [255, _, tail @ ..] | [255, tail @ ..] => tail,
+            [byte, tail @ ..] => {
+                plain.push(*byte);
+                tail
+            }
+        };
+    }
+}

@@ -1,12 +1,18 @@
 //! How servers read `PORT`, `EPRT` and `LPRT`.
 
 use super::Found;
-use super::scan::{atoi, digits, is_space, match_list, scan_list, scan_number, starts};
+use super::scan::{
+    atoi, digits, is_space, match_list, scan_list, scan_number, starts, without_telnet,
+};
 
 /// What any server finds in what it was sent.
 pub fn find(stream: &[u8]) -> Vec<Found> {
     let mut found = Vec::new();
-    for plain in [stream.to_vec(), two_bytes(stream), proftpd_telnet(stream)] {
+    for plain in [
+        stream.to_vec(),
+        without_telnet(stream),
+        proftpd_telnet(stream),
+    ] {
         let lines = plain.split(|&byte| byte == b'\n');
         for line in lines.clone() {
             found.extend(read_line(line.strip_suffix(b"\r").unwrap_or(line)));
@@ -32,28 +38,7 @@ fn of(reader: &'static str, numbers: Vec<i128>) -> Found {
     Found { reader, numbers }
 }
 
-/// Telnet commands as two bytes, with the option as a third where there is one.
-fn two_bytes(stream: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    let mut rest = stream;
-    loop {
-        rest = match rest {
-            [] => return plain,
-            [255, 251..=254, _, tail @ ..] => tail,
-            [255, 255, tail @ ..] => {
-                plain.push(255);
-                tail
-            }
-            [255, _, tail @ ..] | [255, tail @ ..] => tail,
-            [byte, tail @ ..] => {
-                plain.push(*byte);
-                tail
-            }
-        };
-    }
-}
-
-/// The same, but commands that are not known stay in.
+/// Telnet commands are left out, but for those that are not known.
 fn proftpd_telnet(stream: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let mut rest = stream;
