@@ -30,17 +30,14 @@ pub(crate) fn skip(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// The bytes without the Telnet commands anywhere in them, read as those do who know no subnegotiation.
+/// The bytes without the Telnet commands anywhere in them, read as those do who know no subnegotiation. An escaped 255 goes,
+/// too: alone, it would begin a command.
 pub(crate) fn strip(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let mut rest = bytes;
     loop {
         rest = match rest {
             [] => return plain,
-            [IAC, IAC, tail @ ..] => {
-                plain.push(IAC);
-                tail
-            }
             [IAC, WILL..=DONT, _, tail @ ..] | [IAC, _, tail @ ..] | [IAC, tail @ ..] => tail,
             [byte, tail @ ..] => {
                 plain.push(*byte);
@@ -98,7 +95,7 @@ mod tests {
 
     #[test]
     fn telnet_commands_anywhere_are_stripped() {
-        assert_eq!(strip(b"2\xff\xf12\xff\xfbx7\xff\xff\xff"), b"227\xff");
+        assert_eq!(strip(b"2\xff\xf12\xff\xfbx7\xff\xff\xff"), b"227");
     }
 
     #[test]

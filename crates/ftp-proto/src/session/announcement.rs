@@ -132,6 +132,7 @@ impl Session {
         if !first {
             return Some(bytes).filter(|_| !self.announcement.drop_line);
         }
+        let bytes = plain_announcement(bytes, false);
         let head = PassiveHead::find(&bytes);
         let inside = self.replies.is_open();
         self.announcement.drop_line =
@@ -156,8 +157,8 @@ impl Session {
             return false;
         }
         let held = self.announcement.held.is_some();
-        let unfinished = self.from_server.len() > 0
-            && (held || PassiveHead::find(self.from_server.waiting()).is_some());
+        let unfinished =
+            self.from_server.len() > 0 && (held || announces(self.from_server.waiting()));
         if unfinished {
             let line = self.from_server.take_rest();
             self.server_line(now, line);
@@ -270,9 +271,16 @@ fn refusal(code: u16, why: &str) -> Vec<u8> {
 /// The line without Telnet commands, if it announces or may belong to an announcement: some clients leave them out wherever
 /// they stand.
 fn plain_announcement(line: Vec<u8>, held: bool) -> Vec<u8> {
-    let plain = telnet::strip(&line);
-    let announces = held || PassiveHead::find(&plain).is_some();
-    if announces { plain } else { line }
+    if held || announces(&line) {
+        telnet::strip(&line)
+    } else {
+        line
+    }
+}
+
+/// Whether a line begins like a passive reply once Telnet commands are left out.
+fn announces(line: &[u8]) -> bool {
+    PassiveHead::find(&telnet::strip(line)).is_some()
 }
 
 /// A line of another reply that looks like a passive one. A server ought to put a blank before the code of such a line
