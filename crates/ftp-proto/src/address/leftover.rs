@@ -53,14 +53,15 @@ fn stands_alone(text: &[u8], at: usize) -> bool {
     }
 }
 
-/// What stands before a number, blanks, line ends and signs passed over, and whether there were blanks or line ends.
+/// What stands before a number, its sign, blanks and line ends passed over, and whether there were blanks or line ends.
 fn before(text: &[u8], at: usize) -> Option<(u8, bool)> {
-    let passed_over = |byte: u8| is_space(byte) || matches!(byte, b'+' | b'-');
-    let before = text.get(..at).unwrap_or_default();
-    let last = before.iter().rposition(|&byte| !passed_over(byte))?;
-    let between = before.get(last + 1..).unwrap_or_default();
+    let before = match text.get(..at)? {
+        [before @ .., b'+' | b'-'] => before,
+        before => before,
+    };
+    let last = before.iter().rposition(|&byte| !is_space(byte))?;
     let byte = *before.get(last)?;
-    Some((byte, between.iter().any(|&byte| is_space(byte))))
+    Some((byte, last + 1 < before.len()))
 }
 
 #[cfg(test)]

@@ -286,16 +286,13 @@ fn announces(line: &[u8]) -> bool {
 /// A line of another reply that looks like a passive one. A server ought to put a blank before the code of such a line
 /// (RFC 959, section 4.2); some clients take it for a reply of its own.
 fn inner_line(head: PassiveHead, mut line: Vec<u8>) -> Vec<u8> {
-    let padded = head
-        .code_at
-        .checked_sub(1)
-        .and_then(|at| line.get(at))
-        .is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+    let before = line.get(..head.code_at).unwrap_or_default();
+    let padded = !before.is_empty() && before.iter().all(|byte| matches!(byte, b' ' | b'\t'));
     let number = line
         .get(head.text_at()..)
         .is_some_and(|text| text.iter().any(u8::is_ascii_digit));
     if number && !padded {
-        line.insert(head.code_at, b' ');
+        line.splice(..head.code_at, [b' ']);
     }
     line
 }
