@@ -28,6 +28,12 @@ pub(crate) enum Verb {
     Open,
 }
 
+impl Verb {
+    fn is_announcing(&self) -> bool {
+        matches!(self, Self::Announcing(_))
+    }
+}
+
 /// The command that names an address in this line, if any reader could find one.
 pub(crate) fn announcing_verb(line: &[u8]) -> Option<&'static str> {
     match verb(line) {
@@ -36,41 +42,38 @@ pub(crate) fn announcing_verb(line: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What a line, or the beginning of one, may be. A lone CR ends a line for some servers.
+/// What a line, or the beginning of one, may be: as it is, without Telnet commands of two and three bytes, and without what
+/// stands between the marks of a subnegotiation either.
 pub(crate) fn verb(line: &[u8]) -> Verb {
-    let mut lines = line.split(|&byte| byte == b'\r');
-    let first = lines.next().map(most_dangerous).unwrap_or(Verb::Open);
-    let announcing = |verb: &Verb| matches!(verb, Verb::Announcing(_));
-    let hidden = lines.map(most_dangerous).find(announcing);
-    hidden.filter(|_| !announcing(&first)).unwrap_or(first)
+    let without = |subnegotiations| {
+        let plain = WithoutTelnet::new(line.iter().copied(), subnegotiations);
+        reading(&plain.collect::<Vec<u8>>())
+    };
+    let readings = if line.contains(&IAC) {
+        vec![reading(line), without(false), without(true)]
+    } else {
+        vec![reading(line)]
+    };
+    let open = readings.contains(&Verb::Open);
+    let announcing = readings.into_iter().find(Verb::is_announcing);
+    announcing.unwrap_or(if open { Verb::Open } else { Verb::Other })
 }
 
-/// The reading of a line that matters most.
-fn most_dangerous(line: &[u8]) -> Verb {
-    let readings = readings(line);
-    let announcing = |verb: &&Verb| matches!(verb, Verb::Announcing(_));
-    let open = |verb: &&Verb| **verb == Verb::Open;
-    let found = readings
-        .iter()
-        .find(announcing)
-        .or_else(|| readings.iter().find(open));
-    found.copied().unwrap_or(Verb::Other)
-}
-
-/// A line as it is, without Telnet commands of two and three bytes, and without what stands between the marks of a
-/// subnegotiation either.
-fn readings(line: &[u8]) -> [Verb; 3] {
-    let plain = || line.iter().copied();
-    [
-        reading(plain()),
-        reading(WithoutTelnet::new(plain(), false)),
-        reading(WithoutTelnet::new(plain(), true)),
-    ]
+/// What one reader finds. A lone CR ends a line for some.
+fn reading(bytes: &[u8]) -> Verb {
+    let mut lines = bytes.split(|&byte| byte == b'\r').map(first_letters);
+    let first = lines.next().unwrap_or(Verb::Open);
+    if first.is_announcing() {
+        return first;
+    }
+    lines.find(Verb::is_announcing).unwrap_or(first)
 }
 
 /// What the first letters say.
-fn reading(bytes: impl Iterator<Item = u8>) -> Verb {
+fn first_letters(bytes: &[u8]) -> Verb {
     let letters: Vec<u8> = bytes
+        .iter()
+        .copied()
         .filter(|byte| byte.is_ascii_alphabetic() || *byte == b'@')
         .take(LETTERS)
         .collect();
@@ -161,6 +164,7 @@ mod tests {
             b"NOOP\rPORT 1",
             b"NOOP\r\0PORT 1",
             b"\rPORT 1",
+            b"PO\xff\xfb\rRT 1",
         ] {
             assert_eq!(announcing_verb(line), Some("PORT"), "{line:?}");
         }

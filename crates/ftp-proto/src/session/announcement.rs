@@ -93,7 +93,6 @@ impl Session {
         line: Vec<u8>,
     ) -> Option<(ReplyLine, Vec<u8>)> {
         let begins = matches!(place, ReplyLine::First(_) | ReplyLine::Stray);
-        let line = plain_announcement(line, self.announcement.held.is_some());
         if self.announcement.held.is_some() {
             if !begins {
                 self.hold_line(now, &line);
@@ -117,6 +116,16 @@ impl Session {
         }
     }
 
+    /// The line without Telnet commands, if it announces or may belong to an announcement: some clients leave them out
+    /// wherever they stand.
+    pub(super) fn plain_line(&self, line: Vec<u8>) -> Vec<u8> {
+        if self.announcement.held.is_some() || announces(&line) {
+            telnet::strip(&line)
+        } else {
+            line
+        }
+    }
+
     /// Takes a line that waited for an endpoint.
     pub(super) fn deferred_line(&mut self) -> Option<(ReplyLine, Vec<u8>)> {
         self.announcement.deferred.take()
@@ -132,7 +141,7 @@ impl Session {
         if !first {
             return Some(bytes).filter(|_| !self.announcement.drop_line);
         }
-        let bytes = plain_announcement(bytes, false);
+        let bytes = self.plain_line(bytes);
         let head = PassiveHead::find(&bytes);
         let inside = self.replies.is_open();
         self.announcement.drop_line =
@@ -266,16 +275,6 @@ impl Session {
 fn refusal(code: u16, why: &str) -> Vec<u8> {
     let reason = format!("The FTP server's {code} reply {why}; try another data mode");
     reply(NO_DATA_CONNECTION, &reason)
-}
-
-/// The line without Telnet commands, if it announces or may belong to an announcement: some clients leave them out wherever
-/// they stand.
-fn plain_announcement(line: Vec<u8>, held: bool) -> Vec<u8> {
-    if held || announces(&line) {
-        telnet::strip(&line)
-    } else {
-        line
-    }
 }
 
 /// Whether a line begins like a passive reply once Telnet commands are left out.

@@ -33,7 +33,7 @@ impl Session {
     }
 
     pub(super) fn server_line(&mut self, now: Instant, line: Vec<u8>) {
-        let line = telnet::closed(line);
+        let line = self.plain_line(telnet::closed(line));
         let place = self.replies.line(&line, self.owed.expects_start());
         if let Some((place, line)) = self.hold_announcement(now, place, line) {
             self.placed_line(now, place, line);
