@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::is_space;
+use super::trim_end;
 
 /// Punctuation that ends what was said before, where a blank or a new line follows.
 const CLOSING: &[u8] = b".:;!?)]";
@@ -23,7 +23,7 @@ pub(super) fn all_stand_alone(
         |at: usize, places: &[Range<usize>]| places.iter().any(|place| place.contains(&at));
     numbers(text, wide).all(|at| {
         if inside(at, codes) && !wide {
-            !matches!(before(text, at), Some((b',', _)))
+            !before(text, at).ends_with(b",")
         } else {
             inside(at, known) || stands_alone(text, at)
         }
@@ -44,24 +44,28 @@ fn numbers(text: &[u8], wide: bool) -> impl Iterator<Item = usize> {
 }
 
 fn stands_alone(text: &[u8], at: usize) -> bool {
-    match before(text, at) {
-        None => true,
-        Some((byte, apart)) => {
-            let word = byte.is_ascii_alphanumeric() || !byte.is_ascii();
-            word || (apart && CLOSING.contains(&byte))
-        }
+    let before = before(text, at);
+    let spaces = before.len() < unsigned(text, at).len();
+    match before {
+        [] => true,
+        [.., byte] if byte.is_ascii_alphanumeric() || !byte.is_ascii() => true,
+        // The second of two is no end of a sentence.
+        [.., twice, byte] if twice == byte => false,
+        [.., byte] => spaces && CLOSING.contains(byte),
     }
 }
 
-/// What stands before a number, its sign, blanks and line ends passed over, and whether there were blanks or line ends.
-fn before(text: &[u8], at: usize) -> Option<(u8, bool)> {
-    let before = match text.get(..at)? {
+/// What stands before a number, its sign, blanks and line ends passed over.
+fn before(text: &[u8], at: usize) -> &[u8] {
+    trim_end(unsigned(text, at))
+}
+
+/// What stands before a number and its sign.
+fn unsigned(text: &[u8], at: usize) -> &[u8] {
+    match text.get(..at).unwrap_or_default() {
         [before @ .., b'+' | b'-'] => before,
         before => before,
-    };
-    let last = before.iter().rposition(|&byte| !is_space(byte))?;
-    let byte = *before.get(last)?;
-    Some((byte, last + 1 < before.len()))
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +103,8 @@ mod tests {
             "|1",
             "||| 1",
             "=1",
+            "++1",
+            "::: 1",
             "\u{1}1",
             ":1",
             "x,\r\n-1",

@@ -290,7 +290,8 @@ fn inner_line(head: PassiveHead, mut line: Vec<u8>) -> Vec<u8> {
     let number = line
         .get(head.text_at()..)
         .is_some_and(|text| text.iter().any(u8::is_ascii_digit));
-    if number && !padded {
+    // One with a hyphen may be the first of a reply that goes on, for who takes the one around it for ended.
+    if (number || head.goes_on(&line)) && !padded {
         line.splice(..head.code_at, [b' ']);
     }
     line

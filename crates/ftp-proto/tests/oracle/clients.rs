@@ -168,7 +168,7 @@ fn curl_229(line: &[u8]) -> Option<Found> {
 /// Behind the first parenthesis, whatever is behind the third delimiter.
 fn third_delimiter(line: &[u8]) -> Option<Found> {
     let text = behind_parenthesis(line)?;
-    let d = *text.first()?;
+    let d = *text.first().filter(|byte| byte.is_ascii_graphic())?;
     let third = text
         .iter()
         .enumerate()
