@@ -111,6 +111,9 @@ impl PassiveReply {
         if announced.port == 0 {
             return Err("names port 0");
         }
+        if code == 229 && opens_elsewhere(text, &spots) {
+            return Err("has a number in other parentheses");
+        }
         let known: Vec<Range<usize>> = spots.iter().map(|spot| spot.whole.clone()).collect();
         if !all_stand_alone(text, &known, &codes(code, text), code == 229) {
             return Err("has other numbers beside the address");
@@ -169,6 +172,17 @@ fn lines(code: u16, text: &[u8]) -> impl Iterator<Item = Line> {
                 body: start + body..end,
             }
         })
+}
+
+/// Whether a parenthesis that is not the address's has a number behind it on its line. Most readers of a 229 begin at the first
+/// one, whatever is in it.
+fn opens_elsewhere(text: &[u8], spots: &[Spot]) -> bool {
+    let own = |at: usize| spots.iter().any(|spot| spot.whole.start == at + 1);
+    memchr::memchr_iter(b'(', text).any(|at| {
+        let behind = text.get(at..).unwrap_or_default();
+        let mut line = behind.iter().take_while(|byte| **byte != b'\n');
+        !own(at) && line.any(u8::is_ascii_digit)
+    })
 }
 
 /// Where the reply's own code stands.
@@ -460,7 +474,6 @@ mod tests {
             "229 x (xxx6446x)",
             "229 x (|1|10.0.0.1|6446|)",
             "229 x (|2|::1|6446|)",
-            "229 really (ok) (|||6446|)",
             "229 for user42, IPv6 (|||6446|)",
             "229-wait\r\n229 (|||6446|)\r\n",
             "229\u{2014}(|||6446|)",
@@ -489,6 +502,8 @@ mod tests {
             "229 (|1|1...0.1|6446|)",
             "229 (|||6446|77|)",
             "229 (42) (|||6446|)",
+            "229 really (ok) (|||6446|)",
+            "229-(cc c9c\r\n229 (|||6446|)",
             "229 (|||6446|) (|||6447|)",
             "229 (|||6446|) (10,0,0,1,4,5)",
             "229 (|||\u{ff16}\u{ff14}|) (|||6446|)",
