@@ -315,6 +315,24 @@ fn the_reply_behind_a_passive_one_without_an_end_keeps_its_place() {
 }
 
 #[test]
+fn a_passive_reply_behind_one_without_an_end_is_held_too() {
+    check(
+        r"
+        s>c 220 ready
+        c>s PASV\r\nEPSV
+        s> 227-(10,0,0,1,4,5)\r\n200 over
+        c>s NOOP
+        s> 229 (|||1030|)
+        -> offer 0 passive 10.0.0.1 1029 open-first
+        offered 0 127.0.0.1:20000
+        -> client 227-(127,0,0,1,78,32)\r\n200 over
+        -> withdraw 0
+        -> offer 1 passive * 1030
+        ",
+    );
+}
+
+#[test]
 fn a_passive_reply_that_nothing_asked_for_makes_no_offer() {
     check(
         r"

@@ -16,7 +16,7 @@ impl Session {
             return false;
         }
         if let Some((place, line)) = self.deferred_line() {
-            self.placed_line(now, place, line);
+            self.place_line(now, place, line);
             return true;
         }
         match self.from_server.next() {
@@ -35,12 +35,13 @@ impl Session {
     pub(super) fn server_line(&mut self, now: Instant, line: Vec<u8>) {
         let line = self.plain_line(telnet::closed(line));
         let place = self.replies.line(&line, self.owed.expects_start());
-        if let Some((place, line)) = self.hold_announcement(now, place, line) {
-            self.placed_line(now, place, line);
-        }
+        self.place_line(now, place, line);
     }
 
-    fn placed_line(&mut self, now: Instant, place: ReplyLine, line: Vec<u8>) {
+    fn place_line(&mut self, now: Instant, place: ReplyLine, line: Vec<u8>) {
+        let Some((place, line)) = self.hold_announcement(now, place, line) else {
+            return;
+        };
         match place {
             ReplyLine::First(head) => {
                 self.swallow = false;
