@@ -57,6 +57,39 @@ pub fn check(script: &str) {
     }
 }
 
+/// A session with one passive channel, offered as 0.
+pub const PASSIVE: &str = r"
+    s>c 220 ready
+    c>s EPSV
+    s> 229 (|||1029|)
+    -> offer 0 passive * 1029 open-first
+    offered 0 127.0.0.1:20000
+    -> client 229 (|||20000|)
+";
+
+/// A session with one active channel, offered as 0.
+pub const ACTIVE: &str = r"
+    s>c 220 ready
+    c> PORT 127,0,0,1,4,5
+    -> offer 0 active 127.0.0.1 1029
+    offered 0 127.0.0.1:20000
+    -> server PORT 127,0,0,1,78,32
+    s>c 200 ok
+";
+
+/// A session with one passive channel, offered as 0, and this command under way on it.
+pub fn transfer(command: &str, rest: &str) -> String {
+    format!(
+        r"
+        {PASSIVE}
+        c>s {command}
+        data 0 joined
+        s>c 150 here
+        {rest}
+        "
+    )
+}
+
 /// A session with the policies that a script starts with.
 pub fn default_config() -> SessionConfig {
     SessionConfig {
