@@ -36,6 +36,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     seconds: u64,
 
+    /// The seed of the fuzzer's choices, to try the same inputs again
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u32>,
+
     /// Install cargo-fuzz below the target directory if it is missing
     #[arg(long)]
     install: bool,
@@ -61,7 +65,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     }
     let mut ending = ExitCode::SUCCESS;
     for target in TARGETS {
-        if !run_target(&tool, target, options.seconds).await? {
+        if !run_target(&tool, target, options).await? {
             ending = ExitCode::FAILURE;
         }
     }
@@ -105,12 +109,16 @@ fn fuzz(tool: &PathBuf, words: &[&str], behind: &[&str]) -> Command {
 }
 
 /// Runs one target; false if it found something.
-async fn run_target(tool: &PathBuf, target: &str, seconds: u64) -> Result<bool> {
+async fn run_target(tool: &PathBuf, target: &str, options: &Options) -> Result<bool> {
+    let seconds = options.seconds;
     let time = format!("-max_total_time={seconds}");
+    // The fuzzer takes 0 for a seed of its own choice.
+    let seed = format!("-seed={}", options.seed.unwrap_or_default());
     let behind = [
         target,
         "--",
         &time,
+        &seed,
         MAX_INPUT,
         "-dict=fuzz/ftp.dict",
         "-print_final_stats=1",
