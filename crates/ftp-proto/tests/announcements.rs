@@ -50,6 +50,8 @@ fn a_reply_that_some_reader_could_follow_elsewhere_becomes_a_425() {
         ("229 (|||6446)", "names no address that can be read"),
         ("229 (|||6446!)", "names no address that can be read"),
         ("229 (|||+6446|)", "names no address that can be read"),
+        ("229 (---6446-)", "names no address that can be read"),
+        ("229 (+++6446+)", "names no address that can be read"),
     ] {
         let code = &reply[..3];
         check(&format!(

@@ -307,7 +307,11 @@ fn list_goes_on(mut behind: Cursor<'_>) -> bool {
 /// something between the first three; it means nothing.
 fn extended(line: &[u8], from: usize, at: usize) -> Option<Spot> {
     let delimiter = *line.get(at)?;
-    if !delimiter.is_ascii_graphic() || delimiter.is_ascii_digit() {
+    // A digit would count to the number, and a sign to some readers.
+    if !delimiter.is_ascii_graphic()
+        || delimiter.is_ascii_digit()
+        || matches!(delimiter, b'+' | b'-')
+    {
         return None;
     }
     let bare = line.get(at..at + 3)? == [delimiter; 3] && !delimiter.is_ascii_alphabetic();
