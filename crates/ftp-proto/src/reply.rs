@@ -130,6 +130,12 @@ impl ReplyTracker {
         self.open.is_some()
     }
 
+    /// Takes an open reply as ended if a line looked like its end.
+    pub(crate) fn settle(&mut self) {
+        let over = |open: &mut Open| open.progress != Progress::Inside;
+        self.open.take_if(over);
+    }
+
     /// Takes an open reply as ended.
     pub(crate) fn reset(&mut self) {
         self.open = None;
@@ -150,11 +156,6 @@ impl ReplyTracker {
             goes_on: mark == Mark::Hyphen,
         })
     }
-}
-
-/// Whether a line looks like the last one of a reply.
-pub(crate) fn may_end(line: &[u8]) -> bool {
-    matches!(code_and_mark(line), Some((_, Mark::End)))
 }
 
 /// The code at the beginning of a line, and what follows it.

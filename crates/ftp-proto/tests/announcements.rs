@@ -186,7 +186,7 @@ fn a_passive_reply_that_does_not_end_becomes_a_425() {
 }
 
 #[test]
-fn a_passive_reply_ended_by_another_code_is_over_after_a_silence() {
+fn a_passive_reply_ended_by_another_code_becomes_a_425_after_a_silence() {
     check(
         r"
         s>c 220 ready
@@ -194,9 +194,7 @@ fn a_passive_reply_ended_by_another_code_is_over_after_a_silence() {
         s> 227-(10,0,0,1,4,5)\r\n200 ok
         timer 2s
         wait 2s
-        -> offer 0 passive 10.0.0.1 1029 open-first
-        offered 0 127.0.0.1:20000
-        -> client 227-(127,0,0,1,78,32)\r\n200 ok
+        -> client 425 The FTP server's 227 reply does not end; try another data mode
         s>c 250 next
         ",
     );
@@ -211,10 +209,8 @@ fn the_reply_behind_a_passive_one_without_an_end_keeps_its_place() {
         s> 227-(10,0,0,1,4,5)\r\n200 over
         c>s NOOP
         s> 200 ok
-        -> offer 0 passive 10.0.0.1 1029 open-first
-        s> 250 next
-        offered 0 127.0.0.1:20000
-        -> client 227-(127,0,0,1,78,32)\r\n200 over\r\n200 ok\r\n250 next
+        -> client 425 The FTP server's 227 reply does not end; try another data mode\r\n200 ok
+        s>c 250 next
         ",
     );
 }
@@ -228,11 +224,10 @@ fn a_passive_reply_behind_one_without_an_end_is_held_too() {
         s> 227-(10,0,0,1,4,5)\r\n200 over
         c>s NOOP
         s> 229 (|||1030|)
-        -> offer 0 passive 10.0.0.1 1029 open-first
+        -> client 425 The FTP server's 227 reply does not end; try another data mode
+        -> offer 0 passive * 1030 open-first
         offered 0 127.0.0.1:20000
-        -> client 227-(127,0,0,1,78,32)\r\n200 over
-        -> withdraw 0
-        -> offer 1 passive * 1030
+        -> client 229 (|||20000|)
         ",
     );
 }
@@ -288,7 +283,7 @@ fn a_passive_reply_without_its_line_end_is_held_all_the_same() {
         s end
         -> offer 0 passive 10.0.0.1 1029 open-first
         offered 0 127.0.0.1:20000
-        -> client 227 (127,0,0,1,78,32)\c
+        -> client 227 (127,0,0,1,78,32)
         -> withdraw 0
         -> end client
         ",
@@ -301,7 +296,22 @@ fn a_passive_reply_without_its_line_end_is_held_all_the_same() {
         s end
         -> offer 0 passive 10.0.0.1 1029 open-first
         offered 0 127.0.0.1:20000
-        -> client 227-wait\r\n (127,0,0,1,78,32)\c
+        -> client 227-wait\r\n (127,0,0,1,78,32)
+        -> withdraw 0
+        -> end client
+        ",
+    );
+    // In the middle of a transfer more is said behind it.
+    check(
+        r"
+        s>c 220 ready
+        c>s RETR a\r\nPASV
+        s>c 150 go
+        s> 227 (10,0,0,1,4,5)\c
+        s end
+        -> offer 0 passive 10.0.0.1 1029 open-first
+        offered 0 127.0.0.1:20000
+        -> client 227 (127,0,0,1,78,32)\r\n421 The FTP server closed the connection in the middle of the transfer; the file is not complete
         -> withdraw 0
         -> end client
         ",

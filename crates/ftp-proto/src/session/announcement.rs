@@ -10,7 +10,7 @@ use super::ending::End;
 use super::offer::NO_DATA_CONNECTION;
 use crate::address::{PassiveHead, PassiveReply, says_a_number};
 use crate::line::MAX_LINE;
-use crate::reply::{ReplyLine, may_end};
+use crate::reply::ReplyLine;
 use crate::telnet;
 use crate::text::reply;
 
@@ -20,19 +20,19 @@ const MAX_HELD_LINES: usize = 64;
 /// The most bytes of a passive reply that are held: as many as of one line.
 const MAX_HELD_BYTES: usize = MAX_LINE;
 
-/// How long a server may be silent in the middle of a passive reply. Its lines come together, so it has ended then, for
-/// clients that take another code for the end, or will not end.
+/// How long a server may be silent in the middle of a passive reply. Its lines come together, so it will not end then.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// Why a reply past these bounds is refused.
 const TOO_LONG: &str = "is too long";
 
+/// Why a reply is refused that does not end with its own code.
+const ENDLESS: &str = "does not end";
+
 /// What is known of a passive reply on its way to the client.
 #[derive(Debug, Default)]
 pub(super) struct Announcement {
     held: Option<Held>,
-    /// The line behind a passive reply without an end, while an endpoint for that reply is being made.
-    deferred: Option<(ReplyLine, Vec<u8>)>,
     /// The rest of a line too long to be understood is not passed on.
     drop_line: bool,
 }
@@ -77,11 +77,6 @@ impl Held {
         PassiveHead::find(last)
             .is_some_and(|head| (head.code, head.code_at) == (self.code, 0) && !head.goes_on(last))
     }
-
-    /// Whether the last line looks like the end of a reply with another code.
-    fn may_end_otherwise(&self) -> bool {
-        may_end(self.text.get(self.last..).unwrap_or_default())
-    }
 }
 
 impl Session {
@@ -98,11 +93,8 @@ impl Session {
                 self.hold_line(now, &line);
                 return None;
             }
-            self.end_announcement();
-            if self.server_hold.is_some() {
-                self.announcement.deferred = Some((place, line));
-                return None;
-            }
+            // Some clients took another code for its end, others still wait for its own.
+            self.give_up_announcement(ENDLESS);
         }
         match PassiveHead::find(&line) {
             Some(head) if begins => {
@@ -124,11 +116,6 @@ impl Session {
         } else {
             line
         }
-    }
-
-    /// Takes a line that waited for an endpoint.
-    pub(super) fn deferred_line(&mut self) -> Option<(ReplyLine, Vec<u8>)> {
-        self.announcement.deferred.take()
     }
 
     /// Handles a piece of a line too long to be understood. Gives back what may be passed on.
@@ -169,7 +156,8 @@ impl Session {
         let unfinished =
             self.from_server.len() > 0 && (held || announces(self.from_server.waiting()));
         if unfinished {
-            let line = self.from_server.take_rest();
+            // What comes behind it must not read as its end.
+            let line = [&self.from_server.take_rest()[..], b"\r\n"].concat();
             self.server_line(now, line);
         }
         if self.announcement.held.is_some() {
@@ -191,14 +179,9 @@ impl Session {
         let Some(held) = &self.announcement.held else {
             return;
         };
-        if now < held.since + SILENCE {
-            return;
-        }
-        if held.may_end_otherwise() {
-            self.replies.reset();
-            self.end_announcement();
-        } else {
-            self.give_up_announcement("does not end");
+        if now >= held.since + SILENCE {
+            self.replies.settle();
+            self.give_up_announcement(ENDLESS);
         }
     }
 

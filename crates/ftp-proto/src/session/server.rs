@@ -15,10 +15,6 @@ impl Session {
         if self.server_hold.is_some() || self.phase != Phase::Clear {
             return false;
         }
-        if let Some((place, line)) = self.deferred_line() {
-            self.place_line(now, place, line);
-            return true;
-        }
         match self.from_server.next() {
             Some(Piece::Line(line)) => self.server_line(now, line),
             Some(Piece::Fragment { bytes, first }) => {
