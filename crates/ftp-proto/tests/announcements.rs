@@ -332,3 +332,17 @@ fn what_was_held_is_gone_with_the_server() {
         ",
     );
 }
+
+#[test]
+fn a_torn_telnet_command_hides_no_end_of_a_passive_reply() {
+    check(
+        r"
+        s>c 220 ready
+        c>s PASV
+        s> 227-wait\r\n\xf2227\r\n(10,0,0,1,4,5)
+        -> client 227-wait\r\n227\r\n(10,0,0,1,4,5)
+        c>s NOOP
+        s>c 200 ok
+        ",
+    );
+}

@@ -112,7 +112,8 @@ impl Session {
     /// wherever they stand.
     pub(super) fn plain_line(&self, line: Vec<u8>) -> Vec<u8> {
         if self.announcement.held.is_some() || announces(&line) {
-            telnet::strip(&line)
+            // Nor may the rest of a torn command hide for some where a reply ends.
+            telnet::skip(&telnet::strip(&line)).to_vec()
         } else {
             line
         }
