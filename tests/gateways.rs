@@ -143,7 +143,7 @@ async fn three_gateways() -> anyhow::Result<()> {
 /// One server is all of the gateways: it connects to itself again and again.
 async fn longest_row() -> anyhow::Result<()> {
     /// As docs/configuration.md says.
-    const MOST: usize = 8;
+    const MOST: usize = 16;
     let servers = Servers::start_default().await?;
     let (sshd, again) = gateway(SshdOptions::default()).await?;
     let id = |number: usize| format!("g{number}");

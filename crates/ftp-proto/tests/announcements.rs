@@ -51,6 +51,10 @@ fn a_reply_that_some_reader_could_follow_elsewhere_becomes_a_425() {
         ("229 (|||6446!)", "names no address that can be read"),
         ("229 (|||+6446|)", "names no address that can be read"),
         ("229 (---6446-)", "names no address that can be read"),
+        (
+            r"229 x(c\0cc\xb6\xb6\xb6c)",
+            "names no address that can be read",
+        ),
         ("229 (+++6446+)", "names no address that can be read"),
     ] {
         let code = &reply[..3];

@@ -76,8 +76,8 @@ fn check_gateways(profiles: &[RawProfile], findings: &mut Findings) {
 }
 
 /// The most gateways in a row. Each is an SSH connection inside the one before it, with its share of memory and of the
-/// stack, which three times as many would use up; real ways have one or two.
-const MAX_GATEWAYS: usize = 8;
+/// time that a dial may take; real ways have one or two.
+const MAX_GATEWAYS: usize = 16;
 
 /// Complains of each profile that has one gateway too many. Those that are reached through it have more.
 fn check_depth(profiles: &[RawProfile], findings: &mut Findings) {

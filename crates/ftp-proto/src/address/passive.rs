@@ -59,7 +59,11 @@ pub(crate) fn says_a_number(code: u16, text: &[u8]) -> bool {
         text.get(line.body)
             .is_some_and(|body| body.iter().any(u8::is_ascii_digit))
     };
-    let wide = code == 229 && !all_stand_alone(text, &[], &codes(code, text), true);
+    // Some readers take digits of any script for a port, between delimiters of any kind behind a parenthesis.
+    let behind = memchr::memchr(b'(', text).and_then(|at| text.get(at..));
+    let other_script = behind.is_some_and(|inner| !inner.is_ascii());
+    let wide =
+        code == 229 && (other_script || !all_stand_alone(text, &[], &codes(code, text), true));
     wide || lines(code, text).any(says)
 }
 
