@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use serde_json::Value;
 use testkit::broker::Broker;
 use testkit::sshd::{Sshd, SshdOptions};
 
@@ -429,7 +430,14 @@ async fn open_store() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     let broker = bench.broker("tofu", "").await?;
     fetches(&broker).await?;
-    let connections = broker.json(&["list-connections"]).await?;
+    // One that is closed while it is being made would be told as a failure of its own.
+    let all_made = |listed: &Value| {
+        let mut connections = listed.as_array().into_iter().flatten();
+        connections.all(|connection| connection["state"] != "connecting")
+    };
+    let connections = broker
+        .wait_json(&["list-connections"], SOON, all_made)
+        .await?;
     for connection in connections.as_array().into_iter().flatten() {
         let id = connection["id"].as_u64().map(|id| id.to_string());
         broker

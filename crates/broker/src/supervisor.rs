@@ -194,7 +194,6 @@ impl Supervisor {
                 return;
             }
         };
-        self.give_up_unused();
         let answered = match request {
             Request::Status(_) => Ok(Response::Status(self.status())),
             Request::Stop(stop) => self.stop(stop.grace).await,
@@ -346,13 +345,6 @@ impl Supervisor {
             },
         );
         connections
-    }
-
-    /// Closes the connections to targets that a request named and that no tunnel or session uses any more. Each request
-    /// looks for them, so that requests leave nothing behind.
-    fn give_up_unused(&mut self) {
-        let used = |pool: &ProfilePool| Arc::strong_count(&pool.connections) > 1;
-        self.pools.retain(|_, pool| !pool.adhoc || used(pool));
     }
 
     pub(crate) fn connect_spec(&self, profile: &Profile) -> ConnectSpec {
