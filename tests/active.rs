@@ -37,6 +37,9 @@ const MANY: usize = 60;
 /// Transfers of a session, more than any number of things that are kept.
 const TRANSFERS: usize = 8;
 
+/// Ports beyond the first that a configuration leaves to choose from; some may be in use.
+const CHOICE: u16 = 20;
+
 /// Sessions that take turns.
 const SESSIONS: usize = 3;
 
@@ -49,6 +52,11 @@ const KEPT: usize = 4;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("active: every transfer has a port of its own", REAL, ports),
+        trial(
+            "active: ports of the configuration's choice",
+            REAL,
+            chosen_ports,
+        ),
         trial(
             "active: a stranger at the port kept ready gets nothing",
             REAL,
@@ -159,6 +167,25 @@ async fn fetch(ftp: &mut Ftp) -> anyhow::Result<()> {
     ensure!(content == CONTENT, "other bytes came");
     ftp.reply("226").await?;
     Ok(())
+}
+
+/// For keys that may listen on some ports only: one in use, and the next one kept ready.
+async fn chosen_ports() -> anyhow::Result<()> {
+    let free = ScriptedListener::bind().await?.addr().port();
+    let low = free.min(u16::MAX - CHOICE);
+    let chosen = low..=low + CHOICE;
+    let attributes = format!(r#"active-ports="{low}-{}""#, low + CHOICE);
+    let rig = Rig::start_with("", &attributes).await?;
+    let done = async {
+        let mut ftp = Ftp::login(rig.tunnel).await?;
+        for _ in 0..TRANSFERS {
+            fetch(&mut ftp).await?;
+            let port = rig.kept_ready().await?;
+            ensure!(chosen.contains(&port), "{port} is none of {chosen:?}");
+        }
+        rig.expect_active(TRANSFERS).await
+    };
+    done.await.with_context(|| rig.broker.log())
 }
 
 async fn ports() -> anyhow::Result<()> {
