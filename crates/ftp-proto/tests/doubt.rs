@@ -385,3 +385,20 @@ fn a_reply_too_few_hides_no_completion() {
         ",
     );
 }
+
+#[test]
+fn a_doubtful_success_of_a_transfer_without_a_data_connection_is_its_failure() {
+    for (command, answer) in DOUBTFUL {
+        check(&format!(
+            r"
+            s>c 220 ready
+            c>s STOR a
+            s>c 150 go
+            c>s {command}
+            s> {answer}
+            -> client 425 No data connection was agreed on; send PASV, EPSV, PORT or EPRT before the transfer
+            s>c {answer}
+            "
+        ));
+    }
+}

@@ -139,19 +139,30 @@ impl Session {
         })
     }
 
-    /// What is known of the upload that the client may take a success for; `None` where it may do so, or there is none.
+    /// What is known of the transfer that the client may take a success for; `None` where it may do so, or there is none.
     fn finding(&self) -> Option<Finding> {
-        let (direction, data, began) = match &self.transfer {
-            Some(transfer) if transfer.is_refused_by_client() => return None,
-            Some(transfer) => (transfer.direction, transfer.data?, true),
-            None => (self.owed.transfer_direction()?, self.current?, false),
-        };
-        let channel = self.channels.get(data)?;
+        match &self.transfer {
+            Some(transfer) if transfer.is_refused_by_client() => None,
+            Some(transfer) => match self.evidence(transfer) {
+                Evidence::Broken(_) => Some(Finding::Broken),
+                Evidence::Open if transfer.direction != Direction::Download => {
+                    transfer.data.map(Finding::Unclear)
+                }
+                Evidence::Open | Evidence::Whole => None,
+            },
+            None => self.finding_before_the_start(),
+        }
+    }
+
+    /// The same of a transfer whose start no reply has told. Nothing can have gone wrong with one whose data connection is not
+    /// there yet.
+    fn finding_before_the_start(&self) -> Option<Finding> {
+        let direction = self.owed.transfer_direction()?;
+        let channel = self.channels.get(self.current?)?;
         match self.evidence_of_channel(channel, direction) {
             Evidence::Broken(_) => Some(Finding::Broken),
-            // Nothing can have gone wrong with what has not begun.
-            Evidence::Open if (began || channel.joined) && direction != Direction::Download => {
-                Some(Finding::Unclear(data))
+            Evidence::Open if channel.joined && direction != Direction::Download => {
+                Some(Finding::Unclear(channel.id))
             }
             Evidence::Open | Evidence::Whole => None,
         }
