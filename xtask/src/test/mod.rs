@@ -16,6 +16,9 @@ use tally::Tally;
 /// and would be built twice.
 const EVERYTHING: [&str; 3] = ["--workspace", "--bins", "--tests"];
 
+/// Lines about failed tests that are repeated at the end of a run.
+const MOST_FAILURE_LINES: usize = 300;
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Run only the tests whose name contains this
@@ -66,6 +69,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
 /// Says what was skipped, what went wrong beside the tests themselves, and the counts.
 fn conclude(tally: &mut Tally, ending: Ending, minutes: u64) {
     print_skipped(tally);
+    print_failures(tally);
     match ending {
         Ending::Exited(status) if !status.success() && tally.failed == 0 => {
             println!(
@@ -90,6 +94,17 @@ fn conclude(tally: &mut Tally, ending: Ending, minutes: u64) {
         }
     }
     println!("{tally}");
+}
+
+/// Repeats what the failed tests said, since a log of a run is often kept by its end only.
+fn print_failures(tally: &Tally) {
+    let left_out = tally.failures.len().saturating_sub(MOST_FAILURE_LINES);
+    for line in tally.failures.iter().take(MOST_FAILURE_LINES) {
+        println!("{line}");
+    }
+    if left_out > 0 {
+        println!("({left_out} more lines are further up)");
+    }
 }
 
 fn print_skipped(tally: &Tally) {

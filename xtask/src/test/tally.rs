@@ -14,6 +14,9 @@ pub(super) struct Tally {
     pub(super) slow: Vec<String>,
     /// The last line that says something, to report where a hang stands.
     pub(super) last_line: String,
+    /// What the failed tests said, in the words of their programs.
+    pub(super) failures: Vec<String>,
+    in_failures: bool,
     ignored: u64,
 }
 
@@ -39,7 +42,11 @@ impl Tally {
             line.clone_into(&mut self.last_line);
         }
         if let Some(counts) = line.strip_prefix("test result: ") {
+            self.in_failures = false;
             self.read_result(counts);
+        } else if self.in_failures || line == "failures:" {
+            self.in_failures = true;
+            self.failures.push(line.to_owned());
         } else if let Some(test) = line.strip_prefix("test ") {
             self.read_test(test);
         }
@@ -136,6 +143,23 @@ mod tests {
                 ("takes an hour", "unit".to_owned()),
             ]
         );
+    }
+
+    #[test]
+    fn what_failed_tests_said_is_kept() {
+        let tally = tally(
+            "test a ... FAILED\n\
+             failures:\n\
+             ---- a ----\n\
+             test b is mentioned ... here\n\
+             test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+             Doc-tests\n",
+        );
+        assert_eq!(
+            tally.failures,
+            ["failures:", "---- a ----", "test b is mentioned ... here"]
+        );
+        assert_eq!(tally.failed, 1);
     }
 
     #[test]
