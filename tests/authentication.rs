@@ -176,12 +176,12 @@ async fn credentials() -> anyhow::Result<()> {
     let servers = Servers::start(&lines, Some(PASSWORD)).await?;
     let password = r#"<password file="${CREDENTIALS_DIRECTORY}/ftp-password"/>"#;
     let config = servers.config("", &format!("{}{password}", servers.identity()))?;
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("ftp-password");
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("ftp-password");
     fs::write(&file, format!("{PASSWORD}\n"))?;
     // As systemd leaves it for a service that does not run as root: readable by an access list, which shows as the group.
     fs::set_permissions(&file, Permissions::from_mode(0o440))?;
-    let env = [("CREDENTIALS_DIRECTORY", folder.path())];
+    let env = [("CREDENTIALS_DIRECTORY", directory.path())];
     let broker = Broker::start_with_env(&config, &env).await?;
     works(&broker).await?;
     ensure!(
@@ -191,7 +191,7 @@ async fn credentials() -> anyhow::Result<()> {
     // Anywhere else such a file would be open to its group.
     let elsewhere = config.replace(
         "${CREDENTIALS_DIRECTORY}",
-        &folder.path().display().to_string(),
+        &directory.path().display().to_string(),
     );
     let broker = Broker::start(&elsewhere, &[]).await?;
     says(&refusal(&broker).await?, &["ftp-password", "chmod 600"])
@@ -199,8 +199,8 @@ async fn credentials() -> anyhow::Result<()> {
 
 async fn by_hash() -> anyhow::Result<()> {
     let servers = Servers::start(&[], None).await?;
-    let folder = tempfile::tempdir()?;
-    let socket = folder.path().join("agent");
+    let directory = tempfile::tempdir()?;
+    let socket = directory.path().join("agent");
     let mut command = Command::new(find_program("ssh-agent").context("no ssh-agent")?);
     command.args(["-D", "-a"]).arg(&socket);
     let agent = Process::spawn(command, None)?;
@@ -221,7 +221,7 @@ async fn by_hash() -> anyhow::Result<()> {
     works(&broker).await?;
     drop(agent);
     // Without the agent the key is nowhere.
-    let broker = Broker::start_with_env(&config, &[("HOME", folder.path())]).await?;
+    let broker = Broker::start_with_env(&config, &[("HOME", directory.path())]).await?;
     says(
         &refusal(&broker).await?,
         &["no private key is known", "hash"],
@@ -230,10 +230,14 @@ async fn by_hash() -> anyhow::Result<()> {
 
 async fn key_store() -> anyhow::Result<()> {
     let servers = Servers::start(&[], None).await?;
-    let folder = servers.sshd.identity_file();
-    let folder = folder.parent().context("no folder")?.display().to_string();
+    let directory = servers.sshd.identity_file();
+    let directory = directory
+        .parent()
+        .context("no directory")?
+        .display()
+        .to_string();
     let general = format!(
-        r#"<general><key-stores><user-keys directory="{folder}" passphrase-timeout="600"/></key-stores></general>"#
+        r#"<general><key-stores><user-keys directory="{directory}" passphrase-timeout="600"/></key-stores></general>"#
     );
     let nowhere = tempfile::tempdir()?;
     let env = [("SSH_AUTH_SOCK", nowhere.path()), ("HOME", nowhere.path())];
@@ -242,18 +246,18 @@ async fn key_store() -> anyhow::Result<()> {
 }
 
 async fn expired() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let keygen = async |args: &[&str]| {
         let mut keygen = Command::new(find_program("ssh-keygen").context("no ssh-keygen")?);
-        keygen.current_dir(folder.path()).arg("-q").args(args);
+        keygen.current_dir(directory.path()).arg("-q").args(args);
         client::run(keygen, LIMIT).await?.success()
     };
     keygen(&["-t", "ed25519", "-N", "", "-f", "ca"]).await?;
     keygen(&["-t", "ed25519", "-N", "", "-f", "key"]).await?;
     keygen(&["-s", "ca", "-I", "test", "-V", "-3d:-2d", "key.pub"]).await?;
-    let trust = format!("TrustedUserCAKeys {}/ca.pub", folder.path().display());
+    let trust = format!("TrustedUserCAKeys {}/ca.pub", directory.path().display());
     let servers = Servers::start(&[&trust], None).await?;
-    let file = folder.path().join("key");
+    let file = directory.path().join("key");
     let identity = format!(
         r#"<user-identities><identity file="{}"/></user-identities>"#,
         file.display()
@@ -267,13 +271,13 @@ async fn expired() -> anyhow::Result<()> {
 
 async fn refused() -> anyhow::Result<()> {
     let servers = Servers::start(&["PasswordAuthentication yes"], None).await?;
-    let folder = tempfile::tempdir()?;
-    let key = KeyPair::generate()?.write(folder.path(), "unknown")?;
-    write_private(&folder.path().join("password"), "hunter2\n")?;
+    let directory = tempfile::tempdir()?;
+    let key = KeyPair::generate()?.write(directory.path(), "unknown")?;
+    write_private(&directory.path().join("password"), "hunter2\n")?;
     let elements = format!(
         r#"<user-identities><identity file="{}"/></user-identities><password file="{}/password"/>"#,
         key.display(),
-        folder.path().display()
+        directory.path().display()
     );
     let broker = Broker::start(&servers.config("", &elements)?, &[]).await?;
     let reason = refusal(&broker).await?;
@@ -300,10 +304,10 @@ async fn refused() -> anyhow::Result<()> {
 
 async fn too_many() -> anyhow::Result<()> {
     let servers = Servers::start(&["MaxAuthTries 2"], None).await?;
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let mut identities = String::new();
     for number in 0..4 {
-        let key = KeyPair::generate()?.write(folder.path(), &number.to_string())?;
+        let key = KeyPair::generate()?.write(directory.path(), &number.to_string())?;
         identities += &format!(r#"<identity file="{}"/>"#, key.display());
     }
     let elements = format!("<user-identities>{identities}</user-identities>");
@@ -378,23 +382,23 @@ async fn unsupported() -> anyhow::Result<()> {
 }
 
 /// How brokerd ends on this configuration, and what it says.
-async fn fails_to_start(folder: &Path, config: &str, mode: u32) -> anyhow::Result<String> {
-    let file = folder.join("config.xml");
+async fn fails_to_start(directory: &Path, config: &str, mode: u32) -> anyhow::Result<String> {
+    let file = directory.join("config.xml");
     fs::write(&file, config)?;
     fs::set_permissions(&file, Permissions::from_mode(mode))?;
     let mut command = Command::new(broker_program("brokerd")?);
     command.arg("--config").arg(&file);
-    command.arg("--socket").arg(folder.join("run/socket"));
+    command.arg("--socket").arg(directory.join("run/socket"));
     let output = client::run(command, LIMIT).await?;
     ensure!(output.status.code() == Some(EXIT_CONFIG), "{output:?}");
     Ok(output.stderr)
 }
 
 async fn access() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let config =
         r#"<secsh-broker><general><file-access-control enable="yes"/></general></secsh-broker>"#;
-    let told = fails_to_start(folder.path(), config, 0o644).await?;
+    let told = fails_to_start(directory.path(), config, 0o644).await?;
     says(
         &told,
         &["other users can read or write", "config.xml", "chmod 600"],
@@ -404,8 +408,8 @@ async fn access() -> anyhow::Result<()> {
 }
 
 async fn fips() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let config = r#"<secsh-broker><general><crypto-lib mode="fips"/></general></secsh-broker>"#;
-    let told = fails_to_start(folder.path(), config, 0o600).await?;
+    let told = fails_to_start(directory.path(), config, 0o600).await?;
     says(&told, &["FIPS", "will not pretend"])
 }

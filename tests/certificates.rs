@@ -25,7 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 async fn certificate() -> anyhow::Result<()> {
     let bench = Bench::certified(&["-n", "other,127.0.0.1", "-V", "-1d:+1d"]).await?;
     for hosts in ["127.0.0.*", "[127.*]:*"] {
-        let authority = fs::read_to_string(bench.folder.path().join("ca.pub"))?;
+        let authority = fs::read_to_string(bench.directory.path().join("ca.pub"))?;
         let known = format!("@cert-authority {hosts} {authority}");
         let broker = bench.broker("strict", &known).await?;
         fetches(&broker).await?;

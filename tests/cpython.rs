@@ -71,7 +71,7 @@ async fn test_ftplib() -> anyhow::Result<()> {
 
 async fn abort() -> anyhow::Result<()> {
     let stage = Stage::real(HERE, HERE).await?;
-    write_pattern(&stage.folder().join("long"), 1, LONG)?;
+    write_pattern(&stage.directory().join("long"), 1, LONG)?;
     let mut command = Command::new(PYTHON.find()?);
     command
         .arg(python::script("ftplib_abort.py"))

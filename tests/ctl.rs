@@ -370,8 +370,8 @@ async fn no_descriptors() -> anyhow::Result<()> {
 async fn no_daemon() -> anyhow::Result<()> {
     let (_peers, mut broker) = start().await?;
     broker.kill();
-    let folder = tempfile::tempdir()?;
-    let nowhere = folder.path().join("nobody.sock");
+    let directory = tempfile::tempdir()?;
+    let nowhere = directory.path().join("nobody.sock");
     for socket in [&broker.socket(), &nowhere] {
         for command in ["status", "list-channels", "stop"] {
             let output = broker::ctl(socket, &[command]).await?;
@@ -384,9 +384,9 @@ async fn no_daemon() -> anyhow::Result<()> {
 }
 
 async fn check_config() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let nowhere = folder.path().join("nobody.sock");
-    let file = folder.path().join("file.xml");
+    let directory = tempfile::tempdir()?;
+    let nowhere = directory.path().join("nobody.sock");
+    let file = directory.path().join("file.xml");
     let check = async |text: &str| {
         broker::write_private(&file, text)?;
         broker::ctl(&nowhere, &["check-config", &file.to_string_lossy()]).await

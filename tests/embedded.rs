@@ -72,11 +72,11 @@ async fn visit(
     task: fn(&mut Visit) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let stage = Stage::embedded(near, far).await?;
-    let (server, folder, home) = (stage.tunnel(), stage.folder(), stage.home().to_owned());
+    let (server, directory, home) = (stage.tunnel(), stage.directory(), stage.home().to_owned());
     let visit = move || {
         let mut visit = Visit {
             session: Session::open(server, mode)?,
-            folder,
+            directory,
             home,
             transfers: 0,
         };
@@ -97,7 +97,7 @@ async fn visit(
 async fn abort() -> anyhow::Result<()> {
     let stage = Stage::embedded(V4, V4).await?;
     // More than all that can be on its way to a client that does not read.
-    File::create(stage.folder().join("long"))?.set_len(64 * 1024 * 1024)?;
+    File::create(stage.directory().join("long"))?.set_len(64 * 1024 * 1024)?;
     let mut ftp = Ftp::login(stage.tunnel()).await?;
     let mut data = ftp.passive("PASV").await?;
     ftp.ask("RETR long", "150").await?;
@@ -111,7 +111,7 @@ async fn abort() -> anyhow::Result<()> {
     ensure!(codes == ["226", "426"], "{codes:?}");
     ftp.ask("NOOP", "200").await?;
     ftp.store("after", b"the session goes on").await?;
-    same_bytes(&stage.folder().join("after"), b"the session goes on")?;
+    same_bytes(&stage.directory().join("after"), b"the session goes on")?;
     ftp.ask("QUIT", "221").await?;
     expect_channels(&stage, 1, 2, 0).await
 }
@@ -136,7 +136,7 @@ pub(crate) async fn expect_channels(
 /// One session, and what it has done so far.
 struct Visit {
     session: Session,
-    folder: PathBuf,
+    directory: PathBuf,
     home: PathBuf,
     transfers: usize,
 }
@@ -156,19 +156,19 @@ impl Visit {
     fn upload(&mut self) -> anyhow::Result<()> {
         let content = pattern(1, SIZE);
         self.put("up", &content, 0)?;
-        same_bytes(&self.folder.join("up"), &content)
+        same_bytes(&self.directory.join("up"), &content)
     }
 
     fn download(&mut self) -> anyhow::Result<()> {
         let content = pattern(2, SIZE);
-        fs::write(self.folder.join("down"), &content)?;
+        fs::write(self.directory.join("down"), &content)?;
         ensure!(self.get("down", 0)? == content, "other bytes arrived");
         Ok(())
     }
 
     fn resume_upload(&mut self) -> anyhow::Result<()> {
         let content = pattern(3, SIZE);
-        let path = self.folder.join("rest up");
+        let path = self.directory.join("rest up");
         fs::write(&path, &content[..FIRST_PART])?;
         self.put("rest up", &content[FIRST_PART..], FIRST_PART)?;
         same_bytes(&path, &content)
@@ -176,14 +176,17 @@ impl Visit {
 
     fn resume_download(&mut self) -> anyhow::Result<()> {
         let content = pattern(4, SIZE);
-        fs::write(self.folder.join("rest down"), &content)?;
+        fs::write(self.directory.join("rest down"), &content)?;
         let rest = self.get("rest down", FIRST_PART)?;
         ensure!(rest == content[FIRST_PART..], "other bytes arrived");
         Ok(())
     }
 
     fn rename_and_delete(&mut self) -> anyhow::Result<()> {
-        let (old, new) = (self.folder.join("old name"), self.folder.join("new name"));
+        let (old, new) = (
+            self.directory.join("old name"),
+            self.directory.join("new name"),
+        );
         fs::write(&old, "the same")?;
         self.session.0.rename("old name", "new name")?;
         ensure!(!old.exists(), "the old name is still there");
@@ -197,7 +200,7 @@ impl Visit {
         for name in NAMES {
             let content = pattern(5, 1000);
             self.put(name, &content, 0)?;
-            same_bytes(&self.folder.join(name), &content)?;
+            same_bytes(&self.directory.join(name), &content)?;
             ensure!(self.get(name, 0)? == content, "other bytes arrived");
         }
         Ok(())
@@ -215,7 +218,7 @@ impl Visit {
 
     fn empty_file(&mut self) -> anyhow::Result<()> {
         self.put("empty", b"", 0)?;
-        same_bytes(&self.folder.join("empty"), b"")?;
+        same_bytes(&self.directory.join("empty"), b"")?;
         ensure!(self.get("empty", 0)?.is_empty(), "bytes arrived");
         Ok(())
     }
@@ -226,7 +229,7 @@ impl Visit {
         self.transfers += 2;
         let mut original = File::open(big.path())?;
         self.session.put("big", &mut original, 0)?;
-        same_files(&self.folder.join("big"), &big.path()).context("upload")?;
+        same_files(&self.directory.join("big"), &big.path()).context("upload")?;
         self.session.get("big", &mut File::create(&back)?, 0)?;
         same_files(&back, &big.path()).context("download")
     }

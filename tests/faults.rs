@@ -218,8 +218,8 @@ fn says(text: &str, parts: &[&str]) -> anyhow::Result<()> {
 }
 
 async fn wrong_client_key() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let other = KeyPair::generate()?.write(folder.path(), "other")?;
+    let directory = tempfile::tempdir()?;
+    let other = KeyPair::generate()?.write(directory.path(), "other")?;
     let key = format!("key {}", other.display());
     let rig = Rig::start("", |login| login.identity = other.clone()).await?;
     rig.tells(&[
@@ -261,8 +261,8 @@ async fn missing_key_file() -> anyhow::Result<()> {
 }
 
 async fn open_key_file() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let key = KeyPair::generate()?.write(folder.path(), "open")?;
+    let directory = tempfile::tempdir()?;
+    let key = KeyPair::generate()?.write(directory.path(), "open")?;
     fs::set_permissions(&key, Permissions::from_mode(0o644))?;
     let mend = format!("chmod 600 {}", key.display());
     let rig = Rig::start("", |login| login.identity = key).await?;
@@ -270,8 +270,8 @@ async fn open_key_file() -> anyhow::Result<()> {
 }
 
 async fn not_a_key_file() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("text");
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("text");
     write_private(&file, "shopping list")?;
     let rig = Rig::start("", |login| login.identity = file.clone()).await?;
     rig.tells(&[
@@ -282,8 +282,8 @@ async fn not_a_key_file() -> anyhow::Result<()> {
 }
 
 async fn open_password_file() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("password");
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("password");
     fs::write(&file, "sesame-street\n")?;
     fs::set_permissions(&file, Permissions::from_mode(0o644))?;
     let peers = Peers::start().await?;

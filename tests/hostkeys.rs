@@ -65,7 +65,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         trial("hostkeys: trust on first use", NEEDS, first_use),
         trial("hostkeys: advisory", NEEDS, advisory),
-        trial("hostkeys: a folder of known hosts", NEEDS, folder),
+        trial("hostkeys: a directory of known hosts", NEEDS, directory),
         trial("hostkeys: a store that others can write", NEEDS, open_store),
     ]
 }
@@ -91,7 +91,10 @@ async fn probe() -> anyhow::Result<()> {
         let key = of(algorithm)?;
         ensure!(key["fingerprint"] == *bench.fingerprint(kind)?, "{key:#}");
         ensure!(key["standing"] == standing, "{key:#}");
-        let pictured = run_keygen(bench.folder.path(), &["-lv", "-f", &format!("{kind}.pub")])?;
+        let pictured = run_keygen(
+            bench.directory.path(),
+            &["-lv", "-f", &format!("{kind}.pub")],
+        )?;
         let art = pictured
             .split_once('\n')
             .context("no picture")?
@@ -102,7 +105,7 @@ async fn probe() -> anyhow::Result<()> {
         ensure!(text.contains(art), "{text}");
     }
     ensure!(of("ssh-ed25519")?["standing"] == "unknown", "{keys:#}");
-    keygen(bench.folder.path(), "former", "ecdsa")?;
+    keygen(bench.directory.path(), "former", "ecdsa")?;
     let former = bench.line("", "former")?;
     let stranger = bench.broker("strict", &former).await?;
     let changed = stranger.json(&["probe-key", &bench.target()]).await?;
@@ -148,7 +151,7 @@ async fn trust() -> anyhow::Result<()> {
     fetches(&broker).await?;
     let stored = store(&broker).display().to_string();
     let found = run_keygen(
-        bench.folder.path(),
+        bench.directory.path(),
         &["-l", "-F", &bench.name(), "-f", &stored],
     )?;
     ensure!(found.contains(&fingerprint), "{found}");
@@ -177,7 +180,7 @@ async fn through_gateway() -> anyhow::Result<()> {
     let opened = "server_request_direct_tcpip";
     ensure!(gateway.log().contains(opened), "{}", gateway.log());
     let found = run_keygen(
-        bench.folder.path(),
+        bench.directory.path(),
         &[
             "-F",
             &bench.name(),
@@ -223,7 +226,7 @@ async fn typed_yes() -> anyhow::Result<()> {
 
 fn stored_fingerprint(bench: &Bench, broker: &Broker) -> anyhow::Result<String> {
     let file = store(broker).display().to_string();
-    let said = run_keygen(bench.folder.path(), &["-l", "-f", &file])?;
+    let said = run_keygen(bench.directory.path(), &["-l", "-f", &file])?;
     let fingerprint = said.split(' ').nth(1).map(str::to_owned);
     fingerprint.with_context(|| format!("no fingerprint in {said}"))
 }
@@ -267,7 +270,7 @@ async fn accepted() -> anyhow::Result<()> {
 
 async fn accepted_anew() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
-    keygen(bench.folder.path(), "other", "rsa")?;
+    keygen(bench.directory.path(), "other", "rsa")?;
     let broker = bench.broker("ask", &bench.line("", "other")?).await?;
     let (shown, former) = (bench.fingerprint("rsa")?, bench.fingerprint("other")?);
     let place = format!("{} line 1", bench.known().display());
@@ -304,7 +307,7 @@ async fn unknown() -> anyhow::Result<()> {
 
 async fn changed() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
-    keygen(bench.folder.path(), "other", "rsa")?;
+    keygen(bench.directory.path(), "other", "rsa")?;
     let known = format!("# a note\n{}", bench.line("", "other")?);
     for policy in ["strict", "tofu", "ask"] {
         let broker = bench.broker(policy, &known).await?;
@@ -332,10 +335,10 @@ async fn revoked() -> anyhow::Result<()> {
 async fn revocation_list() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     run_keygen(
-        bench.folder.path(),
+        bench.directory.path(),
         &["-q", "-k", "-f", "revoked.krl", "rsa.pub"],
     )?;
-    let list = bench.folder.path().join("revoked.krl");
+    let list = bench.directory.path().join("revoked.krl");
     let list = list.display().to_string();
     let general = format!(r#"<known-hosts file="{list}"/>"#);
     let known = bench.line("", "rsa")?;
@@ -352,7 +355,7 @@ async fn preferred() -> anyhow::Result<()> {
     for kind in ["ecdsa", "rsa"] {
         fs::write(bench.known(), bench.line("", kind)?)?;
         let known = bench.known().display().to_string();
-        run_keygen(bench.folder.path(), &["-H", "-f", &known])?;
+        run_keygen(bench.directory.path(), &["-H", "-f", &known])?;
         let hashed = fs::read_to_string(bench.known())?;
         ensure!(hashed.starts_with("|1|"), "{hashed}");
         let broker = bench.broker("strict", &hashed).await?;
@@ -379,14 +382,14 @@ async fn first_use() -> anyhow::Result<()> {
         "{stored}"
     );
     let file = store(&broker).display().to_string();
-    run_keygen(bench.folder.path(), &["-F", &bench.name(), "-f", &file])?;
+    run_keygen(bench.directory.path(), &["-F", &bench.name(), "-f", &file])?;
     broker.restart(&[]).await?;
     fetches(&broker).await?;
     ensure!(fs::read_to_string(store(&broker))? == stored);
 
     // Another server in the place of the first.
     let key = stored.split(' ').nth(2).context("no key")?.trim();
-    let other = fs::read_to_string(bench.folder.path().join("ecdsa.pub"))?;
+    let other = fs::read_to_string(bench.directory.path().join("ecdsa.pub"))?;
     let other: Vec<&str> = other.split(' ').take(2).collect();
     let swapped = stored.replace(&format!("ssh-ed25519 {key}"), &other.join(" "));
     ensure!(swapped != stored, "{stored}");
@@ -406,7 +409,7 @@ async fn advisory() -> anyhow::Result<()> {
     fetches(&broker).await?;
     ensure!(fs::read_to_string(store(&broker))?.lines().count() == 1);
     drop(broker);
-    keygen(bench.folder.path(), "other", "rsa")?;
+    keygen(bench.directory.path(), "other", "rsa")?;
     let broker = bench.broker("advisory", &bench.line("", "other")?).await?;
     fetches(&broker).await?;
     ensure!(!store(&broker).exists(), "a changed key is not stored");
@@ -415,12 +418,12 @@ async fn advisory() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn folder() -> anyhow::Result<()> {
+async fn directory() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
-    let folder = bench.folder.path().join("folder");
-    fs::create_dir(&folder)?;
-    fs::write(folder.join("any name"), bench.line("", "ecdsa")?)?;
-    let general = format!(r#"<known-hosts directory="{}"/>"#, folder.display());
+    let directory = bench.directory.path().join("directory");
+    fs::create_dir(&directory)?;
+    fs::write(directory.join("any name"), bench.line("", "ecdsa")?)?;
+    let general = format!(r#"<known-hosts directory="{}"/>"#, directory.display());
     let broker = bench.broker_with("strict", "", &general).await?;
     fetches(&broker).await
 }

@@ -70,8 +70,8 @@ async fn wrong_family() -> anyhow::Result<()> {
 /// What sshd shows before the login may be long, and may be meant for the terminal.
 async fn login_banner() -> anyhow::Result<()> {
     const CLEAR: &str = "\x1b[2J";
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("banner");
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("banner");
     fs::write(&file, CLEAR.repeat(LONG_BANNER / CLEAR.len()))?;
     let sshd = Sshd::start(SshdOptions {
         extra_config: vec![format!("Banner {}", file.display())],

@@ -54,8 +54,8 @@ const HELD_UP: Duration = Duration::from_secs(1);
 const FILE_IN_REPLY: &str = " -rw-r--r--    1 0        0            1234 Nov 22 17:53 a file\r\n";
 const FILES_IN_REPLY: usize = 50_000;
 
-/// Files in a folder that is listed in a reply, again and again.
-const FILES_IN_FOLDER: usize = 1000;
+/// Files in a directory that is listed in a reply, again and again.
+const FILES_IN_DIRECTORY: usize = 1000;
 
 /// How often to look whether bytes still flow: the daemon is asked and does not announce.
 const POLL: Duration = Duration::from_millis(50);
@@ -349,7 +349,7 @@ async fn unread_replies() -> anyhow::Result<()> {
     let rig = Rig::start("").await?;
     let many = rig.servers.ftp.root().join("many");
     fs::create_dir(&many)?;
-    for number in 0..FILES_IN_FOLDER {
+    for number in 0..FILES_IN_DIRECTORY {
         File::create(many.join(number.to_string()))?;
     }
     let done = async {
@@ -393,7 +393,7 @@ async fn never_read(mut ftp: Ftp) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is read as it comes is not taken for unread, however much it is: a server may list a large folder in a reply.
+/// What is read as it comes is not taken for unread, however much it is: a server may list a large directory in a reply.
 async fn long_reply() -> anyhow::Result<()> {
     let peers = Peers::start().await?;
     let server = ScriptedListener::bind().await?;

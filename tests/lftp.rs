@@ -43,7 +43,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 async fn pget() -> anyhow::Result<()> {
     let stage = Stage::real(HERE, HERE).await?;
     let name = "parted";
-    write_pattern(&stage.folder().join(name), 1, PARTED)?;
+    write_pattern(&stage.directory().join(name), 1, PARTED)?;
     let said = run(&stage, &format!("{RATE}; pget -n {PARTS} parted -o copy")).await?;
     let transcript = transcript(&said);
     let parts = sent(&transcript, "RETR");
@@ -52,12 +52,12 @@ async fn pget() -> anyhow::Result<()> {
         "{parts} downloads instead of {PARTS}:\n{transcript}\n{}",
         stage.broker_log()
     );
-    same_files(&stage.home().join("copy"), &stage.folder().join(name))
+    same_files(&stage.home().join("copy"), &stage.directory().join(name))
 }
 
 async fn mirror_down() -> anyhow::Result<()> {
     let stage = Stage::real(HERE, HERE).await?;
-    let (there, here) = (stage.folder().join("tree"), stage.home().join("copy"));
+    let (there, here) = (stage.directory().join("tree"), stage.home().join("copy"));
     make_tree(&there, FILES as u64)?;
     let said = run(&stage, "mirror --parallel=2 tree copy").await?;
     check_trees(&there, &here, &transcript(&said), "RETR")
@@ -65,7 +65,7 @@ async fn mirror_down() -> anyhow::Result<()> {
 
 async fn mirror_up() -> anyhow::Result<()> {
     let stage = Stage::real(HERE, HERE).await?;
-    let (here, there) = (stage.home().join("tree"), stage.folder().join("copy"));
+    let (here, there) = (stage.home().join("tree"), stage.directory().join("copy"));
     make_tree(&here, FILES as u64)?;
     let said = run(&stage, "mirror --reverse --parallel=2 tree copy").await?;
     check_trees(&here, &there, &transcript(&said), "STOR")

@@ -75,11 +75,15 @@ pub(crate) fn trials() -> Vec<Trial> {
             stale_socket,
         ),
         trial(
-            "lifecycle: socket and folder are private, and gone afterwards",
+            "lifecycle: socket and directory are private, and gone afterwards",
             &[],
             private_socket,
         ),
-        trial("lifecycle: an unsafe folder is refused", &[], unsafe_folder),
+        trial(
+            "lifecycle: an unsafe directory is refused",
+            &[],
+            unsafe_directory,
+        ),
         trial(
             "lifecycle: a configuration with errors",
             &[],
@@ -294,7 +298,7 @@ async fn idle_session() -> anyhow::Result<()> {
 async fn second_daemon() -> anyhow::Result<()> {
     let peers = Peers::start().await?;
     let first = Broker::start(&peers.config(), &[]).await?;
-    let mut second = broker::launch(first.folder(), &peers.config(), &[])?;
+    let mut second = broker::launch(first.directory(), &peers.config(), &[])?;
     let status = second.wait(SOON).await?;
     ensure!(status.code() == Some(1), "{status}");
     let said = second.log();
@@ -325,7 +329,7 @@ async fn stale_socket() -> anyhow::Result<()> {
         first.socket().exists(),
         "there is no stale socket to try this with"
     );
-    let second = broker::launch(first.folder(), &peers.config(), &[])?;
+    let second = broker::launch(first.directory(), &peers.config(), &[])?;
     second.wait_log("broker ready", SOON).await?;
     let told = broker::ctl(&first.socket(), &["status", "--pid"])
         .await?
@@ -334,9 +338,9 @@ async fn stale_socket() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a daemon without tunnels on this socket, in a folder it has to make or to accept.
-fn on_socket(folder: &Path, socket: &Path) -> anyhow::Result<Process> {
-    let config = folder.join("config.xml");
+/// Starts a daemon without tunnels on this socket, in a directory it has to make or to accept.
+fn on_socket(directory: &Path, socket: &Path) -> anyhow::Result<Process> {
+    let config = directory.join("config.xml");
     broker::write_private(&config, "<secsh-broker/>")?;
     let mut command = Command::new(broker_program("brokerd")?);
     command
@@ -348,9 +352,9 @@ fn on_socket(folder: &Path, socket: &Path) -> anyhow::Result<Process> {
 }
 
 async fn private_socket() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let socket = folder.path().join("made/broker.sock");
-    let mut daemon = on_socket(folder.path(), &socket)?;
+    let directory = tempfile::tempdir()?;
+    let socket = directory.path().join("made/broker.sock");
+    let mut daemon = on_socket(directory.path(), &socket)?;
     daemon.wait_log("broker ready", SOON).await?;
     let mode = |path: &Path| fs::metadata(path).map(|file| file.permissions().mode() & 0o777);
     ensure!(
@@ -358,10 +362,10 @@ async fn private_socket() -> anyhow::Result<()> {
         "the socket has mode {:o}",
         mode(&socket)?
     );
-    let made = folder.path().join("made");
+    let made = directory.path().join("made");
     ensure!(
         mode(&made)? == 0o700,
-        "its folder has mode {:o}",
+        "its directory has mode {:o}",
         mode(&made)?
     );
     daemon.signal(Signal::TERM)?;
@@ -371,12 +375,12 @@ async fn private_socket() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn unsafe_folder() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let open = folder.path().join("open");
+async fn unsafe_directory() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let open = directory.path().join("open");
     fs::create_dir(&open)?;
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777))?;
-    let mut daemon = on_socket(folder.path(), &open.join("broker.sock"))?;
+    let mut daemon = on_socket(directory.path(), &open.join("broker.sock"))?;
     let status = daemon.wait(SOON).await?;
     ensure!(!status.success(), "{status}");
     let said = daemon.log();
@@ -389,14 +393,14 @@ async fn unsafe_folder() -> anyhow::Result<()> {
 
 /// It names commands that are run, so the daemon starts on it only where it is told to.
 async fn open_configuration() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let config = folder.path().join("config.xml");
+    let directory = tempfile::tempdir()?;
+    let config = directory.path().join("config.xml");
     fs::write(&config, "<secsh-broker/>")?;
     fs::set_permissions(&config, fs::Permissions::from_mode(0o666))?;
     let start = |options: &[&str]| {
         let mut command = Command::new(broker_program("brokerd")?);
         command.arg("--config").arg(&config).args(options);
-        command.arg("--socket").arg(folder.path().join("s"));
+        command.arg("--socket").arg(directory.path().join("s"));
         Process::spawn(command, None)
     };
     let mut refused = start(&[])?;
@@ -471,10 +475,10 @@ async fn bounded_log() -> anyhow::Result<()> {
 }
 
 async fn bad_configuration() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let config =
         "<secsh-broker>\n  <profiles><profile id=\"a\" hots=\"h\"/></profiles>\n</secsh-broker>";
-    let mut daemon = broker::launch(folder.path(), config, &[])?;
+    let mut daemon = broker::launch(directory.path(), config, &[])?;
     let status = daemon.wait(Duration::from_secs(20)).await?;
     ensure!(
         status.code() == Some(NO_CONFIGURATION),

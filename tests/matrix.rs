@@ -160,7 +160,7 @@ impl Visit {
         let content = pattern(2, SIZE);
         let local = self.at_client("up", &content)?;
         self.perform(Step::Put(&local, OsStr::new("up"))).await?;
-        same_bytes(&self.stage.folder().join("up"), &content)
+        same_bytes(&self.stage.directory().join("up"), &content)
     }
 
     async fn resume_download(&mut self) -> anyhow::Result<()> {
@@ -179,7 +179,7 @@ impl Visit {
         let local = self.at_client("rest up", &content)?;
         self.perform(Step::Reput(&local, name, FIRST_PART as u64))
             .await?;
-        same_bytes(&self.stage.folder().join(name), &content)
+        same_bytes(&self.stage.directory().join(name), &content)
     }
 
     async fn rename(&mut self) -> anyhow::Result<()> {
@@ -187,10 +187,10 @@ impl Visit {
         self.at_server(old, b"the same")?;
         self.perform(Step::Rename(old, new)).await?;
         ensure!(
-            !self.stage.folder().join(old).exists(),
+            !self.stage.directory().join(old).exists(),
             "the old name is still there"
         );
-        same_bytes(&self.stage.folder().join(new), b"the same")
+        same_bytes(&self.stage.directory().join(new), b"the same")
     }
 
     async fn delete(&mut self) -> anyhow::Result<()> {
@@ -198,7 +198,7 @@ impl Visit {
         self.at_server(name, b"short-lived")?;
         self.perform(Step::Delete(name)).await?;
         ensure!(
-            !self.stage.folder().join(name).exists(),
+            !self.stage.directory().join(name).exists(),
             "the file is still there"
         );
         Ok(())
@@ -207,7 +207,7 @@ impl Visit {
     async fn difficult_names(&mut self) -> anyhow::Result<()> {
         for name in NAMES {
             let name = OsStr::from_bytes(name);
-            let remote = self.stage.folder().join(name);
+            let remote = self.stage.directory().join(name);
             fs::remove_file(&remote)?;
             let content = pattern(5, 1000);
             let local = self.at_client("named", &content)?;
@@ -223,7 +223,7 @@ impl Visit {
     async fn empty_file(&mut self) -> anyhow::Result<()> {
         let local = self.at_client("empty", b"")?;
         self.perform(Step::Put(&local, OsStr::new("empty"))).await?;
-        same_bytes(&self.stage.folder().join("empty"), b"")?;
+        same_bytes(&self.stage.directory().join("empty"), b"")?;
         let back = self.stage.home().join("empty back");
         self.perform(Step::Get(OsStr::new("empty"), &back)).await?;
         same_bytes(&back, b"")
@@ -234,7 +234,7 @@ impl Visit {
         let big = BigFile::get()?;
         let original = big.path();
         self.perform(Step::Put(&original, name)).await?;
-        let remote = self.stage.folder().join(name);
+        let remote = self.stage.directory().join(name);
         same_files(&remote, &original).context("upload")?;
         let back = self.stage.home().join("big back");
         self.perform(Step::Get(name, &back)).await?;

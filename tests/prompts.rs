@@ -351,7 +351,7 @@ async fn unseen(sshd: &Sshd) -> anyhow::Result<Broker> {
 
 /// The file with the host keys that were accepted.
 fn store(broker: &Broker) -> PathBuf {
-    broker.folder().join(".ssh2/known_hosts")
+    broker.directory().join(".ssh2/known_hosts")
 }
 
 async fn accepted() -> anyhow::Result<()> {
@@ -408,8 +408,8 @@ async fn trust_host() -> anyhow::Result<()> {
 
 async fn passphrase() -> anyhow::Result<()> {
     let sshd = Sshd::start(SshdOptions::default()).await?;
-    let folder = tempfile::tempdir()?;
-    let identity = folder.path().join("key");
+    let directory = tempfile::tempdir()?;
+    let identity = directory.path().join("key");
     write_private(&identity, &fs::read_to_string(sshd.identity_file())?)?;
     let mut keygen = Command::new("ssh-keygen");
     keygen
@@ -459,10 +459,13 @@ async fn no_terminal() -> anyhow::Result<()> {
 
 async fn other_user() -> anyhow::Result<()> {
     let nobody = Account::named("nobody")?;
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let own = |path: &Path| chown(path, Some(nobody.uid), Some(nobody.gid));
-    own(folder.path())?;
-    let (program, file) = (folder.path().join("brokerd"), folder.path().join("config"));
+    own(directory.path())?;
+    let (program, file) = (
+        directory.path().join("brokerd"),
+        directory.path().join("config"),
+    );
     // Where it was built, the other user may not go. A child copies it: were the copy open for writing here, processes
     // that other tests start at this moment would hold it open, and it could not be run ("text file busy").
     let mut copy = Command::new("cp");
@@ -470,7 +473,7 @@ async fn other_user() -> anyhow::Result<()> {
     client::run(copy, SOON).await?.success()?;
     write_private(&file, &config(""))?;
     own(&file)?;
-    let socket = socket_in(folder.path());
+    let socket = socket_in(directory.path());
     let mut command = Command::new(program);
     command
         .arg("--config")

@@ -52,7 +52,7 @@ struct Stage {
     sshd: Sshd,
     broker: Broker,
     tunnel: SocketAddr,
-    folder: TempDir,
+    directory: TempDir,
     _ftp: FtpServer,
 }
 
@@ -67,8 +67,8 @@ impl Stage {
             ..SshdOptions::default()
         })
         .await?;
-        let folder = tempfile::tempdir()?;
-        let ftp = FtpServer::start(folder.path()).await?;
+        let directory = tempfile::tempdir()?;
+        let ftp = FtpServer::start(directory.path()).await?;
         let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), ftp.addr(), "");
         let settings = format!(r#"<rekey bytes="{bytes}"/>"#);
         let config = Login::to(&sshd)?.config(&settings, &tunnel);
@@ -78,13 +78,13 @@ impl Stage {
             sshd,
             broker,
             tunnel,
-            folder,
+            directory,
             _ftp: ftp,
         })
     }
 
     async fn small(self, keys: usize) -> anyhow::Result<()> {
-        let file = self.folder.path().join("original");
+        let file = self.directory.path().join("original");
         write_pattern(&file, 1, SMALL)?;
         self.both_ways(file, keys).await
     }
@@ -95,7 +95,7 @@ impl Stage {
     }
 
     async fn none(self) -> anyhow::Result<()> {
-        let file = self.folder.path().join("original");
+        let file = self.directory.path().join("original");
         write_pattern(&file, 1, SMALL)?;
         self.transfer(&file).await?;
         let (logged, connections) = (self.exchanges(), self.connections());
@@ -119,7 +119,7 @@ impl Stage {
 
     async fn transfer(&self, file: &Path) -> anyhow::Result<()> {
         let (tunnel, file) = (self.tunnel, file.to_owned());
-        let fetched = self.folder.path().join("fetched");
+        let fetched = self.directory.path().join("fetched");
         let moved = tokio::task::spawn_blocking(move || round_trip(tunnel, &file, &fetched));
         moved.await?.with_context(|| self.broker.log())
     }

@@ -18,8 +18,8 @@ impl BigFile {
     /// The file that others use now, or a new one.
     pub(crate) fn get() -> anyhow::Result<Self> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(folder) = shared.upgrade() {
-            return Ok(Self(folder));
+        if let Some(directory) = shared.upgrade() {
+            return Ok(Self(directory));
         }
         let file = Self(Arc::new(tempfile::tempdir()?));
         write_pattern(&file.path(), SEED, BIG)?;

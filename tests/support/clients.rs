@@ -39,7 +39,7 @@ pub(crate) enum Mode {
     Eprt,
 }
 
-/// What to do. Remote names are bytes, below the folder a login starts in.
+/// What to do. Remote names are bytes, below the directory a login starts in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step<'a> {
     List,
@@ -63,7 +63,7 @@ impl Client {
         }
     }
 
-    /// Runs the client once. `home` is its home folder and where it keeps its script.
+    /// Runs the client once. `home` is its home directory and where it keeps its script.
     pub(crate) async fn perform(
         self,
         server: SocketAddr,

@@ -21,9 +21,9 @@ pub(crate) const NEEDS: &[Need] = &[Need::Program("sshd"), Need::Program("ssh-ke
 /// The types of key that servers have.
 const TYPES: [&str; 3] = ["ed25519", "ecdsa", "rsa"];
 
-/// An sshd with a key of each type, an FTP server behind it, and a folder for what the test makes.
+/// An sshd with a key of each type, an FTP server behind it, and a directory for what the test makes.
 pub(crate) struct Bench {
-    pub(crate) folder: TempDir,
+    pub(crate) directory: TempDir,
     sshd: Sshd,
     ftp: FtpServer,
     _root: TempDir,
@@ -31,15 +31,15 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let directory = tempfile::tempdir()?;
         let mut lines = Vec::new();
         for kind in TYPES {
             lines.push(format!(
                 "HostKey {}",
-                keygen(folder.path(), kind, kind)?.display()
+                keygen(directory.path(), kind, kind)?.display()
             ));
         }
-        Self::with(folder, lines).await
+        Self::with(directory, lines).await
     }
 
     /// An sshd whose Ed25519 key is certified by the authority `ca`, which `ssh-keygen` is given these options for.
@@ -49,19 +49,22 @@ impl Bench {
 
     /// As [`Bench::certified`], where the authority has a key of this type.
     pub(crate) async fn certified_by(kind: &str, options: &[&str]) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let key = keygen(folder.path(), "ed25519", "ed25519")?;
-        keygen(folder.path(), "ca", kind)?;
+        let directory = tempfile::tempdir()?;
+        let key = keygen(directory.path(), "ed25519", "ed25519")?;
+        keygen(directory.path(), "ca", kind)?;
         let sign = ["-q", "-s", "ca", "-I", "the server", "-h"];
-        run_keygen(folder.path(), &[&sign, options, &["ed25519.pub"]].concat())?;
+        run_keygen(
+            directory.path(),
+            &[&sign, options, &["ed25519.pub"]].concat(),
+        )?;
         let lines = vec![
             format!("HostKey {}", key.display()),
             format!("HostCertificate {}-cert.pub", key.display()),
         ];
-        Self::with(folder, lines).await
+        Self::with(directory, lines).await
     }
 
-    async fn with(folder: TempDir, extra_config: Vec<String>) -> anyhow::Result<Self> {
+    async fn with(directory: TempDir, extra_config: Vec<String>) -> anyhow::Result<Self> {
         let options = SshdOptions {
             extra_config,
             ..SshdOptions::default()
@@ -69,7 +72,7 @@ impl Bench {
         let root = tempfile::tempdir()?;
         fs::write(root.path().join("file"), CONTENT)?;
         Ok(Self {
-            folder,
+            directory,
             sshd: Sshd::start(options).await?,
             ftp: FtpServer::start(root.path()).await?,
             _root: root,
@@ -104,7 +107,7 @@ impl Bench {
     }
 
     pub(crate) fn known(&self) -> PathBuf {
-        self.folder.path().join("known")
+        self.directory.path().join("known")
     }
 
     /// The name under which the server stands in known_hosts files.
@@ -118,26 +121,26 @@ impl Bench {
 
     /// A known_hosts line with one of the keys made for the test.
     pub(crate) fn line(&self, marker: &str, key: &str) -> anyhow::Result<String> {
-        let public = fs::read_to_string(self.folder.path().join(format!("{key}.pub")))?;
+        let public = fs::read_to_string(self.directory.path().join(format!("{key}.pub")))?;
         Ok(format!("{marker}{} {public}", self.name()))
     }
 
     pub(crate) fn fingerprint(&self, key: &str) -> anyhow::Result<String> {
-        let said = run_keygen(self.folder.path(), &["-l", "-f", &format!("{key}.pub")])?;
+        let said = run_keygen(self.directory.path(), &["-l", "-f", &format!("{key}.pub")])?;
         let fingerprint = said.split(' ').nth(1).map(str::to_owned);
         fingerprint.with_context(|| format!("no fingerprint in {said}"))
     }
 }
 
 /// Makes a key in a file of this name.
-pub(crate) fn keygen(folder: &Path, name: &str, kind: &str) -> anyhow::Result<PathBuf> {
-    run_keygen(folder, &["-q", "-t", kind, "-N", "", "-f", name])?;
-    Ok(folder.join(name))
+pub(crate) fn keygen(directory: &Path, name: &str, kind: &str) -> anyhow::Result<PathBuf> {
+    run_keygen(directory, &["-q", "-t", kind, "-N", "", "-f", name])?;
+    Ok(directory.join(name))
 }
 
-pub(crate) fn run_keygen(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+pub(crate) fn run_keygen(directory: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new("ssh-keygen");
-    let output = command.args(arguments).current_dir(folder).output()?;
+    let output = command.args(arguments).current_dir(directory).output()?;
     let (said, error) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "ssh-keygen {arguments:?}: {error}");
     Ok(String::from_utf8(said.clone())?)
@@ -145,7 +148,7 @@ pub(crate) fn run_keygen(folder: &Path, arguments: &[&str]) -> anyhow::Result<St
 
 /// The broker's own store.
 pub(crate) fn store(broker: &Broker) -> PathBuf {
-    broker.folder().join(".ssh2/known_hosts")
+    broker.directory().join(".ssh2/known_hosts")
 }
 
 pub(crate) async fn fetches(broker: &Broker) -> anyhow::Result<()> {

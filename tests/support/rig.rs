@@ -82,12 +82,12 @@ pub(crate) fn ftp_tunnel(listen: IpAddr, to: SocketAddr, attributes: &str) -> St
 pub(crate) struct Embedded {
     pub(crate) ssh: SshServer,
     pub(crate) login: Login,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Embedded {
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let directory = tempfile::tempdir()?;
         let key = KeyPair::generate()?;
         let ssh = SshServer::start(SshServerOptions {
             users: vec!["user".into()],
@@ -99,12 +99,12 @@ impl Embedded {
             server: ssh.addr(),
             user: "user".into(),
             host_key: ssh.host_key_openssh()?,
-            identity: key.write(folder.path(), "id_ed25519")?,
+            identity: key.write(directory.path(), "id_ed25519")?,
         };
         Ok(Self {
             ssh,
             login,
-            _folder: folder,
+            _directory: directory,
         })
     }
 }

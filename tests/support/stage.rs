@@ -1,4 +1,4 @@
-//! Two servers with the broker before them, real ones or those of the testkit, and a folder for the client.
+//! Two servers with the broker before them, real ones or those of the testkit, and a directory for the client.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,7 +22,7 @@ use super::rig::{Channels, Embedded, Login, Servers, ftp_tunnel};
 /// How long the daemon may take to notice that the last transfer has ended.
 const SETTLED: Duration = Duration::from_secs(20);
 
-/// What a client needs: where to connect, a folder of its own, and the broker to ask.
+/// What a client needs: where to connect, a directory of its own, and the broker to ask.
 pub(crate) struct Stage<P = Servers> {
     peers: P,
     broker: Broker,
@@ -74,8 +74,8 @@ impl Stage<Servers> {
         Self::new(servers, &login, ftp_tunnel(near, ftp, variant.tunnel)).await
     }
 
-    /// The folder that the FTP server serves.
-    pub(crate) fn folder(&self) -> PathBuf {
+    /// The directory that the FTP server serves.
+    pub(crate) fn directory(&self) -> PathBuf {
         self.peers.ftp.root()
     }
 
@@ -98,7 +98,7 @@ impl Stage<Servers> {
 
     /// Puts a file where the FTP server finds it.
     pub(crate) fn put_at_server(&self, name: &OsStr, content: &[u8]) -> anyhow::Result<()> {
-        let path = self.folder().join(name);
+        let path = self.directory().join(name);
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
     }
 }
@@ -118,8 +118,8 @@ impl Stage<InProcess> {
         Self::new(peers, &login, tunnel).await
     }
 
-    /// The folder that the FTP server serves.
-    pub(crate) fn folder(&self) -> PathBuf {
+    /// The directory that the FTP server serves.
+    pub(crate) fn directory(&self) -> PathBuf {
         self.peers.root.path().to_owned()
     }
 
@@ -145,7 +145,7 @@ impl<P> Stage<P> {
         self.tunnel
     }
 
-    /// A folder for the client's files.
+    /// A directory for the client's files.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }

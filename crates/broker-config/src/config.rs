@@ -31,7 +31,7 @@ pub struct Config {
     pub file_access_control: bool,
     /// Whether only FIPS-validated cryptography may be used.
     pub fips: bool,
-    /// The user's configuration folder, where the file moves it.
+    /// The user's configuration directory, where the file moves it.
     pub user_config_directory: Option<PathBuf>,
     /// Where the log goes; empty: wherever the daemon was told.
     pub logging: Vec<LogTarget>,
@@ -188,7 +188,7 @@ impl PartialEq for Password {
 pub struct KnownHosts {
     /// Files in OpenSSH's format; `None`: none is named; empty: the usual ones are turned off.
     pub files: Option<Vec<PathBuf>>,
-    /// Folders whose files are all in that format.
+    /// Directories whose files are all in that format.
     pub directories: Vec<PathBuf>,
     /// Whether names are stored as hashes.
     pub hash_names: bool,
@@ -204,7 +204,7 @@ impl KnownHosts {
 /// Where private keys are looked for besides the profiles' own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyStores {
-    /// Folders of keys.
+    /// Directories of keys.
     pub user_keys: Vec<UserKeys>,
     /// Files that list keys.
     pub identification: Vec<Identification>,
@@ -212,10 +212,10 @@ pub struct KeyStores {
     pub providers: Vec<KeyStoreProvider>,
 }
 
-/// A folder of private keys.
+/// A directory of private keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserKeys {
-    /// The folder; `None`: the usual one.
+    /// The directory; `None`: the usual one.
     pub directory: Option<PathBuf>,
     /// How long a passphrase is kept; `None`: for ever.
     pub passphrase_timeout: Option<Duration>,

@@ -1,4 +1,4 @@
-//! What the surroundings contribute to a configuration: variables, the user, the usual folders.
+//! What the surroundings contribute to a configuration: variables, the user, the usual directories.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 pub struct Environment {
     /// Environment variables.
     pub variables: BTreeMap<String, String>,
-    /// The user's home folder.
+    /// The user's home directory.
     pub home: PathBuf,
-    /// The platform's folder for this program's configuration.
+    /// The platform's directory for this program's configuration.
     pub config_directory: Option<PathBuf>,
     /// The user's name; empty when unknown.
     pub user: String,
@@ -86,12 +86,12 @@ mod tests {
 
     #[test]
     fn finds_the_group_by_its_number() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let file = folder.path().join("group");
+        let directory = tempfile::TempDir::new().unwrap();
+        let file = directory.path().join("group");
         std::fs::write(&file, "root:x:0:\nbroken\nstaff:x:50:anna,bert\n").unwrap();
         assert_eq!(name_of(&file, 50).as_deref(), Some("staff"));
         assert_eq!(name_of(&file, 5), None);
-        assert_eq!(name_of(&folder.path().join("absent"), 0), None);
+        assert_eq!(name_of(&directory.path().join("absent"), 0), None);
     }
 
     #[test]

@@ -29,21 +29,23 @@ pub enum Sources {
 }
 
 impl Sources {
-    /// The name of the file in each of its folders.
+    /// The name of the file in each of its directories.
     pub const FILE_NAME: &str = "ssh-broker-config.xml";
     /// The host's file.
     pub const GLOBAL: &str = "/etc/ssh2/ssh-broker-config.xml";
 
-    /// The usual places: the host's file, the platform's configuration folder, `~/.ssh2`.
+    /// The usual places: the host's file, the platform's configuration directory, `~/.ssh2`.
     pub fn standard(env: &Environment) -> Self {
-        let folders = env
+        let directories = env
             .config_directory
             .iter()
             .cloned()
             .chain([env.home.join(".ssh2")]);
         Self::Merged {
             global: Self::GLOBAL.into(),
-            user: folders.map(|folder| folder.join(Self::FILE_NAME)).collect(),
+            user: directories
+                .map(|directory| directory.join(Self::FILE_NAME))
+                .collect(),
         }
     }
 }
@@ -163,13 +165,13 @@ impl Loader<'_> {
             return Document::default();
         }
         let absolute = std::path::absolute(path).unwrap_or(path.to_owned());
-        let folder = absolute.parent().unwrap_or(Path::new("/"));
+        let directory = absolute.parent().unwrap_or(Path::new("/"));
         raw::read(
             &root,
             &mut Values {
                 env: self.env,
                 literal: false,
-                folder,
+                directory,
                 findings: &mut self.findings,
             },
         )

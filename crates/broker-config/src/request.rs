@@ -28,7 +28,7 @@ pub fn local_tunnel(attributes: &[(&str, &str)]) -> Result<(LocalTunnel, Vec<Str
     let mut values = Values {
         env: &Environment::default(),
         literal: true,
-        folder: Path::new(""),
+        directory: Path::new(""),
         findings: &mut findings,
     };
     let raw = raw::read_local(&element, &mut values);

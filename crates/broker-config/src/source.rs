@@ -181,7 +181,7 @@ fn is_open_to_others(metadata: &Metadata) -> bool {
     metadata.permissions().mode() & 0o077 != 0
 }
 
-/// Access lists on Windows are inherited from the user's folder; there is no mode to look at.
+/// Access lists on Windows are inherited from the user's directory; there is no mode to look at.
 #[cfg(not(unix))]
 fn is_open_to_others(_metadata: &Metadata) -> bool {
     false

@@ -28,8 +28,8 @@ pub(crate) struct Values<'a> {
     pub(crate) env: &'a Environment,
     /// Whether values are taken as they are, since no file has them.
     pub(crate) literal: bool,
-    /// The file's folder, to which paths in it are relative.
-    pub(crate) folder: &'a Path,
+    /// The file's directory, to which paths in it are relative.
+    pub(crate) directory: &'a Path,
     pub(crate) findings: &'a mut Findings,
 }
 
@@ -71,12 +71,12 @@ impl Values<'_> {
         })
     }
 
-    /// A path, made relative to the file's folder; `~/` stands for the home folder.
+    /// A path, made relative to the file's directory; `~/` stands for the home directory.
     pub(crate) fn path(&mut self, element: &Element, name: &str) -> Option<PathBuf> {
         let text = self.word(element, name)?.value;
         Some(match text.strip_prefix("~/") {
             Some(rest) => self.env.home.join(rest),
-            None => self.folder.join(text),
+            None => self.directory.join(text),
         })
     }
 

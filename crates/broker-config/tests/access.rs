@@ -16,13 +16,13 @@ use tempfile::TempDir;
 
 /// A configuration in a directory of its own.
 struct Private {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Private {
     fn new() -> Self {
         let new = Self {
-            folder: TempDir::new().unwrap(),
+            directory: TempDir::new().unwrap(),
         };
         std::fs::write(new.file(), "<secsh-broker/>").unwrap();
         set_mode(&new.file(), 0o600);
@@ -30,7 +30,7 @@ impl Private {
     }
 
     fn file(&self) -> PathBuf {
-        self.folder.path().join("broker.xml")
+        self.directory.path().join("broker.xml")
     }
 }
 
@@ -74,26 +74,26 @@ fn a_file_that_others_can_write_is_refused_with_what_to_do() {
 #[test]
 fn a_directory_that_others_can_write_to_is_refused() {
     let private = Private::new();
-    set_mode(private.folder.path(), 0o777);
+    set_mode(private.directory.path(), 0o777);
     let report = checked(&private.file());
-    let run = format!("run: chmod go-w {}\n", private.folder.path().display());
+    let run = format!("run: chmod go-w {}\n", private.directory.path().display());
     let shown = report.render(false);
     assert!(report.config.is_none() && shown.contains(&run), "{shown}");
     // As in /tmp, nobody can replace what belongs to another.
-    set_mode(private.folder.path(), 0o1777);
+    set_mode(private.directory.path(), 0o1777);
     assert!(checked(&private.file()).config.is_some());
 }
 
 #[test]
 fn where_a_link_leads_counts_as_well() {
     let (private, elsewhere) = (Private::new(), Private::new());
-    let link = elsewhere.folder.path().join("link.xml");
+    let link = elsewhere.directory.path().join("link.xml");
     symlink(private.file(), &link).unwrap();
     assert!(checked(&link).config.is_some());
-    set_mode(private.folder.path(), 0o777);
+    set_mode(private.directory.path(), 0o777);
     assert!(checked(&link).has_errors());
-    set_mode(private.folder.path(), 0o700);
-    set_mode(elsewhere.folder.path(), 0o777);
+    set_mode(private.directory.path(), 0o700);
+    set_mode(elsewhere.directory.path(), 0o777);
     assert!(checked(&link).has_errors());
 }
 
@@ -130,12 +130,12 @@ fn the_hosts_file_is_ignored_where_others_can_write_to_it() {
 #[test]
 fn what_is_no_file_is_refused_at_once() {
     let private = Private::new();
-    let pipe = private.folder.path().join("pipe");
+    let pipe = private.directory.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.unwrap().success());
     for path in [
         pipe.as_path(),
-        private.folder.path(),
+        private.directory.path(),
         Path::new("/dev/zero"),
     ] {
         let shown = checked(path).render(false);

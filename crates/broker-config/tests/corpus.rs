@@ -34,7 +34,7 @@ fn valid_files_mean_what_is_expected() {
         );
         let config = format!("{:#?}", report.config.unwrap_or_default());
         compare(
-            format!("{shown}---\n{}\n", copy.without_folder(&config)),
+            format!("{shown}---\n{}\n", copy.without_directory(&config)),
             &file,
             "expected",
         );
@@ -80,50 +80,54 @@ fn environment() -> Environment {
     }
 }
 
-fn folder(kind: &str) -> PathBuf {
+fn directory(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../tests/config")
         .join(kind)
 }
 
 fn files(kind: &str) -> Vec<PathBuf> {
-    let folder = folder(kind);
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
+    let directory = directory(kind);
+    let mut files: Vec<_> = std::fs::read_dir(&directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension() == Some(OsStr::new("xml")))
         .collect();
     files.sort();
-    assert!(files.len() > 5, "{} holds too few files", folder.display());
+    assert!(
+        files.len() > 5,
+        "{} holds too few files",
+        directory.display()
+    );
     files
 }
 
 /// A file in a directory where nobody else can write, whoever can write where the tests were checked out.
 struct Copy {
-    folder: TempDir,
+    directory: TempDir,
     file: PathBuf,
 }
 
 impl Copy {
     fn of(original: &Path) -> Self {
-        let folder = TempDir::new().unwrap();
-        let file = folder.path().join(original.file_name().unwrap());
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join(original.file_name().unwrap());
         std::fs::copy(original, &file).unwrap();
         std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-        Self { folder, file }
+        Self { directory, file }
     }
 
     fn check(&self) -> Report {
         check(&self.file, &environment(), Exposed::Refused)
     }
 
-    /// The report without the folder's path, which differs from run to run.
+    /// The report without the directory's path, which differs from run to run.
     fn shown(&self, report: &Report) -> String {
-        self.without_folder(&report.render(false))
+        self.without_directory(&report.render(false))
     }
 
-    fn without_folder(&self, text: &str) -> String {
-        text.replace(&format!("{}/", self.folder.path().display()), "")
+    fn without_directory(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.directory.path().display()), "")
     }
 }
 

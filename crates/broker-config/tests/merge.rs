@@ -17,20 +17,20 @@ use broker_config::{
 };
 use tempfile::TempDir;
 
-/// A folder with a global file and two of the user's.
+/// A directory with a global file and two of the user's.
 struct Files {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Files {
     fn new() -> Self {
         Self {
-            folder: TempDir::new().unwrap(),
+            directory: TempDir::new().unwrap(),
         }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name).join(Sources::FILE_NAME)
+        self.directory.path().join(name).join(Sources::FILE_NAME)
     }
 
     /// Writes one of `global`, `platform`, `home`.
@@ -175,8 +175,8 @@ fn paths_are_relative_to_the_file_they_stand_in() {
         .write("global", &profile("g"))
         .write("home", &profile("h"));
     let config = files.config();
-    for (id, folder) in [("g", "global"), ("h", "home")] {
-        let expected = Identity::File(files.path(folder).with_file_name("key"));
+    for (id, directory) in [("g", "global"), ("h", "home")] {
+        let expected = Identity::File(files.path(directory).with_file_name("key"));
         assert_eq!(config.profile(id).unwrap().identities, [expected]);
     }
 }

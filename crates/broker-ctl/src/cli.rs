@@ -18,7 +18,7 @@ Exit status: 0 success; 1 the request failed, or the file checked has errors; 2 
 #[derive(Debug, Parser)]
 #[command(name = "broker-ctl", version, infer_subcommands = true, max_term_width = 100, after_help = EXIT_STATUS)]
 pub struct Cli {
-    /// The daemon's socket [default: broker.sock in the session's runtime folder]
+    /// The daemon's socket [default: broker.sock in the session's runtime directory]
     #[arg(
         short = 'a',
         long,

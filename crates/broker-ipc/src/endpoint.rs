@@ -18,7 +18,7 @@ pub const MAX_SOCKET_PATH: usize = if cfg!(any(target_os = "linux", target_os = 
     103
 };
 
-const FOLDER: &str = "ssh-broker";
+const DIRECTORY: &str = "ssh-broker";
 const SOCKET: &str = "broker.sock";
 
 /// Why the socket cannot be had.
@@ -47,10 +47,10 @@ pub enum BindError {
         path: PathBuf,
     },
     /// Others could put a socket of their own in this one's place.
-    #[error("the folder {} is not safe for the socket, since {reason}: choose another path with --socket", folder.display())]
-    UnsafeFolder {
-        /// The socket's folder.
-        folder: PathBuf,
+    #[error("the directory {} is not safe for the socket, since {reason}: choose another path with --socket", directory.display())]
+    UnsafeDirectory {
+        /// The socket's directory.
+        directory: PathBuf,
         /// What is wrong with it.
         reason: &'static str,
     },
@@ -70,13 +70,14 @@ fn with_pid(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(", as process {pid}"))
 }
 
-/// The socket of a user who names none: in the session's runtime folder, or else in a folder of the user's own in
+/// The socket of a user who names none: in the session's runtime directory, or else in a directory of the user's own in
 /// `/tmp`.
 pub fn default_socket_path() -> PathBuf {
     let runtime = directories::BaseDirs::new()
-        .and_then(|dirs| dirs.runtime_dir().map(|dir| dir.join(FOLDER)));
-    let folder = runtime.unwrap_or_else(|| PathBuf::from(format!("/tmp/{FOLDER}-{}", own_uid())));
-    folder.join(SOCKET)
+        .and_then(|dirs| dirs.runtime_dir().map(|dir| dir.join(DIRECTORY)));
+    let directory =
+        runtime.unwrap_or_else(|| PathBuf::from(format!("/tmp/{DIRECTORY}-{}", own_uid())));
+    directory.join(SOCKET)
 }
 
 /// A socket this process owns. Dropping it removes the socket, then the lock.
@@ -106,18 +107,18 @@ impl Drop for Endpoint {
     }
 }
 
-/// Takes the socket at `path`, which only this user can open, and makes its folder where that is missing.
+/// Takes the socket at `path`, which only this user can open, and makes its directory where that is missing.
 /// Needs a tokio runtime.
 ///
 /// # Errors
 /// See [`BindError`]; nothing is left behind.
 pub fn bind(path: &Path) -> Result<Endpoint, BindError> {
     check_length(path)?;
-    let folder = path
+    let directory = path
         .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
+        .filter(|directory| !directory.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    prepare_folder(folder, path == default_socket_path())?;
+    prepare_directory(directory, path == default_socket_path())?;
     let lock = Lock::take(path)?;
     remove_stale(path)?;
     let listener = listen(path).map_err(|source| system("listen on", path, source))?;
@@ -147,23 +148,23 @@ fn system(action: &'static str, path: &Path, source: io::Error) -> BindError {
     }
 }
 
-/// Makes the folder for nobody but us where it is missing, and refuses one in which others could replace the socket.
-/// The default folder stands where anybody may make one, so it must be private as well.
-fn prepare_folder(folder: &Path, private: bool) -> Result<(), BindError> {
+/// Makes the directory for nobody but us where it is missing, and refuses one in which others could replace the socket.
+/// The default directory stands where anybody may make one, so it must be private as well.
+fn prepare_directory(directory: &Path, private: bool) -> Result<(), BindError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(folder)
-        .map_err(|source| system("create the folder", folder, source))?;
+        .create(directory)
+        .map_err(|source| system("create the directory", directory, source))?;
     let meta = if private {
-        fs::symlink_metadata(folder)
+        fs::symlink_metadata(directory)
     } else {
-        fs::metadata(folder)
+        fs::metadata(directory)
     };
-    let meta = meta.map_err(|source| system("look at the folder", folder, source))?;
+    let meta = meta.map_err(|source| system("look at the directory", directory, source))?;
     match unsafe_because(&meta, private) {
-        Some(reason) => Err(BindError::UnsafeFolder {
-            folder: folder.to_owned(),
+        Some(reason) => Err(BindError::UnsafeDirectory {
+            directory: directory.to_owned(),
             reason,
         }),
         None => Ok(()),
@@ -174,7 +175,7 @@ fn unsafe_because(meta: &fs::Metadata, private: bool) -> Option<&'static str> {
     let (mode, own) = (meta.mode(), own_uid());
     let sticky = mode & 0o1000 != 0;
     if !meta.is_dir() {
-        Some("it is not a folder")
+        Some("it is not a directory")
     } else if meta.uid() != own && (private || meta.uid() != 0) {
         Some("it belongs to another user")
     } else if private && mode & 0o077 != 0 {
@@ -211,7 +212,7 @@ fn listen(path: &Path) -> io::Result<Listener> {
         .create_tokio()
 }
 
-/// Elsewhere a mode cannot be given before the socket exists; until it is set, the folder keeps others out.
+/// Elsewhere a mode cannot be given before the socket exists; until it is set, the directory keeps others out.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn listen(path: &Path) -> io::Result<Listener> {
     use std::os::unix::fs::PermissionsExt;
@@ -305,8 +306,8 @@ mod tests {
 
     #[test]
     fn a_lock_has_one_owner_even_while_owners_come_and_go() {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("s");
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("s");
         let (owners, turns) = (AtomicU32::new(0), AtomicU32::new(0));
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -324,33 +325,33 @@ mod tests {
                 });
             }
         });
-        assert!(!folder.path().join("s.lock").exists());
+        assert!(!directory.path().join("s.lock").exists());
     }
 
     #[test]
-    fn the_default_folder_must_be_private_and_no_link() {
+    fn the_default_directory_must_be_private_and_no_link() {
         let outer = tempfile::tempdir().unwrap();
-        let folder = outer.path().join("ssh-broker-1");
-        prepare_folder(&folder, true).unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
-        assert!(prepare_folder(&folder, true).is_err());
-        prepare_folder(&folder, false).unwrap();
+        let directory = outer.path().join("ssh-broker-1");
+        prepare_directory(&directory, true).unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(prepare_directory(&directory, true).is_err());
+        prepare_directory(&directory, false).unwrap();
 
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
         let link = outer.path().join("link");
-        symlink(&folder, &link).unwrap();
-        assert!(prepare_folder(&link, true).is_err());
-        prepare_folder(&link, false).unwrap();
+        symlink(&directory, &link).unwrap();
+        assert!(prepare_directory(&link, true).is_err());
+        prepare_directory(&link, false).unwrap();
     }
 
     #[test]
     fn the_lock_file_is_never_followed_elsewhere() {
-        let folder = tempfile::tempdir().unwrap();
-        let precious = folder.path().join("precious");
+        let directory = tempfile::tempdir().unwrap();
+        let precious = directory.path().join("precious");
         fs::write(&precious, "kept").unwrap();
-        symlink(&precious, folder.path().join("s.lock")).unwrap();
+        symlink(&precious, directory.path().join("s.lock")).unwrap();
         assert!(matches!(
-            Lock::take(&folder.path().join("s")),
+            Lock::take(&directory.path().join("s")),
             Err(BindError::System { .. })
         ));
         assert_eq!(fs::read_to_string(&precious).unwrap(), "kept");

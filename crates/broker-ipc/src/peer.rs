@@ -27,7 +27,7 @@ pub(crate) fn may_answer_prompts(peer: Option<u32>, own: u32) -> bool {
     peer == Some(own)
 }
 
-/// Whether a client of user `own` trusts a daemon of user `peer`: in a shared folder anybody may have put a socket in
+/// Whether a client of user `own` trusts a daemon of user `peer`: in a shared directory anybody may have put a socket in
 /// the place of the daemon's. Root looks after the daemons of all users.
 pub(crate) fn is_trusted(peer: Option<u32>, own: u32) -> bool {
     peer.is_some_and(|peer| peer == own || peer == ROOT || own == ROOT)

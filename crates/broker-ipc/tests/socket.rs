@@ -98,9 +98,9 @@ fn status() -> DaemonStatus {
     }
 }
 
-/// A running server in a folder of its own.
+/// A running server in a directory of its own.
 struct Daemon {
-    folder: TempDir,
+    directory: TempDir,
     handler: Arc<Fake>,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -108,8 +108,8 @@ struct Daemon {
 
 impl Daemon {
     fn start() -> Self {
-        let folder = TempDir::new().unwrap();
-        let endpoint = bind(&folder.path().join("s")).unwrap();
+        let directory = TempDir::new().unwrap();
+        let endpoint = bind(&directory.path().join("s")).unwrap();
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let handler = Arc::new(Fake {
             waiting: Notify::new(),
@@ -125,7 +125,7 @@ impl Daemon {
         );
         tracker.spawn(served);
         Self {
-            folder,
+            directory,
             handler,
             tracker,
             stop,
@@ -133,7 +133,7 @@ impl Daemon {
     }
 
     fn socket(&self) -> PathBuf {
-        self.folder.path().join("s")
+        self.directory.path().join("s")
     }
 
     async fn client(&self) -> Client {
@@ -215,12 +215,12 @@ async fn a_refused_request_gives_its_code_and_message_and_the_next_one_works() {
 #[tokio::test]
 async fn only_the_owner_can_open_the_socket() {
     let outer = TempDir::new().unwrap();
-    let folder = outer.path().join("made");
-    let endpoint = bind(&folder.join("s")).unwrap();
+    let directory = outer.path().join("made");
+    let endpoint = bind(&directory.join("s")).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&folder), 0o700);
+    assert_eq!(mode(&directory), 0o700);
     assert_eq!(mode(endpoint.path()), 0o600);
-    assert_eq!(mode(&folder.join("s.lock")), 0o600);
+    assert_eq!(mode(&directory.join("s.lock")), 0o600);
 }
 
 #[tokio::test]
@@ -242,10 +242,10 @@ async fn a_second_daemon_is_refused_and_the_first_goes_on() {
 
 #[tokio::test]
 async fn what_a_dead_daemon_left_is_no_obstacle() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("s");
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("s");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    fs::write(folder.path().join("s.lock"), "99999999\n").unwrap();
+    fs::write(directory.path().join("s.lock"), "99999999\n").unwrap();
     let absent = Client::connect(&path, Patience::default())
         .await
         .unwrap_err();
@@ -255,21 +255,21 @@ async fn what_a_dead_daemon_left_is_no_obstacle() {
 
 #[tokio::test]
 async fn a_file_in_the_sockets_place_is_kept() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("s");
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("s");
     fs::write(&path, "precious").unwrap();
     assert!(matches!(
         bind(&path).unwrap_err(),
         BindError::NotASocket { .. }
     ));
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
-    assert!(!folder.path().join("s.lock").exists());
+    assert!(!directory.path().join("s.lock").exists());
 }
 
 #[tokio::test]
 async fn a_path_too_long_for_a_socket_is_named_with_its_limit() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("s".repeat(110));
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("s".repeat(110));
     let refused = bind(&path).unwrap_err().to_string();
     assert!(
         refused.contains("--socket") && refused.contains("bytes"),
@@ -283,17 +283,17 @@ async fn a_path_too_long_for_a_socket_is_named_with_its_limit() {
 }
 
 #[tokio::test]
-async fn a_folder_that_others_may_write_to_is_refused() {
+async fn a_directory_that_others_may_write_to_is_refused() {
     let outer = TempDir::new().unwrap();
-    let folder = outer.path().join("open");
-    fs::create_dir(&folder).unwrap();
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let directory = outer.path().join("open");
+    fs::create_dir(&directory).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
     assert!(matches!(
-        bind(&folder.join("s")).unwrap_err(),
-        BindError::UnsafeFolder { .. }
+        bind(&directory.join("s")).unwrap_err(),
+        BindError::UnsafeDirectory { .. }
     ));
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
-    bind(&folder.join("s")).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o1777)).unwrap();
+    bind(&directory.join("s")).unwrap();
 }
 
 #[tokio::test]
@@ -303,7 +303,7 @@ async fn the_end_leaves_nothing_behind() {
     assert_eq!(client.call(&Stop { grace: None }).await.unwrap(), Done {});
     daemon.tracker.close();
     daemon.tracker.wait().await;
-    assert_eq!(fs::read_dir(daemon.folder.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(daemon.directory.path()).unwrap().count(), 0);
     let gone = client.call(&Status {}).await.unwrap_err();
     assert!(
         matches!(gone, ClientError::Vanished { method: "status" }),
@@ -316,7 +316,7 @@ async fn once_a_client_sees_the_end_the_socket_is_free() {
     let daemon = Daemon::start();
     for _ in 0..50 {
         let stop = CancellationToken::new();
-        let path = daemon.folder.path().join("again");
+        let path = daemon.directory.path().join("again");
         let endpoint = bind(&path).unwrap();
         let served = serve(
             endpoint,
@@ -334,8 +334,8 @@ async fn once_a_client_sees_the_end_the_socket_is_free() {
 
 #[tokio::test]
 async fn without_a_daemon_the_message_says_how_to_start_one() {
-    let folder = TempDir::new().unwrap();
-    let absent = Client::connect(&folder.path().join("s"), Patience::default())
+    let directory = TempDir::new().unwrap();
+    let absent = Client::connect(&directory.path().join("s"), Patience::default())
         .await
         .unwrap_err();
     assert!(absent.is_unreachable());

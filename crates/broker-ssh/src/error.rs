@@ -205,7 +205,7 @@ pub enum OpenError {
     },
     /// A key that the profile names by its hash is nowhere.
     #[error(
-        "no private key is known whose public key has the hash {hash}: neither the SSH agent nor the folders of          key-stores hold it; add it to one of them, or name its file"
+        "no private key is known whose public key has the hash {hash}: neither the SSH agent nor the directories of          key-stores hold it; add it to one of them, or name its file"
     )]
     KeyMissing {
         /// The hash in hex digits.

@@ -11,7 +11,7 @@ const USUAL_NAMES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 /// What begins a line of an identification file that names a key.
 const KEY_LINE: &str = "IdKey";
 
-/// More keys than a person has; a larger folder is no folder of keys.
+/// More keys than a person has; a larger directory is no directory of keys.
 const MAX_FILES: usize = 256;
 
 /// The key files to try: those in each place, in the places' order. A place that cannot be read has none.
@@ -20,7 +20,7 @@ pub(crate) async fn files(places: &[KeyPlace]) -> Vec<PathBuf> {
     for place in places {
         match place {
             KeyPlace::Usual => found.extend(usual()),
-            KeyPlace::Folder(folder) => found.extend(pairs(folder).await),
+            KeyPlace::Directory(directory) => found.extend(pairs(directory).await),
             KeyPlace::List { file, base } => found.extend(listed(file, base).await),
         }
     }
@@ -32,9 +32,9 @@ pub(crate) async fn find(places: &[KeyPlace]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for place in places {
         match (place, home()) {
-            (KeyPlace::Usual, Some(folder)) => found.extend(pairs(&folder).await),
+            (KeyPlace::Usual, Some(directory)) => found.extend(pairs(&directory).await),
             (KeyPlace::Usual, None) => {}
-            (KeyPlace::Folder(_) | KeyPlace::List { .. }, _) => {
+            (KeyPlace::Directory(_) | KeyPlace::List { .. }, _) => {
                 found.extend(files(std::slice::from_ref(place)).await);
             }
         }
@@ -47,17 +47,17 @@ fn home() -> Option<PathBuf> {
 }
 
 fn usual() -> Vec<PathBuf> {
-    let Some(folder) = home() else {
+    let Some(directory) = home() else {
         return Vec::new();
     };
-    let files = USUAL_NAMES.iter().map(|name| folder.join(name));
+    let files = USUAL_NAMES.iter().map(|name| directory.join(name));
     files.filter(|file| file.is_file()).collect()
 }
 
-/// The files of a folder with a public half of the same name beside them, by name.
-async fn pairs(folder: &Path) -> Vec<PathBuf> {
-    let Ok(mut entries) = tokio::fs::read_dir(folder).await else {
-        tracing::debug!(folder = %folder.display(), "no keys are looked for here, since the folder cannot be read");
+/// The files of a directory with a public half of the same name beside them, by name.
+async fn pairs(directory: &Path) -> Vec<PathBuf> {
+    let Ok(mut entries) = tokio::fs::read_dir(directory).await else {
+        tracing::debug!(directory = %directory.display(), "no keys are looked for here, since the directory cannot be read");
         return Vec::new();
     };
     let mut found = Vec::new();
@@ -98,25 +98,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_holds_pairs() {
-        let folder = tempfile::tempdir().unwrap();
+    async fn a_directory_holds_pairs() {
+        let directory = tempfile::tempdir().unwrap();
         for name in ["b", "b.pub", "a", "a.pub", "alone", "lost.pub", "config"] {
-            std::fs::write(folder.path().join(name), "").unwrap();
+            std::fs::write(directory.path().join(name), "").unwrap();
         }
-        let found = files(&[KeyPlace::Folder(folder.path().to_owned())]).await;
+        let found = files(&[KeyPlace::Directory(directory.path().to_owned())]).await;
         assert_eq!(names(&found), ["a", "b"]);
     }
 
     #[tokio::test]
     async fn a_list_names_keys_beside_other_things() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("identification");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("identification");
         std::fs::write(
             &file,
             "# mine\nIdKey first\n  idkey\tsecond\nPgpKeyName x\nIdKey\n",
         )
         .unwrap();
-        let base = folder.path().to_owned();
+        let base = directory.path().to_owned();
         let found = files(&[KeyPlace::List { file, base }]).await;
         assert_eq!(names(&found), ["first", "second"]);
     }
@@ -128,6 +128,6 @@ mod tests {
             file: absent.clone(),
             base: absent.clone(),
         };
-        assert!(files(&[KeyPlace::Folder(absent), list]).await.is_empty());
+        assert!(files(&[KeyPlace::Directory(absent), list]).await.is_empty());
     }
 }

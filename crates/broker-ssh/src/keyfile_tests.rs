@@ -48,7 +48,7 @@ async fn algorithm(file: &Path) -> String {
 
 #[tokio::test]
 async fn every_kind_of_key_is_read_in_every_format_with_and_without_passphrase() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for (kind, expected, formats) in [
         ("ed25519-256", "ssh-ed25519", &["RFC4716"][..]),
         (
@@ -74,7 +74,7 @@ async fn every_kind_of_key_is_read_in_every_format_with_and_without_passphrase()
                     continue;
                 }
                 let locked = !passphrase.is_empty();
-                let file = folder.path().join(format!("{kind}{format}{locked}"));
+                let file = directory.path().join(format!("{kind}{format}{locked}"));
                 if !ssh_keygen(&file, kind, format, passphrase) {
                     return;
                 }
@@ -86,7 +86,7 @@ async fn every_kind_of_key_is_read_in_every_format_with_and_without_passphrase()
 
 #[tokio::test]
 async fn keys_of_openssl_are_read() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for (name, args) in [
         ("plain", &["-algorithm", "ed25519"][..]),
         (
@@ -100,7 +100,7 @@ async fn keys_of_openssl_are_read() {
             ],
         ),
     ] {
-        let file = folder.path().join(name);
+        let file = directory.path().join(name);
         if !run("openssl", &[&["genpkey"], args, &["-out"]].concat(), &file) {
             return;
         }
@@ -118,8 +118,8 @@ async fn keys_of_openssl_are_read() {
 
 #[tokio::test]
 async fn what_cannot_be_read_says_how_to_make_it_readable() {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("old");
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("old");
     if !ssh_keygen(&file, "ecdsa-256", "PEM", PASSPHRASE) {
         return;
     }

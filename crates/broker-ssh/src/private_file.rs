@@ -16,7 +16,8 @@ pub(crate) async fn open_private(path: &Path) -> Result<File, String> {
     let file = File::open(path).await.map_err(|error| error.to_string())?;
     let metadata = file.metadata().await.map_err(|error| error.to_string())?;
     let credentials = std::env::var_os(CREDENTIALS);
-    let is_credential = credentials.is_some_and(|folder| is_directly_in(path, folder.as_ref()));
+    let is_credential =
+        credentials.is_some_and(|directory| is_directly_in(path, directory.as_ref()));
     if open_to_others(&metadata, is_credential) {
         let path = path.display();
         return Err(format!("other users can read it; run: chmod 600 {path}"));
@@ -24,8 +25,8 @@ pub(crate) async fn open_private(path: &Path) -> Result<File, String> {
     Ok(file)
 }
 
-fn is_directly_in(path: &Path, folder: &Path) -> bool {
-    folder.is_absolute() && path.parent() == Some(folder)
+fn is_directly_in(path: &Path, directory: &Path) -> bool {
+    directory.is_absolute() && path.parent() == Some(directory)
 }
 
 /// Whether users other than the owner can read or write a file. systemd gives a credential to the service's user with an
@@ -37,7 +38,7 @@ fn open_to_others(metadata: &Metadata, is_credential: bool) -> bool {
     metadata.permissions().mode() & others != 0
 }
 
-/// Access lists on Windows are inherited from the user's folder; there is no mode to look at.
+/// Access lists on Windows are inherited from the user's directory; there is no mode to look at.
 #[cfg(not(unix))]
 fn open_to_others(_metadata: &Metadata, _is_credential: bool) -> bool {
     false
@@ -70,10 +71,10 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_lies_directly_in_the_folder() {
-        let folder = Path::new("/run/credentials/brokerd.service");
-        assert!(is_directly_in(&folder.join("password"), folder));
-        assert!(!is_directly_in(&folder.join("../password"), folder));
+    fn a_credential_lies_directly_in_the_directory() {
+        let directory = Path::new("/run/credentials/brokerd.service");
+        assert!(is_directly_in(&directory.join("password"), directory));
+        assert!(!is_directly_in(&directory.join("../password"), directory));
         assert!(!is_directly_in(Path::new("password"), Path::new("")));
     }
 }

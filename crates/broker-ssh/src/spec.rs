@@ -150,8 +150,8 @@ pub struct HostKeyRules {
     pub pinned: Vec<PinnedKey>,
     /// OpenSSH known_hosts files; a missing one is empty.
     pub known_hosts: Vec<PathBuf>,
-    /// Folders whose files are all such files; a missing one is empty.
-    pub known_hosts_folders: Vec<PathBuf>,
+    /// Directories whose files are all such files; a missing one is empty.
+    pub known_hosts_directories: Vec<PathBuf>,
     /// The known_hosts file in which accepted keys are stored; looked in as well. The only one that is written.
     pub store: Option<PathBuf>,
     /// Whether names are stored as hashes.
@@ -224,13 +224,13 @@ impl From<PathBuf> for Identity {
 pub enum KeyPlace {
     /// The usual files in `~/.ssh`; when a key is searched by its hash, every pair of files there.
     Usual,
-    /// The files of this folder that have a public half beside them (`NAME` and `NAME.pub`).
-    Folder(PathBuf),
-    /// The files that a line `IdKey NAME` of this file names, below a folder.
+    /// The files of this directory that have a public half beside them (`NAME` and `NAME.pub`).
+    Directory(PathBuf),
+    /// The files that a line `IdKey NAME` of this file names, below a directory.
     List {
         /// The list.
         file: PathBuf,
-        /// The folder.
+        /// The directory.
         base: PathBuf,
     },
 }

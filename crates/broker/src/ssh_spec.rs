@@ -17,10 +17,10 @@ const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(130);
 /// Where OpenSSH keeps keys that hold for every user of the host.
 const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
-/// The list of keys that older programs write, below the home folder.
+/// The list of keys that older programs write, below the home directory.
 const USUAL_KEY_LIST: &str = ".ssh2/identification";
 
-/// The broker's own known hosts below the home folder: the only such file that it writes.
+/// The broker's own known hosts below the home directory: the only such file that it writes.
 const OWN_KNOWN_HOSTS: &str = ".ssh2/known_hosts";
 
 /// What keeps a profile from being used by this version; the person who wrote it must not find it
@@ -41,7 +41,7 @@ pub(crate) fn unsupported(profile: &Profile) -> Option<String> {
     None
 }
 
-/// The specification of a profile's connections; `home` is the user's home folder and `own_name`
+/// The specification of a profile's connections; `home` is the user's home directory and `own_name`
 /// who is logged in where the profile names nobody.
 pub(crate) fn connect_spec(
     config: &Config,
@@ -108,7 +108,7 @@ fn host_key_rules(config: &Config, profile: &Profile, home: &Path) -> HostKeyRul
         },
         pinned: pinned.collect(),
         known_hosts,
-        known_hosts_folders: known.directories.clone(),
+        known_hosts_directories: known.directories.clone(),
         store: Some(home.join(OWN_KNOWN_HOSTS)),
         hash_names: known.hash_names,
     }
@@ -130,11 +130,11 @@ fn identity(identity: &config::Identity) -> Identity {
     }
 }
 
-/// The folders and lists of the key stores; where there are none, the usual files.
+/// The directories and lists of the key stores; where there are none, the usual files.
 fn key_places(stores: &KeyStores, home: &Path) -> Vec<KeyPlace> {
-    let folders = stores.user_keys.iter().map(|keys| {
-        let folder = keys.directory.clone();
-        folder.map_or(KeyPlace::Usual, KeyPlace::Folder)
+    let directories = stores.user_keys.iter().map(|keys| {
+        let directory = keys.directory.clone();
+        directory.map_or(KeyPlace::Usual, KeyPlace::Directory)
     });
     let lists = stores.identification.iter().map(|list| {
         let usual = || home.join(USUAL_KEY_LIST);
@@ -143,7 +143,7 @@ fn key_places(stores: &KeyStores, home: &Path) -> Vec<KeyPlace> {
         let base = list.base_path.clone().unwrap_or_else(beside);
         KeyPlace::List { file, base }
     });
-    let places: Vec<_> = folders.chain(lists).collect();
+    let places: Vec<_> = directories.chain(lists).collect();
     if places.is_empty() {
         vec![KeyPlace::Usual]
     } else {
@@ -182,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    fn folder(directory: Option<&str>, typed: Option<u64>, used: Option<u64>) -> UserKeys {
+    fn directory(directory: Option<&str>, typed: Option<u64>, used: Option<u64>) -> UserKeys {
         UserKeys {
             directory: directory.map(Into::into),
             passphrase_timeout: typed.map(Duration::from_secs),
@@ -195,7 +195,10 @@ mod tests {
         let home = Path::new("/home/me");
         let mut stores = KeyStores::default();
         assert_eq!(key_places(&stores, home), [KeyPlace::Usual]);
-        stores.user_keys = vec![folder(Some("/keys"), None, None), folder(None, None, None)];
+        stores.user_keys = vec![
+            directory(Some("/keys"), None, None),
+            directory(None, None, None),
+        ];
         stores.identification = vec![Identification {
             file: None,
             base_path: None,
@@ -206,7 +209,7 @@ mod tests {
             file: "/home/me/.ssh2/identification".into(),
             base: "/home/me/.ssh2".into(),
         };
-        let expected = [KeyPlace::Folder("/keys".into()), KeyPlace::Usual, list];
+        let expected = [KeyPlace::Directory("/keys".into()), KeyPlace::Usual, list];
         assert_eq!(key_places(&stores, home), expected);
     }
 
@@ -215,8 +218,8 @@ mod tests {
         let mut stores = KeyStores::default();
         assert_eq!(keep_for(&stores), KeepFor::default());
         stores.user_keys = vec![
-            folder(None, Some(600), None),
-            folder(None, Some(300), Some(60)),
+            directory(None, Some(600), None),
+            directory(None, Some(300), Some(60)),
         ];
         let expected = KeepFor {
             since_typed: Some(Duration::from_secs(300)),

@@ -44,7 +44,7 @@ pub(crate) enum Asked {
 /// Who runs the daemon, as far as connections need to know.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// The home folder, where keys and known hosts are looked for.
+    /// The home directory, where keys and known hosts are looked for.
     pub home: PathBuf,
     /// The user to log in as where neither profile nor request names one.
     pub user: String,

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) allow_unsafe_config: bool,
 
-    /// The local socket to serve broker-ctl on [default: in the user's runtime folder]
+    /// The local socket to serve broker-ctl on [default: in the user's runtime directory]
     #[arg(long, short = 'a', value_name = "PATH", env = "SSH_BROKER_SOCKET")]
     pub(crate) socket: Option<PathBuf>,
 

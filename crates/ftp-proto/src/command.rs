@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Secret,
     /// Of no consequence here; 200 confirms it (RFC 959, section 5.4).
     Confirmed,
-    /// Works on files and folders; 250 confirms it, with some servers 200.
+    /// Works on files and directories; 250 confirms it, with some servers 200.
     File,
     /// Of no consequence here, and answered with other codes.
     Plain,

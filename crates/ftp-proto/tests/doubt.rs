@@ -59,7 +59,7 @@ fn a_success_behind_one_that_was_not_true_is_not_true_either() {
 #[test]
 fn replies_that_no_transfer_has_do_not_end_the_transfer() {
     for (command, answer) in [
-        ("CWD x", "550 no such folder"),
+        ("CWD x", "550 no such directory"),
         ("SIZE x", "550 no such file"),
         ("SIZE x", "213 17"),
         ("PWD", "257 here"),

@@ -26,13 +26,13 @@ const CTL_LIMIT: Duration = Duration::from_secs(60);
 /// How often the daemon is asked for something that is waited for.
 const POLL: Duration = Duration::from_millis(20);
 
-/// The configuration's name in the daemon's folder.
+/// The configuration's name in the daemon's directory.
 const CONFIG: &str = "ssh-broker-config.xml";
 
-/// A running brokerd; dropping it kills it and removes its folder.
+/// A running brokerd; dropping it kills it and removes its directory.
 pub struct Broker {
     process: Process,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Broker {
@@ -53,44 +53,44 @@ impl Broker {
         files: &[(&str, &str)],
         arguments: &[&str],
     ) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("cannot make a folder for brokerd")?;
+        let directory = tempfile::tempdir().context("cannot make a directory for brokerd")?;
         for (name, contents) in files {
-            write_private(&folder.path().join(name), contents)?;
+            write_private(&directory.path().join(name), contents)?;
         }
-        let process = launch(folder.path(), config, arguments)?;
+        let process = launch(directory.path(), config, arguments)?;
         process.wait_log("broker ready", READY_LIMIT).await?;
-        Ok(Self { process, folder })
+        Ok(Self { process, directory })
     }
 
-    /// As [`Broker::start`], with environment variables that name files or folders.
+    /// As [`Broker::start`], with environment variables that name files or directories.
     ///
     /// # Errors
     /// As [`Broker::start`].
     pub async fn start_with_env(config: &str, env: &[(&str, &Path)]) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("cannot make a folder for brokerd")?;
-        let mut command = brokerd(folder.path(), config, &[])?;
+        let directory = tempfile::tempdir().context("cannot make a directory for brokerd")?;
+        let mut command = brokerd(directory.path(), config, &[])?;
         command.envs(env.iter().copied());
         let process = Process::spawn(command, None)?;
         process.wait_log("broker ready", READY_LIMIT).await?;
-        Ok(Self { process, folder })
+        Ok(Self { process, directory })
     }
 
-    /// The folder with its configuration and socket.
+    /// The directory with its configuration and socket.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Its configuration file, to be changed before a reload.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
-        self.folder.path().join(CONFIG)
+        self.directory.path().join(CONFIG)
     }
 
     /// Its local socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        socket_in(self.folder.path())
+        socket_in(self.directory.path())
     }
 
     /// The daemon's process, for signals and for waiting on its log.
@@ -214,27 +214,27 @@ impl Broker {
     pub async fn restart(&mut self, arguments: &[&str]) -> anyhow::Result<()> {
         self.process.kill();
         let config = fs::read_to_string(self.config_file())?;
-        self.process = launch(self.folder.path(), &config, arguments)?;
+        self.process = launch(self.directory.path(), &config, arguments)?;
         self.process.wait_log("broker ready", READY_LIMIT).await
     }
 }
 
-/// Starts a daemon in a folder and does not wait: for those that are expected to fail, or to share a folder.
+/// Starts a daemon in a directory and does not wait: for those that are expected to fail, or to share a directory.
 ///
 /// # Errors
 /// When brokerd is missing or the configuration cannot be written.
-pub fn launch(folder: &Path, config: &str, arguments: &[&str]) -> anyhow::Result<Process> {
-    Process::spawn(brokerd(folder, config, arguments)?, None)
+pub fn launch(directory: &Path, config: &str, arguments: &[&str]) -> anyhow::Result<Process> {
+    Process::spawn(brokerd(directory, config, arguments)?, None)
 }
 
-fn brokerd(folder: &Path, config: &str, arguments: &[&str]) -> anyhow::Result<Command> {
-    write_private(&folder.join(CONFIG), config)?;
+fn brokerd(directory: &Path, config: &str, arguments: &[&str]) -> anyhow::Result<Command> {
+    write_private(&directory.join(CONFIG), config)?;
     let mut command = Command::new(broker_program("brokerd")?);
-    command.arg("--config").arg(folder.join(CONFIG));
-    command.arg("--socket").arg(socket_in(folder));
+    command.arg("--config").arg(directory.join(CONFIG));
+    command.arg("--socket").arg(socket_in(directory));
     command.args(["--log", "debug"]).args(arguments);
     // What the daemon keeps for its user belongs to the test, and what the user has is none of its business.
-    command.env("HOME", folder);
+    command.env("HOME", directory);
     Ok(command)
 }
 
@@ -256,10 +256,10 @@ pub fn ctl_command(socket: &Path, arguments: &[&str]) -> anyhow::Result<Command>
     Ok(command)
 }
 
-/// The socket of a daemon that [`launch`] started in `folder`; the daemon makes its private sub-folder.
+/// The socket of a daemon that [`launch`] started in `directory`; the daemon makes its private sub-directory.
 #[must_use]
-pub fn socket_in(folder: &Path) -> PathBuf {
-    folder.join("run/broker.sock")
+pub fn socket_in(directory: &Path) -> PathBuf {
+    directory.join("run/broker.sock")
 }
 
 /// Writes a file that only this user may read, as the daemon wants files with secrets.

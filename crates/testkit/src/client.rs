@@ -72,20 +72,20 @@ pub async fn curl<S: AsRef<OsStr>>(
     run(command, limit).await
 }
 
-/// Runs lftp commands, separated by `;` or lines, in `folder`, without the user's configuration.
+/// Runs lftp commands, separated by `;` or lines, in `directory`, without the user's configuration.
 ///
 /// # Errors
 /// As [`run`], and when lftp is not installed.
-pub async fn lftp(script: &str, folder: &Path, limit: Duration) -> anyhow::Result<Output> {
+pub async fn lftp(script: &str, directory: &Path, limit: Duration) -> anyhow::Result<Output> {
     let mut command = client(LFTP)?;
     command
         .args(["--norc", "-c", script])
-        .env("LFTP_HOME", folder)
-        .current_dir(folder);
+        .env("LFTP_HOME", directory)
+        .current_dir(directory);
     run(command, limit).await
 }
 
-/// Runs tnftp on a script of its commands, one a line, in `folder`. `options` come before the script, such as `-A` for
+/// Runs tnftp on a script of its commands, one a line, in `directory`. `options` come before the script, such as `-A` for
 /// active mode; log in with `user` in the script. tnftp's status tells little: look at its output and at the files.
 ///
 /// # Errors
@@ -93,7 +93,7 @@ pub async fn lftp(script: &str, folder: &Path, limit: Duration) -> anyhow::Resul
 pub async fn tnftp(
     options: &[&str],
     script: &str,
-    folder: &Path,
+    directory: &Path,
     limit: Duration,
 ) -> anyhow::Result<Output> {
     let program = TNFTP.find()?;
@@ -107,26 +107,26 @@ pub async fn tnftp(
         .arg(program)
         .args(["-n", "-i", "-v"])
         .args(options)
-        .env("HOME", folder)
-        .current_dir(folder);
+        .env("HOME", directory)
+        .current_dir(directory);
     run(command, limit).await
 }
 
-/// Runs a Python program in `folder`, with `arguments` in `sys.argv[1:]`.
+/// Runs a Python program in `directory`, with `arguments` in `sys.argv[1:]`.
 ///
 /// # Errors
 /// As [`run`], and when Python is not installed.
 pub async fn python<S: AsRef<OsStr>>(
     program: &str,
     arguments: impl IntoIterator<Item = S>,
-    folder: &Path,
+    directory: &Path,
     limit: Duration,
 ) -> anyhow::Result<Output> {
     let mut command = client(PYTHON)?;
     command
         .args(["-c", program])
         .args(arguments)
-        .current_dir(folder);
+        .current_dir(directory);
     run(command, limit).await
 }
 

@@ -1,4 +1,4 @@
-//! What the launchers of daemons share: a folder, a free port, an account and the start of the process.
+//! What the launchers of daemons share: a directory, a free port, an account and the start of the process.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -57,15 +57,15 @@ impl Place {
         addr.with_context(|| format!("no free port on {}", self.bind))
     }
 
-    /// A temporary folder that belongs to the account.
-    pub(crate) fn folder(&self) -> anyhow::Result<TempDir> {
-        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-        self.own(folder.path())?;
-        Ok(folder)
+    /// A temporary directory that belongs to the account.
+    pub(crate) fn directory(&self) -> anyhow::Result<TempDir> {
+        let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+        self.own(directory.path())?;
+        Ok(directory)
     }
 
-    /// Hands a file or folder to the account.
+    /// Hands a file or directory to the account.
     pub(crate) fn own(&self, path: &Path) -> anyhow::Result<()> {
         if self.is_other() {
             chown(path, Some(self.account.uid), Some(self.account.gid)).with_context(|| {

@@ -20,7 +20,7 @@ pub struct Dropbear {
     place: Place,
     host_key: KeyPair,
     _process: Process,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Dropbear {
@@ -30,10 +30,10 @@ impl Dropbear {
     /// When dropbear is not installed or does not start; the message shows its log.
     pub async fn start(password: &str) -> anyhow::Result<Self> {
         let place = Place::new(IpAddr::V4(Ipv4Addr::LOCALHOST), None, None)?;
-        let folder = place.folder()?;
+        let directory = place.directory()?;
         let host_key = KeyPair::generate()?;
-        let key = convert(folder.path(), &host_key)?;
-        let shadow = shadow::write(folder.path(), &place.account, password)?;
+        let key = convert(directory.path(), &host_key)?;
+        let shadow = shadow::write(directory.path(), &place.account, password)?;
         let mut attempt = 1;
         let (addr, process) = loop {
             let addr = place.free_addr()?;
@@ -48,7 +48,7 @@ impl Dropbear {
             place,
             host_key,
             _process: process,
-            _folder: folder,
+            _directory: directory,
         })
     }
 
@@ -74,8 +74,11 @@ impl Dropbear {
 }
 
 /// Writes the key as dropbear reads it.
-fn convert(folder: &Path, key: &KeyPair) -> anyhow::Result<PathBuf> {
-    let (openssh, dropbear) = (key.write(folder, "host_key")?, folder.join("dropbear_key"));
+fn convert(directory: &Path, key: &KeyPair) -> anyhow::Result<PathBuf> {
+    let (openssh, dropbear) = (
+        key.write(directory, "host_key")?,
+        directory.join("dropbear_key"),
+    );
     let mut command = Command::new(DROPBEARCONVERT.find()?);
     command.args(["openssh", "dropbear"]);
     let output = command.arg(openssh).arg(&dropbear).output();

@@ -83,35 +83,35 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Makes `count` files of different sizes below `folder`, in sub-folders of ten, for mirroring.
+/// Makes `count` files of different sizes below `directory`, in sub-directories of ten, for mirroring.
 ///
 /// # Errors
-/// When a file or folder cannot be made.
-pub fn make_tree(folder: &Path, count: u64) -> anyhow::Result<()> {
+/// When a file or directory cannot be made.
+pub fn make_tree(directory: &Path, count: u64) -> anyhow::Result<()> {
     for number in 0..count {
-        let sub = folder.join(format!("folder {}", number / 10));
+        let sub = directory.join(format!("directory {}", number / 10));
         fs::create_dir_all(&sub).with_context(|| format!("cannot make {}", sub.display()))?;
         write_pattern(&sub.join(format!("file {number}")), number, number * 37)?;
     }
     Ok(())
 }
 
-/// Every file below `folder` as a sorted list of its relative path and SHA-256: equal lists are equal trees.
+/// Every file below `directory` as a sorted list of its relative path and SHA-256: equal lists are equal trees.
 ///
 /// # Errors
-/// When a file or folder cannot be read.
-pub fn tree(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
+/// When a file or directory cannot be read.
+pub fn tree(directory: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
+    let mut directories = vec![directory.to_owned()];
+    while let Some(next) = directories.pop() {
         let entries =
             fs::read_dir(&next).with_context(|| format!("cannot list {}", next.display()))?;
         for entry in entries {
             let path = entry?.path();
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else {
-                let name = path.strip_prefix(folder)?.to_string_lossy().into_owned();
+                let name = path.strip_prefix(directory)?.to_string_lossy().into_owned();
                 found.push((name, sha256_file(&path)?));
             }
         }
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_pattern_is_the_same_in_memory_and_on_disk() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
         for size in [0, 1, CHUNK - 1, CHUNK, 3 * CHUNK + 7] {
             let sum = write_pattern(&path, 5, size as u64).unwrap();
             let bytes = pattern(5, size);
@@ -156,7 +156,7 @@ mod tests {
         let listed = tree(one.path()).unwrap();
         assert_eq!(listed.len(), 25);
         assert_eq!(listed, tree(two.path()).unwrap());
-        fs::write(two.path().join("folder 2/file 24"), "other").unwrap();
+        fs::write(two.path().join("directory 2/file 24"), "other").unwrap();
         assert_ne!(listed, tree(two.path()).unwrap());
     }
 }

@@ -1,4 +1,4 @@
-//! An FTP server in process: any user and password, files below one folder, passive and active mode, no TLS.
+//! An FTP server in process: any user and password, files below one directory, passive and active mode, no TLS.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -31,7 +31,7 @@ impl FtpServer {
     /// Serves `root` on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// When the folder cannot be opened or no port can be bound.
+    /// When the directory cannot be opened or no port can be bound.
     pub async fn start(root: &Path) -> anyhow::Result<Self> {
         Self::start_on(root, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
     }
@@ -39,7 +39,7 @@ impl FtpServer {
     /// Serves `root` on an address of the caller's choice; port 0 takes a free one.
     ///
     /// # Errors
-    /// When the folder cannot be opened or the address cannot be bound.
+    /// When the directory cannot be opened or the address cannot be bound.
     pub async fn start_on(root: &Path, bind: SocketAddr) -> anyhow::Result<Self> {
         Filesystem::new(root)
             .with_context(|| format!("the FTP server cannot open {}", root.display()))?;
@@ -65,7 +65,7 @@ impl FtpServer {
         self.addr
     }
 
-    /// The folder it serves.
+    /// The directory it serves.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
@@ -109,10 +109,10 @@ async fn serve_session(stream: TcpStream, root: &Path) -> Result<(), String> {
 
 #[expect(
     clippy::expect_used,
-    reason = "libunftp takes no error here; a session whose folder has vanished may end this way"
+    reason = "libunftp takes no error here; a session whose directory has vanished may end this way"
 )]
 fn open_root(root: &Path) -> Filesystem {
-    Filesystem::new(root).expect("the folder the FTP server serves should exist while it runs")
+    Filesystem::new(root).expect("the directory the FTP server serves should exist while it runs")
 }
 
 /// Takes passive ports from the kernel, where libunftp would guess and give up after ten that are in use.

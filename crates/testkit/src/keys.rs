@@ -45,16 +45,16 @@ impl KeyPair {
             .to_string())
     }
 
-    /// Writes `folder/name` (mode 0600) and `folder/name.pub`, and returns the path of the first.
+    /// Writes `directory/name` (mode 0600) and `directory/name.pub`, and returns the path of the first.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn write(&self, folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
-        let private = folder.join(name);
+    pub fn write(&self, directory: &Path, name: &str) -> anyhow::Result<PathBuf> {
+        let private = directory.join(name);
         fs::write(&private, self.private_openssh()?)
             .and_then(|()| fs::set_permissions(&private, Permissions::from_mode(0o600)))
             .with_context(|| format!("cannot write the key {}", private.display()))?;
-        let public = folder.join(format!("{name}.pub"));
+        let public = directory.join(format!("{name}.pub"));
         fs::write(&public, format!("{}\n", self.public_openssh()?))
             .with_context(|| format!("cannot write the key {}", public.display()))?;
         Ok(private)

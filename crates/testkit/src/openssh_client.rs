@@ -12,10 +12,10 @@ use crate::programs::SSH;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A running `ssh -N`, and the folder with its known hosts.
+/// A running `ssh -N`, and the directory with its known hosts.
 pub(crate) struct Forwarding {
     pub(crate) process: Process,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 /// Logs in with the key in `identity`, and returns once the forwards stand.
@@ -26,8 +26,8 @@ pub(crate) async fn forward(
     identity: &Path,
     forwards: &[&str],
 ) -> Forwarding {
-    let folder = tempfile::tempdir().unwrap();
-    let known_hosts = folder.path().join("known_hosts");
+    let directory = tempfile::tempdir().unwrap();
+    let known_hosts = directory.path().join("known_hosts");
     let line = format!("[{}]:{} {host_key}\n", server.ip(), server.port());
     std::fs::write(&known_hosts, line).unwrap();
     let mut command = Command::new(SSH.find().unwrap());
@@ -49,7 +49,7 @@ pub(crate) async fn forward(
         .unwrap();
     Forwarding {
         process,
-        _folder: folder,
+        _directory: directory,
     }
 }
 

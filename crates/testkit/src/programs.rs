@@ -8,10 +8,10 @@ use std::sync::OnceLock;
 
 use anyhow::Context;
 
-/// Folders that hold daemons but are missing from an ordinary user's `PATH`.
-const DAEMON_FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
+/// Directories that hold daemons but are missing from an ordinary user's `PATH`.
+const DAEMON_DIRECTORIES: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 
-/// Names the folder with `brokerd` and `broker-ctl`; whoever sets it has built them.
+/// Names the directory with `brokerd` and `broker-ctl`; whoever sets it has built them.
 const BIN_DIR: &str = "SSH_BROKER_BIN_DIR";
 
 /// A program somebody else has to install.
@@ -81,8 +81,8 @@ impl fmt::Display for Requirement {
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
-        .chain(DAEMON_FOLDERS.map(PathBuf::from))
-        .map(|folder| folder.join(name))
+        .chain(DAEMON_DIRECTORIES.map(PathBuf::from))
+        .map(|directory| directory.join(name))
         .find(|candidate| is_executable(candidate))
 }
 
@@ -94,26 +94,26 @@ fn is_executable(path: &Path) -> bool {
 
 /// One of the broker's own programs, `brokerd` or `broker-ctl`.
 ///
-/// It is looked for in the folder that `SSH_BROKER_BIN_DIR` names; without that variable both are built once and taken
-/// from the target folder.
+/// It is looked for in the directory that `SSH_BROKER_BIN_DIR` names; without that variable both are built once and taken
+/// from the target directory.
 ///
 /// # Errors
 /// When it is not there or cannot be built.
 pub fn broker_program(name: &str) -> anyhow::Result<PathBuf> {
-    let folder = match env::var_os(BIN_DIR) {
-        Some(folder) => PathBuf::from(folder),
+    let directory = match env::var_os(BIN_DIR) {
+        Some(directory) => PathBuf::from(directory),
         None => built_programs()?,
     };
-    let program = folder.join(name);
+    let program = directory.join(name);
     anyhow::ensure!(
         is_executable(&program),
-        "there is no program {}: build it, or let {BIN_DIR} name its folder",
+        "there is no program {}: build it, or let {BIN_DIR} name its directory",
         program.display()
     );
     Ok(program)
 }
 
-/// Builds the programs, once in this process, and returns their folder.
+/// Builds the programs, once in this process, and returns their directory.
 fn built_programs() -> anyhow::Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| build_programs().map_err(|e| format!("{e:#}")));
@@ -123,13 +123,13 @@ fn built_programs() -> anyhow::Result<PathBuf> {
 /// The whole workspace, since that is what tests are built with: for two packages alone cargo would choose other
 /// features, and build every dependency again.
 fn build_programs() -> anyhow::Result<PathBuf> {
-    let folder = target_folder()?;
+    let directory = target_directory()?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build
         .args(["build", "--quiet", "--workspace", "--bins"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
-    if folder.ends_with("release") {
+    if directory.ends_with("release") {
         build.arg("--release");
     }
     let status = build.status().context("cannot start cargo")?;
@@ -137,19 +137,21 @@ fn build_programs() -> anyhow::Result<PathBuf> {
         status.success(),
         "cargo cannot build brokerd and broker-ctl"
     );
-    Ok(folder)
+    Ok(directory)
 }
 
-/// The profile's folder in the target folder: test programs lie in its `deps`, others beside the programs.
-fn target_folder() -> anyhow::Result<PathBuf> {
+/// The profile's directory in the target directory: test programs lie in its `deps`, others beside the programs.
+fn target_directory() -> anyhow::Result<PathBuf> {
     let this = env::current_exe().context("cannot tell where this program is")?;
-    let folder = this.parent().context("this program has no folder")?;
-    let folder = if folder.ends_with("deps") || folder.ends_with("examples") {
-        folder.parent().context("the target folder has no parent")?
+    let directory = this.parent().context("this program has no directory")?;
+    let directory = if directory.ends_with("deps") || directory.ends_with("examples") {
+        directory
+            .parent()
+            .context("the target directory has no parent")?
     } else {
-        folder
+        directory
     };
-    Ok(folder.to_owned())
+    Ok(directory.to_owned())
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub type Login<'a> = (&'a str, &'a str);
 pub struct Proxy {
     addr: SocketAddr,
     process: Process,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Proxy {
@@ -53,7 +53,7 @@ impl Proxy {
     /// When it is not installed or does not start.
     pub async fn tinyproxy(login: Option<Login<'_>>, ports: &[u16]) -> anyhow::Result<Self> {
         let program = TINYPROXY.find()?;
-        Self::start(|addr, folder| {
+        Self::start(|addr, directory| {
             let mut config = format!(
                 "Listen {}\nPort {}\nLogLevel Info\n",
                 addr.ip(),
@@ -61,7 +61,7 @@ impl Proxy {
             );
             config.extend(ports.iter().map(|port| format!("ConnectPort {port}\n")));
             config.extend(login.map(|(user, password)| format!("BasicAuth {user} {password}\n")));
-            let path = folder.join("tinyproxy.conf");
+            let path = directory.join("tinyproxy.conf");
             fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))?;
             let mut command = Command::new(&program);
             command.arg("-d").arg("-c").arg(path);
@@ -109,17 +109,17 @@ impl Proxy {
         command: impl Fn(SocketAddr, &Path) -> anyhow::Result<Command>,
     ) -> anyhow::Result<Self> {
         let place = Place::new(Ipv4Addr::LOCALHOST.into(), None, None)?;
-        let folder = place.folder()?;
+        let directory = place.directory()?;
         let mut attempt = 1;
         loop {
             let addr = place.free_addr()?;
-            let mut process = Process::spawn(command(addr, folder.path())?, None)?;
+            let mut process = Process::spawn(command(addr, directory.path())?, None)?;
             match wait_listening(addr, &mut process).await {
                 Ok(()) => {
                     return Ok(Self {
                         addr,
                         process,
-                        _folder: folder,
+                        _directory: directory,
                     });
                 }
                 Err(_) if attempt < START_ATTEMPTS => attempt += 1,

@@ -17,13 +17,17 @@ const SHADOW: &str = "/etc/shadow";
 ///
 /// # Errors
 /// When openssl is missing or a file cannot be read or written; only root can read the shadow file.
-pub(crate) fn write(folder: &Path, account: &Account, password: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn write(
+    directory: &Path,
+    account: &Account,
+    password: &str,
+) -> anyhow::Result<PathBuf> {
     let text = fs::read_to_string(SHADOW).with_context(|| format!("cannot read {SHADOW}"))?;
     let own = format!("{}:", account.name);
     let others = text.lines().filter(|line| !line.starts_with(&own));
     let line = format!("{own}{}:19000:0:99999:7:::", hash(password)?);
     let lines: Vec<&str> = others.chain([line.as_str()]).collect();
-    let file = folder.join("shadow");
+    let file = directory.join("shadow");
     fs::write(&file, lines.join("\n") + "\n")
         .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)

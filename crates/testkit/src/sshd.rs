@@ -59,7 +59,7 @@ pub struct Sshd {
     process: Process,
     /// What lies over the host's shadow file.
     shadow: Option<PathBuf>,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Sshd {
@@ -71,20 +71,20 @@ impl Sshd {
         let program = SSHD.find()?;
         let place = Place::new(options.bind, options.netns.clone(), options.account.clone())?;
         if place.account.is_root() {
-            make_privilege_separation_folder()?;
+            make_privilege_separation_directory()?;
         }
-        let folder = place.folder()?;
+        let directory = place.directory()?;
         let (host_key, client_key) = (KeyPair::generate()?, KeyPair::generate()?);
-        write_keys(&place, folder.path(), &host_key, &client_key)?;
+        write_keys(&place, directory.path(), &host_key, &client_key)?;
         let shadow = match &options.password {
-            Some(password) => Some(shadow::write(folder.path(), &place.account, password)?),
+            Some(password) => Some(shadow::write(directory.path(), &place.account, password)?),
             None => None,
         };
 
         let mut attempt = 1;
         let (addr, process) = loop {
             let addr = place.free_addr()?;
-            let config = write_config(&program, folder.path(), addr, &place, &options)?;
+            let config = write_config(&program, directory.path(), addr, &place, &options)?;
             match launch(&program, &config, &place, shadow.as_deref()).await {
                 Ok(process) => break (addr, process),
                 Err(_) if attempt < START_ATTEMPTS => attempt += 1,
@@ -98,7 +98,7 @@ impl Sshd {
             client_key,
             process,
             shadow,
-            folder,
+            directory,
         })
     }
 
@@ -108,7 +108,7 @@ impl Sshd {
     /// When it does not start again.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.process.kill();
-        let config = config_of(self.folder.path());
+        let config = config_of(self.directory.path());
         let shadow = self.shadow.as_deref();
         self.process = launch(&SSHD.find()?, &config, &self.place, shadow).await?;
         Ok(())
@@ -137,13 +137,13 @@ impl Sshd {
     /// The file with the private key that may log in; its public half lies beside it.
     #[must_use]
     pub fn identity_file(&self) -> PathBuf {
-        self.folder.path().join("client_key")
+        self.directory.path().join("client_key")
     }
 
     /// The file that says which keys may log in, to be changed at any time.
     #[must_use]
     pub fn authorized_keys(&self) -> PathBuf {
-        self.folder.path().join("authorized_keys")
+        self.directory.path().join("authorized_keys")
     }
 
     /// The key that may log in.
@@ -187,8 +187,8 @@ impl Sshd {
     }
 }
 
-fn config_of(folder: &Path) -> PathBuf {
-    folder.join("sshd_config")
+fn config_of(directory: &Path) -> PathBuf {
+    directory.join("sshd_config")
 }
 
 async fn launch(
@@ -207,7 +207,7 @@ async fn launch(
     Ok(process)
 }
 
-fn make_privilege_separation_folder() -> anyhow::Result<()> {
+fn make_privilege_separation_directory() -> anyhow::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
@@ -217,21 +217,21 @@ fn make_privilege_separation_folder() -> anyhow::Result<()> {
 
 fn write_keys(
     place: &Place,
-    folder: &Path,
+    directory: &Path,
     host_key: &KeyPair,
     client_key: &KeyPair,
 ) -> anyhow::Result<()> {
-    let host_file = host_key.write(folder, "host_key")?;
+    let host_file = host_key.write(directory, "host_key")?;
     place.own(&host_file)?;
-    client_key.write(folder, "client_key")?;
-    let authorized = folder.join("authorized_keys");
+    client_key.write(directory, "client_key")?;
+    let authorized = directory.join("authorized_keys");
     fs::write(&authorized, client_key.public_openssh()?)
         .with_context(|| format!("cannot write {}", authorized.display()))
 }
 
 fn write_config(
     program: &Path,
-    folder: &Path,
+    directory: &Path,
     addr: SocketAddr,
     place: &Place,
     options: &SshdOptions,
@@ -246,8 +246,8 @@ fn write_config(
         "
 Port {port}
 ListenAddress {address}
-HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/authorized_keys
+HostKey {directory}/host_key
+AuthorizedKeysFile {directory}/authorized_keys
 PidFile none
 UsePAM {pam}
 UseDNS no
@@ -261,11 +261,11 @@ LogLevel VERBOSE
 ",
         port = addr.port(),
         address = addr.ip(),
-        folder = folder.display(),
+        directory = directory.display(),
         forwarding = options.allow_tcp_forwarding,
         pam = if place.account.is_root() { "no" } else { "yes" },
     );
-    let path = config_of(folder);
+    let path = config_of(directory);
     let write = |config: &str| {
         fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))
     };

@@ -1,4 +1,4 @@
-//! `vsftpd` on a free port, serving a folder of its own to anonymous users who may do everything.
+//! `vsftpd` on a free port, serving a directory of its own to anonymous users who may do everything.
 
 use std::fs;
 use std::io::{self, Read};
@@ -50,7 +50,7 @@ impl Default for VsftpdOptions {
     }
 }
 
-/// A running vsftpd; dropping it ends it with all its sessions and removes its folder.
+/// A running vsftpd; dropping it ends it with all its sessions and removes its directory.
 ///
 /// The user is `anonymous` (or `ftp`) with any password. A login starts in [`Vsftpd::root`], which is also what PWD
 /// shows: without chroot, which takes privileges, paths are those of the host.
@@ -58,7 +58,7 @@ pub struct Vsftpd {
     addr: SocketAddr,
     place: Place,
     process: Process,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Vsftpd {
@@ -68,17 +68,17 @@ impl Vsftpd {
     /// When vsftpd (or, for TLS, openssl) is not installed or it does not start; the message says why as far as known.
     pub async fn start(options: VsftpdOptions) -> anyhow::Result<Self> {
         let place = Place::new(options.bind, options.netns.clone(), options.account.clone())?;
-        let folder = place.folder()?;
-        make_folders(&place, folder.path())?;
+        let directory = place.directory()?;
+        make_directories(&place, directory.path())?;
         if options.tls {
-            make_certificate(&place, folder.path())?;
+            make_certificate(&place, directory.path())?;
         }
         let mut attempt = 1;
         let (addr, process) = loop {
             let addr = place.free_addr()?;
-            let config = write_config(folder.path(), addr, &options)?;
+            let config = write_config(directory.path(), addr, &options)?;
             place.own(&config)?;
-            match launch(&place, addr, folder.path()).await {
+            match launch(&place, addr, directory.path()).await {
                 Ok(process) => break (addr, process),
                 Err(_) if attempt < START_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error),
@@ -88,17 +88,17 @@ impl Vsftpd {
             addr,
             place,
             process,
-            folder,
+            directory,
         })
     }
 
-    /// Kills it with all its sessions and starts it again on the same port and folder, as after a crash.
+    /// Kills it with all its sessions and starts it again on the same port and directory, as after a crash.
     ///
     /// # Errors
     /// When it does not start again.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.process.kill();
-        self.process = launch(&self.place, self.addr, self.folder.path()).await?;
+        self.process = launch(&self.place, self.addr, self.directory.path()).await?;
         Ok(())
     }
 
@@ -108,16 +108,16 @@ impl Vsftpd {
         self.addr
     }
 
-    /// The folder it serves.
+    /// The directory it serves.
     #[must_use]
     pub fn root(&self) -> PathBuf {
-        root_of(self.folder.path())
+        root_of(self.directory.path())
     }
 
     /// Every command, reply and transfer it has logged so far.
     #[must_use]
     pub fn log(&self) -> String {
-        let log = fs::read(log_of(self.folder.path())).unwrap_or_default();
+        let log = fs::read(log_of(self.directory.path())).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
 
@@ -139,28 +139,28 @@ impl Vsftpd {
     }
 }
 
-fn root_of(folder: &Path) -> PathBuf {
-    folder.join("root")
+fn root_of(directory: &Path) -> PathBuf {
+    directory.join("root")
 }
 
-fn log_of(folder: &Path) -> PathBuf {
-    folder.join("log")
+fn log_of(directory: &Path) -> PathBuf {
+    directory.join("log")
 }
 
-fn config_of(folder: &Path) -> PathBuf {
-    folder.join("vsftpd.conf")
+fn config_of(directory: &Path) -> PathBuf {
+    directory.join("vsftpd.conf")
 }
 
-async fn launch(place: &Place, addr: SocketAddr, folder: &Path) -> anyhow::Result<Process> {
+async fn launch(place: &Place, addr: SocketAddr, directory: &Path) -> anyhow::Result<Process> {
     let mut command = Command::new(VSFTPD.find()?);
-    command.arg(config_of(folder));
+    command.arg(config_of(directory));
     let mut process = place.spawn(command)?;
-    wait_greeting(place, addr, folder, &mut process).await?;
+    wait_greeting(place, addr, directory, &mut process).await?;
     Ok(process)
 }
 
-fn make_folders(place: &Place, folder: &Path) -> anyhow::Result<()> {
-    for path in [root_of(folder), folder.join("empty")] {
+fn make_directories(place: &Place, directory: &Path) -> anyhow::Result<()> {
+    for path in [root_of(directory), directory.join("empty")] {
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         place.own(&path)?;
     }
@@ -168,8 +168,8 @@ fn make_folders(place: &Place, folder: &Path) -> anyhow::Result<()> {
 }
 
 /// A self-signed certificate and its key in one file, as vsftpd wants them by default.
-fn make_certificate(place: &Place, folder: &Path) -> anyhow::Result<()> {
-    let path = folder.join("certificate.pem");
+fn make_certificate(place: &Place, directory: &Path) -> anyhow::Result<()> {
+    let path = directory.join("certificate.pem");
     let output = Command::new(OPENSSL.find()?)
         .args(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split(' '),
@@ -182,7 +182,7 @@ fn make_certificate(place: &Place, folder: &Path) -> anyhow::Result<()> {
         .arg("-keyout")
         .arg(&path)
         .arg("-out")
-        .arg(folder.join("certificate.crt"))
+        .arg(directory.join("certificate.crt"))
         .output()
         .context("cannot start openssl")?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -191,13 +191,13 @@ fn make_certificate(place: &Place, folder: &Path) -> anyhow::Result<()> {
         "openssl made no certificate: {said}"
     );
     let mut both = fs::read(&path)?;
-    both.extend(fs::read(folder.join("certificate.crt"))?);
+    both.extend(fs::read(directory.join("certificate.crt"))?);
     fs::write(&path, both).with_context(|| format!("cannot write {}", path.display()))?;
     place.own(&path)
 }
 
 fn write_config(
-    folder: &Path,
+    directory: &Path,
     addr: SocketAddr,
     options: &VsftpdOptions,
 ) -> anyhow::Result<PathBuf> {
@@ -209,7 +209,7 @@ fn write_config(
         true => format!(
             "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=NO\nforce_anon_data_ssl=NO\n\
              require_ssl_reuse=NO\nrsa_cert_file={}/certificate.pem",
-            folder.display()
+            directory.display()
         ),
         false => "ssl_enable=NO".to_owned(),
     };
@@ -232,7 +232,7 @@ anon_other_write_enable=YES
 allow_writeable_chroot=YES
 connect_from_port_20=NO
 pasv_promiscuous=NO
-secure_chroot_dir={folder}/empty
+secure_chroot_dir={directory}/empty
 ftpd_banner={greeting}
 xferlog_enable=YES
 vsftpd_log_file={log}
@@ -241,29 +241,29 @@ log_ftp_protocol=YES
 {extra}
 ",
         port = addr.port(),
-        root = root_of(folder).display(),
-        folder = folder.display(),
-        greeting = greeting(folder),
-        log = log_of(folder).display(),
+        root = root_of(directory).display(),
+        directory = directory.display(),
+        greeting = greeting(directory),
+        log = log_of(directory).display(),
         extra = options.extra_config.join("\n"),
     );
-    let path = config_of(folder);
+    let path = config_of(directory);
     fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
 
-/// The folder's name is unique, so that nobody else's server on the same port is taken for this one.
-fn greeting(folder: &Path) -> String {
-    format!("vsftpd of {}", folder.display())
+/// The directory's name is unique, so that nobody else's server on the same port is taken for this one.
+fn greeting(directory: &Path) -> String {
+    format!("vsftpd of {}", directory.display())
 }
 
 async fn wait_greeting(
     place: &Place,
     addr: SocketAddr,
-    folder: &Path,
+    directory: &Path,
     process: &mut Process,
 ) -> anyhow::Result<()> {
-    let expected = greeting(folder);
+    let expected = greeting(directory);
     let deadline = Instant::now() + START_LIMIT;
     while process.is_running() && Instant::now() < deadline {
         let read = || read_greeting(addr);

@@ -115,7 +115,7 @@ pub(super) async fn login(ftp: SocketAddr) -> Result<Conversation> {
     Ok(session)
 }
 
-/// Lists the folder to its end, and returns the milliseconds from the first command to the first byte.
+/// Lists the directory to its end, and returns the milliseconds from the first command to the first byte.
 async fn list(session: &mut Conversation) -> Result<f64> {
     let began = Instant::now();
     let reply = session.ask("EPSV", "229").await?;
@@ -138,8 +138,8 @@ async fn list(session: &mut Conversation) -> Result<f64> {
 
 /// Milliseconds until `ssh` has connected, logged in and opened a channel, through which the FTP server greets.
 async fn ssh_to_greeting(run: &Run) -> Result<f64> {
-    let folder = tempfile::tempdir()?;
-    let mut command = run.stage.ssh(folder.path(), run.stage.sshd.addr())?;
+    let directory = tempfile::tempdir()?;
+    let mut command = run.stage.ssh(directory.path(), run.stage.sshd.addr())?;
     command
         .arg("-W")
         .arg(run.stage.ftp.addr().to_string())

@@ -35,8 +35,8 @@ pub(crate) struct Options {
     /// Write every sample to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Measure the brokerd of this folder instead of building one
-    #[arg(long, value_name = "FOLDER")]
+    /// Measure the brokerd of this directory instead of building one
+    #[arg(long, value_name = "DIRECTORY")]
     programs: Option<PathBuf>,
 }
 
@@ -79,7 +79,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     ensure!(options.pairs > 0, "no pairs: nothing to measure");
     let machine = Machine::look();
     let programs = match &options.programs {
-        Some(folder) => folder.clone(),
+        Some(directory) => directory.clone(),
         None => build_release().await?,
     };
     let run = Run {
@@ -132,10 +132,12 @@ fn name(row: Row) -> &'static str {
     }
 }
 
-/// Builds the daemon as it is shipped, and returns its folder.
+/// Builds the daemon as it is shipped, and returns its directory.
 async fn build_release() -> Result<PathBuf> {
-    let folder = cargo::build(&["--release", "-p", "brokerd"]).await?;
-    // This program itself stands in the folder of another profile.
-    let target = folder.parent().context("the programs stand in no folder")?;
+    let directory = cargo::build(&["--release", "-p", "brokerd"]).await?;
+    // This program itself stands in the directory of another profile.
+    let target = directory
+        .parent()
+        .context("the programs stand in no directory")?;
     Ok(target.join("release"))
 }

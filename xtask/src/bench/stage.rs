@@ -52,7 +52,7 @@ pub(super) struct Way {
     /// Where an FTP client connects.
     pub(super) ftp: SocketAddr,
     process: Process,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Way {
@@ -63,14 +63,14 @@ impl Way {
 }
 
 impl Stage {
-    /// Starts the servers. `programs` is the folder of the release build.
+    /// Starts the servers. `programs` is the directory of the release build.
     pub(super) async fn set(programs: PathBuf) -> Result<Self> {
         let memory = Path::new("/dev/shm");
         let served = match memory.is_dir() {
             true => tempfile::tempdir_in(memory),
             false => tempfile::tempdir(),
         };
-        let served = served.context("cannot make a folder for the files")?;
+        let served = served.context("cannot make a directory for the files")?;
         let passive_ports = free_ports()?;
         let sshd = Sshd::start(SshdOptions {
             extra_config: vec![format!("Ciphers {CIPHER}"), format!("KexAlgorithms {KEX}")],
@@ -141,21 +141,21 @@ impl Stage {
         ftp: SocketAddr,
         tunnels: usize,
     ) -> Result<Way> {
-        let folder = tempfile::tempdir()?;
+        let directory = tempfile::tempdir()?;
         let listen = free_addr()?;
-        let config = folder.path().join("broker.xml");
+        let config = directory.path().join("broker.xml");
         write_private(&config, &self.config(ssh, ftp, listen, tunnels)?)?;
         let mut command = Command::new(self.programs.join("brokerd"));
         command.arg("--config").arg(config);
         command
             .arg("--socket")
-            .arg(folder.path().join("run/socket"));
+            .arg(directory.path().join("run/socket"));
         let process = Process::spawn(command, None)?;
         process.wait_log("broker ready", READY_LIMIT).await?;
         Ok(Way {
             ftp: listen,
             process,
-            _folder: folder,
+            _directory: directory,
         })
     }
 
@@ -214,8 +214,8 @@ impl Stage {
         target: SocketAddr,
         passive_ports: &[u16],
     ) -> Result<Way> {
-        let folder = tempfile::tempdir()?;
-        let mut command = self.ssh(folder.path(), ssh)?;
+        let directory = tempfile::tempdir()?;
+        let mut command = self.ssh(directory.path(), ssh)?;
         command.args(["-N", "-o", "ExitOnForwardFailure=yes"]);
         for port in [&[target.port()], passive_ports].concat() {
             command.arg("-L");
@@ -233,16 +233,16 @@ impl Stage {
         Ok(Way {
             ftp,
             process,
-            _folder: folder,
+            _directory: directory,
         })
     }
 
-    /// The `ssh` command with everything but what it is to do and the host; `folder` takes its known hosts.
+    /// The `ssh` command with everything but what it is to do and the host; `directory` takes its known hosts.
     ///
     /// # Errors
     /// When it is not installed or the known hosts cannot be written.
-    pub(super) fn ssh(&self, folder: &Path, ssh: SocketAddr) -> Result<Command> {
-        let known_hosts = folder.join("known_hosts");
+    pub(super) fn ssh(&self, directory: &Path, ssh: SocketAddr) -> Result<Command> {
+        let known_hosts = directory.join("known_hosts");
         let host_key = self.sshd.host_key_openssh()?;
         std::fs::write(
             &known_hosts,

@@ -45,7 +45,7 @@ impl Client {
     pub(super) fn list(&mut self) -> Result<Vec<String>> {
         self.ftp
             .list(None)
-            .context("the FTP client cannot list the folder")
+            .context("the FTP client cannot list the directory")
     }
 
     /// Stores `bytes` as `name`.

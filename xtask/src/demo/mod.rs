@@ -93,7 +93,7 @@ fn transfers(stage: &Stage) -> Result<()> {
         (Mode::ExtendedPassive, "passive mode (EPSV)"),
         (Mode::Active, "active mode (PORT)"),
     ] {
-        screen::heading(&format!("A folder and a file of 64 MiB in {name}"));
+        screen::heading(&format!("A directory and a file of 64 MiB in {name}"));
         client.set_mode(mode);
         screen::block(&client.list()?.join("\n"));
         let look = || stage.look();

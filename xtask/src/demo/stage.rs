@@ -36,9 +36,9 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts everything.
     pub(super) async fn set() -> Result<Self> {
-        let mut folder = tempfile::Builder::new();
-        let served = folder.prefix("ssh-broker-demo-").tempdir();
-        let served = served.context("cannot make a folder for the FTP server")?;
+        let mut directory = tempfile::Builder::new();
+        let served = directory.prefix("ssh-broker-demo-").tempdir();
+        let served = served.context("cannot make a directory for the FTP server")?;
         let welcome = "Welcome to the demo of ssh-broker\n";
         std::fs::write(served.path().join("readme.txt"), welcome)?;
         let ftp = FtpServer::start(served.path()).await?;
@@ -92,10 +92,10 @@ impl Stage {
             "brokerd",
             format!("{}, where the FTP client connects", self.tunnel),
         );
-        screen::fact("its folder", self.broker.folder().display());
+        screen::fact("its directory", self.broker.directory().display());
 
         let (file, socket) = (self.broker.config_file(), self.broker.socket());
-        let (file, socket) = (self.in_folder(&file), self.in_folder(&socket));
+        let (file, socket) = (self.in_directory(&file), self.in_directory(&socket));
         screen::command(
             &format!("cat {file}"),
             &std::fs::read_to_string(self.broker.config_file())?,
@@ -107,9 +107,9 @@ impl Stage {
         Ok(())
     }
 
-    /// A path as one types it in the daemon's folder.
-    fn in_folder(&self, path: &Path) -> String {
-        path.strip_prefix(self.broker.folder())
+    /// A path as one types it in the daemon's directory.
+    fn in_directory(&self, path: &Path) -> String {
+        path.strip_prefix(self.broker.directory())
             .unwrap_or(path)
             .display()
             .to_string()
@@ -125,14 +125,14 @@ impl Stage {
         &self.password
     }
 
-    /// The folder that the FTP server serves.
+    /// The directory that the FTP server serves.
     pub(super) fn served(&self) -> &Path {
         self.served.path()
     }
 
     /// Shows what `broker-ctl` says at this moment. Not to be called on a thread of the runtime.
     pub(super) fn look(&self) {
-        let socket = self.in_folder(&self.broker.socket());
+        let socket = self.in_directory(&self.broker.socket());
         for request in ["list-tunnel-listeners", "list-channels"] {
             let told = Handle::current().block_on(self.broker.told(&[request]));
             let told = told.unwrap_or_else(|error| format!("{error:#}"));
@@ -155,7 +155,7 @@ impl Stage {
         self.ssh.counters()
     }
 
-    /// Prints commands to try. `programs` is the folder that holds `broker-ctl`.
+    /// Prints commands to try. `programs` is the directory that holds `broker-ctl`.
     pub(super) fn invite(&self, programs: &Path) {
         let (host, port) = (self.tunnel.ip(), self.tunnel.port());
         let url = format!("ftp://alice:secret@{host}:{port}/");

@@ -6,11 +6,11 @@ use super::Fault;
 
 /// Every broken relative link of one Markdown file. `path` is relative to `root`.
 pub(super) fn check(root: &Path, path: &Path, text: &str) -> Vec<Fault> {
-    let folder = root.join(path.parent().unwrap_or(Path::new("")));
+    let directory = root.join(path.parent().unwrap_or(Path::new("")));
     let mut faults = Vec::new();
     for (number, line) in prose(text) {
         for target in targets(line).filter(|target| !is_elsewhere(target)) {
-            if let Some(reason) = broken(&folder, &root.join(path), target) {
+            if let Some(reason) = broken(&directory, &root.join(path), target) {
                 let message = format!("the link to `{target}` is broken: {reason}");
                 faults.push(Fault {
                     path: path.to_path_buf(),
@@ -27,12 +27,12 @@ fn is_elsewhere(target: &str) -> bool {
     target.contains("://") || target.starts_with("mailto:")
 }
 
-fn broken(folder: &Path, own: &Path, target: &str) -> Option<String> {
+fn broken(directory: &Path, own: &Path, target: &str) -> Option<String> {
     let (file, heading) = target.split_once('#').unwrap_or((target, ""));
     let file = if file.is_empty() {
         own.to_path_buf()
     } else {
-        folder.join(file)
+        directory.join(file)
     };
     if !file.exists() {
         return Some("there is no such file".to_owned());
@@ -77,16 +77,16 @@ mod tests {
     use super::*;
 
     fn complaints(text: &str) -> Vec<String> {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("docs")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("docs")).unwrap();
         std::fs::write(
-            folder.path().join("docs/a.md"),
+            directory.path().join("docs/a.md"),
             "# What *is* it?\n```\n# no heading\n```\n",
         )
         .unwrap();
         let own = Path::new("README.md");
-        std::fs::write(folder.path().join(own), text).unwrap();
-        check(folder.path(), own, text)
+        std::fs::write(directory.path().join(own), text).unwrap();
+        check(directory.path(), own, text)
             .into_iter()
             .map(|fault| fault.to_string())
             .collect()

@@ -58,13 +58,13 @@ fn check(root: &Path) -> Result<Vec<Fault>> {
     Ok(faults)
 }
 
-/// Every file below `folder`, without hidden ones and what cargo builds.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Every file below `directory`, without hidden ones and what cargo builds.
+fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut open = vec![folder.to_path_buf()];
-    while let Some(folder) = open.pop() {
-        let entries = std::fs::read_dir(&folder)
-            .with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut open = vec![directory.to_path_buf()];
+    while let Some(directory) = open.pop() {
+        let entries = std::fs::read_dir(&directory)
+            .with_context(|| format!("cannot list {}", directory.display()))?;
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name();

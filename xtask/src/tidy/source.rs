@@ -161,11 +161,11 @@ fn gives_reason(line: &str, mark: &str) -> bool {
 }
 
 fn is_test_file(path: &Path) -> bool {
-    let in_folder = path.components().any(|part| part.as_os_str() == "tests");
+    let in_directory = path.components().any(|part| part.as_os_str() == "tests");
     let by_name = path
         .file_stem()
         .is_some_and(|stem| stem.to_string_lossy().ends_with("tests"));
-    in_folder || by_name
+    in_directory || by_name
 }
 
 /// The bodies of `#[cfg(test)] mod … {`.

@@ -131,7 +131,7 @@ fn check_key_store(element: &Element, values: &mut Values<'_>) {
     } else if element.attribute("init").is_some() {
         values.findings.unsupported(
             element.span,
-            "`init` of a key store is not supported: name the folder in `<user-keys directory=\"…\"/>`",
+            "`init` of a key store is not supported: name the directory in `<user-keys directory=\"…\"/>`",
         );
     }
 }

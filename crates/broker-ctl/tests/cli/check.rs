@@ -13,11 +13,11 @@ fn check(text: &str) -> OutputAssert {
 }
 
 fn check_with(text: &str, mode: u32, options: &[&str]) -> OutputAssert {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("broker.xml");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broker.xml");
     std::fs::write(&file, text).unwrap();
     std::fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
-    let command = broker_ctl().current_dir(folder.path());
+    let command = broker_ctl().current_dir(directory.path());
     command
         .args(["check-config", "broker.xml"])
         .args(options)

@@ -22,7 +22,7 @@ use crate::broker_ctl;
 pub(crate) const TAKEN: u16 = 99;
 
 pub(crate) struct Daemon {
-    folder: TempDir,
+    directory: TempDir,
     answers: Arc<Answers>,
     // Ends the server when the test ends.
     _runtime: Runtime,
@@ -30,7 +30,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start() -> Self {
-        let folder = TempDir::new().unwrap();
+        let directory = TempDir::new().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -42,19 +42,19 @@ impl Daemon {
             requests: Mutex::default(),
             stop: stop.clone(),
         });
-        let endpoint = bind(&folder.path().join("s")).unwrap();
+        let endpoint = bind(&directory.path().join("s")).unwrap();
         let tracker = TaskTracker::new();
         tracker.spawn(serve(endpoint, Arc::clone(&answers), tracker.clone(), stop));
         drop(inside);
         Self {
-            folder,
+            directory,
             answers,
             _runtime: runtime,
         }
     }
 
     pub(crate) fn socket(&self) -> std::path::PathBuf {
-        self.folder.path().join("s")
+        self.directory.path().join("s")
     }
 
     /// The program, pointed at this daemon.
@@ -68,7 +68,7 @@ impl Daemon {
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        std::fs::read_dir(self.folder.path()).unwrap().count() == 0
+        std::fs::read_dir(self.directory.path()).unwrap().count() == 0
     }
 }
 

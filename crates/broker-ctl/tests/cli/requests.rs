@@ -277,8 +277,8 @@ broker-ctl: reload is not supported yet: stop the daemon and start it again
 
 #[test]
 fn no_daemon_has_status_3() {
-    let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("s");
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("s");
     let absent = broker_ctl()
         .env("SSH_BROKER_SOCKET", &socket)
         .arg("status")
@@ -292,8 +292,8 @@ broker-ctl: no daemon answers on [..]: start one with brokerd --socket [..]
 
 #[test]
 fn a_daemon_that_does_not_answer_is_not_waited_for_without_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("s");
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("s");
     // The kernel lets a client in, and nobody attends to it.
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     let silent = broker_ctl()

@@ -23,7 +23,7 @@ const ALONE_LIMIT: usize = 1 << 20;
 /// A data channel that shares its connection may lag behind by this much before it holds the others up.
 const OVERFLOW_LIMIT: usize = 8 << 20;
 
-/// Replies nobody has read yet. A folder of tens of thousands of files may come as one reply (STAT, RFC 959 section
+/// Replies nobody has read yet. A directory of tens of thousands of files may come as one reply (STAT, RFC 959 section
 /// 4.1.3), faster than it is read; what lets more wait is gone or broken.
 const CONTROL_BACKLOG: usize = 4 << 20;
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::*;
 
-/// A folder in which `ssh-keygen` works; nothing is tested where it is not installed.
+/// A directory in which `ssh-keygen` works; nothing is tested where it is not installed.
 struct Keygen(tempfile::TempDir);
 
 impl Keygen {

@@ -1,4 +1,4 @@
-//! Where known host keys are read from: files, folders of files, and the broker's own store
+//! Where known host keys are read from: files, directories of files, and the broker's own store
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -13,7 +13,7 @@ use crate::spec::HostKeyRules;
 /// A hundred thousand lines; a file past it is no list of hosts.
 const MAX_FILE: u64 = 16 << 20;
 
-/// A folder past it holds something else.
+/// A directory past it holds something else.
 const MAX_FILES: usize = 1024;
 
 /// What all places know of a host.
@@ -34,8 +34,8 @@ pub(super) fn known(
 ) -> Result<Known, OpenError> {
     let mut known = Known::default();
     let mut files = rules.known_hosts.clone();
-    for folder in &rules.known_hosts_folders {
-        files.extend(files_in(folder).map_err(|reason| unusable(folder, reason))?);
+    for directory in &rules.known_hosts_directories {
+        files.extend(files_in(directory).map_err(|reason| unusable(directory, reason))?);
     }
     for file in files {
         known
@@ -95,9 +95,9 @@ fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, String> {
     Ok(Some(bytes))
 }
 
-/// The regular files of a folder, in the order of their names.
-fn files_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let entries = match fs::read_dir(folder) {
+/// The regular files of a directory, in the order of their names.
+fn files_in(directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error.to_string()),
@@ -129,25 +129,25 @@ mod tests {
     }
 
     #[test]
-    fn files_come_first_then_the_files_of_folders_by_name() {
+    fn files_come_first_then_the_files_of_directories_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("folder");
-        fs::create_dir_all(folder.join("no file")).unwrap();
+        let directory = dir.path().join("directory");
+        fs::create_dir_all(directory.join("no file")).unwrap();
         for name in ["b", "a"] {
-            fs::write(folder.join(name), format!("example.org {KEY}\n")).unwrap();
+            fs::write(directory.join(name), format!("example.org {KEY}\n")).unwrap();
         }
         let file = dir.path().join("file");
         fs::write(&file, format!("other.org {KEY}\nexample.org {KEY}\n")).unwrap();
         let rules = HostKeyRules {
             known_hosts: vec![file.clone(), dir.path().join("missing")],
-            known_hosts_folders: vec![folder.clone(), dir.path().join("missing too")],
+            known_hosts_directories: vec![directory.clone(), dir.path().join("missing too")],
             ..HostKeyRules::default()
         };
-        let (file, folder) = (file.display(), folder.display());
+        let (file, directory) = (file.display(), directory.display());
         let expected = [
             format!("{file} line 2"),
-            format!("{folder}/a line 1"),
-            format!("{folder}/b line 1"),
+            format!("{directory}/a line 1"),
+            format!("{directory}/b line 1"),
         ];
         assert_eq!(places(&rules).unwrap(), expected);
     }

@@ -54,8 +54,8 @@ impl Store {
         others: Others,
     ) -> Result<(), String> {
         let hosts = self.hosts(name)?;
-        let folder = self.folder()?;
-        make_folder(folder).map_err(|error| self.failed(&error))?;
+        let directory = self.directory()?;
+        make_directory(directory).map_err(|error| self.failed(&error))?;
         self.guard()?;
         let _locked = self.lock().map_err(|error| self.failed(&error))?;
         let old = self.read()?;
@@ -81,13 +81,13 @@ impl Store {
             let (algorithm, base64) = (key.algorithm(), key.public_key_base64());
             text.push_str(&format!("{hosts} {algorithm} {base64}\n"));
         }
-        self.write(folder, &text)
+        self.write(directory, &text)
             .map_err(|error| self.failed(&error))
     }
 
-    /// Refuses a file, or a folder around it, that others can write.
+    /// Refuses a file, or a directory around it, that others can write.
     fn guard(&self) -> Result<(), String> {
-        for place in [self.path.as_path(), self.folder()?] {
+        for place in [self.path.as_path(), self.directory()?] {
             if others_can_write(place).map_err(|error| error.to_string())? {
                 let place = place.display();
                 return Err(format!(
@@ -107,9 +107,9 @@ impl Store {
         }
     }
 
-    fn folder(&self) -> Result<&Path, String> {
-        let folder = self.path.parent();
-        folder.ok_or_else(|| format!("{} is no file", self.path.display()))
+    fn directory(&self) -> Result<&Path, String> {
+        let directory = self.path.parent();
+        directory.ok_or_else(|| format!("{} is no file", self.path.display()))
     }
 
     fn lock(&self) -> std::io::Result<File> {
@@ -123,9 +123,9 @@ impl Store {
         Ok(file)
     }
 
-    fn write(&self, folder: &Path, text: &str) -> std::io::Result<()> {
+    fn write(&self, directory: &Path, text: &str) -> std::io::Result<()> {
         // Temporary files are the owner's alone.
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(&self.path)?;
@@ -148,18 +148,18 @@ fn others_can_write(path: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// Access lists on Windows are inherited from the user's folder; there is no mode to look at.
+/// Access lists on Windows are inherited from the user's directory; there is no mode to look at.
 #[cfg(not(unix))]
 fn others_can_write(_path: &Path) -> std::io::Result<bool> {
     Ok(false)
 }
 
-/// Makes the folder, if need be, for the owner alone.
-fn make_folder(folder: &Path) -> std::io::Result<()> {
+/// Makes the directory, if need be, for the owner alone.
+fn make_directory(directory: &Path) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(folder)
+    builder.recursive(true).create(directory)
 }
 
 fn without_lines(text: &str, gone: &[usize]) -> String {

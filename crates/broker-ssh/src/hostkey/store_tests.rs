@@ -17,7 +17,7 @@ fn name() -> HostName {
     HostName::new("Example.org", 2222)
 }
 
-/// A store in a folder that is not there yet.
+/// A store in a directory that is not there yet.
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(".ssh2/known_hosts");
@@ -146,9 +146,9 @@ mod permissions {
     fn what_is_made_is_the_owners_alone() {
         let (_dir, store) = store();
         store.put(&name(), &key(KEY), Others::Replace).unwrap();
-        let folder = store.path.parent().unwrap();
-        assert_eq!((mode(folder), mode(&store.path)), (0o700, 0o600));
-        let names = fs::read_dir(folder).unwrap().count();
+        let directory = store.path.parent().unwrap();
+        assert_eq!((mode(directory), mode(&store.path)), (0o700, 0o600));
+        let names = fs::read_dir(directory).unwrap().count();
         assert_eq!(names, 2, "the file, its lock and nothing else");
     }
 
@@ -156,9 +156,11 @@ mod permissions {
     fn a_store_that_others_can_write_is_refused_with_what_to_do() {
         let (_dir, store) = store();
         store.put(&name(), &key(KEY), Others::Replace).unwrap();
-        let folder = store.path.parent().unwrap();
-        for (place, open, closed) in [(store.path.as_path(), 0o620, 0o600), (folder, 0o702, 0o700)]
-        {
+        let directory = store.path.parent().unwrap();
+        for (place, open, closed) in [
+            (store.path.as_path(), 0o620, 0o600),
+            (directory, 0o702, 0o700),
+        ] {
             fs::set_permissions(place, Permissions::from_mode(open)).unwrap();
             let expected = format!("run: chmod go-w {}", place.display());
             for refused in [

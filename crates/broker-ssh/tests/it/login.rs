@@ -104,7 +104,7 @@ async fn a_locked_key_is_unlocked_once_for_all_connections() {
     let person = Script::typing(&[&["wrong"], &["right"]]);
     let bench = Bench::start().await;
     let mut spec = bench.spec();
-    let key = bench.folder.path().join("id");
+    let key = bench.directory.path().join("id");
     lock(&key, "right");
     spec.prompter = Some(person.clone());
     log_in(&bench.pool_of(spec.clone())).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_passphrase_that_is_not_kept_is_asked_for_again() {
     let person = Script::typing(&[&["right"], &["right"]]);
     let bench = Bench::start().await;
     let mut spec = bench.spec();
-    lock(&bench.folder.path().join("id"), "right");
+    lock(&bench.directory.path().join("id"), "right");
     spec.prompter = Some(person.clone());
     spec.keyring = Arc::new(Keyring::new(KeepFor {
         since_typed: Some(Duration::ZERO),
@@ -148,7 +148,7 @@ async fn nobody_is_asked_to_unlock_a_key_that_the_server_would_not_take() {
     let bench = Bench::start().await;
     let mut spec = bench.spec();
     let other = testkit::keys::KeyPair::generate().unwrap();
-    let other = other.write(bench.folder.path(), "other").unwrap();
+    let other = other.write(bench.directory.path(), "other").unwrap();
     lock(&other, "right");
     spec.identities = vec![other.into()];
     spec.methods = vec![AuthMethod::PublicKey];
@@ -164,7 +164,7 @@ async fn three_wrong_passphrases_are_enough() {
     let person = Script::typing(&[&["a"], &["b"], &["c"], &["d"]]);
     let bench = Bench::start().await;
     let mut spec = bench.spec();
-    lock(&bench.folder.path().join("id"), "right");
+    lock(&bench.directory.path().join("id"), "right");
     spec.methods = vec![AuthMethod::PublicKey];
     spec.prompter = Some(person.clone());
     let refused = log_in(&bench.pool_of(spec)).await.unwrap_err();
@@ -224,7 +224,7 @@ async fn with_nobody_there_the_error_names_the_question_and_says_how_to_attach()
     );
     // A key that was refused before is told too.
     let other = testkit::keys::KeyPair::generate().unwrap();
-    let other = other.write(bench.folder.path(), "other").unwrap();
+    let other = other.write(bench.directory.path(), "other").unwrap();
     spec.identities = vec![other.into()];
     spec.methods = vec![AuthMethod::PublicKey, AuthMethod::Password];
     let refused = log_in(&bench.pool_of(spec)).await.unwrap_err();
@@ -409,20 +409,20 @@ async fn an_answer_that_comes_after_the_server_has_gone_ends_the_login() {
 #[tokio::test]
 async fn a_key_is_found_by_its_hash() {
     let bench = Bench::start().await;
-    let folder = bench.folder.path().join("keys");
-    fs::create_dir(&folder).unwrap();
+    let directory = bench.directory.path().join("keys");
+    fs::create_dir(&directory).unwrap();
     let key = testkit::keys::KeyPair::generate().unwrap();
-    key.write(&folder, "another").unwrap();
+    key.write(&directory, "another").unwrap();
     for name in ["id", "id.pub"] {
-        fs::rename(bench.folder.path().join(name), folder.join(name)).unwrap();
+        fs::rename(bench.directory.path().join(name), directory.join(name)).unwrap();
     }
-    fs::set_permissions(folder.join("id"), Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(directory.join("id"), Permissions::from_mode(0o600)).unwrap();
     let mut spec = bench.spec();
     spec.methods = vec![AuthMethod::PublicKey];
-    spec.key_places = vec![broker_ssh::KeyPlace::Folder(folder.clone())];
-    spec.identities = vec![Identity::Hash(sha1_of(&folder.join("id.pub")))];
+    spec.key_places = vec![broker_ssh::KeyPlace::Directory(directory.clone())];
+    spec.identities = vec![Identity::Hash(sha1_of(&directory.join("id.pub")))];
     log_in(&bench.pool_of(spec.clone())).await.unwrap();
-    // Without a name, all keys of the folder are tried.
+    // Without a name, all keys of the directory are tried.
     spec.identities = Vec::new();
     log_in(&bench.pool_of(spec.clone())).await.unwrap();
     spec.identities = vec![Identity::Hash("0".repeat(40))];

@@ -84,8 +84,8 @@ async fn as_many_methods_as_the_server_wants_in_whatever_order_either_side_has_t
             return;
         };
         let second = KeyPair::generate().unwrap();
-        let folder = TempDir::new().unwrap();
-        let file = second.write(folder.path(), "second").unwrap();
+        let directory = TempDir::new().unwrap();
+        let file = second.write(directory.path(), "second").unwrap();
         authorize(&sshd, &second.public_openssh().unwrap());
         let mut spec = spec(&sshd);
         // A single key where one is enough: what was refused because it came too early must be tried again.
@@ -147,10 +147,10 @@ async fn a_refusal_says_what_was_tried_and_what_the_server_takes() {
     let Some(sshd) = start(&["PasswordAuthentication yes"]).await else {
         return;
     };
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let key = KeyPair::generate().unwrap();
     let mut spec = spec(&sshd);
-    spec.identities = vec![key.write(folder.path(), "unknown").unwrap().into()];
+    spec.identities = vec![key.write(directory.path(), "unknown").unwrap().into()];
     spec.password = Some(PasswordSource::Inline(SecretString::from("hunter2")));
     let refused = log_in(&pool(spec)).await.unwrap_err();
     let OpenError::AuthFailed { tried, offered, .. } = &refused else {
@@ -172,12 +172,12 @@ async fn too_many_attempts_are_told_as_such() {
     let Some(sshd) = start(&["MaxAuthTries 2"]).await else {
         return;
     };
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let mut spec = spec(&sshd);
     spec.identities = (0..4)
         .map(|number| {
             let key = KeyPair::generate().unwrap();
-            key.write(folder.path(), &number.to_string())
+            key.write(directory.path(), &number.to_string())
                 .unwrap()
                 .into()
         })
@@ -191,15 +191,15 @@ async fn too_many_attempts_are_told_as_such() {
     );
 }
 
-/// A folder with keys that nobody knows, and after them the one that may log in.
+/// A directory with keys that nobody knows, and after them the one that may log in.
 fn keys_before_the_right_one(sshd: &Sshd, before: usize) -> TempDir {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for number in 0..before {
         let key = KeyPair::generate().unwrap();
-        key.write(folder.path(), &number.to_string()).unwrap();
+        key.write(directory.path(), &number.to_string()).unwrap();
     }
-    sshd.client_key().write(folder.path(), "right").unwrap();
-    folder
+    sshd.client_key().write(directory.path(), "right").unwrap();
+    directory
 }
 
 #[tokio::test]
@@ -208,10 +208,10 @@ async fn the_sixth_key_that_nobody_named_is_shown_where_nothing_else_is_left() {
         return;
     };
     for (before, password, right) in [(5, None, true), (6, None, false), (6, password(), true)] {
-        let folder = keys_before_the_right_one(&sshd, before);
+        let directory = keys_before_the_right_one(&sshd, before);
         let mut spec = spec(&sshd);
         spec.identities = Vec::new();
-        spec.key_places = vec![KeyPlace::Folder(folder.path().into())];
+        spec.key_places = vec![KeyPlace::Directory(directory.path().into())];
         spec.password = password;
         let outcome = log_in(&pool(spec)).await;
         assert_eq!(outcome.is_ok(), right, "{before} keys before: {outcome:?}");
@@ -250,13 +250,13 @@ async fn nothing_in_common_names_what_each_side_offers() {
 
 /// An authority that sshd trusts, and keys signed by it.
 struct Authority {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Authority {
     fn new() -> Self {
         let it = Self {
-            folder: TempDir::new().unwrap(),
+            directory: TempDir::new().unwrap(),
         };
         it.keygen(&["-t", "ed25519", "-N", "", "-f", "ca"]);
         it
@@ -269,19 +269,22 @@ impl Authority {
         self.keygen(&[
             "-s", "ca", "-I", "test", "-n", user, "-V", validity, &public,
         ]);
-        self.folder.path().join(kind)
+        self.directory.path().join(kind)
     }
 
     fn keygen(&self, args: &[&str]) {
         let mut keygen = Command::new("ssh-keygen");
-        keygen.current_dir(self.folder.path()).arg("-q").args(args);
+        keygen
+            .current_dir(self.directory.path())
+            .arg("-q")
+            .args(args);
         let output = keygen.output().unwrap();
         assert!(output.status.success(), "{args:?}: {output:?}");
     }
 
     /// An sshd that lets in whom this authority vouches for, and nobody else.
     async fn sshd(&self) -> Option<Sshd> {
-        let ca = self.folder.path().join("ca.pub");
+        let ca = self.directory.path().join("ca.pub");
         let trust = format!("TrustedUserCAKeys {}", ca.display());
         start(&[&trust, "AuthorizedKeysFile none"]).await
     }
@@ -306,7 +309,7 @@ async fn a_certificate_beside_the_key_lets_in_whatever_the_kind_of_key() {
         assert!(logged_in.is_ok(), "{kind}: {logged_in:?}\n{}", sshd.log());
     }
     // A passphrase is asked for, since the server would take the certificate.
-    let key = authority.folder.path().join("ed25519");
+    let key = authority.directory.path().join("ed25519");
     authority.keygen(&["-p", "-N", "secret", "-f", "ed25519"]);
     let person = Script::typing(&[&["secret"]]);
     let mut spec = with_key(&sshd, &key);
@@ -339,8 +342,8 @@ struct Agent {
 }
 
 impl Agent {
-    async fn holding(key: &Path, folder: &TempDir) -> Self {
-        let socket = folder.path().join("agent");
+    async fn holding(key: &Path, directory: &TempDir) -> Self {
+        let socket = directory.path().join("agent");
         let mut command = Command::new("ssh-agent");
         command
             .args(["-D", "-a"])
@@ -372,8 +375,8 @@ async fn the_agents_keys_and_certificates_are_used_and_found_by_hash() {
         return;
     };
     let key = authority.key("ecdsa", sshd.user(), "-1h:+1h");
-    let folder = TempDir::new().unwrap();
-    let agent = Agent::holding(&key, &folder).await;
+    let directory = TempDir::new().unwrap();
+    let agent = Agent::holding(&key, &directory).await;
     let mut spec = with_key(&sshd, &key);
     spec.agent = Some(agent.socket.clone());
     spec.identities = Vec::new();

@@ -27,7 +27,7 @@ pub async fn soon<T>(future: impl Future<Output = T>) -> T {
 /// An embedded SSH server that lets one key in, and the means to make pools for it.
 pub struct Bench {
     pub server: SshServer,
-    pub folder: TempDir,
+    pub directory: TempDir,
     pub tracker: TaskTracker,
     pub cancel: CancellationToken,
 }
@@ -38,14 +38,14 @@ impl Bench {
     }
 
     pub async fn with(mut options: SshServerOptions) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
-        key.write(folder.path(), "id").unwrap();
+        key.write(directory.path(), "id").unwrap();
         options.authorized_keys.push(key.public_openssh().unwrap());
         let server = SshServer::start(options).await.unwrap();
         Self {
             server,
-            folder,
+            directory,
             tracker: TaskTracker::new(),
             cancel: CancellationToken::new(),
         }
@@ -54,7 +54,7 @@ impl Bench {
     pub fn spec(&self) -> ConnectSpec {
         let addr = self.server.addr();
         let mut spec = ConnectSpec::new(addr.ip().to_string(), addr.port(), "me");
-        spec.identities = vec![self.folder.path().join("id").into()];
+        spec.identities = vec![self.directory.path().join("id").into()];
         spec.host_key = pinned(self.server.host_key_openssh().unwrap());
         spec.connect_timeout = Some(LIMIT);
         spec

@@ -27,7 +27,7 @@ const SSHD: &str = "/usr/sbin/sshd";
 /// OpenSSH behind a listener of the test's own: each connection gets an `sshd -i` in a process group of its own.
 struct Sshd {
     port: u16,
-    folder: TempDir,
+    directory: TempDir,
     children: Arc<Mutex<Vec<Child>>>,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -40,35 +40,35 @@ impl Sshd {
             return None;
         }
         if rustix::process::geteuid().is_root() {
-            // OpenSSH insists on this folder when it runs as root.
+            // OpenSSH insists on this directory when it runs as root.
             std::fs::create_dir_all("/run/sshd").unwrap();
         }
-        let folder = tempfile::tempdir().unwrap();
-        keygen(folder.path(), "host", &["-t", "ed25519"]);
-        keygen(folder.path(), "id", &["-t", "ed25519"]);
+        let directory = tempfile::tempdir().unwrap();
+        keygen(directory.path(), "host", &["-t", "ed25519"]);
+        keygen(directory.path(), "id", &["-t", "ed25519"]);
         std::fs::copy(
-            folder.path().join("id.pub"),
-            folder.path().join("authorized_keys"),
+            directory.path().join("id.pub"),
+            directory.path().join("authorized_keys"),
         )
         .unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
+        let path = |name: &str| directory.path().join(name).display().to_string();
         let text = format!(
             "HostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n{more}\n",
             path("host"),
             path("authorized_keys"),
         );
-        std::fs::write(folder.path().join("config"), text).unwrap();
+        std::fs::write(directory.path().join("config"), text).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let children = Arc::<Mutex<Vec<Child>>>::default();
         let accepting = tokio::spawn(serve(
             listener,
-            folder.path().join("config"),
+            directory.path().join("config"),
             Arc::clone(&children),
         ));
         Some(Self {
             port,
-            folder,
+            directory,
             children,
             accepting,
         })
@@ -77,9 +77,9 @@ impl Sshd {
     fn spec(&self) -> ConnectSpec {
         let user = std::env::var("USER").unwrap_or_else(|_| "root".into());
         let mut spec = ConnectSpec::new("127.0.0.1", self.port, user);
-        spec.identities = vec![self.folder.path().join("id").into()];
+        spec.identities = vec![self.directory.path().join("id").into()];
         spec.host_key =
-            pinned(std::fs::read_to_string(self.folder.path().join("host.pub")).unwrap());
+            pinned(std::fs::read_to_string(self.directory.path().join("host.pub")).unwrap());
         spec.connect_timeout = Some(LIMIT);
         spec
     }
@@ -122,11 +122,11 @@ async fn serve(listener: TcpListener, config: PathBuf, children: Arc<Mutex<Vec<C
     }
 }
 
-fn keygen(folder: &Path, name: &str, options: &[&str]) {
+fn keygen(directory: &Path, name: &str, options: &[&str]) {
     let mut command = Command::new("ssh-keygen");
     command
         .args(["-q", "-f"])
-        .arg(folder.join(name))
+        .arg(directory.join(name))
         .args(options);
     if !options.contains(&"-N") {
         command.args(["-N", ""]);
@@ -315,17 +315,17 @@ async fn an_rsa_key_signs_with_sha2() {
         return;
     };
     keygen(
-        sshd.folder.path(),
+        sshd.directory.path(),
         "rsa",
         &["-t", "rsa", "-b", "2048", "-m", "PEM"],
     );
     std::fs::copy(
-        sshd.folder.path().join("rsa.pub"),
-        sshd.folder.path().join("authorized_keys"),
+        sshd.directory.path().join("rsa.pub"),
+        sshd.directory.path().join("authorized_keys"),
     )
     .unwrap();
     let pool = sshd.pool_of(ConnectSpec {
-        identities: vec![sshd.folder.path().join("rsa").into()],
+        identities: vec![sshd.directory.path().join("rsa").into()],
         ..sshd.spec()
     });
     converse(
@@ -344,17 +344,17 @@ async fn an_encrypted_key_asks_for_the_agent() {
     };
     for (name, format) in [("openssh", "RFC4716"), ("pkcs8", "PKCS8")] {
         keygen(
-            sshd.folder.path(),
+            sshd.directory.path(),
             name,
             &["-t", "ecdsa", "-m", format, "-N", "a passphrase"],
         );
         std::fs::copy(
-            sshd.folder.path().join(format!("{name}.pub")),
-            sshd.folder.path().join("authorized_keys"),
+            sshd.directory.path().join(format!("{name}.pub")),
+            sshd.directory.path().join("authorized_keys"),
         )
         .unwrap();
         let pool = sshd.pool_of(ConnectSpec {
-            identities: vec![sshd.folder.path().join(name).into()],
+            identities: vec![sshd.directory.path().join(name).into()],
             ..sshd.spec()
         });
         let refused = soon(pool.open_control(&echo().await, originator()))
@@ -388,8 +388,8 @@ async fn the_agent_signs_for_encrypted_keys_and_where_no_key_is_named() {
     let Some(sshd) = Sshd::start("").await else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("agent");
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("agent");
     let mut agent = Command::new("ssh-agent")
         .args(["-D", "-a"])
         .arg(&socket)
@@ -402,7 +402,7 @@ async fn the_agent_signs_for_encrypted_keys_and_where_no_key_is_named() {
 }
 
 async fn with_agent(sshd: &Sshd, socket: &Path) {
-    let key = sshd.folder.path().join("id");
+    let key = sshd.directory.path().join("id");
     let run = |command: &mut Command| {
         let command = command.env("SSH_AUTH_SOCK", socket);
         command.stderr(Stdio::null()).status().unwrap().success()

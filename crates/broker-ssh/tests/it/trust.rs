@@ -24,7 +24,7 @@ async fn try_open(bench: &Bench, change: impl FnOnce(&mut ConnectSpec)) -> Resul
 }
 
 fn known_hosts(bench: &Bench, text: &str) -> HostKeyRules {
-    let file = bench.folder.path().join("known_hosts");
+    let file = bench.directory.path().join("known_hosts");
     std::fs::write(&file, text).unwrap();
     HostKeyRules {
         policy: HostKeyPolicy::Strict,
@@ -96,7 +96,7 @@ async fn known_hosts_decide_by_host_and_port() {
 #[tokio::test]
 async fn trust_on_first_use_remembers_the_key_and_then_insists_on_it() {
     let bench = Bench::start().await;
-    let store = bench.folder.path().join("store");
+    let store = bench.directory.path().join("store");
     let rules = HostKeyRules {
         policy: HostKeyPolicy::Tofu,
         store: Some(store.clone()),
@@ -154,7 +154,7 @@ async fn try_open_asking(
 #[tokio::test]
 async fn a_person_decides_about_unknown_and_changed_keys_and_a_yes_is_stored() {
     let bench = Bench::start().await;
-    let store = bench.folder.path().join("store");
+    let store = bench.directory.path().join("store");
     let rules = HostKeyRules {
         store: Some(store.clone()),
         ..HostKeyRules::default()
@@ -211,7 +211,7 @@ async fn a_yes_to_a_key_that_has_changed_in_a_foreign_file_is_stored_beside_it()
     let text = format!("[127.0.0.1]:{port} {other}\n");
     let rules = HostKeyRules {
         policy: HostKeyPolicy::Ask,
-        store: Some(bench.folder.path().join("store")),
+        store: Some(bench.directory.path().join("store")),
         ..known_hosts(&bench, &text)
     };
     let (opened, asked) = try_open_asking(&bench, &rules, true).await;
@@ -242,9 +242,9 @@ async fn a_wrong_key_is_refused_with_what_was_tried_and_what_is_offered() {
     let bench = Bench::start().await;
     KeyPair::generate()
         .unwrap()
-        .write(bench.folder.path(), "wrong")
+        .write(bench.directory.path(), "wrong")
         .unwrap();
-    let path = bench.folder.path().join("wrong");
+    let path = bench.directory.path().join("wrong");
     let refused = try_open(&bench, |spec| spec.identities = vec![path.into()])
         .await
         .unwrap_err();
@@ -261,25 +261,25 @@ async fn a_wrong_key_is_refused_with_what_was_tried_and_what_is_offered() {
 #[tokio::test]
 async fn unusable_key_files_say_why() {
     let bench = Bench::start().await;
-    let folder = bench.folder.path().to_owned();
+    let directory = bench.directory.path().to_owned();
     let reason = |refused: OpenError| match refused {
         OpenError::KeyFile { reason, .. } => reason,
         other => panic!("{other}"),
     };
-    let missing = folder.join("missing");
+    let missing = directory.join("missing");
     let refused = try_open(&bench, |spec| spec.identities = vec![missing.into()])
         .await
         .unwrap_err();
     assert!(reason(refused).contains("No such file"));
 
-    let open = folder.join("id");
+    let open = directory.join("id");
     std::fs::set_permissions(&open, Permissions::from_mode(0o644)).unwrap();
     let refused = try_open(&bench, |spec| spec.identities = vec![open.into()])
         .await
         .unwrap_err();
     assert!(reason(refused).contains("chmod 600"));
 
-    let no_key = folder.join("no_key");
+    let no_key = directory.join("no_key");
     std::fs::write(&no_key, "hello").unwrap();
     std::fs::set_permissions(&no_key, Permissions::from_mode(0o600)).unwrap();
     let refused = try_open(&bench, |spec| spec.identities = vec![no_key.into()])
@@ -296,7 +296,7 @@ async fn a_password_lets_in_from_each_source_and_never_shows() {
         ..SshServerOptions::default()
     };
     let bench = Bench::with(options).await;
-    let file = bench.folder.path().join("password");
+    let file = bench.directory.path().join("password");
     std::fs::write(&file, "s3cret\n").unwrap();
     std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let sources = [

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 const READ_SIZE: usize = 8 * 1024;
 /// What may wait for a client that does not read its replies. Past it the client is dropped: its
 /// control channel shares an SSH connection with others and must stay drained. The listing of a
-/// large folder, which a server may send as a reply, fits.
+/// large directory, which a server may send as a reply, fits.
 pub(crate) const CLIENT_BACKLOG: usize = 4 * 1024 * 1024;
 /// Writes that may wait for the server; past them the client is not read.
 const SERVER_QUEUE: usize = 16;

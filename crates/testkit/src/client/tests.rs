@@ -7,7 +7,7 @@ use crate::ftp_server::FtpServer;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A server with one file, and a folder for the client.
+/// A server with one file, and a directory for the client.
 async fn fixture() -> (FtpServer, TempDir, TempDir) {
     let (root, local) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::write(root.path().join("file"), "contents").unwrap();

@@ -54,10 +54,10 @@ async fn files_make_the_round_trip_in_active_mode() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_named() {
-    let error = FtpServer::start(Path::new("/no/such/folder")).await;
+async fn a_missing_directory_is_named() {
+    let error = FtpServer::start(Path::new("/no/such/directory")).await;
     let error = format!("{:#}", error.err().unwrap());
-    assert!(error.contains("/no/such/folder"), "{error}");
+    assert!(error.contains("/no/such/directory"), "{error}");
 }
 
 #[tokio::test]

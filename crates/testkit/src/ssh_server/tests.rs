@@ -276,8 +276,8 @@ async fn openssh_forwards_both_ways() {
         return;
     }
     let key = KeyPair::generate().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let identity = key.write(folder.path(), "key").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let identity = key.write(directory.path(), "key").unwrap();
     let server = SshServer::start(SshServerOptions {
         authorized_keys: vec![key.public_openssh().unwrap()],
         ..SshServerOptions::default()
