@@ -1,17 +1,17 @@
-//! The project's own chores: `cargo xtask test`, `tidy`, `demo`, `torture`, `fuzz` and `bench`
+//! The project's own chores: `cargo xtask test`, `tidy`, `demo`, `chaos`, `fuzz` and `bench`
 
 // A chore prints for the person who runs it, and may end in a panic where a test would.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
 mod cargo;
+mod chaos;
 mod demo;
 mod fuzz;
 mod needs;
 mod process;
 mod test;
 mod tidy;
-mod torture;
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ enum Chore {
     /// See the broker at work between an FTP client and an FTP server, and what the wire saw of it
     Demo(demo::Options),
     /// Cut many transfers at random moments, and see that none that is short was reported complete and nothing is left
-    Torture(torture::Options),
+    Chaos(chaos::Options),
     /// Feed what reads strangers' bytes with random ones, and see that no lenient reader is led elsewhere by what comes out
     Fuzz(fuzz::Options),
     /// Measure the broker beside OpenSSH's port forwarding and plain FTP
@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
     let outcome = match Chore::parse() {
         Chore::Test(options) => test::run(&options).await,
         Chore::Demo(options) => demo::run(&options).await,
-        Chore::Torture(options) => torture::run(&options).await,
+        Chore::Chaos(options) => chaos::run(&options).await,
         Chore::Fuzz(options) => fuzz::run(&options).await,
         Chore::Bench(options) => bench::run(&options).await,
         Chore::Tidy => tidy::run(),

@@ -200,7 +200,7 @@ impl Client {
             return Ok(false);
         }
         self.reached(Step::Greeted);
-        for command in ["USER anonymous", "PASS torture", "TYPE I"] {
+        for command in ["USER anonymous", "PASS chaos", "TYPE I"] {
             let code = self.ask(command).await?;
             if !self.accepts(code) {
                 return Ok(false);

@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: cuts transfers at random moments and sees that none that is short was reported complete
+//! `cargo xtask chaos`: cuts transfers at random moments and sees that none that is short was reported complete
 
 mod address;
 mod client;
@@ -164,7 +164,7 @@ fn accuse(seed: u64, plan: &Plan, outcome: &Outcome, stage: &Stage, log_before: 
         println!("    {line}");
     }
     println!(
-        "  again: cargo xtask torture --seed {seed} --only {}\n",
+        "  again: cargo xtask chaos --seed {seed} --only {}\n",
         plan.number
     );
 }
