@@ -6,7 +6,7 @@ use std::sync::Arc;
 use broker_config::LocalKind;
 use broker_ipc::types::TransferCounts;
 
-use crate::board::{SessionEntry, TunnelTotals, read};
+use crate::registry::{SessionEntry, TunnelTotals, read};
 use crate::supervisor::Supervisor;
 use crate::tunnel::Tunnel;
 
@@ -67,7 +67,7 @@ impl Supervisor {
     /// What the daemon has carried since its start: through open tunnels, through closed ones that still serve clients,
     /// and through those that are gone.
     pub(crate) fn carried_in_all(&self) -> Carried {
-        let sessions = self.board.sessions();
+        let sessions = self.registry.sessions();
         let open = self.tunnels.values().map(|open| &open.tunnel);
         let serving = sessions.iter().map(|session| &session.tunnel);
         let tunnels: BTreeMap<u64, &Arc<Tunnel>> = open
@@ -75,7 +75,7 @@ impl Supervisor {
             .map(|tunnel| (tunnel.id, tunnel))
             .collect();
         let mut all = Carried::default();
-        all.add_totals(self.board.past());
+        all.add_totals(self.registry.past());
         for tunnel in tunnels.values() {
             all.add(&Carried::by(tunnel, &sessions));
         }

@@ -2,7 +2,6 @@
 
 mod adhoc;
 mod api;
-mod board;
 mod carried;
 mod connections;
 mod destination;
@@ -14,6 +13,7 @@ mod listeners;
 mod own_addresses;
 mod peer_owner;
 mod prompts;
+mod registry;
 mod requested;
 mod session;
 mod shutdown;

@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::board::TunnelTotals;
 use crate::listener::Listener;
+use crate::registry::TunnelTotals;
 use crate::ssh_spec;
 use crate::supervisor::Supervisor;
 use crate::tunnel::{self, GREETINGS_AWAITED, Tunnel};
@@ -117,11 +117,11 @@ impl Supervisor {
             ));
         }
         let tunnel = Arc::new(Tunnel {
-            id: self.board.new_id(),
+            id: self.registry.new_id(),
             spec,
             host: self.host.clone(),
             connections: self.connections(profile),
-            board: self.board.clone(),
+            registry: self.registry.clone(),
             totals: TunnelTotals::default(),
             tracker: self.tracker.clone(),
             shutdown: self.shutdown.clone(),

@@ -16,12 +16,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::board::Board;
 use crate::connections::Connections;
 use crate::host::Host;
 use crate::keep::keep_connected;
 use crate::listeners::OpenTunnel;
 use crate::prompts::Desk;
+use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
 use crate::{requested, ssh_spec};
 
@@ -55,7 +55,7 @@ pub struct Supervisor {
     pub(crate) config: Config,
     pub(crate) files: Vec<PathBuf>,
     pub(crate) started: SystemTime,
-    pub(crate) board: Arc<Board>,
+    pub(crate) registry: Arc<SessionRegistry>,
     pub(crate) host: Arc<Host>,
     pub(crate) pools: BTreeMap<String, ProfilePool>,
     pub(crate) tunnels: BTreeMap<u64, OpenTunnel>,
@@ -102,7 +102,7 @@ impl Supervisor {
             files,
             keyring,
             started: SystemTime::now(),
-            board: Arc::default(),
+            registry: Arc::default(),
             host: Host::new(),
             pools: BTreeMap::new(),
             tunnels: BTreeMap::new(),
@@ -260,7 +260,7 @@ impl Supervisor {
     }
 
     fn close_channel(&self, id: u64) -> Result<Response, RpcError> {
-        for session in self.board.sessions() {
+        for session in self.registry.sessions() {
             if session.id == id {
                 session.stop.cancel();
                 return Ok(Response::CloseChannel(Done {}));

@@ -8,14 +8,14 @@ use broker_ssh::{SpliceEnd, Target, splice};
 use tokio::net::TcpStream;
 use tracing::{info, warn};
 
-use crate::board::{SessionEntry, add, read};
+use crate::registry::{SessionEntry, add, read};
 use crate::session::refuse;
 use crate::tunnel::Tunnel;
 
 /// Carries one client's connection to the end.
 pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
     let guard = tunnel
-        .board
+        .registry
         .enter(SessionEntry::new(id, tunnel.clone(), peer));
     let stop = guard.entry.stop.clone();
     let _ = client.set_nodelay(true);

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span};
 
-use crate::board::{Board, TunnelTotals, add};
 use crate::connections::Connections;
 use crate::host::Host;
 use crate::listener::{Listener, canonical};
+use crate::registry::{SessionRegistry, TunnelTotals, add};
 use crate::session;
 use crate::shutdown::Shutdown;
 use crate::tcp;
@@ -34,7 +34,7 @@ pub(crate) struct Tunnel {
     /// The SSH connections to use.
     pub(crate) connections: Arc<Connections>,
     /// All sessions of the daemon.
-    pub(crate) board: Arc<Board>,
+    pub(crate) registry: Arc<SessionRegistry>,
     /// Totals of this tunnel.
     pub(crate) totals: TunnelTotals,
     /// Where tasks are spawned.
@@ -61,7 +61,7 @@ impl Tunnel {
 
     /// The number of clients served right now.
     pub(crate) fn active_sessions(&self) -> usize {
-        let sessions = self.board.sessions();
+        let sessions = self.registry.sessions();
         sessions.iter().filter(|s| s.tunnel.id == self.id).count()
     }
 }
@@ -69,7 +69,7 @@ impl Tunnel {
 /// Closed, and its last session over: what it carried still counts for the daemon as a whole.
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        self.board.keep(&self.totals);
+        self.registry.keep(&self.totals);
     }
 }
 
@@ -95,7 +95,7 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, listener: Listener, closed: Cancell
 }
 
 fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
-    let id = tunnel.board.new_id();
+    let id = tunnel.registry.new_id();
     let span = info_span!("session", id, tunnel = tunnel.id, client = %peer);
     let tunnel = tunnel.clone();
     let tracker = tunnel.tracker.clone();

@@ -12,9 +12,9 @@ use broker_ipc::types::{
 use broker_ssh::{ConnectionInfo, PoolSnapshot};
 use ftp_proto::Mode;
 
-use crate::board::{DataEntry, DataState, SessionEntry, read};
 use crate::carried::Carried;
 use crate::listeners::OpenTunnel;
+use crate::registry::{DataEntry, DataState, SessionEntry, read};
 use crate::supervisor::{ProfilePool, Supervisor};
 
 /// What stands in a MAC's place where the cipher authenticates by itself.
@@ -30,7 +30,7 @@ impl Supervisor {
             config: self.files.iter().map(|f| f.display().to_string()).collect(),
             profiles: self.config.profiles.len() as u64,
             tunnels: self.tunnels.len() as u64,
-            sessions: self.board.sessions().len() as u64,
+            sessions: self.registry.sessions().len() as u64,
             connections: self.list_connections().len() as u64,
             channels: self.list_channels().len() as u64,
             transfers: carried.transfers,
@@ -87,7 +87,7 @@ impl Supervisor {
 
     pub(crate) fn list_channels(&self) -> Vec<ChannelInfo> {
         let mut channels = Vec::new();
-        for session in self.board.sessions() {
+        for session in self.registry.sessions() {
             channels.push(control_view(&session));
             channels.extend(session.data().iter().map(|data| data_view(&session, data)));
         }
@@ -96,7 +96,7 @@ impl Supervisor {
 
     pub(crate) fn listener_view(&self, open: &OpenTunnel) -> TunnelListener {
         let tunnel = &open.tunnel;
-        let carried = Carried::by(tunnel, &self.board.sessions());
+        let carried = Carried::by(tunnel, &self.registry.sessions());
         let owner = self.pools.get(&open.profile);
         TunnelListener {
             id: tunnel.id,

@@ -21,11 +21,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::whose::{Client, Objection};
-use crate::board::{DataEntry, DataState, add, read};
 use crate::destination::{self, DataHost};
 use crate::host::Host;
 use crate::listener::Listener;
 use crate::peer_owner::Owner;
+use crate::registry::{DataEntry, DataState, add, read};
 use crate::tunnel::{Tunnel, host_port};
 use crate::vanished::notice_when_idle;
 

@@ -30,10 +30,10 @@ use self::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use self::offers::Offers;
 pub(crate) use self::refuse::refuse;
 use self::whose::Client;
-use crate::board::{SessionEntry, SessionGuard, add};
 use crate::destination::{DataHost, dial_names};
 use crate::listener::canonical;
 use crate::own_addresses::own_addresses;
+use crate::registry::{Registration, SessionEntry, add};
 use crate::tunnel::{Tunnel, host_port};
 use crate::vanished::notice_when_sending;
 
@@ -57,7 +57,7 @@ const REPORTS: usize = 32;
 /// Serves one FTP client to the end of its session.
 pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
     let guard = tunnel
-        .board
+        .registry
         .enter(SessionEntry::new(id, tunnel.clone(), peer));
     let stop = guard.entry.stop.clone();
     // At once, while whoever made it has it open.
@@ -139,7 +139,7 @@ async fn open_control(tunnel: &Tunnel, pool: &Pool, peer: SocketAddr) -> Result<
 /// A session whose control channel is open.
 struct Control {
     tunnel: Arc<Tunnel>,
-    guard: SessionGuard,
+    guard: Registration,
     proto: Session,
     io: Io,
     offers: Offers,
@@ -179,7 +179,7 @@ impl Control {
     fn new(
         tunnel: Arc<Tunnel>,
         pool: Arc<Pool>,
-        guard: SessionGuard,
+        guard: Registration,
         client: TcpStream,
         (peer, owner): (SocketAddr, Client),
         server: Server,

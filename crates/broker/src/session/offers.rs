@@ -1,4 +1,4 @@
-//! The data channels of one session, from offer to end, and what the board shows of them.
+//! The data channels of one session, from offer to end, and what the registry shows of them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
 
 use super::data::{ControlPath, Data, Report};
-use crate::board::{DataEntry, DataState, SessionEntry, add, drop_one, read};
+use crate::registry::{DataEntry, DataState, SessionEntry, add, drop_one, read};
 use crate::tunnel::Tunnel;
 
 /// The commands that have data follow (RFC 959 section 4.1.3, RFC 3659 section 7).
@@ -91,7 +91,7 @@ impl Offers {
             ));
         }
         let stop = self.tunnel.shutdown.kill.child_token();
-        let number = self.tunnel.board.new_id();
+        let number = self.tunnel.registry.new_id();
         let entry = Arc::new(DataEntry::new(number, mode, stop));
         let (withdraw, wanted) = (CancellationToken::new(), CancellationToken::new());
         let (over, questions) = (CancellationToken::new(), watch::Sender::new(0));

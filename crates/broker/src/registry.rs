@@ -1,4 +1,4 @@
-//! The board: what is going on right now, as counters and labels that anyone may read.
+//! The registry: what is going on right now, as counters and labels that anyone may read.
 //!
 //! Sessions and transfers write here as they go; `status` and the list commands read. Nothing waits
 //! for a reader: counters are atomics, labels stand behind short locks that no await crosses.
@@ -60,13 +60,13 @@ pub(crate) fn read(counter: &AtomicU64) -> u64 {
 
 /// All sessions of the daemon.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
+pub(crate) struct SessionRegistry {
     next_id: AtomicU64,
     sessions: Mutex<BTreeMap<u64, Arc<SessionEntry>>>,
     past: TunnelTotals,
 }
 
-impl Board {
+impl SessionRegistry {
     /// Keeps the totals of a tunnel that is gone.
     pub(crate) fn keep(&self, totals: &TunnelTotals) {
         self.past.take_over(totals);
@@ -82,12 +82,12 @@ impl Board {
         self.next_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Puts a session on the board until the returned guard is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, session: SessionEntry) -> SessionGuard {
+    /// Puts a session on the registry until the returned guard is dropped.
+    pub(crate) fn enter(self: &Arc<Self>, session: SessionEntry) -> Registration {
         let entry = Arc::new(session);
         lock(&self.sessions).insert(entry.id, entry.clone());
-        SessionGuard {
-            board: self.clone(),
+        Registration {
+            registry: self.clone(),
             entry,
         }
     }
@@ -98,17 +98,17 @@ impl Board {
     }
 }
 
-/// Takes a session off the board when dropped.
+/// Takes a session off the registry when dropped.
 #[derive(Debug)]
-pub(crate) struct SessionGuard {
-    board: Arc<Board>,
+pub(crate) struct Registration {
+    registry: Arc<SessionRegistry>,
     /// The session.
     pub(crate) entry: Arc<SessionEntry>,
 }
 
-impl Drop for SessionGuard {
+impl Drop for Registration {
     fn drop(&mut self) {
-        lock(&self.board.sessions).remove(&self.entry.id);
+        lock(&self.registry.sessions).remove(&self.entry.id);
     }
 }
 
