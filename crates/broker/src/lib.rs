@@ -2,7 +2,6 @@
 
 mod adhoc;
 mod api;
-mod carried;
 mod connections;
 mod destination;
 mod host;
@@ -20,6 +19,7 @@ mod shutdown;
 mod ssh_spec;
 mod supervisor;
 mod tcp;
+mod traffic;
 mod tunnel;
 mod vanished;
 mod views;

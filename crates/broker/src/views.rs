@@ -12,17 +12,17 @@ use broker_ipc::types::{
 use broker_ssh::{ConnectionInfo, PoolSnapshot};
 use ftp_proto::Mode;
 
-use crate::carried::Carried;
 use crate::listeners::OpenTunnel;
 use crate::registry::{DataEntry, DataState, SessionEntry, read};
 use crate::supervisor::{ProfilePool, Supervisor};
+use crate::traffic::TrafficTotals;
 
 /// What stands in a MAC's place where the cipher authenticates by itself.
 const IMPLICIT_MAC: &str = "implicit";
 
 impl Supervisor {
     pub(crate) fn status(&self) -> DaemonStatus {
-        let carried = self.carried_in_all();
+        let carried = self.traffic_totals();
         DaemonStatus {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -96,7 +96,7 @@ impl Supervisor {
 
     pub(crate) fn listener_view(&self, open: &OpenTunnel) -> TunnelListener {
         let tunnel = &open.tunnel;
-        let carried = Carried::by(tunnel, &self.registry.sessions());
+        let carried = TrafficTotals::by(tunnel, &self.registry.sessions());
         let owner = self.pools.get(&open.profile);
         TunnelListener {
             id: tunnel.id,

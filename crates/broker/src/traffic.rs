@@ -12,7 +12,7 @@ use crate::tunnel::Tunnel;
 
 /// Counts up to this moment, what is under way included.
 #[derive(Debug, Default)]
-pub(crate) struct Carried {
+pub(crate) struct TrafficTotals {
     /// Clients being served.
     pub(crate) sessions_active: u64,
     /// FTP transfers by outcome.
@@ -23,7 +23,7 @@ pub(crate) struct Carried {
     pub(crate) bytes_down: u64,
 }
 
-impl Carried {
+impl TrafficTotals {
     /// What one tunnel has carried; `sessions` may be those of others too.
     pub(crate) fn by(tunnel: &Tunnel, sessions: &[Arc<SessionEntry>]) -> Self {
         let mut carried = Self::default();
@@ -66,7 +66,7 @@ impl Carried {
 impl Supervisor {
     /// What the daemon has carried since its start: through open tunnels, through closed ones that still serve clients,
     /// and through those that are gone.
-    pub(crate) fn carried_in_all(&self) -> Carried {
+    pub(crate) fn traffic_totals(&self) -> TrafficTotals {
         let sessions = self.registry.sessions();
         let open = self.tunnels.values().map(|open| &open.tunnel);
         let serving = sessions.iter().map(|session| &session.tunnel);
@@ -74,10 +74,10 @@ impl Supervisor {
             .chain(serving)
             .map(|tunnel| (tunnel.id, tunnel))
             .collect();
-        let mut all = Carried::default();
+        let mut all = TrafficTotals::default();
         all.add_totals(self.registry.past());
         for tunnel in tunnels.values() {
-            all.add(&Carried::by(tunnel, &sessions));
+            all.add(&TrafficTotals::by(tunnel, &sessions));
         }
         all
     }
