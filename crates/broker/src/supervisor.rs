@@ -18,9 +18,9 @@ use tracing::{info, warn};
 
 use crate::connections::Connections;
 use crate::host::Host;
-use crate::keep::keep_connected;
 use crate::listeners::OpenTunnel;
 use crate::prompts::Desk;
+use crate::reconnect::keep_connected;
 use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
 use crate::{requested, ssh_spec};
