@@ -16,13 +16,13 @@ mod registry;
 mod requested;
 mod session;
 mod shutdown;
+mod snapshots;
 mod ssh_spec;
 mod supervisor;
 mod tcp;
 mod traffic;
 mod tunnel;
 mod vanished;
-mod views;
 mod way_spec;
 
 pub use api::Api;
