@@ -4,8 +4,8 @@
 
 mod arrival;
 mod data;
+mod data_channels;
 mod io;
-mod offers;
 mod refuse;
 mod whose;
 
@@ -26,8 +26,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 
 use self::data::{ControlPath, Report};
+use self::data_channels::DataChannels;
 use self::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
-use self::offers::Offers;
 pub(crate) use self::refuse::refuse;
 use self::whose::Client;
 use crate::destination::{DataHost, dial_names};
@@ -142,7 +142,7 @@ struct Control {
     guard: Registration,
     proto: Session,
     io: Io,
-    offers: Offers,
+    data_channels: DataChannels,
     reports: mpsc::Receiver<(DataId, Report)>,
     started: Instant,
     server_spoke: bool,
@@ -204,7 +204,13 @@ impl Control {
         Ok(Self {
             proto: Session::new(protocol_options(&ftp, peer, owner)),
             io: Io::new(client, server.channel, &tunnel.tracker, writer.clone()),
-            offers: Offers::new(tunnel.clone(), guard.entry.clone(), ftp, path, sender),
+            data_channels: DataChannels::new(
+                tunnel.clone(),
+                guard.entry.clone(),
+                ftp,
+                path,
+                sender,
+            ),
             tunnel,
             guard,
             reports,
@@ -225,7 +231,7 @@ impl Control {
             self.step().await;
             self.settle();
         }
-        self.offers.withdraw_all();
+        self.data_channels.withdraw_all();
         if self.ending == Ending::Orderly {
             let farewell = self.io.finish_client();
             if tokio::time::timeout(FAREWELL_TIMEOUT, farewell)
@@ -248,7 +254,7 @@ impl Control {
         };
         let stop = self.guard.entry.stop.clone();
         let drain = self.tunnel.shutdown.drain.clone();
-        let idle = !self.offers.any_transfer();
+        let idle = !self.data_channels.any_transfer();
         let deadline = self.deadline();
         tokio::select! {
             event = self.io.next(wants) => self.io_event(event),
@@ -304,7 +310,7 @@ impl Control {
     fn client_leaves(&mut self, now: Instant) {
         self.client_left = Some(Left {
             since: now,
-            carried: self.offers.carried(),
+            carried: self.data_channels.carried(),
         });
         self.client_ended.cancel();
     }
@@ -312,7 +318,7 @@ impl Control {
     /// Whether a transfer may go on without its control connection.
     fn may_outlast(&self, lost: &std::io::Error) -> bool {
         let silent = lost.kind() == ErrorKind::TimedOut;
-        silent && self.client_left.is_none() && self.offers.any_transfer()
+        silent && self.client_left.is_none() && self.data_channels.any_transfer()
     }
 
     fn report(&mut self, id: DataId, report: Report) {
@@ -321,9 +327,9 @@ impl Control {
             Report::Offered(result) => self.proto.offered(now, id, result),
             Report::Event(event) => {
                 if let DataEvent::Ended(end) = &event {
-                    self.offers.ended(id);
+                    self.data_channels.ended(id);
                     if let DataEnd::Cut(reason) = end
-                        && self.offers.any_transfer()
+                        && self.data_channels.any_transfer()
                     {
                         self.cut = Some((now, reason.clone()));
                     }
@@ -336,7 +342,7 @@ impl Control {
     /// The server can't be had any more: the client is told, and what still runs is cut.
     fn lose(&mut self, reason: &str) {
         warn!(%reason, "session lost");
-        self.offers.cut_all(reason);
+        self.data_channels.cut_all(reason);
         self.proto.server_lost(Instant::now(), reason);
         self.ending = Ending::Orderly;
     }
@@ -369,17 +375,17 @@ impl Control {
                 target,
                 open_first,
             } => {
-                let started = self.offers.start(id, mode, target, open_first);
+                let started = self.data_channels.start(id, mode, target, open_first);
                 if let Err(reason) = started {
                     self.proto.offered(Instant::now(), id, Err(reason));
                 }
             }
-            Action::Withdraw { id } => self.offers.withdraw(id),
+            Action::Withdraw { id } => self.data_channels.withdraw(id),
             Action::Abort { id, reason } => {
-                self.offers.cut(id, &reason);
+                self.data_channels.cut(id, &reason);
             }
-            Action::Confirm { id, question } => self.offers.ask_for_life(id, question),
-            Action::Release { id } => self.offers.release(id),
+            Action::Confirm { id, question } => self.data_channels.ask_for_life(id, question),
+            Action::Release { id } => self.data_channels.release(id),
             Action::EndServer => {
                 if let Some(bytes) = self.proto.take_to_server() {
                     self.io.send_server(bytes);
@@ -403,14 +409,14 @@ impl Control {
             ),
             Event::Command { verb, argument } => {
                 debug!(%verb, %argument, "command");
-                self.offers.command_sent(&verb);
+                self.data_channels.command_sent(&verb);
                 self.guard.entry.set_label(format!("{verb} {argument}"));
             }
             Event::TransferStarted {
                 id,
                 command,
                 direction,
-            } => self.offers.transfer_started(id, command, direction),
+            } => self.data_channels.transfer_started(id, command, direction),
             Event::TransferEnded {
                 id,
                 command,
@@ -418,7 +424,8 @@ impl Control {
                 replaced,
             } => {
                 self.cut = None;
-                self.offers.transfer_ended(id, &command, code, replaced);
+                self.data_channels
+                    .transfer_ended(id, &command, code, replaced);
             }
         }
     }
@@ -438,7 +445,7 @@ impl Control {
 
     /// Until when the server may keep a session whose client has left.
     fn close_deadline(&self) -> Option<Instant> {
-        let patience = if self.offers.any_transfer() {
+        let patience = if self.data_channels.any_transfer() {
             CLOSE_TIMEOUT_IN_TRANSFER
         } else {
             CLOSE_TIMEOUT
@@ -451,16 +458,16 @@ impl Control {
         if self.close_deadline().is_none_or(|due| now < due) {
             return;
         }
-        let carried = self.offers.carried();
+        let carried = self.data_channels.carried();
         if self.client_left.is_some_and(|left| left.carried != carried) {
             let since = now;
             self.client_left = Some(Left { since, carried });
             return;
         }
-        if self.offers.any_transfer() {
+        if self.data_channels.any_transfer() {
             let reason = "the client has left, and its transfer carries nothing";
             warn!(%reason, "session given up");
-            self.offers.cut_all(reason);
+            self.data_channels.cut_all(reason);
         }
         self.ending = Ending::Abrupt;
     }

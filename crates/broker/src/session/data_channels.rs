@@ -1,4 +1,4 @@
-//! The data channels of one session, from offer to end, and what the registry shows of them.
+//! The data channels of one session, from channel to end, and what the registry shows of them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ const TRANSFERS: [&str; 7] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "M
 const MAX_ACTIVE: usize = 4;
 
 /// A data channel as its session knows it.
-struct Offer {
+struct DataChannel {
     entry: Arc<DataEntry>,
     withdraw: CancellationToken,
     wanted: CancellationToken,
@@ -34,20 +34,20 @@ struct Offer {
 }
 
 /// All data channels of a session that may still matter to it.
-pub(super) struct Offers {
+pub(super) struct DataChannels {
     tunnel: Arc<Tunnel>,
     session: Arc<SessionEntry>,
     ftp: FtpOptions,
     path: ControlPath,
     reports: mpsc::Sender<(DataId, Report)>,
-    offers: BTreeMap<u64, Offer>,
+    channels: BTreeMap<u64, DataChannel>,
     /// Transfers that the server has begun and not yet ended.
     running: u64,
     /// A `PORT` was refused, and the log says so.
     refused: bool,
 }
 
-impl Offers {
+impl DataChannels {
     pub(super) fn new(
         tunnel: Arc<Tunnel>,
         session: Arc<SessionEntry>,
@@ -61,7 +61,7 @@ impl Offers {
             ftp,
             path,
             reports,
-            offers: BTreeMap::new(),
+            channels: BTreeMap::new(),
             running: 0,
             refused: false,
         }
@@ -79,7 +79,7 @@ impl Offers {
         open_first: bool,
     ) -> Result<(), String> {
         // What has ended was needed only until its transfer's reply; a new offer is past that.
-        self.offers.retain(|_, offer| offer.live);
+        self.channels.retain(|_, channel| channel.live);
         if mode == Mode::Active && self.active_offers() >= MAX_ACTIVE {
             if !std::mem::replace(&mut self.refused, true) {
                 warn!(
@@ -119,7 +119,7 @@ impl Offers {
             }
             session.remove_data(number);
         };
-        let offer = Offer {
+        let channel = DataChannel {
             entry,
             withdraw,
             wanted,
@@ -127,81 +127,82 @@ impl Offers {
             questions,
             live: true,
         };
-        self.offers.insert(id.0, offer);
+        self.channels.insert(id.0, channel);
         self.tunnel.tracker.spawn(task.in_current_span());
         Ok(())
     }
 
     /// Those that a server may still connect to or is connected to.
     fn active_offers(&self) -> usize {
-        let counts = |offer: &&Offer| {
-            offer.live && offer.entry.mode == Mode::Active && !offer.withdraw.is_cancelled()
+        let counts = |channel: &&DataChannel| {
+            channel.live && channel.entry.mode == Mode::Active && !channel.withdraw.is_cancelled()
         };
-        self.offers.values().filter(counts).count()
+        self.channels.values().filter(counts).count()
     }
 
     /// The bytes that the channels have carried so far.
     pub(super) fn carried(&self) -> u64 {
-        let carried = |offer: &Offer| {
-            let progress = &offer.entry.progress;
+        let carried = |channel: &DataChannel| {
+            let progress = &channel.entry.progress;
             read(&progress.to_channel) + read(&progress.from_channel)
         };
-        self.offers.values().map(carried).sum()
+        self.channels.values().map(carried).sum()
     }
 
     /// Whether a transfer is on its way: begun and not yet answered, or still carrying bytes.
     pub(super) fn any_transfer(&self) -> bool {
-        let carries = |offer: &Offer| offer.entry.label().state == DataState::Transferring;
-        self.running > 0 || self.offers.values().any(|o| o.live && carries(o))
+        let carries =
+            |channel: &DataChannel| channel.entry.label().state == DataState::Transferring;
+        self.running > 0 || self.channels.values().any(|o| o.live && carries(o))
     }
 
     /// The task of this channel is over.
     pub(super) fn ended(&mut self, id: DataId) {
-        if let Some(offer) = self.offers.get_mut(&id.0) {
-            offer.live = false;
+        if let Some(channel) = self.channels.get_mut(&id.0) {
+            channel.live = false;
         }
     }
 
     /// Takes an offer back; a transfer that already runs goes on.
     pub(super) fn withdraw(&self, id: DataId) {
-        if let Some(offer) = self.offers.get(&id.0) {
-            offer.withdraw.cancel();
+        if let Some(channel) = self.channels.get(&id.0) {
+            channel.withdraw.cancel();
         }
     }
 
     /// Lets go of what the server leaves open of a transfer that is over.
     pub(super) fn release(&self, id: DataId) {
-        if let Some(offer) = self.offers.get(&id.0) {
-            offer.over.cancel();
+        if let Some(channel) = self.channels.get(&id.0) {
+            channel.over.cancel();
         }
     }
 
     /// Asks whether the SSH session of a data channel is alive.
     pub(super) fn ask_for_life(&self, id: DataId, question: u64) {
-        if let Some(offer) = self.offers.get(&id.0) {
-            offer.questions.send_replace(question);
+        if let Some(channel) = self.channels.get(&id.0) {
+            channel.questions.send_replace(question);
         }
     }
 
     /// Takes every unused offer back, also what was made ready for a next one.
     pub(super) fn withdraw_all(&self) {
         self.path.forwards.discard();
-        for offer in self.offers.values() {
-            offer.withdraw.cancel();
+        for channel in self.channels.values() {
+            channel.withdraw.cancel();
         }
     }
 
     /// Cuts a data channel, whatever it does.
     pub(super) fn cut(&self, id: DataId, reason: &str) {
-        if let Some(offer) = self.offers.get(&id.0) {
-            offer.entry.cut(reason);
+        if let Some(channel) = self.channels.get(&id.0) {
+            channel.entry.cut(reason);
         }
     }
 
     /// Cuts all of them.
     pub(super) fn cut_all(&self, reason: &str) {
-        for offer in self.offers.values() {
-            offer.entry.cut(reason);
+        for channel in self.channels.values() {
+            channel.entry.cut(reason);
         }
     }
 
@@ -209,8 +210,8 @@ impl Offers {
     /// has begun.
     pub(super) fn command_sent(&self, verb: &str) {
         if TRANSFERS.contains(&verb) {
-            for offer in self.offers.values().filter(|offer| offer.live) {
-                offer.wanted.cancel();
+            for channel in self.channels.values().filter(|channel| channel.live) {
+                channel.wanted.cancel();
             }
         }
     }
@@ -219,10 +220,10 @@ impl Offers {
     pub(super) fn transfer_started(&mut self, id: Option<DataId>, command: String, way: Direction) {
         self.running += 1;
         add(&self.tunnel.totals.transfers_active, 1);
-        let offer = id.and_then(|id| self.offers.get(&id.0));
-        if let Some(offer) = offer {
-            offer.wanted.cancel();
-            offer.entry.relabel(|label| {
+        let channel = id.and_then(|id| self.channels.get(&id.0));
+        if let Some(channel) = channel {
+            channel.wanted.cancel();
+            channel.entry.relabel(|label| {
                 label.direction = Some(way);
                 label.command = command;
             });
@@ -251,8 +252,8 @@ impl Offers {
             },
             1,
         );
-        let offer = id.and_then(|id| self.offers.get(&id.0));
-        let (up, down) = offer.map_or((0, 0), |o| {
+        let channel = id.and_then(|id| self.channels.get(&id.0));
+        let (up, down) = channel.map_or((0, 0), |o| {
             (
                 read(&o.entry.progress.to_channel),
                 read(&o.entry.progress.from_channel),
@@ -266,7 +267,7 @@ impl Offers {
     }
 }
 
-impl Drop for Offers {
+impl Drop for DataChannels {
     /// Transfers that a session leaves behind have failed: nobody was told that they are complete.
     fn drop(&mut self) {
         for _ in 0..self.running {
