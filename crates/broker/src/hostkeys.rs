@@ -9,8 +9,8 @@ use broker_ssh::ConnectSpec;
 use tracing::info;
 
 use crate::connections::Connections;
-use crate::requested;
 use crate::supervisor::{Answer, Supervisor, connect_failed};
+use crate::target;
 
 impl Supervisor {
     /// Has a server show its keys.
@@ -47,7 +47,7 @@ impl Supervisor {
     }
 
     fn spec_of(&self, target: &str) -> Result<ConnectSpec, RpcError> {
-        let profile = requested::server(&self.config, target)?;
+        let profile = target::server(&self.config, target)?;
         Ok(self.connect_spec(&profile))
     }
 

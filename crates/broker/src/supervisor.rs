@@ -23,7 +23,7 @@ use crate::prompts::Desk;
 use crate::reconnect::keep_connected;
 use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
-use crate::{requested, ssh_spec};
+use crate::{ssh_spec, target};
 
 /// Requests that may wait; each local client has one at a time.
 const REQUESTS: usize = 64;
@@ -189,7 +189,7 @@ impl Supervisor {
         let (request, answer) = match asked {
             Asked::Request(request, answer) => (request, answer),
             Asked::ProfileOf(target, answer) => {
-                let profile = requested::profile(&self.config, &target);
+                let profile = target::profile(&self.config, &target);
                 let _ = answer.send(profile.map(|profile| profile.id));
                 return;
             }
@@ -295,8 +295,8 @@ impl Supervisor {
             let message = "the broker is stopping and opens no more tunnels";
             return Err(RpcError::new(ErrorCode::ShuttingDown, message));
         }
-        let spec = requested::tunnel_spec(asked)?;
-        let profile = requested::profile(&self.config, &asked.target)?;
+        let spec = target::tunnel_spec(asked)?;
+        let profile = target::profile(&self.config, &asked.target)?;
         let id = self.open_asked(&profile, spec)?;
         Ok((id, self.connections(&profile)))
     }

@@ -11,12 +11,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span};
 
 use crate::connections::Connections;
+use crate::ftp_session;
 use crate::host::Host;
 use crate::listener::{Listener, canonical};
 use crate::registry::{SessionRegistry, TunnelTotals, add};
-use crate::session;
 use crate::shutdown::Shutdown;
-use crate::tcp;
+use crate::tcp_session;
 
 /// Sessions that may wait for the server's greeting at once. Clients that come in a burst would else reach the FTP
 /// server in the same instant, and many a server's accept queue holds 32; what overflows it never gets a greeting.
@@ -104,14 +104,14 @@ fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
         let _working = working;
         if let Err(reason) = admit(&tunnel, &client, peer) {
             info!(%reason, "client refused");
-            session::refuse(client, &tunnel.spec.kind, &reason).await;
+            ftp_session::refuse(client, &tunnel.spec.kind, &reason).await;
             return;
         }
         add(&tunnel.totals.sessions, 1);
         debug!("client connected");
         match tunnel.spec.kind {
-            LocalKind::Ftp(_) => session::run(tunnel, id, client, peer).await,
-            LocalKind::Tcp | LocalKind::Socks => tcp::run(tunnel, id, client, peer).await,
+            LocalKind::Ftp(_) => ftp_session::run(tunnel, id, client, peer).await,
+            LocalKind::Tcp | LocalKind::Socks => tcp_session::run(tunnel, id, client, peer).await,
         }
     };
     tracker.spawn(task.instrument(span));

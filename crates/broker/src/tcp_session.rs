@@ -8,8 +8,8 @@ use broker_ssh::{SpliceEnd, Target, splice};
 use tokio::net::TcpStream;
 use tracing::{info, warn};
 
+use crate::ftp_session::refuse;
 use crate::registry::{SessionEntry, add, read};
-use crate::session::refuse;
 use crate::tunnel::Tunnel;
 
 /// Carries one client's connection to the end.
