@@ -65,7 +65,10 @@ pub(crate) async fn works(servers: &Servers, config: &str, way: &str) -> anyhow:
         .iter()
         .filter(|one| one["state"] != "connecting")
     {
-        ensure!(connection["way"] == way, "{connection:#} instead of {way}");
+        ensure!(
+            connection["route"] == way,
+            "{connection:#} instead of {way}"
+        );
         ensure!(connection["peer"].is_null(), "{connection:#}");
     }
     let id = connections[0]["id"].to_string();

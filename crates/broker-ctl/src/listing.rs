@@ -122,7 +122,7 @@ fn connection_record(c: &Connection) -> Table {
         ("state", Cell::text(c.state)),
         ("opened", Cell::ago(c.since)),
         ("peer", Cell::maybe(c.peer.as_ref())),
-        ("through", Cell::maybe(c.way.as_ref())),
+        ("through", Cell::maybe(c.route.as_ref())),
         ("server version", Cell::maybe(c.server_version.as_ref())),
         ("host key", Cell::maybe(c.host_key.as_ref())),
         ("key exchange", Cell::maybe(c.kex.as_ref())),

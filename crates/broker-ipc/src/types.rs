@@ -93,7 +93,7 @@ pub struct Connection {
     pub peer: Option<String>,
     /// The proxy and the gateways it goes through, in this order; absent where it goes straight.
     #[serde(default)]
-    pub way: Option<String>,
+    pub route: Option<String>,
     /// The server's SSH identification, for example `SSH-2.0-OpenSSH_9.2`.
     pub server_version: Option<String>,
     /// The key exchange agreed on.

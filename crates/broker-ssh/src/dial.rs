@@ -17,11 +17,11 @@ use crate::error::OpenError;
 use crate::handler::{HandlerError, Judge, LinkHandler};
 use crate::hostkey::Trust;
 use crate::link::{Link, lock};
+use crate::route::{self, Transport};
 use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
 use crate::stream::SeverableStream;
 use crate::text::printable;
-use crate::way::{self, Carrier};
 use crate::window;
 use crate::workers;
 
@@ -136,12 +136,12 @@ async fn handshake(
     judge: Judge,
 ) -> Result<Session, OpenError> {
     let mut config = config(spec, known)?;
-    let Carrier {
+    let Transport {
         stream,
         peer,
         round_trip,
         limit,
-    } = way::open(spec, link, tracker).await?;
+    } = route::open(spec, link, tracker).await?;
     config.window_size = match link.kind {
         ConnectionKind::Control => window::CONTROL,
         ConnectionKind::Data => {

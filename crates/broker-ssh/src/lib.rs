@@ -30,6 +30,7 @@ mod public_hash;
 mod quick_ack;
 mod requests;
 mod round_trip;
+mod route;
 mod secret;
 mod snapshot;
 mod spec;
@@ -37,7 +38,6 @@ mod splice;
 mod stall;
 mod stream;
 mod text;
-mod way;
 mod wildcard;
 mod window;
 mod workers;
@@ -50,6 +50,7 @@ pub use liveness::Liveness;
 pub use pool::{KeepGuard, Pool, SessionGuard};
 pub use probe::{HostKey, HostKeyStanding, probe, trust};
 pub use prompt::{Answer, Answering, Field, NoAnswer, Prompter, Question};
+pub use route::{Hosts, Proxy, ProxyKind, ProxyLogin, ProxyRule, Servers};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated, PoolSnapshot};
 pub use spec::{
@@ -57,4 +58,3 @@ pub use spec::{
     KeyPlace, PasswordSource, PinnedKey, PoolLimits, Target,
 };
 pub use splice::{Progress, SpliceEnd, splice};
-pub use way::{Hosts, Proxy, ProxyKind, ProxyLogin, ProxyRule, Servers};

@@ -44,7 +44,7 @@ pub(crate) struct Link {
     /// Whether a person is asked while it is being made.
     pub(crate) asking: Asking,
     /// What the connection goes through, for a person.
-    way: OnceLock<String>,
+    route: OnceLock<String>,
     /// Listeners of remote forwards by port.
     forwards: Mutex<HashMap<u32, mpsc::Sender<Arrival>>>,
     end: Mutex<Option<CutReason>>,
@@ -90,7 +90,7 @@ impl Link {
             wire: Arc::default(),
             negotiated: OnceLock::new(),
             asking: Asking::default(),
-            way: OnceLock::new(),
+            route: OnceLock::new(),
             forwards: Mutex::default(),
             end: Mutex::default(),
             since: SystemTime::now(),
@@ -124,13 +124,13 @@ impl Link {
     }
 
     /// Notes what the connection goes through.
-    pub(crate) fn note_way(&self, way: String) {
-        self.way.get_or_init(|| way);
+    pub(crate) fn note_route(&self, route: String) {
+        self.route.get_or_init(|| route);
     }
 
     /// What the connection goes through; `None`: nothing, or it is not known yet.
-    pub(crate) fn way(&self) -> Option<&str> {
-        self.way.get().map(String::as_str)
+    pub(crate) fn route(&self) -> Option<&str> {
+        self.route.get().map(String::as_str)
     }
 
     /// Records why the connection ends; the first reason stays.
@@ -287,7 +287,7 @@ impl Link {
             kind: self.kind,
             state: self.state(channels),
             negotiated: self.negotiated.get().cloned(),
-            way: self.way().map(str::to_owned),
+            route: self.route().map(str::to_owned),
             server_version: self.wire.identification.get().cloned(),
             since: self.since,
             channels,

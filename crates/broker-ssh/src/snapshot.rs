@@ -50,7 +50,7 @@ pub struct ConnectionInfo {
     /// What was agreed on; `None` before the handshake's end.
     pub negotiated: Option<Negotiated>,
     /// What it goes through on its way to the server, such as `SOCKS5 proxy p:1080, gateway g:22`; `None`: nothing.
-    pub way: Option<String>,
+    pub route: Option<String>,
     /// How the server names its software, for instance `SSH-2.0-OpenSSH_9.2p1`.
     pub server_version: Option<String>,
     /// When dialling began.

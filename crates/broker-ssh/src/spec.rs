@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::keepalive::USUAL_INTERVAL;
 use crate::keyring::Keyring;
 use crate::prompt::Prompter;
-use crate::way::ProxyRule;
+use crate::route::ProxyRule;
 
 /// Everything about one server and one user.
 #[derive(Debug, Clone)]

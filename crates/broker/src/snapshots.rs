@@ -157,7 +157,7 @@ fn connection_view(owner: &ProfilePool, info: &ConnectionInfo) -> Connection {
         },
         since: unix(info.since),
         peer: agreed.and_then(|a| a.peer).map(|peer| peer.to_string()),
-        way: info.way.clone(),
+        route: info.route.clone(),
         server_version: info.server_version.clone(),
         kex: agreed.map(|a| a.kex.clone()),
         cipher: agreed.map(|a| a.cipher.clone()),

@@ -199,7 +199,7 @@ fn control() -> Connection {
         state: ConnectionState::Active,
         since: a_day_ago(),
         peer: Some("192.0.2.1:22".into()),
-        way: None,
+        route: None,
         server_version: Some("SSH-2.0-OpenSSH_9.2".into()),
         kex: Some("curve25519-sha256".into()),
         cipher: Some("aes256-gcm@openssh.com".into()),

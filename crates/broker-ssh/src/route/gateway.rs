@@ -17,7 +17,7 @@ use tokio_util::either::Either;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::Carrier;
+use super::Transport;
 use super::limit::TimeLimit;
 use crate::dial::dial_gateway;
 use crate::error::OpenError;
@@ -37,7 +37,7 @@ pub(super) async fn open(
     gateway: Arc<ConnectSpec>,
     link: &Link,
     tracker: &TaskTracker,
-) -> Result<Carrier, OpenError> {
+) -> Result<Transport, OpenError> {
     let failed = |reason: OpenError| OpenError::Gateway {
         server: spec.server(),
         reason: Box::new(reason),
@@ -48,7 +48,7 @@ pub(super) async fn open(
     let stream = GatewayStream::open(connection, spec, limit)
         .await
         .map_err(failed)?;
-    Ok(Carrier {
+    Ok(Transport {
         stream: Either::Right(stream),
         peer: None,
         round_trip: began.elapsed(),
@@ -77,8 +77,10 @@ async fn connect(
     let dialled = dialled.ok_or_else(closing)?;
     let session = dialled.unwrap_or(Err(OpenError::Internal))?;
     hop.mark_up();
-    let own_way = hop.way().map_or(String::new(), |way| format!("{way}, "));
-    link.note_way(format!("{own_way}gateway {}", hop.server));
+    let own_route = hop
+        .route()
+        .map_or(String::new(), |route| format!("{route}, "));
+    link.note_route(format!("{own_route}gateway {}", hop.server));
     severed.disarm();
     Ok(Goodbye {
         connection: Connection::new(hop, session, tracker.clone(), &gateway),

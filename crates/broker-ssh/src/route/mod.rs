@@ -31,7 +31,7 @@ pub use proxy::{Proxy, ProxyKind, ProxyLogin};
 pub use rules::{Hosts, ProxyRule, Servers};
 
 /// What carries an SSH connection.
-pub(crate) struct Carrier {
+pub(crate) struct Transport {
     pub(crate) stream: Either<QuickAck, GatewayStream>,
     /// The server's address, unless only a proxy or a gateway knows it.
     pub(crate) peer: Option<SocketAddr>,
@@ -51,7 +51,7 @@ pub(crate) async fn open(
     spec: &ConnectSpec,
     link: &Link,
     tracker: &TaskTracker,
-) -> Result<Carrier, OpenError> {
+) -> Result<Transport, OpenError> {
     if let Some(gateway) = &spec.gateway {
         return gateway::open(spec, Arc::clone(gateway), link, tracker).await;
     }
@@ -59,7 +59,7 @@ pub(crate) async fn open(
     match rules::choose(spec, limit).await {
         None => straight(spec, limit).await,
         Some(proxy) => {
-            link.note_way(proxy.to_string());
+            link.note_route(proxy.to_string());
             let began = Instant::now();
             let tcp = proxy::connect(proxy, spec, limit).await?;
             Ok(over_tcp(spec, tcp, None, began.elapsed(), limit))
@@ -67,7 +67,7 @@ pub(crate) async fn open(
     }
 }
 
-async fn straight(spec: &ConnectSpec, limit: TimeLimit) -> Result<Carrier, OpenError> {
+async fn straight(spec: &ConnectSpec, limit: TimeLimit) -> Result<Transport, OpenError> {
     let failed = |reason: String| OpenError::Connect {
         server: spec.server(),
         reason,
@@ -88,9 +88,9 @@ fn over_tcp(
     peer: Option<SocketAddr>,
     round_trip: Duration,
     limit: TimeLimit,
-) -> Carrier {
+) -> Transport {
     keepalive::bound_silence(&tcp, spec.keepalive);
-    Carrier {
+    Transport {
         stream: Either::Left(QuickAck(tcp)),
         peer,
         round_trip,

@@ -122,7 +122,7 @@ mod tests {
     }
 
     /// What a host is reached through under these rules.
-    async fn way(rules: &[(Option<Proxy>, &[Servers])], host: &str, port: u16) -> String {
+    async fn route(rules: &[(Option<Proxy>, &[Servers])], host: &str, port: u16) -> String {
         let mut spec = ConnectSpec::new(host, port, "user");
         let rules = rules.iter().map(|(proxy, servers)| ProxyRule {
             proxy: proxy.clone(),
@@ -140,12 +140,12 @@ mod tests {
             (proxy("first"), &[range("127.0.0.0", "127.255.255.255")]),
             (proxy("last"), &[]),
         ];
-        assert_eq!(way(rules, "a.EXAMPLE.com", 22).await, "straight");
-        assert_eq!(way(rules, "h1", 22).await, "straight");
-        assert_eq!(way(rules, "127.0.0.9", 22).await, "first");
-        assert_eq!(way(rules, "localhost", 22).await, "first");
-        assert_eq!(way(rules, "192.0.2.1", 22).await, "last");
-        assert_eq!(way(&rules[..2], "192.0.2.1", 22).await, "straight");
+        assert_eq!(route(rules, "a.EXAMPLE.com", 22).await, "straight");
+        assert_eq!(route(rules, "h1", 22).await, "straight");
+        assert_eq!(route(rules, "127.0.0.9", 22).await, "first");
+        assert_eq!(route(rules, "localhost", 22).await, "first");
+        assert_eq!(route(rules, "192.0.2.1", 22).await, "last");
+        assert_eq!(route(&rules[..2], "192.0.2.1", 22).await, "straight");
     }
 
     #[tokio::test]
@@ -153,15 +153,15 @@ mod tests {
         let mut only = name("*");
         only.ports = Some(1000..=2000);
         let rules: &[(Option<Proxy>, &[Servers])] = &[(proxy("p"), &[only])];
-        assert_eq!(way(rules, "h", 1000).await, "p");
-        assert_eq!(way(rules, "h", 22).await, "straight");
+        assert_eq!(route(rules, "h", 1000).await, "p");
+        assert_eq!(route(rules, "h", 22).await, "straight");
     }
 
     #[tokio::test]
     async fn a_range_holds_addresses_of_its_family_only() {
         let rules: &[(Option<Proxy>, &[Servers])] = &[(proxy("p"), &[range("::", "ffff::")])];
-        assert_eq!(way(rules, "::1", 22).await, "p");
-        assert_eq!(way(rules, "127.0.0.1", 22).await, "straight");
+        assert_eq!(route(rules, "::1", 22).await, "p");
+        assert_eq!(route(rules, "127.0.0.1", 22).await, "straight");
     }
 
     #[tokio::test]
@@ -170,6 +170,6 @@ mod tests {
             (None, &[range("0.0.0.0", "255.255.255.255")]),
             (proxy("p"), &[]),
         ];
-        assert_eq!(way(rules, "no-such-host.invalid", 22).await, "p");
+        assert_eq!(route(rules, "no-such-host.invalid", 22).await, "p");
     }
 }
