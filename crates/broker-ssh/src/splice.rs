@@ -76,7 +76,7 @@ pub async fn splice(
     end_by_reset(&tcp, true);
     unpaced(&tcp);
     let progress = Arc::clone(progress);
-    let copying = channel.home().spawn(async move {
+    let copying = channel.spawner().spawn(async move {
         // A socket belongs to the runtime that polls it.
         match tcp.into_std().and_then(TcpStream::from_std) {
             Ok(tcp) => copy(tcp, channel, &progress, cancel).await,

@@ -16,12 +16,12 @@ const MAX_WORKERS: usize = 8;
 
 /// Where the tasks of one connection run, and who waits for their end.
 #[derive(Debug, Clone)]
-pub(crate) struct Home {
+pub(crate) struct TaskSpawner {
     runtime: Handle,
     tracker: TaskTracker,
 }
 
-impl Home {
+impl TaskSpawner {
     pub(crate) fn new(runtime: Handle, tracker: TaskTracker) -> Self {
         Self { runtime, tracker }
     }

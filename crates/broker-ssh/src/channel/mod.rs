@@ -18,7 +18,7 @@ use crate::error::CutReason;
 use crate::liveness::Liveness;
 use crate::pool::Lease;
 use crate::snapshot::ConnectionKind;
-use crate::workers::Home;
+use crate::workers::TaskSpawner;
 use backlog::Backlog;
 pub(crate) use batch::Batch;
 
@@ -71,7 +71,7 @@ struct End {
     core: Arc<Core>,
     info: ChannelInfo,
     liveness: Liveness,
-    home: Home,
+    spawner: TaskSpawner,
     _release: DropGuard,
 }
 
@@ -118,7 +118,7 @@ impl Channel {
             client,
         });
         let link = lease.link();
-        let home = Home::new(link.runtime.clone(), lease.tracker().clone());
+        let spawner = TaskSpawner::new(link.runtime.clone(), lease.tracker().clone());
         let info = ChannelInfo {
             connection: link.id,
             kind: link.kind,
@@ -129,10 +129,10 @@ impl Channel {
             core: Arc::clone(&core),
             info,
             liveness: lease.connection().liveness(),
-            home: home.clone(),
+            spawner: spawner.clone(),
             _release: core.released.clone().drop_guard(),
         });
-        home.spawn(pump::pump(messages, core, lease));
+        spawner.spawn(pump::pump(messages, core, lease));
         Self {
             read: ReadHalf {
                 end: Arc::clone(&end),
@@ -173,8 +173,8 @@ impl Channel {
     }
 
     /// Where whatever moves this channel's bytes should run.
-    pub(crate) fn home(&self) -> Home {
-        self.read.end.home.clone()
+    pub(crate) fn spawner(&self) -> TaskSpawner {
+        self.read.end.spawner.clone()
     }
 
     /// Closes the channel, as dropping it does.
