@@ -258,7 +258,7 @@ pub struct PoolLimits {
     /// How long a data channel that shares its connection may hold the others up before it is cut.
     pub stall_timeout: Duration,
     /// How long a remote forward is kept that was opened ahead.
-    pub ahead_timeout: Duration,
+    pub spare_forward_timeout: Duration,
 }
 
 impl Default for PoolLimits {
@@ -269,7 +269,7 @@ impl Default for PoolLimits {
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(60),
             // Programs need the next one within seconds. An open port is an invitation, and a person may be away.
-            ahead_timeout: Duration::from_secs(60),
+            spare_forward_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Remote forwards: the SSH server listens, and each connection it accepts comes back as a channel (RFC 4254 section 7)
 
-mod ahead;
 mod leftovers;
 mod listener;
+mod spare;
 mod wanted;
 
 use std::sync::{Arc, Weak};
@@ -13,9 +13,9 @@ use russh::client::{ChannelOpenHandle, Msg};
 use crate::channel::Channel;
 use crate::error::{CutReason, OpenError};
 use crate::pool::{Lease, Promise};
-pub use ahead::Forwards;
 pub(crate) use leftovers::Leftovers;
 use listener::Listener;
+pub use spare::Forwards;
 pub(crate) use wanted::Wanted;
 
 /// A listener on the SSH server. It keeps its connection open, but takes no place on it until somebody connects. Dropping

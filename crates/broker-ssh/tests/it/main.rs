@@ -12,13 +12,13 @@
     reason = "a test that cannot go on should say so by panicking, and its tasks end with its runtime"
 )]
 
-mod ahead;
 mod forward;
 mod login;
 mod openssh_login;
 mod peers;
 mod pool;
 mod servers;
+mod spare_forward;
 mod splice;
 mod sshd;
 mod stalls;

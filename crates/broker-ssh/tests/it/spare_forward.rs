@@ -235,7 +235,7 @@ async fn it_ends_with_its_session() {
 #[tokio::test]
 async fn it_is_not_kept_for_ever() {
     let briefly = PoolLimits {
-        ahead_timeout: Duration::from_millis(10),
+        spare_forward_timeout: Duration::from_millis(10),
         ..PoolLimits::default()
     };
     let rig = Rig::with(briefly).await;
