@@ -1,6 +1,6 @@
 //! Asking a person in the middle of a dial
 //!
-//! The dial's clock stands still meanwhile, and a connection that ends takes its question with it. Only a session whose
+//! The dial's clock stands still meanwhile, and a connection that ends takes its prompt with it. Only a session whose
 //! loop runs notices its end, so no callback of a session may ask: a host key that a person has to confirm is let through
 //! the key exchange, and confirmed before authentication begins.
 
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::OpenError;
 use crate::link::Link;
-use crate::prompt::{Answer, NoAnswer, Question};
+use crate::prompt::{Answer, NoAnswer, Prompt};
 use crate::spec::ConnectSpec;
 
 /// Whether a person is being asked on behalf of a connection.
@@ -73,61 +73,63 @@ impl Drop for Pending<'_> {
 pub(crate) async fn confirm(
     spec: &ConnectSpec,
     link: &Link,
-    question: Question,
+    prompt: Prompt,
 ) -> Result<bool, OpenError> {
-    let what = question.to_string();
-    match ask(spec, link, question).await? {
+    let what = prompt.to_string();
+    match ask(spec, link, prompt).await? {
         Answer::Confirm(yes) => Ok(yes),
         Answer::Texts(_) => Err(unanswered(what, NoAnswer::Declined)),
     }
 }
 
-/// Asks for as many texts as the question has fields; a passphrase and a password are one.
+/// Asks for as many texts as the prompt has fields; a passphrase and a password are one.
 ///
 /// # Errors
 /// As [`confirm`].
 pub(crate) async fn texts(
     spec: &ConnectSpec,
     link: &Link,
-    question: Question,
+    prompt: Prompt,
 ) -> Result<Vec<SecretString>, OpenError> {
-    let (what, expected) = (question.to_string(), question.texts());
-    match ask(spec, link, question).await? {
+    let (what, expected) = (prompt.to_string(), prompt.texts());
+    match ask(spec, link, prompt).await? {
         Answer::Texts(texts) if texts.len() == expected => Ok(texts),
         Answer::Texts(_) | Answer::Confirm(_) => Err(unanswered(what, NoAnswer::Declined)),
     }
 }
 
-async fn ask(spec: &ConnectSpec, link: &Link, question: Question) -> Result<Answer, OpenError> {
-    let what = question.to_string();
-    let Some(prompter) = &spec.prompter else {
+async fn ask(spec: &ConnectSpec, link: &Link, prompt: Prompt) -> Result<Answer, OpenError> {
+    let what = prompt.to_string();
+    let Some(responder) = &spec.responder else {
         return Err(unanswered(what, NoAnswer::Nobody));
     };
     let _clock_stands = link.asking.begin();
     tokio::select! {
-        answer = prompter.ask(question) => answer.map_err(|why| unanswered(what, why)),
+        answer = responder.ask(prompt) => answer.map_err(|why| unanswered(what, why)),
         () = link.closed.cancelled() => Err(OpenError::LostWhileAsking {
             server: spec.server(),
-            question: what,
+            prompt: what,
             reason: link.end(),
         }),
     }
 }
 
-fn unanswered(question: String, why: NoAnswer) -> OpenError {
-    OpenError::Unanswered { question, why }
+fn unanswered(prompt: String, why: NoAnswer) -> OpenError {
+    OpenError::Unanswered { prompt, why }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use futures::future::BoxFuture;
+
     use tokio::runtime::Handle;
     use tokio::sync::Notify;
 
     use super::*;
     use crate::error::CutReason;
-    use crate::prompt::{Answering, Prompter};
+    use crate::prompt::Responder;
     use crate::snapshot::ConnectionKind;
 
     const BOUND: Duration = Duration::from_secs(5);
@@ -142,8 +144,8 @@ mod tests {
     #[derive(Debug)]
     struct Slow(Duration, Answer);
 
-    impl Prompter for Slow {
-        fn ask(&self, _question: Question) -> Answering<'_> {
+    impl Responder for Slow {
+        fn ask(&self, _question: Prompt) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
             Box::pin(async move {
                 pass(self.0).await;
                 Ok(self.1.clone())
@@ -163,15 +165,15 @@ mod tests {
         )
     }
 
-    fn spec(prompter: impl Prompter + 'static) -> ConnectSpec {
+    fn spec(responder: impl Responder + 'static) -> ConnectSpec {
         ConnectSpec {
-            prompter: Some(Arc::new(prompter)),
+            responder: Some(Arc::new(responder)),
             ..ConnectSpec::new("host", 22, "me")
         }
     }
 
-    fn password() -> Question {
-        Question::Password {
+    fn password() -> Prompt {
+        Prompt::Password {
             server: "host:22".into(),
             user: "me".into(),
             again: false,

@@ -185,7 +185,7 @@ pub enum OpenError {
         tried: String,
         /// Methods with which the server would go on.
         offered: String,
-        /// Whether a question that might have helped got no answer.
+        /// Whether a prompt that might have helped got no answer.
         wants_person: bool,
     },
     /// The server hung up in the middle of the login.
@@ -227,24 +227,24 @@ pub enum OpenError {
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// A question that only a person can answer got no answer.
-    #[error("{question} got no answer: {why}")]
+    /// A prompt that only a person can answer got no answer.
+    #[error("{prompt} got no answer: {why}")]
     Unanswered {
-        /// What was asked, see [`Question`](crate::Question)'s display.
-        question: String,
+        /// What was asked, see [`Prompt`](crate::Prompt)'s display.
+        prompt: String,
         /// Why nobody answered.
         why: NoAnswer,
     },
     /// The connection ended while a person was being asked.
     #[error(
-        "SSH server {server} did not wait for the answer to {question}: {reason}; answer sooner, or raise the server's \
+        "SSH server {server} did not wait for the answer to {prompt}: {reason}; answer sooner, or raise the server's \
          LoginGraceTime"
     )]
     LostWhileAsking {
         /// Host and port.
         server: String,
         /// What was asked.
-        question: String,
+        prompt: String,
         /// How the connection ended.
         reason: CutReason,
     },

@@ -49,7 +49,7 @@ pub use keyring::{KeepFor, Keyring};
 pub use liveness::Liveness;
 pub use pool::{KeepGuard, Pool, SessionGuard};
 pub use probe::{HostKey, HostKeyStanding, probe, trust};
-pub use prompt::{Answer, Answering, Field, NoAnswer, Prompter, Question};
+pub use prompt::{Answer, Field, NoAnswer, Prompt, Responder};
 pub use route::{Hosts, Proxy, ProxyKind, ProxyLogin, ProxyRule, Servers};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated, PoolSnapshot};

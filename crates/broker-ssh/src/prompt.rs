@@ -2,25 +2,21 @@
 //!
 //! This crate knows neither who is there to answer nor how they are reached.
 
+use futures::future::BoxFuture;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 
 use secrecy::SecretString;
 
-/// A question that waits for its answer.
-pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer, NoAnswer>> + Send + 'a>>;
-
 /// Puts questions to a person. One that is asked by several dials at once may be answered once for all of them.
-pub trait Prompter: fmt::Debug + Send + Sync {
-    /// Asks, and waits for the answer or for the bound on waiting, which the prompter sets. Dropping the future withdraws
-    /// the question. `Err` says why there is no answer, and what to do about it.
-    fn ask(&self, question: Question) -> Answering<'_>;
+pub trait Responder: fmt::Debug + Send + Sync {
+    /// Asks, and waits for the answer or for the bound on waiting, which the responder sets. Dropping the future withdraws
+    /// the prompt. `Err` says why there is no answer, and what to do about it.
+    fn ask(&self, prompt: Prompt) -> BoxFuture<'_, Result<Answer, NoAnswer>>;
 }
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Question {
+pub enum Prompt {
     /// Whether a host key is the server's. The answer is [`Answer::Confirm`].
     HostKey {
         /// Host and port.
@@ -63,7 +59,7 @@ pub enum Question {
     },
 }
 
-impl Question {
+impl Prompt {
     /// How many texts its answer has.
     pub fn texts(&self) -> usize {
         match self {
@@ -74,8 +70,8 @@ impl Question {
     }
 }
 
-/// Names the question in a message; the server's own text is left out.
-impl fmt::Display for Question {
+/// Names the prompt in a message; the server's own text is left out.
+impl fmt::Display for Prompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HostKey {
@@ -131,7 +127,7 @@ pub enum Answer {
     Texts(Vec<SecretString>),
 }
 
-/// Why a question has no answer.
+/// Why a prompt has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
     /// Nobody is there to be asked.

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use crate::keepalive::USUAL_INTERVAL;
 use crate::keyring::Keyring;
-use crate::prompt::Prompter;
+use crate::prompt::Responder;
 use crate::route::ProxyRule;
 
 /// Everything about one server and one user.
@@ -56,7 +56,7 @@ pub struct ConnectSpec {
     /// Where the password comes from.
     pub password: Option<PasswordSource>,
     /// Puts questions to a person; `None`: there is nobody to ask.
-    pub prompter: Option<Arc<dyn Prompter>>,
+    pub responder: Option<Arc<dyn Responder>>,
     /// Bounds of the pool.
     pub pool: PoolLimits,
 }
@@ -84,7 +84,7 @@ impl ConnectSpec {
             keyring: Arc::default(),
             agent: None,
             password: None,
-            prompter: None,
+            responder: None,
             pool: PoolLimits::default(),
         }
     }
@@ -189,7 +189,7 @@ pub enum AuthMethod {
     PublicKey,
     /// A password (RFC 4252 section 8).
     Password,
-    /// Questions and answers (RFC 4256); a single hidden question is answered with the password.
+    /// Questions and answers (RFC 4256); a single hidden field is answered with the password.
     KeyboardInteractive,
 }
 

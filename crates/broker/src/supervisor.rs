@@ -350,9 +350,9 @@ impl Supervisor {
     pub(crate) fn connect_spec(&self, profile: &Profile) -> ConnectSpec {
         let Identity { home, user } = &self.identity;
         let mut spec = ssh_spec::connect_spec(&self.config, profile, home, user);
-        let prompter = self.desk.prompter(&profile.id);
+        let responder = self.desk.responder(&profile.id);
         spec.for_each_hop(&|hop| {
-            hop.prompter = Some(Arc::clone(&prompter));
+            hop.responder = Some(Arc::clone(&responder));
             hop.keyring = Arc::clone(&self.keyring);
         });
         spec

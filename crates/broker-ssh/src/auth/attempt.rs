@@ -13,7 +13,7 @@ use crate::asking;
 use crate::dial::Session;
 use crate::error::OpenError;
 use crate::link::Link;
-use crate::prompt::Question;
+use crate::prompt::Prompt;
 use crate::spec::{AuthMethod, ConnectSpec};
 
 /// The session's own task ends a moment after the session has told us that it does.
@@ -177,13 +177,13 @@ impl<'a> Attempt<'a> {
     /// The connection was lost meanwhile.
     pub(super) async fn ask(
         &mut self,
-        question: Question,
+        prompt: Prompt,
     ) -> Result<Option<Vec<SecretString>>, OpenError> {
-        if self.spec.prompter.is_none() {
+        if self.spec.responder.is_none() {
             self.link.mark_needs_person();
             return Ok(None);
         }
-        match asking::texts(self.spec, self.link, question).await {
+        match asking::texts(self.spec, self.link, prompt).await {
             Ok(texts) => Ok(Some(texts)),
             Err(unanswered @ OpenError::Unanswered { .. }) => {
                 self.link.mark_needs_person();

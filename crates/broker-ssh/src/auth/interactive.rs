@@ -1,12 +1,12 @@
 //! Logging in by answering what the server asks (RFC 4256)
 
-use russh::client::{AuthResult, KeyboardInteractiveAuthResponse as Said, Prompt};
+use russh::client::{AuthResult, KeyboardInteractiveAuthResponse as Said, Prompt as ServerField};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::MAX_ASKED;
 use super::attempt::{Attempt, Outcome};
 use crate::error::OpenError;
-use crate::prompt::{Field, Question};
+use crate::prompt::{Field, Prompt};
 use crate::spec::AuthMethod;
 
 /// More rounds of questions than any real server asks.
@@ -32,7 +32,7 @@ struct Answers {
 struct Round {
     name: String,
     instruction: String,
-    prompts: Vec<Prompt>,
+    prompts: Vec<ServerField>,
 }
 
 impl Attempt<'_> {
@@ -41,7 +41,7 @@ impl Attempt<'_> {
         if self.learn_offer().await? == Outcome::Done {
             return Ok(Outcome::Done);
         }
-        let nobody_answers = self.spec.password.is_none() && self.spec.prompter.is_none();
+        let nobody_answers = self.spec.password.is_none() && self.spec.responder.is_none();
         for asked in 0..MAX_ASKED {
             if nobody_answers || !self.offers(AuthMethod::KeyboardInteractive) {
                 break;
@@ -126,7 +126,7 @@ impl Attempt<'_> {
             self.skip(format!("{WHAT} (the server asks too much at once)"));
             None
         } else {
-            self.ask(self.question(round)).await?
+            self.ask(self.prompt(round)).await?
         };
         let Some(typed) = typed else {
             answers.given_up = true;
@@ -139,12 +139,12 @@ impl Attempt<'_> {
         Ok(replies.collect())
     }
 
-    fn question(&self, round: Round) -> Question {
-        let fields = round.prompts.into_iter().map(|prompt| Field {
-            text: prompt.prompt,
-            echo: prompt.echo,
+    fn prompt(&self, round: Round) -> Prompt {
+        let fields = round.prompts.into_iter().map(|field| Field {
+            text: field.prompt,
+            echo: field.echo,
         });
-        Question::Interactive {
+        Prompt::Interactive {
             server: self.spec.server(),
             user: self.spec.user.clone(),
             name: round.name,
@@ -161,10 +161,10 @@ const PASSWORD: [&str; 3] = ["passw", "contraseña", "mot de passe"];
 const OTHER: [&str; 5] = ["one-time", "one time", "otp", "token", "code"];
 
 /// Whether the profile's password is what a question wants: a hidden one that names it in one of the usual ways.
-fn asks_for_password(prompt: &Prompt) -> bool {
-    let text = prompt.prompt.to_lowercase();
+fn asks_for_password(field: &ServerField) -> bool {
+    let text = field.prompt.to_lowercase();
     let names = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    !prompt.echo && names(&PASSWORD) && !names(&OTHER)
+    !field.echo && names(&PASSWORD) && !names(&OTHER)
 }
 
 #[cfg(test)]
@@ -181,11 +181,11 @@ mod tests {
             ("One-time password (OATH) for `me': ", false, false),
             ("", false, false),
         ] {
-            let prompt = Prompt {
+            let field = ServerField {
                 prompt: text.into(),
                 echo,
             };
-            assert_eq!(asks_for_password(&prompt), expected, "{text} {echo}");
+            assert_eq!(asks_for_password(&field), expected, "{text} {echo}");
         }
     }
 }

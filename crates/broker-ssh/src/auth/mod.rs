@@ -34,7 +34,7 @@ const MAX_ASKED: usize = 3;
 /// success), the methods are tried again in the same order among those it then offers.
 ///
 /// # Errors
-/// `AuthFailed` with everything that was tried; the error of a key, password or question that kept anything from being
+/// `AuthFailed` with everything that was tried; the error of a key, password or prompt that kept anything from being
 /// tried; `LoginEnded` where the server hangs up.
 pub(crate) async fn authenticate(
     session: &mut Session,

@@ -7,7 +7,7 @@ use super::MAX_ASKED;
 use super::attempt::{Attempt, Outcome};
 use crate::error::OpenError;
 use crate::keyring::Login;
-use crate::prompt::Question;
+use crate::prompt::Prompt;
 use crate::secret::password;
 use crate::spec::AuthMethod;
 
@@ -62,12 +62,12 @@ impl Attempt<'_> {
     async fn typed_password(&mut self) -> Result<Outcome, OpenError> {
         for asked in 0..MAX_ASKED {
             let Login { server, user } = self.login();
-            let question = Question::Password {
+            let prompt = Prompt::Password {
                 server,
                 user,
                 again: asked > 0,
             };
-            let typed = self.ask(question).await?;
+            let typed = self.ask(prompt).await?;
             let Some(secret) = typed.as_ref().and_then(|texts| texts.first()) else {
                 return Ok(Outcome::Refused);
             };

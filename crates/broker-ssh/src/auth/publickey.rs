@@ -19,7 +19,7 @@ use super::signer::{KeySigner, Probe};
 use crate::error::OpenError;
 use crate::hostkey::fingerprint;
 use crate::keyfile::{KeyFile, Locked, load};
-use crate::prompt::Question;
+use crate::prompt::Prompt;
 use crate::spec::AuthMethod;
 
 /// A key or certificate and what a person would call it.
@@ -165,7 +165,7 @@ impl Attempt<'_> {
             path: locked.path.clone(),
             reason: reason.into(),
         };
-        if self.spec.prompter.is_none() {
+        if self.spec.responder.is_none() {
             self.link.mark_needs_person();
             self.hinder(unusable(
                 "it needs a passphrase; add it to the SSH agent with ssh-add",
@@ -175,7 +175,7 @@ impl Attempt<'_> {
         let file = locked.path.display().to_string();
         for asked in 0..MAX_ASKED {
             let (file, again) = (file.clone(), asked > 0);
-            let typed = self.ask(Question::Passphrase { file, again }).await?;
+            let typed = self.ask(Prompt::Passphrase { file, again }).await?;
             let Some(passphrase) = typed.as_ref().and_then(|texts| texts.first()) else {
                 return Ok(None);
             };

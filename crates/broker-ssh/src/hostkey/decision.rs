@@ -12,7 +12,7 @@ use super::{Former, Standing, Trust, fingerprint};
 use crate::asking;
 use crate::error::OpenError;
 use crate::link::Link;
-use crate::prompt::Question;
+use crate::prompt::Prompt;
 use crate::spec::{ConnectSpec, HostKeyPolicy};
 
 /// A key that only a person can accept.
@@ -50,13 +50,13 @@ impl Trust {
         let Some(Doubt { key, former }) = self.doubt.get() else {
             return Ok(());
         };
-        let question = Question::HostKey {
+        let prompt = Prompt::HostKey {
             server: self.server.clone(),
             algorithm: key.algorithm().to_string(),
             fingerprint: fingerprint(key),
             changed_from: former.as_ref().map(Former::to_string),
         };
-        if !asking::confirm(spec, link, question).await? {
+        if !asking::confirm(spec, link, prompt).await? {
             return Err(OpenError::HostKeyRejected {
                 server: self.server.clone(),
                 algorithm: key.algorithm().to_string(),

@@ -109,7 +109,7 @@ impl Actor {
         publisher: watch::Sender<Vec<Arc<Link>>>,
     ) -> Self {
         let mut unattended = ConnectSpec::clone(&spec);
-        unattended.for_each_hop(&|hop| hop.prompter = None);
+        unattended.for_each_hop(&|hop| hop.responder = None);
         Self {
             spec,
             unattended: Arc::new(unattended),

@@ -105,7 +105,7 @@ mod tests {
     fn the_pause_does_not_grow_for_want_of_a_person() {
         let (backoff, now) = (Backoff::default(), Instant::now());
         let unanswered = OpenError::Unanswered {
-            question: "the prompt".into(),
+            prompt: "the prompt".into(),
             why: NoAnswer::Nobody,
         };
         for _ in 0..20 {

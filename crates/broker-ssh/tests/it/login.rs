@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use broker_ssh::{
-    Answer, Answering, AuthMethod, ConnectSpec, CutReason, Identity, KeepFor, Keyring, NoAnswer,
-    OpenError, PasswordSource, Pool, Prompter, Question, SecretString,
+    Answer, AuthMethod, ConnectSpec, CutReason, Identity, KeepFor, Keyring, NoAnswer, OpenError,
+    PasswordSource, Pool, Prompt, Responder, SecretString,
 };
+use futures::future::BoxFuture;
 use testkit::ssh_server::{Asked, SshServerOptions};
 
 use tokio::io::AsyncWriteExt;
@@ -23,12 +24,12 @@ use crate::peers::{Bench, converse, echo, flood, originator, scripted, soon};
 #[derive(Debug, Default)]
 pub struct Script {
     answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
-    asked: Mutex<Vec<Question>>,
+    asked: Mutex<Vec<Prompt>>,
     silent: bool,
 }
 
 impl Script {
-    /// Answers each question with the texts of one line.
+    /// Answers each prompt with the texts of one line.
     pub fn typing(lines: &[&[&str]]) -> Arc<Self> {
         let texts = |line: &&[&str]| line.iter().map(|text| SecretString::from(*text)).collect();
         Arc::new(Self {
@@ -51,14 +52,14 @@ impl Script {
     }
 
     /// What was asked since the last look.
-    pub fn asked(&self) -> Vec<Question> {
+    pub fn asked(&self) -> Vec<Prompt> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 }
 
-impl Prompter for Script {
-    fn ask(&self, question: Question) -> Answering<'_> {
-        self.asked.lock().unwrap().push(question);
+impl Responder for Script {
+    fn ask(&self, prompt: Prompt) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
+        self.asked.lock().unwrap().push(prompt);
         let answer = self.answers.lock().unwrap().pop_front();
         Box::pin(async move {
             if self.silent {
@@ -88,13 +89,13 @@ async fn with_password(person: &Arc<Script>, password: &str) -> (Bench, ConnectS
     let bench = Bench::with(options).await;
     let mut spec = bench.spec();
     spec.methods = vec![AuthMethod::Password];
-    spec.prompter = Some(person.clone());
+    spec.responder = Some(person.clone());
     (bench, spec)
 }
 
-fn again(question: &Question) -> bool {
-    match question {
-        Question::Passphrase { again, .. } | Question::Password { again, .. } => *again,
+fn again(prompt: &Prompt) -> bool {
+    match prompt {
+        Prompt::Passphrase { again, .. } | Prompt::Password { again, .. } => *again,
         other => panic!("{other:?}"),
     }
 }
@@ -106,7 +107,7 @@ async fn a_locked_key_is_unlocked_once_for_all_connections() {
     let mut spec = bench.spec();
     let key = bench.directory.path().join("id");
     lock(&key, "right");
-    spec.prompter = Some(person.clone());
+    spec.responder = Some(person.clone());
     log_in(&bench.pool_of(spec.clone())).await.unwrap();
     let asked = person.asked();
     assert_eq!(asked.iter().map(again).collect::<Vec<_>>(), [false, true]);
@@ -123,7 +124,7 @@ async fn a_passphrase_that_is_not_kept_is_asked_for_again() {
     let bench = Bench::start().await;
     let mut spec = bench.spec();
     lock(&bench.directory.path().join("id"), "right");
-    spec.prompter = Some(person.clone());
+    spec.responder = Some(person.clone());
     spec.keyring = Arc::new(Keyring::new(KeepFor {
         since_typed: Some(Duration::ZERO),
         since_used: None,
@@ -152,7 +153,7 @@ async fn nobody_is_asked_to_unlock_a_key_that_the_server_would_not_take() {
     lock(&other, "right");
     spec.identities = vec![other.into()];
     spec.methods = vec![AuthMethod::PublicKey];
-    spec.prompter = Some(person.clone());
+    spec.responder = Some(person.clone());
     let refused = log_in(&bench.pool_of(spec)).await.unwrap_err();
     assert!(matches!(refused, OpenError::AuthFailed { .. }), "{refused}");
     assert_eq!(person.asked(), []);
@@ -166,7 +167,7 @@ async fn three_wrong_passphrases_are_enough() {
     let mut spec = bench.spec();
     lock(&bench.directory.path().join("id"), "right");
     spec.methods = vec![AuthMethod::PublicKey];
-    spec.prompter = Some(person.clone());
+    spec.responder = Some(person.clone());
     let refused = log_in(&bench.pool_of(spec)).await.unwrap_err();
     assert!(refused.to_string().contains("passphrase"), "{refused}");
     assert_eq!(person.asked().len(), 3);
@@ -196,7 +197,7 @@ async fn a_password_good_for_one_time_serves_one_connection_that_all_share() {
     let bench = Bench::with(options).await;
     let mut spec = bench.spec();
     spec.methods = vec![AuthMethod::Password];
-    spec.prompter = Some(person.clone());
+    spec.responder = Some(person.clone());
     let pool = bench.pool_of(spec);
     for _ in 0..2 {
         log_in(&pool).await.unwrap();
@@ -265,7 +266,7 @@ async fn interactive(person: &Arc<Script>) -> (Bench, ConnectSpec) {
     let bench = Bench::with(options).await;
     let mut spec = bench.spec();
     spec.methods = vec![AuthMethod::KeyboardInteractive];
-    spec.prompter = Some(person.clone());
+    spec.responder = Some(person.clone());
     (bench, spec)
 }
 
@@ -281,7 +282,7 @@ async fn a_person_answers_several_fields_in_several_rounds() {
     let (bench, spec) = interactive(&person).await;
     log_in_once(&bench.pool_of(spec)).await.unwrap();
     let asked = person.asked();
-    let Question::Interactive { name, fields, .. } = &asked[1] else {
+    let Prompt::Interactive { name, fields, .. } = &asked[1] else {
         panic!("{asked:?}")
     };
     assert_eq!(name, "A second look");
@@ -339,7 +340,7 @@ async fn a_gateway_that_asks_each_time_is_logged_in_to_once() {
     let bench = Bench::start().await;
     let mut spec = bench.spec();
     spec.gateway = Some(Arc::new(way));
-    spec.prompter = Some(person.clone());
+    spec.responder = Some(person.clone());
     let pool = bench.pool_of(spec);
     log_in(&pool).await.unwrap();
     assert_eq!(person.asked().len(), 2);
@@ -356,7 +357,7 @@ async fn a_configured_password_answers_its_question_and_a_person_the_others() {
     spec.password = Some(PasswordSource::Inline(SecretString::from("right")));
     log_in_once(&bench.pool_of(spec)).await.unwrap();
     // The second time the person types all of it: nobody knows which answer was wrong.
-    let asked: Vec<_> = person.asked().iter().map(Question::texts).collect();
+    let asked: Vec<_> = person.asked().iter().map(Prompt::texts).collect();
     assert_eq!(asked, [2, 1, 2]);
     bench.end().await;
 }
@@ -378,8 +379,8 @@ struct Slow {
     go_on: Notify,
 }
 
-impl Prompter for Slow {
-    fn ask(&self, _question: Question) -> Answering<'_> {
+impl Responder for Slow {
+    fn ask(&self, _question: Prompt) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
         Box::pin(async {
             self.asked.notify_one();
             self.go_on.notified().await;
@@ -392,7 +393,7 @@ impl Prompter for Slow {
 async fn an_answer_that_comes_after_the_server_has_gone_ends_the_login() {
     let (bench, mut spec) = interactive(&Script::typing(&[])).await;
     let person = Arc::new(Slow::default());
-    spec.prompter = Some(person.clone());
+    spec.responder = Some(person.clone());
     let pool = bench.pool_of(spec);
     let hang_up = async {
         person.asked.notified().await;

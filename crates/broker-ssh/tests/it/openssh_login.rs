@@ -133,7 +133,7 @@ async fn a_person_is_asked_for_the_password_that_comes_after_the_key() {
     };
     let person = Script::typing(&[&["wrong"], &[PASSWORD]]);
     let mut spec = spec(&sshd);
-    spec.prompter = Some(person.clone());
+    spec.responder = Some(person.clone());
     // The password first: nobody must be asked before the server wants it.
     spec.methods = vec![PASS, PUBLIC_KEY];
     log_in(&pool(spec)).await.unwrap();
@@ -225,7 +225,7 @@ async fn a_server_that_does_not_wait_for_the_answer_ends_the_question() {
     };
     let mut spec = spec(&sshd);
     spec.methods = vec![PASS];
-    spec.prompter = Some(Script::silent());
+    spec.responder = Some(Script::silent());
     let lost = log_in(&pool(spec)).await.unwrap_err();
     assert!(matches!(lost, OpenError::LostWhileAsking { .. }), "{lost}");
     assert!(lost.to_string().contains("LoginGraceTime"), "{lost}");
@@ -313,7 +313,7 @@ async fn a_certificate_beside_the_key_lets_in_whatever_the_kind_of_key() {
     authority.keygen(&["-p", "-N", "secret", "-f", "ed25519"]);
     let person = Script::typing(&[&["secret"]]);
     let mut spec = with_key(&sshd, &key);
-    spec.prompter = Some(person.clone());
+    spec.responder = Some(person.clone());
     log_in(&pool(spec)).await.unwrap();
     assert_eq!(person.asked().len(), 1);
 }

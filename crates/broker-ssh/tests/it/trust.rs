@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
 use broker_ssh::{
-    Answer, Answering, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, OpenError,
-    PasswordSource, Prompter, Question, SecretString,
+    Answer, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, NoAnswer, OpenError,
+    PasswordSource, Prompt, Responder, SecretString,
 };
+use futures::future::BoxFuture;
 use testkit::keys::KeyPair;
 use testkit::ssh_server::SshServerOptions;
 
@@ -124,12 +125,12 @@ async fn trust_on_first_use_remembers_the_key_and_then_insists_on_it() {
 #[derive(Debug)]
 struct Person {
     says: bool,
-    asked: Mutex<Vec<Question>>,
+    asked: Mutex<Vec<Prompt>>,
 }
 
-impl Prompter for Person {
-    fn ask(&self, question: Question) -> Answering<'_> {
-        self.asked.lock().unwrap().push(question);
+impl Responder for Person {
+    fn ask(&self, prompt: Prompt) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
+        self.asked.lock().unwrap().push(prompt);
         Box::pin(async { Ok(Answer::Confirm(self.says)) })
     }
 }
@@ -139,12 +140,12 @@ async fn try_open_asking(
     bench: &Bench,
     rules: &HostKeyRules,
     says: bool,
-) -> (Result<(), OpenError>, Vec<Question>) {
+) -> (Result<(), OpenError>, Vec<Prompt>) {
     let asked = Mutex::default();
     let person = Arc::new(Person { says, asked });
     let opened = try_open(bench, |spec| {
         spec.host_key = rules.clone();
-        spec.prompter = Some(person.clone());
+        spec.responder = Some(person.clone());
     });
     let opened = opened.await;
     let asked = person.asked.lock().unwrap().clone();
@@ -172,7 +173,7 @@ async fn a_person_decides_about_unknown_and_changed_keys_and_a_yes_is_stored() {
     assert_eq!(opened, Ok(()));
     assert!(matches!(
         asked.as_slice(),
-        [Question::HostKey {
+        [Prompt::HostKey {
             changed_from: None,
             ..
         }]
@@ -189,7 +190,7 @@ async fn a_person_decides_about_unknown_and_changed_keys_and_a_yes_is_stored() {
     let (opened, asked) = try_open_asking(&bench, &rules, true).await;
     assert_eq!(opened, Ok(()));
     let [
-        Question::HostKey {
+        Prompt::HostKey {
             changed_from: Some(former),
             ..
         },

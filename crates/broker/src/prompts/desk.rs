@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_ipc::methods::AnswerPrompt;
-use broker_ipc::types::Prompt;
+use broker_ipc::types::Prompt as PromptMessage;
 use broker_ipc::{ErrorCode, RpcError};
-use broker_ssh::{Answer, Answering, NoAnswer, Prompter, Question};
+use broker_ssh::{Answer, NoAnswer, Prompt, Responder};
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -43,7 +44,7 @@ struct State {
 /// A question without an answer.
 struct Open {
     profile: String,
-    question: Question,
+    question: Prompt,
     /// The attendant it was brought to.
     attendant: u64,
     deadline: Instant,
@@ -63,7 +64,7 @@ impl Desk {
     }
 
     /// What puts the questions of one profile's dials to this desk.
-    pub(crate) fn prompter(self: &Arc<Self>, profile: &str) -> Arc<dyn Prompter> {
+    pub(crate) fn responder(self: &Arc<Self>, profile: &str) -> Arc<dyn Responder> {
         Arc::new(Counter {
             desk: Arc::clone(self),
             profile: profile.to_owned(),
@@ -98,7 +99,7 @@ impl Desk {
     }
 
     /// Leaves a question, or joins those who wait for the same one.
-    fn join(&self, profile: &str, question: Question) -> Result<Ticket<'_>, NoAnswer> {
+    fn join(&self, profile: &str, question: Prompt) -> Result<Ticket<'_>, NoAnswer> {
         let mut state = self.lock();
         let same = state.open.iter_mut().find(|(_, o)| o.question == question);
         let ticket = |id: u64, open: &Open| Ticket {
@@ -243,8 +244,8 @@ struct Counter {
     profile: String,
 }
 
-impl Prompter for Counter {
-    fn ask(&self, question: Question) -> Answering<'_> {
+impl Responder for Counter {
+    fn ask(&self, question: Prompt) -> BoxFuture<'_, Outcome> {
         Box::pin(async move { self.desk.join(&self.profile, question)?.outcome().await })
     }
 }
@@ -266,7 +267,7 @@ impl Attendant {
     ///
     /// # Errors
     /// It does not attend to prompts, or the broker is stopping.
-    pub(crate) async fn next(&self, shown: Option<u64>) -> Result<Option<Prompt>, RpcError> {
+    pub(crate) async fn next(&self, shown: Option<u64>) -> Result<Option<PromptMessage>, RpcError> {
         let mut changed = self.desk.changed.subscribe();
         loop {
             let current = self.current()?;
@@ -281,7 +282,7 @@ impl Attendant {
         }
     }
 
-    fn current(&self) -> Result<Option<Prompt>, RpcError> {
+    fn current(&self) -> Result<Option<PromptMessage>, RpcError> {
         let state = self.desk.lock();
         if !state.attendants.contains_key(&self.id) {
             let message = "this client takes on no prompts: say attend-prompts first";

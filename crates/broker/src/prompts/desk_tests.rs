@@ -17,16 +17,16 @@ fn attendant(desk: &Arc<Desk>, profile: Option<&str>) -> Attendant {
     attendant
 }
 
-fn password(server: &str) -> Question {
-    Question::Password {
+fn password(server: &str) -> Prompt {
+    Prompt::Password {
         server: server.into(),
         user: "me".into(),
         again: false,
     }
 }
 
-fn host_key() -> Question {
-    Question::HostKey {
+fn host_key() -> Prompt {
+    Prompt::HostKey {
         server: "host:22".into(),
         algorithm: "ssh-ed25519".into(),
         fingerprint: "SHA256:abc".into(),
@@ -35,13 +35,13 @@ fn host_key() -> Question {
 }
 
 /// A dial that asks.
-fn ask(desk: &Arc<Desk>, profile: &str, question: Question) -> JoinHandle<Outcome> {
-    let prompter = desk.prompter(profile);
+fn ask(desk: &Arc<Desk>, profile: &str, question: Prompt) -> JoinHandle<Outcome> {
+    let responder = desk.responder(profile);
     #[expect(
         clippy::disallowed_methods,
         reason = "the test's runtime ends its tasks"
     )]
-    tokio::spawn(async move { prompter.ask(question).await })
+    tokio::spawn(async move { responder.ask(question).await })
 }
 
 fn texts(id: u64, texts: &[&str]) -> AnswerPrompt {

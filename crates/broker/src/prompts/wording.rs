@@ -1,36 +1,36 @@
 //! Questions as a person reads them, and answers as the dial wants them.
 
 use broker_ipc::methods::AnswerPrompt;
-use broker_ipc::types::{Prompt, PromptField, PromptKind};
+use broker_ipc::types::{Prompt as PromptMessage, PromptField, PromptKind};
 use broker_ipc::{RpcError, Secret, printable};
-use broker_ssh::{Answer, NoAnswer, Question, SecretString};
+use broker_ssh::{Answer, NoAnswer, Prompt, SecretString};
 use tokio::time::Instant;
 
 /// Most of a server's text that is shown, in characters: two screens full.
 const MAX_TEXT: usize = 4096;
 
 /// A question on its way to a client.
-pub(super) fn prompt(id: u64, question: &Question, deadline: Instant) -> Prompt {
+pub(super) fn prompt(id: u64, question: &Prompt, deadline: Instant) -> PromptMessage {
     let left = deadline.saturating_duration_since(Instant::now());
     let (kind, message) = message(question);
-    Prompt {
+    PromptMessage {
         id,
         kind,
         message,
         fields: fields(question),
         fingerprint: match question {
-            Question::HostKey { fingerprint, .. } => Some(fingerprint.clone()),
-            Question::Passphrase { .. }
-            | Question::Password { .. }
-            | Question::Interactive { .. } => None,
+            Prompt::HostKey { fingerprint, .. } => Some(fingerprint.clone()),
+            Prompt::Passphrase { .. } | Prompt::Password { .. } | Prompt::Interactive { .. } => {
+                None
+            }
         },
         seconds_left: left.as_secs(),
     }
 }
 
-fn message(question: &Question) -> (PromptKind, String) {
+fn message(question: &Prompt) -> (PromptKind, String) {
     match question {
-        Question::HostKey {
+        Prompt::HostKey {
             server,
             algorithm,
             fingerprint,
@@ -39,7 +39,7 @@ fn message(question: &Question) -> (PromptKind, String) {
             PromptKind::HostKey,
             host_key(server, algorithm, fingerprint, changed_from.as_deref()),
         ),
-        Question::Passphrase { file, again } => {
+        Prompt::Passphrase { file, again } => {
             let again = if *again {
                 "That was not the passphrase.\n"
             } else {
@@ -48,7 +48,7 @@ fn message(question: &Question) -> (PromptKind, String) {
             let text = format!("{again}The private key {file} is encrypted.");
             (PromptKind::Passphrase, text)
         }
-        Question::Password {
+        Prompt::Password {
             server,
             user,
             again,
@@ -61,7 +61,7 @@ fn message(question: &Question) -> (PromptKind, String) {
             let text = format!("{again}SSH server {server} wants the password of {user}.");
             (PromptKind::Password, text)
         }
-        Question::Interactive {
+        Prompt::Interactive {
             server,
             user,
             name,
@@ -89,16 +89,16 @@ fn host_key(server: &str, algorithm: &str, fingerprint: &str, before: Option<&st
     }
 }
 
-fn fields(question: &Question) -> Vec<PromptField> {
+fn fields(question: &Prompt) -> Vec<PromptField> {
     let hidden = |label: &str| PromptField {
         label: label.to_owned(),
         echo: false,
     };
     match question {
-        Question::HostKey { .. } => Vec::new(),
-        Question::Passphrase { .. } => vec![hidden("Passphrase: ")],
-        Question::Password { .. } => vec![hidden("Password: ")],
-        Question::Interactive { fields, .. } => fields
+        Prompt::HostKey { .. } => Vec::new(),
+        Prompt::Passphrase { .. } => vec![hidden("Passphrase: ")],
+        Prompt::Password { .. } => vec![hidden("Password: ")],
+        Prompt::Interactive { fields, .. } => fields
             .iter()
             .map(|field| PromptField {
                 label: marked(&field.text),
@@ -127,11 +127,11 @@ fn marked(text: &str) -> String {
 /// # Errors
 /// The answer does not fit the question.
 pub(super) fn outcome(
-    question: &Question,
+    question: &Prompt,
     given: AnswerPrompt,
 ) -> Result<Result<Answer, NoAnswer>, RpcError> {
     let AnswerPrompt { id, confirm, texts } = given;
-    let wants_texts = !matches!(question, Question::HostKey { .. });
+    let wants_texts = !matches!(question, Prompt::HostKey { .. });
     match (confirm, texts) {
         (None, None) => Ok(Err(NoAnswer::Declined)),
         (Some(yes), None) if !wants_texts => Ok(Ok(Answer::Confirm(yes))),
@@ -157,8 +157,8 @@ mod tests {
 
     use super::*;
 
-    fn interactive(name: &str, instruction: &str, label: &str) -> Prompt {
-        let question = Question::Interactive {
+    fn interactive(name: &str, instruction: &str, label: &str) -> PromptMessage {
+        let question = Prompt::Interactive {
             server: "host:22".into(),
             user: "me".into(),
             name: name.into(),
@@ -192,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_changed_host_key_is_shown_beside_the_old_one() {
-        let question = Question::HostKey {
+        let question = Prompt::HostKey {
             server: "host:22".into(),
             algorithm: "ssh-ed25519".into(),
             fingerprint: "SHA256:new".into(),
