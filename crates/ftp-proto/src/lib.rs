@@ -10,7 +10,7 @@ mod command;
 mod config;
 mod event;
 mod line;
-mod owed;
+mod pending_replies;
 mod reply;
 mod session;
 mod telnet;

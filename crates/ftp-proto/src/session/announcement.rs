@@ -220,7 +220,7 @@ impl Session {
             return self.final_reply(held.since, held.code, held.text);
         }
         let read = PassiveReply::read(held.code, &held.text);
-        match (self.owed.answer_passive(), read) {
+        match (self.pending.answer_passive(), read) {
             (Some(skipped), Ok(reply)) => {
                 self.assume_all_accepted(skipped);
                 self.offer_passive(reply, held.text);
@@ -238,7 +238,7 @@ impl Session {
         let Some(held) = self.announcement.held.take() else {
             return;
         };
-        match self.owed.answer_passive() {
+        match self.pending.answer_passive() {
             Some(skipped) => {
                 self.assume_all_accepted(skipped);
                 self.to_client.extend(refusal(held.code, why));

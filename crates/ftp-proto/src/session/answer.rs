@@ -46,7 +46,7 @@ impl Session {
 
     /// When the server will have been silent for too long, where a silence can mean that it owes nothing.
     pub(super) fn answer_deadline(&self) -> Option<Instant> {
-        let transfers = self.transfer.is_some() || self.owed.has_transfer();
+        let transfers = self.transfer.is_some() || self.pending.has_transfer();
         match &self.client_hold {
             Some(ClientHold::Answer(answer)) if self.server_hold.is_none() && !transfers => {
                 Some(answer.since + SILENCE)
@@ -61,7 +61,7 @@ impl Session {
             .answer_deadline()
             .is_some_and(|deadline| now >= deadline)
         {
-            self.owed.mark_overdue();
+            self.pending.mark_overdue();
             self.replies.reset();
             self.give_answer();
         }
@@ -70,7 +70,7 @@ impl Session {
     fn nothing_is_owed(&self) -> bool {
         self.server_hold.is_none()
             && self.transfer.is_none()
-            && self.owed.is_empty()
+            && self.pending.is_empty()
             && !self.replies.is_open()
     }
 

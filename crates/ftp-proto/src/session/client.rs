@@ -6,7 +6,7 @@ use super::{Phase, Session};
 use crate::command::{Command, Kind};
 use crate::event::DataId;
 use crate::line::Piece;
-use crate::owed::{Expect, Sent};
+use crate::pending_replies::{Expect, Sent};
 use crate::{Event, TlsPolicy, telnet};
 
 impl Session {
@@ -85,7 +85,7 @@ impl Session {
     }
 
     fn expect_reply(&mut self, sent: Sent) {
-        if let Some(never_answered) = self.owed.push(sent) {
+        if let Some(never_answered) = self.pending.push(sent) {
             self.assume_accepted(never_answered);
         }
     }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::{ServerHold, Session};
 use crate::channels::Evidence;
 use crate::event::{DataId, Direction};
-use crate::owed::{is_completion, reports_success};
+use crate::pending_replies::{is_completion, reports_success};
 
 /// A line of the server's that waits for a sign of life.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Session {
     pub(super) fn consider(&mut self, now: Instant, place: Place, line: Vec<u8>) {
         let running = self.transfer.is_some();
         let may_be = match place {
-            Place::First(code) => self.owed.may_be_a_transfers(code, running),
+            Place::First(code) => self.pending.may_be_a_transfers(code, running),
             Place::Within(code) => reports_success(code),
         };
         match self.finding().filter(|_| may_be) {
@@ -157,7 +157,7 @@ impl Session {
     /// The same of a transfer whose start no reply has told. Nothing can have gone wrong with one whose data connection is not
     /// there yet.
     fn finding_before_the_start(&self) -> Option<Finding> {
-        let direction = self.owed.transfer_direction()?;
+        let direction = self.pending.transfer_direction()?;
         let channel = self.channels.get(self.current?)?;
         match self.evidence_of_channel(channel, direction) {
             Evidence::Broken(_) => Some(Finding::Broken),
@@ -173,7 +173,7 @@ impl Session {
         if self.transfer.is_some() {
             return self.end_transfer(now, code, line);
         }
-        if let Some((sent, skipped)) = self.owed.take_transfer() {
+        if let Some((sent, skipped)) = self.pending.take_transfer() {
             self.assume_all_accepted(skipped);
             self.end_unannounced_transfer(now, sent, code, line);
         }

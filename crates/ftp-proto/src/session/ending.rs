@@ -2,7 +2,7 @@
 
 use super::{ClientHold, Phase, Session};
 use crate::event::Action;
-use crate::owed::Expect;
+use crate::pending_replies::Expect;
 use crate::text::reply;
 use crate::{DataId, Event};
 
@@ -121,7 +121,7 @@ impl Session {
     /// Takes every channel that no transfer uses out of the books.
     fn unused_offers(&mut self) -> Vec<DataId> {
         let in_commands = self
-            .owed
+            .pending
             .clear()
             .into_iter()
             .filter_map(|sent| match sent.expect {

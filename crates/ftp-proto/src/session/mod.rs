@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use crate::channels::Channels;
 use crate::line::{LineBuffer, MAX_LINE};
-use crate::owed::Owed;
+use crate::pending_replies::PendingReplies;
 use crate::reply::ReplyTracker;
 use crate::{Action, DataEvent, DataId, Event, SessionConfig};
 use active::ActiveOffer;
@@ -76,7 +76,7 @@ pub struct Session {
     announcement: Announcement,
     /// The rest of the reply that is open gives way to a reply made here.
     swallow: bool,
-    owed: Owed,
+    pending: PendingReplies,
     channels: Channels,
     /// The channel that the server would use for a transfer now.
     current: Option<DataId>,
@@ -145,7 +145,7 @@ impl Session {
             replies: ReplyTracker::default(),
             announcement: Announcement::default(),
             swallow: false,
-            owed: Owed::new(),
+            pending: PendingReplies::new(),
             channels: Channels::default(),
             current: None,
             data_unseen: false,

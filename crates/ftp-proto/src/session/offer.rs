@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{ClientHold, ServerHold, Session};
 use crate::event::{Action, DataId};
-use crate::owed::{Expect, Sent};
+use crate::pending_replies::{Expect, Sent};
 
 /// The code for a data connection that cannot be made (RFC 959, section 5.4).
 pub(super) const NO_DATA_CONNECTION: u16 = 425;

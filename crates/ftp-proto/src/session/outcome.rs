@@ -12,7 +12,7 @@ use super::transfer::Transfer;
 use super::{ServerHold, Session};
 use crate::channels::{Channel, Evidence};
 use crate::event::{Action, DataId, Direction, Mode};
-use crate::owed::Sent;
+use crate::pending_replies::Sent;
 use crate::text::reply;
 
 /// How long a report of success waits for the server's own connection in active mode. The two come over different SSH

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::doubt::Place;
 use super::{Phase, Session};
 use crate::line::Piece;
-use crate::owed::{Answered, Expect, Sent, reports_success};
+use crate::pending_replies::{Answered, Expect, Sent, reports_success};
 use crate::reply::ReplyLine;
 use crate::{Event, telnet};
 
@@ -30,7 +30,7 @@ impl Session {
 
     pub(super) fn server_line(&mut self, now: Instant, line: Vec<u8>) {
         let line = self.plain_line(telnet::closed(line));
-        let place = self.replies.line(&line, self.owed.expects_start());
+        let place = self.replies.line(&line, self.pending.expects_start());
         self.place_line(now, place, line);
     }
 
@@ -75,7 +75,7 @@ impl Session {
 
     fn preliminary_reply(&mut self, now: Instant, code: u16, line: Vec<u8>) {
         if matches!(code, 125 | 150)
-            && let Some((sent, skipped)) = self.owed.start(self.transfer.is_some())
+            && let Some((sent, skipped)) = self.pending.start(self.transfer.is_some())
         {
             self.assume_all_accepted(skipped);
             self.in_use = true;
@@ -95,7 +95,7 @@ impl Session {
 
     /// Finds out what a final reply is about, and acts on it.
     pub(super) fn attribute_reply(&mut self, now: Instant, code: u16, line: Vec<u8>) {
-        match self.owed.answer(code, self.transfer.is_some()) {
+        match self.pending.answer(code, self.transfer.is_some()) {
             Answered::Running => return self.end_transfer(now, code, line),
             Answered::Command { sent, skipped } => {
                 self.assume_all_accepted(skipped);

@@ -3,7 +3,7 @@
 use super::Session;
 use crate::channels::{Channel, Evidence};
 use crate::event::{Action, DataId, Direction, Event};
-use crate::owed::{Expect, Sent};
+use crate::pending_replies::{Expect, Sent};
 
 /// A transfer that the server works on.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Session {
             | Expect::Plain
             | Expect::Unknown => Direction::Unknown,
         };
-        let aborted = self.owed.has_abort();
+        let aborted = self.pending.has_abort();
         self.unproven = None;
         Transfer {
             text: sent.text,

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use crate::event::{DataId, Direction};
 
 /// The most commands remembered. No client pipelines as many; past it the oldest is taken as never to be answered.
-const MAX_OWED: usize = 256;
+const MAX_PENDING: usize = 256;
 
 /// Codes that report a failure.
 const FAILURE: RangeInclusive<u16> = 400..=599;
@@ -147,25 +147,25 @@ pub(crate) enum Answered {
 
 /// The commands sent and not answered, in order.
 #[derive(Debug)]
-pub(crate) struct Owed {
+pub(crate) struct PendingReplies {
     queue: VecDeque<Pending>,
     /// The last transfer command sent, for a `150` that finds none because a reply too many has taken it.
     last_transfer: Option<Sent>,
 }
 
-impl Owed {
+impl PendingReplies {
     /// A server that owes its greeting.
     pub(crate) fn new() -> Self {
         let greeting = Sent {
             text: String::new(),
             expect: Expect::Greeting,
         };
-        let mut owed = Self {
+        let mut pending = Self {
             queue: VecDeque::new(),
             last_transfer: None,
         };
-        owed.push(greeting);
-        owed
+        pending.push(greeting);
+        pending
     }
 
     /// A command was sent. Gives back one that now counts as never to be answered, where the table is full.
@@ -177,7 +177,7 @@ impl Owed {
             sent,
             overdue: false,
         });
-        if self.queue.len() > MAX_OWED {
+        if self.queue.len() > MAX_PENDING {
             self.queue.pop_front().map(|pending| pending.sent)
         } else {
             None
@@ -221,7 +221,7 @@ impl Owed {
         }
     }
 
-    /// An announcement came: takes the command that asked for it, and gives those passed over. `None` where nothing owed can
+    /// An announcement came: takes the command that asked for it, and gives those passed over. `None` where nothing pending can
     /// have asked.
     pub(crate) fn answer_passive(&mut self) -> Option<Vec<Sent>> {
         let first = |wanted: Expect| self.first(|expect| expect == wanted);
@@ -248,7 +248,7 @@ impl Owed {
         self.first_transfer().and_then(|at| self.take(at))
     }
 
-    /// Whether a reply made here need not wait: no command is owed a reply that can still be expected.
+    /// Whether a reply made here need not wait: no reply is pending that can still be expected.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.iter().all(|pending| pending.overdue)
     }
@@ -363,19 +363,19 @@ mod tests {
         sent(text, Expect::Transfer(Direction::Download))
     }
 
-    /// What is owed after the greeting and these commands.
-    fn owed(commands: &[Sent]) -> Owed {
-        let mut owed = Owed::new();
-        owed.answer(220, false);
+    /// What is pending after the greeting and these commands.
+    fn pending(commands: &[Sent]) -> PendingReplies {
+        let mut pending = PendingReplies::new();
+        pending.answer(220, false);
         for command in commands {
-            assert_eq!(owed.push(command.clone()), None);
+            assert_eq!(pending.push(command.clone()), None);
         }
-        owed
+        pending
     }
 
     /// The command that a reply answers.
-    fn answered(owed: &mut Owed, code: u16, running: bool) -> String {
-        match owed.answer(code, running) {
+    fn answered(pending: &mut PendingReplies, code: u16, running: bool) -> String {
+        match pending.answer(code, running) {
             Answered::Running => "(running)".to_owned(),
             Answered::Command { sent, .. } => sent.text,
             Answered::Nothing => "(nothing)".to_owned(),
@@ -384,32 +384,32 @@ mod tests {
 
     #[test]
     fn the_greeting_is_owed_first() {
-        let mut owed = Owed::new();
-        assert!(!owed.is_empty());
-        assert_eq!(answered(&mut owed, 220, false), "");
-        assert!(owed.is_empty());
-        assert_eq!(answered(&mut owed, 200, false), "(nothing)");
+        let mut pending = PendingReplies::new();
+        assert!(!pending.is_empty());
+        assert_eq!(answered(&mut pending, 220, false), "");
+        assert!(pending.is_empty());
+        assert_eq!(answered(&mut pending, 200, false), "(nothing)");
     }
 
     #[test]
     fn replies_to_noop_and_stat_do_not_end_a_transfer() {
-        let mut owed = owed(&[
+        let mut pending = pending(&[
             download("RETR"),
             sent("NOOP", Expect::Confirmed),
             sent("STAT", Expect::Plain),
         ]);
-        assert_eq!(owed.start(false).unwrap().0.text, "RETR");
-        assert_eq!(answered(&mut owed, 200, true), "NOOP");
-        assert_eq!(answered(&mut owed, 226, true), "(running)");
-        assert_eq!(answered(&mut owed, 213, false), "STAT");
+        assert_eq!(pending.start(false).unwrap().0.text, "RETR");
+        assert_eq!(answered(&mut pending, 200, true), "NOOP");
+        assert_eq!(answered(&mut pending, 226, true), "(running)");
+        assert_eq!(answered(&mut pending, 213, false), "STAT");
     }
 
     #[test]
     fn a_refused_noop_does_not_end_a_transfer() {
-        let mut owed = owed(&[download("RETR"), sent("NOOP", Expect::Confirmed)]);
-        owed.start(false);
-        assert_eq!(answered(&mut owed, 500, true), "NOOP");
-        assert_eq!(answered(&mut owed, 426, true), "(running)");
+        let mut pending = pending(&[download("RETR"), sent("NOOP", Expect::Confirmed)]);
+        pending.start(false);
+        assert_eq!(answered(&mut pending, 500, true), "NOOP");
+        assert_eq!(answered(&mut pending, 426, true), "(running)");
     }
 
     #[test]
@@ -423,10 +423,10 @@ mod tests {
             ("PORT", Expect::Port(None), 200),
             ("X@Y", Expect::Unknown, 250),
         ] {
-            let mut owed = owed(&[download("RETR"), sent(command, expect)]);
-            owed.start(false);
-            assert_eq!(answered(&mut owed, code, true), command, "{code}");
-            assert_eq!(answered(&mut owed, code, true), "(running)", "{code}");
+            let mut pending = pending(&[download("RETR"), sent(command, expect)]);
+            pending.start(false);
+            assert_eq!(answered(&mut pending, code, true), command, "{code}");
+            assert_eq!(answered(&mut pending, code, true), "(running)", "{code}");
         }
     }
 
@@ -442,78 +442,78 @@ mod tests {
             ("ABOR", Expect::Abort, 550),
             ("RETR b", Expect::Transfer(Direction::Download), 550),
         ] {
-            let mut owed = owed(&[download("RETR"), sent(command, expect)]);
-            owed.start(false);
-            assert_eq!(answered(&mut owed, code, true), "(running)", "{code}");
-            assert!(!owed.is_empty(), "{command} is still owed");
+            let mut pending = pending(&[download("RETR"), sent(command, expect)]);
+            pending.start(false);
+            assert_eq!(answered(&mut pending, code, true), "(running)", "{code}");
+            assert!(!pending.is_empty(), "{command} is still pending");
         }
     }
 
     #[test]
     fn a_complaint_with_nothing_else_owed_ends_a_transfer() {
-        let mut owed = owed(&[download("RETR")]);
-        owed.start(false);
-        assert_eq!(answered(&mut owed, 500, true), "(running)");
+        let mut pending = pending(&[download("RETR")]);
+        pending.start(false);
+        assert_eq!(answered(&mut pending, 500, true), "(running)");
     }
 
     #[test]
     fn a_noop_answered_before_the_transfer_begins_leaves_it_owed() {
-        let mut owed = owed(&[download("RETR"), sent("NOOP", Expect::Confirmed)]);
-        assert_eq!(answered(&mut owed, 200, false), "NOOP");
-        assert!(owed.has_transfer());
-        assert_eq!(owed.start(false).unwrap().0.text, "RETR");
+        let mut pending = pending(&[download("RETR"), sent("NOOP", Expect::Confirmed)]);
+        assert_eq!(answered(&mut pending, 200, false), "NOOP");
+        assert!(pending.has_transfer());
+        assert_eq!(pending.start(false).unwrap().0.text, "RETR");
     }
 
     #[test]
     fn a_reply_too_few_is_made_up_for() {
-        let mut owed = owed(&[sent("ABOR", Expect::Abort), sent("PASV", Expect::Passive)]);
-        assert_eq!(answered(&mut owed, 227, false), "PASV");
-        assert!(owed.is_empty());
+        let mut pending = pending(&[sent("ABOR", Expect::Abort), sent("PASV", Expect::Passive)]);
+        assert_eq!(answered(&mut pending, 227, false), "PASV");
+        assert!(pending.is_empty());
     }
 
     #[test]
     fn a_reply_too_many_does_not_lose_the_transfer() {
-        let mut owed = owed(&[download("RETR")]);
-        assert_eq!(answered(&mut owed, 200, false), "(nothing)");
-        assert_eq!(answered(&mut owed, 500, false), "RETR");
-        assert_eq!(owed.start(false).unwrap().0.text, "RETR");
+        let mut pending = pending(&[download("RETR")]);
+        assert_eq!(answered(&mut pending, 200, false), "(nothing)");
+        assert_eq!(answered(&mut pending, 500, false), "RETR");
+        assert_eq!(pending.start(false).unwrap().0.text, "RETR");
     }
 
     #[test]
     fn an_unknown_command_may_begin_a_transfer() {
-        let mut owed = owed(&[
+        let mut pending = pending(&[
             sent("NOOP", Expect::Confirmed),
             sent("R@TR", Expect::Unknown),
         ]);
-        let (started, skipped) = owed.start(false).unwrap();
+        let (started, skipped) = pending.start(false).unwrap();
         assert_eq!((started.text.as_str(), skipped.len()), ("R@TR", 1));
     }
 
     #[test]
     fn a_150_that_nothing_asked_for_begins_no_transfer() {
         let noop = sent("NOOP", Expect::Confirmed);
-        assert!(owed(&[noop]).start(false).is_none());
+        assert!(pending(&[noop]).start(false).is_none());
     }
 
     #[test]
     fn a_second_150_begins_no_second_transfer() {
-        let mut owed = owed(&[download("RETR")]);
-        assert!(owed.start(false).is_some());
-        assert!(owed.start(true).is_none());
+        let mut pending = pending(&[download("RETR")]);
+        assert!(pending.start(false).is_some());
+        assert!(pending.start(true).is_none());
     }
 
     #[test]
     fn a_transfer_may_be_completed_without_a_150() {
-        let mut owed = owed(&[sent("CWD", Expect::File), download("LIST")]);
-        assert_eq!(answered(&mut owed, 250, false), "CWD");
-        assert_eq!(answered(&mut owed, 226, false), "LIST");
+        let mut pending = pending(&[sent("CWD", Expect::File), download("LIST")]);
+        assert_eq!(answered(&mut pending, 250, false), "CWD");
+        assert_eq!(answered(&mut pending, 226, false), "LIST");
     }
 
     #[test]
     fn a_success_that_a_command_sent_meanwhile_explains_may_be_the_transfers() {
         let noop = || sent("NOOP", Expect::Confirmed);
         let stat = || sent("STAT", Expect::Plain);
-        let mut behind = owed(&[download("STOR"), noop(), stat()]);
+        let mut behind = pending(&[download("STOR"), noop(), stat()]);
         behind.start(false);
         assert!(behind.may_be_a_transfers(200, true));
         assert!(!behind.may_be_a_transfers(213, true), "no transfer ends so");
@@ -521,34 +521,34 @@ mod tests {
             !behind.may_be_a_transfers(226, true),
             "it is the transfer's"
         );
-        let before = owed(&[noop(), download("STOR"), noop()]);
+        let before = pending(&[noop(), download("STOR"), noop()]);
         assert!(
             !before.may_be_a_transfers(200, false),
             "it is the first one's"
         );
-        let unasked = owed(&[download("STOR")]);
+        let unasked = pending(&[download("STOR")]);
         assert!(unasked.may_be_a_transfers(200, false));
-        assert!(!owed(&[]).may_be_a_transfers(200, false));
+        assert!(!pending(&[]).may_be_a_transfers(200, false));
     }
 
     #[test]
     fn a_command_whose_reply_is_overdue_still_gets_it() {
-        let mut owed = owed(&[sent("CWD", Expect::File)]);
-        owed.mark_overdue();
-        assert!(owed.is_empty());
-        owed.push(download("STOR"));
-        assert!(!owed.is_empty());
-        assert_eq!(answered(&mut owed, 250, false), "CWD");
-        assert_eq!(answered(&mut owed, 250, false), "STOR");
+        let mut pending = pending(&[sent("CWD", Expect::File)]);
+        pending.mark_overdue();
+        assert!(pending.is_empty());
+        pending.push(download("STOR"));
+        assert!(!pending.is_empty());
+        assert_eq!(answered(&mut pending, 250, false), "CWD");
+        assert_eq!(answered(&mut pending, 250, false), "STOR");
     }
 
     #[test]
     fn no_more_than_the_bound_is_remembered() {
-        let mut owed = owed(&vec![sent("NOOP", Expect::Confirmed); MAX_OWED]);
+        let mut pending = pending(&vec![sent("NOOP", Expect::Confirmed); MAX_PENDING]);
         assert_eq!(
-            owed.push(sent("NOOP", Expect::Confirmed)),
+            pending.push(sent("NOOP", Expect::Confirmed)),
             Some(sent("NOOP", Expect::Confirmed))
         );
-        assert_eq!(owed.clear().len(), MAX_OWED);
+        assert_eq!(pending.clear().len(), MAX_PENDING);
     }
 }
