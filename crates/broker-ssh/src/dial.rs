@@ -15,7 +15,7 @@ use crate::algorithms::{KnownKeys, preferred};
 use crate::auth::authenticate;
 use crate::error::OpenError;
 use crate::handler::{HandlerError, Judge, LinkHandler};
-use crate::hostkey::Trust;
+use crate::host_key::Trust;
 use crate::link::{Link, lock};
 use crate::route::{self, Transport};
 use crate::snapshot::ConnectionKind;

@@ -10,7 +10,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::algorithms::same_key_type;
 use crate::error::{CutReason, OpenError};
 use crate::forward::{Arrival, Originator};
-use crate::hostkey::{Trust, fingerprint};
+use crate::host_key::{Trust, fingerprint};
 use crate::link::Link;
 use crate::snapshot::{ConnectionKind, Negotiated};
 use crate::text::printable;

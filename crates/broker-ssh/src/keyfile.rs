@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
 use crate::error::OpenError;
-use crate::hostkey::parse_public_key;
+use crate::host_key::parse_public_key;
 use crate::private_file::open_private;
 
 /// No key file is larger.

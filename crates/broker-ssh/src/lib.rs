@@ -13,7 +13,7 @@ mod dial;
 mod error;
 mod forward;
 mod handler;
-mod hostkey;
+mod host_key;
 mod keepalive;
 mod key_places;
 mod keyfile;

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::algorithms::same_key_type;
 use crate::dial;
 use crate::error::OpenError;
-use crate::hostkey::{Standing, Trust, fingerprint};
+use crate::host_key::{Standing, Trust, fingerprint};
 use crate::link::Link;
 use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;

@@ -17,7 +17,7 @@ use super::candidates::{Candidate, candidates};
 use super::certificate::{beside_key, fault};
 use super::signer::{KeySigner, Probe};
 use crate::error::OpenError;
-use crate::hostkey::fingerprint;
+use crate::host_key::fingerprint;
 use crate::keyfile::{KeyFile, Locked, load};
 use crate::prompt::Prompt;
 use crate::spec::AuthMethod;

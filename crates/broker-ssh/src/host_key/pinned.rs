@@ -71,7 +71,7 @@ fn rfc4716_body(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hostkey::same;
+    use crate::host_key::same;
 
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB9dG4kjRhQTtWTVzd2t27+t0DEHBPW7iOD23TUiYLio";
