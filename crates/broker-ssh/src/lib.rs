@@ -52,7 +52,7 @@ pub use probe::{HostKey, HostKeyStanding, probe, trust};
 pub use prompt::{Answer, Field, NoAnswer, Prompt, Responder};
 pub use route::{Hosts, Proxy, ProxyKind, ProxyLogin, ProxyRule, Servers};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated, PoolSnapshot};
+pub use snapshot::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated, PoolSnapshot};
 pub use spec::{
     AddressFamily, Algorithms, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, Identity,
     KeyPlace, PasswordSource, PinnedKey, PoolLimits, Target,

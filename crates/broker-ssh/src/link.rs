@@ -14,7 +14,7 @@ use crate::asking::Asking;
 use crate::error::CutReason;
 use crate::forward::{Arrival, Leftovers};
 use crate::liveness::Customs;
-use crate::snapshot::{ConnectionInfo, ConnectionKind, ConnectionState, Negotiated};
+use crate::snapshot::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
 use crate::stall::Stalls;
 use crate::stream::WireCounters;
 
@@ -285,7 +285,7 @@ impl Link {
         ConnectionInfo {
             id: self.id,
             kind: self.kind,
-            state: self.state(channels),
+            phase: self.phase(channels),
             negotiated: self.negotiated.get().cloned(),
             route: self.route().map(str::to_owned),
             server_version: self.wire.identification.get().cloned(),
@@ -296,13 +296,13 @@ impl Link {
         }
     }
 
-    fn state(&self, channels: usize) -> ConnectionState {
+    fn phase(&self, channels: usize) -> ConnectionPhase {
         match self.kind {
-            _ if self.is_closed() => ConnectionState::Closed,
-            _ if !self.up.load(Ordering::Acquire) => ConnectionState::Connecting,
-            ConnectionKind::Control => ConnectionState::Open,
-            ConnectionKind::Data if channels == 0 => ConnectionState::Idle,
-            ConnectionKind::Data => ConnectionState::Leased,
+            _ if self.is_closed() => ConnectionPhase::Closed,
+            _ if !self.up.load(Ordering::Acquire) => ConnectionPhase::Connecting,
+            ConnectionKind::Control => ConnectionPhase::Open,
+            ConnectionKind::Data if channels == 0 => ConnectionPhase::Idle,
+            ConnectionKind::Data => ConnectionPhase::Leased,
         }
     }
 }

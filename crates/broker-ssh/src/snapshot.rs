@@ -32,7 +32,7 @@ impl PoolSnapshot {
     /// Whether the control connection is up.
     pub fn is_connected(&self) -> bool {
         let up = |info: &ConnectionInfo| {
-            info.kind == ConnectionKind::Control && info.state == ConnectionState::Open
+            info.kind == ConnectionKind::Control && info.phase == ConnectionPhase::Open
         };
         self.connections.iter().any(up)
     }
@@ -46,7 +46,7 @@ pub struct ConnectionInfo {
     /// What it carries.
     pub kind: ConnectionKind,
     /// What it is doing.
-    pub state: ConnectionState,
+    pub phase: ConnectionPhase,
     /// What was agreed on; `None` before the handshake's end.
     pub negotiated: Option<Negotiated>,
     /// What it goes through on its way to the server, such as `SOCKS5 proxy p:1080, gateway g:22`; `None`: nothing.
@@ -84,7 +84,7 @@ impl ConnectionKind {
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ConnectionState {
+pub enum ConnectionPhase {
     /// Being dialled or authenticated.
     Connecting,
     /// A control connection that is up.
@@ -97,7 +97,7 @@ pub enum ConnectionState {
     Closed,
 }
 
-impl ConnectionState {
+impl ConnectionPhase {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {

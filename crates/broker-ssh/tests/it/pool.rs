@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use broker_ssh::{
-    ChannelRead, ConnectSpec, ConnectionKind, ConnectionState, CutReason, OpenError, PoolLimits,
+    ChannelRead, ConnectSpec, ConnectionKind, ConnectionPhase, CutReason, OpenError, PoolLimits,
     Target,
 };
 use testkit::ssh_server::SshServerOptions;
@@ -35,13 +35,13 @@ async fn control_and_data_channels_use_connections_of_their_own() {
     let states: Vec<_> = snapshot
         .connections
         .iter()
-        .map(|found| (found.kind, found.state, found.channels))
+        .map(|found| (found.kind, found.phase, found.channels))
         .collect();
     assert_eq!(
         states,
         [
-            (ConnectionKind::Control, ConnectionState::Open, 2),
-            (ConnectionKind::Data, ConnectionState::Leased, 1)
+            (ConnectionKind::Control, ConnectionPhase::Open, 2),
+            (ConnectionKind::Data, ConnectionPhase::Leased, 1)
         ]
     );
     let first = &snapshot.connections[0];
@@ -110,15 +110,15 @@ async fn a_spare_data_connection_is_kept_while_there_are_sessions() {
     );
     let session = pool.session();
     let control = soon(pool.open_control(&echo, originator())).await.unwrap();
-    let idle = |state| {
+    let idle = |phase| {
         move |seen: &broker_ssh::PoolSnapshot| {
-            seen.connections.iter().any(|found| found.state == state)
+            seen.connections.iter().any(|found| found.phase == phase)
         }
     };
-    wait_for(&pool, idle(ConnectionState::Idle)).await;
+    wait_for(&pool, idle(ConnectionPhase::Idle)).await;
     let data = soon(pool.open_data(&echo, originator())).await.unwrap();
     wait_for(&pool, |seen| {
-        idle(ConnectionState::Idle)(seen) && idle(ConnectionState::Leased)(seen)
+        idle(ConnectionPhase::Idle)(seen) && idle(ConnectionPhase::Leased)(seen)
     })
     .await;
     assert_eq!(bench.server.counters().connections, 3);
@@ -228,7 +228,7 @@ async fn many_control_channels_are_spread_over_connections() {
         crowd.push(soon(pool.open_control(&echo, originator())).await.unwrap());
     }
     let controls = |seen: &broker_ssh::PoolSnapshot| {
-        let up = |found: &&broker_ssh::ConnectionInfo| found.state == ConnectionState::Open;
+        let up = |found: &&broker_ssh::ConnectionInfo| found.phase == ConnectionPhase::Open;
         seen.connections.iter().filter(up).count()
     };
     wait_for(&pool, |seen| controls(seen) == 2).await;
@@ -263,7 +263,7 @@ async fn no_more_dials_are_made_at_one_time_than_allowed() {
         while watched.changed().await {
             let seen = watched.snapshot().connections;
             let dialling =
-                |found: &&broker_ssh::ConnectionInfo| found.state == ConnectionState::Connecting;
+                |found: &&broker_ssh::ConnectionInfo| found.phase == ConnectionPhase::Connecting;
             most = most.max(seen.iter().filter(dialling).count());
         }
     };
