@@ -20,6 +20,7 @@ mod keyfile;
 mod keyring;
 mod link;
 mod liveness;
+mod lock;
 mod loopback;
 mod opening;
 mod pool;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use tokio::runtime::Handle;
@@ -14,6 +14,7 @@ use crate::asking::Asking;
 use crate::error::CutReason;
 use crate::forward::{Arrival, Leftovers};
 use crate::liveness::Customs;
+use crate::lock::lock;
 use crate::snapshot::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
 use crate::stall::Stalls;
 use crate::stream::WireCounters;
@@ -305,9 +306,4 @@ impl Link {
             ConnectionKind::Data => ConnectionPhase::Leased,
         }
     }
-}
-
-/// Locks a mutex whose data stays valid even if a holder panicked, because each holder changes it in one step.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,7 +16,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::dial::Session;
-use crate::link::{Link, lock};
+use crate::link::Link;
+use crate::lock::lock;
 use crate::requests::Requests;
 use crate::round_trip::RoundTrip;
 

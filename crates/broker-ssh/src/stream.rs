@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::link::lock;
+use crate::lock::lock;
 use crate::opening::Opening;
 
 /// Bytes read at once up to the version.
