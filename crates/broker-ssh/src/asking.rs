@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::error::OpenError;
-use crate::link::Link;
 use crate::prompt::{Answer, NoAnswer, Prompt};
 use crate::spec::ConnectSpec;
+use crate::state::ConnectionState;
 
 /// Whether a person is being asked on behalf of a connection.
 #[derive(Debug, Default)]
@@ -72,11 +72,11 @@ impl Drop for Pending<'_> {
 /// `Unanswered`, and `LostWhileAsking` where the connection ended first.
 pub(crate) async fn confirm(
     spec: &ConnectSpec,
-    link: &Link,
+    state: &ConnectionState,
     prompt: Prompt,
 ) -> Result<bool, OpenError> {
     let what = prompt.to_string();
-    match ask(spec, link, prompt).await? {
+    match ask(spec, state, prompt).await? {
         Answer::Confirm(yes) => Ok(yes),
         Answer::Texts(_) => Err(unanswered(what, NoAnswer::Declined)),
     }
@@ -88,28 +88,32 @@ pub(crate) async fn confirm(
 /// As [`confirm`].
 pub(crate) async fn texts(
     spec: &ConnectSpec,
-    link: &Link,
+    state: &ConnectionState,
     prompt: Prompt,
 ) -> Result<Vec<SecretString>, OpenError> {
     let (what, expected) = (prompt.to_string(), prompt.texts());
-    match ask(spec, link, prompt).await? {
+    match ask(spec, state, prompt).await? {
         Answer::Texts(texts) if texts.len() == expected => Ok(texts),
         Answer::Texts(_) | Answer::Confirm(_) => Err(unanswered(what, NoAnswer::Declined)),
     }
 }
 
-async fn ask(spec: &ConnectSpec, link: &Link, prompt: Prompt) -> Result<Answer, OpenError> {
+async fn ask(
+    spec: &ConnectSpec,
+    state: &ConnectionState,
+    prompt: Prompt,
+) -> Result<Answer, OpenError> {
     let what = prompt.to_string();
     let Some(responder) = &spec.responder else {
         return Err(unanswered(what, NoAnswer::Nobody));
     };
-    let _clock_stands = link.asking.begin();
+    let _clock_stands = state.asking.begin();
     tokio::select! {
         answer = responder.ask(prompt) => answer.map_err(|why| unanswered(what, why)),
-        () = link.closed.cancelled() => Err(OpenError::LostWhileAsking {
+        () = state.closed.cancelled() => Err(OpenError::LostWhileAsking {
             server: spec.server(),
             prompt: what,
-            reason: link.end(),
+            reason: state.end(),
         }),
     }
 }
@@ -153,9 +157,9 @@ mod tests {
         }
     }
 
-    fn link() -> Arc<Link> {
+    fn state() -> Arc<ConnectionState> {
         let wake = Arc::<Notify>::default();
-        Link::new(
+        ConnectionState::new(
             1,
             ConnectionKind::Control,
             "host:22".into(),
@@ -186,31 +190,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_clock_stands_while_a_person_is_asked_and_only_then() {
-        let (spec, link) = (spec(Slow(LONG, secret())), link());
+        let (spec, state) = (spec(Slow(LONG, secret())), state());
         let patient = async {
             pass(BOUND * 3 / 4).await;
-            texts(&spec, &link, password()).await.map(drop)
+            texts(&spec, &state, password()).await.map(drop)
         };
-        assert_eq!(link.asking.within(BOUND, patient).await, Some(Ok(())));
+        assert_eq!(state.asking.within(BOUND, patient).await, Some(Ok(())));
         let slow_after = async {
             pass(BOUND * 3 / 4).await;
-            let _ = texts(&spec, &link, password()).await;
+            let _ = texts(&spec, &state, password()).await;
             pass(BOUND / 2).await;
         };
-        assert_eq!(link.asking.within(BOUND, slow_after).await, None);
-        assert_eq!(link.asking.within(BOUND, pass(LONG)).await, None);
+        assert_eq!(state.asking.within(BOUND, slow_after).await, None);
+        assert_eq!(state.asking.within(BOUND, pass(LONG)).await, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_ends_takes_its_question_with_it() {
-        let (spec, link) = (spec(Slow(LONG, secret())), link());
+        let (spec, state) = (spec(Slow(LONG, secret())), state());
         let ends = async {
             pass(BOUND).await;
-            link.set_end(CutReason::ConnectionLost("the line was cut".into()));
-            link.mark_closed();
+            state.set_end(CutReason::ConnectionLost("the line was cut".into()));
+            state.mark_closed();
         };
         let began = Instant::now();
-        let (asked, ()) = tokio::join!(texts(&spec, &link, password()), ends);
+        let (asked, ()) = tokio::join!(texts(&spec, &state, password()), ends);
         let text = asked.unwrap_err().to_string();
         assert!(
             text.contains("the line was cut") && text.contains("password"),
@@ -221,9 +225,9 @@ mod tests {
 
     #[tokio::test]
     async fn with_nobody_there_it_is_said_how_to_be() {
-        let link = link();
+        let state = state();
         let spec = ConnectSpec::new("host", 22, "me");
-        let text = texts(&spec, &link, password())
+        let text = texts(&spec, &state, password())
             .await
             .unwrap_err()
             .to_string();
@@ -236,12 +240,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_of_another_shape_is_none() {
-        let link = link();
+        let state = state();
         for wrong in [Answer::Confirm(true), Answer::Texts(Vec::new())] {
-            let asked = texts(&spec(Slow(BOUND, wrong)), &link, password()).await;
+            let asked = texts(&spec(Slow(BOUND, wrong)), &state, password()).await;
             assert!(matches!(asked, Err(OpenError::Unanswered { .. })));
         }
-        let asked = confirm(&spec(Slow(BOUND, secret())), &link, password()).await;
+        let asked = confirm(&spec(Slow(BOUND, secret())), &state, password()).await;
         assert!(matches!(asked, Err(OpenError::Unanswered { .. })));
     }
 }

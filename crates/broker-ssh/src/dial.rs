@@ -14,13 +14,13 @@ use tokio_util::task::TaskTracker;
 use crate::algorithms::{KnownKeys, preferred};
 use crate::auth::authenticate;
 use crate::error::OpenError;
-use crate::handler::{HandlerError, Judge, LinkHandler};
+use crate::handler::{ConnectionHandler, HandlerError, Judge};
 use crate::host_key::Trust;
-use crate::link::Link;
 use crate::lock::lock;
 use crate::route::{self, Transport};
 use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
+use crate::state::ConnectionState;
 use crate::stream::SeverableStream;
 use crate::text::printable;
 use crate::window;
@@ -58,7 +58,7 @@ const MAX_SENT: usize = 160;
 const MAX_SHOWN: usize = 1024;
 
 /// An authenticated SSH session. Opens and forwards need only a shared reference.
-pub(crate) type Session = client::Handle<LinkHandler>;
+pub(crate) type Session = client::Handle<ConnectionHandler>;
 
 /// The runtime that a new connection runs on: one place to choose it. Control channels are many and quiet; they stay
 /// with their FTP sessions, on the caller's own.
@@ -72,12 +72,13 @@ pub(crate) fn runtime(kind: ConnectionKind) -> Handle {
 /// Dials the server and authenticates.
 pub(crate) async fn dial(
     spec: Arc<ConnectSpec>,
-    link: Arc<Link>,
+    state: Arc<ConnectionState>,
     tracker: TaskTracker,
 ) -> Result<Session, OpenError> {
-    let mut session = connect(&spec, &link, &tracker).await?;
-    link.asking
-        .within(AUTH_TIMEOUT, authenticate(&mut session, &spec, &link))
+    let mut session = connect(&spec, &state, &tracker).await?;
+    state
+        .asking
+        .within(AUTH_TIMEOUT, authenticate(&mut session, &spec, &state))
         .await
         .unwrap_or_else(|| {
             Err(timed_out(
@@ -91,10 +92,10 @@ pub(crate) async fn dial(
 /// The same for a gateway on the way, whose dial is part of another one.
 pub(crate) fn dial_gateway(
     spec: Arc<ConnectSpec>,
-    link: Arc<Link>,
+    state: Arc<ConnectionState>,
     tracker: TaskTracker,
 ) -> BoxFuture<'static, Result<Session, OpenError>> {
-    Box::pin(dial(spec, link, tracker))
+    Box::pin(dial(spec, state, tracker))
 }
 
 fn timed_out(what: String, after: Duration) -> OpenError {
@@ -103,13 +104,13 @@ fn timed_out(what: String, after: Duration) -> OpenError {
 
 async fn connect(
     spec: &ConnectSpec,
-    link: &Arc<Link>,
+    state: &Arc<ConnectionState>,
     tracker: &TaskTracker,
 ) -> Result<Session, OpenError> {
     let trust = Arc::new(Trust::load(spec).await?);
     let judge = Judge::Trust(Arc::clone(&trust));
-    let session = handshake(spec, link, tracker, &trust.known_keys(), judge).await?;
-    trust.settle(spec, link).await?;
+    let session = handshake(spec, state, tracker, &trust.known_keys(), judge).await?;
+    trust.settle(spec, state).await?;
     Ok(session)
 }
 
@@ -119,19 +120,19 @@ async fn connect(
 /// Why there is no session, which is so in any case.
 pub(crate) async fn witness(
     spec: &ConnectSpec,
-    link: &Arc<Link>,
+    state: &Arc<ConnectionState>,
     tracker: &TaskTracker,
     seen: Arc<OnceLock<PublicKey>>,
 ) -> Result<(), OpenError> {
     let (known, judge) = (KnownKeys::default(), Judge::Witness(seen));
-    handshake(spec, link, tracker, &known, judge)
+    handshake(spec, state, tracker, &known, judge)
         .await
         .map(drop)
 }
 
 async fn handshake(
     spec: &ConnectSpec,
-    link: &Arc<Link>,
+    state: &Arc<ConnectionState>,
     tracker: &TaskTracker,
     known: &KnownKeys,
     judge: Judge,
@@ -142,28 +143,28 @@ async fn handshake(
         peer,
         round_trip,
         limit,
-    } = route::open(spec, link, tracker).await?;
-    config.window_size = match link.kind {
+    } = route::open(spec, state, tracker).await?;
+    config.window_size = match state.kind {
         ConnectionKind::Control => window::CONTROL,
         ConnectionKind::Data => {
-            let known = link.customs.round_trip.known().await;
+            let known = state.customs.round_trip.known().await;
             window::for_data(known.unwrap_or(round_trip))
         }
     };
     tracing::trace!(
-        connection = link.id,
+        connection = state.id,
         ?round_trip,
         window = config.window_size,
         "reached"
     );
-    let stream = SeverableStream::new(stream, link.severed.clone(), Arc::clone(&link.wire));
-    let at_once = match link.kind {
+    let stream = SeverableStream::new(stream, state.severed.clone(), Arc::clone(&state.wire));
+    let at_once = match state.kind {
         ConnectionKind::Control => CONTROL_READ,
         ConnectionKind::Data => DATA_READ,
     };
     let stream = BufReader::with_capacity(at_once, stream);
-    let handler = LinkHandler::new(
-        Arc::clone(link),
+    let handler = ConnectionHandler::new(
+        Arc::clone(state),
         judge,
         peer,
         spec.server_banners,
@@ -177,8 +178,8 @@ async fn handshake(
         )
     };
     match handshake.await {
-        None => Err(not_ssh(spec, link).unwrap_or_else(late)),
-        Some(shaken) => shaken.map_err(|error| handshake_error(spec, link, error)),
+        None => Err(not_ssh(spec, state).unwrap_or_else(late)),
+        Some(shaken) => shaken.map_err(|error| handshake_error(spec, state, error)),
     }
 }
 
@@ -228,9 +229,9 @@ fn limits(rekey_bytes: Option<u64>) -> Limits {
 }
 
 /// What a server sent that has told no version; `None`: it has told one, or sent nothing.
-fn not_ssh(spec: &ConnectSpec, link: &Link) -> Option<OpenError> {
-    let sent = lock(&link.wire.before_version).clone();
-    let no_version = link.wire.identification.get().is_none() && !sent.is_empty();
+fn not_ssh(spec: &ConnectSpec, state: &ConnectionState) -> Option<OpenError> {
+    let sent = lock(&state.wire.before_version).clone();
+    let no_version = state.wire.identification.get().is_none() && !sent.is_empty();
     no_version.then(|| OpenError::Handshake {
         server: spec.server(),
         reason: format!(
@@ -241,8 +242,8 @@ fn not_ssh(spec: &ConnectSpec, link: &Link) -> Option<OpenError> {
 }
 
 /// What a server did that speaks no SSH, or speaks it wrongly.
-fn handshake_error(spec: &ConnectSpec, link: &Link, error: HandlerError) -> OpenError {
-    if let Some(error) = not_ssh(spec, link) {
+fn handshake_error(spec: &ConnectSpec, state: &ConnectionState, error: HandlerError) -> OpenError {
+    if let Some(error) = not_ssh(spec, state) {
         return error;
     }
     let server = spec.server();

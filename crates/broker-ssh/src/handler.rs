@@ -11,8 +11,8 @@ use crate::algorithms::same_key_type;
 use crate::error::{CutReason, OpenError};
 use crate::forward::{Arrival, Originator};
 use crate::host_key::{Trust, fingerprint};
-use crate::link::Link;
 use crate::snapshot::{ConnectionKind, Negotiated};
+use crate::state::ConnectionState;
 use crate::text::printable;
 
 /// More of a server's parting words tells nothing.
@@ -22,8 +22,8 @@ const MAX_PARTING: usize = 256;
 const MAX_BANNER: usize = 2048;
 
 /// Serves one connection. Dropping it, in whatever way its session ends, marks the connection as closed.
-pub(crate) struct LinkHandler {
-    link: Arc<Link>,
+pub(crate) struct ConnectionHandler {
+    state: Arc<ConnectionState>,
     judge: Judge,
     peer: Option<std::net::SocketAddr>,
     /// Whether the server's next banner is logged.
@@ -42,9 +42,9 @@ pub(crate) enum Judge {
     Witness(Arc<OnceLock<PublicKey>>),
 }
 
-impl LinkHandler {
+impl ConnectionHandler {
     pub(crate) fn new(
-        link: Arc<Link>,
+        state: Arc<ConnectionState>,
         judge: Judge,
         peer: Option<std::net::SocketAddr>,
         banners: bool,
@@ -52,8 +52,8 @@ impl LinkHandler {
     ) -> Self {
         Self {
             // Data connections would only repeat it.
-            banners: banners && link.kind == ConnectionKind::Control,
-            link,
+            banners: banners && state.kind == ConnectionKind::Control,
+            state,
             judge,
             peer,
             shown: None,
@@ -62,9 +62,9 @@ impl LinkHandler {
     }
 }
 
-impl Drop for LinkHandler {
+impl Drop for ConnectionHandler {
     fn drop(&mut self) {
-        self.link.mark_closed();
+        self.state.mark_closed();
     }
 }
 
@@ -77,7 +77,7 @@ pub(crate) enum HandlerError {
     Refused(#[from] OpenError),
 }
 
-impl Handler for LinkHandler {
+impl Handler for ConnectionHandler {
     type Error = HandlerError;
 
     async fn check_server_key(
@@ -105,7 +105,7 @@ impl Handler for LinkHandler {
     ) -> Result<(), HandlerError> {
         if std::mem::take(&mut self.banners) {
             let banner = printable(banner.trim(), MAX_BANNER);
-            tracing::info!(server = %self.link.server, %banner, "the SSH server has something to say");
+            tracing::info!(server = %self.state.server, %banner, "the SSH server has something to say");
         }
         Ok(())
     }
@@ -119,8 +119,8 @@ impl Handler for LinkHandler {
         let Some(shown) = &self.shown else {
             return Err(OpenError::Internal.into());
         };
-        if self.link.negotiated.get().is_none() {
-            check_type(&self.link.server, &names.key, shown)?;
+        if self.state.negotiated.get().is_none() {
+            check_type(&self.state.server, &names.key, shown)?;
         }
         let cipher = names.cipher.as_ref().to_owned();
         let own_mac = cipher.contains("gcm") || cipher.contains("poly1305");
@@ -130,7 +130,7 @@ impl Handler for LinkHandler {
             names.client_mac.as_ref().to_owned()
         };
         // Later exchanges agree on the same names, so the first one's stay.
-        self.link.negotiated.get_or_init(|| Negotiated {
+        self.state.negotiated.get_or_init(|| Negotiated {
             kex: names.kex.as_ref().to_owned(),
             cipher,
             mac,
@@ -153,21 +153,21 @@ impl Handler for LinkHandler {
     ) -> Result<(), HandlerError> {
         // Found by port alone: servers differ in how they write the address back, and one connection has no two
         // listeners on one port. Dropping `reply` rejects.
-        if let Some(listener) = self.link.forward(connected_port) {
+        if let Some(listener) = self.state.forward(connected_port) {
             let originator = Originator::new(originator_address, originator_port);
             let _ = listener.try_send(Arrival {
                 channel,
                 reply,
                 originator,
             });
-        } else if self.link.leftovers.has(connected_port) {
+        } else if self.state.leftovers.has(connected_port) {
             tracing::warn!(
-                connection = self.link.id,
+                connection = self.state.id,
                 port = connected_port,
                 from = %printable(originator_address, MAX_PARTING),
                 "refused a connection to a listener that the server did not end; nobody is told of its port any more"
             );
-            self.link.retire();
+            self.state.retire();
         }
         Ok(())
     }
@@ -242,7 +242,7 @@ impl Handler for LinkHandler {
             DisconnectReason::ReceivedDisconnect(info) => parting(&info.message),
             DisconnectReason::Error(error) => describe(error),
         };
-        self.link.set_end(CutReason::ConnectionLost(text));
+        self.state.set_end(CutReason::ConnectionLost(text));
         Ok(())
     }
 }

@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::error::CutReason;
-use crate::link::Link;
 use crate::liveness::Liveness;
+use crate::state::ConnectionState;
 
 /// How often an idle server is asked where the profile does not say.
 pub(crate) const USUAL_INTERVAL: Duration = Duration::from_secs(15);
@@ -25,42 +25,42 @@ pub(crate) const UNANSWERED: u32 = 3;
 /// Asks the server whenever nothing came from it for an interval, and severs the connection where that brings nothing either,
 /// not a byte. Ends with the connection.
 pub(crate) async fn watch(liveness: Liveness, interval: Duration) {
-    let closed = liveness.link().closed.clone();
+    let closed = liveness.state().closed.clone();
     let watching = async {
         loop {
-            let heard = received(liveness.link());
+            let heard = received(liveness.state());
             sleep(interval).await;
-            if received(liveness.link()) == heard && !responds(&liveness, interval).await {
+            if received(liveness.state()) == heard && !responds(&liveness, interval).await {
                 break;
             }
         }
     };
     if closed.run_until_cancelled(watching).await.is_some() {
-        let link = liveness.link();
+        let state = liveness.state();
         let reason = "the server no longer answers keepalives".to_owned();
-        link.set_end(CutReason::ConnectionLost(reason));
-        link.severed.cancel();
+        state.set_end(CutReason::ConnectionLost(reason));
+        state.severed.cancel();
     }
 }
 
 /// Whether anything came within the time for an answer. A question that has not left has its time before it.
 async fn responds(liveness: &Liveness, interval: Duration) -> bool {
-    let link = liveness.link();
-    let (heard, said) = (received(link), sent(link));
+    let state = liveness.state();
+    let (heard, said) = (received(state), sent(state));
     let deadline = Instant::now() + interval.saturating_mul(UNANSWERED);
     let mut answered = pin!(liveness.answered());
     tokio::select! {
         true = &mut answered => true,
-        () = sleep_until(deadline) => received(link) != heard || sent(link) == said,
+        () = sleep_until(deadline) => received(state) != heard || sent(state) == said,
     }
 }
 
-fn received(link: &Link) -> u64 {
-    link.wire.received.load(Ordering::Relaxed)
+fn received(state: &ConnectionState) -> u64 {
+    state.wire.received.load(Ordering::Relaxed)
 }
 
-fn sent(link: &Link) -> u64 {
-    link.wire.sent.load(Ordering::Relaxed)
+fn sent(state: &ConnectionState) -> u64 {
+    state.wire.sent.load(Ordering::Relaxed)
 }
 
 /// Has the kernel end the connection when what was sent stays unacknowledged, or untaken, for as long as the server

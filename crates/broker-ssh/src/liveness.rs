@@ -16,10 +16,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::dial::Session;
-use crate::link::Link;
 use crate::lock::lock;
 use crate::requests::Requests;
 use crate::round_trip::RoundTrip;
+use crate::state::ConnectionState;
 
 /// How long [`Liveness::confirm`] waits: longer than any line takes, shorter than a client waits for a reply.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
@@ -69,7 +69,7 @@ impl Customs {
 /// no connection open.
 #[derive(Clone)]
 pub struct Liveness {
-    link: Arc<Link>,
+    state: Arc<ConnectionState>,
     session: Arc<Session>,
     requests: Requests,
     tracker: TaskTracker,
@@ -77,13 +77,13 @@ pub struct Liveness {
 
 impl Liveness {
     pub(crate) fn new(
-        link: Arc<Link>,
+        state: Arc<ConnectionState>,
         session: Arc<Session>,
         requests: Requests,
         tracker: TaskTracker,
     ) -> Self {
         Self {
-            link,
+            state,
             session,
             requests,
             tracker,
@@ -103,29 +103,29 @@ impl Liveness {
         let (reply, answer) = oneshot::channel();
         let asking = self.clone();
         let question = async move {
-            let closed = asking.link.closed.clone();
+            let closed = asking.state.closed.clone();
             let put = timeout(QUESTION_LIMIT, asking.put());
             let answered = closed.run_until_cancelled(put).await;
             let _ = reply.send(matches!(answered, Some(Ok(true))));
         };
-        self.tracker.spawn_on(question, &self.link.runtime);
+        self.tracker.spawn_on(question, &self.state.runtime);
         answer.await.unwrap_or(false)
     }
 
-    pub(crate) fn link(&self) -> &Link {
-        &self.link
+    pub(crate) fn state(&self) -> &ConnectionState {
+        &self.state
     }
 
     async fn put(&self) -> bool {
-        let server = &self.link.server;
-        if self.link.customs.passes_over(server) {
+        let server = &self.state.server;
+        if self.state.customs.passes_over(server) {
             return self.opens_channel().await;
         }
         let mut asked = self.requests.ask(KEEPALIVE, Vec::new()).await;
         match follow_up(&mut asked, self.opens_channel()).await {
             Said::PassedOver => {
                 asked.pass_over();
-                self.link.customs.note(server);
+                self.state.customs.note(server);
                 true
             }
             Said::Answered => true,
@@ -138,7 +138,7 @@ impl Liveness {
         match self.session.channel_open_session().await {
             Ok(channel) => {
                 let _ = channel.close().await;
-                self.link.count_abandoned();
+                self.state.count_abandoned();
                 true
             }
             Err(russh::Error::ChannelOpenFailure(_)) => true,
@@ -150,16 +150,16 @@ impl Liveness {
 /// Ends where a server that was asked for something gives no sign of life for a while, and none when it is asked for one.
 /// While it lives, this goes on: it may have to wait for somebody else.
 pub(crate) async fn silence(liveness: &Liveness) {
-    let heard = received(&liveness.link);
+    let heard = received(&liveness.state);
     sleep(PROMPT).await;
     let answered = timeout(PROMPT, liveness.answered()).await;
-    if answered == Ok(true) || received(&liveness.link) != heard {
+    if answered == Ok(true) || received(&liveness.state) != heard {
         pending().await
     }
 }
 
-fn received(link: &Link) -> u64 {
-    link.wire.received.load(Ordering::Relaxed)
+fn received(state: &ConnectionState) -> u64 {
+    state.wire.received.load(Ordering::Relaxed)
 }
 
 /// What comes of a request.
@@ -196,7 +196,7 @@ async fn follow_up<T>(
 impl std::fmt::Debug for Liveness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Liveness")
-            .field("connection", &self.link.id)
+            .field("connection", &self.state.id)
             .finish_non_exhaustive()
     }
 }

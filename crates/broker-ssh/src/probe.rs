@@ -10,9 +10,9 @@ use crate::algorithms::same_key_type;
 use crate::dial;
 use crate::error::OpenError;
 use crate::host_key::{Standing, Trust, fingerprint};
-use crate::link::Link;
 use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
+use crate::state::ConnectionState;
 
 /// A key that a server has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,7 +144,7 @@ fn types(spec: &ConnectSpec) -> Result<Vec<Vec<String>>, OpenError> {
 }
 
 async fn shown_key(spec: &ConnectSpec, tracker: &TaskTracker) -> Result<PublicKey, OpenError> {
-    let link = Link::new(
+    let state = ConnectionState::new(
         0,
         ConnectionKind::Control,
         spec.server(),
@@ -153,7 +153,7 @@ async fn shown_key(spec: &ConnectSpec, tracker: &TaskTracker) -> Result<PublicKe
         Handle::current(),
     );
     let seen = Arc::<OnceLock<PublicKey>>::default();
-    let ended = dial::witness(spec, &link, tracker, Arc::clone(&seen)).await;
+    let ended = dial::witness(spec, &state, tracker, Arc::clone(&seen)).await;
     match (seen.get(), ended) {
         (Some(key), _) => Ok(key.clone()),
         (None, Err(error)) => Err(error),

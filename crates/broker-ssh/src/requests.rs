@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::dial::Session;
-use crate::link::Link;
+use crate::state::ConnectionState;
 
 /// Requests that wait to be sent. Each takes microseconds, so a full queue only delays.
 const QUEUE: usize = 16;
@@ -61,15 +61,19 @@ struct Waiting {
 
 impl Requests {
     /// Starts to ask over `session`, until it ends or nobody has anything to ask.
-    pub(crate) fn start(session: Arc<Session>, link: &Link, tracker: &TaskTracker) -> Self {
+    pub(crate) fn start(
+        session: Arc<Session>,
+        state: &ConnectionState,
+        tracker: &TaskTracker,
+    ) -> Self {
         let (requests, queue) = mpsc::channel(QUEUE);
-        let closed = link.closed.clone();
+        let closed = state.closed.clone();
         let asking = async move {
             closed
                 .run_until_cancelled(ask_in_order(session, queue))
                 .await
         };
-        tracker.spawn_on(asking, &link.runtime);
+        tracker.spawn_on(asking, &state.runtime);
         Self(requests)
     }
 

@@ -12,9 +12,9 @@ use super::kind;
 use crate::asking;
 use crate::dial::Session;
 use crate::error::OpenError;
-use crate::link::Link;
 use crate::prompt::Prompt;
 use crate::spec::{AuthMethod, ConnectSpec};
+use crate::state::ConnectionState;
 
 /// The session's own task ends a moment after the session has told us that it does.
 const SESSION_END: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ pub(super) enum Outcome {
 pub(super) struct Attempt<'a> {
     pub(super) session: &'a mut Session,
     pub(super) spec: &'a ConnectSpec,
-    pub(super) link: &'a Link,
+    pub(super) state: &'a ConnectionState,
     /// Methods with which the server would go on; `None` until it has said so.
     offered: Option<MethodSet>,
     tried: Vec<String>,
@@ -52,11 +52,15 @@ pub(super) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(session: &'a mut Session, spec: &'a ConnectSpec, link: &'a Link) -> Self {
+    pub(super) fn new(
+        session: &'a mut Session,
+        spec: &'a ConnectSpec,
+        state: &'a ConnectionState,
+    ) -> Self {
         Self {
             session,
             spec,
-            link,
+            state,
             offered: None,
             tried: Vec::new(),
             judged: false,
@@ -102,7 +106,7 @@ impl<'a> Attempt<'a> {
         self.judged = true;
         match said {
             Ok(AuthResult::Success) => {
-                tracing::debug!(server = %self.link.server, user = %self.spec.user, with = what, "logged in");
+                tracing::debug!(server = %self.state.server, user = %self.spec.user, with = what, "logged in");
                 Ok(Outcome::Done)
             }
             Ok(AuthResult::Failure {
@@ -180,13 +184,13 @@ impl<'a> Attempt<'a> {
         prompt: Prompt,
     ) -> Result<Option<Vec<SecretString>>, OpenError> {
         if self.spec.responder.is_none() {
-            self.link.mark_needs_person();
+            self.state.mark_needs_person();
             return Ok(None);
         }
-        match asking::texts(self.spec, self.link, prompt).await {
+        match asking::texts(self.spec, self.state, prompt).await {
             Ok(texts) => Ok(Some(texts)),
             Err(unanswered @ OpenError::Unanswered { .. }) => {
-                self.link.mark_needs_person();
+                self.state.mark_needs_person();
                 self.hinder(unanswered);
                 Ok(None)
             }
@@ -215,10 +219,10 @@ impl<'a> Attempt<'a> {
 
     /// The session ended in the middle of the login.
     pub(super) async fn ended(&self, error: Option<&russh::Error>) -> OpenError {
-        let closed = timeout(SESSION_END, self.link.closed.cancelled()).await;
+        let closed = timeout(SESSION_END, self.state.closed.cancelled()).await;
         let reason = match (closed, error) {
             (Err(_), Some(error)) => error.to_string(),
-            (Ok(()), _) | (Err(_), None) => self.link.end().to_string(),
+            (Ok(()), _) | (Err(_), None) => self.state.end().to_string(),
         };
         OpenError::LoginEnded {
             server: self.spec.server(),

@@ -133,7 +133,7 @@ impl Attempt<'_> {
             return Ok(empty);
         };
         // Such answers are often good for one time only, so that the next connection would have to ask again.
-        self.link.mark_needs_person();
+        self.state.mark_needs_person();
         answers.typed = true;
         let replies = typed.iter().map(|text| text.expose_secret().to_owned());
         Ok(replies.collect())

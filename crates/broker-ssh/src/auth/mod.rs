@@ -13,8 +13,8 @@ use russh::MethodKind;
 
 use crate::dial::Session;
 use crate::error::OpenError;
-use crate::link::Link;
 use crate::spec::{AuthMethod, ConnectSpec};
+use crate::state::ConnectionState;
 use attempt::{Attempt, Outcome};
 
 /// Tried where the profile names no methods.
@@ -39,9 +39,9 @@ const MAX_ASKED: usize = 3;
 pub(crate) async fn authenticate(
     session: &mut Session,
     spec: &ConnectSpec,
-    link: &Link,
+    state: &ConnectionState,
 ) -> Result<(), OpenError> {
-    let mut attempt = Attempt::new(session, spec, link);
+    let mut attempt = Attempt::new(session, spec, state);
     for _ in 0..MAX_STEPS {
         match step(&mut attempt).await? {
             Outcome::Done => return Ok(()),

@@ -86,7 +86,7 @@ impl Attempt<'_> {
     fn keep_password(&self, secret: &SecretString) {
         let (keyring, now) = (&self.spec.keyring, Instant::now());
         if !keyring.keep_password(&self.login(), secret.clone(), now) {
-            self.link.mark_needs_person();
+            self.state.mark_needs_person();
         }
     }
 

@@ -166,7 +166,7 @@ impl Attempt<'_> {
             reason: reason.into(),
         };
         if self.spec.responder.is_none() {
-            self.link.mark_needs_person();
+            self.state.mark_needs_person();
             self.hinder(unusable(
                 "it needs a passphrase; add it to the SSH agent with ssh-add",
             ));
@@ -288,7 +288,7 @@ impl Attempt<'_> {
         };
         match said {
             Ok(said) => self.judge(&what, Ok(said)).await.map(Said::Judged),
-            Err(_) if self.link.is_closed() => Err(self.ended(None).await),
+            Err(_) if self.state.is_closed() => Err(self.ended(None).await),
             Err(error) => Ok(Said::NotSigned(format!("not signed: {error}"))),
         }
     }

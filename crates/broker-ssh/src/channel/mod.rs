@@ -117,11 +117,11 @@ impl Channel {
             eof_sent: AtomicBool::new(false),
             client,
         });
-        let link = lease.link();
-        let spawner = TaskSpawner::new(link.runtime.clone(), lease.tracker().clone());
+        let state = lease.state();
+        let spawner = TaskSpawner::new(state.runtime.clone(), lease.tracker().clone());
         let info = ChannelInfo {
-            connection: link.id,
-            kind: link.kind,
+            connection: state.id,
+            kind: state.kind,
             peer,
             since: SystemTime::now(),
         };

@@ -33,7 +33,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(5);
 /// Drains `messages` until the channel ends or its owner lets go of it, then ends it on the wire. The lease is returned
 /// only then, so that the connection is not used again with a channel half alive.
 pub(super) async fn pump(mut messages: ChannelReadHalf, core: Arc<Core>, lease: Arc<Lease>) {
-    let mut leases = lease.link().leases();
+    let mut leases = lease.state().leases();
     let ended = drain(&mut messages, &core, &lease, &mut leases).await;
     core.gone.cancel();
     if !ended {
@@ -68,7 +68,7 @@ async fn drain(
             }
             Some(_) => {}
             None => {
-                core.backlog.cut(lease.link().end());
+                core.backlog.cut(lease.state().end());
                 return true;
             }
         }
@@ -89,13 +89,13 @@ async fn admit(
         // The usual case, without a look at who shares the connection.
         ConnectionKind::Data if waiting < ALONE_LIMIT => Ok(()),
         ConnectionKind::Data => {
-            let waiting = lease.link().stalls.enter(core.client);
+            let waiting = lease.state().stalls.enter(core.client);
             tokio::select! {
                 room = wait_for_room(&core.backlog, leases, lease.stall_timeout()) => room,
                 stood = waiting.told_to_give_way() => Err(CutReason::GaveWay(stood)),
                 // The connection is gone or about to go, so what is left to drain is no more than the session's queue.
-                () = lease.link().closed.cancelled() => Ok(()),
-                () = lease.link().severed.cancelled() => Ok(()),
+                () = lease.state().closed.cancelled() => Ok(()),
+                () = lease.state().severed.cancelled() => Ok(()),
                 () = core.released.cancelled() => Ok(()),
             }
         }
@@ -139,8 +139,8 @@ async fn finish(messages: &mut ChannelReadHalf, core: &Core, lease: &Lease) {
         }
     };
     match timeout(CLOSE_GRACE, close).await {
-        Ok(_) => lease.link().count_abandoned(),
-        Err(_) => lease.link().retire(),
+        Ok(_) => lease.state().count_abandoned(),
+        Err(_) => lease.state().retire(),
     }
 }
 

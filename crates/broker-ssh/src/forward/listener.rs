@@ -34,12 +34,12 @@ impl Listener {
         wanted: Wanted,
         connection: Arc<Connection>,
     ) -> Result<Self, OpenError> {
-        let port = match connection.link().leftovers.take(&wanted) {
+        let port = match connection.state().leftovers.take(&wanted) {
             Some(port) => port,
             None => ask(&wanted, &connection).await?,
         };
         let (sender, arrivals) = mpsc::channel(MAX_ARRIVALS);
-        let listening = connection.link().add_forward(u32::from(port), sender);
+        let listening = connection.state().add_forward(u32::from(port), sender);
         let listener = Self {
             connection,
             wanted,
@@ -71,9 +71,9 @@ impl Listener {
     }
 
     fn ended(&self) -> CutReason {
-        let link = self.connection.link();
-        if link.is_closed() {
-            link.end()
+        let state = self.connection.state();
+        if state.is_closed() {
+            state.end()
         } else {
             CutReason::ForwardEnded
         }
@@ -96,7 +96,7 @@ impl Drop for Listener {
 async fn ask(wanted: &Wanted, connection: &Connection) -> Result<u16, OpenError> {
     for port in wanted.tries() {
         if let Some(granted) = ask_for(&wanted.bind, port, connection).await? {
-            connection.link().note_granted(&wanted.bind);
+            connection.state().note_granted(&wanted.bind);
             return Ok(granted);
         }
     }
@@ -105,7 +105,7 @@ async fn ask(wanted: &Wanted, connection: &Connection) -> Result<u16, OpenError>
 
 /// Asks for one port; `None`: it is refused.
 async fn ask_for(bind: &str, port: u16, connection: &Connection) -> Result<Option<u16>, OpenError> {
-    let link = connection.link();
+    let state = connection.state();
     let request = async { connection.requests().listen(bind, port).await.await };
     match timeout(FORWARD_TIMEOUT, request).await {
         Ok(Some(Answer::Granted(_))) if port != 0 => Ok(Some(port)),
@@ -114,9 +114,9 @@ async fn ask_for(bind: &str, port: u16, connection: &Connection) -> Result<Optio
         Ok(None) => Err(lost(connection)),
         Err(_) => {
             // A late answer would leave a listener that nobody knows of, so the connection ends with its leases.
-            link.retire();
+            state.retire();
             Err(OpenError::Timeout {
-                what: format!("the request to listen on {bind} at {}", link.server),
+                what: format!("the request to listen on {bind} at {}", state.server),
                 after: FORWARD_TIMEOUT,
             })
         }
@@ -126,16 +126,16 @@ async fn ask_for(bind: &str, port: u16, connection: &Connection) -> Result<Optio
 /// Takes the listener out of the table and off the server. A server that refuses goes on listening, so the listener is kept
 /// for later. Where the server does not answer, the connection is not used again, and its end ends the listener.
 async fn stop(connection: &Connection, bind: &str, port: u16) {
-    let link = connection.link();
-    link.remove_forward(u32::from(port));
+    let state = connection.state();
+    state.remove_forward(u32::from(port));
     let request = async { connection.requests().cancel(bind, port).await.await };
     let stopped = match timeout(FORWARD_TIMEOUT, request).await {
-        Ok(Some(Answer::Refused)) => link.leftovers.keep(bind, port),
+        Ok(Some(Answer::Refused)) => state.leftovers.keep(bind, port),
         Ok(Some(Answer::Granted(_)) | None) => true,
         Err(_) => false,
     };
     if !stopped {
-        link.retire();
+        state.retire();
     }
 }
 
@@ -148,15 +148,15 @@ fn chosen_port(told: &[u8]) -> Option<u16> {
 
 fn refused(wanted: &Wanted, connection: &Connection) -> OpenError {
     OpenError::ForwardRefused {
-        server: connection.link().server.clone(),
+        server: connection.state().server.clone(),
         bind: wanted.to_string(),
     }
 }
 
 fn lost(connection: &Connection) -> OpenError {
-    let link = connection.link();
+    let state = connection.state();
     OpenError::Lost {
-        server: link.server.clone(),
-        reason: link.end(),
+        server: state.server.clone(),
+        reason: state.end(),
     }
 }

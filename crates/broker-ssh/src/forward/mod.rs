@@ -101,7 +101,7 @@ impl RemoteForward {
 
     /// Number of the connection that carries it.
     pub fn connection(&self) -> u64 {
-        self.promise.connection().link().id
+        self.promise.connection().state().id
     }
 
     /// Waits for the next connection.

@@ -127,7 +127,7 @@ impl Spare {
         // The transfer before may not have left the connection: its last word takes another round trip.
         let before = self.before.upgrade();
         let places = usize::from(before.is_some());
-        let id = self.listener.connection.link().id;
+        let id = self.listener.connection.state().id;
         let promise = pool.rejoin(id, places).await?;
         let untouched = self.listener.is_untouched();
         untouched.then(|| RemoteForward::new(self.listener, promise))

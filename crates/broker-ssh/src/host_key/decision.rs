@@ -11,9 +11,9 @@ use super::store::Others;
 use super::{Former, Standing, Trust, fingerprint};
 use crate::asking;
 use crate::error::OpenError;
-use crate::link::Link;
 use crate::prompt::Prompt;
 use crate::spec::{ConnectSpec, HostKeyPolicy};
+use crate::state::ConnectionState;
 
 /// A key that only a person can accept.
 #[derive(Debug)]
@@ -46,7 +46,11 @@ impl Trust {
     ///
     /// # Errors
     /// `HostKeyRejected` after a no; why there is no answer.
-    pub(crate) async fn settle(&self, spec: &ConnectSpec, link: &Link) -> Result<(), OpenError> {
+    pub(crate) async fn settle(
+        &self,
+        spec: &ConnectSpec,
+        state: &ConnectionState,
+    ) -> Result<(), OpenError> {
         let Some(Doubt { key, former }) = self.doubt.get() else {
             return Ok(());
         };
@@ -56,7 +60,7 @@ impl Trust {
             fingerprint: fingerprint(key),
             changed_from: former.as_ref().map(Former::to_string),
         };
-        if !asking::confirm(spec, link, prompt).await? {
+        if !asking::confirm(spec, state, prompt).await? {
             return Err(OpenError::HostKeyRejected {
                 server: self.server.clone(),
                 algorithm: key.algorithm().to_string(),

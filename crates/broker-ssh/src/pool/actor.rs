@@ -21,11 +21,11 @@ use super::lease::{Connection, Lease, Promise};
 use super::roster::{Dialing, MAX_CONTROL_CHANNELS, MAX_SHARED_CHANNELS, Roster};
 use crate::dial::Session;
 use crate::error::OpenError;
-use crate::link::Link;
 use crate::liveness::Customs;
 use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
 use crate::stall::STANDS;
+use crate::state::ConnectionState;
 
 /// Opens that wait for a dial; more are refused.
 const MAX_WAITING: usize = 4096;
@@ -96,7 +96,7 @@ pub(super) struct Actor {
     /// Since when no FTP session uses the pool; `None` while one does.
     pub(super) quiet_since: Option<Instant>,
     /// All connections, for others to see.
-    publisher: watch::Sender<Vec<Arc<Link>>>,
+    publisher: watch::Sender<Vec<Arc<ConnectionState>>>,
 }
 
 impl Actor {
@@ -106,7 +106,7 @@ impl Actor {
         sessions: Arc<Sessions>,
         backoff: Backoff,
         customs: Arc<Customs>,
-        publisher: watch::Sender<Vec<Arc<Link>>>,
+        publisher: watch::Sender<Vec<Arc<ConnectionState>>>,
     ) -> Self {
         let mut unattended = ConnectSpec::clone(&spec);
         unattended.for_each_hop(&|hop| hop.responder = None);
@@ -182,16 +182,16 @@ impl Actor {
     /// Returns false where there is none of that number.
     fn close_by_id(&mut self, id: u64) -> bool {
         let mut open = self.roster.open.iter();
-        if let Some(index) = open.position(|connection| connection.link.id == id) {
+        if let Some(index) = open.position(|connection| connection.state.id == id) {
             let connection = self.roster.open.swap_remove(index);
             self.close(connection, "closed on request");
             return true;
         }
         let mut dialing = self.roster.dialing.iter();
-        let found = dialing.find(|dialing| dialing.link.id == id);
+        let found = dialing.find(|dialing| dialing.state.id == id);
         // Its dial fails then, as if the server had hung up.
         found.is_some_and(|dialing| {
-            dialing.link.severed.cancel();
+            dialing.state.severed.cancel();
             true
         })
     }
@@ -200,7 +200,7 @@ impl Actor {
     fn reconcile(&mut self) {
         self.roster
             .open
-            .retain(|connection| !connection.link.is_closed());
+            .retain(|connection| !connection.state.is_closed());
         self.note_sessions();
         self.serve_waiting();
         self.keep_spare();
@@ -256,7 +256,7 @@ impl Actor {
         giving_way: &mut usize,
     ) -> Decision {
         let (kind, _) = waiting;
-        let stands = |it: &Arc<Connection>| it.link.stalls.any();
+        let stands = |it: &Arc<Connection>| it.state.stalls.any();
         if kind == ConnectionKind::Control && self.roster.control().is_some_and(stands) {
             // Data that shares the control connection must not hold up a session.
             self.roster.make_way(kind);
@@ -271,7 +271,7 @@ impl Actor {
         }
         if self.shares_control()
             && let Some(connection) = self.sharable(kind)
-            && !connection.link.stalls.any()
+            && !connection.state.stalls.any()
         {
             return Decision::Give(Lease::new(connection, kind));
         }
@@ -283,11 +283,11 @@ impl Actor {
             return Decision::Wait;
         }
         match self.sharable(kind) {
-            Some(connection) if !connection.link.stalls.any_behind() => {
+            Some(connection) if !connection.state.stalls.any_behind() => {
                 Decision::Give(Lease::new(connection, kind))
             }
             Some(connection) => {
-                let carriers = connection.link.kind;
+                let carriers = connection.state.kind;
                 self.relieve(carriers, waiting, giving_way)
             }
             None if self.roster.dialing_of(kind) > 0 => Decision::Wait,
@@ -335,7 +335,7 @@ impl Actor {
             return None;
         }
         let data = self.roster.least_loaded();
-        let flowing = data.filter(|connection| !connection.link.stalls.any_behind());
+        let flowing = data.filter(|connection| !connection.state.stalls.any_behind());
         match flowing {
             None if self.needs_person => data.or_else(|| self.roster.control()),
             None if self.shares_control() => self.roster.control().or(data),
@@ -377,22 +377,23 @@ impl Actor {
 
     /// When an unused connection is closed; `None` for one that is used or kept.
     fn expiry(&self, connection: &Connection, spare: Option<u64>) -> Option<Instant> {
-        let link = &connection.link;
-        if link.use_count() > 0 {
+        let state = &connection.state;
+        if state.use_count() > 0 {
             return None;
         }
-        if link.is_retired() {
-            return Some(link.idle_since());
+        if state.is_retired() {
+            return Some(state.idle_since());
         }
-        let is_control = link.kind == ConnectionKind::Control && self.roster.keeps_control(link.id);
+        let is_control =
+            state.kind == ConnectionKind::Control && self.roster.keeps_control(state.id);
         if is_control && self.sessions.keepers.load(Ordering::Acquire) > 0 {
             return None;
         }
-        let kept = is_control || spare == Some(link.id);
+        let kept = is_control || spare == Some(state.id);
         let idle_since = match self.quiet_since {
             None if kept => return None,
-            Some(quiet) if kept => quiet.max(link.idle_since()),
-            _ => link.idle_since(),
+            Some(quiet) if kept => quiet.max(state.idle_since()),
+            _ => state.idle_since(),
         };
         Some(idle_since + self.spec.pool.idle_timeout)
     }
@@ -415,14 +416,14 @@ impl Actor {
     }
 
     fn close(&self, connection: Arc<Connection>, reason: &str) {
-        tracing::debug!(connection = connection.link.id, reason, "closing");
+        tracing::debug!(connection = connection.state.id, reason, "closing");
         let reason = reason.to_owned();
         self.tracker
             .spawn(async move { connection.close(reason).await });
     }
 
     fn publish(&self) {
-        self.publisher.send_replace(self.roster.links());
+        self.publisher.send_replace(self.roster.states());
     }
 
     fn shut_down(mut self, reason: &str) {
@@ -430,7 +431,7 @@ impl Actor {
             dial.abort();
         }
         for dialing in std::mem::take(&mut self.roster.dialing) {
-            dialing.link.severed.cancel();
+            dialing.state.severed.cancel();
         }
         for connection in std::mem::take(&mut self.roster.open) {
             self.close(connection, reason);

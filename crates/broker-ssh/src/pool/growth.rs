@@ -12,8 +12,8 @@ use super::lease::Connection;
 use super::roster::{Dialing, MAX_CONTROL_CONNECTIONS};
 use crate::dial::{Session, dial, runtime};
 use crate::error::OpenError;
-use crate::link::Link;
 use crate::snapshot::ConnectionKind;
+use crate::state::ConnectionState;
 
 /// Data connections beyond `max-connections`, for newcomers who would else wait on connections that stand still.
 const RESERVED_CONNECTIONS: usize = 2;
@@ -28,33 +28,33 @@ impl Actor {
             .roster
             .dialing
             .iter()
-            .position(|dialing| dialing.link.id == id)
+            .position(|dialing| dialing.state.id == id)
         else {
             return;
         };
-        let Dialing { link, began } = self.roster.dialing.swap_remove(index);
-        self.needs_person = link.needs_person();
+        let Dialing { state, began } = self.roster.dialing.swap_remove(index);
+        self.needs_person = state.needs_person();
         match result {
             Ok(session) => {
-                link.mark_up();
-                tracing::info!(server = %link.server, connection = id, kind = link.kind.as_str(), "connected");
+                state.mark_up();
+                tracing::info!(server = %state.server, connection = id, kind = state.kind.as_str(), "connected");
                 self.backoff.succeeded();
                 self.proven = true;
                 // A new control connection may lead to a server that was started anew, and then lets others in.
                 self.beside.succeeded();
-                if link.kind == ConnectionKind::Data {
+                if state.kind == ConnectionKind::Data {
                     self.denied = false;
                 }
-                let connection = Connection::new(link, session, self.tracker.clone(), &self.spec);
-                if connection.link().kind == ConnectionKind::Control {
+                let connection = Connection::new(state, session, self.tracker.clone(), &self.spec);
+                if connection.state().kind == ConnectionKind::Control {
                     self.measure(&connection);
                 }
                 self.roster.open.push(connection);
             }
             Err(error) => {
                 // A handshake that was given up would wait for the server for ever.
-                link.severed.cancel();
-                self.dial_failed(link.kind, error, began);
+                state.severed.cancel();
+                self.dial_failed(state.kind, error, began);
             }
         }
     }
@@ -65,7 +65,8 @@ impl Actor {
         let (customs, liveness) = (Arc::clone(&self.customs), connection.liveness());
         customs.round_trip.announce();
         let measuring = async move { customs.round_trip.measure(liveness).await };
-        self.tracker.spawn_on(measuring, &connection.link().runtime);
+        self.tracker
+            .spawn_on(measuring, &connection.state().runtime);
     }
 
     fn dial_failed(&mut self, kind: ConnectionKind, error: OpenError, began: Instant) {
@@ -152,7 +153,7 @@ impl Actor {
     }
 
     pub(super) fn start_dial(&mut self, kind: ConnectionKind) {
-        let link = Link::new(
+        let state = ConnectionState::new(
             next_id(),
             kind,
             self.spec.server(),
@@ -160,16 +161,16 @@ impl Actor {
             Arc::clone(&self.customs),
             runtime(kind),
         );
-        tracing::debug!(server = %link.server, connection = link.id, kind = kind.as_str(), "dialling");
-        let id = link.id;
+        tracing::debug!(server = %state.server, connection = state.id, kind = kind.as_str(), "dialling");
+        let id = state.id;
         let first = self.roster.open.is_empty();
         let spec = if first { &self.spec } else { &self.unattended };
-        let dial = dial(Arc::clone(spec), Arc::clone(&link), self.tracker.clone());
+        let dial = dial(Arc::clone(spec), Arc::clone(&state), self.tracker.clone());
         let dialed = async move { (id, survive(dial).await) };
         self.dials
-            .push(self.tracker.spawn_on(dialed, &link.runtime));
+            .push(self.tracker.spawn_on(dialed, &state.runtime));
         self.roster.dialing.push(Dialing {
-            link,
+            state,
             began: Instant::now(),
         });
     }

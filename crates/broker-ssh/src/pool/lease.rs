@@ -15,11 +15,11 @@ use crate::dial::Session;
 use crate::error::{CutReason, OpenError};
 use crate::forward::{RemoteForward, Wanted};
 use crate::keepalive;
-use crate::link::Link;
 use crate::liveness::Liveness;
 use crate::requests::Requests;
 use crate::snapshot::ConnectionKind;
 use crate::spec::{ConnectSpec, Target};
+use crate::state::ConnectionState;
 
 /// How long the server may take to open a channel; it connects to the target meanwhile.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// An open connection. `Handle` cannot be cloned, but opening needs only a shared reference.
 pub(crate) struct Connection {
-    pub(super) link: Arc<Link>,
+    pub(super) state: Arc<ConnectionState>,
     session: Arc<Session>,
     requests: Requests,
     tracker: TaskTracker,
@@ -41,15 +41,15 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(
-        link: Arc<Link>,
+        state: Arc<ConnectionState>,
         session: Session,
         tracker: TaskTracker,
         spec: &ConnectSpec,
     ) -> Arc<Self> {
         let session = Arc::new(session);
-        let requests = Requests::start(Arc::clone(&session), &link, &tracker);
+        let requests = Requests::start(Arc::clone(&session), &state, &tracker);
         let connection = Self {
-            link,
+            state,
             session,
             requests,
             tracker,
@@ -57,14 +57,14 @@ impl Connection {
         };
         if let Some(interval) = spec.keepalive {
             let watching = keepalive::watch(connection.liveness(), interval);
-            let runtime = &connection.link.runtime;
+            let runtime = &connection.state.runtime;
             connection.tracker.spawn_on(watching, runtime);
         }
         Arc::new(connection)
     }
 
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub(crate) fn state(&self) -> &Arc<ConnectionState> {
+        &self.state
     }
 
     pub(crate) fn requests(&self) -> &Requests {
@@ -74,7 +74,7 @@ impl Connection {
     /// What its server is asked for a sign of life with.
     pub(crate) fn liveness(&self) -> Liveness {
         Liveness::new(
-            Arc::clone(&self.link),
+            Arc::clone(&self.state),
             Arc::clone(&self.session),
             self.requests.clone(),
             self.tracker.clone(),
@@ -94,9 +94,9 @@ impl Connection {
         let (host, port) = (target.host.clone(), u32::from(target.port));
         let opened = tokio::select! {
             opened = self.session.channel_open_direct_tcpip(host, port, from.0, from.1) => opened,
-            () = self.link.closed.cancelled() => Err(russh::Error::Disconnect),
+            () = self.state.closed.cancelled() => Err(russh::Error::Disconnect),
         };
-        let server = self.link.server.clone();
+        let server = self.state.server.clone();
         match opened {
             Ok(channel) => Ok(channel),
             Err(russh::Error::ChannelOpenFailure(failure)) => Err(OpenError::ChannelRefused {
@@ -110,31 +110,31 @@ impl Connection {
             }),
             Err(_) => Err(OpenError::Lost {
                 server,
-                reason: self.link.end(),
+                reason: self.state.end(),
             }),
         }
     }
 
     /// Says goodbye, then severs whatever is left.
     pub(crate) async fn close(&self, reason: String) {
-        self.link
+        self.state
             .set_end(CutReason::ConnectionClosed(reason.clone()));
         let goodbye = async {
             let _ = self
                 .session
                 .disconnect(russh::Disconnect::ByApplication, &reason, "")
                 .await;
-            self.link.closed.cancelled().await;
+            self.state.closed.cancelled().await;
         };
         let _ = timeout(CLOSE_GRACE, goodbye).await;
-        self.link.severed.cancel();
+        self.state.severed.cancel();
     }
 }
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
-            .field("id", &self.link.id)
+            .field("id", &self.state.id)
             .finish_non_exhaustive()
     }
 }
@@ -149,7 +149,7 @@ pub(crate) struct Lease {
 impl Lease {
     /// For what a connection of this kind carries, whichever kind this one is.
     pub(super) fn new(connection: &Arc<Connection>, kind: ConnectionKind) -> Self {
-        connection.link.add_lease();
+        connection.state.add_lease();
         Self {
             connection: Arc::clone(connection),
             kind,
@@ -165,8 +165,8 @@ impl Lease {
         &self.connection
     }
 
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.connection.link
+    pub(crate) fn state(&self) -> &Arc<ConnectionState> {
+        &self.connection.state
     }
 
     pub(crate) fn tracker(&self) -> &TaskTracker {
@@ -205,7 +205,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.connection.link.return_lease();
+        self.connection.state.return_lease();
     }
 }
 
@@ -218,14 +218,14 @@ impl Promise {
     /// # Errors
     /// `TooManyChannels` where the connection has as many listeners as it may.
     pub(crate) fn new(connection: &Arc<Connection>) -> Result<Self, OpenError> {
-        let link = &connection.link;
-        if link.promise_count() >= MAX_PROMISES {
+        let state = &connection.state;
+        if state.promise_count() >= MAX_PROMISES {
             return Err(OpenError::TooManyChannels {
-                server: link.server.clone(),
+                server: state.server.clone(),
                 limit: MAX_PROMISES,
             });
         }
-        link.add_promise();
+        state.add_promise();
         Ok(Self(Arc::clone(connection)))
     }
 
@@ -241,7 +241,7 @@ impl Promise {
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.0.link.end_promise();
+        self.0.state.end_promise();
     }
 }
 
@@ -280,7 +280,7 @@ async fn open_channel(
         let _ = opened.send(channel);
         return;
     }
-    connection.link.count_unanswered();
+    connection.state.count_unanswered();
     drop(lease);
     let _ = opened.send(Err(OpenError::Timeout {
         what: format!("opening a channel to {target}"),

@@ -20,10 +20,10 @@ use tokio_util::task::TaskTracker;
 use crate::channel::Channel;
 use crate::error::{CutReason, OpenError};
 use crate::forward::{RemoteForward, Wanted};
-use crate::link::Link;
 use crate::liveness::{Customs, Liveness, silence};
 use crate::snapshot::{ConnectionKind, PoolSnapshot};
 use crate::spec::{ConnectSpec, Target};
+use crate::state::ConnectionState;
 use actor::{Actor, Request};
 use backoff::Backoff;
 pub(crate) use lease::{Connection, Lease, Promise};
@@ -43,7 +43,7 @@ pub struct Pool {
     spec: Arc<ConnectSpec>,
     requests: mpsc::Sender<Request>,
     sessions: Arc<Sessions>,
-    links: watch::Receiver<Vec<Arc<Link>>>,
+    states: watch::Receiver<Vec<Arc<ConnectionState>>>,
     backoff: Backoff,
     customs: Arc<Customs>,
     tracker: TaskTracker,
@@ -106,7 +106,7 @@ impl Pool {
     ) -> Self {
         let sessions = Arc::<Sessions>::default();
         let (requests, queue) = mpsc::channel(REQUEST_QUEUE);
-        let (publisher, links) = watch::channel(Vec::new());
+        let (publisher, states) = watch::channel(Vec::new());
         let actor = Actor::new(
             Arc::clone(&spec),
             tracker.clone(),
@@ -120,7 +120,7 @@ impl Pool {
             spec,
             requests,
             sessions,
-            links,
+            states,
             backoff,
             customs,
             tracker,
@@ -169,7 +169,7 @@ impl Pool {
         loop {
             let lease = self.lease(kind).await?;
             let liveness = lease.connection().liveness();
-            let may_hang = others > 0 && lease.link().kind == ConnectionKind::Data;
+            let may_hang = others > 0 && lease.state().kind == ConnectionKind::Data;
             let opened = tokio::select! {
                 opened = lease.open(target.clone(), from) => opened,
                 () = silence(&liveness), if may_hang => self.gone_silent(&liveness).await,
@@ -183,15 +183,15 @@ impl Pool {
 
     /// Nothing new is opened on a connection that has gone silent, nor on those that were idle as long as it may have been.
     async fn gone_silent<T>(&self, liveness: &Liveness) -> Result<T, OpenError> {
-        let link = liveness.link();
+        let state = liveness.state();
         // A transfer that others leave unread is the pool's business.
-        if !link.stalls.any_behind() {
-            tracing::warn!(server = %link.server, connection = link.id, "an SSH connection has gone silent; another one is used");
-            link.retire();
+        if !state.stalls.any_behind() {
+            tracing::warn!(server = %state.server, connection = state.id, "an SSH connection has gone silent; another one is used");
+            state.retire();
             let _ = self.requests.send(Request::RetireIdle(SUSPICIOUS)).await;
         }
         Err(OpenError::Lost {
-            server: link.server.clone(),
+            server: state.server.clone(),
             reason: CutReason::ConnectionLost("the server no longer answers".into()),
         })
     }
@@ -213,18 +213,18 @@ impl Pool {
     /// A server may have listened as often as it does for one connection. Then another one is made.
     pub(crate) async fn listen(&self, wanted: Wanted) -> Result<RemoteForward, OpenError> {
         let lease = self.lease(ConnectionKind::Data).await?;
-        let (link, liveness) = (Arc::clone(lease.link()), lease.connection().liveness());
+        let (state, liveness) = (Arc::clone(lease.state()), lease.connection().liveness());
         let first = tokio::select! {
             first = lease.forward(wanted.clone()) => first,
-            () = silence(&liveness), if link.kind == ConnectionKind::Data => {
+            () = silence(&liveness), if state.kind == ConnectionKind::Data => {
                 self.gone_silent(&liveness).await
             }
         };
         let refused = matches!(first, Err(OpenError::ForwardRefused { .. }));
         let exhausted =
-            refused && link.kind == ConnectionKind::Data && link.has_granted(&wanted.bind);
+            refused && state.kind == ConnectionKind::Data && state.has_granted(&wanted.bind);
         if exhausted {
-            link.retire();
+            state.retire();
         }
         if !exhausted && !is_lost(&first) {
             return first;
@@ -271,7 +271,12 @@ impl Pool {
     pub fn snapshot(&self) -> PoolSnapshot {
         let now = Instant::now();
         PoolSnapshot {
-            connections: self.links.borrow().iter().map(|link| link.info()).collect(),
+            connections: self
+                .states
+                .borrow()
+                .iter()
+                .map(|state| state.info())
+                .collect(),
             last_error: self.backoff.last_error(),
             retry_in: self.backoff.until(now).map(|until| until - now),
         }
@@ -279,7 +284,7 @@ impl Pool {
 
     /// Waits until connections come, go or change hands. Returns false once the pool has ended.
     pub async fn changed(&mut self) -> bool {
-        self.links.changed().await.is_ok()
+        self.states.changed().await.is_ok()
     }
 
     /// Closes one connection with its channels. Returns false where there is none of that number.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::lease::{Connection, Lease, Promise};
-use crate::link::Link;
 use crate::snapshot::ConnectionKind;
+use crate::state::ConnectionState;
 
 /// Control channels: as many FTP sessions at once as one user's daemon may have.
 pub(super) const MAX_CONTROL_CHANNELS: usize = 2048;
@@ -32,7 +32,7 @@ pub(super) struct Roster {
 
 /// A connection being made.
 pub(super) struct Dialing {
-    pub(super) link: Arc<Link>,
+    pub(super) state: Arc<ConnectionState>,
     pub(super) began: Instant,
 }
 
@@ -42,7 +42,7 @@ const DIAL_PATIENCE: Duration = Duration::from_millis(2500);
 impl Dialing {
     /// When it becomes one that nobody waits for alone; `None` while a person is asked.
     pub(super) fn slow_at(&self) -> Option<Instant> {
-        let asking = self.link.asking.is_going_on();
+        let asking = self.state.asking.is_going_on();
         (!asking).then(|| self.began + DIAL_PATIENCE)
     }
 
@@ -55,20 +55,20 @@ impl Roster {
     /// Open connections of a kind on which something new may be opened.
     pub(super) fn usable(&self, kind: ConnectionKind) -> impl Iterator<Item = &Arc<Connection>> {
         self.open.iter().filter(move |connection| {
-            let link = &connection.link;
-            link.kind == kind && !link.is_closed() && !link.is_retired()
+            let state = &connection.state;
+            state.kind == kind && !state.is_closed() && !state.is_retired()
         })
     }
 
     pub(super) fn dialing_of(&self, kind: ConnectionKind) -> usize {
         let dialing = self.dialing.iter();
-        dialing.filter(|dialing| dialing.link.kind == kind).count()
+        dialing.filter(|dialing| dialing.state.kind == kind).count()
     }
 
     /// Dials that will most likely end soon.
     pub(super) fn prompt_dials_of(&self, kind: ConnectionKind) -> usize {
         let dialing = self.dialing.iter().filter(|dialing| !dialing.is_slow());
-        dialing.filter(|dialing| dialing.link.kind == kind).count()
+        dialing.filter(|dialing| dialing.state.kind == kind).count()
     }
 
     /// Dials that take long.
@@ -83,8 +83,8 @@ impl Roster {
     pub(super) fn free(&self, kind: ConnectionKind) -> Option<Lease> {
         let unused = || {
             self.usable(ConnectionKind::Data)
-                .filter(|connection| connection.link.use_count() == 0)
-                .min_by_key(|connection| connection.link.has_forwards())
+                .filter(|connection| connection.state.use_count() == 0)
+                .min_by_key(|connection| connection.state.has_forwards())
         };
         let free = match kind {
             ConnectionKind::Control => self.control(),
@@ -96,29 +96,29 @@ impl Roster {
     /// Puts to use a listener on a data connection where no more than these places are taken.
     pub(super) fn rejoin(&self, id: u64, places: usize) -> Option<Promise> {
         self.usable(ConnectionKind::Data)
-            .find(|connection| connection.link.id == id)
-            .filter(|connection| connection.link.use_count() <= places)
+            .find(|connection| connection.state.id == id)
+            .filter(|connection| connection.state.use_count() <= places)
             .and_then(|connection| Promise::new(connection).ok())
     }
 
     /// Data connections, also those that are not used again.
     pub(super) fn data_total(&self) -> usize {
-        let data = |connection: &&Arc<Connection>| connection.link.kind == ConnectionKind::Data;
+        let data = |connection: &&Arc<Connection>| connection.state.kind == ConnectionKind::Data;
         self.open.iter().filter(data).count() + self.dialing_of(ConnectionKind::Data)
     }
 
     /// How many transfers were told to give way and have not yet.
     pub(super) fn giving_way(&self) -> usize {
-        let standing = self.open.iter().flat_map(|it| it.link.stalls.standing());
+        let standing = self.open.iter().flat_map(|it| it.state.stalls.standing());
         standing.filter(|stall| stall.gives_way()).count()
     }
 
     /// Has the transfer give way that can best be missed; false where none stands still. What is left of it on the line would
     /// come before the next one's data, so its connection is not used again.
     pub(super) fn make_way(&self, kind: ConnectionKind) -> bool {
-        let carriers = self.open.iter().filter(|it| it.link.kind == kind);
+        let carriers = self.open.iter().filter(|it| it.state.kind == kind);
         let standing = carriers.flat_map(|connection| {
-            let stalls = connection.link.stalls.standing().into_iter();
+            let stalls = connection.state.stalls.standing().into_iter();
             stalls.map(|stall| (Arc::clone(connection), stall))
         });
         let standing: Vec<_> = standing.filter(|(_, stall)| !stall.gives_way()).collect();
@@ -129,7 +129,7 @@ impl Roster {
                 .count()
         };
         let chosen = standing.iter().max_by_key(|(connection, stall)| {
-            let retired = connection.link.is_retired();
+            let retired = connection.state.is_retired();
             (retired, of_client(stall.client()), Reverse(stall.since()))
         });
         let Some((connection, stall)) = chosen else {
@@ -137,7 +137,7 @@ impl Roster {
         };
         stall.give_way();
         if kind == ConnectionKind::Data {
-            connection.link.retire();
+            connection.state.retire();
         }
         true
     }
@@ -146,21 +146,21 @@ impl Roster {
     pub(super) fn retire_idle(&self, idle: Duration) {
         let now = Instant::now();
         let unused = self.usable(ConnectionKind::Data).filter(|connection| {
-            let link = &connection.link;
-            link.use_count() == 0 && link.idle_since() + idle <= now
+            let state = &connection.state;
+            state.use_count() == 0 && state.idle_since() + idle <= now
         });
-        unused.for_each(|connection| connection.link.retire());
+        unused.for_each(|connection| connection.state.retire());
     }
 
     /// The data connection that is best to share: one on which nothing stands still or is behind, and with few channels.
     pub(super) fn least_loaded(&self) -> Option<&Arc<Connection>> {
         let with_room = self
             .usable(ConnectionKind::Data)
-            .filter(|connection| connection.link.lease_count() < MAX_SHARED_CHANNELS);
+            .filter(|connection| connection.state.lease_count() < MAX_SHARED_CHANNELS);
         with_room.min_by_key(|connection| {
-            let link = &connection.link;
-            let stalls = &link.stalls;
-            (stalls.any(), stalls.any_behind(), link.use_count())
+            let state = &connection.state;
+            let stalls = &state.stalls;
+            (stalls.any(), stalls.any_behind(), state.use_count())
         })
     }
 
@@ -168,15 +168,15 @@ impl Roster {
     pub(super) fn control(&self) -> Option<&Arc<Connection>> {
         let counts = || {
             self.controls()
-                .map(|connection| connection.link.lease_count())
+                .map(|connection| connection.state.lease_count())
         };
-        let emptiest = self.controls().min_by_key(|it| it.link.lease_count());
+        let emptiest = self.controls().min_by_key(|it| it.state.lease_count());
         emptiest.filter(|_| counts().sum::<usize>() < MAX_CONTROL_CHANNELS)
     }
 
     /// Whether there are control connections, each with many channels.
     pub(super) fn is_crowded(&self) -> bool {
-        let emptiest = self.controls().map(|it| it.link.lease_count()).min();
+        let emptiest = self.controls().map(|it| it.state.lease_count()).min();
         emptiest.is_some_and(|channels| channels >= CROWDED)
     }
 
@@ -185,10 +185,10 @@ impl Roster {
     pub(super) fn keeps_control(&self, id: u64) -> bool {
         let most = self
             .controls()
-            .max_by_key(|it| (it.link.lease_count(), Reverse(it.link.id)));
-        let mut others = self.controls().filter(|it| it.link.id != id);
-        most.is_some_and(|it| it.link.id == id)
-            || others.all(|it| it.link.lease_count() >= CROWDED / 2)
+            .max_by_key(|it| (it.state.lease_count(), Reverse(it.state.id)));
+        let mut others = self.controls().filter(|it| it.state.id != id);
+        most.is_some_and(|it| it.state.id == id)
+            || others.all(|it| it.state.lease_count() >= CROWDED / 2)
     }
 
     fn controls(&self) -> impl Iterator<Item = &Arc<Connection>> {
@@ -200,20 +200,20 @@ impl Roster {
     pub(super) fn spare(&self) -> Option<u64> {
         let idle = self
             .usable(ConnectionKind::Data)
-            .filter(|connection| connection.link.use_count() == 0);
+            .filter(|connection| connection.state.use_count() == 0);
         idle.max_by_key(|connection| {
-            let link = &connection.link;
-            (link.has_forwards(), link.idle_since())
+            let state = &connection.state;
+            (state.has_forwards(), state.idle_since())
         })
-        .map(|connection| connection.link.id)
+        .map(|connection| connection.state.id)
     }
 
     /// All connections, in the order in which they were dialled.
-    pub(super) fn links(&self) -> Vec<Arc<Link>> {
-        let open = self.open.iter().map(|connection| &connection.link);
-        let dialing = self.dialing.iter().map(|dialing| &dialing.link);
-        let mut links: Vec<_> = open.chain(dialing).cloned().collect();
-        links.sort_by_key(|link| link.id);
-        links
+    pub(super) fn states(&self) -> Vec<Arc<ConnectionState>> {
+        let open = self.open.iter().map(|connection| &connection.state);
+        let dialing = self.dialing.iter().map(|dialing| &dialing.state);
+        let mut states: Vec<_> = open.chain(dialing).cloned().collect();
+        states.sort_by_key(|state| state.id);
+        states
     }
 }

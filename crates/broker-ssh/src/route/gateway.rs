@@ -21,9 +21,9 @@ use super::Transport;
 use super::limit::TimeLimit;
 use crate::dial::dial_gateway;
 use crate::error::OpenError;
-use crate::link::Link;
 use crate::pool::Connection;
 use crate::spec::{ConnectSpec, Target};
+use crate::state::ConnectionState;
 
 /// What a gateway's log may say of who asks for the channel: the connection is the broker's own.
 const ORIGINATOR: (&str, u32) = ("127.0.0.1", 0);
@@ -35,14 +35,14 @@ const ORIGINATOR: (&str, u32) = ("127.0.0.1", 0);
 pub(super) async fn open(
     spec: &ConnectSpec,
     gateway: Arc<ConnectSpec>,
-    link: &Link,
+    state: &ConnectionState,
     tracker: &TaskTracker,
 ) -> Result<Transport, OpenError> {
     let failed = |reason: OpenError| OpenError::Gateway {
         server: spec.server(),
         reason: Box::new(reason),
     };
-    let connection = connect(gateway, link, tracker).await.map_err(failed)?;
+    let connection = connect(gateway, state, tracker).await.map_err(failed)?;
     let limit = TimeLimit::starts_now(spec.connect_timeout);
     let began = Instant::now();
     let stream = GatewayStream::open(connection, spec, limit)
@@ -58,21 +58,21 @@ pub(super) async fn open(
 
 async fn connect(
     gateway: Arc<ConnectSpec>,
-    link: &Link,
+    state: &ConnectionState,
     tracker: &TaskTracker,
 ) -> Result<Goodbye, OpenError> {
-    let hop = link.hop(gateway.server());
+    let hop = state.hop(gateway.server());
     // Whatever ends the attempt ends the gateway's session with it.
     let severed = hop.severed.clone().drop_guard();
     // A task of its own, since a gateway may have a gateway: their dials shall not all stand on one stack.
     let dialling = dial_gateway(Arc::clone(&gateway), Arc::clone(&hop), tracker.clone());
     let dialling = AbortOnDropHandle::new(tracker.spawn_on(dialling, &hop.runtime));
-    let dialled = link.severed.run_until_cancelled(dialling).await;
+    let dialled = state.severed.run_until_cancelled(dialling).await;
     let closing = || OpenError::ShuttingDown {
-        server: link.server.clone(),
+        server: state.server.clone(),
     };
     if hop.needs_person() {
-        link.mark_needs_person();
+        state.mark_needs_person();
     }
     let dialled = dialled.ok_or_else(closing)?;
     let session = dialled.unwrap_or(Err(OpenError::Internal))?;
@@ -80,7 +80,7 @@ async fn connect(
     let own_route = hop
         .route()
         .map_or(String::new(), |route| format!("{route}, "));
-    link.note_route(format!("{own_route}gateway {}", hop.server));
+    state.note_route(format!("{own_route}gateway {}", hop.server));
     severed.disarm();
     Ok(Goodbye {
         connection: Connection::new(hop, session, tracker.clone(), &gateway),
@@ -97,7 +97,7 @@ struct Goodbye {
 impl Drop for Goodbye {
     fn drop(&mut self) {
         let connection = Arc::clone(&self.connection);
-        let runtime = connection.link().runtime.clone();
+        let runtime = connection.state().runtime.clone();
         let closing = async move { connection.close("no longer used".into()).await };
         self.tracker.spawn_on(closing, &runtime);
     }
@@ -117,16 +117,16 @@ impl GatewayStream {
         spec: &ConnectSpec,
         limit: TimeLimit,
     ) -> Result<Self, OpenError> {
-        let link = gateway.connection.link();
+        let state = gateway.connection.state();
         let target = Target::new(&spec.host, spec.port);
         let late = || OpenError::Timeout {
-            what: format!("the connection from {} to {target}", link.server),
+            what: format!("the connection from {} to {target}", state.server),
             after: limit.whole,
         };
         let from = (ORIGINATOR.0.to_owned(), ORIGINATOR.1);
         let opened = limit.run(gateway.connection.open(&target, from)).await;
         let channel = opened.ok_or_else(late)??;
-        let lost = Box::pin(link.closed.clone().cancelled_owned());
+        let lost = Box::pin(state.closed.clone().cancelled_owned());
         #[expect(
             clippy::disallowed_methods,
             reason = "a lost connection is told from an end by asking the connection itself"
@@ -144,8 +144,8 @@ impl GatewayStream {
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         match self.lost.as_mut().poll(cx) {
             Poll::Ready(()) => {
-                let link = self.gateway.connection.link();
-                let text = format!("gateway {}: {}", link.server, link.end());
+                let state = self.gateway.connection.state();
+                let text = format!("gateway {}: {}", state.server, state.end());
                 Err(io::Error::other(text))
             }
             Poll::Pending => Ok(()),

@@ -22,9 +22,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::OpenError;
 use crate::keepalive;
-use crate::link::Link;
 use crate::quick_ack::QuickAck;
 use crate::spec::ConnectSpec;
+use crate::state::ConnectionState;
 use gateway::GatewayStream;
 pub(crate) use limit::TimeLimit;
 pub use proxy::{Proxy, ProxyKind, ProxyLogin};
@@ -42,24 +42,24 @@ pub(crate) struct Transport {
     pub(crate) limit: TimeLimit,
 }
 
-/// Opens the way to a server, and notes on the link which one it is. Gateways on it are dialled each within a time of its
+/// Opens the way to a server, and notes on the state which one it is. Gateways on it are dialled each within a time of its
 /// own.
 ///
 /// # Errors
 /// Why there is no way; a proxy or gateway that is at fault is named.
 pub(crate) async fn open(
     spec: &ConnectSpec,
-    link: &Link,
+    state: &ConnectionState,
     tracker: &TaskTracker,
 ) -> Result<Transport, OpenError> {
     if let Some(gateway) = &spec.gateway {
-        return gateway::open(spec, Arc::clone(gateway), link, tracker).await;
+        return gateway::open(spec, Arc::clone(gateway), state, tracker).await;
     }
     let limit = TimeLimit::starts_now(spec.connect_timeout);
     match rules::choose(spec, limit).await {
         None => straight(spec, limit).await,
         Some(proxy) => {
-            link.note_route(proxy.to_string());
+            state.note_route(proxy.to_string());
             let began = Instant::now();
             let tcp = proxy::connect(proxy, spec, limit).await?;
             Ok(over_tcp(spec, tcp, None, began.elapsed(), limit))

@@ -31,7 +31,7 @@ const MAX_UNANSWERED: usize = 16;
 
 /// One connection's shared facts. Its locks are held for a few instructions, never across an await.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct ConnectionState {
     pub(crate) id: u64,
     pub(crate) kind: ConnectionKind,
     /// The server as a person writes it.
@@ -73,7 +73,7 @@ pub(crate) struct Link {
     pub(crate) runtime: Handle,
 }
 
-impl Link {
+impl ConnectionState {
     pub(crate) fn new(
         id: u64,
         kind: ConnectionKind,
@@ -112,7 +112,7 @@ impl Link {
         })
     }
 
-    /// The link of a gateway that this connection goes through: a part of this one that no pool knows.
+    /// The state of a gateway that this connection goes through: a part of this one that no pool knows.
     pub(crate) fn hop(&self, server: String) -> Arc<Self> {
         Self::new(
             self.id,
@@ -169,7 +169,7 @@ impl Link {
         self.needs_person.store(true, Ordering::Release);
     }
 
-    /// See [`Link::mark_needs_person`]; valid once the dial has ended, well or not.
+    /// See [`ConnectionState::mark_needs_person`]; valid once the dial has ended, well or not.
     pub(crate) fn needs_person(&self) -> bool {
         self.needs_person.load(Ordering::Acquire)
     }
@@ -240,7 +240,7 @@ impl Link {
         }
     }
 
-    /// See [`Link::note_granted`].
+    /// See [`ConnectionState::note_granted`].
     pub(crate) fn has_granted(&self, bind: &str) -> bool {
         lock(&self.granted).contains(bind)
     }
