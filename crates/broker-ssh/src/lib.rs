@@ -5,57 +5,39 @@
 //! channels are always drained; a data channel has a connection of its own, so that a stalled transfer fills its own TCP
 //! connection and stops there.
 
-mod algorithms;
-mod asking;
 mod auth;
 mod channel;
-mod dial;
+mod connect;
 mod error;
 mod forward;
-mod handler;
 mod host_key;
-mod keepalive;
-mod key_places;
-mod keyfile;
-mod keyring;
-mod liveness;
-mod lock;
-mod loopback;
-mod opening;
+mod net;
 mod pool;
-mod private_file;
-mod probe;
 mod prompt;
-mod public_hash;
-mod quick_ack;
-mod requests;
-mod round_trip;
 mod route;
-mod secret;
-mod snapshot;
 mod spec;
 mod splice;
-mod stall;
 mod state;
-mod stream;
-mod text;
-mod wildcard;
-mod window;
-mod workers;
+
+use connect::keepalive;
+use net::wildcard;
+use prompt::keyring;
 
 pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
+pub use connect::liveness::Liveness;
+pub use connect::probe::{HostKey, HostKeyStanding, probe, trust};
 pub use error::{CutReason, OpenError};
 pub use forward::{Forwards, Incoming, Originator, RemoteForward};
-pub use keyring::{KeepFor, Keyring};
-pub use liveness::Liveness;
 pub use pool::{KeepGuard, Pool, SessionGuard};
-pub use probe::{HostKey, HostKeyStanding, probe, trust};
+pub use prompt::keyring::{KeepFor, Keyring};
 pub use prompt::{Answer, Field, NoAnswer, Prompt, Responder};
 pub use route::{Hosts, Proxy, ProxyKind, ProxyLogin, ProxyRule, Servers};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use snapshot::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated, PoolSnapshot};
 pub use spec::{
     AddressFamily, Algorithms, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, Identity,
     KeyPlace, PasswordSource, PinnedKey, PoolLimits, Target,
 };
 pub use splice::{Progress, SpliceEnd, splice};
+pub use state::snapshot::{
+    ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated, PoolSnapshot,
+};

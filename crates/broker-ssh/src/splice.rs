@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::channel::{Batch, Channel, ChannelRead, ReadHalf, WriteHalf};
 use crate::error::CutReason;
-use crate::loopback::unpaced;
+use crate::net::loopback::unpaced;
 
 /// Read from a client at once. A quarter of it was measured to cost a sixth more processor time, a sixteenth a third of
 /// the throughput.

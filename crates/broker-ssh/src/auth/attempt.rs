@@ -9,10 +9,10 @@ use tokio::time::timeout;
 
 use super::candidates::Candidate;
 use super::kind;
-use crate::asking;
-use crate::dial::Session;
+use crate::connect::dial::Session;
 use crate::error::OpenError;
 use crate::prompt::Prompt;
+use crate::prompt::asking;
 use crate::spec::{AuthMethod, ConnectSpec};
 use crate::state::ConnectionState;
 

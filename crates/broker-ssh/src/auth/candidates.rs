@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use russh::keys::agent::AgentIdentity;
 
+use crate::auth::key_places::{files, find};
+use crate::auth::keyfile::public_half;
+use crate::auth::public_hash::has_hash;
 use crate::error::OpenError;
-use crate::key_places::{files, find};
-use crate::keyfile::public_half;
-use crate::public_hash::has_hash;
 use crate::spec::{ConnectSpec, Identity};
 
 /// Servers allow six attempts by default (OpenSSH's MaxAuthTries); keys that nobody named must not use them all up, unless

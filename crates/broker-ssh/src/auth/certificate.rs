@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use russh::keys::{Certificate, PublicKey};
 
-use crate::keyfile::beside;
+use crate::auth::keyfile::beside;
 
 /// What OpenSSH adds to a key file's name for its certificate.
 const ENDING: &str = "-cert.pub";

@@ -5,13 +5,18 @@ mod attempt;
 mod candidates;
 mod certificate;
 mod interactive;
+mod key_places;
+mod keyfile;
 mod password;
+mod private_file;
+mod public_hash;
 mod publickey;
+mod secret;
 mod signer;
 
 use russh::MethodKind;
 
-use crate::dial::Session;
+use crate::connect::dial::Session;
 use crate::error::OpenError;
 use crate::spec::{AuthMethod, ConnectSpec};
 use crate::state::ConnectionState;

@@ -5,10 +5,10 @@ use tokio::time::Instant;
 
 use super::MAX_ASKED;
 use super::attempt::{Attempt, Outcome};
+use crate::auth::secret::password;
 use crate::error::OpenError;
-use crate::keyring::Login;
 use crate::prompt::Prompt;
-use crate::secret::password;
+use crate::prompt::keyring::Login;
 use crate::spec::AuthMethod;
 
 impl Attempt<'_> {

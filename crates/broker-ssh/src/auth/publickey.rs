@@ -16,9 +16,9 @@ use super::attempt::{Attempt, Outcome};
 use super::candidates::{Candidate, candidates};
 use super::certificate::{beside_key, fault};
 use super::signer::{KeySigner, Probe};
+use crate::auth::keyfile::{KeyFile, Locked, load};
 use crate::error::OpenError;
 use crate::host_key::fingerprint;
-use crate::keyfile::{KeyFile, Locked, load};
 use crate::prompt::Prompt;
 use crate::spec::AuthMethod;
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::error::CutReason;
-use crate::lock::lock;
+use crate::net::lock::lock;
 
 use super::{Batch, ChannelRead};
 

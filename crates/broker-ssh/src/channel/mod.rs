@@ -14,11 +14,11 @@ use russh::ChannelWriteHalf;
 use russh::client::Msg;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::connect::liveness::Liveness;
 use crate::error::CutReason;
-use crate::liveness::Liveness;
+use crate::net::workers::TaskSpawner;
 use crate::pool::Lease;
-use crate::snapshot::ConnectionKind;
-use crate::workers::TaskSpawner;
+use crate::state::snapshot::ConnectionKind;
 use backlog::Backlog;
 pub(crate) use batch::Batch;
 

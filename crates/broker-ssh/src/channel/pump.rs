@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{Backlog, Core};
 use crate::error::CutReason;
 use crate::pool::Lease;
-use crate::snapshot::ConnectionKind;
+use crate::state::snapshot::ConnectionKind;
 
 /// A data channel alone on its connection: enough to keep both sides busy, little to hold while it stalls.
 const ALONE_LIMIT: usize = 1 << 20;

@@ -7,7 +7,7 @@
 use std::sync::Mutex;
 
 use super::Wanted;
-use crate::lock::lock;
+use crate::net::lock::lock;
 
 /// As many as one connection keeps: a session has one in use and one ready, and few sessions share a connection.
 const MAX_KEPT: usize = 4;

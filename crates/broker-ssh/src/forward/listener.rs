@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{Arrival, Wanted};
+use crate::connect::requests::Answer;
 use crate::error::{CutReason, OpenError};
 use crate::pool::Connection;
-use crate::requests::Answer;
 
 /// How long the server may take to answer a request to listen or to stop.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(15);

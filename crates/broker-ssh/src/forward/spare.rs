@@ -17,7 +17,7 @@ use tracing::{Instrument, debug, warn};
 use super::listener::Listener;
 use super::{RemoteForward, Wanted};
 use crate::error::OpenError;
-use crate::lock::lock;
+use crate::net::lock::lock;
 use crate::pool::{Lease, Pool};
 
 /// How people spell the server's own host.

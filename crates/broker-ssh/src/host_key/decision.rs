@@ -9,9 +9,9 @@ use russh::keys::{PublicKey, PublicKeyOrCertificate};
 
 use super::store::Others;
 use super::{Former, Standing, Trust, fingerprint};
-use crate::asking;
 use crate::error::OpenError;
 use crate::prompt::Prompt;
+use crate::prompt::asking;
 use crate::spec::{ConnectSpec, HostKeyPolicy};
 use crate::state::ConnectionState;
 

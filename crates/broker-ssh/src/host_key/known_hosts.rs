@@ -9,8 +9,8 @@ use russh::keys::PublicKey;
 use russh::keys::ssh_key::known_hosts::HostPatterns;
 use sha1::Sha1;
 
-use crate::algorithms::is_key_type;
-use crate::wildcard::wildcard_matches;
+use crate::connect::algorithms::is_key_type;
+use crate::net::wildcard::wildcard_matches;
 
 /// What a line says of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

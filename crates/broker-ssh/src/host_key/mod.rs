@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use russh::keys::{Certificate, HashAlg, PublicKey};
 
-use crate::algorithms::KnownKeys;
+use crate::connect::algorithms::KnownKeys;
 use crate::error::OpenError;
 use crate::spec::{ConnectSpec, HostKeyPolicy, HostKeyRules};
 use decision::Doubt;

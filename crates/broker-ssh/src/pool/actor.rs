@@ -19,13 +19,13 @@ use super::Sessions;
 use super::backoff::Backoff;
 use super::lease::{Connection, Lease, Promise};
 use super::roster::{Dialing, MAX_CONTROL_CHANNELS, MAX_SHARED_CHANNELS, Roster};
-use crate::dial::Session;
+use crate::connect::dial::Session;
+use crate::connect::liveness::Customs;
 use crate::error::OpenError;
-use crate::liveness::Customs;
-use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
-use crate::stall::STANDS;
 use crate::state::ConnectionState;
+use crate::state::snapshot::ConnectionKind;
+use crate::state::stall::STANDS;
 
 /// Opens that wait for a dial; more are refused.
 const MAX_WAITING: usize = 4096;

@@ -7,7 +7,7 @@ use rand::RngExt;
 use tokio::time::Instant;
 
 use crate::error::OpenError;
-use crate::lock::lock;
+use crate::net::lock::lock;
 
 /// The pause after the second failure in a row, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::actor::{Actor, Dialed};
 use super::lease::Connection;
 use super::roster::{Dialing, MAX_CONTROL_CONNECTIONS};
-use crate::dial::{Session, dial, runtime};
+use crate::connect::dial::{Session, dial, runtime};
 use crate::error::OpenError;
-use crate::snapshot::ConnectionKind;
 use crate::state::ConnectionState;
+use crate::state::snapshot::ConnectionKind;
 
 /// Data connections beyond `max-connections`, for newcomers who would else wait on connections that stand still.
 const RESERVED_CONNECTIONS: usize = 2;

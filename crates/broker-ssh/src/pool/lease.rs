@@ -11,15 +11,15 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::channel::Channel;
-use crate::dial::Session;
+use crate::connect::dial::Session;
+use crate::connect::keepalive;
+use crate::connect::liveness::Liveness;
+use crate::connect::requests::Requests;
 use crate::error::{CutReason, OpenError};
 use crate::forward::{RemoteForward, Wanted};
-use crate::keepalive;
-use crate::liveness::Liveness;
-use crate::requests::Requests;
-use crate::snapshot::ConnectionKind;
 use crate::spec::{ConnectSpec, Target};
 use crate::state::ConnectionState;
+use crate::state::snapshot::ConnectionKind;
 
 /// How long the server may take to open a channel; it connects to the target meanwhile.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::channel::Channel;
+use crate::connect::liveness::{Customs, Liveness, silence};
 use crate::error::{CutReason, OpenError};
 use crate::forward::{RemoteForward, Wanted};
-use crate::liveness::{Customs, Liveness, silence};
-use crate::snapshot::{ConnectionKind, PoolSnapshot};
 use crate::spec::{ConnectSpec, Target};
 use crate::state::ConnectionState;
+use crate::state::snapshot::{ConnectionKind, PoolSnapshot};
 use actor::{Actor, Request};
 use backoff::Backoff;
 pub(crate) use lease::{Connection, Lease, Promise};

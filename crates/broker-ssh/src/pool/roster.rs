@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::lease::{Connection, Lease, Promise};
-use crate::snapshot::ConnectionKind;
 use crate::state::ConnectionState;
+use crate::state::snapshot::ConnectionKind;
 
 /// Control channels: as many FTP sessions at once as one user's daemon may have.
 pub(super) const MAX_CONTROL_CHANNELS: usize = 2048;

@@ -19,7 +19,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::Transport;
 use super::limit::TimeLimit;
-use crate::dial::dial_gateway;
+use crate::connect::dial::dial_gateway;
 use crate::error::OpenError;
 use crate::pool::Connection;
 use crate::spec::{ConnectSpec, Target};

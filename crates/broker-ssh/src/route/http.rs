@@ -7,8 +7,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
 use super::proxy::{ProxyLogin, Refusal};
+use crate::net::text::printable;
 use crate::spec::Target;
-use crate::text::printable;
 
 /// Longest header that is read: proxies answer with some hundred bytes, and the rest says nothing to us.
 const MAX_HEADER: usize = 16 << 10;

@@ -20,9 +20,9 @@ use tokio::time::Instant;
 use tokio_util::either::Either;
 use tokio_util::task::TaskTracker;
 
+use crate::connect::keepalive;
 use crate::error::OpenError;
-use crate::keepalive;
-use crate::quick_ack::QuickAck;
+use crate::net::quick_ack::QuickAck;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use gateway::GatewayStream;

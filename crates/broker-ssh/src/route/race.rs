@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::limit::TimeLimit;
-use crate::loopback::unpaced;
+use crate::net::loopback::unpaced;
 
 /// The delay between two attempts that RFC 8305 section 8 recommends.
 const STAGGER: Duration = Duration::from_millis(250);

@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
+use crate::auth::private_file::open_private;
 use crate::error::OpenError;
 use crate::host_key::parse_public_key;
-use crate::private_file::open_private;
 
 /// No key file is larger.
 const MAX_KEY_FILE: u64 = 64 << 10;

@@ -7,13 +7,13 @@ use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::algorithms::same_key_type;
+use crate::connect::algorithms::same_key_type;
 use crate::error::{CutReason, OpenError};
 use crate::forward::{Arrival, Originator};
 use crate::host_key::{Trust, fingerprint};
-use crate::snapshot::{ConnectionKind, Negotiated};
+use crate::net::text::printable;
 use crate::state::ConnectionState;
-use crate::text::printable;
+use crate::state::snapshot::{ConnectionKind, Negotiated};
 
 /// More of a server's parting words tells nothing.
 const MAX_PARTING: usize = 256;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::lock::lock;
+use crate::net::lock::lock;
 
 /// What has stood as long stands still; a client that is only slower than the line makes room again and again.
 pub(crate) const STANDS: Duration = Duration::from_secs(1);

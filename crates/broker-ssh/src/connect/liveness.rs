@@ -15,11 +15,11 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::dial::Session;
-use crate::lock::lock;
-use crate::requests::Requests;
-use crate::round_trip::RoundTrip;
+use crate::connect::dial::Session;
+use crate::connect::requests::Requests;
+use crate::net::lock::lock;
 use crate::state::ConnectionState;
+use crate::state::round_trip::RoundTrip;
 
 /// How long [`Liveness::confirm`] waits: longer than any line takes, shorter than a client waits for a reply.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use crate::error::CutReason;
     use crate::prompt::Responder;
-    use crate::snapshot::ConnectionKind;
+    use crate::state::snapshot::ConnectionKind;
 
     const BOUND: Duration = Duration::from_secs(5);
     const LONG: Duration = Duration::from_secs(60);

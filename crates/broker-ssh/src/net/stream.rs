@@ -14,8 +14,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::lock::lock;
-use crate::opening::Opening;
+use crate::net::lock::lock;
+use crate::net::opening::Opening;
 
 /// Bytes read at once up to the version.
 const READ_AT_ONCE: usize = 1024;

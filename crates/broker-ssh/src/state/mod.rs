@@ -1,5 +1,9 @@
 //! What is known of one SSH connection, shared by the pool, its session's handler and its channels
 
+pub(crate) mod round_trip;
+pub(crate) mod snapshot;
+pub(crate) mod stall;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -10,14 +14,14 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::asking::Asking;
+use crate::connect::liveness::Customs;
 use crate::error::CutReason;
 use crate::forward::{Arrival, Leftovers};
-use crate::liveness::Customs;
-use crate::lock::lock;
-use crate::snapshot::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
-use crate::stall::Stalls;
-use crate::stream::WireCounters;
+use crate::net::lock::lock;
+use crate::net::stream::WireCounters;
+use crate::prompt::asking::Asking;
+use crate::state::snapshot::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
+use crate::state::stall::Stalls;
 
 /// Channels that we closed first leave a small entry in the SSH session for its lifetime, so a connection with this many
 /// of them is not used again.

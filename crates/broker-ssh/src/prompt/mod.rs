@@ -2,6 +2,9 @@
 //!
 //! This crate knows neither who is there to answer nor how they are reached.
 
+pub(crate) mod asking;
+pub(crate) mod keyring;
+
 use futures::future::BoxFuture;
 use std::fmt;
 

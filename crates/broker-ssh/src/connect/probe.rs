@@ -6,13 +6,13 @@ use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::algorithms::same_key_type;
-use crate::dial;
+use crate::connect::algorithms::same_key_type;
+use crate::connect::dial;
 use crate::error::OpenError;
 use crate::host_key::{Standing, Trust, fingerprint};
-use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
+use crate::state::snapshot::ConnectionKind;
 
 /// A key that a server has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]

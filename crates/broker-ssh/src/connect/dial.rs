@@ -11,20 +11,20 @@ use tokio::io::BufReader;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::algorithms::{KnownKeys, preferred};
 use crate::auth::authenticate;
+use crate::connect::algorithms::{KnownKeys, preferred};
+use crate::connect::handler::{ConnectionHandler, HandlerError, Judge};
 use crate::error::OpenError;
-use crate::handler::{ConnectionHandler, HandlerError, Judge};
 use crate::host_key::Trust;
-use crate::lock::lock;
+use crate::net::lock::lock;
+use crate::net::stream::SeverableStream;
+use crate::net::text::printable;
+use crate::net::window;
+use crate::net::workers;
 use crate::route::{self, Transport};
-use crate::snapshot::ConnectionKind;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
-use crate::stream::SeverableStream;
-use crate::text::printable;
-use crate::window;
-use crate::workers;
+use crate::state::snapshot::ConnectionKind;
 
 /// Bound on authentication, not counting the time in which a person is asked. It is longer than that on connecting, since
 /// servers delay it on purpose and look names up meanwhile.

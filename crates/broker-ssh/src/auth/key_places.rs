@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::keyfile::beside;
+use crate::auth::keyfile::beside;
 use crate::spec::KeyPlace;
 
 /// The usual files in `~/.ssh`, in the order in which they are tried.

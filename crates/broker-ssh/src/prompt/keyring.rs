@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::lock::lock;
+use crate::net::lock::lock;
 
 /// More secrets than one person types in a day; past it, the one longest unused goes.
 const MAX_KEPT: usize = 256;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::liveness::Liveness;
+use crate::connect::liveness::Liveness;
 
 /// How long a dial waits for a measurement under way: lines that take longer are given the largest window soon enough.
 const MEASURING_LIMIT: Duration = Duration::from_secs(1);

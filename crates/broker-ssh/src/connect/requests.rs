@@ -16,7 +16,7 @@ use futures::stream::FuturesOrdered;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::dial::Session;
+use crate::connect::dial::Session;
 use crate::state::ConnectionState;
 
 /// Requests that wait to be sent. Each takes microseconds, so a full queue only delays.

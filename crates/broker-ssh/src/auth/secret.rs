@@ -10,8 +10,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::auth::private_file::open_private;
 use crate::error::OpenError;
-use crate::private_file::open_private;
 use crate::spec::PasswordSource;
 
 /// A command that takes longer waits for something that will not come.

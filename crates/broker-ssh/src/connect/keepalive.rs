@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::connect::liveness::Liveness;
 use crate::error::CutReason;
-use crate::liveness::Liveness;
 use crate::state::ConnectionState;
 
 /// How often an idle server is asked where the profile does not say.

@@ -1,0 +1,11 @@
+//! What the other rooms stand on: streams, sockets and threads, and small helpers that know no SSH
+
+pub(crate) mod lock;
+pub(crate) mod loopback;
+mod opening;
+pub(crate) mod quick_ack;
+pub(crate) mod stream;
+pub(crate) mod text;
+pub(crate) mod wildcard;
+pub(crate) mod window;
+pub(crate) mod workers;
