@@ -13,9 +13,9 @@ use broker_ssh::{ConnectionInfo, PoolSnapshot};
 use ftp_proto::Mode;
 
 use crate::listeners::OpenTunnel;
+use crate::registry::TrafficTotals;
 use crate::registry::{DataEntry, DataState, SessionEntry, read};
 use crate::supervisor::{ProfilePool, Supervisor};
-use crate::traffic::TrafficTotals;
 
 /// What stands in a MAC's place where the cipher authenticates by itself.
 const IMPLICIT_MAC: &str = "implicit";

@@ -8,7 +8,7 @@ use broker_ssh::{SpliceEnd, Target, splice};
 use tokio::net::TcpStream;
 use tracing::{info, warn};
 
-use crate::ftp_session::refuse;
+use crate::refusal::refuse;
 use crate::registry::{SessionEntry, add, read};
 use crate::tunnel::Tunnel;
 

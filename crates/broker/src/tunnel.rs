@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span};
 
-use crate::connections::Connections;
 use crate::ftp_session;
-use crate::host::Host;
-use crate::listener::{Listener, canonical};
+use crate::own_host::{Host, Listener, canonical};
+use crate::profiles::Connections;
+use crate::refusal::refuse;
 use crate::registry::{SessionRegistry, TunnelTotals, add};
 use crate::shutdown::Shutdown;
 use crate::tcp_session;
@@ -104,7 +104,7 @@ fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
         let _working = working;
         if let Err(reason) = admit(&tunnel, &client, peer) {
             info!(%reason, "client refused");
-            ftp_session::refuse(client, &tunnel.spec.kind, &reason).await;
+            refuse(client, &tunnel.spec.kind, &reason).await;
             return;
         }
         add(&tunnel.totals.sessions, 1);

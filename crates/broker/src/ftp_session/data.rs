@@ -13,21 +13,17 @@ use broker_ssh::{
     Channel, Forwards, Incoming, Liveness, Pool, RemoteForward, SpliceEnd, Target, splice,
 };
 use ftp_proto::{Announced, DataEnd, DataEvent, DataId};
-use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::whose::{Client, Objection};
-use crate::destination::{self, DataHost};
-use crate::host::Host;
-use crate::listener::Listener;
-use crate::peer_owner::Owner;
+use super::client_owner::{Client, Objection};
+use super::destination::{self, DataHost};
+use crate::own_host::{Host, Listener, Owner, notice_when_idle, reset_when_dropped};
 use crate::registry::{DataEntry, DataState, add, read};
 use crate::tunnel::{Tunnel, host_port};
-use crate::vanished::notice_when_idle;
 
 /// How long the client's own port may take to answer in active mode. It is next door or behind a
 /// relay; a client that does not listen answers at once.
@@ -360,7 +356,7 @@ impl Data {
         };
         match timeout(CLIENT_CONNECT_TIMEOUT, connect).await {
             Ok(Ok(tcp)) => {
-                reset(&tcp);
+                reset_when_dropped(&tcp);
                 notice_when_idle(&tcp);
                 Ok(tcp)
             }
@@ -482,9 +478,4 @@ fn first_free(
         .filter_map(|i| u16::try_from(low + (id + i) % count).ok())
         .find_map(|port| Listener::bind(host, SocketAddr::new(ip, port), false).ok())
         .ok_or_else(|| format!("every port of passive-ports {low}-{high} is in use"))
-}
-
-/// Lets the coming drop be a failure to the peer and not an end.
-pub(crate) fn reset(tcp: &TcpStream) {
-    let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
 }

@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::own_host::reset_when_dropped;
+
 /// Bytes read from the client at once: a line of commands is short, a pipeline of them fits.
 const READ_SIZE: usize = 8 * 1024;
 /// What may wait for a client that does not read its replies. Past it the client is dropped: its
@@ -152,7 +154,7 @@ impl Io {
 
     /// Ends the client's connection so that it sees a failure.
     pub(crate) fn reset_client(&self) {
-        super::data::reset(self.client_write.as_ref());
+        reset_when_dropped(self.client_write.as_ref());
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! The protocol is `ftp_proto`'s; this module carries its bytes, keeps its time and does what it asks.
 
-mod arrival;
+mod accept;
+mod client_owner;
 mod data;
 mod data_channels;
+mod destination;
 mod io;
-mod refuse;
-mod whose;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -25,17 +25,15 @@ use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 
+use self::client_owner::Client;
 use self::data::{ControlPath, Report};
 use self::data_channels::DataChannels;
+use self::destination::{DataHost, dial_names};
 use self::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
-pub(crate) use self::refuse::refuse;
-use self::whose::Client;
-use crate::destination::{DataHost, dial_names};
-use crate::listener::canonical;
-use crate::own_addresses::own_addresses;
+use crate::own_host::{canonical, notice_when_sending, own_addresses};
+use crate::refusal::refuse;
 use crate::registry::{Registration, SessionEntry, add};
 use crate::tunnel::{Tunnel, host_port};
-use crate::vanished::notice_when_sending;
 
 /// How long a client may take until the server lets it work. Servers give up after a minute or five; this bounds what
 /// connections that never speak can hold.

@@ -59,7 +59,7 @@ mod tests {
         )
     }
 
-    fn used(supervisor: &mut Supervisor, user: &str) -> Arc<crate::connections::Connections> {
+    fn used(supervisor: &mut Supervisor, user: &str) -> Arc<crate::profiles::Connections> {
         let profile = supervisor.config.adhoc(Some(user), "host", None);
         supervisor.connections(&profile)
     }

@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::host::{Host, ListensAt};
-use crate::vanished::notice_when_idle;
+use super::client_socket::notice_when_idle;
+use super::host::{Host, ListensAt};
 
 /// Connections the kernel may hold for us while we are busy; one batch of clients fits.
 const BACKLOG: i32 = 1024;

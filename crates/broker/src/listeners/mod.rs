@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::listener::Listener;
+use crate::own_host::Listener;
 use crate::registry::TunnelTotals;
 use crate::ssh_spec;
 use crate::supervisor::Supervisor;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::peer_owner::{Owners, is_own};
+use super::peer_owner::{Owners, is_own};
 
 /// One for the whole daemon.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use broker_ipc::{Response, RpcError};
 use broker_ssh::ConnectSpec;
 use tracing::info;
 
-use crate::connections::Connections;
+use super::target;
+use crate::profiles::Connections;
 use crate::supervisor::{Answer, Supervisor, connect_failed};
-use crate::target;
 
 impl Supervisor {
     /// Has a server show its keys.

@@ -7,6 +7,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::own_host::reset_when_dropped;
+
 /// A client that does not even take one line is not waited for.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -23,6 +25,6 @@ pub(crate) async fn refuse(mut client: TcpStream, kind: &LocalKind, reason: &str
             };
             let _ = timeout(REFUSAL_TIMEOUT, told).await;
         }
-        LocalKind::Tcp | LocalKind::Socks => super::data::reset(&client),
+        LocalKind::Tcp | LocalKind::Socks => reset_when_dropped(&client),
     }
 }

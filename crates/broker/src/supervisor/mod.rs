@@ -2,6 +2,9 @@
 //!
 //! It is one task; everything that changes what exists goes through its queue.
 
+mod host_keys;
+mod target;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,14 +19,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::connections::Connections;
-use crate::host::Host;
 use crate::listeners::OpenTunnel;
+use crate::own_host::Host;
+use crate::profiles::Connections;
+use crate::profiles::keep_connected;
 use crate::prompts::Desk;
-use crate::reconnect::keep_connected;
 use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
-use crate::{ssh_spec, target};
+use crate::ssh_spec;
 
 /// Requests that may wait; each local client has one at a time.
 const REQUESTS: usize = 64;

@@ -1,4 +1,4 @@
-//! Clients whose host has gone without a word are noticed.
+//! What the kernel is asked to do about a connection with a client.
 
 use std::time::Duration;
 
@@ -37,4 +37,9 @@ pub(crate) fn notice_when_sending(client: &TcpStream) {
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = client;
+}
+
+/// Lets the coming drop be a failure to the peer and not an end.
+pub(crate) fn reset_when_dropped(tcp: &TcpStream) {
+    let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
 }

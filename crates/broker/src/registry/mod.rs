@@ -3,6 +3,8 @@
 //! Sessions and transfers write here as they go; `status` and the list commands read. Nothing waits
 //! for a reader: counters are atomics, labels stand behind short locks that no await crosses.
 
+mod traffic;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +14,8 @@ use std::time::SystemTime;
 use broker_ssh::Progress;
 use ftp_proto::{Direction, Mode};
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use traffic::TrafficTotals;
 
 use crate::tunnel::Tunnel;
 

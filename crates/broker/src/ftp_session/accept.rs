@@ -10,10 +10,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::data::{Data, reset};
-use super::whose::Objection;
-use crate::listener::{Listener, canonical};
-use crate::peer_owner::Owner;
+use super::client_owner::Objection;
+use super::data::Data;
+use crate::own_host::{Listener, Owner, canonical, reset_when_dropped};
 
 /// How long a client that has ended its control connection may take to open the data connection that
 /// it asked for. Hardly any does: it has gone, or its data connection ended before it was looked at.
@@ -59,7 +58,7 @@ impl Data {
     async fn expected(&self, listener: &Listener, refused: &mut Refused) -> TcpStream {
         loop {
             let (tcp, peer) = listener.accept().await;
-            reset(&tcp);
+            reset_when_dropped(&tcp);
             let objection = self.objection(&tcp, peer);
             self.tunnel.host.owners.release_end(&SockRef::from(&tcp));
             match objection {

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::host::Host;
-use crate::peer_owner::{Owner, is_own};
+use crate::own_host::{Host, Owner, is_own};
 
 /// Whose the client's end of the control connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

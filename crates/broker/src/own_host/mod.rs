@@ -1,0 +1,13 @@
+//! The host that the daemon runs on: its addresses, its sockets, and whose they are.
+
+mod client_socket;
+mod host;
+mod listener;
+mod own_addresses;
+mod peer_owner;
+
+pub(crate) use client_socket::{notice_when_idle, notice_when_sending, reset_when_dropped};
+pub(crate) use host::Host;
+pub(crate) use listener::{Listener, canonical};
+pub(crate) use own_addresses::own_addresses;
+pub(crate) use peer_owner::{Owner, is_own};
