@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::client_owner::Objection;
-use super::data::Data;
+use super::data::DataTask;
 use crate::own_host::{Listener, Owner, canonical, reset_when_dropped};
 
 /// How long a client that has ended its control connection may take to open the data connection that
@@ -25,7 +25,7 @@ const CLOSED_PATIENCE: Duration = Duration::from_secs(2);
 /// What the client is told then.
 const CLOSED_EARLY: &str = "the data connection was closed before the system could say whose it was; send the file again, and close only after the reply 150";
 
-impl Data {
+impl DataTask {
     /// Waits for the one connection that is the client's; others are dropped. Until it is joined to a channel, its
     /// end is a reset.
     pub(super) async fn accept(&self, listener: Listener) -> Result<TcpStream, DataEnd> {

@@ -7,7 +7,7 @@ use crate::own_host::{Host, Owner, is_own};
 
 /// Whose the client's end of the control connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Client {
+pub(crate) enum ClientOwner {
     /// Somebody's on another host, or this system does not tell: the address alone counts.
     Anyone,
     /// This user's.
@@ -29,7 +29,7 @@ pub(crate) enum Objection {
     Unowned,
 }
 
-impl Client {
+impl ClientOwner {
     /// Asks whose a control connection is that was accepted at `local`.
     pub(super) fn of(host: &Host, peer: SocketAddr, local: SocketAddr) -> Self {
         match host.owners.of(peer, local) {
@@ -75,14 +75,22 @@ mod tests {
     fn only_the_owner_of_the_control_connection_has_data_connections() {
         let [me, other] = [Owner::User(1), Owner::User(2)];
         for (client, owner, objection) in [
-            (Client::User(1), me, None),
-            (Client::User(1), other, Some(Objection::Stranger)),
-            (Client::User(1), Owner::Nobody, Some(Objection::Closed)),
-            (Client::User(1), Owner::Unknown, Some(Objection::Unanswered)),
-            (Client::Nobody, me, Some(Objection::Unowned)),
-            (Client::Nobody, Owner::Unknown, Some(Objection::Unowned)),
-            (Client::Anyone, other, None),
-            (Client::Anyone, Owner::Unknown, None),
+            (ClientOwner::User(1), me, None),
+            (ClientOwner::User(1), other, Some(Objection::Stranger)),
+            (ClientOwner::User(1), Owner::Nobody, Some(Objection::Closed)),
+            (
+                ClientOwner::User(1),
+                Owner::Unknown,
+                Some(Objection::Unanswered),
+            ),
+            (ClientOwner::Nobody, me, Some(Objection::Unowned)),
+            (
+                ClientOwner::Nobody,
+                Owner::Unknown,
+                Some(Objection::Unowned),
+            ),
+            (ClientOwner::Anyone, other, None),
+            (ClientOwner::Anyone, Owner::Unknown, None),
         ] {
             assert_eq!(
                 client.objection(|| owner),

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::client_owner::{Client, Objection};
+use super::client_owner::{ClientOwner, Objection};
 use super::destination::{self, DataHost};
 use crate::own_host::{Host, Listener, Owner, notice_when_idle, reset_when_dropped};
 use crate::registry::{DataEntry, DataState, add, read};
@@ -35,7 +35,7 @@ const SERVER_PATIENCE: Duration = Duration::from_secs(600);
 
 /// What a data channel tells its session.
 #[derive(Debug)]
-pub(crate) enum Report {
+pub(crate) enum DataReport {
     /// The offer stands at this address, or can't be made for this reason.
     Offered(Result<SocketAddr, String>),
     /// Something happened on the way.
@@ -65,13 +65,13 @@ pub(crate) struct ControlPath {
     /// Where data connections were opened before.
     pub(crate) data_host: Arc<DataHost>,
     /// Whose the client's end is.
-    pub(crate) owner: Client,
+    pub(crate) owner: ClientOwner,
     /// Cancelled when the client has ended its side.
     pub(crate) client_ended: CancellationToken,
 }
 
 /// One data channel of one session.
-pub(crate) struct Data {
+pub(crate) struct DataTask {
     pub(crate) id: DataId,
     pub(crate) tunnel: Arc<Tunnel>,
     pub(crate) ftp: FtpOptions,
@@ -85,10 +85,10 @@ pub(crate) struct Data {
     pub(crate) questions: watch::Receiver<u64>,
     /// Cancelled, as a signal, when a transfer was asked for that this channel is to serve.
     pub(crate) wanted: CancellationToken,
-    pub(crate) reports: mpsc::Sender<(DataId, Report)>,
+    pub(crate) reports: mpsc::Sender<(DataId, DataReport)>,
 }
 
-impl Data {
+impl DataTask {
     /// Offers the client a port that leads to what the server announced.
     pub(crate) async fn run_passive(self, announced: Announced, open_first: bool) {
         let met = tokio::select! {
@@ -96,7 +96,7 @@ impl Data {
             () = self.withdraw.cancelled() => Err(DataEnd::Unused),
             () = self.entry.stop.cancelled() => {
                 // The session may still wait for its offer; one that does not takes no notice.
-                self.report(Report::Offered(Err(self.stop_reason()))).await;
+                self.report(DataReport::Offered(Err(self.stop_reason()))).await;
                 Err(DataEnd::Cut(self.stop_reason()))
             }
         };
@@ -112,7 +112,7 @@ impl Data {
         let end = match self.forward().await {
             Ok(forward) => self.active(forward, client).await,
             Err(reason) => {
-                self.report(Report::Offered(Err(reason))).await;
+                self.report(DataReport::Offered(Err(reason))).await;
                 DataEnd::Unused
             }
         };
@@ -126,7 +126,7 @@ impl Data {
         open_first: bool,
     ) -> Result<(TcpStream, Channel), DataEnd> {
         let refused = |reason| async {
-            self.report(Report::Offered(Err(reason))).await;
+            self.report(DataReport::Offered(Err(reason))).await;
             DataEnd::Unused
         };
         let channel = match open_first {
@@ -141,7 +141,7 @@ impl Data {
             Ok(bound) => bound,
             Err(reason) => return Err(refused(reason).await),
         };
-        self.report(Report::Offered(Ok(address))).await;
+        self.report(DataReport::Offered(Ok(address))).await;
         let channel = async {
             match channel {
                 Some(channel) => Ok(channel),
@@ -161,7 +161,7 @@ impl Data {
         };
         let listener =
             bound.map_err(|why| format!("no port for the data connection on {ip}: {why}"))?;
-        if matches!(self.path.owner, Client::User(_)) {
+        if matches!(self.path.owner, ClientOwner::User(_)) {
             host.owners.hold_ends(&listener.socket());
         }
         let told = self.ftp.advertise_address.unwrap_or(ip);
@@ -218,7 +218,7 @@ impl Data {
         let connection = channel.info().connection;
         self.entry.connection.store(connection, Ordering::Relaxed);
         self.entry.relabel(|label| label.state = DataState::Open);
-        self.report(Report::Event(DataEvent::Opened)).await;
+        self.report(DataReport::Event(DataEvent::Opened)).await;
     }
 
     async fn forward(&self) -> Result<RemoteForward, String> {
@@ -255,7 +255,7 @@ impl Data {
             Err(_) => return DataEnd::Unused,
         };
         let address = SocketAddr::new(ip, forward.port());
-        self.report(Report::Offered(Ok(address))).await;
+        self.report(DataReport::Offered(Ok(address))).await;
         let incoming = tokio::select! {
             incoming = forward.accept() => incoming,
             () = self.withdraw.cancelled() => {
@@ -370,7 +370,7 @@ impl Data {
             label.state = DataState::Transferring;
             label.joined = Some(SystemTime::now());
         });
-        self.report(Report::Event(DataEvent::Joined)).await;
+        self.report(DataReport::Event(DataEvent::Joined)).await;
         let liveness = channel.liveness();
         let copying = splice(tcp, channel, &self.entry.progress, self.entry.stop.clone());
         tokio::select! {
@@ -408,10 +408,10 @@ impl Data {
     async fn tell_ends(&self, told: &mut ToldEnds) {
         let progress = &self.entry.progress;
         if progress.channel_done.is_cancelled() && !std::mem::replace(&mut told.server, true) {
-            self.report(Report::Event(DataEvent::ServerDone)).await;
+            self.report(DataReport::Event(DataEvent::ServerDone)).await;
         }
         if progress.tcp_done.is_cancelled() && !std::mem::replace(&mut told.client, true) {
-            self.report(Report::Event(DataEvent::ClientDone)).await;
+            self.report(DataReport::Event(DataEvent::ClientDone)).await;
         }
     }
 
@@ -421,7 +421,7 @@ impl Data {
         while questions.changed().await.is_ok() {
             let question = *questions.borrow_and_update();
             if liveness.confirm().await {
-                self.report(Report::Event(DataEvent::Alive { question }))
+                self.report(DataReport::Event(DataEvent::Alive { question }))
                     .await;
             }
         }
@@ -456,11 +456,11 @@ impl Data {
         let progress = &self.entry.progress;
         add(&self.tunnel.totals.bytes_up, read(&progress.to_channel));
         add(&self.tunnel.totals.bytes_down, read(&progress.from_channel));
-        self.report(Report::Event(DataEvent::Ended(end))).await;
+        self.report(DataReport::Event(DataEvent::Ended(end))).await;
     }
 
     /// A session that has ended reads no reports; the transfer goes on without it.
-    async fn report(&self, report: Report) {
+    async fn report(&self, report: DataReport) {
         let _ = self.reports.send((self.id, report)).await;
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
 
-use super::data::{ControlPath, Data, Report};
+use super::data::{ControlPath, DataReport, DataTask};
 use crate::registry::{DataEntry, DataState, SessionEntry, add, drop_one, read};
 use crate::tunnel::Tunnel;
 
@@ -39,7 +39,7 @@ pub(super) struct DataChannels {
     session: Arc<SessionEntry>,
     ftp: FtpOptions,
     path: ControlPath,
-    reports: mpsc::Sender<(DataId, Report)>,
+    reports: mpsc::Sender<(DataId, DataReport)>,
     channels: BTreeMap<u64, DataChannel>,
     /// Transfers that the server has begun and not yet ended.
     running: u64,
@@ -53,7 +53,7 @@ impl DataChannels {
         session: Arc<SessionEntry>,
         ftp: FtpOptions,
         path: ControlPath,
-        reports: mpsc::Sender<(DataId, Report)>,
+        reports: mpsc::Sender<(DataId, DataReport)>,
     ) -> Self {
         Self {
             tunnel,
@@ -95,7 +95,7 @@ impl DataChannels {
         let entry = Arc::new(DataEntry::new(number, mode, stop));
         let (withdraw, wanted) = (CancellationToken::new(), CancellationToken::new());
         let (over, questions) = (CancellationToken::new(), watch::Sender::new(0));
-        let data = Data {
+        let data = DataTask {
             id,
             tunnel: self.tunnel.clone(),
             ftp: self.ftp.clone(),

@@ -25,8 +25,8 @@ use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 
-use self::client_owner::Client;
-use self::data::{ControlPath, Report};
+use self::client_owner::ClientOwner;
+use self::data::{ControlPath, DataReport};
 use self::data_channels::DataChannels;
 use self::destination::{DataHost, dial_names};
 use self::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
@@ -59,8 +59,8 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         .enter(SessionEntry::new(id, tunnel.clone(), peer));
     let stop = guard.entry.stop.clone();
     // At once, while whoever made it has it open.
-    let owner = client.local_addr().map_or(Client::Nobody, |local| {
-        Client::of(&tunnel.host, peer, canonical(local))
+    let owner = client.local_addr().map_or(ClientOwner::Nobody, |local| {
+        ClientOwner::of(&tunnel.host, peer, canonical(local))
     });
     // Before the dial: the first transfer should find a spare connection on its way.
     let pool = tunnel.connections.for_client();
@@ -74,7 +74,7 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         () = stop.cancelled() => Err("the broker was stopped".to_owned()),
     };
     match opened {
-        Ok(server) => match Control::new(tunnel, pool, guard, client, (peer, owner), server) {
+        Ok(server) => match FtpSession::new(tunnel, pool, guard, client, (peer, owner), server) {
             Ok(control) => control.run().await,
             Err(error) => debug!(%error, "the client left before its session began"),
         },
@@ -135,27 +135,27 @@ async fn open_control(tunnel: &Tunnel, pool: &Pool, peer: SocketAddr) -> Result<
 }
 
 /// A session whose control channel is open.
-struct Control {
+struct FtpSession {
     tunnel: Arc<Tunnel>,
     guard: Registration,
     proto: Session,
     io: Io,
     data_channels: DataChannels,
-    reports: mpsc::Receiver<(DataId, Report)>,
+    reports: mpsc::Receiver<(DataId, DataReport)>,
     started: Instant,
     server_spoke: bool,
     awaits_greeting: Option<OwnedSemaphorePermit>,
-    client_left: Option<Left>,
+    client_left: Option<ClientLeft>,
     client_ended: CancellationToken,
     /// When the data channel of a transfer was cut that the server has not ended, and why.
     cut: Option<(Instant, String)>,
-    ending: Ending,
+    ending: SessionEnd,
     _writer: DropGuard,
 }
 
 /// A client that has ended its side.
 #[derive(Debug, Clone, Copy)]
-struct Left {
+struct ClientLeft {
     /// When that was, or bytes were last seen to move.
     since: Instant,
     /// The bytes that data channels had carried then.
@@ -164,7 +164,7 @@ struct Left {
 
 /// How far the session is from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
+enum SessionEnd {
     /// It goes on.
     No,
     /// The client's side is to be closed after what it is still owed.
@@ -173,13 +173,13 @@ enum Ending {
     Abrupt,
 }
 
-impl Control {
+impl FtpSession {
     fn new(
         tunnel: Arc<Tunnel>,
         pool: Arc<Pool>,
         guard: Registration,
         client: TcpStream,
-        (peer, owner): (SocketAddr, Client),
+        (peer, owner): (SocketAddr, ClientOwner),
         server: Server,
     ) -> std::io::Result<Self> {
         let local = canonical(client.local_addr()?);
@@ -218,19 +218,19 @@ impl Control {
             client_left: None,
             cut: None,
             client_ended,
-            ending: Ending::No,
+            ending: SessionEnd::No,
             _writer: writer.drop_guard(),
         })
     }
 
     async fn run(mut self) {
         info!("session opened");
-        while self.ending == Ending::No {
+        while self.ending == SessionEnd::No {
             self.step().await;
             self.settle();
         }
         self.data_channels.withdraw_all();
-        if self.ending == Ending::Orderly {
+        if self.ending == SessionEnd::Orderly {
             let farewell = self.io.finish_client();
             if tokio::time::timeout(FAREWELL_TIMEOUT, farewell)
                 .await
@@ -291,7 +291,7 @@ impl Control {
                 if error.kind() != ErrorKind::ConnectionReset {
                     debug!(%error, "the client's control connection failed");
                 }
-                self.ending = Ending::Abrupt;
+                self.ending = SessionEnd::Abrupt;
             }
             IoEvent::ServerEnd if !self.server_spoke => {
                 let server = host_port(&self.tunnel.spec.dst_host, self.tunnel.spec.dst_port);
@@ -306,7 +306,7 @@ impl Control {
     }
 
     fn client_leaves(&mut self, now: Instant) {
-        self.client_left = Some(Left {
+        self.client_left = Some(ClientLeft {
             since: now,
             carried: self.data_channels.carried(),
         });
@@ -319,11 +319,11 @@ impl Control {
         silent && self.client_left.is_none() && self.data_channels.any_transfer()
     }
 
-    fn report(&mut self, id: DataId, report: Report) {
+    fn report(&mut self, id: DataId, report: DataReport) {
         let now = Instant::now();
         match report {
-            Report::Offered(result) => self.proto.offered(now, id, result),
-            Report::Event(event) => {
+            DataReport::Offered(result) => self.proto.offered(now, id, result),
+            DataReport::Event(event) => {
                 if let DataEvent::Ended(end) = &event {
                     self.data_channels.ended(id);
                     if let DataEnd::Cut(reason) = end
@@ -342,7 +342,7 @@ impl Control {
         warn!(%reason, "session lost");
         self.data_channels.cut_all(reason);
         self.proto.server_lost(Instant::now(), reason);
-        self.ending = Ending::Orderly;
+        self.ending = SessionEnd::Orderly;
     }
 
     /// Does what the protocol asks and hands on what it gives.
@@ -361,7 +361,7 @@ impl Control {
                 limit = CLIENT_BACKLOG,
                 "client dropped: it does not read its replies"
             );
-            self.ending = Ending::Abrupt;
+            self.ending = SessionEnd::Abrupt;
         }
     }
 
@@ -390,7 +390,7 @@ impl Control {
                 }
                 self.io.end_server();
             }
-            Action::EndClient => self.ending = Ending::Orderly,
+            Action::EndClient => self.ending = SessionEnd::Orderly,
             Action::Event(event) => self.event(event),
         }
     }
@@ -459,7 +459,7 @@ impl Control {
         let carried = self.data_channels.carried();
         if self.client_left.is_some_and(|left| left.carried != carried) {
             let since = now;
-            self.client_left = Some(Left { since, carried });
+            self.client_left = Some(ClientLeft { since, carried });
             return;
         }
         if self.data_channels.any_transfer() {
@@ -467,7 +467,7 @@ impl Control {
             warn!(%reason, "session given up");
             self.data_channels.cut_all(reason);
         }
-        self.ending = Ending::Abrupt;
+        self.ending = SessionEnd::Abrupt;
     }
 
     /// The next moment at which something is due.
@@ -503,11 +503,11 @@ impl Control {
     }
 }
 
-fn protocol_options(ftp: &FtpOptions, peer: SocketAddr, owner: Client) -> SessionConfig {
+fn protocol_options(ftp: &FtpOptions, peer: SocketAddr, owner: ClientOwner) -> SessionConfig {
     // Whoever can be told from others on this host may name each of its addresses.
     let also_client = match owner {
-        Client::User(_) => own_addresses(),
-        Client::Anyone | Client::Nobody => Vec::new(),
+        ClientOwner::User(_) => own_addresses(),
+        ClientOwner::Anyone | ClientOwner::Nobody => Vec::new(),
     };
     SessionConfig {
         client: peer.ip(),
