@@ -12,6 +12,7 @@ mod shutdown;
 mod snapshots;
 mod ssh_spec;
 mod supervisor;
+mod sync;
 mod tcp_session;
 mod tunnel;
 mod way_spec;

@@ -13,8 +13,7 @@ use broker_ssh::{ConnectionInfo, PoolSnapshot};
 use ftp_proto::Mode;
 
 use crate::listeners::OpenTunnel;
-use crate::registry::TrafficTotals;
-use crate::registry::{DataEntry, DataState, SessionEntry, read};
+use crate::registry::{DataEntry, DataState, SessionEntry, TrafficTotals, read};
 use crate::supervisor::{ProfilePool, Supervisor};
 
 /// What stands in a MAC's place where the cipher authenticates by itself.
@@ -22,7 +21,7 @@ const IMPLICIT_MAC: &str = "implicit";
 
 impl Supervisor {
     pub(crate) fn status(&self) -> DaemonStatus {
-        let carried = self.traffic_totals();
+        let carried = self.registry.traffic();
         DaemonStatus {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -96,7 +95,10 @@ impl Supervisor {
 
     pub(crate) fn listener_view(&self, open: &OpenTunnel) -> TunnelListener {
         let tunnel = &open.tunnel;
-        let carried = TrafficTotals::by(tunnel, &self.registry.sessions());
+        let carried = TrafficTotals::sum(
+            [tunnel.totals.as_ref()],
+            &self.registry.sessions_of(tunnel.id),
+        );
         let owner = self.pools.get(&open.profile);
         TunnelListener {
             id: tunnel.id,
@@ -184,9 +186,9 @@ fn control_view(session: &SessionEntry) -> ChannelInfo {
         connection,
         tunnel: session.tunnel.id,
         session: session.id,
-        kind: match session.tunnel.spec.kind {
-            LocalKind::Ftp(_) => ChannelKind::Control,
-            LocalKind::Tcp | LocalKind::Socks => ChannelKind::Tcp,
+        kind: match session.tunnel.is_ftp {
+            true => ChannelKind::Control,
+            false => ChannelKind::Tcp,
         },
         mode: None,
         direction: None,
@@ -199,7 +201,7 @@ fn control_view(session: &SessionEntry) -> ChannelInfo {
         bytes_down: down,
         rate: rate(up + down, session.since),
         since: unix(session.since),
-        target: session.tunnel.destination(),
+        target: session.tunnel.destination.clone(),
         client: session.client.to_string(),
     }
 }

@@ -9,14 +9,12 @@ use tokio::net::TcpStream;
 use tracing::{info, warn};
 
 use crate::refusal::refuse;
-use crate::registry::{SessionEntry, add, read};
+use crate::registry::{add, read};
 use crate::tunnel::Tunnel;
 
 /// Carries one client's connection to the end.
 pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
-    let guard = tunnel
-        .registry
-        .enter(SessionEntry::new(id, tunnel.clone(), peer));
+    let guard = tunnel.register(id, peer);
     let stop = guard.entry.stop.clone();
     let _ = client.set_nodelay(true);
     let target = Target {

@@ -14,7 +14,9 @@ use crate::ftp_session;
 use crate::own_host::{Host, Listener, canonical};
 use crate::profiles::Connections;
 use crate::refusal::refuse;
-use crate::registry::{SessionRegistry, TunnelTotals, add};
+use crate::registry::{
+    Registration, SessionEntry, SessionRegistry, SessionTunnel, TunnelTotals, add,
+};
 use crate::shutdown::Shutdown;
 use crate::tcp_session;
 
@@ -36,7 +38,7 @@ pub(crate) struct Tunnel {
     /// All sessions of the daemon.
     pub(crate) registry: Arc<SessionRegistry>,
     /// Totals of this tunnel.
-    pub(crate) totals: TunnelTotals,
+    pub(crate) totals: Arc<TunnelTotals>,
     /// Where tasks are spawned.
     pub(crate) tracker: TaskTracker,
     /// When to end.
@@ -59,17 +61,22 @@ impl Tunnel {
         host_port(&self.spec.dst_host, self.spec.dst_port)
     }
 
-    /// The number of clients served right now.
-    pub(crate) fn active_sessions(&self) -> usize {
-        let sessions = self.registry.sessions();
-        sessions.iter().filter(|s| s.tunnel.id == self.id).count()
+    /// Has a client's session shown until the returned guard is dropped.
+    pub(crate) fn register(&self, id: u64, client: SocketAddr) -> Registration {
+        let tunnel = SessionTunnel {
+            id: self.id,
+            is_ftp: matches!(self.spec.kind, LocalKind::Ftp(_)),
+            destination: self.destination(),
+        };
+        let stop = self.shutdown.kill.child_token();
+        let session = SessionEntry::new(id, tunnel, client, stop);
+        self.registry.enter(session)
     }
 }
 
-/// Closed, and its last session over: what it carried still counts for the daemon as a whole.
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        self.registry.keep(&self.totals);
+        self.registry.remove_tunnel(self.id);
     }
 }
 
@@ -132,7 +139,7 @@ fn admit(tunnel: &Tunnel, client: &TcpStream, peer: SocketAddr) -> Result<(), St
         ));
     }
     let limit = tunnel.ftp().max_sessions;
-    if tunnel.active_sessions() >= limit {
+    if tunnel.registry.sessions_of(tunnel.id).len() >= limit {
         return Err(format!(
             "this tunnel already serves {limit} sessions, its limit; try again later"
         ));

@@ -32,7 +32,7 @@ use self::destination::{DataHost, dial_names};
 use self::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use crate::own_host::{canonical, notice_when_sending, own_addresses};
 use crate::refusal::refuse;
-use crate::registry::{Registration, SessionEntry, add};
+use crate::registry::{Registration, add};
 use crate::tunnel::{Tunnel, host_port};
 
 /// How long a client may take until the server lets it work. Servers give up after a minute or five; this bounds what
@@ -54,9 +54,7 @@ const REPORTS: usize = 32;
 
 /// Serves one FTP client to the end of its session.
 pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
-    let guard = tunnel
-        .registry
-        .enter(SessionEntry::new(id, tunnel.clone(), peer));
+    let guard = tunnel.register(id, peer);
     let stop = guard.entry.stop.clone();
     // At once, while whoever made it has it open.
     let owner = client.local_addr().map_or(ClientOwner::Nobody, |local| {

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::own_host::Listener;
-use crate::registry::TunnelTotals;
 use crate::ssh_spec;
 use crate::supervisor::Supervisor;
 use crate::tunnel::{self, GREETINGS_AWAITED, Tunnel};
@@ -116,13 +115,14 @@ impl Supervisor {
                 format!("{MAX_TUNNELS} tunnel listeners are open already; close some first"),
             ));
         }
+        let id = self.registry.new_id();
         let tunnel = Arc::new(Tunnel {
-            id: self.registry.new_id(),
+            id,
             spec,
             host: self.host.clone(),
             connections: self.connections(profile),
             registry: self.registry.clone(),
-            totals: TunnelTotals::default(),
+            totals: self.registry.add_tunnel(id),
             tracker: self.tracker.clone(),
             shutdown: self.shutdown.clone(),
             greetings: Arc::new(Semaphore::new(GREETINGS_AWAITED)),

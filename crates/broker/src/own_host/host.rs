@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::peer_owner::{Owners, is_own};
+use crate::sync::lock;
 
 /// One for the whole daemon.
 #[derive(Debug)]
@@ -28,24 +29,18 @@ impl Host {
         let meets = |own: &&SocketAddr| {
             own.ip() == target.ip() || own.ip().is_unspecified() && is_own(target.ip())
         };
-        let listening = self.lock();
+        let listening = lock(&self.listening);
         let mut same_port = listening.iter().filter(|own| own.port() == target.port());
         same_port.any(|own| meets(&own))
     }
 
     /// Takes note of an address until the guard is dropped.
     pub(crate) fn listen_at(self: &Arc<Self>, address: SocketAddr) -> ListensAt {
-        self.lock().insert(address);
+        lock(&self.listening).insert(address);
         ListensAt {
             host: Arc::clone(self),
             address,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<SocketAddr>> {
-        self.listening
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,7 +53,7 @@ pub(crate) struct ListensAt {
 
 impl Drop for ListensAt {
     fn drop(&mut self) {
-        self.host.lock().remove(&self.address);
+        lock(&self.host.listening).remove(&self.address);
     }
 }
 

@@ -1,8 +1,10 @@
 //! The SSH connections of one profile: shared by its clients, or each client's own.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use broker_ssh::{ConnectionInfo, Pool};
+
+use crate::sync::lock;
 
 /// Hands out connections and knows all that are in use.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ impl Connections {
             return self.shared.clone();
         };
         let pool = Arc::new(self.shared.sibling());
-        let mut own = own.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut own = lock(own);
         own.retain(|pool| pool.strong_count() > 0);
         own.push(Arc::downgrade(&pool));
         pool
@@ -56,7 +58,7 @@ impl Connections {
     fn pools(&self) -> Vec<Arc<Pool>> {
         let mut pools = vec![self.shared.clone()];
         if let Some(own) = &self.own {
-            let own = own.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = lock(own);
             pools.extend(own.iter().filter_map(Weak::upgrade));
         }
         pools

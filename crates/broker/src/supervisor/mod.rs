@@ -263,15 +263,8 @@ impl Supervisor {
     }
 
     fn close_channel(&self, id: u64) -> Result<Response, RpcError> {
-        for session in self.registry.sessions() {
-            if session.id == id {
-                session.stop.cancel();
-                return Ok(Response::CloseChannel(Done {}));
-            }
-            if let Some(data) = session.data().into_iter().find(|data| data.id == id) {
-                data.cut("broker-ctl closed the channel");
-                return Ok(Response::CloseChannel(Done {}));
-            }
+        if self.registry.close_channel(id) {
+            return Ok(Response::CloseChannel(Done {}));
         }
         Err(RpcError::not_found(format!(
             "there is no channel {id}; see list-channels"

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{
@@ -11,6 +11,7 @@ use rustix::net::{
 };
 
 use super::Owner;
+use crate::sync::lock;
 
 // linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -87,7 +88,7 @@ impl Kernel {
     }
 
     pub(super) fn owner(&self, peer: SocketAddr, local: SocketAddr) -> Owner {
-        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asking = lock(&self.asking);
         match asking.ask(peer, local) {
             Ok(Some(found)) if self.has_owner(found) => Owner::User(found.uid),
             Ok(_) => Owner::Nobody,
