@@ -1,5 +1,7 @@
 //! The listeners of tunnels: opened, tried again, and following their profile's connection.
 
+mod accept;
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use tracing::{info, warn};
 use crate::own_host::Listener;
 use crate::ssh_spec;
 use crate::supervisor::Supervisor;
-use crate::tunnel::{self, GREETINGS_AWAITED, Tunnel};
+use crate::tunnel::{GREETINGS_AWAITED, Tunnel};
 
 /// Tunnels at once. Far above what a file holds, far below what descriptors allow.
 const MAX_TUNNELS: usize = 4096;
@@ -153,7 +155,7 @@ impl Supervisor {
             profile = %open.profile,
             "tunnel listens"
         );
-        let accepting = tunnel::run(open.tunnel.clone(), listener, open.listening.clone());
+        let accepting = accept::accept(open.tunnel.clone(), listener, open.listening.clone());
         self.tracker.spawn(accepting);
         Ok(())
     }
