@@ -96,6 +96,9 @@ async fn launch(
     let mut command = Command::new(DROPBEAR.find()?);
     // Without a file for its number, in the foreground, with its log on standard error.
     command.args(["-F", "-E", "-P", "/dev/null", "-p", &addr.to_string()]);
+    // Without this it listens for a forward on a free port of [::1], then on the same port of 127.0.0.1, and calls it a
+    // success where that is somebody else's.
+    command.arg("-a");
     command.arg("-r").arg(key);
     let process = place.spawn(shadow::laid_over(shadow, &command)?)?;
     process.wait_log("Not backgrounding", START_LIMIT).await?;
