@@ -1,8 +1,10 @@
 //! The values that are one of a few words.
 
+use broker_settings::{AddressFamily, AuthMethod, HostKeyPolicy};
+use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
+
 use crate::config::ListenWhen;
-use crate::settings::{AddressFamily, AuthMethod, HostKeyPolicy};
-use crate::tunnel::{DataAddress, DataOpen, ForeignPort, TlsMode};
+use crate::tunnel::DataAddress;
 
 /// A value that is one of a few words, which count in any letter case.
 pub(crate) trait Choice: Copy + 'static {
@@ -75,7 +77,7 @@ impl Choice for DataAddress {
     ];
 }
 
-impl Choice for TlsMode {
+impl Choice for TlsPolicy {
     const WORDS: &'static [(&'static str, Self)] =
         &[("refuse", Self::Refuse), ("pass", Self::Pass)];
 }

@@ -4,9 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 
-use crate::settings::Settings;
 use crate::tunnel::{LocalTunnel, RemoteTunnel};
 
 /// What all configuration files together mean.
@@ -109,11 +108,11 @@ pub struct Profile {
     /// Everything else about the connection.
     pub settings: Settings,
     /// The server's keys; empty: they are looked up in the known-hosts places.
-    pub host_keys: Vec<HostKeySource>,
+    pub host_keys: Vec<PinnedKey>,
     /// The private keys to use; empty: the usual ones.
     pub identities: Vec<Identity>,
     /// Where the password comes from.
-    pub password: Option<Password>,
+    pub password: Option<PasswordSource>,
     /// When the profile's listeners stand.
     pub listen: ListenWhen,
     /// Tunnels from this host.
@@ -140,47 +139,6 @@ pub enum ListenWhen {
     Startup,
     /// While the profile is connected.
     Connected,
-}
-
-/// A host key the profile vouches for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostKeySource {
-    /// A public key file.
-    File(PathBuf),
-    /// The key itself in OpenSSH's one-line form: algorithm, space, base64.
-    Inline(String),
-}
-
-/// A private key to authenticate with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
-    /// A private key file.
-    File(PathBuf),
-    /// The hash of a public key whose private half is in a key store or the agent: SHA-256, SHA-1 or MD5 of its wire form
-    /// in 64, 40 or 32 lower-case hex digits.
-    Hash(String),
-}
-
-/// Where a password comes from.
-#[derive(Clone, Debug)]
-pub enum Password {
-    /// The configuration itself.
-    String(SecretString),
-    /// The first line of a file.
-    File(PathBuf),
-    /// The first line of a command's output.
-    Command(String),
-}
-
-impl PartialEq for Password {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::String(a), Self::String(b)) => a.expose_secret() == b.expose_secret(),
-            (Self::File(a), Self::File(b)) => a == b,
-            (Self::Command(a), Self::Command(b)) => a == b,
-            (Self::String(_) | Self::File(_) | Self::Command(_), _) => false,
-        }
-    }
 }
 
 /// Where host keys are looked up besides the profiles' own.

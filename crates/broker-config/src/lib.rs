@@ -31,7 +31,6 @@ mod raw;
 mod render;
 mod request;
 mod resolve;
-mod settings;
 mod source;
 mod suggest;
 mod syntax;
@@ -41,19 +40,21 @@ mod tunnel;
 mod values;
 mod vocabulary;
 
+pub use broker_settings::{
+    AddressFamily, Algorithms, AuthMethod, Compression, HostKeyPolicy, Identity, PasswordSource,
+    PinnedKey, PoolLimits, Proxy, ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRule,
+    Settings,
+};
 pub use config::{
-    Config, HostKeySource, Identification, Identity, KeyStoreProvider, KeyStores, KnownHosts,
-    ListenWhen, LogTarget, Password, Position, Profile, StaticTunnel, Unsupported, UserKeys,
+    Config, Identification, KeyStoreProvider, KeyStores, KnownHosts, ListenWhen, LogTarget,
+    Position, Profile, StaticTunnel, Unsupported, UserKeys,
 };
 pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;
+pub use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
 pub use load::{Exposed, Sources, check, load};
 pub use request::local_tunnel;
-pub use settings::{
-    AddressFamily, Algorithms, AuthMethod, Compression, HostKeyPolicy, PoolLimits, Proxy,
-    ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRule, Settings,
-};
 pub use tunnel::{
-    DataAddress, DataOpen, ForeignPort, FtpOptions, ListenAddress, LocalKind, LocalTunnel,
-    MAX_HOST, RemoteKind, RemoteTunnel, TlsMode, is_host,
+    DataAddress, FtpOptions, ListenAddress, LocalKind, LocalTunnel, MAX_HOST, RemoteKind,
+    RemoteTunnel, is_host,
 };

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use broker_settings::{Proxy, ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRule};
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
-use crate::settings::{Proxy, ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRule};
 use crate::suggest::clip;
 
 /// The longest user and password, in bytes: SOCKS 5 has one byte for their lengths (RFC 1929 section 2).
@@ -193,13 +193,15 @@ pub(crate) fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, ProxyError>
 fn parse_hosts(text: &str) -> Result<ProxyHosts, ProxyError> {
     let wrong = || ProxyError::Hosts(clip(text));
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(ProxyHosts::Range(address, address));
+        return Ok(ProxyHosts::Addresses(address..=address));
     }
     if text.contains('/') {
         return text
             .parse::<IpNet>()
-            .map(ProxyHosts::Network)
-            .or_else(|_| masked(text).ok_or_else(wrong));
+            .ok()
+            .or_else(|| masked(text))
+            .map(|network| ProxyHosts::Addresses(network.network()..=network.broadcast()))
+            .ok_or_else(wrong);
     }
     let address = |text: &str| text.trim().parse::<IpAddr>();
     if let Some((Ok(low), Ok(high))) = text
@@ -208,7 +210,7 @@ fn parse_hosts(text: &str) -> Result<ProxyHosts, ProxyError> {
     {
         let ordered = low <= high && low.is_ipv4() == high.is_ipv4();
         return if ordered {
-            Ok(ProxyHosts::Range(low, high))
+            Ok(ProxyHosts::Addresses(low..=high))
         } else {
             Err(wrong())
         };
@@ -222,10 +224,9 @@ fn parse_hosts(text: &str) -> Result<ProxyHosts, ProxyError> {
 }
 
 /// A network with its mask written as an address: `10.0.0.0/255.0.0.0`.
-fn masked(text: &str) -> Option<ProxyHosts> {
+fn masked(text: &str) -> Option<IpNet> {
     let (address, mask) = text.split_once('/')?;
-    let network = IpNet::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok()?;
-    Some(ProxyHosts::Network(network))
+    IpNet::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok()
 }
 
 #[cfg(test)]
@@ -301,30 +302,27 @@ mod tests {
     #[test]
     fn conditions() {
         let rule = one(
-            "direct:///10.0.0.0/8:22, 192.0.2.1-192.0.2.9:1-1023,*.example.com,h?:22,[2001:db8::]:22,::1,10.0.0.0/255.255.0.0",
+            "direct:///10.1.2.3/8:22, 192.0.2.1-192.0.2.9:1-1023,*.example.com,h?:22,[2001:db8::]:22,::1,10.0.0.0/255.255.0.0,2001:db8::/127",
         );
-        let [net, range, name, short, v6, bare, mask] = rule.conditions.as_slice() else {
-            panic!()
+        let found = rule.conditions.iter();
+        let found: Vec<_> = found
+            .map(|it| (it.hosts.clone(), it.ports.clone()))
+            .collect();
+        let range = |low: &str, high: &str| {
+            ProxyHosts::Addresses(low.parse().unwrap()..=high.parse().unwrap())
         };
-        assert_eq!(
-            net.hosts,
-            ProxyHosts::Network("10.0.0.0/8".parse().unwrap())
-        );
-        assert_eq!(net.ports, Some(22..=22));
-        let (low, high) = ("192.0.2.1".parse().unwrap(), "192.0.2.9".parse().unwrap());
-        assert_eq!(range.hosts, ProxyHosts::Range(low, high));
-        assert_eq!(range.ports, Some(1..=1023));
-        assert_eq!(name.hosts, ProxyHosts::Name("*.example.com".to_owned()));
-        assert_eq!(short.ports, Some(22..=22));
-        assert_eq!(v6.ports, Some(22..=22));
-        assert_eq!(
-            bare.hosts,
-            ProxyHosts::Range("::1".parse().unwrap(), "::1".parse().unwrap())
-        );
-        assert_eq!(
-            mask.hosts,
-            ProxyHosts::Network("10.0.0.0/16".parse().unwrap())
-        );
+        let name = |text: &str| ProxyHosts::Name(text.to_owned());
+        let expected = [
+            (range("10.0.0.0", "10.255.255.255"), Some(22..=22)),
+            (range("192.0.2.1", "192.0.2.9"), Some(1..=1023)),
+            (name("*.example.com"), None),
+            (name("h?"), Some(22..=22)),
+            (range("2001:db8::", "2001:db8::"), Some(22..=22)),
+            (range("::1", "::1"), None),
+            (range("10.0.0.0", "10.0.255.255"), None),
+            (range("2001:db8::", "2001:db8::1"), None),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

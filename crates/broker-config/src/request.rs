@@ -68,8 +68,10 @@ fn element(attributes: &[(&str, &str)]) -> Element {
 
 #[cfg(test)]
 mod tests {
+    use ftp_proto::TlsPolicy;
+
     use super::*;
-    use crate::tunnel::{LocalKind, TlsMode};
+    use crate::tunnel::LocalKind;
     use crate::vocabulary::FTP_ATTRIBUTES;
 
     const TUNNEL: [(&str, &str); 2] = [("type", "ftp"), ("listen-port", "0")];
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_a_warning() {
         let (tunnel, warnings) = with("allow-from", "192.0.2.0/24").unwrap();
-        assert!(matches!(&tunnel.kind, LocalKind::Ftp(ftp) if ftp.tls == TlsMode::Refuse));
+        assert!(matches!(&tunnel.kind, LocalKind::Ftp(ftp) if ftp.tls == TlsPolicy::Refuse));
         assert!(
             warnings[0].contains("no effect while relay is off"),
             "{warnings:?}"

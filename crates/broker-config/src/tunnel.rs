@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
 use ipnet::IpNet;
 use plain_text::is_printable;
 
@@ -89,7 +90,7 @@ pub struct FtpOptions {
     /// Where passive data channels go.
     pub data_address: DataAddress,
     /// What happens when the client asks for TLS on the control channel.
-    pub tls: TlsMode,
+    pub tls: TlsPolicy,
     /// When a passive data channel is opened.
     pub data_open: DataOpen,
     /// What happens to PORT and EPRT that name another host or a privileged port.
@@ -122,7 +123,7 @@ impl Default for FtpOptions {
     fn default() -> Self {
         Self {
             data_address: DataAddress::Auto,
-            tls: TlsMode::Refuse,
+            tls: TlsPolicy::Refuse,
             data_open: DataOpen::Auto,
             foreign_port: ForeignPort::Refuse,
             active: true,
@@ -145,35 +146,6 @@ pub enum DataAddress {
     Reply,
     /// Always to the control connection's destination.
     Control,
-}
-
-/// What happens when a client asks for TLS on the control channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// The broker refuses it, since SSH protects the channel already.
-    Refuse,
-    /// It passes, and the broker stops rewriting for that session.
-    Pass,
-}
-
-/// When a passive data channel is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataOpen {
-    /// The session's first before the client is told its port, later ones meanwhile.
-    Auto,
-    /// Always before the client is told its port.
-    Eager,
-    /// Only when the client connects.
-    Lazy,
-}
-
-/// What happens to an active-mode target that is not the client's own unprivileged port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForeignPort {
-    /// The broker refuses the command.
-    Refuse,
-    /// The command passes unchanged, and its data leaves the tunnel.
-    Pass,
 }
 
 /// Where a listener stands.

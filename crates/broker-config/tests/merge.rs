@@ -103,7 +103,7 @@ fn later_settings_win_one_by_one() {
         config.defaults.keepalive_interval.map(|it| it.as_secs()),
         Some(7)
     );
-    assert_eq!(config.defaults.idle_timeout.as_secs(), 80);
+    assert_eq!(config.defaults.pool.idle_timeout.as_secs(), 80);
     assert_eq!(config.defaults.algorithms.ciphers, ["aes256-ctr"]);
 }
 

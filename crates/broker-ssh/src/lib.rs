@@ -19,10 +19,12 @@ mod spec;
 mod splice;
 mod state;
 
-use connect::keepalive;
 use net::wildcard;
 use prompt::keyring;
 
+pub use broker_settings::{
+    AuthMethod, HostKeyPolicy, Identity, PasswordSource, PinnedKey, PoolLimits, Settings,
+};
 pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
 pub use connect::liveness::Liveness;
 pub use connect::probe::{HostKey, HostKeyStanding, probe, trust};
@@ -31,12 +33,8 @@ pub use forward::{Forwards, Incoming, Originator, RemoteForward};
 pub use pool::{KeepGuard, Pool, SessionGuard};
 pub use prompt::keyring::{KeepFor, Keyring};
 pub use prompt::{Answer, Field, NoAnswer, Prompt, Responder};
-pub use route::{Hosts, Proxy, ProxyKind, ProxyLogin, ProxyRule, Servers};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use spec::{
-    AddressFamily, Algorithms, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, Identity,
-    KeyPlace, PasswordSource, PinnedKey, PoolLimits, Target,
-};
+pub use spec::{ConnectSpec, HostKeyRules, KeyPlace, Target};
 pub use splice::{Progress, SpliceEnd, splice};
 pub use state::snapshot::{
     ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated, PoolSnapshot,

@@ -3,14 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use secrecy::SecretString;
+use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 
-use crate::keepalive::USUAL_INTERVAL;
 use crate::keyring::Keyring;
 use crate::prompt::Responder;
-use crate::route::ProxyRule;
 
 /// Everything about one server and one user.
 #[derive(Debug, Clone)]
@@ -21,30 +18,12 @@ pub struct ConnectSpec {
     pub port: u16,
     /// User to authenticate as.
     pub user: String,
-    /// Which proxy it is reached through: that of the first rule that fits, none without one.
-    pub proxy: Vec<ProxyRule>,
-    /// The server through whose SSH connection this one is reached; `proxy` counts for nothing then.
+    /// The server through whose SSH connection this one is reached; the proxy rules count for nothing then.
     pub gateway: Option<Arc<ConnectSpec>>,
-    /// Address families that may be dialled.
-    pub family: AddressFamily,
-    /// Bound on resolving, connecting and the key exchange together; `None` is 5 s. A gateway has a time of its own.
-    pub connect_timeout: Option<Duration>,
-    /// How long a server may be silent before it is asked for a sign of life; without one for three times as long again the
-    /// connection ends. `None`: never.
-    pub keepalive: Option<Duration>,
-    /// Algorithms to offer.
-    pub algorithms: Algorithms,
-    /// Bytes in one direction after which keys are exchanged anew, 1 GiB at most; `None`: where the server asks for it, and
-    /// after 16 GiB.
-    pub rekey_bytes: Option<u64>,
-    /// Whether to ask for zlib compression.
-    pub compression: bool,
-    /// Whether the banner that the server shows before the login is logged.
-    pub server_banners: bool,
-    /// How the server's key is verified.
+    /// How its connections are made, checked and kept.
+    pub settings: Settings,
+    /// Where the server's key is looked up.
     pub host_key: HostKeyRules,
-    /// Methods in the order in which they are tried; empty is public key, password, keyboard-interactive.
-    pub methods: Vec<AuthMethod>,
     /// Private keys; empty is the agent's keys, then those in `key_places`.
     pub identities: Vec<Identity>,
     /// Where keys are looked for that `identities` does not name by file.
@@ -57,8 +36,6 @@ pub struct ConnectSpec {
     pub password: Option<PasswordSource>,
     /// Puts questions to a person; `None`: there is nobody to ask.
     pub responder: Option<Arc<dyn Responder>>,
-    /// Bounds of the pool.
-    pub pool: PoolLimits,
 }
 
 impl ConnectSpec {
@@ -68,24 +45,15 @@ impl ConnectSpec {
             host: host.into(),
             port,
             user: user.into(),
-            proxy: Vec::new(),
             gateway: None,
-            family: AddressFamily::Any,
-            connect_timeout: None,
-            keepalive: Some(USUAL_INTERVAL),
-            algorithms: Algorithms::default(),
-            rekey_bytes: Some(1 << 30),
-            compression: false,
-            server_banners: true,
+            settings: Settings::default(),
             host_key: HostKeyRules::default(),
-            methods: Vec::new(),
             identities: Vec::new(),
             key_places: vec![KeyPlace::Usual],
             keyring: Arc::default(),
             agent: None,
             password: None,
             responder: None,
-            pool: PoolLimits::default(),
         }
     }
 
@@ -116,36 +84,9 @@ impl ConnectSpec {
     }
 }
 
-/// Address families that may be dialled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AddressFamily {
-    /// Whatever the name resolves to, in the resolver's order.
-    #[default]
-    Any,
-    /// IPv4 only.
-    Inet,
-    /// IPv6 only.
-    Inet6,
-}
-
-/// Names of algorithms in order of preference; an empty list is the defaults.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Algorithms {
-    /// Ciphers; the default puts AES-GCM first.
-    pub ciphers: Vec<String>,
-    /// Message authentication codes.
-    pub macs: Vec<String>,
-    /// Key exchange methods.
-    pub kexs: Vec<String>,
-    /// Host key algorithms; those of known keys are preferred among them.
-    pub host_keys: Vec<String>,
-}
-
-/// How the server's key is verified.
+/// Where the server's key is looked up.
 #[derive(Debug, Clone, Default)]
 pub struct HostKeyRules {
-    /// What to do with an unknown or changed key.
-    pub policy: HostKeyPolicy,
     /// Keys that the server must have one of; when given, known_hosts files decide nothing but revocation.
     pub pinned: Vec<PinnedKey>,
     /// OpenSSH known_hosts files; a missing one is empty.
@@ -156,67 +97,6 @@ pub struct HostKeyRules {
     pub store: Option<PathBuf>,
     /// Whether names are stored as hashes.
     pub hash_names: bool,
-}
-
-/// What to do with a key that is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HostKeyPolicy {
-    /// Ask a person, and store what is accepted; with nobody to ask, refuse.
-    #[default]
-    Ask,
-    /// Refuse.
-    Strict,
-    /// Accept and store an unknown key, refuse a changed one and one that cannot be stored.
-    Tofu,
-    /// Accept an unknown key and store it, accept a changed one; both with a warning. A revoked one is refused all the
-    /// same.
-    Advisory,
-}
-
-/// One key that a profile names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PinnedKey {
-    /// A public key file: OpenSSH's `.pub` or RFC 4716.
-    File(PathBuf),
-    /// The key itself: base64, or a whole line of a `.pub` file.
-    Inline(String),
-}
-
-/// Ways to authenticate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthMethod {
-    /// Key files and the agent (RFC 4252 section 7).
-    PublicKey,
-    /// A password (RFC 4252 section 8).
-    Password,
-    /// Questions and answers (RFC 4256); a single hidden field is answered with the password.
-    KeyboardInteractive,
-}
-
-impl fmt::Display for AuthMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PublicKey => "publickey",
-            Self::Password => "password",
-            Self::KeyboardInteractive => "keyboard-interactive",
-        })
-    }
-}
-
-/// A private key to log in with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// The one in this file.
-    File(PathBuf),
-    /// The one whose public half, in its wire form, has this hash: SHA-256, SHA-1 or MD5 in lower-case hex digits. The
-    /// agent has it, or one of the `key_places`.
-    Hash(String),
-}
-
-impl From<PathBuf> for Identity {
-    fn from(file: PathBuf) -> Self {
-        Self::File(file)
-    }
 }
 
 /// Where private keys are looked for.
@@ -233,45 +113,6 @@ pub enum KeyPlace {
         /// The directory.
         base: PathBuf,
     },
-}
-
-/// Where a password comes from.
-#[derive(Debug, Clone)]
-pub enum PasswordSource {
-    /// The password itself.
-    Inline(SecretString),
-    /// A file whose first line it is; others must not be able to read it.
-    File(PathBuf),
-    /// A shell command whose first line of output it is.
-    Command(String),
-}
-
-/// Bounds of a pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolLimits {
-    /// Data connections at most, the control connection not counted; at least 1.
-    pub max_connections: usize,
-    /// Dials at the same time at most; at least 1.
-    pub max_dialing: usize,
-    /// How long a connection without channels is kept.
-    pub idle_timeout: Duration,
-    /// How long a data channel that shares its connection may hold the others up before it is cut.
-    pub stall_timeout: Duration,
-    /// How long a remote forward is kept that was opened ahead.
-    pub spare_forward_timeout: Duration,
-}
-
-impl Default for PoolLimits {
-    fn default() -> Self {
-        Self {
-            max_connections: 8,
-            max_dialing: 2,
-            idle_timeout: Duration::from_secs(60),
-            stall_timeout: Duration::from_secs(60),
-            // Programs need the next one within seconds. An open port is an invitation, and a person may be away.
-            spare_forward_timeout: Duration::from_secs(60),
-        }
-    }
 }
 
 /// Where a channel leads, as seen from the SSH server.
@@ -310,6 +151,12 @@ fn host_and_port(host: &str, port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_specification_has_the_defaults_of_the_configuration_file() {
+        let spec = ConnectSpec::new("example.org", 22, "me");
+        assert_eq!(spec.settings, Settings::default());
+    }
 
     #[test]
     fn an_ipv6_host_is_written_in_brackets() {

@@ -1,6 +1,7 @@
 //! The Connection Broker as a library: supervisor, tunnels, FTP sessions, data channels and what it shows of them.
 
 mod api;
+mod connect_spec;
 mod ftp_session;
 mod listeners;
 mod own_host;
@@ -10,12 +11,10 @@ mod refusal;
 mod registry;
 mod shutdown;
 mod snapshots;
-mod ssh_spec;
 mod supervisor;
 mod sync;
 mod tcp_session;
 mod tunnel;
-mod way_spec;
 
 pub use api::Api;
 pub use prompts::Attendant;

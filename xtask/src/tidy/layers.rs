@@ -10,7 +10,7 @@ use super::Fault;
 use crate::cargo;
 
 /// A crate, and what its shipped code must not depend on. docs/architecture.md gives the reasons.
-const FORBIDDEN: [(&str, &[&str]); 8] = [
+const FORBIDDEN: [(&str, &[&str]); 9] = [
     (
         "plain-text",
         &[
@@ -37,15 +37,21 @@ const FORBIDDEN: [(&str, &[&str]); 8] = [
         ],
     ),
     (
-        "broker-config",
+        "broker-settings",
         &[
             "tokio",
             "russh",
+            "quick-xml",
             "ftp-proto",
+            "broker-config",
             "broker-ipc",
             "broker-ssh",
             "broker",
         ],
+    ),
+    (
+        "broker-config",
+        &["tokio", "russh", "broker-ipc", "broker-ssh", "broker"],
     ),
     (
         "broker-ipc",

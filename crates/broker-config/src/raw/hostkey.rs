@@ -2,12 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use broker_settings::PinnedKey;
 
-use crate::config::HostKeySource;
 use crate::tree::Element;
 use crate::values::{MAX_VALUE, Values};
 
-pub(super) fn read(element: &Element, values: &mut Values<'_>) -> Option<HostKeySource> {
+pub(super) fn read(element: &Element, values: &mut Values<'_>) -> Option<PinnedKey> {
     let Some(span) = element.text_span else {
         if element.attribute("file").is_none() {
             values
@@ -15,7 +15,7 @@ pub(super) fn read(element: &Element, values: &mut Values<'_>) -> Option<HostKey
                 .error(element.span, "`<hostkey>` names no key")
                 .help(r#"write `<hostkey file="…"/>`, or the key's base64 text inside"#);
         }
-        return values.path(element, "file").map(HostKeySource::File);
+        return values.path(element, "file").map(PinnedKey::File);
     };
     if let Some(file) = element.attribute("file") {
         values
@@ -37,7 +37,7 @@ pub(super) fn read(element: &Element, values: &mut Values<'_>) -> Option<HostKey
             .error(span, "this is not an SSH public key in base64")
             .help("copy the line `ssh-ed25519 AAAA…` from the server's `ssh_host_ed25519_key.pub`");
     }
-    line.map(HostKeySource::Inline)
+    line.map(PinnedKey::Inline)
 }
 
 /// The key in OpenSSH's one-line form.

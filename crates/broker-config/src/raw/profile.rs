@@ -1,9 +1,10 @@
 //! `profile`: a server and how to reach it.
 
+use broker_settings::{Identity, PasswordSource, PinnedKey};
 use secrecy::SecretString;
 
 use crate::choices::Secsh2;
-use crate::config::{HostKeySource, Identity, ListenWhen, Password};
+use crate::config::ListenWhen;
 use crate::findings::{Located, Span};
 use crate::raw::hostkey;
 use crate::raw::key_hash;
@@ -26,9 +27,9 @@ pub(crate) struct RawProfile {
     pub(crate) gateway: Option<Located<String>>,
     /// The user among them.
     pub(crate) settings: RawSettings,
-    pub(crate) host_keys: Vec<HostKeySource>,
+    pub(crate) host_keys: Vec<PinnedKey>,
     pub(crate) identities: Vec<Identity>,
-    pub(crate) password: Option<Password>,
+    pub(crate) password: Option<PasswordSource>,
     pub(crate) listen: Option<ListenWhen>,
     pub(crate) local_tunnels: Vec<RawTunnel>,
     pub(crate) remote_tunnels: Vec<RawTunnel>,
@@ -122,7 +123,7 @@ fn read_identity(element: &Element, values: &mut Values<'_>) -> Option<Identity>
     file.map(Identity::File)
 }
 
-fn read_password(element: &Element, values: &mut Values<'_>) -> Option<Password> {
+fn read_password(element: &Element, values: &mut Values<'_>) -> Option<PasswordSource> {
     if !exactly_one(element, &["string", "file", "command"], values) {
         return None;
     }
@@ -138,13 +139,13 @@ fn read_password(element: &Element, values: &mut Values<'_>) -> Option<Password>
                 "everybody who can read this file can read the password",
             )
             .help("put it into a file of its own: `<password file=\"…\"/>`, or use a key");
-        return Some(Password::String(SecretString::from(string.value)));
+        return Some(PasswordSource::Inline(SecretString::from(string.value)));
     }
-    let file = values.path(element, "file").map(Password::File);
+    let file = values.path(element, "file").map(PasswordSource::File);
     file.or_else(|| {
         values
             .word(element, "command")
-            .map(|it| Password::Command(it.value))
+            .map(|it| PasswordSource::Command(it.value))
     })
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use broker_settings::{AddressFamily, AuthMethod, Compression, HostKeyPolicy, ProxyRule};
 use secrecy::ExposeSecret;
 
 use crate::algorithms::{CIPHERS, Family, HOST_KEYS, KEXS, MACS};
 use crate::choices::{CompressionName, IdleOfConnection};
 use crate::findings::{Located, Span};
 use crate::proxy;
-use crate::settings::{AddressFamily, AuthMethod, Compression, HostKeyPolicy, ProxyRule};
 use crate::suggest::{clip, did_you_mean};
 use crate::tree::Element;
 use crate::values::Values;
@@ -163,7 +163,7 @@ fn read_methods(element: &Element, values: &mut Values<'_>) -> Option<Vec<AuthMe
         let Some(method) = read_method(child, values) else {
             continue;
         };
-        if matches!(method.value, AuthMethod::Gssapi | AuthMethod::HostBased) {
+        if !method.value.is_supported() {
             let name = if method.value == AuthMethod::Gssapi {
                 "GSSAPI"
             } else {

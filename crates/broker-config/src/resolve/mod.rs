@@ -4,11 +4,12 @@ mod listeners;
 mod profiles;
 mod tunnels;
 
+use broker_settings::{Algorithms, HostKeyPolicy, PoolLimits, Settings};
+
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::findings::Findings;
 use crate::raw::{DeprecatedPolicy, Document, RawSettings, RawTunnel};
-use crate::settings::{Algorithms, AuthMethod, HostKeyPolicy, PoolLimits, Settings};
 use crate::source::Source;
 use crate::tunnel::LocalTunnel;
 
@@ -96,13 +97,12 @@ fn settings(raw: RawSettings, fallback: HostKeyPolicy) -> Settings {
             kexs: raw.kexs.unwrap_or_default(),
             host_keys: raw.host_keys.unwrap_or_default(),
         },
-        auth_methods: raw.auth_methods.unwrap_or(AuthMethod::DEFAULT.to_vec()),
+        auth_methods: raw.auth_methods.unwrap_or(usual.auth_methods),
         rekey_bytes: raw
             .rekey_bytes
             .map_or(usual.rekey_bytes, |bytes| (bytes > 0).then_some(bytes)),
         compression: raw.compression.unwrap_or(usual.compression),
         proxy: raw.proxy.unwrap_or_default(),
-        idle_timeout: raw.idle_timeout.unwrap_or(usual.idle_timeout),
         connect_timeout: raw.connect_timeout.unwrap_or(usual.connect_timeout),
         keepalive_interval: raw.keepalive_interval.unwrap_or(usual.keepalive_interval),
         exclusive: raw.exclusive.unwrap_or(usual.exclusive),
@@ -111,7 +111,9 @@ fn settings(raw: RawSettings, fallback: HostKeyPolicy) -> Settings {
         pool: PoolLimits {
             max_connections: raw.max_connections.unwrap_or(usual.pool.max_connections),
             max_dialing: raw.max_dialing.unwrap_or(usual.pool.max_dialing),
+            idle_timeout: raw.idle_timeout.unwrap_or(usual.pool.idle_timeout),
             stall_timeout: raw.stall_timeout.unwrap_or(usual.pool.stall_timeout),
+            ..usual.pool
         },
     }
 }

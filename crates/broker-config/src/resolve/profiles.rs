@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use broker_settings::{AuthMethod, PasswordSource, Settings};
+
 use super::{Resolver, settings};
-use crate::config::{Config, ListenWhen, Password, Profile};
+use crate::config::{Config, ListenWhen, Profile};
 use crate::findings::{Findings, Located};
 use crate::raw::RawProfile;
-use crate::settings::{AuthMethod, Settings};
 use crate::suggest::{clip, did_you_mean};
 
 /// Checks what concerns several profiles at once.
@@ -215,7 +216,7 @@ impl Resolver<'_> {
 }
 
 /// Whether the method can work with nobody attached.
-fn asks_nobody(method: AuthMethod, password: Option<&Password>) -> bool {
+fn asks_nobody(method: AuthMethod, password: Option<&PasswordSource>) -> bool {
     match method {
         AuthMethod::PublicKey => true,
         // Servers ask for the password in either way.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use broker_settings::AuthMethod;
 use russh::MethodSet;
 use russh::client::AuthResult;
 use secrecy::SecretString;
@@ -13,7 +14,7 @@ use crate::connect::dial::Session;
 use crate::error::OpenError;
 use crate::prompt::Prompt;
 use crate::prompt::asking;
-use crate::spec::{AuthMethod, ConnectSpec};
+use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 
 /// The session's own task ends a moment after the session has told us that it does.
@@ -74,7 +75,8 @@ impl<'a> Attempt<'a> {
     /// Whether the server would take this method, as far as is known.
     pub(super) fn offers(&self, method: AuthMethod) -> bool {
         let offered = self.offered.as_ref();
-        offered.is_none_or(|offered| offered.contains(&kind(method)))
+        let kind = kind(method);
+        kind.is_some_and(|kind| offered.is_none_or(|offered| offered.contains(&kind)))
     }
 
     /// Has the server say what it takes, unless it has: a person must not be asked for a secret that is of no use.

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use broker_settings::Identity;
 use russh::keys::agent::AgentIdentity;
 
 use crate::auth::key_places::{files, find};
 use crate::auth::keyfile::public_half;
 use crate::auth::public_hash::has_hash;
 use crate::error::OpenError;
-use crate::spec::{ConnectSpec, Identity};
+use crate::spec::ConnectSpec;
 
 /// Servers allow six attempts by default (OpenSSH's MaxAuthTries); keys that nobody named must not use them all up, unless
 /// nothing else can be tried.

@@ -1,5 +1,6 @@
 //! Logging in by answering what the server asks (RFC 4256)
 
+use broker_settings::AuthMethod;
 use russh::client::{AuthResult, KeyboardInteractiveAuthResponse as Said, Prompt as ServerField};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -7,7 +8,6 @@ use super::MAX_ASKED;
 use super::attempt::{Attempt, Outcome};
 use crate::error::OpenError;
 use crate::prompt::{Field, Prompt};
-use crate::spec::AuthMethod;
 
 /// More rounds of questions than any real server asks.
 const MAX_ROUNDS: usize = 8;

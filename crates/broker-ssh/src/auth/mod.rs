@@ -14,20 +14,14 @@ mod publickey;
 mod secret;
 mod signer;
 
+use broker_settings::AuthMethod;
 use russh::MethodKind;
 
 use crate::connect::dial::Session;
 use crate::error::OpenError;
-use crate::spec::{AuthMethod, ConnectSpec};
+use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use attempt::{Attempt, Outcome};
-
-/// Tried where the profile names no methods.
-const DEFAULT_METHODS: [AuthMethod; 3] = [
-    AuthMethod::PublicKey,
-    AuthMethod::Password,
-    AuthMethod::KeyboardInteractive,
-];
 
 /// More methods in a row than any real server wants from one user.
 const MAX_STEPS: usize = 8;
@@ -59,13 +53,7 @@ pub(crate) async fn authenticate(
 
 /// Tries each method that the server offers until one is accepted.
 async fn step(attempt: &mut Attempt<'_>) -> Result<Outcome, OpenError> {
-    let configured = attempt.spec.methods.clone();
-    let methods = if configured.is_empty() {
-        DEFAULT_METHODS.to_vec()
-    } else {
-        configured
-    };
-    for method in methods {
+    for method in attempt.spec.settings.auth_methods.clone() {
         if !attempt.offers(method) {
             continue;
         }
@@ -73,6 +61,7 @@ async fn step(attempt: &mut Attempt<'_>) -> Result<Outcome, OpenError> {
             AuthMethod::PublicKey => attempt.public_keys().await?,
             AuthMethod::Password => attempt.password().await?,
             AuthMethod::KeyboardInteractive => attempt.keyboard_interactive().await?,
+            AuthMethod::Gssapi | AuthMethod::HostBased => Outcome::Refused,
         };
         if outcome != Outcome::Refused {
             return Ok(outcome);
@@ -88,10 +77,12 @@ async fn step(attempt: &mut Attempt<'_>) -> Result<Outcome, OpenError> {
     attempt.learn_offer().await
 }
 
-fn kind(method: AuthMethod) -> MethodKind {
+/// The method's kind; `None` for one that is not supported.
+fn kind(method: AuthMethod) -> Option<MethodKind> {
     match method {
-        AuthMethod::PublicKey => MethodKind::PublicKey,
-        AuthMethod::Password => MethodKind::Password,
-        AuthMethod::KeyboardInteractive => MethodKind::KeyboardInteractive,
+        AuthMethod::PublicKey => Some(MethodKind::PublicKey),
+        AuthMethod::Password => Some(MethodKind::Password),
+        AuthMethod::KeyboardInteractive => Some(MethodKind::KeyboardInteractive),
+        AuthMethod::Gssapi | AuthMethod::HostBased => None,
     }
 }

@@ -1,5 +1,6 @@
 //! Logging in with a password: the profile's, one that was typed before, or one that a person types (RFC 4252 section 8)
 
+use broker_settings::AuthMethod;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
@@ -9,7 +10,6 @@ use crate::auth::secret::password;
 use crate::error::OpenError;
 use crate::prompt::Prompt;
 use crate::prompt::keyring::Login;
-use crate::spec::AuthMethod;
 
 impl Attempt<'_> {
     pub(super) async fn password(&mut self) -> Result<Outcome, OpenError> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use broker_settings::AuthMethod;
 use russh::Signer;
 use russh::keys::agent::AgentIdentity;
 use russh::keys::{HashAlg, PrivateKey, PublicKey};
@@ -20,7 +21,6 @@ use crate::auth::keyfile::{KeyFile, Locked, load};
 use crate::error::OpenError;
 use crate::host_key::fingerprint;
 use crate::prompt::Prompt;
-use crate::spec::AuthMethod;
 
 /// A key or certificate and what a person would call it.
 struct Shown {

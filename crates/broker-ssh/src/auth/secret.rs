@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use broker_settings::PasswordSource;
 use secrecy::SecretString;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
@@ -12,7 +13,6 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::auth::private_file::open_private;
 use crate::error::OpenError;
-use crate::spec::PasswordSource;
 
 /// A command that takes longer waits for something that will not come.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
+use broker_settings::Algorithms;
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 use russh::{Preferred, cipher, compression, kex, mac};
-
-use crate::spec::Algorithms;
 
 /// AES-GCM first: it is several times faster than ChaCha20 on processors with AES instructions.
 const CIPHERS: &[cipher::Name] = &[

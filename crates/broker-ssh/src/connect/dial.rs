@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use broker_settings::Compression;
 use futures::future::BoxFuture;
 use russh::client;
 use russh::keys::{Algorithm, PublicKey};
@@ -167,7 +168,7 @@ async fn handshake(
         Arc::clone(state),
         judge,
         peer,
-        spec.server_banners,
+        spec.settings.server_banners,
         tracker.token(),
     );
     let handshake = limit.run(client::connect_stream(Arc::new(config), stream, handler));
@@ -189,7 +190,7 @@ fn config(spec: &ConnectSpec, known: &KnownKeys) -> Result<client::Config, OpenE
         client_id: SshId::Standard(
             concat!("SSH-2.0-ssh_broker_", env!("CARGO_PKG_VERSION")).into(),
         ),
-        limits: limits(spec.rekey_bytes),
+        limits: limits(spec.settings.rekey_bytes),
         maximum_packet_size: MAX_PACKET,
         channel_buffer_size: CHANNEL_QUEUE,
         preferred,
@@ -199,7 +200,8 @@ fn config(spec: &ConnectSpec, known: &KnownKeys) -> Result<client::Config, OpenE
 }
 
 fn offer(spec: &ConnectSpec, known: &KnownKeys) -> Result<Preferred, OpenError> {
-    let offer = preferred(&spec.algorithms, spec.compression, known);
+    let compress = spec.settings.compression != Compression::None;
+    let offer = preferred(&spec.settings.algorithms, compress, known);
     offer.map_err(|(kind, names)| OpenError::Handshake {
         server: spec.server(),
         reason: format!("none of the {kind} algorithms in the profile is supported: {names}"),

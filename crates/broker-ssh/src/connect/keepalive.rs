@@ -16,9 +16,6 @@ use crate::connect::liveness::Liveness;
 use crate::error::CutReason;
 use crate::state::ConnectionState;
 
-/// How often an idle server is asked where the profile does not say.
-pub(crate) const USUAL_INTERVAL: Duration = Duration::from_secs(15);
-
 /// How many intervals a question may go unanswered.
 pub(crate) const UNANSWERED: u32 = 3;
 

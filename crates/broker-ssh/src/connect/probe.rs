@@ -114,7 +114,7 @@ async fn shown_keys(
     let mut missing = None;
     for names in types(spec)? {
         let mut spec = spec.clone();
-        spec.algorithms.host_keys = names;
+        spec.settings.algorithms.host_keys = names;
         match shown_key(&spec, tracker).await {
             Ok(key) => keys.push(key),
             Err(error @ OpenError::NoCommonAlgorithm { .. }) => missing = Some(error),

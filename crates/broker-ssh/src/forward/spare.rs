@@ -98,7 +98,7 @@ impl Forwards {
     pub fn follow(&self, used: RemoteForward) {
         let (claims, claimed) = oneshot::channel();
         let tracker = used.promise.connection().tracker().clone();
-        let life = self.pool.spec().pool.spare_forward_timeout;
+        let life = self.pool.spec().settings.pool.spare_forward_timeout;
         tracker.spawn(prepare(used, life, claimed).in_current_span());
         *lock(&self.spare) = Some(claims);
     }

@@ -5,6 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use broker_settings::HostKeyPolicy;
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
 
 use super::store::Others;
@@ -12,7 +13,7 @@ use super::{Former, Standing, Trust, fingerprint};
 use crate::error::OpenError;
 use crate::prompt::Prompt;
 use crate::prompt::asking;
-use crate::spec::{ConnectSpec, HostKeyPolicy};
+use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 
 /// A key that only a person can accept.

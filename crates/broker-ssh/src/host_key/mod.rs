@@ -11,11 +11,12 @@ mod store;
 use std::fmt;
 use std::sync::OnceLock;
 
+use broker_settings::HostKeyPolicy;
 use russh::keys::{Certificate, HashAlg, PublicKey};
 
 use crate::connect::algorithms::KnownKeys;
 use crate::error::OpenError;
-use crate::spec::{ConnectSpec, HostKeyPolicy, HostKeyRules};
+use crate::spec::{ConnectSpec, HostKeyRules};
 use decision::Doubt;
 use known_hosts::{HostName, KnownKey, Role};
 use krl::Krl;
@@ -90,15 +91,17 @@ impl Trust {
     /// # Errors
     /// `HostKeyFile` for a pinned key that cannot be read, and for a place of known keys that exists and cannot.
     pub(crate) async fn load(spec: &ConnectSpec) -> Result<Self, OpenError> {
-        let rules = spec.host_key.clone();
+        let (rules, policy) = (spec.host_key.clone(), spec.settings.host_key_policy);
         let name = HostName::new(&spec.host, spec.port);
         let (server, target) = (spec.server(), spec.target());
-        let reading = tokio::task::spawn_blocking(move || Self::read(&rules, server, target, name));
+        let reading =
+            tokio::task::spawn_blocking(move || Self::read(&rules, policy, server, target, name));
         reading.await.unwrap_or(Err(OpenError::Internal))
     }
 
     fn read(
         rules: &HostKeyRules,
+        policy: HostKeyPolicy,
         server: String,
         target: String,
         name: HostName,
@@ -112,7 +115,7 @@ impl Trust {
                 .map(pinned::load)
                 .collect::<Result<_, _>>()?,
             known: sources::known(rules, store.as_ref(), &name)?,
-            policy: rules.policy,
+            policy,
             server,
             target,
             name,

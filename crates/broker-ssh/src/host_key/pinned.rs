@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use broker_settings::PinnedKey;
 use russh::keys::{PublicKey, parse_public_key_base64};
 
 use super::sources::{read_bounded, unusable};
 use crate::error::OpenError;
-use crate::spec::PinnedKey;
 
 /// First and last line of a public key in the format of RFC 4716 section 3.
 const RFC4716_BEGIN: &str = "---- BEGIN SSH2 PUBLIC KEY ----";

@@ -347,7 +347,7 @@ impl Actor {
     fn refusal(&self, kind: ConnectionKind) -> OpenError {
         let limit = match kind {
             ConnectionKind::Control => MAX_CONTROL_CHANNELS,
-            ConnectionKind::Data => self.spec.pool.max_connections * MAX_SHARED_CHANNELS,
+            ConnectionKind::Data => self.spec.settings.pool.max_connections * MAX_SHARED_CHANNELS,
         };
         self.backoff
             .error(Instant::now())
@@ -395,7 +395,7 @@ impl Actor {
             Some(quiet) if kept => quiet.max(state.idle_since()),
             _ => state.idle_since(),
         };
-        Some(idle_since + self.spec.pool.idle_timeout)
+        Some(idle_since + self.spec.settings.pool.idle_timeout)
     }
 
     /// When to look again without being told.

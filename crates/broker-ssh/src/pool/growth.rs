@@ -115,7 +115,7 @@ impl Actor {
             ConnectionKind::Control => 1,
             // A person who was asked for a connection is not asked for another while it can be shared.
             ConnectionKind::Data if self.needs_person && self.sharable(kind).is_some() => 0,
-            ConnectionKind::Data => self.spec.pool.max_connections.max(1),
+            ConnectionKind::Data => self.spec.settings.pool.max_connections.max(1),
         };
         // A control connection that is dialled slowly is waited for: a login must not count twice.
         let slow_control = kind == ConnectionKind::Control && self.roster.dialing_of(kind) > 0;
@@ -124,7 +124,7 @@ impl Actor {
 
     /// Whether a data connection may be made beyond the usual bound, since those that there are stand still.
     pub(super) fn may_exceed(&self) -> bool {
-        let bound = self.spec.pool.max_connections.max(1) + RESERVED_CONNECTIONS;
+        let bound = self.spec.settings.pool.max_connections.max(1) + RESERVED_CONNECTIONS;
         let shares = self.needs_person || self.denied;
         !shares && self.roster.data_total() < bound && self.pause(ConnectionKind::Data).is_none()
     }
@@ -147,7 +147,7 @@ impl Actor {
             return self.roster.dialing.is_empty();
         }
         // Beside those that will not end soon others are made, but not without end.
-        let bound = self.spec.pool.max_dialing.max(1);
+        let bound = self.spec.settings.pool.max_dialing.max(1);
         let beside_slow = self.roster.slow_dials().min(MAX_SLOW_DIALS);
         self.roster.dialing.len() < bound + beside_slow
     }

@@ -53,9 +53,9 @@ impl Connection {
             session,
             requests,
             tracker,
-            stall_timeout: spec.pool.stall_timeout,
+            stall_timeout: spec.settings.pool.stall_timeout,
         };
-        if let Some(interval) = spec.keepalive {
+        if let Some(interval) = spec.settings.keepalive_interval {
             let watching = keepalive::watch(connection.liveness(), interval);
             let runtime = &connection.state.runtime;
             connection.tracker.spawn_on(watching, runtime);

@@ -43,7 +43,7 @@ pub(super) async fn open(
         reason: Box::new(reason),
     };
     let connection = connect(gateway, state, tracker).await.map_err(failed)?;
-    let limit = TimeLimit::starts_now(spec.connect_timeout);
+    let limit = TimeLimit::starts_now(spec.settings.connect_timeout);
     let began = Instant::now();
     let stream = GatewayStream::open(connection, spec, limit)
         .await

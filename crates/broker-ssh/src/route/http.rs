@@ -2,11 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use broker_settings::ProxyLogin;
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-use super::proxy::{ProxyLogin, Refusal};
+use super::proxy::Refusal;
 use crate::net::text::printable;
 use crate::spec::Target;
 

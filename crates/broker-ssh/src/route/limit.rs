@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-/// The time to connect where the profile sets none.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// About as long as the operating system itself would try.
+const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(130);
 
 /// A time that has begun. It prints as its whole length, such as `5 s`.
 #[derive(Debug, Clone, Copy)]
@@ -17,9 +17,9 @@ pub(crate) struct TimeLimit {
 }
 
 impl TimeLimit {
-    /// `None` is 5 s.
+    /// `None`: as long as the operating system would try.
     pub(crate) fn starts_now(length: Option<Duration>) -> Self {
-        let whole = length.unwrap_or(CONNECT_TIMEOUT);
+        let whole = length.unwrap_or(SYSTEM_CONNECT_TIMEOUT);
         Self {
             whole,
             ends: Instant::now() + whole,

@@ -27,8 +27,6 @@ use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use gateway::GatewayStream;
 pub(crate) use limit::TimeLimit;
-pub use proxy::{Proxy, ProxyKind, ProxyLogin};
-pub use rules::{Hosts, ProxyRule, Servers};
 
 /// What carries an SSH connection.
 pub(crate) struct Transport {
@@ -55,11 +53,11 @@ pub(crate) async fn open(
     if let Some(gateway) = &spec.gateway {
         return gateway::open(spec, Arc::clone(gateway), state, tracker).await;
     }
-    let limit = TimeLimit::starts_now(spec.connect_timeout);
+    let limit = TimeLimit::starts_now(spec.settings.connect_timeout);
     match rules::choose(spec, limit).await {
         None => straight(spec, limit).await,
         Some(proxy) => {
-            state.note_route(proxy.to_string());
+            state.note_route(proxy::name(proxy));
             let began = Instant::now();
             let tcp = proxy::connect(proxy, spec, limit).await?;
             Ok(over_tcp(spec, tcp, None, began.elapsed(), limit))
@@ -72,7 +70,8 @@ async fn straight(spec: &ConnectSpec, limit: TimeLimit) -> Result<Transport, Ope
         server: spec.server(),
         reason,
     };
-    let found = resolve::addresses(&spec.host, spec.port, spec.family, limit).await;
+    let found =
+        resolve::addresses(&spec.host, spec.port, spec.settings.address_family, limit).await;
     let addresses = found.map_err(|reason| OpenError::Resolve {
         host: spec.host.clone(),
         reason,
@@ -89,7 +88,7 @@ fn over_tcp(
     round_trip: Duration,
     limit: TimeLimit,
 ) -> Transport {
-    keepalive::bound_silence(&tcp, spec.keepalive);
+    keepalive::bound_silence(&tcp, spec.settings.keepalive_interval);
     Transport {
         stream: Either::Left(QuickAck(tcp)),
         peer,

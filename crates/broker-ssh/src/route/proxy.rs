@@ -1,47 +1,12 @@
 //! Through a proxy: connect to it, and have it connect to the server
 
-use std::fmt;
-
-use secrecy::SecretString;
+use broker_settings::{Proxy, ProxyKind};
 use tokio::net::TcpStream;
 
 use super::limit::TimeLimit;
 use super::{http, race, resolve, socks};
 use crate::error::OpenError;
 use crate::spec::{ConnectSpec, Target};
-
-/// A proxy. It prints as a person would name it, without its login.
-#[derive(Debug, Clone)]
-pub struct Proxy {
-    /// The language it speaks.
-    pub kind: ProxyKind,
-    /// Its name or address.
-    pub host: String,
-    /// Its TCP port.
-    pub port: u16,
-    /// Who we are to it; `None`: nobody in particular.
-    pub login: Option<ProxyLogin>,
-}
-
-/// The languages of proxies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProxyKind {
-    /// SOCKS 4, and 4a where the server is given by name. It knows a user id and no password, and no IPv6.
-    Socks4,
-    /// SOCKS 5 (RFC 1928), with user and password as in RFC 1929.
-    Socks5,
-    /// HTTP with the method CONNECT (RFC 9110 section 9.3.6), with user and password as in RFC 7617.
-    HttpConnect,
-}
-
-/// A login at a proxy.
-#[derive(Debug, Clone)]
-pub struct ProxyLogin {
-    /// The user.
-    pub user: String,
-    /// The password; not used for SOCKS 4.
-    pub password: SecretString,
-}
 
 /// Why a proxy does not connect us, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,7 +19,7 @@ pub(super) enum Refusal {
 
 impl Refusal {
     fn error(self, spec: &ConnectSpec, proxy: &Proxy) -> OpenError {
-        let (server, proxy) = (spec.server(), proxy.to_string());
+        let (server, proxy) = (spec.server(), name(proxy));
         match self {
             Self::Login(reason) => OpenError::ProxyLogin {
                 server,
@@ -70,15 +35,14 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            ProxyKind::Socks4 => "SOCKS4",
-            ProxyKind::Socks5 => "SOCKS5",
-            ProxyKind::HttpConnect => "HTTP",
-        };
-        write!(f, "{kind} proxy {}", Target::new(&self.host, self.port))
-    }
+/// The proxy as a person would name it, without its login.
+pub(super) fn name(proxy: &Proxy) -> String {
+    let kind = match proxy.kind {
+        ProxyKind::Socks4 => "SOCKS4",
+        ProxyKind::Socks5 => "SOCKS5",
+        ProxyKind::HttpConnect => "HTTP",
+    };
+    format!("{kind} proxy {}", Target::new(&proxy.host, proxy.port))
 }
 
 /// A connection to the server of `spec` through the proxy, which looks the server's name up itself.
@@ -91,7 +55,8 @@ pub(super) async fn connect(
     limit: TimeLimit,
 ) -> Result<TcpStream, OpenError> {
     let failed = |reason: String| Refusal::Other(reason).error(spec, proxy);
-    let found = resolve::addresses(&proxy.host, proxy.port, spec.family, limit).await;
+    let found =
+        resolve::addresses(&proxy.host, proxy.port, spec.settings.address_family, limit).await;
     let addresses = found.map_err(|reason| failed(format!("no address for it: {reason}")))?;
     let (mut tcp, _) = race::connect(addresses, limit).await.map_err(failed)?;
     let target = Target::new(&spec.host, spec.port);

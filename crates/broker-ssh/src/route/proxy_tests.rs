@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use broker_settings::ProxyLogin;
 use testkit::scripted::ScriptedListener;
 
 use super::*;

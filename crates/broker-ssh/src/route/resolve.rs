@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use broker_settings::AddressFamily;
+
 use super::limit::TimeLimit;
-use crate::spec::AddressFamily;
 
 /// The addresses of a host that may be dialled, in the resolver's order; never empty.
 ///

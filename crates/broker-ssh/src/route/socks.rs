@@ -1,11 +1,12 @@
 //! What a SOCKS proxy is asked, and its answers in words
 
+use broker_settings::ProxyLogin;
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_socks::Error;
 use tokio_socks::tcp::{Socks4Stream, Socks5Stream};
 
-use super::proxy::{ProxyLogin, Refusal};
+use super::proxy::Refusal;
 use crate::spec::Target;
 
 /// Has a SOCKS 4 proxy connect to the target; by name with SOCKS 4a.

@@ -88,7 +88,7 @@ async fn with_password(person: &Arc<Script>, password: &str) -> (Bench, ConnectS
     };
     let bench = Bench::with(options).await;
     let mut spec = bench.spec();
-    spec.methods = vec![AuthMethod::Password];
+    spec.settings.auth_methods = vec![AuthMethod::Password];
     spec.responder = Some(person.clone());
     (bench, spec)
 }
@@ -152,7 +152,7 @@ async fn nobody_is_asked_to_unlock_a_key_that_the_server_would_not_take() {
     let other = other.write(bench.directory.path(), "other").unwrap();
     lock(&other, "right");
     spec.identities = vec![other.into()];
-    spec.methods = vec![AuthMethod::PublicKey];
+    spec.settings.auth_methods = vec![AuthMethod::PublicKey];
     spec.responder = Some(person.clone());
     let refused = log_in(&bench.pool_of(spec)).await.unwrap_err();
     assert!(matches!(refused, OpenError::AuthFailed { .. }), "{refused}");
@@ -166,7 +166,7 @@ async fn three_wrong_passphrases_are_enough() {
     let bench = Bench::start().await;
     let mut spec = bench.spec();
     lock(&bench.directory.path().join("id"), "right");
-    spec.methods = vec![AuthMethod::PublicKey];
+    spec.settings.auth_methods = vec![AuthMethod::PublicKey];
     spec.responder = Some(person.clone());
     let refused = log_in(&bench.pool_of(spec)).await.unwrap_err();
     assert!(refused.to_string().contains("passphrase"), "{refused}");
@@ -196,7 +196,7 @@ async fn a_password_good_for_one_time_serves_one_connection_that_all_share() {
     };
     let bench = Bench::with(options).await;
     let mut spec = bench.spec();
-    spec.methods = vec![AuthMethod::Password];
+    spec.settings.auth_methods = vec![AuthMethod::Password];
     spec.responder = Some(person.clone());
     let pool = bench.pool_of(spec);
     for _ in 0..2 {
@@ -227,7 +227,7 @@ async fn with_nobody_there_the_error_names_the_question_and_says_how_to_attach()
     let other = testkit::keys::KeyPair::generate().unwrap();
     let other = other.write(bench.directory.path(), "other").unwrap();
     spec.identities = vec![other.into()];
-    spec.methods = vec![AuthMethod::PublicKey, AuthMethod::Password];
+    spec.settings.auth_methods = vec![AuthMethod::PublicKey, AuthMethod::Password];
     let refused = log_in(&bench.pool_of(spec)).await.unwrap_err();
     assert!(refused.wants_person(), "{refused}");
     let text = refused.to_string();
@@ -265,7 +265,7 @@ async fn interactive(person: &Arc<Script>) -> (Bench, ConnectSpec) {
     };
     let bench = Bench::with(options).await;
     let mut spec = bench.spec();
-    spec.methods = vec![AuthMethod::KeyboardInteractive];
+    spec.settings.auth_methods = vec![AuthMethod::KeyboardInteractive];
     spec.responder = Some(person.clone());
     (bench, spec)
 }
@@ -322,7 +322,7 @@ async fn a_person_who_answers_each_time_is_asked_once_and_all_channels_share() {
 async fn a_stalled_transfer_among_control_channels_is_cut() {
     let person = Script::typing(&[&["right"], &["1234", "blue"]]);
     let (bench, mut spec) = interactive(&person).await;
-    spec.pool.stall_timeout = Duration::from_millis(300);
+    spec.settings.pool.stall_timeout = Duration::from_millis(300);
     let pool = bench.pool_of(spec);
     let (echo, flood) = (echo().await, flood().await);
     let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
@@ -366,7 +366,7 @@ async fn a_configured_password_answers_its_question_and_a_person_the_others() {
 async fn questions_that_nobody_answers_let_other_methods_go_on() {
     let person = Script::typing(&[]);
     let (bench, mut spec) = interactive(&person).await;
-    spec.methods = vec![AuthMethod::KeyboardInteractive, AuthMethod::PublicKey];
+    spec.settings.auth_methods = vec![AuthMethod::KeyboardInteractive, AuthMethod::PublicKey];
     log_in_once(&bench.pool_of(spec)).await.unwrap();
     assert_eq!(person.asked().len(), 1);
     bench.end().await;
@@ -419,7 +419,7 @@ async fn a_key_is_found_by_its_hash() {
     }
     fs::set_permissions(directory.join("id"), Permissions::from_mode(0o600)).unwrap();
     let mut spec = bench.spec();
-    spec.methods = vec![AuthMethod::PublicKey];
+    spec.settings.auth_methods = vec![AuthMethod::PublicKey];
     spec.key_places = vec![broker_ssh::KeyPlace::Directory(directory.clone())];
     spec.identities = vec![Identity::Hash(sha1_of(&directory.join("id.pub")))];
     log_in(&bench.pool_of(spec.clone())).await.unwrap();

@@ -46,7 +46,7 @@ fn spec(sshd: &Sshd) -> ConnectSpec {
     spec.identities = vec![sshd.identity_file().into()];
     spec.agent = Some("/nonexistent".into());
     spec.host_key = pinned(sshd.host_key_openssh().unwrap());
-    spec.connect_timeout = Some(LIMIT);
+    spec.settings.connect_timeout = Some(LIMIT);
     spec
 }
 
@@ -73,7 +73,7 @@ async fn as_many_methods_as_the_server_wants_in_whatever_order_either_side_has_t
             vec![INTERACTIVE, PUBLIC_KEY],
         ),
         ("publickey,publickey", vec![PUBLIC_KEY]),
-        ("password", vec![]),
+        ("password", AuthMethod::DEFAULT.to_vec()),
     ] {
         let lines = [
             &format!("AuthenticationMethods {wanted}"),
@@ -92,7 +92,7 @@ async fn as_many_methods_as_the_server_wants_in_whatever_order_either_side_has_t
         if wanted == "publickey,publickey" {
             spec.identities.push(file.into());
         }
-        spec.methods = ours.clone();
+        spec.settings.auth_methods = ours.clone();
         spec.password = password();
         let logged_in = log_in(&pool(spec)).await;
         assert!(
@@ -135,7 +135,7 @@ async fn a_person_is_asked_for_the_password_that_comes_after_the_key() {
     let mut spec = spec(&sshd);
     spec.responder = Some(person.clone());
     // The password first: nobody must be asked before the server wants it.
-    spec.methods = vec![PASS, PUBLIC_KEY];
+    spec.settings.auth_methods = vec![PASS, PUBLIC_KEY];
     log_in(&pool(spec)).await.unwrap();
     assert_eq!(person.asked().len(), 2);
     let failed = sshd.log().matches("Failed password").count();
@@ -224,7 +224,7 @@ async fn a_server_that_does_not_wait_for_the_answer_ends_the_question() {
         return;
     };
     let mut spec = spec(&sshd);
-    spec.methods = vec![PASS];
+    spec.settings.auth_methods = vec![PASS];
     spec.responder = Some(Script::silent());
     let lost = log_in(&pool(spec)).await.unwrap_err();
     assert!(matches!(lost, OpenError::LostWhileAsking { .. }), "{lost}");
@@ -237,7 +237,8 @@ async fn nothing_in_common_names_what_each_side_offers() {
         return;
     };
     let mut spec = spec(&sshd);
-    spec.algorithms.kexs = vec!["curve25519-sha256".into(), "mlkem768x25519-sha256".into()];
+    spec.settings.algorithms.kexs =
+        vec!["curve25519-sha256".into(), "mlkem768x25519-sha256".into()];
     let refused = log_in(&pool(spec)).await.unwrap_err();
     let OpenError::NoCommonAlgorithm { ours, theirs, .. } = &refused else {
         panic!("{refused}")
@@ -292,7 +293,7 @@ impl Authority {
 
 fn with_key(sshd: &Sshd, key: &Path) -> ConnectSpec {
     let mut spec = spec(sshd);
-    spec.methods = vec![PUBLIC_KEY];
+    spec.settings.auth_methods = vec![PUBLIC_KEY];
     spec.identities = vec![key.to_owned().into()];
     spec
 }

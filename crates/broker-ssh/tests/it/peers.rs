@@ -56,7 +56,7 @@ impl Bench {
         let mut spec = ConnectSpec::new(addr.ip().to_string(), addr.port(), "me");
         spec.identities = vec![self.directory.path().join("id").into()];
         spec.host_key = pinned(self.server.host_key_openssh().unwrap());
-        spec.connect_timeout = Some(LIMIT);
+        spec.settings.connect_timeout = Some(LIMIT);
         spec
     }
 
@@ -69,10 +69,9 @@ impl Bench {
     }
 
     pub fn limited(&self, limits: PoolLimits) -> Pool {
-        self.pool_of(ConnectSpec {
-            pool: limits,
-            ..self.spec()
-        })
+        let mut spec = self.spec();
+        spec.settings.pool = limits;
+        self.pool_of(spec)
     }
 
     /// Ends everything and makes sure that nothing is left.

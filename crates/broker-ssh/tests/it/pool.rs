@@ -452,12 +452,10 @@ async fn a_connection_can_be_closed_while_it_is_made() {
 async fn a_dial_into_silence_ends_with_its_timeout_and_leaves_nothing() {
     let bench = Bench::start().await;
     let (silent, listener) = scripted().await;
-    let connect_timeout = Some(Duration::from_millis(300));
-    let pool = bench.pool_of(ConnectSpec {
-        port: silent.port,
-        connect_timeout,
-        ..bench.spec()
-    });
+    let mut spec = bench.spec();
+    spec.port = silent.port;
+    spec.settings.connect_timeout = Some(Duration::from_millis(300));
+    let pool = bench.pool_of(spec);
     let (opened, accepted) = tokio::join!(
         soon(pool.open_control(&silent, originator())),
         listener.accept()

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 
-use broker_ssh::{Channel, ConnectSpec, Pool, Progress, SpliceEnd, splice};
+use broker_ssh::{Channel, Pool, Progress, SpliceEnd, splice};
 use testkit::files::pattern;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -279,10 +279,9 @@ async fn cancelling_takes_nothing_from_a_client_that_was_given_everything() {
 #[tokio::test]
 async fn keys_are_exchanged_anew_in_the_middle_of_transfers() {
     let bench = Bench::start().await;
-    let pool = bench.pool_of(ConnectSpec {
-        rekey_bytes: Some(1 << 20),
-        ..bench.spec()
-    });
+    let mut spec = bench.spec();
+    spec.settings.rekey_bytes = Some(1 << 20);
+    let pool = bench.pool_of(spec);
     let Spliced {
         client,
         ftp_server,

@@ -80,7 +80,7 @@ impl Sshd {
         spec.identities = vec![self.directory.path().join("id").into()];
         spec.host_key =
             pinned(std::fs::read_to_string(self.directory.path().join("host.pub")).unwrap());
-        spec.connect_timeout = Some(LIMIT);
+        spec.settings.connect_timeout = Some(LIMIT);
         spec
     }
 

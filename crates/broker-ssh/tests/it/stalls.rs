@@ -166,10 +166,9 @@ async fn a_server_that_is_slow_to_connect_to_a_target_is_waited_for() {
 async fn opens_that_are_never_answered_give_their_places_back() {
     let bench = Bench::start().await;
     let echo = echo().await;
-    let pool = bench.pool_of(ConnectSpec {
-        keepalive: None,
-        ..bench.spec()
-    });
+    let mut spec = bench.spec();
+    spec.settings.keepalive_interval = None;
+    let pool = bench.pool_of(spec);
     let mut before = soon(pool.open_control(&echo, originator())).await.unwrap();
     bench.server.set_answer_opens(false);
     tokio::time::pause();

@@ -24,11 +24,18 @@ async fn try_open(bench: &Bench, change: impl FnOnce(&mut ConnectSpec)) -> Resul
     Ok(())
 }
 
+/// Has the server's key looked up by these rules under this policy.
+fn under(policy: HostKeyPolicy, rules: HostKeyRules) -> impl FnOnce(&mut ConnectSpec) {
+    move |spec| {
+        spec.settings.host_key_policy = policy;
+        spec.host_key = rules;
+    }
+}
+
 fn known_hosts(bench: &Bench, text: &str) -> HostKeyRules {
     let file = bench.directory.path().join("known_hosts");
     std::fs::write(&file, text).unwrap();
     HostKeyRules {
-        policy: HostKeyPolicy::Strict,
         known_hosts: vec![file],
         ..HostKeyRules::default()
     }
@@ -38,7 +45,7 @@ fn known_hosts(bench: &Bench, text: &str) -> HostKeyRules {
 async fn an_unknown_host_key_is_refused_with_fingerprint_and_advice() {
     let bench = Bench::start().await;
     let strict = known_hosts(&bench, "");
-    let refused = try_open(&bench, |spec| spec.host_key = strict)
+    let refused = try_open(&bench, under(HostKeyPolicy::Strict, strict))
         .await
         .unwrap_err();
     let text = refused.to_string();
@@ -63,12 +70,12 @@ async fn known_hosts_decide_by_host_and_port() {
     let other = KeyPair::generate().unwrap().public_openssh().unwrap();
 
     let rules = known_hosts(&bench, &format!("[127.0.0.1]:{port} {key}\n"));
-    try_open(&bench, |spec| spec.host_key = rules)
+    try_open(&bench, under(HostKeyPolicy::Strict, rules))
         .await
         .unwrap();
 
     let rules = known_hosts(&bench, &format!("[127.0.0.1]:{port} {other}\n"));
-    let changed = try_open(&bench, |spec| spec.host_key = rules)
+    let changed = try_open(&bench, under(HostKeyPolicy::Strict, rules))
         .await
         .unwrap_err();
     assert!(
@@ -84,7 +91,7 @@ async fn known_hosts_decide_by_host_and_port() {
         &bench,
         &format!("[127.0.0.1]:{port} {key}\n@revoked * {key}\n"),
     );
-    let revoked = try_open(&bench, |spec| spec.host_key = rules)
+    let revoked = try_open(&bench, under(HostKeyPolicy::Strict, rules))
         .await
         .unwrap_err();
     assert!(
@@ -99,11 +106,10 @@ async fn trust_on_first_use_remembers_the_key_and_then_insists_on_it() {
     let bench = Bench::start().await;
     let store = bench.directory.path().join("store");
     let rules = HostKeyRules {
-        policy: HostKeyPolicy::Tofu,
         store: Some(store.clone()),
         ..HostKeyRules::default()
     };
-    try_open(&bench, |spec| spec.host_key = rules.clone())
+    try_open(&bench, under(HostKeyPolicy::Tofu, rules.clone()))
         .await
         .unwrap();
     let stored = std::fs::read_to_string(&store).unwrap();
@@ -111,11 +117,7 @@ async fn trust_on_first_use_remembers_the_key_and_then_insists_on_it() {
         stored.contains(&bench.server.host_key_openssh().unwrap()),
         "{stored}"
     );
-    let strict = HostKeyRules {
-        policy: HostKeyPolicy::Strict,
-        ..rules
-    };
-    try_open(&bench, |spec| spec.host_key = strict)
+    try_open(&bench, under(HostKeyPolicy::Strict, rules))
         .await
         .unwrap();
     bench.end().await;
@@ -211,7 +213,6 @@ async fn a_yes_to_a_key_that_has_changed_in_a_foreign_file_is_stored_beside_it()
     let other = KeyPair::generate().unwrap().public_openssh().unwrap();
     let text = format!("[127.0.0.1]:{port} {other}\n");
     let rules = HostKeyRules {
-        policy: HostKeyPolicy::Ask,
         store: Some(bench.directory.path().join("store")),
         ..known_hosts(&bench, &text)
     };
@@ -308,7 +309,7 @@ async fn a_password_lets_in_from_each_source_and_never_shows() {
     for source in sources {
         assert!(!format!("{source:?}").contains("[REDACTED]s3cret"));
         try_open(&bench, |spec| {
-            spec.methods = vec![AuthMethod::Password];
+            spec.settings.auth_methods = vec![AuthMethod::Password];
             spec.password = Some(source);
         })
         .await
@@ -316,14 +317,14 @@ async fn a_password_lets_in_from_each_source_and_never_shows() {
     }
     std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
     let refused = try_open(&bench, |spec| {
-        spec.methods = vec![AuthMethod::Password];
+        spec.settings.auth_methods = vec![AuthMethod::Password];
         spec.password = Some(PasswordSource::File(file));
     })
     .await
     .unwrap_err();
     assert!(refused.to_string().contains("chmod 600"), "{refused}");
     let wrong = try_open(&bench, |spec| {
-        spec.methods = vec![AuthMethod::Password];
+        spec.settings.auth_methods = vec![AuthMethod::Password];
         spec.password = Some(PasswordSource::Inline(SecretString::from("wr0ng")));
     })
     .await
@@ -339,7 +340,7 @@ async fn a_password_lets_in_from_each_source_and_never_shows() {
 async fn no_common_cipher_names_both_sides() {
     let bench = Bench::start().await;
     let refused = try_open(&bench, |spec| {
-        spec.algorithms.ciphers = vec!["aes192-cbc".into()]
+        spec.settings.algorithms.ciphers = vec!["aes192-cbc".into()]
     })
     .await
     .unwrap_err();

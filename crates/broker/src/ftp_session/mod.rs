@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use broker_config::{DataOpen, ForeignPort, FtpOptions, TlsMode};
+use broker_config::FtpOptions;
 use broker_ssh::{Channel, Forwards, OpenError, Pool, Target};
 use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session, SessionConfig};
 use socket2::SockRef;
@@ -510,19 +510,9 @@ fn protocol_options(ftp: &FtpOptions, peer: SocketAddr, owner: ClientOwner) -> S
     SessionConfig {
         client: peer.ip(),
         also_client,
-        tls: match ftp.tls {
-            TlsMode::Refuse => ftp_proto::TlsPolicy::Refuse,
-            TlsMode::Pass => ftp_proto::TlsPolicy::Pass,
-        },
-        foreign_port: match ftp.foreign_port {
-            ForeignPort::Refuse => ftp_proto::ForeignPort::Refuse,
-            ForeignPort::Pass => ftp_proto::ForeignPort::Pass,
-        },
+        tls: ftp.tls,
+        foreign_port: ftp.foreign_port,
         active: ftp.active,
-        data_open: match ftp.data_open {
-            DataOpen::Auto => ftp_proto::DataOpen::Auto,
-            DataOpen::Eager => ftp_proto::DataOpen::Eager,
-            DataOpen::Lazy => ftp_proto::DataOpen::Lazy,
-        },
+        data_open: ftp.data_open,
     }
 }

@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::connect_spec;
 use crate::own_host::Listener;
-use crate::ssh_spec;
 use crate::supervisor::Supervisor;
 use crate::tunnel::{GREETINGS_AWAITED, Tunnel};
 
@@ -71,7 +71,7 @@ impl Supervisor {
                 return;
             }
         };
-        let outcome = match ssh_spec::unsupported(profile) {
+        let outcome = match connect_spec::unsupported(profile) {
             Some(reason) => Err(RpcError::not_supported(reason)),
             None if waits => {
                 open.wait(NOT_CONNECTED);
@@ -95,7 +95,7 @@ impl Supervisor {
         profile: &Profile,
         spec: LocalTunnel,
     ) -> Result<u64, RpcError> {
-        if let Some(reason) = ssh_spec::unsupported(profile) {
+        if let Some(reason) = connect_spec::unsupported(profile) {
             return Err(RpcError::not_supported(reason));
         }
         let mut open = self.prepare(profile, spec, TunnelOrigin::Command)?;
@@ -164,7 +164,7 @@ impl Supervisor {
     pub(crate) fn retry_failed_listeners(&mut self) {
         self.each_tunnel(|supervisor, open| {
             let profile = supervisor.pools.get(&open.profile).map(|p| &p.profile);
-            let supported = profile.is_some_and(|p| ssh_spec::unsupported(p).is_none());
+            let supported = profile.is_some_and(|p| connect_spec::unsupported(p).is_none());
             if open.state == ListenerState::Failed && supported {
                 // The reason was told when it first failed; list-tunnel-listeners still shows it.
                 let _ = supervisor.start_listening(open);

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::connect_spec;
 use crate::listeners::OpenTunnel;
 use crate::own_host::Host;
 use crate::profiles::Connections;
@@ -26,7 +27,6 @@ use crate::profiles::keep_connected;
 use crate::prompts::Desk;
 use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
-use crate::ssh_spec;
 
 /// Requests that may wait; each local client has one at a time.
 const REQUESTS: usize = 64;
@@ -99,7 +99,7 @@ impl Supervisor {
     ) -> Self {
         let (requests_sender, requests) = mpsc::channel(REQUESTS);
         let (changes_sender, changes) = mpsc::channel(REQUESTS);
-        let keyring = Arc::new(Keyring::new(ssh_spec::keep_for(&config.key_stores)));
+        let keyring = Arc::new(Keyring::new(connect_spec::keep_for(&config.key_stores)));
         Self {
             config,
             files,
@@ -345,7 +345,7 @@ impl Supervisor {
 
     pub(crate) fn connect_spec(&self, profile: &Profile) -> ConnectSpec {
         let Identity { home, user } = &self.identity;
-        let mut spec = ssh_spec::connect_spec(&self.config, profile, home, user);
+        let mut spec = connect_spec::connect_spec(&self.config, profile, home, user);
         let responder = self.desk.responder(&profile.id);
         spec.for_each_hop(&|hop| {
             hop.responder = Some(Arc::clone(&responder));
@@ -375,7 +375,7 @@ impl Supervisor {
     }
 
     fn connect_now(&mut self, profile: &Profile) {
-        if ssh_spec::unsupported(profile).is_some() {
+        if connect_spec::unsupported(profile).is_some() {
             return;
         }
         let pool = self.connections(profile).shared().clone();

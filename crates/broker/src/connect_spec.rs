@@ -2,18 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use broker_config::{self as config, Config, HostKeySource, KeyStores, Password, Profile};
-use broker_ssh::{
-    AddressFamily, Algorithms, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, Identity,
-    KeepFor, KeyPlace, PasswordSource, PinnedKey, PoolLimits,
-};
+use broker_config::{Config, KeyStores, Profile};
+use broker_ssh::{ConnectSpec, HostKeyRules, KeepFor, KeyPlace};
 
-use crate::way_spec;
-
-/// What `tcp-connect-timeout time="0"` means: as long as the system itself would try.
-const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(130);
 /// Where OpenSSH keeps keys that hold for every user of the host.
 const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
@@ -26,19 +18,13 @@ const OWN_KNOWN_HOSTS: &str = ".ssh2/known_hosts";
 /// What keeps a profile from being used by this version; the person who wrote it must not find it
 /// connected in another way than it says.
 pub(crate) fn unsupported(profile: &Profile) -> Option<String> {
-    if profile
-        .settings
-        .auth_methods
-        .iter()
-        .all(|it| method(it).is_none())
-    {
-        return Some(
-            "the profile allows only authentication methods that are not supported; allow publickey, password or \
-             keyboard-interactive"
-                .to_owned(),
-        );
-    }
-    None
+    let mut methods = profile.settings.auth_methods.iter();
+    let none = !methods.any(|method| method.is_supported());
+    none.then(|| {
+        "the profile allows only authentication methods that are not supported; allow publickey, password or \
+         keyboard-interactive"
+            .to_owned()
+    })
 }
 
 /// The specification of a profile's connections; `home` is the user's home directory and `own_name`
@@ -49,50 +35,21 @@ pub(crate) fn connect_spec(
     home: &Path,
     own_name: &str,
 ) -> ConnectSpec {
-    let settings = &profile.settings;
     let user = profile.user.as_deref().unwrap_or(own_name);
     let mut spec = ConnectSpec::new(&profile.host, profile.port, user);
-    spec.proxy = way_spec::proxy_rules(&settings.proxy);
     // Loops of gateways were refused when the file was read.
     let gateway = profile.gateway.as_ref();
     let gateway = gateway.and_then(|id| config.profile_by_id(id));
     spec.gateway = gateway.map(|it| Arc::new(connect_spec(config, it, home, own_name)));
-    spec.family = match settings.address_family {
-        config::AddressFamily::Any => AddressFamily::Any,
-        config::AddressFamily::Inet => AddressFamily::Inet,
-        config::AddressFamily::Inet6 => AddressFamily::Inet6,
-    };
-    spec.connect_timeout = Some(settings.connect_timeout.unwrap_or(SYSTEM_CONNECT_TIMEOUT));
-    spec.keepalive = settings.keepalive_interval;
-    spec.algorithms = Algorithms {
-        ciphers: settings.algorithms.ciphers.clone(),
-        macs: settings.algorithms.macs.clone(),
-        kexs: settings.algorithms.kexs.clone(),
-        host_keys: settings.algorithms.host_keys.clone(),
-    };
-    spec.rekey_bytes = settings.rekey_bytes;
-    spec.compression = settings.compression != config::Compression::None;
-    spec.server_banners = settings.server_banners;
+    spec.settings = profile.settings.clone();
     spec.host_key = host_key_rules(config, profile, home);
-    spec.methods = settings.auth_methods.iter().filter_map(method).collect();
-    spec.identities = profile.identities.iter().map(identity).collect();
+    spec.identities = profile.identities.clone();
     spec.key_places = key_places(&config.key_stores, home);
-    spec.password = profile.password.as_ref().map(password);
-    spec.pool = PoolLimits {
-        max_connections: settings.pool.max_connections,
-        max_dialing: settings.pool.max_dialing,
-        idle_timeout: settings.idle_timeout,
-        stall_timeout: settings.pool.stall_timeout,
-        ..PoolLimits::default()
-    };
+    spec.password = profile.password.clone();
     spec
 }
 
 fn host_key_rules(config: &Config, profile: &Profile, home: &Path) -> HostKeyRules {
-    let pinned = profile.host_keys.iter().map(|key| match key {
-        HostKeySource::File(path) => PinnedKey::File(path.clone()),
-        HostKeySource::Inline(text) => PinnedKey::Inline(text.clone()),
-    });
     let known = &config.known_hosts;
     let known_hosts = if known.are_the_usual() {
         vec![home.join(".ssh/known_hosts"), SYSTEM_KNOWN_HOSTS.into()]
@@ -100,33 +57,11 @@ fn host_key_rules(config: &Config, profile: &Profile, home: &Path) -> HostKeyRul
         known.files.clone().unwrap_or_default()
     };
     HostKeyRules {
-        policy: match profile.settings.host_key_policy {
-            config::HostKeyPolicy::Ask => HostKeyPolicy::Ask,
-            config::HostKeyPolicy::Strict => HostKeyPolicy::Strict,
-            config::HostKeyPolicy::Tofu => HostKeyPolicy::Tofu,
-            config::HostKeyPolicy::Advisory => HostKeyPolicy::Advisory,
-        },
-        pinned: pinned.collect(),
+        pinned: profile.host_keys.clone(),
         known_hosts,
         known_hosts_directories: known.directories.clone(),
         store: Some(home.join(OWN_KNOWN_HOSTS)),
         hash_names: known.hash_names,
-    }
-}
-
-fn method(method: &config::AuthMethod) -> Option<AuthMethod> {
-    match method {
-        config::AuthMethod::PublicKey => Some(AuthMethod::PublicKey),
-        config::AuthMethod::Password => Some(AuthMethod::Password),
-        config::AuthMethod::KeyboardInteractive => Some(AuthMethod::KeyboardInteractive),
-        config::AuthMethod::Gssapi | config::AuthMethod::HostBased => None,
-    }
-}
-
-fn identity(identity: &config::Identity) -> Identity {
-    match identity {
-        config::Identity::File(path) => Identity::File(path.clone()),
-        config::Identity::Hash(hash) => Identity::Hash(hash.clone()),
     }
 }
 
@@ -168,16 +103,10 @@ pub(crate) fn keep_for(stores: &KeyStores) -> KeepFor {
     }
 }
 
-fn password(password: &Password) -> PasswordSource {
-    match password {
-        Password::String(text) => PasswordSource::Inline(text.clone()),
-        Password::File(path) => PasswordSource::File(path.clone()),
-        Password::Command(line) => PasswordSource::Command(line.clone()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use broker_config::{Identification, UserKeys};
 
     use super::*;
