@@ -1,10 +1,12 @@
 //! Every method of the interface, once: its name, its parameters, its result.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use crate::error::{ErrorCode, RpcError};
 use crate::secret::Secret;
@@ -21,32 +23,59 @@ pub trait Method: Serialize + DeserializeOwned + Send {
     type Reply: Serialize + DeserializeOwned + Send;
 }
 
-/// Ties names, parameters and results together, and derives from that one list the method names, the request that
-/// the daemon's handler gets, and the response that it gives.
-macro_rules! methods {
-    ($( $(#[$doc:meta])* $name:literal => $method:ident -> $reply:ty; )*) => {
-        /// The names of all methods, `hello` first.
-        pub const METHODS: &[&str] = &[Hello::NAME, $( $name ),*];
+/// What a request comes to, as it stands on the wire.
+pub(crate) type Outcome = Result<Value, RpcError>;
 
+/// Where the reply to a request goes. Dropped without one, it tells the client that the daemon is ending.
+#[derive(Debug)]
+pub struct ReplySender<M> {
+    outcome: oneshot::Sender<Outcome>,
+    method: PhantomData<fn(M)>,
+}
+
+impl<M: Method> ReplySender<M> {
+    fn new(outcome: oneshot::Sender<Outcome>) -> Self {
+        Self {
+            outcome,
+            method: PhantomData,
+        }
+    }
+
+    /// Sends the reply. Whoever asked may have left.
+    pub fn send(self, reply: Result<M::Reply, RpcError>) {
+        let reply = reply.and_then(|it| serde_json::to_value(it).map_err(RpcError::internal));
+        let _ = self.outcome.send(reply);
+    }
+}
+
+/// Ties names, parameters and replies together, and derives from that one list the method names and the requests that
+/// the daemon's handler gets.
+macro_rules! requests {
+    ($(#[$doc:meta])* $request:ident { $( $(#[$about:meta])* $name:literal => $method:ident -> $reply:ty; )* }) => {
         $( impl Method for $method {
             const NAME: &'static str = $name;
             type Reply = $reply;
         } )*
 
-        /// A request that reached the daemon, its parameters checked. `hello` is answered before it gets here.
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub enum Request { $( $(#[$doc])* $method($method), )* }
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub enum $request { $( $(#[$about])* $method($method, ReplySender<$method>), )* }
 
-        /// A successful answer. Its variant must be that of the request.
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-        #[serde(untagged)]
-        pub enum Response { $( $(#[$doc])* $method($reply), )* }
+        impl $request {
+            /// The names of these methods.
+            pub const METHODS: &[&str] = &[$( $name ),*];
 
-        impl Request {
             /// Reads the parameters of the method named.
-            pub(crate) fn parse(method: &str, params: Option<Value>) -> Result<Self, RpcError> {
+            pub(crate) fn parse(
+                method: &str,
+                params: Option<Value>,
+                outcome: oneshot::Sender<Outcome>,
+            ) -> Result<Self, RpcError> {
                 match method {
-                    $( $name => parse_params(method, params).map(Self::$method), )*
+                    $( $name => {
+                        let params = parse_params(method, params)?;
+                        Ok(Self::$method(params, ReplySender::new(outcome)))
+                    } )*
                     _ => Err(unknown_method(method)),
                 }
             }
@@ -54,41 +83,50 @@ macro_rules! methods {
     };
 }
 
-methods! {
-    /// The daemon as a whole.
-    "status" => Status -> DaemonStatus;
-    /// End the daemon.
-    "stop" => Stop -> Done;
-    /// Read the configuration again.
-    "reload" => Reload -> Done;
-    /// The configured profiles.
-    "list-profiles" => ListProfiles -> Vec<Profile>;
-    /// The SSH connections.
-    "list-connections" => ListConnections -> Vec<Connection>;
-    /// One SSH connection and its channels.
-    "connection-status" => ConnectionStatus -> ConnectionDetail;
-    /// Close one SSH connection, its channels with it.
-    "close-connection" => CloseConnection -> Done;
-    /// The SSH channels.
-    "list-channels" => ListChannels -> Vec<ChannelInfo>;
-    /// Cut one SSH channel.
-    "close-channel" => CloseChannel -> Done;
-    /// The tunnel listeners.
-    "list-tunnel-listeners" => ListTunnelListeners -> Vec<TunnelListener>;
-    /// Open a tunnel listener.
-    "open-tunnel-listener" => OpenTunnelListener -> TunnelListener;
-    /// Close a tunnel listener; clients it serves go on.
-    "close-tunnel-listener" => CloseTunnelListener -> Done;
-    /// Take on prompts, for as long as this client is connected.
-    "attend-prompts" => AttendPrompts -> Done;
-    /// Wait for the prompt to be shown next.
-    "next-prompt" => NextPrompt -> CurrentPrompt;
-    /// Answer a prompt, or decline it.
-    "answer-prompt" => AnswerPrompt -> Done;
-    /// Have an SSH server show its host keys.
-    "probe-key" => ProbeKey -> Vec<HostKey>;
-    /// Store one of an SSH server's host keys as known.
-    "trust-host" => TrustHost -> HostKey;
+requests! {
+    /// A request, its parameters checked, and where its reply goes. `hello` is answered before it gets here.
+    Request {
+        /// The daemon as a whole.
+        "status" => Status -> DaemonStatus;
+        /// End the daemon.
+        "stop" => Stop -> Done;
+        /// Read the configuration again.
+        "reload" => Reload -> Done;
+        /// The configured profiles.
+        "list-profiles" => ListProfiles -> Vec<Profile>;
+        /// The SSH connections.
+        "list-connections" => ListConnections -> Vec<Connection>;
+        /// One SSH connection and its channels.
+        "connection-status" => ConnectionStatus -> ConnectionDetail;
+        /// Close one SSH connection, its channels with it.
+        "close-connection" => CloseConnection -> Done;
+        /// The SSH channels.
+        "list-channels" => ListChannels -> Vec<ChannelInfo>;
+        /// Cut one SSH channel.
+        "close-channel" => CloseChannel -> Done;
+        /// The tunnel listeners.
+        "list-tunnel-listeners" => ListTunnelListeners -> Vec<TunnelListener>;
+        /// Open a tunnel listener.
+        "open-tunnel-listener" => OpenTunnelListener -> TunnelListener;
+        /// Close a tunnel listener; clients it serves go on.
+        "close-tunnel-listener" => CloseTunnelListener -> Done;
+        /// Have an SSH server show its host keys.
+        "probe-key" => ProbeKey -> Vec<HostKey>;
+        /// Store one of an SSH server's host keys as known.
+        "trust-host" => TrustHost -> HostKey;
+    }
+}
+
+requests! {
+    /// A request about prompts. Secrets pass, so only the daemon's own user may send it.
+    PromptRequest {
+        /// Take on prompts, for as long as this client is connected.
+        "attend-prompts" => AttendPrompts -> Done;
+        /// Wait for the prompt to be shown next.
+        "next-prompt" => NextPrompt -> CurrentPrompt;
+        /// Answer a prompt, or decline it.
+        "answer-prompt" => AnswerPrompt -> Done;
+    }
 }
 
 /// Says who is there. The first request on every connection.
@@ -227,21 +265,6 @@ pub struct AnswerPrompt {
     pub confirm: Option<bool>,
     /// A text for each field.
     pub texts: Option<Vec<Secret>>,
-}
-
-impl Request {
-    /// Whether it is one of those that only the daemon's own user may send, since secrets pass.
-    pub(crate) fn is_about_prompts(&self) -> bool {
-        matches!(
-            self,
-            Self::AttendPrompts(_) | Self::NextPrompt(_) | Self::AnswerPrompt(_)
-        )
-    }
-
-    /// Whether its answer is of use only to a client that still is there, and may take any time.
-    pub(crate) fn is_a_wait(&self) -> bool {
-        matches!(self, Self::NextPrompt(_))
-    }
 }
 
 /// Parameters of `probe-key`.

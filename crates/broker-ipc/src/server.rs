@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::tokio::Listener as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,9 @@ use zeroize::Zeroizing;
 
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorCode, RpcError};
-use crate::methods::{Hello, HelloReply, Method, Request, Response, parse_params};
+use crate::methods::{
+    Hello, HelloReply, Method, NextPrompt, Outcome, PromptRequest, Request, parse_params,
+};
 use crate::peer;
 use crate::reserve::Reserve;
 use crate::wire::{self, Answer, Call};
@@ -50,13 +52,15 @@ pub trait Handler: Send + Sync + 'static {
     /// A client was admitted.
     fn arrived(&self) -> Self::Client;
 
-    /// Carries out one request. The response must be the variant of the same name. A client that leaves while it waits for
-    /// something to come drops the call.
-    fn call(
+    /// Takes on one request. The reply may be sent later.
+    fn request(&self, request: Request) -> impl Future<Output = ()> + Send;
+
+    /// Takes on one request about prompts. A client that leaves while it waits for the next prompt drops the call.
+    fn prompt_request(
         &self,
         client: &Self::Client,
-        request: Request,
-    ) -> impl Future<Output = Result<Response, RpcError>> + Send;
+        request: PromptRequest,
+    ) -> impl Future<Output = ()> + Send;
 }
 
 /// Serves clients until `stop` is cancelled, then removes the socket and returns. Each client is a task on
@@ -205,14 +209,17 @@ impl Client {
         call: Call,
     ) -> Result<(), Over> {
         let id = call.id.clone();
-        let outcome = match self.permitted(Request::parse(&call.method, call.params)) {
-            Ok(request) if request.is_a_wait() => tokio::select! {
+        let is_a_wait = call.method == NextPrompt::NAME;
+        let outcome = carry_out(handler, kept, self.answers_prompts, call);
+        let outcome = before_end(&self.stop, outcome);
+        let outcome = if is_a_wait {
+            tokio::select! {
                 biased;
                 () = left(&mut self.lines, &mut self.early) => None,
-                outcome = before_end(&self.stop, handler.call(kept, request)) => outcome,
-            },
-            Ok(request) => before_end(&self.stop, handler.call(kept, request)).await,
-            Err(error) => Some(Err(error)),
+                outcome = outcome => outcome,
+            }
+        } else {
+            outcome.await
         };
         let outcome = outcome.ok_or(Over)?;
         match id {
@@ -220,16 +227,6 @@ impl Client {
             // A notification: section 4.1 allows no answer, not even an error.
             None => Ok(()),
         }
-    }
-
-    fn permitted(&self, request: Result<Request, RpcError>) -> Result<Request, RpcError> {
-        let request = request?;
-        if request.is_about_prompts() && !self.answers_prompts {
-            let message =
-                "only the user who runs the daemon may answer its prompts: do it as that user";
-            return Err(RpcError::new(ErrorCode::Denied, message));
-        }
-        Ok(request)
     }
 
     /// The next request, or what is wrong with it. A line that cannot be told from the next one ends it all.
@@ -266,6 +263,30 @@ impl Client {
         let sent = before_end(&self.stop, sent).await.ok_or(Over)?;
         sent.map_err(|_| Over)?.map_err(|_| Over)
     }
+}
+
+async fn carry_out<H: Handler>(
+    handler: &H,
+    kept: &H::Client,
+    answers_prompts: bool,
+    call: Call,
+) -> Outcome {
+    let (reply, outcome) = oneshot::channel();
+    let Call { method, params, .. } = call;
+    if !PromptRequest::METHODS.contains(&method.as_str()) {
+        handler
+            .request(Request::parse(&method, params, reply)?)
+            .await;
+    } else if answers_prompts {
+        let request = PromptRequest::parse(&method, params, reply)?;
+        handler.prompt_request(kept, request).await;
+    } else {
+        let message =
+            "only the user who runs the daemon may answer its prompts: do it as that user";
+        return Err(RpcError::new(ErrorCode::Denied, message));
+    }
+    let ending = |_| RpcError::new(ErrorCode::ShuttingDown, "the broker is stopping");
+    outcome.await.map_err(ending)?
 }
 
 /// Waits until the client has left. One line that it sends meanwhile is kept until its turn comes.

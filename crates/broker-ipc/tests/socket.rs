@@ -15,7 +15,7 @@ use std::sync::Arc;
 use broker_ipc::methods::{CloseChannel, ConnectionStatus, Done, ListProfiles, Status, Stop};
 use broker_ipc::types::{CurrentPrompt, DaemonStatus, TransferCounts};
 use broker_ipc::{
-    BindError, Client, ClientError, ErrorCode, Handler, Patience, Request, Response, RpcError,
+    BindError, Client, ClientError, ErrorCode, Handler, Patience, PromptRequest, Request, RpcError,
     bind, serve,
 };
 use serde_json::{Value, json};
@@ -51,27 +51,34 @@ impl Handler for Fake {
         Leaving(Arc::clone(&self.left))
     }
 
-    async fn call(&self, _client: &Leaving, request: Request) -> Result<Response, RpcError> {
+    async fn request(&self, request: Request) {
         match request {
-            Request::Status(Status {}) => Ok(Response::Status(status())),
-            Request::Stop(Stop { .. }) => {
+            Request::Status(_, reply) => reply.send(Ok(status())),
+            Request::Stop(_, reply) => {
                 self.stop.cancel();
-                Ok(Response::Stop(Done {}))
+                reply.send(Ok(Done {}));
             }
-            Request::CloseChannel(CloseChannel { id: 1 }) => {
+            Request::CloseChannel(CloseChannel { id: 1 }, _reply) => {
                 self.waiting.notify_one();
                 std::future::pending().await
             }
-            Request::ConnectionStatus(ConnectionStatus { id }) => {
-                Err(RpcError::not_found(format!("there is no connection {id}")))
+            Request::ConnectionStatus(ConnectionStatus { id }, reply) => {
+                let message = format!("there is no connection {id}");
+                reply.send(Err(RpcError::not_found(message)));
             }
-            Request::NextPrompt(_) => {
+            Request::ListProfiles(_, reply) => reply.send(Err(RpcError::not_supported("no"))),
+            other => panic!("no test asks for {other:?}"),
+        }
+    }
+
+    async fn prompt_request(&self, _client: &Leaving, request: PromptRequest) {
+        match request {
+            PromptRequest::NextPrompt(_, reply) => {
                 self.waiting.notify_one();
                 self.prompt.notified().await;
-                Ok(Response::NextPrompt(CurrentPrompt { prompt: None }))
+                reply.send(Ok(CurrentPrompt { prompt: None }));
             }
-            Request::AnswerPrompt(_) => Ok(Response::AnswerPrompt(Done {})),
-            other => Err(RpcError::not_supported(format!("{other:?}"))),
+            other => panic!("no test asks for {other:?}"),
         }
     }
 }

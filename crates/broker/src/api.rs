@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use broker_ipc::methods::{AttendPrompts, Done};
+use broker_ipc::methods::{AttendPrompts, Done, NextPrompt};
 use broker_ipc::types::CurrentPrompt;
-use broker_ipc::{ErrorCode, Handler, Request, Response, RpcError};
+use broker_ipc::{ErrorCode, Handler, PromptRequest, Request, RpcError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::prompts::{Attendant, Desk};
@@ -22,24 +22,21 @@ impl Api {
         Self { supervisor, desk }
     }
 
-    async fn attend(&self, client: &Attendant, asked: AttendPrompts) -> Result<Response, RpcError> {
+    async fn attend(&self, client: &Attendant, asked: AttendPrompts) -> Result<Done, RpcError> {
         let profile = match asked.target {
-            Some(target) => Some(self.ask(|answer| Asked::ProfileOf(target, answer)).await?),
+            Some(target) => Some(self.profile_of(target).await?),
             None => None,
         };
         client.attend(profile);
-        Ok(Response::AttendPrompts(Done {}))
+        Ok(Done {})
     }
 
-    /// Asks the supervisor for something.
-    async fn ask<T>(
-        &self,
-        asked: impl FnOnce(oneshot::Sender<Result<T, RpcError>>) -> Asked,
-    ) -> Result<T, RpcError> {
+    /// The id of the profile that a target names.
+    async fn profile_of(&self, target: String) -> Result<String, RpcError> {
         let gone = || RpcError::new(ErrorCode::ShuttingDown, "the broker is stopping");
         let (answer, answered) = oneshot::channel();
-        let sent = self.supervisor.send(asked(answer)).await;
-        sent.map_err(|_| gone())?;
+        let sent = self.supervisor.send(Asked::ProfileOf(target, answer));
+        sent.await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
@@ -51,31 +48,23 @@ impl Handler for Api {
         self.desk.arrived()
     }
 
-    async fn call(&self, client: &Attendant, request: Request) -> Result<Response, RpcError> {
+    async fn request(&self, request: Request) {
+        // Where the supervisor has gone, the client is told as its reply is dropped.
+        let _ = self.supervisor.send(Asked::Request(request)).await;
+    }
+
+    async fn prompt_request(&self, client: &Attendant, request: PromptRequest) {
         match request {
-            Request::AttendPrompts(asked) => self.attend(client, asked).await,
-            Request::NextPrompt(asked) => {
-                let prompt = client.next(asked.shown).await?;
-                Ok(Response::NextPrompt(CurrentPrompt { prompt }))
+            PromptRequest::AttendPrompts(asked, reply) => {
+                reply.send(self.attend(client, asked).await);
             }
-            Request::AnswerPrompt(given) => {
-                self.desk.answer(given)?;
-                Ok(Response::AnswerPrompt(Done {}))
+            PromptRequest::NextPrompt(NextPrompt { shown }, reply) => {
+                let prompt = client.next(shown).await;
+                reply.send(prompt.map(|prompt| CurrentPrompt { prompt }));
             }
-            request @ (Request::Status(_)
-            | Request::Stop(_)
-            | Request::Reload(_)
-            | Request::ListProfiles(_)
-            | Request::ListConnections(_)
-            | Request::ConnectionStatus(_)
-            | Request::CloseConnection(_)
-            | Request::ListChannels(_)
-            | Request::CloseChannel(_)
-            | Request::ListTunnelListeners(_)
-            | Request::OpenTunnelListener(_)
-            | Request::CloseTunnelListener(_)
-            | Request::ProbeKey(_)
-            | Request::TrustHost(_)) => self.ask(|answer| Asked::Request(request, answer)).await,
+            PromptRequest::AnswerPrompt(given, reply) => {
+                reply.send(self.desk.answer(given).map(|()| Done {}));
+            }
         }
     }
 }

@@ -9,7 +9,8 @@ use broker_ipc::types::{
     ConnectionState, DaemonStatus, DataMode, Direction, HostKey, HostKeyStanding, ListenerState,
     Profile, TransferCounts, TunnelKind, TunnelListener, TunnelOrigin,
 };
-use broker_ipc::{ErrorCode, Handler, Request, Response, RpcError, bind, serve};
+use broker_ipc::{ErrorCode, Handler, Method, PromptRequest, Request, RpcError, bind, serve};
+use serde_json::{Value, json};
 use snapbox::cmd::Command;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -63,7 +64,7 @@ impl Daemon {
     }
 
     /// What was asked so far, lists left out.
-    pub(crate) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Value> {
         self.answers.requests.lock().unwrap().clone()
     }
 
@@ -73,7 +74,7 @@ impl Daemon {
 }
 
 struct Answers {
-    requests: Mutex<Vec<Request>>,
+    requests: Mutex<Vec<Value>>,
     stop: CancellationToken,
 }
 
@@ -82,51 +83,65 @@ impl Handler for Answers {
 
     fn arrived(&self) {}
 
-    async fn call(&self, (): &(), request: Request) -> Result<Response, RpcError> {
+    async fn request(&self, request: Request) {
         match request {
-            Request::Status(_) => Ok(Response::Status(status())),
-            Request::ListProfiles(_) => Ok(Response::ListProfiles(profiles())),
-            Request::ListConnections(_) => Ok(Response::ListConnections(vec![control(), data()])),
-            Request::ConnectionStatus(_) => Ok(Response::ConnectionStatus(ConnectionDetail {
+            Request::Status(_, reply) => reply.send(Ok(status())),
+            Request::ListProfiles(_, reply) => reply.send(Ok(profiles())),
+            Request::ListConnections(_, reply) => reply.send(Ok(vec![control(), data()])),
+            Request::ConnectionStatus(_, reply) => reply.send(Ok(ConnectionDetail {
                 connection: data(),
                 channels: vec![transfer()],
             })),
-            Request::ListChannels(_) => Ok(Response::ListChannels(vec![session(), transfer()])),
-            Request::ListTunnelListeners(_) => Ok(Response::ListTunnelListeners(listeners())),
-            Request::ProbeKey(_) => Ok(Response::ProbeKey(host_keys())),
-            change => {
-                self.requests.lock().unwrap().push(change.clone());
-                self.change(change)
+            Request::ListChannels(_, reply) => reply.send(Ok(vec![session(), transfer()])),
+            Request::ListTunnelListeners(_, reply) => reply.send(Ok(listeners())),
+            Request::ProbeKey(_, reply) => reply.send(Ok(host_keys())),
+            Request::Stop(asked, reply) => {
+                self.note(&asked);
+                self.stop.cancel();
+                reply.send(Ok(Done {}));
             }
+            Request::CloseConnection(asked, reply) => {
+                self.note(&asked);
+                let missing =
+                    || RpcError::not_found(format!("there is no connection {}", asked.id));
+                reply.send((asked.id < 10).then_some(Done {}).ok_or_else(missing));
+            }
+            Request::CloseChannel(asked, reply) => {
+                self.note(&asked);
+                reply.send(Ok(Done {}));
+            }
+            Request::CloseTunnelListener(asked, reply) => {
+                self.note(&asked);
+                reply.send(Ok(Done {}));
+            }
+            Request::TrustHost(asked, reply) => {
+                self.note(&asked);
+                reply.send(trusted(&asked.fingerprint));
+            }
+            Request::OpenTunnelListener(asked, reply) => {
+                self.note(&asked);
+                reply.send(opened(asked));
+            }
+            Request::Reload(_, reply) => reply.send(Err(RpcError::not_supported(
+                "reload is not supported yet: stop the daemon and start it again",
+            ))),
         }
+    }
+
+    async fn prompt_request(&self, (): &(), request: PromptRequest) {
+        panic!("without a terminal nobody can answer prompts: {request:?}")
     }
 }
 
 impl Answers {
-    fn change(&self, request: Request) -> Result<Response, RpcError> {
-        match request {
-            Request::Stop(_) => {
-                self.stop.cancel();
-                Ok(Response::Stop(Done {}))
-            }
-            Request::CloseConnection(r) if r.id < 10 => Ok(Response::CloseConnection(Done {})),
-            Request::CloseConnection(r) => Err(RpcError::not_found(format!(
-                "there is no connection {}",
-                r.id
-            ))),
-            Request::CloseChannel(_) => Ok(Response::CloseChannel(Done {})),
-            Request::CloseTunnelListener(_) => Ok(Response::CloseTunnelListener(Done {})),
-            Request::TrustHost(r) => trusted(&r.fingerprint),
-            Request::OpenTunnelListener(r) if r.listen_port == TAKEN => {
-                let message = format!("cannot listen on port {TAKEN}: address in use");
-                Err(RpcError::new(ErrorCode::ListenFailed, message))
-            }
-            Request::OpenTunnelListener(r) => Ok(Response::OpenTunnelListener(opened(r))),
-            _ => Err(RpcError::not_supported(
-                "reload is not supported yet: stop the daemon and start it again",
-            )),
-        }
+    fn note<M: Method>(&self, asked: &M) {
+        self.requests.lock().unwrap().push(request(asked));
     }
+}
+
+/// A request as it is kept.
+pub(crate) fn request<M: Method>(asked: &M) -> Value {
+    json!({ M::NAME: asked })
 }
 
 /// A time whose age does not change while a test runs.
@@ -323,7 +338,7 @@ fn host_keys() -> Vec<HostKey> {
     vec![first, second]
 }
 
-fn trusted(fingerprint: &str) -> Result<Response, RpcError> {
+fn trusted(fingerprint: &str) -> Result<HostKey, RpcError> {
     let key = host_keys()
         .into_iter()
         .find(|key| key.fingerprint == fingerprint);
@@ -333,17 +348,21 @@ fn trusted(fingerprint: &str) -> Result<Response, RpcError> {
     })?;
     key.standing = HostKeyStanding::Known;
     key.known_at = Some("/home/u/.ssh2/known_hosts line 1".into());
-    Ok(Response::TrustHost(key))
+    Ok(key)
 }
 
-fn opened(request: OpenTunnelListener) -> TunnelListener {
+fn opened(request: OpenTunnelListener) -> Result<TunnelListener, RpcError> {
+    if request.listen_port == TAKEN {
+        let message = format!("cannot listen on port {TAKEN}: address in use");
+        return Err(RpcError::new(ErrorCode::ListenFailed, message));
+    }
     let port = if request.listen_port == 0 {
         45678
     } else {
         request.listen_port
     };
     let [ftp, _] = <[TunnelListener; 2]>::try_from(listeners()).unwrap();
-    TunnelListener {
+    Ok(TunnelListener {
         id: 7,
         kind: request.kind,
         address: request.listen_address.unwrap_or_else(|| "127.0.0.1".into()),
@@ -360,5 +379,5 @@ fn opened(request: OpenTunnelListener) -> TunnelListener {
         bytes_down: 0,
         origin: TunnelOrigin::Command,
         ..ftp
-    }
+    })
 }

@@ -1,10 +1,9 @@
 //! What is shown of host keys, and what is asked of the daemon to store one.
 
-use broker_ipc::Request;
 use broker_ipc::methods::TrustHost;
 use snapbox::str;
 
-use crate::fake::{Daemon, FINGERPRINT};
+use crate::fake::{Daemon, FINGERPRINT, request};
 
 #[test]
 fn people_see_pictures_and_what_is_known() {
@@ -49,7 +48,7 @@ fn a_fingerprint_is_enough_for_a_script() {
             "ssh-ed25519 {FINGERPRINT} is known: /home/u/.ssh2/known_hosts line 1\n"
         ));
     }
-    let asked = Request::TrustHost(TrustHost {
+    let asked = request(&TrustHost {
         target: "work".into(),
         fingerprint: FINGERPRINT.into(),
     });
@@ -77,7 +76,7 @@ fn what_is_no_fingerprint_is_told_before_the_daemon_is_asked() {
         let trust = daemon.ctl(&["trust-host", "work", "--fingerprint", wrong]);
         trust.assert().code(2).stdout_eq("");
     }
-    assert_eq!(daemon.requests(), []);
+    assert!(daemon.requests().is_empty());
 }
 
 #[test]
@@ -89,5 +88,5 @@ broker-ctl: there is no terminal to ask on: name the key with --fingerprint
 "#]];
     let trust = daemon.ctl(&["trust-host", "work"]);
     trust.assert().code(1).stdout_eq("").stderr_eq(refused);
-    assert_eq!(daemon.requests(), []);
+    assert!(daemon.requests().is_empty());
 }

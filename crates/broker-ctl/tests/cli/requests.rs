@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use broker_ipc::Request;
 use broker_ipc::methods::{
     CloseChannel, CloseConnection, CloseTunnelListener, OpenTunnelListener, Stop,
 };
@@ -10,7 +9,7 @@ use broker_ipc::types::TunnelKind;
 use snapbox::str;
 
 use crate::broker_ctl;
-use crate::fake::Daemon;
+use crate::fake::{Daemon, request};
 
 /// The tunnel that all spellings below ask for.
 fn ftp_tunnel() -> OpenTunnelListener {
@@ -59,10 +58,7 @@ Opened ftp tunnel 7: 127.0.0.1:1234 to localhost:21 through username@sshserver
 
 "#]];
         daemon.ctl(spelling).assert().success().stdout_eq(said);
-        assert_eq!(
-            daemon.requests(),
-            [Request::OpenTunnelListener(ftp_tunnel())]
-        );
+        assert_eq!(daemon.requests(), [request(&ftp_tunnel())]);
     }
 }
 
@@ -88,7 +84,7 @@ fn relay_address_and_free_port_reach_the_daemon() {
         relay: true,
         ..ftp_tunnel()
     };
-    assert_eq!(daemon.requests(), [Request::OpenTunnelListener(asked)]);
+    assert_eq!(daemon.requests(), [request(&asked)]);
 }
 
 #[test]
@@ -115,7 +111,7 @@ fn options_reach_the_daemon_by_name() {
             .into(),
         ..ftp_tunnel()
     };
-    assert_eq!(daemon.requests(), [Request::OpenTunnelListener(asked)]);
+    assert_eq!(daemon.requests(), [request(&asked)]);
 }
 
 #[test]
@@ -183,10 +179,7 @@ broker-ctl: cannot listen on port 99: address in use
 
 "#]]);
     let last = daemon.requests().pop();
-    assert_eq!(
-        last,
-        Some(Request::CloseTunnelListener(CloseTunnelListener { id: 7 }))
-    );
+    assert_eq!(last, Some(request(&CloseTunnelListener { id: 7 })));
     assert_eq!(daemon.requests().len(), 3);
 }
 
@@ -198,7 +191,7 @@ fn listeners_are_closed_by_id_port_and_address() {
         .assert()
         .success()
         .stdout_eq("");
-    let closed = [2, 1, 2].map(|id| Request::CloseTunnelListener(CloseTunnelListener { id }));
+    let closed = [2, 1, 2].map(|id| request(&CloseTunnelListener { id }));
     assert_eq!(daemon.requests(), closed);
 }
 
@@ -213,10 +206,7 @@ fn an_unknown_listener_is_named_and_the_others_are_closed() {
 broker-ctl: no tunnel listener 4711: list-tunnel-listeners shows them all
 
 "#]]);
-    assert_eq!(
-        daemon.requests(),
-        [Request::CloseTunnelListener(CloseTunnelListener { id: 1 })]
-    );
+    assert_eq!(daemon.requests(), [request(&CloseTunnelListener { id: 1 })]);
 }
 
 #[test]
@@ -230,7 +220,7 @@ fn every_connection_named_is_closed_whatever_becomes_of_the_others() {
 broker-ctl: there is no connection 77
 
 "#]]);
-    let asked = [77, 2].map(|id| Request::CloseConnection(CloseConnection { id }));
+    let asked = [77, 2].map(|id| request(&CloseConnection { id }));
     assert_eq!(daemon.requests(), asked);
 }
 
@@ -243,7 +233,7 @@ fn channels_are_closed() {
         .success()
         .stdout_eq("")
         .stderr_eq("");
-    let asked = [5, 6].map(|id| Request::CloseChannel(CloseChannel { id }));
+    let asked = [5, 6].map(|id| request(&CloseChannel { id }));
     assert_eq!(daemon.requests(), asked);
 }
 
@@ -259,7 +249,7 @@ The daemon has stopped
 
 "#]]);
     assert!(daemon.is_gone());
-    assert_eq!(daemon.requests(), [Request::Stop(Stop { grace: Some(5) })]);
+    assert_eq!(daemon.requests(), [request(&Stop { grace: Some(5) })]);
 }
 
 #[test]

@@ -4,37 +4,37 @@ use std::sync::Arc;
 
 use broker_ipc::methods::{ProbeKey, TrustHost};
 use broker_ipc::types::{HostKey, HostKeyStanding};
-use broker_ipc::{Response, RpcError};
+use broker_ipc::{ReplySender, RpcError};
 use broker_ssh::ConnectSpec;
 use tracing::info;
 
 use super::target;
 use crate::profiles::Connections;
-use crate::supervisor::{Answer, Supervisor, connect_failed};
+use crate::supervisor::{Supervisor, connect_failed};
 
 impl Supervisor {
     /// Has a server show its keys.
-    pub(crate) fn probe_key(&self, asked: &ProbeKey, answer: Answer) {
+    pub(crate) fn probe_key(&self, asked: &ProbeKey, reply: ReplySender<ProbeKey>) {
         let tracker = self.tracker.clone();
         let spec = self.spec_of(&asked.target);
-        self.answer_later(answer, async move {
+        self.reply_later(reply, async move {
             let keys = broker_ssh::probe(&spec?, &tracker).await;
             let keys = keys
                 .map_err(|error| connect_failed(&error))?
                 .into_iter()
                 .map(view);
-            Ok(Response::ProbeKey(keys.collect()))
+            Ok(keys.collect())
         });
     }
 
     /// Has a server show its keys, and stores one of them.
-    pub(crate) fn trust_host(&self, asked: TrustHost, answer: Answer) {
+    pub(crate) fn trust_host(&self, asked: TrustHost, reply: ReplySender<TrustHost>) {
         let tracker = self.tracker.clone();
         let spec = self.spec_of(&asked.target);
         let waiting = spec
             .as_ref()
             .map_or_else(|_| Vec::new(), |it| self.users_of(it));
-        self.answer_later(answer, async move {
+        self.reply_later(reply, async move {
             let spec = spec?;
             let kept = broker_ssh::trust(&spec, &tracker, &asked.fingerprint).await;
             let key = kept.map_err(|error| connect_failed(&error))?;
@@ -42,7 +42,7 @@ impl Supervisor {
             info!(server, %fingerprint, "host key stored as known, as asked");
             // Clients were refused for want of this key: the next one need not wait.
             waiting.iter().for_each(|used| used.shared().retry_now());
-            Ok(Response::TrustHost(view(key)))
+            Ok(view(key))
         });
     }
 

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker_config::{Config, ListenWhen, Profile};
-use broker_ipc::methods::{CloseTunnelListener, Done, OpenTunnelListener};
-use broker_ipc::types::TunnelOrigin;
-use broker_ipc::{ErrorCode, Request, Response, RpcError};
+use broker_ipc::methods::{Done, OpenTunnelListener};
+use broker_ipc::types::{TunnelListener, TunnelOrigin};
+use broker_ipc::{ErrorCode, Method, ReplySender, Request, RpcError};
 use broker_ssh::{ConnectSpec, Keyring, OpenError, Pool};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -33,13 +33,12 @@ const REQUESTS: usize = 64;
 /// How often a listener that could not be bound is tried again, and what nobody uses is looked for.
 const TIDY_UP: Duration = Duration::from_secs(15);
 
-/// Where an answer goes.
-pub(crate) type Answer = oneshot::Sender<Result<Response, RpcError>>;
-
-/// What the supervisor is asked for, and where the answer goes.
+/// What the supervisor is asked for.
 pub(crate) enum Asked {
     /// A client's request.
-    Request(Request, Answer),
+    Request(Request),
+    /// To close a tunnel whose connection failed, and to drop the sender once that is done.
+    CloseFailed(u64, oneshot::Sender<()>),
     /// The id of the profile that a target names.
     ProfileOf(String, oneshot::Sender<Result<String, RpcError>>),
 }
@@ -189,72 +188,72 @@ impl Supervisor {
     }
 
     async fn handle(&mut self, asked: Asked) {
-        let (request, answer) = match asked {
-            Asked::Request(request, answer) => (request, answer),
+        match asked {
+            Asked::Request(request) => self.carry_out(request).await,
+            Asked::CloseFailed(id, _closed) => drop(self.close_tunnel(id)),
             Asked::ProfileOf(target, answer) => {
                 let profile = target::profile(&self.config, &target);
                 let _ = answer.send(profile.map(|profile| profile.id));
-                return;
             }
-        };
-        let answered = match request {
-            Request::Status(_) => Ok(Response::Status(self.status())),
-            Request::Stop(stop) => self.stop(stop.grace).await,
-            Request::Reload(_) => Err(RpcError::not_supported(
-                "reload is not supported yet: stop the daemon and start it again",
-            )),
-            Request::ListProfiles(_) => Ok(Response::ListProfiles(self.list_profiles())),
-            Request::ListConnections(_) => Ok(Response::ListConnections(self.list_connections())),
-            Request::ConnectionStatus(asked) => self
-                .connection_status(asked.id)
-                .map(Response::ConnectionStatus),
-            Request::CloseConnection(asked) => self.close_connection(asked.id).await,
-            Request::ListChannels(_) => Ok(Response::ListChannels(self.list_channels())),
-            Request::CloseChannel(asked) => self.close_channel(asked.id),
-            Request::ListTunnelListeners(_) => Ok(Response::ListTunnelListeners(
-                self.tunnels
-                    .values()
-                    .map(|t| self.listener_view(t))
-                    .collect(),
-            )),
-            Request::OpenTunnelListener(asked) => match self.open_requested(&asked) {
-                Ok((id, used)) => return self.answer_when_connected(id, used, answer),
-                Err(error) => Err(error),
-            },
-            Request::CloseTunnelListener(asked) => self.close_tunnel(&asked),
-            Request::AttendPrompts(_) | Request::NextPrompt(_) | Request::AnswerPrompt(_) => {
-                Err(RpcError::internal("prompts are not the supervisor's"))
-            }
-            Request::ProbeKey(asked) => return self.probe_key(&asked, answer),
-            Request::TrustHost(asked) => return self.trust_host(asked, answer),
-        };
-        // Whoever asked may have left.
-        let _ = answer.send(answered);
+        }
     }
 
-    /// Answers once `work` is done, which does not hold up anybody else.
-    pub(crate) fn answer_later(
+    async fn carry_out(&mut self, request: Request) {
+        match request {
+            Request::Status(_, reply) => reply.send(Ok(self.status())),
+            Request::Stop(asked, reply) => reply.send(Ok(self.stop(asked.grace).await)),
+            Request::Reload(_, reply) => reply.send(Err(RpcError::not_supported(
+                "reload is not supported yet: stop the daemon and start it again",
+            ))),
+            Request::ListProfiles(_, reply) => reply.send(Ok(self.list_profiles())),
+            Request::ListConnections(_, reply) => reply.send(Ok(self.list_connections())),
+            Request::ConnectionStatus(asked, reply) => {
+                reply.send(self.connection_status(asked.id));
+            }
+            Request::CloseConnection(asked, reply) => {
+                reply.send(self.close_connection(asked.id).await);
+            }
+            Request::ListChannels(_, reply) => reply.send(Ok(self.list_channels())),
+            Request::CloseChannel(asked, reply) => reply.send(self.close_channel(asked.id)),
+            Request::ListTunnelListeners(_, reply) => reply.send(Ok(self.list_listeners())),
+            Request::OpenTunnelListener(asked, reply) => match self.open_requested(&asked) {
+                Ok((id, used)) => self.reply_when_connected(id, used, reply),
+                Err(error) => reply.send(Err(error)),
+            },
+            Request::CloseTunnelListener(asked, reply) => reply.send(self.close_tunnel(asked.id)),
+            Request::ProbeKey(asked, reply) => self.probe_key(&asked, reply),
+            Request::TrustHost(asked, reply) => self.trust_host(asked, reply),
+        }
+    }
+
+    /// Replies once `work` is done, which does not hold up anybody else.
+    pub(crate) fn reply_later<M: Method + 'static>(
         &self,
-        answer: Answer,
-        work: impl Future<Output = Result<Response, RpcError>> + Send + 'static,
+        reply: ReplySender<M>,
+        work: impl Future<Output = Result<M::Reply, RpcError>> + Send + 'static,
     ) {
         let kill = self.shutdown.kill.clone();
         self.tracker.spawn(async move {
-            if let Some(answered) = kill.run_until_cancelled(work).await {
-                let _ = answer.send(answered);
+            if let Some(outcome) = kill.run_until_cancelled(work).await {
+                reply.send(outcome);
             }
         });
     }
 
-    async fn stop(&self, grace: Option<u64>) -> Result<Response, RpcError> {
-        let _ = self.stop.send(grace.map(Duration::from_secs)).await;
-        Ok(Response::Stop(Done {}))
+    fn list_listeners(&self) -> Vec<TunnelListener> {
+        let tunnels = self.tunnels.values();
+        tunnels.map(|open| self.listener_view(open)).collect()
     }
 
-    async fn close_connection(&self, id: u64) -> Result<Response, RpcError> {
+    async fn stop(&self, grace: Option<u64>) -> Done {
+        let _ = self.stop.send(grace.map(Duration::from_secs)).await;
+        Done {}
+    }
+
+    async fn close_connection(&self, id: u64) -> Result<Done, RpcError> {
         for owner in self.pools.values() {
             if owner.connections.close(id).await {
-                return Ok(Response::CloseConnection(Done {}));
+                return Ok(Done {});
             }
         }
         Err(RpcError::not_found(format!(
@@ -262,17 +261,16 @@ impl Supervisor {
         )))
     }
 
-    fn close_channel(&self, id: u64) -> Result<Response, RpcError> {
+    fn close_channel(&self, id: u64) -> Result<Done, RpcError> {
         if self.registry.close_channel(id) {
-            return Ok(Response::CloseChannel(Done {}));
+            return Ok(Done {});
         }
         Err(RpcError::not_found(format!(
             "there is no channel {id}; see list-channels"
         )))
     }
 
-    fn close_tunnel(&mut self, asked: &CloseTunnelListener) -> Result<Response, RpcError> {
-        let id = asked.id;
+    fn close_tunnel(&mut self, id: u64) -> Result<Done, RpcError> {
         let tunnel = self.tunnels.remove(&id).ok_or_else(|| {
             RpcError::not_found(format!(
                 "there is no tunnel listener {id}; see list-tunnel-listeners"
@@ -280,7 +278,7 @@ impl Supervisor {
         })?;
         tunnel.stop_listening();
         info!(tunnel = id, "tunnel listener closed");
-        Ok(Response::CloseTunnelListener(Done {}))
+        Ok(Done {})
     }
 
     fn open_requested(
@@ -297,26 +295,29 @@ impl Supervisor {
         Ok((id, self.connections(&profile)))
     }
 
-    fn opened(&self, id: u64) -> Result<Response, RpcError> {
+    fn opened(&self, id: u64) -> Result<TunnelListener, RpcError> {
         let open = self.tunnels.get(&id);
-        open.map(|open| Response::OpenTunnelListener(self.listener_view(open)))
+        open.map(|open| self.listener_view(open))
             .ok_or_else(|| RpcError::internal("the tunnel was closed while it was opened"))
     }
 
     /// A person waits for this tunnel: connecting now tells them at once of a wrong name or key. The
     /// listener of a tunnel that can't work is closed again.
-    fn answer_when_connected(&self, id: u64, used: Arc<Connections>, answer: Answer) {
+    fn reply_when_connected(
+        &self,
+        id: u64,
+        used: Arc<Connections>,
+        reply: ReplySender<OpenTunnelListener>,
+    ) {
         let opened = self.opened(id);
         let requests = self.requests_sender.clone();
-        self.answer_later(answer, async move {
+        self.reply_later(reply, async move {
             let Err(error) = used.shared().connect().await else {
                 return opened;
             };
-            let (closed, wait) = oneshot::channel();
-            let close = Request::CloseTunnelListener(CloseTunnelListener { id });
-            let close = Asked::Request(close, closed);
-            if requests.send(close).await.is_ok() {
-                let _ = wait.await;
+            let (closing, closed) = oneshot::channel();
+            if requests.send(Asked::CloseFailed(id, closing)).await.is_ok() {
+                let _ = closed.await;
             }
             Err(connect_failed(&error))
         });
