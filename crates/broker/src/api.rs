@@ -1,4 +1,4 @@
-//! The local socket's requests: those about prompts go to the prompt desk, all others to the supervisor.
+//! The local socket's requests: those about prompts go to the prompt queue, all others to the supervisor.
 
 use std::sync::Arc;
 
@@ -7,22 +7,29 @@ use broker_ipc::types::CurrentPrompt;
 use broker_ipc::{ErrorCode, Handler, PromptRequest, Request, RpcError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::prompts::{Attendant, Desk};
+use crate::prompts::{ClientResponder, PromptQueue};
 use crate::supervisor::Asked;
 
 /// Passes requests on to those who carry them out.
 #[derive(Debug, Clone)]
 pub struct Api {
     supervisor: mpsc::Sender<Asked>,
-    desk: Arc<Desk>,
+    prompts: Arc<PromptQueue>,
 }
 
 impl Api {
-    pub(crate) fn new(supervisor: mpsc::Sender<Asked>, desk: Arc<Desk>) -> Self {
-        Self { supervisor, desk }
+    pub(crate) fn new(supervisor: mpsc::Sender<Asked>, prompts: Arc<PromptQueue>) -> Self {
+        Self {
+            supervisor,
+            prompts,
+        }
     }
 
-    async fn attend(&self, client: &Attendant, asked: AttendPrompts) -> Result<Done, RpcError> {
+    async fn attend(
+        &self,
+        client: &ClientResponder,
+        asked: AttendPrompts,
+    ) -> Result<Done, RpcError> {
         let profile = match asked.target {
             Some(target) => Some(self.profile_of(target).await?),
             None => None,
@@ -42,10 +49,10 @@ impl Api {
 }
 
 impl Handler for Api {
-    type Client = Attendant;
+    type Client = ClientResponder;
 
-    fn arrived(&self) -> Attendant {
-        self.desk.arrived()
+    fn arrived(&self) -> ClientResponder {
+        self.prompts.arrived()
     }
 
     async fn request(&self, request: Request) {
@@ -53,7 +60,7 @@ impl Handler for Api {
         let _ = self.supervisor.send(Asked::Request(request)).await;
     }
 
-    async fn prompt_request(&self, client: &Attendant, request: PromptRequest) {
+    async fn prompt_request(&self, client: &ClientResponder, request: PromptRequest) {
         match request {
             PromptRequest::AttendPrompts(asked, reply) => {
                 reply.send(self.attend(client, asked).await);
@@ -63,7 +70,7 @@ impl Handler for Api {
                 reply.send(prompt.map(|prompt| CurrentPrompt { prompt }));
             }
             PromptRequest::AnswerPrompt(given, reply) => {
-                reply.send(self.desk.answer(given).map(|()| Done {}));
+                reply.send(self.prompts.answer(given).map(|()| Done {}));
             }
         }
     }

@@ -17,6 +17,6 @@ mod tcp_session;
 mod tunnel;
 
 pub use api::Api;
-pub use prompts::Attendant;
+pub use prompts::ClientResponder;
 pub use shutdown::Shutdown;
 pub use supervisor::{Identity, Supervisor};

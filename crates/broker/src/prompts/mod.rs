@@ -1,7 +1,7 @@
-//! Prompts: from the dial that has a question to the person who can answer it, and back.
+//! Prompts: from the dial that needs an answer to the person who can give it, and back.
 
-mod desk;
+mod queue;
 mod wording;
 
-pub use desk::Attendant;
-pub(crate) use desk::Desk;
+pub use queue::ClientResponder;
+pub(crate) use queue::PromptQueue;

@@ -1,4 +1,4 @@
-//! Questions as a person reads them, and answers as the dial wants them.
+//! Prompts as a person reads them, and answers as the dial wants them.
 
 use broker_ipc::methods::AnswerPrompt;
 use broker_ipc::types::{Prompt as PromptMessage, PromptField, PromptKind};
@@ -9,16 +9,16 @@ use tokio::time::Instant;
 /// Most of a server's text that is shown, in characters: two screens full.
 const MAX_TEXT: usize = 4096;
 
-/// A question on its way to a client.
-pub(super) fn prompt(id: u64, question: &Prompt, deadline: Instant) -> PromptMessage {
+/// A prompt on its way to a client.
+pub(super) fn shown(id: u64, prompt: &Prompt, deadline: Instant) -> PromptMessage {
     let left = deadline.saturating_duration_since(Instant::now());
-    let (kind, message) = message(question);
+    let (kind, message) = message(prompt);
     PromptMessage {
         id,
         kind,
         message,
-        fields: fields(question),
-        fingerprint: match question {
+        fields: fields(prompt),
+        fingerprint: match prompt {
             Prompt::HostKey { fingerprint, .. } => Some(fingerprint.clone()),
             Prompt::Passphrase { .. } | Prompt::Password { .. } | Prompt::Interactive { .. } => {
                 None
@@ -28,8 +28,8 @@ pub(super) fn prompt(id: u64, question: &Prompt, deadline: Instant) -> PromptMes
     }
 }
 
-fn message(question: &Prompt) -> (PromptKind, String) {
-    match question {
+fn message(prompt: &Prompt) -> (PromptKind, String) {
+    match prompt {
         Prompt::HostKey {
             server,
             algorithm,
@@ -89,12 +89,12 @@ fn host_key(server: &str, algorithm: &str, fingerprint: &str, before: Option<&st
     }
 }
 
-fn fields(question: &Prompt) -> Vec<PromptField> {
+fn fields(prompt: &Prompt) -> Vec<PromptField> {
     let hidden = |label: &str| PromptField {
         label: label.to_owned(),
         echo: false,
     };
-    match question {
+    match prompt {
         Prompt::HostKey { .. } => Vec::new(),
         Prompt::Passphrase { .. } => vec![hidden("Passphrase: ")],
         Prompt::Password { .. } => vec![hidden("Password: ")],
@@ -125,17 +125,17 @@ fn marked(text: &str) -> String {
 /// What a client's answer means for the dial.
 ///
 /// # Errors
-/// The answer does not fit the question.
+/// The answer does not fit the prompt.
 pub(super) fn outcome(
-    question: &Prompt,
+    prompt: &Prompt,
     given: AnswerPrompt,
 ) -> Result<Result<Answer, NoAnswer>, RpcError> {
     let AnswerPrompt { id, confirm, texts } = given;
-    let wants_texts = !matches!(question, Prompt::HostKey { .. });
+    let wants_texts = !matches!(prompt, Prompt::HostKey { .. });
     match (confirm, texts) {
         (None, None) => Ok(Err(NoAnswer::Declined)),
         (Some(yes), None) if !wants_texts => Ok(Ok(Answer::Confirm(yes))),
-        (None, Some(texts)) if wants_texts && texts.len() == question.texts() => {
+        (None, Some(texts)) if wants_texts && texts.len() == prompt.texts() => {
             let texts = texts.iter().map(Secret::expose).map(SecretString::from);
             Ok(Ok(Answer::Texts(texts.collect())))
         }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     fn interactive(name: &str, instruction: &str, label: &str) -> PromptMessage {
-        let question = Prompt::Interactive {
+        let prompt = Prompt::Interactive {
             server: "host:22".into(),
             user: "me".into(),
             name: name.into(),
@@ -168,7 +168,7 @@ mod tests {
                 echo: true,
             }],
         };
-        prompt(1, &question, Instant::now())
+        shown(1, &prompt, Instant::now())
     }
 
     #[tokio::test]
@@ -192,13 +192,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_changed_host_key_is_shown_beside_the_old_one() {
-        let question = Prompt::HostKey {
+        let prompt = Prompt::HostKey {
             server: "host:22".into(),
             algorithm: "ssh-ed25519".into(),
             fingerprint: "SHA256:new".into(),
             changed_from: Some("SHA256:old (known_hosts line 3)".into()),
         };
-        let asked = prompt(1, &question, Instant::now());
+        let asked = shown(1, &prompt, Instant::now());
         for part in [
             "CHANGED",
             "ssh-ed25519 SHA256:new",

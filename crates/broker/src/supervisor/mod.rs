@@ -24,7 +24,7 @@ use crate::listeners::OpenTunnel;
 use crate::own_host::Host;
 use crate::profiles::Connections;
 use crate::profiles::keep_connected;
-use crate::prompts::Desk;
+use crate::prompts::PromptQueue;
 use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
 
@@ -63,7 +63,7 @@ pub struct Supervisor {
     pub(crate) tunnels: BTreeMap<u64, OpenTunnel>,
     pub(crate) shutdown: Shutdown,
     identity: Identity,
-    desk: Arc<Desk>,
+    prompts: Arc<PromptQueue>,
     /// What persons typed, for all profiles.
     keyring: Arc<Keyring>,
     pub(crate) tracker: TaskTracker,
@@ -108,7 +108,7 @@ impl Supervisor {
             host: Host::new(),
             pools: BTreeMap::new(),
             tunnels: BTreeMap::new(),
-            desk: Desk::new(shutdown.kill.clone()),
+            prompts: PromptQueue::new(shutdown.kill.clone()),
             shutdown,
             identity,
             tracker,
@@ -122,7 +122,7 @@ impl Supervisor {
 
     /// What answers the local socket's requests.
     pub fn api(&self) -> crate::api::Api {
-        crate::api::Api::new(self.requests_sender.clone(), self.desk.clone())
+        crate::api::Api::new(self.requests_sender.clone(), self.prompts.clone())
     }
 
     /// Opens what the configuration asks for.
@@ -347,7 +347,7 @@ impl Supervisor {
     pub(crate) fn connect_spec(&self, profile: &Profile) -> ConnectSpec {
         let Identity { home, user } = &self.identity;
         let mut spec = connect_spec::connect_spec(&self.config, profile, home, user);
-        let responder = self.desk.responder(&profile.id);
+        let responder = self.prompts.responder(&profile.id);
         spec.for_each_hop(&|hop| {
             hop.responder = Some(Arc::clone(&responder));
             hop.keyring = Arc::clone(&self.keyring);

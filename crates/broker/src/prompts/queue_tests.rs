@@ -6,15 +6,15 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-fn desk() -> Arc<Desk> {
-    Desk::new(CancellationToken::new())
+fn queue() -> Arc<PromptQueue> {
+    PromptQueue::new(CancellationToken::new())
 }
 
 /// A client that answers for one profile or for all.
-fn attendant(desk: &Arc<Desk>, profile: Option<&str>) -> Attendant {
-    let attendant = desk.arrived();
-    attendant.attend(profile.map(str::to_owned));
-    attendant
+fn client(queue: &Arc<PromptQueue>, profile: Option<&str>) -> ClientResponder {
+    let client = queue.arrived();
+    client.attend(profile.map(str::to_owned));
+    client
 }
 
 fn password(server: &str) -> Prompt {
@@ -35,13 +35,13 @@ fn host_key() -> Prompt {
 }
 
 /// A dial that asks.
-fn ask(desk: &Arc<Desk>, profile: &str, question: Prompt) -> JoinHandle<Outcome> {
-    let responder = desk.responder(profile);
+fn ask(queue: &Arc<PromptQueue>, profile: &str, prompt: Prompt) -> JoinHandle<Outcome> {
+    let responder = queue.responder(profile);
     #[expect(
         clippy::disallowed_methods,
         reason = "the test's runtime ends its tasks"
     )]
-    tokio::spawn(async move { responder.ask(question).await })
+    tokio::spawn(async move { responder.ask(prompt).await })
 }
 
 fn texts(id: u64, texts: &[&str]) -> AnswerPrompt {
@@ -61,8 +61,8 @@ fn confirm(id: u64, confirm: Option<bool>) -> AnswerPrompt {
     }
 }
 
-async fn next(attendant: &Attendant) -> u64 {
-    attendant.next(None).await.unwrap().unwrap().id
+async fn next(client: &ClientResponder) -> u64 {
+    client.next(None).await.unwrap().unwrap().id
 }
 
 /// The texts of an answer, to be compared.
@@ -76,45 +76,45 @@ fn told(outcome: Outcome) -> Result<Vec<String>, NoAnswer> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_nobody_there_a_question_fails_at_once() {
-    let desk = desk();
+async fn with_nobody_there_a_prompt_fails_at_once() {
+    let queue = queue();
     let began = Instant::now();
-    let _for_another = attendant(&desk, Some("other"));
-    let _idle = desk.arrived();
-    let asked = ask(&desk, "work", password("host")).await.unwrap();
+    let _for_another = client(&queue, Some("other"));
+    let _idle = queue.arrived();
+    let asked = ask(&queue, "work", password("host")).await.unwrap();
     assert_eq!(told(asked), Err(NoAnswer::Nobody));
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_reaches_the_dial_once() {
-    let desk = desk();
-    let person = attendant(&desk, None);
-    let asked = ask(&desk, "work", password("host"));
+    let queue = queue();
+    let person = client(&queue, None);
+    let asked = ask(&queue, "work", password("host"));
     let id = next(&person).await;
-    desk.answer(texts(id, &["hunter2"])).unwrap();
-    let late = desk.answer(texts(id, &["again"])).unwrap_err();
+    queue.answer(texts(id, &["hunter2"])).unwrap();
+    let late = queue.answer(texts(id, &["again"])).unwrap_err();
     assert_eq!(late.code, ErrorCode::NotFound);
     assert_eq!(told(asked.await.unwrap()), Ok(vec!["hunter2".into()]));
     assert_eq!(person.next(Some(id)).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_does_not_fit_leaves_the_question_open() {
-    let desk = desk();
-    let person = attendant(&desk, None);
+async fn an_answer_that_does_not_fit_leaves_the_prompt_pending() {
+    let queue = queue();
+    let person = client(&queue, None);
     let (key, secret) = (
-        ask(&desk, "work", host_key()),
-        ask(&desk, "work", password("host")),
+        ask(&queue, "work", host_key()),
+        ask(&queue, "work", password("host")),
     );
     let first = next(&person).await;
     for wrong in [texts(first, &["yes"]), texts(first, &[])] {
         assert_eq!(
-            desk.answer(wrong).unwrap_err().code,
+            queue.answer(wrong).unwrap_err().code,
             ErrorCode::InvalidParams
         );
     }
-    desk.answer(confirm(first, Some(true))).unwrap();
+    queue.answer(confirm(first, Some(true))).unwrap();
     let second = person.next(Some(first)).await.unwrap().unwrap().id;
     for wrong in [
         texts(second, &[]),
@@ -122,23 +122,23 @@ async fn an_answer_that_does_not_fit_leaves_the_question_open() {
         confirm(second, Some(true)),
     ] {
         assert_eq!(
-            desk.answer(wrong).unwrap_err().code,
+            queue.answer(wrong).unwrap_err().code,
             ErrorCode::InvalidParams
         );
     }
-    desk.answer(confirm(second, None)).unwrap();
+    queue.answer(confirm(second, None)).unwrap();
     assert!(matches!(key.await.unwrap(), Ok(Answer::Confirm(true))));
     assert_eq!(told(secret.await.unwrap()), Err(NoAnswer::Declined));
 }
 
 #[tokio::test(start_paused = true)]
-async fn dials_with_one_question_share_one_answer() {
-    let desk = desk();
-    let person = attendant(&desk, None);
-    let dials = ["work", "work", "home"].map(|profile| ask(&desk, profile, password("host")));
+async fn dials_with_one_prompt_share_one_answer() {
+    let queue = queue();
+    let person = client(&queue, None);
+    let dials = ["work", "work", "home"].map(|profile| ask(&queue, profile, password("host")));
     let id = next(&person).await;
     tokio::task::yield_now().await;
-    desk.answer(texts(id, &["hunter2"])).unwrap();
+    queue.answer(texts(id, &["hunter2"])).unwrap();
     for dial in dials {
         assert_eq!(told(dial.await.unwrap()), Ok(vec!["hunter2".into()]));
     }
@@ -147,22 +147,22 @@ async fn dials_with_one_question_share_one_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn the_command_that_caused_the_dial_is_asked_before_others() {
-    let desk = desk();
-    let command = attendant(&desk, Some("work"));
-    let all = attendant(&desk, None);
+    let queue = queue();
+    let command = client(&queue, Some("work"));
+    let all = client(&queue, None);
     let _dials = [
-        ask(&desk, "work", password("one")),
-        ask(&desk, "home", password("two")),
+        ask(&queue, "work", password("one")),
+        ask(&queue, "home", password("two")),
     ];
     let (first, second) = (next(&command).await, next(&all).await);
     assert_ne!(first, second);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_question_of_one_who_leaves_goes_to_the_next() {
-    let desk = desk();
-    let (older, newer) = (attendant(&desk, None), attendant(&desk, None));
-    let asked = ask(&desk, "work", password("host"));
+async fn the_prompt_of_one_who_leaves_goes_to_the_next() {
+    let queue = queue();
+    let (older, newer) = (client(&queue, None), client(&queue, None));
+    let asked = ask(&queue, "work", password("host"));
     let id = next(&newer).await;
     drop(newer);
     assert_eq!(next(&older).await, id);
@@ -171,30 +171,30 @@ async fn the_question_of_one_who_leaves_goes_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_waits_two_minutes() {
-    let desk = desk();
-    let person = attendant(&desk, None);
+async fn a_prompt_waits_two_minutes() {
+    let queue = queue();
+    let person = client(&queue, None);
     let began = Instant::now();
-    let asked = ask(&desk, "work", password("host"));
+    let asked = ask(&queue, "work", password("host"));
     let id = next(&person).await;
     // tidy: sleeps because the time here is virtual
     tokio::time::sleep(TIMEOUT / 2).await;
-    let joined = ask(&desk, "work", password("host"));
+    let joined = ask(&queue, "work", password("host"));
     assert_eq!(told(asked.await.unwrap()), Err(NoAnswer::TimedOut));
     assert_eq!(told(joined.await.unwrap()), Err(NoAnswer::TimedOut));
     assert_eq!(began.elapsed(), TIMEOUT);
     assert_eq!(person.next(Some(id)).await.unwrap(), None);
     assert_eq!(
-        desk.answer(confirm(id, None)).unwrap_err().code,
+        queue.answer(confirm(id, None)).unwrap_err().code,
         ErrorCode::NotFound
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_is_withdrawn_with_the_last_dial_that_asks_it() {
-    let desk = desk();
-    let person = attendant(&desk, None);
-    let dials = [0; 2].map(|_| ask(&desk, "work", password("host")));
+async fn a_prompt_is_withdrawn_with_the_last_dial_that_asks_it() {
+    let queue = queue();
+    let person = client(&queue, None);
+    let dials = [0; 2].map(|_| ask(&queue, "work", password("host")));
     let id = next(&person).await;
     tokio::task::yield_now().await;
     let [first, second] = dials;
@@ -210,14 +210,14 @@ async fn a_question_is_withdrawn_with_the_last_dial_that_asks_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_are_bounded() {
-    let desk = desk();
-    let _person = attendant(&desk, None);
-    let dials: Vec<_> = (0..MAX_OPEN)
-        .map(|n| ask(&desk, "work", password(&n.to_string())))
+async fn prompts_are_bounded() {
+    let queue = queue();
+    let _person = client(&queue, None);
+    let dials: Vec<_> = (0..MAX_PENDING)
+        .map(|n| ask(&queue, "work", password(&n.to_string())))
         .collect();
     tokio::task::yield_now().await;
-    let one_more = ask(&desk, "work", password("more")).await.unwrap();
+    let one_more = ask(&queue, "work", password("more")).await.unwrap();
     assert_eq!(told(one_more), Err(NoAnswer::TooMany));
     assert!(dials.iter().all(|dial| !dial.is_finished()));
 }
@@ -225,14 +225,14 @@ async fn questions_are_bounded() {
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_is_told_of_the_end() {
     let stop = CancellationToken::new();
-    let desk = Desk::new(stop.clone());
-    let person = attendant(&desk, None);
+    let queue = PromptQueue::new(stop.clone());
+    let person = client(&queue, None);
     stop.cancel();
     assert_eq!(
         person.next(None).await.unwrap_err().code,
         ErrorCode::ShuttingDown
     );
-    let stranger = desk.arrived();
+    let stranger = queue.arrived();
     assert_eq!(
         stranger.next(None).await.unwrap_err().code,
         ErrorCode::InvalidParams

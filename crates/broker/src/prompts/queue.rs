@@ -1,4 +1,4 @@
-//! The desk at which questions are left, and where those who answer them wait.
+//! The queue of the prompts that have no answer yet, and the clients that answer them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,18 +17,18 @@ use tracing::info;
 
 use super::wording;
 
-/// How long a question waits for its answer. A server seldom waits longer for a login (sshd: 120 s).
+/// How long a prompt waits for its answer. A server seldom waits longer for a login (sshd: 120 s).
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Questions at once: more than a person would look through, so that a fault cannot fill the memory.
-const MAX_OPEN: usize = 64;
+/// Prompts at once: more than a person would look through, so that a fault cannot fill the memory.
+const MAX_PENDING: usize = 64;
 
 type Outcome = Result<Answer, NoAnswer>;
 
-/// Knows who can answer, and what is being asked.
-pub(crate) struct Desk {
+/// Which prompts are pending, and who can answer them.
+pub(crate) struct PromptQueue {
     state: Mutex<State>,
-    /// Told of whatever changes what an attendant should show.
+    /// Told of whatever changes what a responder should show.
     changed: watch::Sender<()>,
     stop: CancellationToken,
 }
@@ -37,24 +37,24 @@ pub(crate) struct Desk {
 struct State {
     last_id: u64,
     /// Clients that answer, each with the one profile it does it for, or all.
-    attendants: BTreeMap<u64, Option<String>>,
-    open: BTreeMap<u64, Open>,
+    responders: BTreeMap<u64, Option<String>>,
+    pending: BTreeMap<u64, PendingPrompt>,
 }
 
-/// A question without an answer.
-struct Open {
+/// A prompt without an answer.
+struct PendingPrompt {
     profile: String,
-    question: Prompt,
-    /// The attendant it was brought to.
-    attendant: u64,
+    prompt: Prompt,
+    /// The responder it was brought to.
+    responder: u64,
     deadline: Instant,
     /// Dials that wait for it.
     dials: usize,
     outcome: watch::Sender<Option<Outcome>>,
 }
 
-impl Desk {
-    /// Nobody waits at it any more once `stop` is cancelled.
+impl PromptQueue {
+    /// Once `stop` is cancelled no client waits for prompts any more.
     pub(crate) fn new(stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
@@ -63,63 +63,63 @@ impl Desk {
         })
     }
 
-    /// What puts the questions of one profile's dials to this desk.
+    /// What puts the prompts of one profile's dials into this queue.
     pub(crate) fn responder(self: &Arc<Self>, profile: &str) -> Arc<dyn Responder> {
-        Arc::new(Counter {
-            desk: Arc::clone(self),
+        Arc::new(ProfileResponder {
+            queue: Arc::clone(self),
             profile: profile.to_owned(),
         })
     }
 
     /// A client has come, which answers nothing yet.
-    pub(crate) fn arrived(self: &Arc<Self>) -> Attendant {
-        Attendant {
+    pub(crate) fn arrived(self: &Arc<Self>) -> ClientResponder {
+        ClientResponder {
             id: self.lock().new_id(),
-            desk: Arc::clone(self),
+            queue: Arc::clone(self),
         }
     }
 
     /// Takes an answer.
     ///
     /// # Errors
-    /// One that comes too late, or does not fit the question.
+    /// One that comes too late, or does not fit the prompt.
     pub(crate) fn answer(&self, given: AnswerPrompt) -> Result<(), RpcError> {
         let id = given.id;
         let mut state = self.lock();
-        let open = state.open.get(&id).ok_or_else(|| {
+        let pending = state.pending.get(&id).ok_or_else(|| {
             RpcError::not_found(format!(
                 "prompt {id} is not open: it was answered, its time was over, or its connection has ended"
             ))
         })?;
-        let outcome = wording::outcome(&open.question, given)?;
+        let outcome = wording::outcome(&pending.prompt, given)?;
         state.settle(id, outcome);
         drop(state);
         self.changed.send_replace(());
         Ok(())
     }
 
-    /// Leaves a question, or joins those who wait for the same one.
-    fn join(&self, profile: &str, question: Prompt) -> Result<Ticket<'_>, NoAnswer> {
+    /// Adds a prompt, or joins the dials that wait for an answer to the same one.
+    fn join(&self, profile: &str, prompt: Prompt) -> Result<AwaitedAnswer<'_>, NoAnswer> {
         let mut state = self.lock();
-        let same = state.open.iter_mut().find(|(_, o)| o.question == question);
-        let ticket = |id: u64, open: &Open| Ticket {
-            desk: self,
+        let same = state.pending.iter_mut().find(|(_, it)| it.prompt == prompt);
+        let awaited = |id: u64, pending: &PendingPrompt| AwaitedAnswer {
+            queue: self,
             id,
-            deadline: open.deadline,
-            outcome: open.outcome.subscribe(),
+            deadline: pending.deadline,
+            outcome: pending.outcome.subscribe(),
         };
-        if let Some((id, open)) = same {
-            open.dials += 1;
-            info!(profile, "joins prompt {id}: {}", open.question);
-            return Ok(ticket(*id, open));
+        if let Some((id, pending)) = same {
+            pending.dials += 1;
+            info!(profile, "joins prompt {id}: {}", pending.prompt);
+            return Ok(awaited(*id, pending));
         }
-        if state.open.len() >= MAX_OPEN {
+        if state.pending.len() >= MAX_PENDING {
             return Err(NoAnswer::TooMany);
         }
-        let open = Open {
-            attendant: state.attendant_for(profile).ok_or(NoAnswer::Nobody)?,
+        let pending = PendingPrompt {
+            responder: state.responder_for(profile).ok_or(NoAnswer::Nobody)?,
             profile: profile.to_owned(),
-            question,
+            prompt,
             deadline: Instant::now() + TIMEOUT,
             dials: 1,
             outcome: watch::Sender::new(None),
@@ -127,13 +127,13 @@ impl Desk {
         let id = state.new_id();
         info!(
             prompt = id,
-            profile, "{} waits for an answer", open.question
+            profile, "{} waits for an answer", pending.prompt
         );
-        let ticket = ticket(id, &open);
-        state.open.insert(id, open);
+        let awaited = awaited(id, &pending);
+        state.pending.insert(id, pending);
         drop(state);
         self.changed.send_replace(());
-        Ok(ticket)
+        Ok(awaited)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -142,9 +142,9 @@ impl Desk {
     }
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for PromptQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").finish_non_exhaustive()
+        f.debug_struct("PromptQueue").finish_non_exhaustive()
     }
 }
 
@@ -155,46 +155,46 @@ impl State {
     }
 
     /// Whoever came last of those that answer for this profile, or else of those that answer for all.
-    fn attendant_for(&self, profile: &str) -> Option<u64> {
+    fn responder_for(&self, profile: &str) -> Option<u64> {
         let suits = |scope: &Option<String>| scope.as_deref().is_none_or(|s| s == profile);
-        let suitable = self.attendants.iter().filter(|(_, scope)| suits(scope));
+        let suitable = self.responders.iter().filter(|(_, scope)| suits(scope));
         let best = suitable.max_by_key(|(id, scope)| (scope.is_some(), **id));
         best.map(|(id, _)| *id)
     }
 
-    /// The oldest question brought to an attendant.
-    fn first_for(&self, attendant: u64) -> Option<(u64, &Open)> {
-        let mut open = self.open.iter();
-        let found = open.find(|(_, open)| open.attendant == attendant);
-        found.map(|(id, open)| (*id, open))
+    /// The oldest prompt brought to a responder.
+    fn first_for(&self, responder: u64) -> Option<(u64, &PendingPrompt)> {
+        let mut pending = self.pending.iter();
+        let found = pending.find(|(_, pending)| pending.responder == responder);
+        found.map(|(id, pending)| (*id, pending))
     }
 
     fn settle(&mut self, id: u64, outcome: Outcome) {
-        if let Some(open) = self.open.remove(&id) {
+        if let Some(pending) = self.pending.remove(&id) {
             let how = outcome
                 .as_ref()
                 .err()
                 .map_or("answered".into(), NoAnswer::to_string);
-            info!(prompt = id, "{}: {how}", open.question);
-            open.outcome.send_replace(Some(outcome));
+            info!(prompt = id, "{}: {how}", pending.prompt);
+            pending.outcome.send_replace(Some(outcome));
         }
     }
 
-    /// An attendant has left: its questions go to the next.
-    fn detach(&mut self, attendant: u64) {
-        if self.attendants.remove(&attendant).is_none() {
+    /// A responder has left: its prompts go to the next.
+    fn detach(&mut self, responder: u64) {
+        if self.responders.remove(&responder).is_none() {
             return;
         }
         let asked = self
-            .open
+            .pending
             .iter()
-            .filter(|(_, open)| open.attendant == attendant);
+            .filter(|(_, pending)| pending.responder == responder);
         let asked: Vec<_> = asked
-            .map(|(id, open)| (*id, self.attendant_for(&open.profile)))
+            .map(|(id, pending)| (*id, self.responder_for(&pending.profile)))
             .collect();
         for (id, next) in asked {
-            match (next, self.open.get_mut(&id)) {
-                (Some(next), Some(open)) => open.attendant = next,
+            match (next, self.pending.get_mut(&id)) {
+                (Some(next), Some(pending)) => pending.responder = next,
                 (Some(_), None) => {}
                 (None, _) => self.settle(id, Err(NoAnswer::Left)),
             }
@@ -202,15 +202,15 @@ impl State {
     }
 }
 
-/// A dial's claim to an answer; the question is withdrawn with the last one.
-struct Ticket<'a> {
-    desk: &'a Desk,
+/// A dial's claim to an answer; the prompt is withdrawn with the last one.
+struct AwaitedAnswer<'a> {
+    queue: &'a PromptQueue,
     id: u64,
     deadline: Instant,
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
-impl Ticket<'_> {
+impl AwaitedAnswer<'_> {
     async fn outcome(&mut self) -> Outcome {
         let answered = self.outcome.wait_for(Option::is_some);
         match timeout_at(self.deadline, answered).await {
@@ -221,60 +221,60 @@ impl Ticket<'_> {
     }
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for AwaitedAnswer<'_> {
     fn drop(&mut self) {
-        let mut state = self.desk.lock();
-        let Some(open) = state.open.get_mut(&self.id) else {
+        let mut state = self.queue.lock();
+        let Some(pending) = state.pending.get_mut(&self.id) else {
             return;
         };
-        open.dials -= 1;
-        if open.dials == 0 {
-            info!(prompt = self.id, "{}: no longer asked", open.question);
-            state.open.remove(&self.id);
+        pending.dials -= 1;
+        if pending.dials == 0 {
+            info!(prompt = self.id, "{}: no longer asked", pending.prompt);
+            state.pending.remove(&self.id);
             drop(state);
-            self.desk.changed.send_replace(());
+            self.queue.changed.send_replace(());
         }
     }
 }
 
-/// Where the dials of one profile ask.
+/// Answers the dials of one profile through the queue.
 #[derive(Debug)]
-struct Counter {
-    desk: Arc<Desk>,
+struct ProfileResponder {
+    queue: Arc<PromptQueue>,
     profile: String,
 }
 
-impl Responder for Counter {
-    fn ask(&self, question: Prompt) -> BoxFuture<'_, Outcome> {
-        Box::pin(async move { self.desk.join(&self.profile, question)?.outcome().await })
+impl Responder for ProfileResponder {
+    fn ask(&self, prompt: Prompt) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move { self.queue.join(&self.profile, prompt)?.outcome().await })
     }
 }
 
-/// A client of the local socket, which may answer questions until it is dropped.
+/// A client of the local socket, which may answer prompts until it is dropped.
 #[derive(Debug)]
-pub struct Attendant {
-    desk: Arc<Desk>,
+pub struct ClientResponder {
+    queue: Arc<PromptQueue>,
     id: u64,
 }
 
-impl Attendant {
+impl ClientResponder {
     /// Answers from now on, for one profile or for all.
     pub(crate) fn attend(&self, profile: Option<String>) {
-        self.desk.lock().attendants.insert(self.id, profile);
+        self.queue.lock().responders.insert(self.id, profile);
     }
 
     /// Waits until another prompt is to be shown than this one, or none any more.
     ///
     /// # Errors
-    /// It does not attend to prompts, or the broker is stopping.
+    /// It takes on no prompts, or the broker is stopping.
     pub(crate) async fn next(&self, shown: Option<u64>) -> Result<Option<PromptMessage>, RpcError> {
-        let mut changed = self.desk.changed.subscribe();
+        let mut changed = self.queue.changed.subscribe();
         loop {
             let current = self.current()?;
             if current.as_ref().map(|prompt| prompt.id) != shown {
                 return Ok(current);
             }
-            let wait = self.desk.stop.run_until_cancelled(changed.changed());
+            let wait = self.queue.stop.run_until_cancelled(changed.changed());
             if wait.await.is_none() {
                 let message = "the broker is stopping";
                 return Err(RpcError::new(ErrorCode::ShuttingDown, message));
@@ -283,23 +283,23 @@ impl Attendant {
     }
 
     fn current(&self) -> Result<Option<PromptMessage>, RpcError> {
-        let state = self.desk.lock();
-        if !state.attendants.contains_key(&self.id) {
+        let state = self.queue.lock();
+        if !state.responders.contains_key(&self.id) {
             let message = "this client takes on no prompts: say attend-prompts first";
             return Err(RpcError::invalid_params(message));
         }
         let first = state.first_for(self.id);
-        Ok(first.map(|(id, open)| wording::prompt(id, &open.question, open.deadline)))
+        Ok(first.map(|(id, pending)| wording::shown(id, &pending.prompt, pending.deadline)))
     }
 }
 
-impl Drop for Attendant {
+impl Drop for ClientResponder {
     fn drop(&mut self) {
-        self.desk.lock().detach(self.id);
-        self.desk.changed.send_replace(());
+        self.queue.lock().detach(self.id);
+        self.queue.changed.send_replace(());
     }
 }
 
 #[cfg(test)]
-#[path = "desk_tests.rs"]
+#[path = "queue_tests.rs"]
 mod tests;
