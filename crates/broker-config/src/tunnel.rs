@@ -31,9 +31,9 @@ pub struct LocalTunnel {
     pub listen_address: ListenAddress,
     /// The port to listen on; 0 takes a free one.
     pub listen_port: u16,
-    /// The destination as the SSH server sees it; without meaning for [`LocalKind::Socks`].
+    /// The destination as the SSH server sees it.
     pub dst_host: String,
-    /// The destination's port; 0 for [`LocalKind::Socks`], never 0 otherwise.
+    /// The destination's port, never 0.
     pub dst_port: u16,
     /// Whether clients from other hosts are let in.
     pub allow_relay: bool,
@@ -50,8 +50,6 @@ pub enum LocalKind {
     Tcp,
     /// FTP, with its data channels.
     Ftp(FtpOptions),
-    /// A SOCKS server whose clients choose the destination.
-    Socks,
 }
 
 /// A tunnel whose listener stands on the SSH server and whose far end is reached from this host.

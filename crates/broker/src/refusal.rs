@@ -25,6 +25,6 @@ pub(crate) async fn refuse(mut client: TcpStream, kind: &LocalKind, reason: &str
             };
             let _ = timeout(REFUSAL_TIMEOUT, told).await;
         }
-        LocalKind::Tcp | LocalKind::Socks => reset_when_dropped(&client),
+        LocalKind::Tcp => reset_when_dropped(&client),
     }
 }

@@ -104,7 +104,7 @@ impl Supervisor {
             id: tunnel.id,
             kind: match tunnel.spec.kind {
                 LocalKind::Ftp(_) => TunnelKind::Ftp,
-                LocalKind::Tcp | LocalKind::Socks => TunnelKind::Tcp,
+                LocalKind::Tcp => TunnelKind::Tcp,
             },
             address: bare_address(tunnel.spec.listen_address),
             port: open.port,

@@ -44,7 +44,7 @@ impl Tunnel {
     pub(crate) fn ftp(&self) -> FtpOptions {
         match &self.spec.kind {
             LocalKind::Ftp(options) => options.clone(),
-            LocalKind::Tcp | LocalKind::Socks => FtpOptions::default(),
+            LocalKind::Tcp => FtpOptions::default(),
         }
     }
 

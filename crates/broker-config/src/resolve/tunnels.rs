@@ -56,7 +56,8 @@ impl Resolver<'_> {
             kind: match kind {
                 TunnelType::Tcp => LocalKind::Tcp,
                 TunnelType::Ftp => LocalKind::Ftp(raw.ftp.clone()),
-                TunnelType::Socks => LocalKind::Socks,
+                // Said with the rest of what is not supported.
+                TunnelType::Socks => return None,
             },
             listen_address: listen_address(raw),
             listen_port: raw.listen_port.as_ref()?.value,
@@ -128,7 +129,7 @@ impl Resolver<'_> {
                         .warning(span, "a SOCKS tunnel has no destination of its own")
                         .help("remove it: the clients name the destination");
                 }
-                Some(0)
+                None
             }
         }
     }

@@ -43,7 +43,7 @@ fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
         debug!("client connected");
         match tunnel.spec.kind {
             LocalKind::Ftp(_) => ftp_session::run(tunnel, id, client, peer).await,
-            LocalKind::Tcp | LocalKind::Socks => tcp_session::run(tunnel, id, client, peer).await,
+            LocalKind::Tcp => tcp_session::run(tunnel, id, client, peer).await,
         }
     };
     tracker.spawn(task.instrument(span));

@@ -5,7 +5,7 @@ mod accept;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use broker_config::{ListenWhen, LocalKind, LocalTunnel, Profile};
+use broker_config::{ListenWhen, LocalTunnel, Profile};
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
 use tokio::sync::Semaphore;
@@ -59,9 +59,6 @@ impl Supervisor {
         spec: LocalTunnel,
         origin: TunnelOrigin,
     ) {
-        if matches!(spec.kind, LocalKind::Socks) {
-            return; // said once, with the rest of what is not supported
-        }
         let at = spec.position.clone();
         let waits = origin == TunnelOrigin::File && profile.listen == ListenWhen::Connected;
         let mut open = match self.prepare(profile, spec, origin) {
