@@ -1,18 +1,14 @@
 //! The data channels of one session, from channel to end, and what the registry shows of them.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker_config::FtpOptions;
 use ftp_proto::{Announced, DataId, Direction, Mode};
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
 
-use super::data::{ControlPath, DataReport, DataTask};
+use super::data::{self, ControlConnection, DataReport, DataTask, Signals};
 use crate::registry::{DataEntry, DataState, SessionEntry, add, drop_one, read};
-use crate::tunnel::Tunnel;
 
 /// The commands that have data follow (RFC 959 section 4.1.3, RFC 3659 section 7).
 const TRANSFERS: [&str; 7] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"];
@@ -25,9 +21,7 @@ const MAX_ACTIVE: usize = 4;
 /// A data channel as its session knows it.
 struct DataChannel {
     entry: Arc<DataEntry>,
-    withdraw: CancellationToken,
-    wanted: CancellationToken,
-    over: CancellationToken,
+    signals: Signals,
     questions: watch::Sender<u64>,
     /// Its task still runs.
     live: bool,
@@ -35,10 +29,8 @@ struct DataChannel {
 
 /// All data channels of a session that may still matter to it.
 pub(super) struct DataChannels {
-    tunnel: Arc<Tunnel>,
+    control: Arc<ControlConnection>,
     session: Arc<SessionEntry>,
-    ftp: FtpOptions,
-    path: ControlPath,
     reports: mpsc::Sender<(DataId, DataReport)>,
     channels: BTreeMap<u64, DataChannel>,
     /// Transfers that the server has begun and not yet ended.
@@ -49,17 +41,13 @@ pub(super) struct DataChannels {
 
 impl DataChannels {
     pub(super) fn new(
-        tunnel: Arc<Tunnel>,
+        control: Arc<ControlConnection>,
         session: Arc<SessionEntry>,
-        ftp: FtpOptions,
-        path: ControlPath,
         reports: mpsc::Sender<(DataId, DataReport)>,
     ) -> Self {
         Self {
-            tunnel,
+            control,
             session,
-            ftp,
-            path,
             reports,
             channels: BTreeMap::new(),
             running: 0,
@@ -90,52 +78,42 @@ impl DataChannels {
                 "this session has {MAX_ACTIVE} data connections open that were not used; wait for the replies before you send PORT again"
             ));
         }
-        let stop = self.tunnel.shutdown.kill.child_token();
-        let number = self.tunnel.registry.new_id();
-        let entry = Arc::new(DataEntry::new(number, mode, stop));
-        let (withdraw, wanted) = (CancellationToken::new(), CancellationToken::new());
-        let (over, questions) = (CancellationToken::new(), watch::Sender::new(0));
-        let data = DataTask {
-            id,
-            tunnel: self.tunnel.clone(),
-            ftp: self.ftp.clone(),
-            path: self.path.clone(),
-            entry: entry.clone(),
-            withdraw: withdraw.clone(),
-            wanted: wanted.clone(),
-            over: over.clone(),
-            questions: questions.subscribe(),
-            reports: self.reports.clone(),
-        };
-        let client = SocketAddr::new(target.host.unwrap_or(self.path.peer.ip()), target.port);
-        let session = self.session.clone();
-        session.add_data(entry.clone());
-        let working = self.tunnel.shutdown.working();
-        let task = async move {
-            let _working = working;
-            match mode {
-                Mode::Passive => data.run_passive(target, open_first).await,
-                Mode::Active => data.run_active(client).await,
-            }
-            session.remove_data(number);
-        };
+        let tunnel = &self.control.tunnel;
+        let number = tunnel.registry.new_id();
+        let stop = tunnel.shutdown.kill.child_token();
         let channel = DataChannel {
-            entry,
-            withdraw,
-            wanted,
-            over,
-            questions,
+            entry: Arc::new(DataEntry::new(number, mode, stop)),
+            signals: Signals::default(),
+            questions: watch::Sender::new(0),
             live: true,
         };
+        let task = DataTask {
+            id,
+            control: self.control.clone(),
+            entry: channel.entry.clone(),
+            signals: channel.signals.clone(),
+            questions: channel.questions.subscribe(),
+            reports: self.reports.clone(),
+        };
+        let session = self.session.clone();
+        session.add_data(channel.entry.clone());
+        let working = tunnel.shutdown.working();
+        let running = async move {
+            let _working = working;
+            data::run(task, target, open_first).await;
+            session.remove_data(number);
+        };
+        tunnel.tracker.spawn(running.in_current_span());
         self.channels.insert(id.0, channel);
-        self.tunnel.tracker.spawn(task.in_current_span());
         Ok(())
     }
 
     /// Those that a server may still connect to or is connected to.
     fn active_offers(&self) -> usize {
         let counts = |channel: &&DataChannel| {
-            channel.live && channel.entry.mode == Mode::Active && !channel.withdraw.is_cancelled()
+            channel.live
+                && channel.entry.mode == Mode::Active
+                && !channel.signals.withdraw.is_cancelled()
         };
         self.channels.values().filter(counts).count()
     }
@@ -166,14 +144,14 @@ impl DataChannels {
     /// Takes an offer back; a transfer that already runs goes on.
     pub(super) fn withdraw(&self, id: DataId) {
         if let Some(channel) = self.channels.get(&id.0) {
-            channel.withdraw.cancel();
+            channel.signals.withdraw.cancel();
         }
     }
 
     /// Lets go of what the server leaves open of a transfer that is over.
     pub(super) fn release(&self, id: DataId) {
         if let Some(channel) = self.channels.get(&id.0) {
-            channel.over.cancel();
+            channel.signals.over.cancel();
         }
     }
 
@@ -186,9 +164,9 @@ impl DataChannels {
 
     /// Takes every unused offer back, also what was made ready for a next one.
     pub(super) fn withdraw_all(&self) {
-        self.path.forwards.discard();
+        self.control.forwards.discard();
         for channel in self.channels.values() {
-            channel.withdraw.cancel();
+            channel.signals.withdraw.cancel();
         }
     }
 
@@ -211,7 +189,7 @@ impl DataChannels {
     pub(super) fn command_sent(&self, verb: &str) {
         if TRANSFERS.contains(&verb) {
             for channel in self.channels.values().filter(|channel| channel.live) {
-                channel.wanted.cancel();
+                channel.signals.wanted.cancel();
             }
         }
     }
@@ -219,10 +197,10 @@ impl DataChannels {
     /// Counts a transfer, and labels its channel with the command it serves.
     pub(super) fn transfer_started(&mut self, id: Option<DataId>, command: String, way: Direction) {
         self.running += 1;
-        add(&self.tunnel.totals.transfers_active, 1);
+        add(&self.control.tunnel.totals.transfers_active, 1);
         let channel = id.and_then(|id| self.channels.get(&id.0));
         if let Some(channel) = channel {
-            channel.wanted.cancel();
+            channel.signals.wanted.cancel();
             channel.entry.relabel(|label| {
                 label.direction = Some(way);
                 label.command = command;
@@ -239,7 +217,7 @@ impl DataChannels {
         replaced: bool,
     ) {
         let complete = (200..300).contains(&code);
-        let totals = &self.tunnel.totals;
+        let totals = &self.control.tunnel.totals;
         if self.running > 0 {
             self.running -= 1;
             drop_one(&totals.transfers_active);
@@ -271,8 +249,8 @@ impl Drop for DataChannels {
     /// Transfers that a session leaves behind have failed: nobody was told that they are complete.
     fn drop(&mut self) {
         for _ in 0..self.running {
-            drop_one(&self.tunnel.totals.transfers_active);
-            add(&self.tunnel.totals.transfers_failed, 1);
+            drop_one(&self.control.tunnel.totals.transfers_active);
+            add(&self.control.tunnel.totals.transfers_failed, 1);
         }
     }
 }

@@ -2,11 +2,9 @@
 //!
 //! The protocol is `ftp_proto`'s; this module carries its bytes, keeps its time and does what it asks.
 
-mod accept;
 mod client_owner;
 mod data;
 mod data_channels;
-mod destination;
 mod io;
 
 use std::io::ErrorKind;
@@ -26,9 +24,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 
 use self::client_owner::ClientOwner;
-use self::data::{ControlPath, DataReport};
+use self::data::{ControlConnection, DataHost, DataReport, dial_names};
 use self::data_channels::DataChannels;
-use self::destination::{DataHost, dial_names};
 use self::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use crate::own_host::{canonical, notice_when_sending, own_addresses};
 use crate::refusal::refuse;
@@ -184,8 +181,10 @@ impl FtpSession {
         let connection = server.channel.info().connection;
         guard.entry.connection.store(connection, Ordering::Relaxed);
         let client_ended = CancellationToken::new();
-        let path = ControlPath {
-            forwards: Arc::new(Forwards::new(pool.clone())),
+        let control = Arc::new(ControlConnection {
+            ftp: tunnel.ftp(),
+            tunnel: tunnel.clone(),
+            forwards: Forwards::new(pool.clone()),
             pool,
             local,
             peer,
@@ -193,20 +192,13 @@ impl FtpSession {
             server: server.host,
             owner,
             client_ended: client_ended.clone(),
-        };
-        let ftp = tunnel.ftp();
+        });
         let (sender, reports) = mpsc::channel(REPORTS);
         let writer = CancellationToken::new();
         Ok(Self {
-            proto: Session::new(protocol_options(&ftp, peer, owner)),
+            proto: Session::new(protocol_options(&control.ftp, peer, owner)),
             io: Io::new(client, server.channel, &tunnel.tracker, writer.clone()),
-            data_channels: DataChannels::new(
-                tunnel.clone(),
-                guard.entry.clone(),
-                ftp,
-                path,
-                sender,
-            ),
+            data_channels: DataChannels::new(control, guard.entry.clone(), sender),
             tunnel,
             guard,
             reports,

@@ -1,7 +1,6 @@
 //! Where the far end of a data channel is: which host the SSH server is asked to connect to.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -51,11 +50,11 @@ const ANNOUNCED: u8 = 2;
 
 impl DataHost {
     /// None was opened yet.
-    pub(crate) fn for_control(control: &str) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn for_control(control: &str) -> Self {
+        Self {
             control: control.to_owned(),
             worked: AtomicU8::new(NEITHER),
-        })
+        }
     }
 
     /// The candidate to dial alone, where the choice was made before.

@@ -1,0 +1,116 @@
+//! The client's connection to a data listener: told from those of others, and waited for no longer than it takes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ftp_proto::DataEnd;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::task::DataTask;
+use crate::ftp_session::client_owner::Objection;
+use crate::own_host::{Listener, Owner, canonical, reset_when_dropped};
+
+/// How long a client that has ended its control connection may take to open the data connection that
+/// it asked for. Hardly any does: it has gone, or its data connection ended before it was looked at.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a client may take to connect once it has asked for a transfer and a connection was refused that was closed
+/// already: most likely that one was its own, and it waits for a reply.
+const CLOSED_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the client is told then.
+const CLOSED_EARLY: &str = "the data connection was closed before the system could say whose it was; send the file again, and close only after the reply 150";
+
+/// Waits for the one connection that is the client's; others are dropped. Until it is joined to a channel, its
+/// end is a reset.
+pub(super) async fn accept(task: &DataTask, listener: Listener) -> Result<TcpStream, DataEnd> {
+    let limit = task.control.ftp.data_timeout;
+    let mut refused = Refused::default();
+    let closed = refused.closed.clone();
+    let closed_early = async {
+        closed.cancelled().await;
+        task.signals.wanted.cancelled().await;
+        sleep(CLOSED_PATIENCE).await;
+    };
+    let left = async {
+        task.control.client_ended.cancelled().await;
+        sleep(LEAVING_TIMEOUT).await;
+    };
+    // The server may have taken the silence for a whole file.
+    tokio::select! {
+        met = timeout(limit, expected(task, &listener, &mut refused)) => met.map_err(|_| {
+            let waited = limit.as_secs();
+            DataEnd::Cut(format!(
+                "the client did not open the data connection within {waited} seconds"
+            ))
+        }),
+        () = closed_early => Err(DataEnd::Cut(CLOSED_EARLY.to_owned())),
+        () = left => Err(DataEnd::Cut("the client left without opening the data connection".to_owned())),
+    }
+}
+
+/// Accepts until the client has come.
+async fn expected(task: &DataTask, listener: &Listener, refused: &mut Refused) -> TcpStream {
+    let owners = &task.control.tunnel.host.owners;
+    loop {
+        let (tcp, peer) = listener.accept().await;
+        reset_when_dropped(&tcp);
+        let objection = objection(task, &tcp, peer);
+        owners.release_end(&SockRef::from(&tcp));
+        match objection {
+            None => return tcp,
+            Some(objection) => refused.count(peer, objection),
+        }
+    }
+}
+
+/// Why a connection is not taken for the client's; `None` where it is.
+fn objection(task: &DataTask, tcp: &TcpStream, peer: SocketAddr) -> Option<Objection> {
+    if peer.ip() != task.control.peer.ip() {
+        return Some(Objection::Stranger);
+    }
+    let owners = &task.control.tunnel.host.owners;
+    let owner = || match tcp.local_addr() {
+        Ok(local) => owners.of(peer, canonical(local)),
+        Err(_) => Owner::Unknown,
+    };
+    task.control.owner.objection(owner)
+}
+
+/// Connections that were refused at one listener. The first one is logged, and the number of the others: they cost those who
+/// make them as little as a line each.
+#[derive(Debug, Default)]
+struct Refused {
+    any: bool,
+    further: u64,
+    /// Cancelled, as a signal, once one was among them that may have been the client's.
+    closed: CancellationToken,
+}
+
+impl Refused {
+    fn count(&mut self, peer: SocketAddr, objection: Objection) {
+        if objection == Objection::Closed {
+            self.closed.cancel();
+        }
+        if std::mem::replace(&mut self.any, true) {
+            self.further += 1;
+        } else {
+            warn!(%peer, "data connection refused: {objection}");
+        }
+    }
+}
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        if self.further > 0 {
+            warn!(
+                further = self.further,
+                "more data connections refused at the same port"
+            );
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Data channels: the listener or forward that is offered, and the copying once both ends are there.
+
+mod accept;
+mod active;
+mod destination;
+mod passive;
+mod task;
+mod transfer;
+
+use ftp_proto::{Announced, DataEnd, DataEvent, Mode};
+use tracing::{debug, warn};
+
+pub(super) use destination::{DataHost, dial_names};
+pub(super) use task::{ControlConnection, DataReport, DataTask, Signals};
+
+use crate::registry::{add, read};
+
+/// Runs a data channel from its offer to its end.
+pub(super) async fn run(task: DataTask, target: Announced, open_first: bool) {
+    let end = match task.entry.mode {
+        Mode::Passive => passive::run(&task, target, open_first).await,
+        Mode::Active => active::run(&task, target).await,
+    };
+    match &end {
+        DataEnd::Cut(reason) => warn!(%reason, "data connection cut"),
+        DataEnd::ClientGone(reason) => {
+            debug!(%reason, "data connection given up by the client");
+        }
+        DataEnd::Complete | DataEnd::Unused => {}
+    }
+    let (totals, progress) = (&task.control.tunnel.totals, &task.entry.progress);
+    add(&totals.bytes_up, read(&progress.to_channel));
+    add(&totals.bytes_down, read(&progress.from_channel));
+    task.report(DataReport::Event(DataEvent::Ended(end))).await;
+}

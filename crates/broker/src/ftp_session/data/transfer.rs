@@ -1,0 +1,95 @@
+//! The copying once both ends of a data connection are there, and what the session is told of it.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::SystemTime;
+
+use broker_ssh::{Channel, Liveness, SpliceEnd, splice};
+use ftp_proto::{DataEnd, DataEvent};
+use tokio::net::TcpStream;
+
+use super::task::{DataReport, DataTask};
+use crate::registry::DataState;
+
+/// Which ends that were passed on the session knows of.
+#[derive(Debug, Default)]
+struct ToldEnds {
+    server: bool,
+    client: bool,
+}
+
+/// Joins the two ends, and says how the copying ended.
+pub(super) async fn run(task: &DataTask, tcp: TcpStream, channel: Channel) -> DataEnd {
+    task.entry.relabel(|label| {
+        label.state = DataState::Transferring;
+        label.joined = Some(SystemTime::now());
+    });
+    task.report(DataReport::Event(DataEvent::Joined)).await;
+    let liveness = channel.liveness();
+    let copying = splice(tcp, channel, &task.entry.progress, task.entry.stop.clone());
+    tokio::select! {
+        end = follow(task, copying) => end,
+        never = answer_questions(task, liveness) => match never {},
+    }
+}
+
+/// Tells the session of each end that is passed on, and says how the copying ended.
+async fn follow(task: &DataTask, copying: impl Future<Output = SpliceEnd>) -> DataEnd {
+    let progress = &task.entry.progress;
+    let drain = &task.control.tunnel.shutdown.drain;
+    let mut told = ToldEnds::default();
+    let mut copying = pin!(copying);
+    loop {
+        tokio::select! {
+            () = progress.channel_done.cancelled(), if !told.server => {}
+            () = progress.tcp_done.cancelled(), if !told.client => {}
+            () = task.signals.over.cancelled() => return DataEnd::Complete,
+            // The client has everything and may leave its end open as long as it likes; a broker that stops does not
+            // wait for it.
+            () = drain.cancelled(), if told.server && progress.is_whole_download() => {
+                return DataEnd::Complete;
+            }
+            end = &mut copying => {
+                // What was passed on is told before the end of everything is.
+                tell_ends(task, &mut told).await;
+                return data_end(task, end);
+            }
+        }
+        tell_ends(task, &mut told).await;
+    }
+}
+
+async fn tell_ends(task: &DataTask, told: &mut ToldEnds) {
+    let progress = &task.entry.progress;
+    if progress.channel_done.is_cancelled() && !std::mem::replace(&mut told.server, true) {
+        task.report(DataReport::Event(DataEvent::ServerDone)).await;
+    }
+    if progress.tcp_done.is_cancelled() && !std::mem::replace(&mut told.client, true) {
+        task.report(DataReport::Event(DataEvent::ClientDone)).await;
+    }
+}
+
+/// Asks the SSH session of the channel for a sign of life whenever the session wants one.
+async fn answer_questions(task: &DataTask, liveness: Liveness) -> Infallible {
+    let mut questions = task.questions.clone();
+    while questions.changed().await.is_ok() {
+        let question = *questions.borrow_and_update();
+        if liveness.confirm().await {
+            task.report(DataReport::Event(DataEvent::Alive { question }))
+                .await;
+        }
+    }
+    // A transfer goes on without its session.
+    std::future::pending().await
+}
+
+fn data_end(task: &DataTask, end: SpliceEnd) -> DataEnd {
+    match end {
+        SpliceEnd::Complete => DataEnd::Complete,
+        SpliceEnd::TcpGone(reason) => DataEnd::ClientGone(reason),
+        SpliceEnd::ChannelCut(_) if task.entry.stop.is_cancelled() => {
+            DataEnd::Cut(task.stop_reason())
+        }
+        SpliceEnd::ChannelCut(reason) => DataEnd::Cut(reason),
+    }
+}
