@@ -1,0 +1,227 @@
+//! What a session waits for that may never come, and how long.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+/// How long a client may take until the server lets it work. Servers give up after a minute or five; this bounds what
+/// connections that never speak can hold.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a session without a greeting keeps others waiting: some servers look the client's name up first.
+const GREETING_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a server may take to close after the client has left.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same while a transfer runs that moves no bytes: the server may have to write to a slow disk before it answers.
+const CLOSE_TIMEOUT_IN_TRANSFER: Duration = Duration::from_secs(120);
+/// How long the server may take to end a transfer whose data channel was cut. Its own side of the line may be silent, and
+/// then it waits for minutes while the client, whose data connection was reset, waits for a word.
+const CUT_PATIENCE: Duration = Duration::from_secs(15);
+
+/// The waits of one session.
+pub(super) struct Deadlines {
+    started: Instant,
+    /// Room among the sessions that wait for a greeting.
+    awaits_greeting: Option<OwnedSemaphorePermit>,
+    client_left: Option<ClientLeft>,
+    /// When the data channel of a transfer was cut that the server has not ended, and why.
+    cut: Option<(Instant, String)>,
+}
+
+/// A client that has ended its side.
+#[derive(Debug, Clone, Copy)]
+struct ClientLeft {
+    /// When that was, or bytes were last seen to move.
+    since: Instant,
+    /// The bytes that data channels had carried then.
+    carried: u64,
+}
+
+/// How a session stands at a moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    /// Nobody has logged in yet.
+    pub(super) waits_for_login: bool,
+    /// A transfer runs.
+    pub(super) in_transfer: bool,
+    /// The bytes that data channels have carried.
+    pub(super) carried: u64,
+}
+
+/// What has not come in time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// The login.
+    Login,
+    /// The server's end of a transfer that was cut for this reason.
+    TransferEnd(String),
+    /// The server's end of a session whose client has left.
+    SessionEnd,
+}
+
+impl Deadlines {
+    pub(super) fn new(now: Instant, awaits_greeting: OwnedSemaphorePermit) -> Self {
+        Self {
+            started: now,
+            awaits_greeting: Some(awaits_greeting),
+            client_left: None,
+            cut: None,
+        }
+    }
+
+    /// The server has spoken: the next session may wait for its greeting.
+    pub(super) fn greeted(&mut self) {
+        self.awaits_greeting = None;
+    }
+
+    /// The client has ended its side, when data channels had carried so many bytes.
+    pub(super) fn client_leaves(&mut self, now: Instant, carried: u64) {
+        self.client_left = Some(ClientLeft {
+            since: now,
+            carried,
+        });
+    }
+
+    /// Whether the client has ended its side.
+    pub(super) fn has_client_left(&self) -> bool {
+        self.client_left.is_some()
+    }
+
+    /// A transfer was cut; the server has yet to end it.
+    pub(super) fn transfer_cut(&mut self, now: Instant, reason: &str) {
+        self.cut = Some((now, reason.to_owned()));
+    }
+
+    /// The server has ended a transfer.
+    pub(super) fn transfer_ended(&mut self) {
+        self.cut = None;
+    }
+
+    /// The next moment at which something is due.
+    pub(super) fn next(&self, standing: Standing) -> Option<Instant> {
+        let login = standing
+            .waits_for_login
+            .then(|| self.started + LOGIN_TIMEOUT);
+        let greeting = self.awaits_greeting.as_ref();
+        let greeting = greeting.map(|_| self.started + GREETING_PATIENCE);
+        let cut = self.cut.as_ref().map(|(since, _)| *since + CUT_PATIENCE);
+        let close = self.close(standing.in_transfer);
+        [login, greeting, cut, close].into_iter().flatten().min()
+    }
+
+    /// What is overdue at this moment.
+    pub(super) fn overdue(&mut self, now: Instant, standing: Standing) -> Option<Overdue> {
+        if now >= self.started + GREETING_PATIENCE {
+            self.greeted();
+        }
+        if let Some((_, reason)) = self.cut.take_if(|(since, _)| now >= *since + CUT_PATIENCE) {
+            return Some(Overdue::TransferEnd(reason));
+        }
+        if standing.waits_for_login && now >= self.started + LOGIN_TIMEOUT {
+            return Some(Overdue::Login);
+        }
+        self.close(standing.in_transfer).filter(|due| now >= *due)?;
+        if self
+            .client_left
+            .is_some_and(|left| left.carried != standing.carried)
+        {
+            // Data still flows.
+            self.client_leaves(now, standing.carried);
+            return None;
+        }
+        Some(Overdue::SessionEnd)
+    }
+
+    /// Until when the server may keep a session whose client has left.
+    fn close(&self, in_transfer: bool) -> Option<Instant> {
+        let patience = if in_transfer {
+            CLOSE_TIMEOUT_IN_TRANSFER
+        } else {
+            CLOSE_TIMEOUT
+        };
+        self.client_left.map(|left| left.since + patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    const AT_WORK: Standing = Standing {
+        waits_for_login: false,
+        in_transfer: false,
+        carried: 0,
+    };
+
+    fn deadlines(now: Instant) -> Deadlines {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned();
+        let mut deadlines = Deadlines::new(now, permit.unwrap());
+        deadlines.greeted();
+        deadlines
+    }
+
+    fn after(now: Instant, seconds: u64) -> Instant {
+        now + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_session_that_is_silent_holds_up_the_next_for_two_seconds() {
+        let now = Instant::now();
+        let room = Arc::new(Semaphore::new(1));
+        let permit = room.clone().try_acquire_owned();
+        let mut deadlines = Deadlines::new(now, permit.unwrap());
+        assert_eq!(deadlines.next(AT_WORK), Some(after(now, 2)));
+        assert_eq!(deadlines.overdue(after(now, 1), AT_WORK), None);
+        assert_eq!(room.available_permits(), 0);
+        assert_eq!(deadlines.overdue(after(now, 2), AT_WORK), None);
+        assert_eq!(room.available_permits(), 1);
+        assert_eq!(deadlines.next(AT_WORK), None);
+    }
+
+    #[test]
+    fn a_client_that_has_left_keeps_its_session_while_data_flows() {
+        let now = Instant::now();
+        let mut deadlines = deadlines(now);
+        deadlines.client_leaves(now, 0);
+        let running = |carried| Standing {
+            in_transfer: true,
+            carried,
+            ..AT_WORK
+        };
+        assert_eq!(deadlines.next(AT_WORK), Some(after(now, 60)));
+        assert_eq!(deadlines.next(running(7)), Some(after(now, 120)));
+        assert_eq!(deadlines.overdue(after(now, 120), running(7)), None);
+        assert_eq!(deadlines.overdue(after(now, 239), running(7)), None);
+        let ended = deadlines.overdue(after(now, 240), running(7));
+        assert_eq!(ended, Some(Overdue::SessionEnd));
+    }
+
+    #[test]
+    fn a_transfer_that_was_cut_must_be_ended_soon() {
+        let now = Instant::now();
+        let mut deadlines = deadlines(now);
+        deadlines.transfer_cut(now, "a reason");
+        assert_eq!(deadlines.next(AT_WORK), Some(after(now, 15)));
+        let overdue = Overdue::TransferEnd("a reason".to_owned());
+        assert_eq!(deadlines.overdue(after(now, 15), AT_WORK), Some(overdue));
+        deadlines.transfer_cut(now, "a reason");
+        deadlines.transfer_ended();
+        assert_eq!(deadlines.overdue(after(now, 15), AT_WORK), None);
+    }
+
+    #[test]
+    fn whoever_does_not_log_in_is_not_waited_for() {
+        let now = Instant::now();
+        let mut deadlines = deadlines(now);
+        let waiting = Standing {
+            waits_for_login: true,
+            ..AT_WORK
+        };
+        assert_eq!(deadlines.overdue(after(now, 299), waiting), None);
+        let overdue = deadlines.overdue(after(now, 300), waiting);
+        assert_eq!(overdue, Some(Overdue::Login));
+    }
+}

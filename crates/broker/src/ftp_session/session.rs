@@ -1,0 +1,336 @@
+//! A session whose control channel is open: what comes at its ends goes into the protocol, and what the protocol asks
+//! is done.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{debug, info, warn};
+
+use super::data::{ControlConnection, DataReport};
+use super::data_channels::DataChannels;
+use super::deadlines::{Deadlines, Overdue, Standing};
+use super::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
+use super::server::Server;
+use crate::registry::{Registration, add};
+use crate::tunnel::{Tunnel, host_port};
+
+/// How long the last words may take to reach a client that is slow to read.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reports of data channels that may wait; a session has few at a time.
+const REPORTS: usize = 32;
+
+/// One client's session.
+pub(super) struct FtpSession {
+    tunnel: Arc<Tunnel>,
+    guard: Registration,
+    proto: Session,
+    io: Io,
+    data_channels: DataChannels,
+    reports: mpsc::Receiver<(DataId, DataReport)>,
+    deadlines: Deadlines,
+    server_spoke: bool,
+    client_ended: CancellationToken,
+    /// How to end, once it is over.
+    ending: Option<ClientEnd>,
+    _writer: DropGuard,
+}
+
+/// How the client's connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClientEnd {
+    /// In an orderly way, after what is left for the client.
+    Orderly,
+    /// With a reset: the client is gone or has to go.
+    Reset,
+}
+
+impl FtpSession {
+    /// A session that begins now.
+    pub(super) fn new(
+        proto: Session,
+        control: ControlConnection,
+        guard: Registration,
+        client: TcpStream,
+        server: Server,
+    ) -> Self {
+        let connection = server.channel.info().connection;
+        guard.entry.connection.store(connection, Ordering::Relaxed);
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let writer = CancellationToken::new();
+        let tunnel = control.tunnel.clone();
+        let client_ended = control.client_ended.clone();
+        Self {
+            proto,
+            io: Io::new(client, server.channel, &tunnel.tracker, writer.clone()),
+            data_channels: DataChannels::new(control.into(), guard.entry.clone(), sender),
+            tunnel,
+            guard,
+            reports,
+            deadlines: Deadlines::new(Instant::now(), server.awaits_greeting),
+            server_spoke: false,
+            client_ended,
+            ending: None,
+            _writer: writer.drop_guard(),
+        }
+    }
+
+    /// Serves the client to the end of its session.
+    pub(super) async fn run(mut self) {
+        info!("session opened");
+        while self.ending.is_none() {
+            self.step().await;
+            self.settle();
+        }
+        self.data_channels.withdraw_all();
+        if self.ending == Some(ClientEnd::Orderly) {
+            let farewell = self.io.finish_client();
+            if tokio::time::timeout(FAREWELL_TIMEOUT, farewell)
+                .await
+                .is_err()
+            {
+                debug!("the client did not take the last words");
+            }
+        } else {
+            self.io.reset_client();
+        }
+        info!("session closed");
+    }
+
+    /// Waits for one thing to happen and tells the protocol.
+    async fn step(&mut self) {
+        let wants = Wants {
+            client: self.proto.wants_client_bytes(),
+            server: self.proto.wants_server_bytes(),
+        };
+        let stop = self.guard.entry.stop.clone();
+        let drain = self.tunnel.shutdown.drain.clone();
+        let idle = !self.data_channels.any_transfer();
+        let own = self.deadlines.next(self.standing());
+        let due = [own, self.proto.next_timeout()].into_iter().flatten().min();
+        tokio::select! {
+            event = self.io.next(wants) => self.io_event(event),
+            Some((id, report)) = self.reports.recv() => self.report(id, report),
+            () = wait_until(due) => self.time_passed(),
+            () = stop.cancelled() => self.lose(self.stop_reason()),
+            () = drain.cancelled(), if idle => self.lose("the broker is stopping"),
+        }
+    }
+
+    fn io_event(&mut self, event: IoEvent) {
+        let now = Instant::now();
+        match event {
+            IoEvent::FromClient(bytes) => {
+                add(&self.guard.entry.progress.to_channel, bytes.len() as u64);
+                self.proto.client_bytes(now, &bytes);
+            }
+            IoEvent::FromServer(bytes) => {
+                self.server_spoke = true;
+                self.deadlines.greeted();
+                add(&self.guard.entry.progress.from_channel, bytes.len() as u64);
+                self.proto.server_bytes(now, &bytes);
+            }
+            IoEvent::ClientEnd => {
+                self.client_leaves(now);
+                self.proto.client_end(now);
+            }
+            // A firewall that has forgotten the control connection may still know the data connection; where the client's
+            // whole host is gone, no more data moves.
+            IoEvent::ClientLost(error) if self.may_outlast(&error) => {
+                warn!(%error, "the client's control connection no longer answers; its transfer goes on while data moves");
+                self.client_leaves(now);
+            }
+            IoEvent::ClientLost(error) => {
+                // A client that just goes away is everyday life.
+                if error.kind() != ErrorKind::ConnectionReset {
+                    debug!(%error, "the client's control connection failed");
+                }
+                self.ending = Some(ClientEnd::Reset);
+            }
+            IoEvent::ServerEnd if !self.server_spoke => {
+                let server = host_port(&self.tunnel.spec.dst_host, self.tunnel.spec.dst_port);
+                self.lose(&format!(
+                    "the FTP server {server} closed the connection without a greeting; it may refuse the SSH server's address or have too many clients"
+                ));
+            }
+            IoEvent::ServerEnd => self.proto.server_end(now),
+            IoEvent::ServerLost(reason) => self.lose(&reason),
+            IoEvent::Written => {}
+        }
+    }
+
+    fn client_leaves(&mut self, now: Instant) {
+        let carried = self.data_channels.carried();
+        self.deadlines.client_leaves(now, carried);
+        self.client_ended.cancel();
+    }
+
+    /// Whether a transfer may go on without its control connection.
+    fn may_outlast(&self, lost: &std::io::Error) -> bool {
+        let silent = lost.kind() == ErrorKind::TimedOut;
+        silent && !self.deadlines.has_client_left() && self.data_channels.any_transfer()
+    }
+
+    fn report(&mut self, id: DataId, report: DataReport) {
+        let now = Instant::now();
+        match report {
+            DataReport::Offered(result) => self.proto.offered(now, id, result),
+            DataReport::Event(event) => {
+                if let DataEvent::Ended(end) = &event {
+                    self.data_channels.ended(id);
+                    if let DataEnd::Cut(reason) = end
+                        && self.data_channels.any_transfer()
+                    {
+                        self.deadlines.transfer_cut(now, reason);
+                    }
+                }
+                self.proto.data_event(now, id, event);
+            }
+        }
+    }
+
+    /// The server can't be had any more: the client is told, and what still runs is cut.
+    fn lose(&mut self, reason: &str) {
+        warn!(%reason, "session lost");
+        self.data_channels.cut_all(reason);
+        self.proto.server_lost(Instant::now(), reason);
+        self.ending = Some(ClientEnd::Orderly);
+    }
+
+    /// Does what the protocol asks and hands on what it gives.
+    fn settle(&mut self) {
+        while let Some(action) = self.proto.poll_action() {
+            self.act(action);
+        }
+        if let Some(bytes) = self.proto.take_to_client() {
+            self.io.send_client(&bytes);
+        }
+        if let Some(bytes) = self.proto.take_to_server() {
+            self.io.send_server(bytes);
+        }
+        if self.io.client_backlog() > CLIENT_BACKLOG {
+            warn!(
+                limit = CLIENT_BACKLOG,
+                "client dropped: it does not read its replies"
+            );
+            self.ending = Some(ClientEnd::Reset);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Offer {
+                id,
+                mode,
+                target,
+                open_first,
+            } => {
+                let started = self.data_channels.start(id, mode, target, open_first);
+                if let Err(reason) = started {
+                    self.proto.offered(Instant::now(), id, Err(reason));
+                }
+            }
+            Action::Withdraw { id } => self.data_channels.withdraw(id),
+            Action::Abort { id, reason } => {
+                self.data_channels.cut(id, &reason);
+            }
+            Action::Confirm { id, question } => self.data_channels.ask_for_life(id, question),
+            Action::Release { id } => self.data_channels.release(id),
+            Action::EndServer => {
+                if let Some(bytes) = self.proto.take_to_server() {
+                    self.io.send_server(bytes);
+                }
+                self.io.end_server();
+            }
+            Action::EndClient => self.ending = Some(ClientEnd::Orderly),
+            Action::Event(event) => self.event(event),
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::LoggedIn => debug!("logged in"),
+            Event::NotFtp { protocol } => warn!(
+                %protocol,
+                "session ended: the client does not speak FTP; a web page or another program has connected to this port"
+            ),
+            Event::Opaque => info!(
+                "the control channel is encrypted from here on; its data connections are not tunnelled"
+            ),
+            Event::Command { verb, argument } => {
+                debug!(%verb, %argument, "command");
+                self.data_channels.command_sent(&verb);
+                self.guard.entry.set_label(format!("{verb} {argument}"));
+            }
+            Event::TransferStarted {
+                id,
+                command,
+                direction,
+            } => self.data_channels.transfer_started(id, command, direction),
+            Event::TransferEnded {
+                id,
+                command,
+                code,
+                replaced,
+            } => {
+                self.deadlines.transfer_ended();
+                self.data_channels
+                    .transfer_ended(id, &command, code, replaced);
+            }
+        }
+    }
+
+    fn stop_reason(&self) -> &'static str {
+        if self.tunnel.shutdown.kill.is_cancelled() {
+            "the broker was stopped"
+        } else {
+            "broker-ctl closed the session"
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            // A login inside TLS can't be seen.
+            waits_for_login: !self.proto.in_use() && !self.proto.is_opaque(),
+            in_transfer: self.data_channels.any_transfer(),
+            carried: self.data_channels.carried(),
+        }
+    }
+
+    fn time_passed(&mut self) {
+        let now = Instant::now();
+        match self.deadlines.overdue(now, self.standing()) {
+            Some(Overdue::Login) => self.lose("nobody logged in within 5 minutes"),
+            Some(Overdue::TransferEnd(reason)) => self.lose(&format!(
+                "the transfer was cut, and the FTP server has not ended it: {reason}"
+            )),
+            Some(Overdue::SessionEnd) => self.give_up(),
+            None => {}
+        }
+        self.proto.handle_timeout(now);
+    }
+
+    /// Ends a session whose client has left.
+    fn give_up(&mut self) {
+        if self.data_channels.any_transfer() {
+            let reason = "the client has left, and its transfer carries nothing";
+            warn!(%reason, "session given up");
+            self.data_channels.cut_all(reason);
+        }
+        self.ending = Some(ClientEnd::Reset);
+    }
+}
+
+/// Waits until then; for ever where nothing is due.
+async fn wait_until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
