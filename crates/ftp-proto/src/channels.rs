@@ -13,7 +13,7 @@ pub(crate) struct Channel {
     pub(crate) server_done: bool,
     /// The client's end went to the server.
     pub(crate) client_done: bool,
-    /// The last question that the channel's SSH session has answered.
+    /// The last check that the channel's SSH session has answered.
     alive: Option<u64>,
     pub(crate) end: Option<DataEnd>,
 }
@@ -65,9 +65,9 @@ impl Channel {
         handed_over && self.end.is_none()
     }
 
-    /// Whether the SSH session has answered this question, or a later one.
-    pub(crate) fn answered(&self, question: u64) -> bool {
-        self.alive.is_some_and(|answered| answered >= question)
+    /// Whether the SSH session has answered this check, or a later one.
+    pub(crate) fn answered(&self, check: u64) -> bool {
+        self.alive.is_some_and(|answered| answered >= check)
     }
 
     /// Whether it is known that no connection of the client will be joined.
@@ -127,7 +127,7 @@ impl Channels {
             DataEvent::Joined => channel.joined = true,
             DataEvent::ServerDone => channel.server_done = true,
             DataEvent::ClientDone => channel.client_done = true,
-            DataEvent::Alive { question } => channel.alive = channel.alive.max(Some(question)),
+            DataEvent::Alive { check } => channel.alive = channel.alive.max(Some(check)),
             DataEvent::Ended(end) => {
                 // What failed once may fail again: the next one is opened before its port is told.
                 let failed = matches!(end, DataEnd::Cut(_)) && !channel.joined;

@@ -53,13 +53,13 @@ pub enum Action {
         /// Why, for the log.
         reason: String,
     },
-    /// Ask the SSH session that carries this data channel for a sign of life, and report it as [`DataEvent::Alive`] if it
+    /// Ask the SSH session that carries this data channel whether it is alive, and report it as [`DataEvent::Alive`] if it
     /// comes. Where the channel ends first, its end is the answer.
-    Confirm {
+    CheckLiveness {
         /// The channel.
         id: DataId,
-        /// Names the question, to tell a late answer to an earlier one.
-        question: u64,
+        /// Names the check, to tell a late answer to an earlier one.
+        check: u64,
     },
     /// The transfer on this data channel is over and known to be whole: let go of what the server leaves open of it.
     Release {
@@ -85,10 +85,10 @@ pub enum DataEvent {
     ServerDone,
     /// The client's end came in an orderly way, and it went to the server behind every byte that the client had sent.
     ClientDone,
-    /// The SSH session of the channel answered after this question was asked, and the channel had not ended.
+    /// The SSH session of the channel answered after this check was asked for, and the channel had not ended.
     Alive {
-        /// See [`Action::Confirm`].
-        question: u64,
+        /// See [`Action::CheckLiveness`].
+        check: u64,
     },
     /// Nothing more will happen on this channel. Comes once, last.
     Ended(DataEnd),

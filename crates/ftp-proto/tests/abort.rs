@@ -99,7 +99,7 @@ fn abor_releases_a_completion_that_waits() {
         "STOR a",
         r"
         s> 226 done
-        -> confirm 0 1
+        -> check 0 1
         c> ABOR
         -> client 426 The transfer was aborted before its end was seen
         -> server ABOR

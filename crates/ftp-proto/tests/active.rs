@@ -477,7 +477,7 @@ fn a_port_whose_answer_never_came_counts_as_accepted() {
         data 0 joined
         s>c 150 go
         s> 226 done
-        -> confirm 0 1
+        -> check 0 1
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         ",

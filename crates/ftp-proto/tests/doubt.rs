@@ -98,7 +98,7 @@ fn a_doubtful_success_in_an_upload_passes_once_its_data_connection_is_alive() {
                 r"
                 c>s {command}
                 s> {answer}
-                -> confirm 0 1
+                -> check 0 1
                 timer none
                 data 0 alive 1
                 -> client {answer}
@@ -132,7 +132,7 @@ fn a_doubtful_success_in_a_cut_transfer_is_its_failure() {
                 r"
                 c>s {command}
                 s> {answer}
-                -> confirm 0 1
+                -> check 0 1
                 data 0 cut the SSH connection was lost
                 -> client 426 the SSH connection was lost
                 s>c {answer}
@@ -183,7 +183,7 @@ fn what_answers_a_command_before_the_transfer_is_not_doubtful() {
         c>s TYPE I\r\nSTOR a\r\nNOOP
         s>c 200 binary
         s> 200 ok
-        -> confirm 0 1
+        -> check 0 1
         data 0 alive 1
         -> client 200 ok
         s>c 150 go
@@ -199,7 +199,7 @@ fn a_success_without_a_150_that_no_command_explains_is_held_to_the_truth() {
         data 0 joined
         c>s STOR a
         s> 200 stored
-        -> confirm 0 1
+        -> check 0 1
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         "
@@ -254,7 +254,7 @@ fn a_success_within_a_reply_that_never_ends_is_doubtful() {
         c>s STOR a
         s>c 553-Note\r\n553- more
         s> 226 done
-        -> confirm 0 1
+        -> check 0 1
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         "
@@ -265,13 +265,13 @@ fn a_success_within_a_reply_that_never_ends_is_doubtful() {
         c>s STAT
         s>c 211-Status
         s> 226 transfers so far
-        -> confirm 0 1
+        -> check 0 1
         data 0 alive 1
         -> client 226 transfers so far
         s>c 211 End
         s> 350-what\r\n226 done
         -> client 350-what
-        -> confirm 0 2
+        -> check 0 2
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         ",
@@ -292,7 +292,7 @@ fn the_end_of_a_transfer_comes_before_replies_to_commands_sent_meanwhile() {
                 r"
                 c>s {command}
                 s> {completion}\r\n{answer}
-                -> confirm 0 1
+                -> check 0 1
                 timer 30s
                 data 0 cut the SSH connection was lost
                 -> client 426 the SSH connection was lost\r\n{answer}
@@ -309,12 +309,12 @@ fn replies_to_noop_and_stat_pass_during_a_transfer() {
         r"
         c>s NOOP\r\nSTAT\r\nNOOP
         s> 200 ok\r\n213-Status\r\n 226 of 300\r\n213 End
-        -> confirm 0 1
+        -> check 0 1
         data 0 alive 1
         -> client 200 ok\r\n213-Status\r\n 226 of 300\r\n213 End
         s>c 500 not now
         s> 226 done
-        -> confirm 0 2
+        -> check 0 2
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         ",
@@ -325,7 +325,7 @@ fn replies_to_noop_and_stat_pass_during_a_transfer() {
         c>s NOOP
         data 0 client-done
         s> 226 done\r\n200 ok
-        -> confirm 0 1
+        -> check 0 1
         data 0 complete
         -> client 226 done\r\n200 ok
         ",
@@ -338,7 +338,7 @@ fn a_start_that_comes_twice_makes_no_cut_true() {
         "STOR a",
         r"
         s> 226 files so far\r\n150 go\r\n226 done
-        -> confirm 0 1
+        -> check 0 1
         data 0 client-gone reset
         -> client 426 reset\r\n150 go\r\n426 reset
         ",
@@ -360,7 +360,7 @@ fn a_reply_too_many_hides_no_completion() {
         s>c 500 this was for the blank line before
         s>c 150 go
         s> 226 done
-        -> confirm 0 1
+        -> check 0 1
         timer 30s
         ",
     );
@@ -380,7 +380,7 @@ fn a_reply_too_few_hides_no_completion() {
         data 0 joined
         s>c 150 go
         s> 226 done
-        -> confirm 0 1
+        -> check 0 1
         timer 30s
         ",
     );

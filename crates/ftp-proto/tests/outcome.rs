@@ -131,9 +131,9 @@ fn an_uploads_completion_passes_once_its_end_was_confirmed() {
         "STOR a",
         r"
         s> 226 done
-        -> confirm 0 1
+        -> check 0 1
         data 0 client-done
-        -> confirm 0 2
+        -> check 0 2
         data 0 complete
         -> client 226 done
         ",
@@ -141,7 +141,7 @@ fn an_uploads_completion_passes_once_its_end_was_confirmed() {
 }
 
 #[test]
-fn an_upload_whose_server_keeps_its_data_connection_open_is_confirmed_by_a_sign_of_life() {
+fn an_upload_whose_server_keeps_its_data_connection_open_is_confirmed_by_a_liveness_check() {
     for (offer, done) in [(PASSIVE, "226 stored"), (ACTIVE, "250 stored")] {
         check(&format!(
             r"
@@ -151,7 +151,7 @@ fn an_upload_whose_server_keeps_its_data_connection_open_is_confirmed_by_a_sign_
             s>c 150 go
             data 0 client-done
             s> {done}
-            -> confirm 0 1
+            -> check 0 1
             data 0 alive 1
             -> client {done}
             -> release 0
@@ -161,14 +161,14 @@ fn an_upload_whose_server_keeps_its_data_connection_open_is_confirmed_by_a_sign_
 }
 
 #[test]
-fn a_sign_of_life_from_before_the_end_of_an_upload_confirms_nothing() {
+fn a_liveness_check_from_before_the_end_of_an_upload_confirms_nothing() {
     check(&transfer(
         "STOR a",
         r"
         s> 226 early
-        -> confirm 0 1
+        -> check 0 1
         data 0 client-done
-        -> confirm 0 2
+        -> check 0 2
         data 0 alive 1
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
@@ -196,9 +196,9 @@ fn an_upload_whose_server_half_closed_at_once_is_held_to_the_same() {
         r"
         data 0 server-done
         s> 226 done
-        -> confirm 0 1
+        -> check 0 1
         data 0 client-done
-        -> confirm 0 2
+        -> check 0 2
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         ",
@@ -231,7 +231,7 @@ fn a_cut_transfer_is_never_reported_complete() {
             command,
             r"
             s> 226 done
-            -> confirm 0 1
+            -> check 0 1
             data 0 cut the SSH connection was lost
             -> client 426 the SSH connection was lost
             ",
@@ -342,7 +342,7 @@ fn an_upload_that_nothing_confirms_counts_as_cut_after_30_s() {
                 r"
                 {ended}
                 s> 226 done
-                -> confirm 0 1
+                -> check 0 1
                 timer 30s
                 wait 29999ms
                 wait 1ms
@@ -361,16 +361,16 @@ fn an_upload_that_goes_on_behind_an_early_success_is_waited_for() {
         "STOR a",
         r"
         s> 226 early
-        -> confirm 0 1
+        -> check 0 1
         data 0 alive 1
         wait 30s
-        -> confirm 0 2
+        -> check 0 2
         timer 30s
         data 0 alive 2
         wait 30s
-        -> confirm 0 3
+        -> check 0 3
         data 0 client-done
-        -> confirm 0 4
+        -> check 0 4
         data 0 alive 4
         -> client 226 early
         -> release 0
@@ -412,7 +412,7 @@ fn an_upload_in_active_mode_that_joins_late_has_the_longer_wait() {
         s> 226 done
         wait 4s
         data 0 joined
-        -> confirm 0 1
+        -> check 0 1
         timer 26s
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost

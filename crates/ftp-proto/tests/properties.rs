@@ -236,7 +236,7 @@ proptest! {
                 Action::Event(event) => matches!(event, Event::TransferStarted { .. } | Event::NotFtp { .. }),
                 Action::Withdraw { .. }
                 | Action::Abort { .. }
-                | Action::Confirm { .. }
+                | Action::CheckLiveness { .. }
                 | Action::Release { .. }
                 | Action::EndServer
                 | Action::EndClient => false,

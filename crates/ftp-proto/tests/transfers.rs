@@ -10,7 +10,7 @@ fn the_whole_of_a_multi_line_completion_is_replaced() {
         "STOR a",
         r"
         s> 226-File stored\r\n226-227 (1,2,3,4,5,6)\r\n 1 s\c
-        -> confirm 0 1
+        -> check 0 1
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         s> econd\r\n226 done\r\n350 later
@@ -26,7 +26,7 @@ fn the_whole_of_a_multi_line_completion_passes() {
         r"
         data 0 client-done
         s> 226-File stored\r\n1 second\r\n226 done\r\n200 later
-        -> confirm 0 1
+        -> check 0 1
         data 0 complete
         -> client 226-File stored\r\n1 second\r\n226 done\r\n200 later
         ",
@@ -51,7 +51,7 @@ fn a_completion_without_a_150_is_that_of_its_transfer() {
         data 0 joined
         s> 226 done
         -> started 0 Upload STOR a
-        -> confirm 0 1
+        -> check 0 1
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         -> ended 0 426 replaced STOR a
@@ -238,7 +238,7 @@ fn a_transfer_command_that_is_not_known_counts_once_it_begins() {
         "RET@R a",
         r"
         s> 226 done
-        -> confirm 0 1
+        -> check 0 1
         data 0 cut the SSH connection was lost
         -> client 426 the SSH connection was lost
         ",
@@ -248,7 +248,7 @@ fn a_transfer_command_that_is_not_known_counts_once_it_begins() {
         r"
         data 0 server-done
         s> 226 done
-        -> confirm 0 1
+        -> check 0 1
         data 0 alive 1
         -> client 226 done
         ",

@@ -14,14 +14,14 @@ use crate::channels::Evidence;
 use crate::event::{DataId, Direction};
 use crate::pending_replies::{is_completion, reports_success};
 
-/// A line of the server's that waits for a sign of life.
+/// A line of the server's that waits for a liveness check.
 #[derive(Debug)]
 pub(super) struct Doubt {
     place: Place,
     line: Vec<u8>,
     data: DataId,
-    /// The sign of life that was asked for, once the data connection is there.
-    question: Option<u64>,
+    /// The check that was asked for, once the data connection is there.
+    check: Option<u64>,
 }
 
 /// Where a doubtful line stands.
@@ -64,24 +64,24 @@ impl Session {
                     place,
                     line,
                     data,
-                    question: None,
+                    check: None,
                 }));
-                self.ask_about_doubt();
+                self.check_doubt();
             }
         }
     }
 
-    /// Asks for a sign of life once there is a connection that can give one.
-    fn ask_about_doubt(&mut self) {
+    /// Asks for a check once there is a connection that can give one.
+    fn check_doubt(&mut self) {
         let Some(ServerHold::Doubt(doubt)) = &self.server_hold else {
             return;
         };
         let data = doubt.data;
         let joined = self.channels.get(data).is_some_and(|it| it.joined);
-        if doubt.question.is_none() && joined {
-            let question = self.ask_for_life(data);
+        if doubt.check.is_none() && joined {
+            let check = self.check_liveness(data);
             if let Some(ServerHold::Doubt(doubt)) = &mut self.server_hold {
-                doubt.question = Some(question);
+                doubt.check = Some(check);
             }
         }
     }
@@ -95,8 +95,8 @@ impl Session {
         };
         let alive = |doubt: &Doubt| {
             let channel = self.channels.get(doubt.data);
-            let answered = |question| channel.is_some_and(|channel| channel.answered(question));
-            doubt.question.is_some_and(answered)
+            let answered = |check| channel.is_some_and(|channel| channel.answered(check));
+            doubt.check.is_some_and(answered)
         };
         let waits = |doubt: &Doubt| unclear && !alive(doubt);
         match self.server_hold.take() {
@@ -110,7 +110,7 @@ impl Session {
             }
             hold => {
                 self.server_hold = hold;
-                self.ask_about_doubt();
+                self.check_doubt();
                 false
             }
         }

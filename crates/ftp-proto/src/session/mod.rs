@@ -85,8 +85,8 @@ pub struct Session {
     transfer: Option<Transfer>,
     /// Why the last transfer was not seen to be whole, if so.
     unproven: Option<String>,
-    /// How often the SSH session of a data channel was asked for a sign of life.
-    questions: u64,
+    /// How often the SSH session of a data channel was checked.
+    checks: u64,
     actions: VecDeque<Action>,
 }
 
@@ -151,7 +151,7 @@ impl Session {
             data_unseen: false,
             transfer: None,
             unproven: None,
-            questions: 0,
+            checks: 0,
             actions: VecDeque::new(),
         }
     }

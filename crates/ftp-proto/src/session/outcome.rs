@@ -43,12 +43,12 @@ pub(super) struct Completion {
     code: u16,
     line: Vec<u8>,
     since: Instant,
-    question: Option<Question>,
+    check: Option<LivenessCheck>,
 }
 
-/// A question whether the SSH session of a data channel is alive.
+/// A check whether the SSH session of a data channel is alive.
 #[derive(Debug, Clone, Copy)]
-struct Question {
+struct LivenessCheck {
     number: u64,
     /// Everything had been handed over when it was asked, so that the answer proves the transfer whole. The server's
     /// success was there already: the end that the server saw was the client's.
@@ -194,12 +194,12 @@ impl Session {
         }
     }
 
-    /// Asks whether the SSH session of this channel is alive. The number of the question.
-    pub(super) fn ask_for_life(&mut self, id: DataId) -> u64 {
-        self.questions += 1;
-        let question = self.questions;
-        self.act(Action::Confirm { id, question });
-        question
+    /// Asks for a check whether the SSH session of this channel is alive. Its number.
+    pub(super) fn check_liveness(&mut self, id: DataId) -> u64 {
+        self.checks += 1;
+        let check = self.checks;
+        self.act(Action::CheckLiveness { id, check });
+        check
     }
 
     /// The transfer that runs, or whose end is held.
@@ -246,7 +246,7 @@ impl Session {
             code,
             line,
             since: now,
-            question: None,
+            check: None,
         }));
         self.review_completion();
     }
@@ -268,11 +268,11 @@ impl Session {
     }
 
     fn is_confirmed(&self, completion: &Completion) -> bool {
-        let answered = |question: Question| {
+        let answered = |check: LivenessCheck| {
             let channel = self.channel_of(completion);
-            question.decisive && channel.is_some_and(|it| it.answered(question.number))
+            check.decisive && channel.is_some_and(|it| it.answered(check.number))
         };
-        completion.question.is_some_and(answered)
+        completion.check.is_some_and(answered)
     }
 
     /// Asks about an upload for which the server reported success: once when that came, to learn whether it goes on, and once
@@ -285,12 +285,12 @@ impl Session {
         let channel = self.channel_of(completion);
         let joined = channel.is_some_and(|channel| channel.joined);
         let decisive = channel.is_some_and(|channel| channel.awaits_confirmation(direction));
-        let is_news = match completion.question {
+        let is_news = match completion.check {
             Some(asked) => decisive && !asked.decisive,
             None => joined && direction != Direction::Download,
         };
         if is_news {
-            self.ask_about_completion(decisive);
+            self.check_completion(decisive);
         }
     }
 
@@ -299,12 +299,13 @@ impl Session {
     fn goes_on(&mut self, now: Instant) -> bool {
         let alive = self.held_completion().is_some_and(|completion| {
             let channel = self.channel_of(completion);
-            let answered = |asked: Question| channel.is_some_and(|it| it.answered(asked.number));
-            let asked = completion.question.filter(|asked| !asked.decisive);
+            let answered =
+                |asked: LivenessCheck| channel.is_some_and(|it| it.answered(asked.number));
+            let asked = completion.check.filter(|asked| !asked.decisive);
             asked.is_some_and(answered)
         });
         if alive {
-            self.ask_about_completion(false);
+            self.check_completion(false);
             if let Some(ServerHold::Completion(completion)) = &mut self.server_hold {
                 completion.since = now;
             }
@@ -312,13 +313,13 @@ impl Session {
         alive
     }
 
-    fn ask_about_completion(&mut self, decisive: bool) {
+    fn check_completion(&mut self, decisive: bool) {
         let Some(id) = self.held_completion().and_then(|held| held.transfer.data) else {
             return;
         };
-        let number = self.ask_for_life(id);
+        let number = self.check_liveness(id);
         if let Some(ServerHold::Completion(completion)) = &mut self.server_hold {
-            completion.question = Some(Question { number, decisive });
+            completion.check = Some(LivenessCheck { number, decisive });
         }
     }
 

@@ -93,11 +93,11 @@ impl Channel {
         }
     }
 
-    /// The SSH session answers this question if it is alive: behind everything that was handed over before it.
-    pub fn answer(&mut self, question: u64) {
+    /// The SSH session answers this check if it is alive: behind everything that was handed over before it.
+    pub fn answer(&mut self, check: u64) {
         self.deliver();
         if !self.over {
-            self.news.push_back(DataEvent::Alive { question });
+            self.news.push_back(DataEvent::Alive { check });
         }
     }
 

@@ -66,7 +66,7 @@ pub struct World {
     channels: Vec<Channel>,
     /// Ports that lead to channels: the server's own, and the broker's.
     listens: Vec<(usize, usize)>,
-    questions: VecDeque<(usize, u64)>,
+    checks: VecDeque<(usize, u64)>,
     /// What the client has sent, a line each; `Some` for a transfer.
     sent: VecDeque<Option<usize>>,
     wanted: Vec<Wanted>,
@@ -94,7 +94,7 @@ impl World {
             server: Server::new(habits),
             channels: Vec::new(),
             listens: Vec::new(),
-            questions: VecDeque::new(),
+            checks: VecDeque::new(),
             sent: VecDeque::from([None]),
             wanted: Vec::new(),
             pipelines,
@@ -118,7 +118,7 @@ impl World {
             6..=8 => self.server_is_heard(),
             9..=11 => self.at_any_channel(Self::channel_steps),
             12..=13 => self.at_any_channel(Self::news_arrive),
-            14 => self.question_is_answered(),
+            14 => self.check_is_answered(),
             _ if careful => {}
             _ => self.something_goes_wrong(),
         }
@@ -129,7 +129,7 @@ impl World {
         for round in 0..600 {
             self.server_steps();
             self.server_is_heard();
-            self.question_is_answered();
+            self.check_is_answered();
             for at in 0..self.channels.len() {
                 self.channel_steps(at);
                 self.news_arrive(at);
@@ -259,9 +259,9 @@ impl World {
         }
     }
 
-    fn question_is_answered(&mut self) {
-        if let Some((channel, question)) = self.questions.pop_front() {
-            self.channels[channel].answer(question);
+    fn check_is_answered(&mut self) {
+        if let Some((channel, check)) = self.checks.pop_front() {
+            self.channels[channel].answer(check);
         }
     }
 
@@ -316,9 +316,9 @@ impl World {
             Action::Offer {
                 id, mode, target, ..
             } => self.offer(id, mode, target.port),
-            Action::Confirm { id, question } => {
+            Action::CheckLiveness { id, check } => {
                 self.tally.doubted += 1;
-                self.questions.push_back((id.0 as usize, question));
+                self.checks.push_back((id.0 as usize, check));
             }
             Action::Abort { id, .. } => {
                 let channel = &mut self.channels[id.0 as usize];

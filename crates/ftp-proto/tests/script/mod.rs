@@ -11,7 +11,7 @@
 //! offered ID ADDRESS            the answer to an offer
 //! offered ID failed REASON
 //! data ID opened|joined|server-done|client-done|complete|unused
-//! data ID alive QUESTION         its SSH session answers
+//! data ID alive CHECK           its SSH session answers
 //! data ID cut REASON            also: client-gone
 //! wait 5s                       time passes (also ms), and timers fire
 //! timer 5s                      the next timer must be due then (or: none)
@@ -182,7 +182,7 @@ impl Player {
             "server-done" => DataEvent::ServerDone,
             "client-done" => DataEvent::ClientDone,
             "alive" => DataEvent::Alive {
-                question: reason.parse().unwrap(),
+                check: reason.parse().unwrap(),
             },
             "complete" => DataEvent::Ended(DataEnd::Complete),
             "unused" => DataEvent::Ended(DataEnd::Unused),
@@ -243,7 +243,7 @@ impl Player {
             }
             Action::Withdraw { id } => format!("-> withdraw {}", id.0),
             Action::Abort { id, reason } => format!("-> abort {} {reason}", id.0),
-            Action::Confirm { id, question } => format!("-> confirm {} {question}", id.0),
+            Action::CheckLiveness { id, check } => format!("-> check {} {check}", id.0),
             Action::Release { id } => format!("-> release {}", id.0),
             Action::EndServer => "-> end server".to_owned(),
             Action::EndClient => "-> end client".to_owned(),

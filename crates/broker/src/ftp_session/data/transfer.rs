@@ -75,7 +75,7 @@ async fn answer_questions(task: &DataTask, liveness: Liveness) -> Infallible {
     while questions.changed().await.is_ok() {
         let question = *questions.borrow_and_update();
         if liveness.confirm().await {
-            task.report(DataReport::Event(DataEvent::Alive { question }))
+            task.report(DataReport::Event(DataEvent::Alive { check: question }))
                 .await;
         }
     }
