@@ -18,15 +18,15 @@ pub(crate) struct Channel {
     pub(crate) end: Option<DataEnd>,
 }
 
-/// What was seen of the data of a transfer.
+/// What became of a transfer, as far as its data shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Evidence {
+pub(crate) enum TransferOutcome {
     /// All of it went through in the transfer's direction, and its end came in order.
-    Whole,
+    Complete,
     /// It did not, for this reason.
-    Broken(String),
+    Failed(String),
     /// Neither is known yet.
-    Open,
+    Undecided,
 }
 
 impl Channel {
@@ -35,22 +35,24 @@ impl Channel {
     /// A download is whole once its end was passed on behind its last byte, whatever comes after. The end of an upload
     /// proves nothing by itself: an SSH server ends the FTP server's side in order also where the line was cut. It counts
     /// once the other side has confirmed it. Of a command that is not known either may be true.
-    pub(crate) fn evidence(&self, direction: Direction) -> Evidence {
+    pub(crate) fn outcome(&self, direction: Direction) -> TransferOutcome {
         let whole = match direction {
             Direction::Download => self.server_done || self.is_complete(),
             Direction::Upload => self.client_done && self.is_complete(),
             Direction::Unknown => self.is_complete(),
         };
         match &self.end {
-            _ if whole => Evidence::Whole,
+            _ if whole => TransferOutcome::Complete,
             Some(DataEnd::Cut(reason) | DataEnd::ClientGone(reason)) => {
-                Evidence::Broken(reason.clone())
+                TransferOutcome::Failed(reason.clone())
             }
-            Some(DataEnd::Unused) => Evidence::Broken("Nobody opened the data connection".into()),
-            Some(DataEnd::Complete) => Evidence::Broken(
+            Some(DataEnd::Unused) => {
+                TransferOutcome::Failed("Nobody opened the data connection".into())
+            }
+            Some(DataEnd::Complete) => TransferOutcome::Failed(
                 "The server closed the data connection before the client had ended it".into(),
             ),
-            None => Evidence::Open,
+            None => TransferOutcome::Undecided,
         }
     }
 

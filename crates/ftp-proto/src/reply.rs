@@ -38,12 +38,12 @@ enum Mark {
 
 /// A multi-line reply whose last line has not come.
 #[derive(Debug)]
-struct Open {
+struct OpenReply {
     code: u16,
     progress: Progress,
 }
 
-impl Open {
+impl OpenReply {
     /// Whether a line of this code and a blank is its last one. Servers that begin with `150-` end with `125`, too.
     fn ends_with(&self, code: u16) -> bool {
         code == self.code || (is_preliminary(code) && is_preliminary(self.code))
@@ -62,7 +62,7 @@ fn is_preliminary(code: u16) -> bool {
     (100..200).contains(&code)
 }
 
-/// How likely it is that an open reply has in truth ended.
+/// How likely it is that an open reply has really ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     /// No line looked like an end.
@@ -76,7 +76,7 @@ enum Progress {
 /// Follows a server's lines.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyTracker {
-    open: Option<Open>,
+    open: Option<OpenReply>,
 }
 
 impl ReplyTracker {
@@ -91,7 +91,7 @@ impl ReplyTracker {
 
     fn continue_reply(
         &mut self,
-        open: Open,
+        open: OpenReply,
         head: Option<(u16, Mark)>,
         expects_start: bool,
     ) -> ReplyLine {
@@ -103,7 +103,7 @@ impl ReplyTracker {
             Some((code, Mark::End)) if open.gives_way_to(code, expects_start) => self.begin(head),
             Some(_) if open.progress == Progress::Answered => self.begin(head),
             Some((code, Mark::End)) => {
-                self.open = Some(Open {
+                self.open = Some(OpenReply {
                     progress: Progress::MaybeOver,
                     ..open
                 });
@@ -132,7 +132,7 @@ impl ReplyTracker {
 
     /// Takes an open reply as ended if a line looked like its end.
     pub(crate) fn settle(&mut self) {
-        let over = |open: &mut Open| open.progress != Progress::Inside;
+        let over = |open: &mut OpenReply| open.progress != Progress::Inside;
         self.open.take_if(over);
     }
 
@@ -146,7 +146,7 @@ impl ReplyTracker {
             return ReplyLine::Stray;
         };
         if mark == Mark::Hyphen {
-            self.open = Some(Open {
+            self.open = Some(OpenReply {
                 code,
                 progress: Progress::Inside,
             });

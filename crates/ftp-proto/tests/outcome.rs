@@ -1,4 +1,4 @@
-//! Truth: which transfer a reply ends, and whether it may be told as it came.
+//! Transfer outcomes: which transfer a reply ends, and whether it may be told as it came.
 
 mod script;
 

@@ -25,7 +25,7 @@ pub(crate) enum Verb {
     /// Another command, whoever reads it.
     Other,
     /// Too few letters to tell.
-    Open,
+    Incomplete,
 }
 
 impl Verb {
@@ -38,7 +38,7 @@ impl Verb {
 pub(crate) fn announcing_verb(line: &[u8]) -> Option<&'static str> {
     match verb(line) {
         Verb::Announcing(verb) => Some(verb),
-        Verb::Other | Verb::Open => None,
+        Verb::Other | Verb::Incomplete => None,
     }
 }
 
@@ -54,15 +54,19 @@ pub(crate) fn verb(line: &[u8]) -> Verb {
     } else {
         vec![reading(line)]
     };
-    let open = readings.contains(&Verb::Open);
+    let incomplete = readings.contains(&Verb::Incomplete);
     let announcing = readings.into_iter().find(Verb::is_announcing);
-    announcing.unwrap_or(if open { Verb::Open } else { Verb::Other })
+    announcing.unwrap_or(if incomplete {
+        Verb::Incomplete
+    } else {
+        Verb::Other
+    })
 }
 
 /// What one reader finds. A lone CR ends a line for some.
 fn reading(bytes: &[u8]) -> Verb {
     let mut lines = bytes.split(|&byte| byte == b'\r').map(first_letters);
-    let first = lines.next().unwrap_or(Verb::Open);
+    let first = lines.next().unwrap_or(Verb::Incomplete);
     if first.is_announcing() {
         return first;
     }
@@ -80,7 +84,7 @@ fn first_letters(bytes: &[u8]) -> Verb {
     let found = VERBS.iter().find(|verb| matches(&letters, verb.as_bytes()));
     match found {
         Some(verb) => Verb::Announcing(verb),
-        None if letters.len() < LETTERS => Verb::Open,
+        None if letters.len() < LETTERS => Verb::Incomplete,
         None => Verb::Other,
     }
 }
@@ -193,7 +197,7 @@ mod tests {
     #[test]
     fn too_few_letters_tell_nothing() {
         for line in [&b""[..], b"    ", b"POR", b"\xff\xfaxxxxxx"] {
-            assert_eq!(verb(line), Verb::Open, "{line:?}");
+            assert_eq!(verb(line), Verb::Incomplete, "{line:?}");
         }
     }
 }

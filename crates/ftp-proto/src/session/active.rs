@@ -137,7 +137,7 @@ impl Session {
         }
         let dangerous = match verb(&bytes) {
             Verb::Announcing(verb) => Some(verb),
-            Verb::Open => Some("PORT"),
+            Verb::Incomplete => Some("PORT"),
             Verb::Other => None,
         };
         self.drop_command = dangerous.is_some();

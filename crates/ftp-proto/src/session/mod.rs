@@ -1,12 +1,12 @@
 //! The session state machine: bytes of both peers in, bytes for both peers and actions out.
 
 mod active;
+mod ambiguous;
 mod announcement;
 mod answer;
 mod client;
-mod doubt;
 mod ending;
-mod guard;
+mod first_bytes;
 mod offer;
 mod outcome;
 mod passive;
@@ -24,11 +24,11 @@ use crate::pending_replies::PendingReplies;
 use crate::reply::ReplyTracker;
 use crate::{Action, DataEvent, DataId, Event, SessionConfig};
 use active::ActiveOffer;
+use ambiguous::AmbiguousReply;
 use announcement::Announcement;
 use answer::LocalAnswer;
-use doubt::Doubt;
 use ending::End;
-use guard::Guard;
+use first_bytes::FirstBytes;
 use outcome::Completion;
 use passive::PassiveOffer;
 use start::Start;
@@ -60,7 +60,7 @@ pub struct Session {
     ends_with_connection: bool,
 
     from_client: LineBuffer,
-    guard: Guard,
+    first_bytes: FirstBytes,
     /// The rest of a line too long to be understood is not passed on to the server.
     drop_command: bool,
     client_hold: Option<ClientHold>,
@@ -84,7 +84,7 @@ pub struct Session {
     data_unseen: bool,
     transfer: Option<Transfer>,
     /// Why the last transfer was not seen to be whole, if so.
-    unproven: Option<String>,
+    incomplete: Option<String>,
     /// How often the SSH session of a data channel was checked.
     checks: u64,
     actions: VecDeque<Action>,
@@ -120,7 +120,7 @@ enum ServerHold {
     /// A transfer was reported complete, and its data channel has not said so.
     Completion(Completion),
     /// A success may be a transfer's, and its data channel has not shown that it is alive.
-    Doubt(Doubt),
+    Ambiguous(AmbiguousReply),
 }
 
 impl Session {
@@ -133,7 +133,7 @@ impl Session {
             in_use: false,
             ends_with_connection: true,
             from_client: LineBuffer::default(),
-            guard: Guard::default(),
+            first_bytes: FirstBytes::default(),
             drop_command: false,
             client_hold: None,
             client_end: End::Open,
@@ -150,7 +150,7 @@ impl Session {
             current: None,
             data_unseen: false,
             transfer: None,
-            unproven: None,
+            incomplete: None,
             checks: 0,
             actions: VecDeque::new(),
         }
@@ -207,7 +207,7 @@ impl Session {
     /// Something happened on a data channel. A channel that the session no longer cares about is ignored.
     pub fn data_event(&mut self, now: Instant, id: DataId, event: DataEvent) {
         self.channels.note(id, event);
-        if self.review_start() || self.review_completion() || self.review_doubt(now) {
+        if self.review_start() || self.review_completion() || self.review_ambiguous(now) {
             self.server_spoke(now);
         }
         self.pump(now);

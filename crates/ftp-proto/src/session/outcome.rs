@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::offer::NO_DATA_CONNECTION;
 use super::transfer::Transfer;
 use super::{ServerHold, Session};
-use crate::channels::{Channel, Evidence};
+use crate::channels::{Channel, TransferOutcome};
 use crate::event::{Action, DataId, Direction, Mode};
 use crate::pending_replies::Sent;
 use crate::text::reply;
@@ -95,7 +95,7 @@ impl Session {
     /// A success came that nothing asked for. Where the last transfer was not seen to be whole it may be that one's, whatever
     /// reply was taken for its end before, and the client is told a failure. False where it was.
     pub(super) fn refute_unasked_success(&mut self) -> bool {
-        let Some(reason) = &self.unproven else {
+        let Some(reason) = &self.incomplete else {
             return false;
         };
         let again = reply(TRANSFER_ABORTED, reason);
@@ -104,33 +104,39 @@ impl Session {
     }
 
     /// What is known of a transfer's data.
-    pub(super) fn evidence(&self, transfer: &Transfer) -> Evidence {
+    pub(super) fn outcome(&self, transfer: &Transfer) -> TransferOutcome {
         let Some(id) = transfer.data else {
-            return self.evidence_without_channel(transfer.direction);
+            return self.outcome_without_channel(transfer.direction);
         };
         let Some(channel) = self.channels.get(id) else {
-            return Evidence::Broken("The data connection was given up".to_owned());
+            return TransferOutcome::Failed("The data connection was given up".to_owned());
         };
-        self.evidence_of_channel(channel, transfer.direction)
+        self.outcome_on_channel(channel, transfer.direction)
     }
 
     /// What is known of a transfer in this direction on this channel.
-    pub(super) fn evidence_of_channel(&self, channel: &Channel, direction: Direction) -> Evidence {
-        let evidence = channel.evidence(direction);
+    pub(super) fn outcome_on_channel(
+        &self,
+        channel: &Channel,
+        direction: Direction,
+    ) -> TransferOutcome {
+        let outcome = channel.outcome(direction);
         // In MODE B and C the data itself says where it ends (RFC 959, section 3.4).
-        if evidence == Evidence::Open && !self.ends_with_connection {
-            return Evidence::Whole;
+        if outcome == TransferOutcome::Undecided && !self.ends_with_connection {
+            return TransferOutcome::Complete;
         }
-        evidence
+        outcome
     }
 
     /// Why success must not be told of a transfer; `None` where it was seen, or where its client has given it up.
     pub(super) fn objection_to(&self, transfer: &Transfer) -> Option<String> {
-        match self.evidence(transfer) {
+        match self.outcome(transfer) {
             _ if transfer.is_refused_by_client() => None,
-            Evidence::Whole => None,
-            Evidence::Broken(reason) => Some(reason),
-            Evidence::Open => Some("The transfer was not seen to be complete".to_owned()),
+            TransferOutcome::Complete => None,
+            TransferOutcome::Failed(reason) => Some(reason),
+            TransferOutcome::Undecided => {
+                Some("The transfer was not seen to be complete".to_owned())
+            }
         }
     }
 
@@ -190,7 +196,7 @@ impl Session {
             }
             Some(ServerHold::Offer(offer)) => self.withdraw(offer.id),
             // The transfer that runs is ended by whoever drops what is held.
-            Some(ServerHold::Start(_) | ServerHold::Doubt(_)) | None => {}
+            Some(ServerHold::Start(_) | ServerHold::Ambiguous(_)) | None => {}
         }
     }
 
@@ -220,7 +226,9 @@ impl Session {
     fn held_completion(&self) -> Option<&Completion> {
         match &self.server_hold {
             Some(ServerHold::Completion(completion)) => Some(completion),
-            Some(ServerHold::Offer(_) | ServerHold::Start(_) | ServerHold::Doubt(_)) | None => None,
+            Some(ServerHold::Offer(_) | ServerHold::Start(_) | ServerHold::Ambiguous(_)) | None => {
+                None
+            }
         }
     }
 
@@ -230,11 +238,11 @@ impl Session {
 
     /// Where no data connection was agreed on, none can have carried a file. A `PORT` that passed as it came is the
     /// exception: its data connection does not go through the broker.
-    fn evidence_without_channel(&self, direction: Direction) -> Evidence {
+    fn outcome_without_channel(&self, direction: Direction) -> TransferOutcome {
         if self.data_unseen || direction == Direction::Unknown {
-            return Evidence::Whole;
+            return TransferOutcome::Complete;
         }
-        Evidence::Broken(
+        TransferOutcome::Failed(
             "No data connection was agreed on; send PASV, EPSV, PORT or EPRT before the transfer"
                 .to_owned(),
         )
@@ -256,14 +264,14 @@ impl Session {
         if completion.code >= 300 || transfer.is_refused_by_client() {
             return Verdict::Pass;
         }
-        match self.evidence(transfer) {
-            Evidence::Whole => Verdict::Pass,
-            Evidence::Broken(reason) => Verdict::Replace(reason),
-            Evidence::Open if self.is_confirmed(completion) => Verdict::Pass,
-            Evidence::Open if transfer.aborted => {
+        match self.outcome(transfer) {
+            TransferOutcome::Complete => Verdict::Pass,
+            TransferOutcome::Failed(reason) => Verdict::Replace(reason),
+            TransferOutcome::Undecided if self.is_confirmed(completion) => Verdict::Pass,
+            TransferOutcome::Undecided if transfer.aborted => {
                 Verdict::Replace("The transfer was aborted before its end was seen".to_owned())
             }
-            Evidence::Open => Verdict::Wait,
+            TransferOutcome::Undecided => Verdict::Wait,
         }
     }
 
@@ -333,7 +341,7 @@ impl Session {
                 let code = self.failure_code(&completion);
                 self.replace_reply(reply(code, &reason));
                 self.finish_transfer(completion.transfer, code, true);
-                self.unproven = Some(reason);
+                self.incomplete = Some(reason);
             }
             None => {
                 self.to_client.extend(completion.line);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::doubt::Place;
+use super::ambiguous::Place;
 use super::{Phase, Session};
 use crate::line::Piece;
 use crate::pending_replies::{Answered, Expect, Sent, reports_success};

@@ -64,7 +64,7 @@ impl Session {
     pub(super) fn start_deadline(&self) -> Option<Instant> {
         match &self.server_hold {
             Some(ServerHold::Start(start)) => Some(start.since + JOIN_PATIENCE),
-            Some(ServerHold::Offer(_) | ServerHold::Completion(_) | ServerHold::Doubt(_))
+            Some(ServerHold::Offer(_) | ServerHold::Completion(_) | ServerHold::Ambiguous(_))
             | None => None,
         }
     }

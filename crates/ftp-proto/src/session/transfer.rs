@@ -1,7 +1,7 @@
 //! A transfer: how it begins, how it ends, and what its end leaves of its data channel.
 
 use super::Session;
-use crate::channels::{Channel, Evidence};
+use crate::channels::{Channel, TransferOutcome};
 use crate::event::{Action, DataId, Direction, Event};
 use crate::pending_replies::{Expect, Sent};
 
@@ -54,7 +54,7 @@ impl Session {
             | Expect::Unknown => Direction::Unknown,
         };
         let aborted = self.pending.has_abort();
-        self.unproven = None;
+        self.incomplete = None;
         Transfer {
             text: sent.text,
             direction,
@@ -80,8 +80,8 @@ impl Session {
     /// The client gives its transfer up. A download that is known to be broken already stays a failure.
     pub(super) fn abort_transfer(&mut self) {
         self.release_start(|_| true);
-        let evidence = self.latest_transfer().map(|latest| self.evidence(latest));
-        if !matches!(evidence, Some(Evidence::Broken(_)) | None) {
+        let outcome = self.latest_transfer().map(|latest| self.outcome(latest));
+        if !matches!(outcome, Some(TransferOutcome::Failed(_)) | None) {
             self.mark_aborted();
         }
         self.stop_refused();
@@ -92,7 +92,7 @@ impl Session {
     /// since the signal that goes with `ABOR` (RFC 959, section 4.1.3) does not pass through SSH.
     fn stop_refused(&mut self) {
         let stoppable = |transfer: &&Transfer| {
-            transfer.is_refused_by_client() && self.evidence(transfer) == Evidence::Open
+            transfer.is_refused_by_client() && self.outcome(transfer) == TransferOutcome::Undecided
         };
         let data = self
             .latest_transfer()
@@ -113,7 +113,7 @@ impl Session {
             return;
         }
         let told_complete = (200..300).contains(&code) && !replaced;
-        self.unproven = self.objection_to(&transfer).filter(|_| !told_complete);
+        self.incomplete = self.objection_to(&transfer).filter(|_| !told_complete);
         self.release_channel(&transfer);
         self.tell(Event::TransferEnded {
             id: transfer.data,
@@ -145,7 +145,7 @@ impl Session {
         let left_open = |channel: &Channel| {
             channel.end.is_none() && channel.client_done && !channel.server_done
         };
-        let whole = self.unproven.is_none();
+        let whole = self.incomplete.is_none();
         if self
             .channels
             .forget(id)

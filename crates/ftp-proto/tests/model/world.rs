@@ -26,7 +26,7 @@ pub struct Tally {
     /// Successes of the server that the client was not told.
     pub corrected: u64,
     /// Signs of life asked for.
-    pub doubted: u64,
+    pub checked: u64,
     /// Successes told of transfers that were not whole.
     pub lies: Vec<String>,
     /// Sessions in which nothing went wrong but something was changed.
@@ -38,7 +38,7 @@ impl Sum for Tally {
         tallies.fold(Self::default(), |mut sum, mut tally| {
             sum.complete += tally.complete;
             sum.corrected += tally.corrected;
-            sum.doubted += tally.doubted;
+            sum.checked += tally.checked;
             sum.lies.append(&mut tally.lies);
             sum.spoilt.append(&mut tally.spoilt);
             sum
@@ -162,7 +162,7 @@ impl World {
             0..=2 => "EPSV\r\n".to_owned(),
             3 => "PORT 127,0,0,1,4,5\r\n".to_owned(),
             4..=5 => self.transfer_command(Direction::Upload, "STOR"),
-            // A download's `250` may be taken for that of a command sent meanwhile: its data connection tells the truth.
+            // A download's `250` may be taken for that of a command sent meanwhile: its data connection tells the outcome.
             6 if !self.pipelines || self.server.habits.done != "250" => {
                 self.transfer_command(Direction::Download, "RETR")
             }
@@ -317,7 +317,7 @@ impl World {
                 id, mode, target, ..
             } => self.offer(id, mode, target.port),
             Action::CheckLiveness { id, check } => {
-                self.tally.doubted += 1;
+                self.tally.checked += 1;
                 self.checks.push_back((id.0 as usize, check));
             }
             Action::Abort { id, .. } => {

@@ -20,7 +20,7 @@ const HTTP_METHODS: [&[u8]; 9] = [
 
 /// Whether the client's first line is still to be looked at.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Guard {
+pub(super) enum FirstBytes {
     #[default]
     Watching,
     Done,
@@ -33,20 +33,20 @@ enum Finding {
     /// Nothing else than FTP.
     Ftp,
     /// Not enough yet.
-    Open,
+    Undecided,
 }
 
 impl Session {
     /// Ends the session of a client that speaks another protocol.
     pub(super) fn look_at_first_bytes(&mut self) {
-        if self.guard == Guard::Done || self.phase != Phase::Clear {
+        if self.first_bytes == FirstBytes::Done || self.phase != Phase::Clear {
             return;
         }
         match find(self.from_client.waiting()) {
-            Finding::Open => {}
-            Finding::Ftp => self.guard = Guard::Done,
+            Finding::Undecided => {}
+            Finding::Ftp => self.first_bytes = FirstBytes::Done,
             Finding::Another(protocol) => {
-                self.guard = Guard::Done;
+                self.first_bytes = FirstBytes::Done;
                 self.tell(Event::NotFtp { protocol });
                 self.lose(&format!(
                     "This is an FTP server, and what you sent is {protocol}; the session ends"
@@ -72,7 +72,7 @@ fn find(bytes: &[u8]) -> Finding {
     if end.is_some() || bytes.len() >= MAX_LINE {
         Finding::Ftp
     } else {
-        Finding::Open
+        Finding::Undecided
     }
 }
 
@@ -143,7 +143,7 @@ mod tests {
             b"SSH",
             b"brew /pot HTTP/1.1",
         ] {
-            assert_eq!(find(bytes), Finding::Open, "{bytes:?}");
+            assert_eq!(find(bytes), Finding::Undecided, "{bytes:?}");
         }
         assert_eq!(find(&[b'x'; MAX_LINE]), Finding::Ftp);
     }

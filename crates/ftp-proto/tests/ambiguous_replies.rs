@@ -5,7 +5,7 @@ mod script;
 use script::{PASSIVE, check, transfer};
 
 #[test]
-fn success_in_general_is_held_to_truth_as_well() {
+fn success_in_general_is_held_to_the_transfers_outcome_as_well() {
     for command in ["RETR a", "STOR a", "LIST"] {
         check(&transfer(
             command,
@@ -90,7 +90,7 @@ const DOUBTFUL: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn a_doubtful_success_in_an_upload_passes_once_its_data_connection_is_alive() {
+fn an_ambiguous_success_in_an_upload_passes_once_its_data_connection_is_alive() {
     for (command, answer) in DOUBTFUL {
         check(&transfer(
             "STOR a",
@@ -124,7 +124,7 @@ fn a_doubtful_success_in_an_upload_passes_once_its_data_connection_is_alive() {
 }
 
 #[test]
-fn a_doubtful_success_in_a_cut_transfer_is_its_failure() {
+fn an_ambiguous_success_in_a_cut_transfer_is_its_failure() {
     for (command, answer) in DOUBTFUL {
         check(&transfer(
             "STOR a",
@@ -158,7 +158,7 @@ fn a_doubtful_success_in_a_cut_transfer_is_its_failure() {
 }
 
 #[test]
-fn a_doubtful_success_in_a_download_passes_at_once() {
+fn an_ambiguous_success_in_a_download_passes_at_once() {
     for (command, answer) in DOUBTFUL {
         check(&transfer(
             "RETR a",
@@ -175,7 +175,7 @@ fn a_doubtful_success_in_a_download_passes_at_once() {
 }
 
 #[test]
-fn what_answers_a_command_before_the_transfer_is_not_doubtful() {
+fn what_answers_a_command_before_the_transfer_is_not_ambiguous() {
     check(&format!(
         r"
         {PASSIVE}
@@ -192,7 +192,7 @@ fn what_answers_a_command_before_the_transfer_is_not_doubtful() {
 }
 
 #[test]
-fn a_success_without_a_150_that_no_command_explains_is_held_to_the_truth() {
+fn a_success_without_a_150_that_no_command_explains_is_held_to_the_transfers_outcome() {
     check(&format!(
         r"
         {PASSIVE}
@@ -246,7 +246,7 @@ fn replies_of_several_lines_without_their_last_line_hide_no_cut() {
 }
 
 #[test]
-fn a_success_within_a_reply_that_never_ends_is_doubtful() {
+fn a_success_within_a_reply_that_never_ends_is_ambiguous() {
     check(&format!(
         r"
         {PASSIVE}
@@ -387,7 +387,7 @@ fn a_reply_too_few_hides_no_completion() {
 }
 
 #[test]
-fn a_doubtful_success_of_a_transfer_without_a_data_connection_is_its_failure() {
+fn an_ambiguous_success_of_a_transfer_without_a_data_connection_is_its_failure() {
     for (command, answer) in DOUBTFUL {
         check(&format!(
             r"

@@ -5,18 +5,18 @@
 //! reply becomes the transfer's failure. Where nothing is known yet, it passes once the SSH session of the data has shown
 //! that it is alive.
 //!
-//! In a download nothing needs to be asked: how its data connection ends tells the client the truth.
+//! In a download nothing needs to be asked: how its data connection ends tells the client the outcome.
 
 use std::time::Instant;
 
 use super::{ServerHold, Session};
-use crate::channels::Evidence;
+use crate::channels::TransferOutcome;
 use crate::event::{DataId, Direction};
 use crate::pending_replies::{is_completion, reports_success};
 
 /// A line of the server's that waits for a liveness check.
 #[derive(Debug)]
-pub(super) struct Doubt {
+pub(super) struct AmbiguousReply {
     place: Place,
     line: Vec<u8>,
     data: DataId,
@@ -24,7 +24,7 @@ pub(super) struct Doubt {
     check: Option<u64>,
 }
 
-/// Where a doubtful line stands.
+/// Where an ambiguous line stands.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place {
     /// It begins a final reply.
@@ -41,7 +41,7 @@ impl Place {
     }
 }
 
-/// What is known where a success is doubtful.
+/// What is known where a success is ambiguous.
 enum Finding {
     Broken,
     Unclear(DataId),
@@ -58,65 +58,65 @@ impl Session {
         };
         match self.finding().filter(|_| may_be) {
             None => self.resume(now, place, line),
-            Some(Finding::Broken) => self.end_in_doubt(now, place.code(), line),
+            Some(Finding::Broken) => self.end_ambiguous(now, place.code(), line),
             Some(Finding::Unclear(data)) => {
-                self.server_hold = Some(ServerHold::Doubt(Doubt {
+                self.server_hold = Some(ServerHold::Ambiguous(AmbiguousReply {
                     place,
                     line,
                     data,
                     check: None,
                 }));
-                self.check_doubt();
+                self.check_ambiguous();
             }
         }
     }
 
     /// Asks for a check once there is a connection that can give one.
-    fn check_doubt(&mut self) {
-        let Some(ServerHold::Doubt(doubt)) = &self.server_hold else {
+    fn check_ambiguous(&mut self) {
+        let Some(ServerHold::Ambiguous(ambiguous)) = &self.server_hold else {
             return;
         };
-        let data = doubt.data;
+        let data = ambiguous.data;
         let joined = self.channels.get(data).is_some_and(|it| it.joined);
-        if doubt.check.is_none() && joined {
+        if ambiguous.check.is_none() && joined {
             let check = self.check_liveness(data);
-            if let Some(ServerHold::Doubt(doubt)) = &mut self.server_hold {
-                doubt.check = Some(check);
+            if let Some(ServerHold::Ambiguous(ambiguous)) = &mut self.server_hold {
+                ambiguous.check = Some(check);
             }
         }
     }
 
-    /// Decides anew on a doubtful line that is held. True if it is held no longer.
-    pub(super) fn review_doubt(&mut self, now: Instant) -> bool {
+    /// Decides anew on an ambiguous line that is held. True if it is held no longer.
+    pub(super) fn review_ambiguous(&mut self, now: Instant) -> bool {
         let (unclear, broken) = match self.finding() {
             Some(Finding::Unclear(_)) => (true, false),
             Some(Finding::Broken) => (false, true),
             None => (false, false),
         };
-        let alive = |doubt: &Doubt| {
-            let channel = self.channels.get(doubt.data);
+        let alive = |ambiguous: &AmbiguousReply| {
+            let channel = self.channels.get(ambiguous.data);
             let answered = |check| channel.is_some_and(|channel| channel.answered(check));
-            doubt.check.is_some_and(answered)
+            ambiguous.check.is_some_and(answered)
         };
-        let waits = |doubt: &Doubt| unclear && !alive(doubt);
+        let waits = |ambiguous: &AmbiguousReply| unclear && !alive(ambiguous);
         match self.server_hold.take() {
-            Some(ServerHold::Doubt(doubt)) if !waits(&doubt) => {
+            Some(ServerHold::Ambiguous(ambiguous)) if !waits(&ambiguous) => {
                 if broken {
-                    self.end_in_doubt(now, doubt.place.code(), doubt.line);
+                    self.end_ambiguous(now, ambiguous.place.code(), ambiguous.line);
                 } else {
-                    self.resume(now, doubt.place, doubt.line);
+                    self.resume(now, ambiguous.place, ambiguous.line);
                 }
                 true
             }
             hold => {
                 self.server_hold = hold;
-                self.check_doubt();
+                self.check_ambiguous();
                 false
             }
         }
     }
 
-    /// Goes on with a line that is not doubtful, or no longer.
+    /// Goes on with a line that is not ambiguous, or no longer.
     fn resume(&mut self, now: Instant, place: Place, line: Vec<u8>) {
         // A completion that is due, although a command sent meanwhile could be answered so, too.
         let due = match place {
@@ -135,7 +135,7 @@ impl Session {
         self.transfer.as_ref().is_some_and(|transfer| {
             let channel = transfer.data.and_then(|id| self.channels.get(id));
             let handed_over = channel.is_some_and(|it| it.awaits_confirmation(transfer.direction));
-            handed_over || self.evidence(transfer) != Evidence::Open
+            handed_over || self.outcome(transfer) != TransferOutcome::Undecided
         })
     }
 
@@ -143,12 +143,12 @@ impl Session {
     fn finding(&self) -> Option<Finding> {
         match &self.transfer {
             Some(transfer) if transfer.is_refused_by_client() => None,
-            Some(transfer) => match self.evidence(transfer) {
-                Evidence::Broken(_) => Some(Finding::Broken),
-                Evidence::Open if transfer.direction != Direction::Download => {
+            Some(transfer) => match self.outcome(transfer) {
+                TransferOutcome::Failed(_) => Some(Finding::Broken),
+                TransferOutcome::Undecided if transfer.direction != Direction::Download => {
                     transfer.data.map(Finding::Unclear)
                 }
-                Evidence::Open | Evidence::Whole => None,
+                TransferOutcome::Undecided | TransferOutcome::Complete => None,
             },
             None => self.finding_before_the_start(),
         }
@@ -159,17 +159,17 @@ impl Session {
     fn finding_before_the_start(&self) -> Option<Finding> {
         let direction = self.pending.transfer_direction()?;
         let channel = self.channels.get(self.current?)?;
-        match self.evidence_of_channel(channel, direction) {
-            Evidence::Broken(_) => Some(Finding::Broken),
-            Evidence::Open if channel.joined && direction != Direction::Download => {
+        match self.outcome_on_channel(channel, direction) {
+            TransferOutcome::Failed(_) => Some(Finding::Broken),
+            TransferOutcome::Undecided if channel.joined && direction != Direction::Download => {
                 Some(Finding::Unclear(channel.id))
             }
-            Evidence::Open | Evidence::Whole => None,
+            TransferOutcome::Undecided | TransferOutcome::Complete => None,
         }
     }
 
     /// Takes a success as the end of a transfer that is known to be broken.
-    fn end_in_doubt(&mut self, now: Instant, code: u16, line: Vec<u8>) {
+    fn end_ambiguous(&mut self, now: Instant, code: u16, line: Vec<u8>) {
         if self.transfer.is_some() {
             return self.end_transfer(now, code, line);
         }
