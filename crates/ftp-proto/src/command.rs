@@ -3,44 +3,19 @@
 use std::ops::Range;
 
 use crate::address::announcing_verb;
-use crate::event::Direction;
+use crate::kind::CommandKind;
 use crate::telnet;
 use crate::text::printable;
 
 /// What stands in an event for an argument that may be a secret.
 const REDACTED: &str = "****";
 
-/// What a command means to the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Transfer(Direction),
-    Abort,
-    Passive,
-    Port,
-    /// `MODE`: whether a transfer ends with its data connection from then on (RFC 959, section 3.4).
-    Mode {
-        ends_with_connection: bool,
-    },
-    Auth,
-    Reinitialize,
-    /// `PASS`, `ACCT` and the like: its argument is a secret.
-    Secret,
-    /// Of no consequence here; 200 confirms it (RFC 959, section 5.4).
-    Confirmed,
-    /// Works on files and directories; 250 confirms it, with some servers 200.
-    File,
-    /// Of no consequence here, and answered with other codes.
-    Plain,
-    /// Not known. Servers accept odd spellings, so it may be anything.
-    Unknown,
-}
-
 /// One command line, as places in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Command {
     /// In capitals, printable characters only: servers take `PASV` with a NUL for `PASV`.
     pub(crate) verb: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: CommandKind,
     /// Without the blanks around it.
     pub(crate) argument_at: Range<usize>,
 }
@@ -59,7 +34,7 @@ impl Command {
         let plain = Self::read(line).filter(|command| command.verb == verb);
         plain.unwrap_or_else(|| Self {
             verb: verb.to_owned(),
-            kind: Kind::Port,
+            kind: CommandKind::Port,
             argument_at: line.len()..line.len(),
         })
     }
@@ -82,7 +57,7 @@ impl Command {
             .collect();
         let name = printable(name.to_ascii_uppercase().as_bytes());
         (!verb.is_empty()).then(|| Self {
-            kind: kind(&name, argument),
+            kind: CommandKind::of(&name, argument),
             verb: name,
             argument_at: end - argument.len()..end,
         })
@@ -97,43 +72,13 @@ impl Command {
     /// password can follow a verb spelled oddly.
     pub(crate) fn shown_argument(&self, line: &[u8]) -> String {
         let argument = self.argument(line);
-        match self.kind {
-            _ if argument.is_empty() => String::new(),
-            Kind::Secret | Kind::Unknown => REDACTED.to_owned(),
-            Kind::Transfer(_)
-            | Kind::Abort
-            | Kind::Passive
-            | Kind::Port
-            | Kind::Mode { .. }
-            | Kind::Auth
-            | Kind::Reinitialize
-            | Kind::Confirmed
-            | Kind::File
-            | Kind::Plain => printable(argument),
+        if argument.is_empty() {
+            String::new()
+        } else if matches!(self.kind, CommandKind::Secret | CommandKind::Unknown) {
+            REDACTED.to_owned()
+        } else {
+            printable(argument)
         }
-    }
-}
-
-fn kind(verb: &str, argument: &[u8]) -> Kind {
-    match verb {
-        "RETR" | "LIST" | "NLST" | "MLSD" => Kind::Transfer(Direction::Download),
-        "STOR" | "STOU" | "APPE" => Kind::Transfer(Direction::Upload),
-        "ABOR" => Kind::Abort,
-        "PASV" | "EPSV" | "LPSV" | "SPSV" => Kind::Passive,
-        "PORT" | "EPRT" | "LPRT" => Kind::Port,
-        "MODE" => Kind::Mode {
-            ends_with_connection: !matches!(argument, [b'B' | b'b' | b'C' | b'c', ..]),
-        },
-        "AUTH" => Kind::Auth,
-        "REIN" => Kind::Reinitialize,
-        "PASS" | "ACCT" | "ADAT" | "CONF" | "ENC" | "MIC" | "SITE" => Kind::Secret,
-        "ALLO" | "CCC" | "CLNT" | "CSID" | "HASH" | "LANG" | "NOOP" | "OPTS" | "PBSZ" | "PROT"
-        | "STRU" | "TYPE" => Kind::Confirmed,
-        "CDUP" | "CWD" | "DELE" | "MKD" | "MLST" | "RMD" | "RNTO" | "SMNT" | "XCUP" | "XCWD"
-        | "XMKD" | "XRMD" => Kind::File,
-        "AVBL" | "FEAT" | "HELP" | "HOST" | "MDTM" | "MFCT" | "MFF" | "MFMT" | "PWD" | "QUIT"
-        | "REST" | "RNFR" | "SIZE" | "STAT" | "SYST" | "USER" | "XPWD" => Kind::Plain,
-        _ => Kind::Unknown,
     }
 }
 
@@ -151,7 +96,10 @@ mod tests {
     fn a_command_is_found_behind_telnet_bytes_and_blanks() {
         let line = b"\xff\xf4\xff\xf2  port   1,2,3,4,5,6 \r\n";
         let command = Command::parse(line).unwrap();
-        assert_eq!((command.verb.as_str(), command.kind), ("PORT", Kind::Port));
+        assert_eq!(
+            (command.verb.as_str(), command.kind),
+            ("PORT", CommandKind::Port)
+        );
         assert_eq!(command.argument(line), b"1,2,3,4,5,6");
     }
 
@@ -185,17 +133,23 @@ mod tests {
 
     #[test]
     fn spellings_that_servers_accept_are_recognised_or_left_open() {
-        assert_eq!(Command::parse(b"PASV\0\r\n").unwrap().kind, Kind::Passive);
-        assert_eq!(Command::parse(b"P@SW\r\n").unwrap().kind, Kind::Unknown);
+        assert_eq!(
+            Command::parse(b"PASV\0\r\n").unwrap().kind,
+            CommandKind::Passive
+        );
+        assert_eq!(
+            Command::parse(b"P@SW\r\n").unwrap().kind,
+            CommandKind::Unknown
+        );
         assert_eq!(
             Command::parse(b"mode b\n").unwrap().kind,
-            Kind::Mode {
+            CommandKind::Mode {
                 ends_with_connection: false
             }
         );
         assert_eq!(
             Command::parse(b"MODE Z\n").unwrap().kind,
-            Kind::Mode {
+            CommandKind::Mode {
                 ends_with_connection: true
             }
         );

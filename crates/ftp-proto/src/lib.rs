@@ -9,6 +9,7 @@ mod channels;
 mod command;
 mod config;
 mod event;
+mod kind;
 mod line;
 mod pending_replies;
 mod reply;

@@ -9,12 +9,10 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use crate::event::{DataId, Direction};
+use crate::kind::{COMPLETED, CommandKind, FAILURE, reports_success};
 
 /// The most commands remembered. No client pipelines as many; past it the oldest is taken as never to be answered.
 const MAX_PENDING: usize = 256;
-
-/// Codes that report a failure.
-const FAILURE: RangeInclusive<u16> = 400..=599;
 
 /// Codes that report a success.
 const SUCCESS: RangeInclusive<u16> = 200..=299;
@@ -22,92 +20,26 @@ const SUCCESS: RangeInclusive<u16> = 200..=299;
 /// Codes that announce where a server listens. They are never about a transfer.
 const ANNOUNCEMENT: RangeInclusive<u16> = 227..=229;
 
-/// The code for success in general, with which some servers report a transfer's as well.
-const COMMAND_OKAY: u16 = 200;
-
-/// The code that reports a transfer's success and nothing else's but that of an `ABOR`.
-pub(crate) const COMPLETED: u16 = 226;
-
 /// Codes that are about a transfer whenever one runs, or about the whole session (RFC 959, section 5.4).
 const ABOUT_TRANSFERS: [u16; 8] = [COMPLETED, 421, 425, 426, 451, 452, 551, 552];
-
-/// What the reply to a command will mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Expect {
-    /// The server's first reply, which no command asks for.
-    Greeting,
-    Transfer(Direction),
-    Abort,
-    Passive,
-    /// A `PORT` that the server saw; with the channel offered in it, if it was rewritten.
-    Port(Option<DataId>),
-    Mode {
-        ends_with_connection: bool,
-    },
-    Auth,
-    Reinitialize,
-    /// Success is 200, as far as that matters.
-    Confirmed,
-    /// Success is 250 or 200.
-    File,
-    /// Success is another code than these.
-    Plain,
-    /// A command not known: it may turn out to be a transfer.
-    Unknown,
-}
-
-impl Expect {
-    /// Whether such a command can be answered by a final reply of this code.
-    fn fits(self, code: u16) -> bool {
-        let failed = FAILURE.contains(&code);
-        match self {
-            Self::Greeting | Self::Reinitialize => failed || code == 220,
-            Self::Transfer(_) => failed || is_completion(code),
-            Self::Abort => failed || matches!(code, 225 | COMPLETED),
-            Self::Passive => failed || matches!(code, 200 | 227..=229),
-            Self::Port(_) | Self::Mode { .. } => failed || matches!(code, 200..=219 | 250),
-            Self::Auth => failed || matches!(code, 234 | 334),
-            Self::Confirmed | Self::File | Self::Plain => code != COMPLETED,
-            Self::Unknown => true,
-        }
-    }
-
-    /// Whether such a command, sent while a transfer runs, may be what a reply of this code is about. A transfer is
-    /// answered before the next one, and before what aborts it.
-    fn explains(self, code: u16) -> bool {
-        match self {
-            Self::Greeting | Self::Transfer(_) | Self::Abort => false,
-            Self::Confirmed => code != 250,
-            Self::Plain => !matches!(code, 200 | 250),
-            Self::Port(_) | Self::Mode { .. } => self.fits(code) && code != 250,
-            Self::File | Self::Passive | Self::Auth | Self::Reinitialize | Self::Unknown => {
-                self.fits(code)
-            }
-        }
-    }
-}
-
-/// Whether a code can say that a transfer was completed (RFC 959, section 5.4).
-pub(crate) fn is_completion(code: u16) -> bool {
-    matches!(code, COMPLETED | 250)
-}
-
-/// Whether servers are known to report a transfer's success with this code.
-pub(crate) fn reports_success(code: u16) -> bool {
-    is_completion(code) || code == COMMAND_OKAY
-}
 
 /// A command that the server was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sent {
     /// The command and its argument, as an event may show it.
     pub(crate) text: String,
-    pub(crate) expect: Expect,
+    pub(crate) kind: CommandKind,
+    /// The data channel that a `PORT` announces, if it was rewritten.
+    pub(crate) offer: Option<DataId>,
 }
 
 impl Sent {
-    fn is_transfer(&self) -> bool {
-        matches!(self.expect, Expect::Transfer(_))
+    pub(crate) fn new(text: String, kind: CommandKind) -> Self {
+        Self {
+            text,
+            kind,
+            offer: None,
+        }
     }
 }
 
@@ -156,21 +88,17 @@ pub(crate) struct PendingReplies {
 impl PendingReplies {
     /// A server that owes its greeting.
     pub(crate) fn new() -> Self {
-        let greeting = Sent {
-            text: String::new(),
-            expect: Expect::Greeting,
-        };
         let mut pending = Self {
             queue: VecDeque::new(),
             last_transfer: None,
         };
-        pending.push(greeting);
+        pending.push(Sent::new(String::new(), CommandKind::Greeting));
         pending
     }
 
     /// A command was sent. Gives back one that now counts as never to be answered, where the table is full.
     pub(crate) fn push(&mut self, sent: Sent) -> Option<Sent> {
-        if sent.is_transfer() {
+        if sent.kind.is_transfer() {
             self.last_transfer = Some(sent.clone());
         }
         self.queue.push_back(Pending {
@@ -188,7 +116,7 @@ impl PendingReplies {
     /// caused it, or only the one that is `running` already.
     pub(crate) fn start(&mut self, running: bool) -> Option<(Sent, Vec<Sent>)> {
         let known = self.first_transfer();
-        let at = known.or_else(|| self.first(|expect| expect == Expect::Unknown));
+        let at = known.or_else(|| self.first(|kind| kind == CommandKind::Unknown));
         if let Some((sent, skipped)) = at.and_then(|at| self.take(at)) {
             self.last_transfer = None;
             return Some((sent, skipped));
@@ -224,8 +152,8 @@ impl PendingReplies {
     /// An announcement came: takes the command that asked for it, and gives those passed over. `None` where nothing pending can
     /// have asked.
     pub(crate) fn answer_passive(&mut self) -> Option<Vec<Sent>> {
-        let first = |wanted: Expect| self.first(|expect| expect == wanted);
-        let at = first(Expect::Passive).or_else(|| first(Expect::Unknown))?;
+        let first = |wanted: CommandKind| self.first(|kind| kind == wanted);
+        let at = first(CommandKind::Passive).or_else(|| first(CommandKind::Unknown))?;
         self.take(at).map(|(_, skipped)| skipped)
     }
 
@@ -262,20 +190,7 @@ impl PendingReplies {
     pub(crate) fn transfer_direction(&self) -> Option<Direction> {
         self.queue
             .iter()
-            .find_map(|pending| match pending.sent.expect {
-                Expect::Transfer(direction) => Some(direction),
-                Expect::Greeting
-                | Expect::Abort
-                | Expect::Passive
-                | Expect::Port(_)
-                | Expect::Mode { .. }
-                | Expect::Auth
-                | Expect::Reinitialize
-                | Expect::Confirmed
-                | Expect::File
-                | Expect::Plain
-                | Expect::Unknown => None,
-            })
+            .find_map(|pending| pending.sent.kind.direction())
     }
 
     /// Whether a `125` or `150` can be the answer to a transfer command: one that has not been answered, or the last one
@@ -286,7 +201,7 @@ impl PendingReplies {
 
     /// Whether an `ABOR` has not been answered.
     pub(crate) fn has_abort(&self) -> bool {
-        self.first(|expect| expect == Expect::Abort).is_some()
+        self.first(|kind| kind == CommandKind::Abort).is_some()
     }
 
     /// The server has been silent for too long: replies made here wait for these commands no longer. Their own replies may
@@ -308,28 +223,30 @@ impl PendingReplies {
             return Subject::Running;
         }
         // It is the transfer's, or that of an ABOR before it.
-        self.first(|it| code == COMPLETED && matches!(it, Expect::Transfer(_) | Expect::Abort))
-            .or_else(|| self.first(|it| running && it.explains(code)))
-            .or_else(|| self.first(|it| it.fits(code)))
-            .map_or(Subject::Nothing, Subject::Command)
+        self.first(|it| {
+            code == COMPLETED && matches!(it, CommandKind::Transfer(_) | CommandKind::Abort)
+        })
+        .or_else(|| self.first(|it| running && it.explains(code)))
+        .or_else(|| self.first(|it| it.fits(code)))
+        .map_or(Subject::Nothing, Subject::Command)
     }
 
     /// Whether a final reply ends the transfer that runs, and not a command sent meanwhile. A client that waits for the end
     /// of its transfer takes any success for it.
     fn ends_transfer(&self, code: u16) -> bool {
         let success = SUCCESS.contains(&code) && !ANNOUNCEMENT.contains(&code);
-        let explained = || self.first(|expect| expect.explains(code)).is_some();
+        let explained = || self.first(|kind| kind.explains(code)).is_some();
         ABOUT_TRANSFERS.contains(&code) || ((success || FAILURE.contains(&code)) && !explained())
     }
 
-    fn first(&self, wanted: impl Fn(Expect) -> bool) -> Option<usize> {
+    fn first(&self, wanted: impl Fn(CommandKind) -> bool) -> Option<usize> {
         self.queue
             .iter()
-            .position(|pending| wanted(pending.sent.expect))
+            .position(|pending| wanted(pending.sent.kind))
     }
 
     fn first_transfer(&self) -> Option<usize> {
-        self.first(|expect| matches!(expect, Expect::Transfer(_)))
+        self.first(CommandKind::is_transfer)
     }
 
     /// Takes the command at this place, and those before it but for transfers, which may still be answered: a server may
@@ -339,7 +256,7 @@ impl PendingReplies {
         let (kept, skipped): (Vec<_>, Vec<_>) = self
             .queue
             .drain(..at)
-            .partition(|pending| pending.sent.is_transfer());
+            .partition(|pending| pending.sent.kind.is_transfer());
         for pending in kept.into_iter().rev() {
             self.queue.push_front(pending);
         }
@@ -352,15 +269,12 @@ impl PendingReplies {
 mod tests {
     use super::*;
 
-    fn sent(text: &str, expect: Expect) -> Sent {
-        Sent {
-            text: text.to_owned(),
-            expect,
-        }
+    fn sent(text: &str, kind: CommandKind) -> Sent {
+        Sent::new(text.to_owned(), kind)
     }
 
     fn download(text: &str) -> Sent {
-        sent(text, Expect::Transfer(Direction::Download))
+        sent(text, CommandKind::Transfer(Direction::Download))
     }
 
     /// What is pending after the greeting and these commands.
@@ -395,8 +309,8 @@ mod tests {
     fn replies_to_noop_and_stat_do_not_end_a_transfer() {
         let mut pending = pending(&[
             download("RETR"),
-            sent("NOOP", Expect::Confirmed),
-            sent("STAT", Expect::Plain),
+            sent("NOOP", CommandKind::Confirmed),
+            sent("STAT", CommandKind::Plain),
         ]);
         assert_eq!(pending.start(false).unwrap().0.text, "RETR");
         assert_eq!(answered(&mut pending, 200, true), "NOOP");
@@ -406,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_refused_noop_does_not_end_a_transfer() {
-        let mut pending = pending(&[download("RETR"), sent("NOOP", Expect::Confirmed)]);
+        let mut pending = pending(&[download("RETR"), sent("NOOP", CommandKind::Confirmed)]);
         pending.start(false);
         assert_eq!(answered(&mut pending, 500, true), "NOOP");
         assert_eq!(answered(&mut pending, 426, true), "(running)");
@@ -414,16 +328,16 @@ mod tests {
 
     #[test]
     fn what_a_command_sent_meanwhile_explains_ends_no_transfer() {
-        for (command, expect, code) in [
-            ("NOOP", Expect::Confirmed, 200),
-            ("CWD", Expect::File, 250),
-            ("CWD", Expect::File, 200),
-            ("CWD", Expect::File, 550),
-            ("SIZE", Expect::Plain, 550),
-            ("PORT", Expect::Port(None), 200),
-            ("X@Y", Expect::Unknown, 250),
+        for (command, kind, code) in [
+            ("NOOP", CommandKind::Confirmed, 200),
+            ("CWD", CommandKind::File, 250),
+            ("CWD", CommandKind::File, 200),
+            ("CWD", CommandKind::File, 550),
+            ("SIZE", CommandKind::Plain, 550),
+            ("PORT", CommandKind::Port, 200),
+            ("X@Y", CommandKind::Unknown, 250),
         ] {
-            let mut pending = pending(&[download("RETR"), sent(command, expect)]);
+            let mut pending = pending(&[download("RETR"), sent(command, kind)]);
             pending.start(false);
             assert_eq!(answered(&mut pending, code, true), command, "{code}");
             assert_eq!(answered(&mut pending, code, true), "(running)", "{code}");
@@ -432,17 +346,17 @@ mod tests {
 
     #[test]
     fn what_no_command_sent_meanwhile_explains_ends_the_transfer() {
-        for (command, expect, code) in [
-            ("NOOP", Expect::Confirmed, 250),
-            ("STAT", Expect::Plain, 200),
-            ("NOOP", Expect::Abort, 257),
-            ("QUIT", Expect::Plain, 250),
-            ("CWD", Expect::File, 226),
-            ("CWD", Expect::File, 451),
-            ("ABOR", Expect::Abort, 550),
-            ("RETR b", Expect::Transfer(Direction::Download), 550),
+        for (command, kind, code) in [
+            ("NOOP", CommandKind::Confirmed, 250),
+            ("STAT", CommandKind::Plain, 200),
+            ("NOOP", CommandKind::Abort, 257),
+            ("QUIT", CommandKind::Plain, 250),
+            ("CWD", CommandKind::File, 226),
+            ("CWD", CommandKind::File, 451),
+            ("ABOR", CommandKind::Abort, 550),
+            ("RETR b", CommandKind::Transfer(Direction::Download), 550),
         ] {
-            let mut pending = pending(&[download("RETR"), sent(command, expect)]);
+            let mut pending = pending(&[download("RETR"), sent(command, kind)]);
             pending.start(false);
             assert_eq!(answered(&mut pending, code, true), "(running)", "{code}");
             assert!(!pending.is_empty(), "{command} is still pending");
@@ -458,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_noop_answered_before_the_transfer_begins_leaves_it_owed() {
-        let mut pending = pending(&[download("RETR"), sent("NOOP", Expect::Confirmed)]);
+        let mut pending = pending(&[download("RETR"), sent("NOOP", CommandKind::Confirmed)]);
         assert_eq!(answered(&mut pending, 200, false), "NOOP");
         assert!(pending.has_transfer());
         assert_eq!(pending.start(false).unwrap().0.text, "RETR");
@@ -466,7 +380,10 @@ mod tests {
 
     #[test]
     fn a_reply_too_few_is_made_up_for() {
-        let mut pending = pending(&[sent("ABOR", Expect::Abort), sent("PASV", Expect::Passive)]);
+        let mut pending = pending(&[
+            sent("ABOR", CommandKind::Abort),
+            sent("PASV", CommandKind::Passive),
+        ]);
         assert_eq!(answered(&mut pending, 227, false), "PASV");
         assert!(pending.is_empty());
     }
@@ -482,8 +399,8 @@ mod tests {
     #[test]
     fn an_unknown_command_may_begin_a_transfer() {
         let mut pending = pending(&[
-            sent("NOOP", Expect::Confirmed),
-            sent("R@TR", Expect::Unknown),
+            sent("NOOP", CommandKind::Confirmed),
+            sent("R@TR", CommandKind::Unknown),
         ]);
         let (started, skipped) = pending.start(false).unwrap();
         assert_eq!((started.text.as_str(), skipped.len()), ("R@TR", 1));
@@ -491,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_150_that_nothing_asked_for_begins_no_transfer() {
-        let noop = sent("NOOP", Expect::Confirmed);
+        let noop = sent("NOOP", CommandKind::Confirmed);
         assert!(pending(&[noop]).start(false).is_none());
     }
 
@@ -504,15 +421,15 @@ mod tests {
 
     #[test]
     fn a_transfer_may_be_completed_without_a_150() {
-        let mut pending = pending(&[sent("CWD", Expect::File), download("LIST")]);
+        let mut pending = pending(&[sent("CWD", CommandKind::File), download("LIST")]);
         assert_eq!(answered(&mut pending, 250, false), "CWD");
         assert_eq!(answered(&mut pending, 226, false), "LIST");
     }
 
     #[test]
     fn a_success_that_a_command_sent_meanwhile_explains_may_be_the_transfers() {
-        let noop = || sent("NOOP", Expect::Confirmed);
-        let stat = || sent("STAT", Expect::Plain);
+        let noop = || sent("NOOP", CommandKind::Confirmed);
+        let stat = || sent("STAT", CommandKind::Plain);
         let mut behind = pending(&[download("STOR"), noop(), stat()]);
         behind.start(false);
         assert!(behind.may_be_a_transfers(200, true));
@@ -533,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_command_whose_reply_is_overdue_still_gets_it() {
-        let mut pending = pending(&[sent("CWD", Expect::File)]);
+        let mut pending = pending(&[sent("CWD", CommandKind::File)]);
         pending.mark_overdue();
         assert!(pending.is_empty());
         pending.push(download("STOR"));
@@ -544,10 +461,10 @@ mod tests {
 
     #[test]
     fn no_more_than_the_bound_is_remembered() {
-        let mut pending = pending(&vec![sent("NOOP", Expect::Confirmed); MAX_PENDING]);
+        let mut pending = pending(&vec![sent("NOOP", CommandKind::Confirmed); MAX_PENDING]);
         assert_eq!(
-            pending.push(sent("NOOP", Expect::Confirmed)),
-            Some(sent("NOOP", Expect::Confirmed))
+            pending.push(sent("NOOP", CommandKind::Confirmed)),
+            Some(sent("NOOP", CommandKind::Confirmed))
         );
         assert_eq!(pending.clear().len(), MAX_PENDING);
     }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::{ServerHold, Session};
 use crate::channels::TransferOutcome;
 use crate::event::{DataId, Direction};
-use crate::pending_replies::{is_completion, reports_success};
+use crate::kind::{is_completion, reports_success};
 
 /// A line of the server's that waits for a liveness check.
 #[derive(Debug)]

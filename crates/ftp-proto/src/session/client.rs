@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use super::{Phase, Session};
-use crate::command::{Command, Kind};
+use crate::command::Command;
 use crate::event::DataId;
+use crate::kind::CommandKind;
 use crate::line::Piece;
-use crate::pending_replies::{Expect, Sent};
+use crate::pending_replies::Sent;
 use crate::{Event, TlsPolicy, telnet};
 
 impl Session {
@@ -33,34 +34,23 @@ impl Session {
             verb: command.verb.clone(),
             argument: command.shown_argument(&line),
         });
-        match command.kind {
-            Kind::Auth if self.config.tls == TlsPolicy::Refuse => self.refuse_auth(now),
-            Kind::Port => self.port_command(now, command, line),
-            Kind::Abort => {
-                self.abort_transfer();
-                self.pass_command(&command, &line);
-            }
-            Kind::Transfer(_)
-            | Kind::Passive
-            | Kind::Mode { .. }
-            | Kind::Auth
-            | Kind::Reinitialize
-            | Kind::Secret
-            | Kind::Confirmed
-            | Kind::File
-            | Kind::Plain
-            | Kind::Unknown => self.pass_command(&command, &line),
+        if command.kind == CommandKind::Auth && self.config.tls == TlsPolicy::Refuse {
+            return self.refuse_auth(now);
         }
+        if command.kind == CommandKind::Port {
+            return self.port_command(now, command, line);
+        }
+        if command.kind == CommandKind::Abort {
+            self.abort_transfer();
+        }
+        self.pass_command(&command, &line);
     }
 
     /// A line too long to be understood. The server will answer it once.
     fn client_fragment(&mut self, bytes: Vec<u8>, first: bool) {
         let bytes = self.overlong_command(bytes, first);
         if first {
-            self.expect_reply(Sent {
-                text: String::new(),
-                expect: Expect::Unknown,
-            });
+            self.expect_reply(Sent::new(String::new(), CommandKind::Unknown));
         }
         self.to_server.extend(bytes);
     }
@@ -78,7 +68,8 @@ impl Session {
         };
         self.expect_reply(Sent {
             text,
-            expect: expect(command, offer),
+            kind: command.kind,
+            offer,
         });
         self.replies.command_sent();
         self.to_server.extend_from_slice(line);
@@ -93,26 +84,5 @@ impl Session {
     fn refuse_auth(&mut self, now: Instant) {
         let reason = "AUTH is refused: SSH already encrypts this connection; go on without TLS";
         self.answer_in_turn(now, 534, reason);
-    }
-}
-
-/// What the reply to a command will mean.
-fn expect(command: &Command, offer: Option<DataId>) -> Expect {
-    match command.kind {
-        Kind::Transfer(direction) => Expect::Transfer(direction),
-        Kind::Abort => Expect::Abort,
-        Kind::Passive => Expect::Passive,
-        Kind::Port => Expect::Port(offer),
-        Kind::Mode {
-            ends_with_connection,
-        } => Expect::Mode {
-            ends_with_connection,
-        },
-        Kind::Auth => Expect::Auth,
-        Kind::Reinitialize => Expect::Reinitialize,
-        Kind::Secret | Kind::Confirmed => Expect::Confirmed,
-        Kind::File => Expect::File,
-        Kind::Plain => Expect::Plain,
-        Kind::Unknown => Expect::Unknown,
     }
 }

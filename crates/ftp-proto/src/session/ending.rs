@@ -2,7 +2,6 @@
 
 use super::{ClientHold, Phase, Session};
 use crate::event::Action;
-use crate::pending_replies::Expect;
 use crate::text::reply;
 use crate::{DataId, Event};
 
@@ -124,20 +123,7 @@ impl Session {
             .pending
             .clear()
             .into_iter()
-            .filter_map(|sent| match sent.expect {
-                Expect::Port(offer) => offer,
-                Expect::Greeting
-                | Expect::Transfer(_)
-                | Expect::Abort
-                | Expect::Passive
-                | Expect::Mode { .. }
-                | Expect::Auth
-                | Expect::Reinitialize
-                | Expect::Confirmed
-                | Expect::File
-                | Expect::Plain
-                | Expect::Unknown => None,
-            });
+            .filter_map(|sent| sent.offer);
         let being_made = match self.client_hold.take() {
             Some(ClientHold::Offer(offer)) => Some(offer.id),
             Some(ClientHold::Answer(_)) | None => None,

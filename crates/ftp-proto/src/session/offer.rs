@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use super::{ClientHold, ServerHold, Session};
 use crate::event::{Action, DataId};
-use crate::pending_replies::{Expect, Sent};
+use crate::kind::CommandKind;
+use crate::pending_replies::Sent;
 
 /// The code for a data connection that cannot be made (RFC 959, section 5.4).
 pub(super) const NO_DATA_CONNECTION: u16 = 425;
@@ -72,8 +73,8 @@ impl Session {
 
     /// A command that will never be answered is taken as accepted.
     pub(super) fn assume_accepted(&mut self, sent: Sent) {
-        if let Expect::Port(offer) = sent.expect {
-            self.port_accepted(offer);
+        if sent.kind == CommandKind::Port {
+            self.port_accepted(sent.offer);
         }
     }
 }

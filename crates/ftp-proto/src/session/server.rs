@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use super::ambiguous::Place;
 use super::{Phase, Session};
+use crate::kind::{CommandKind, reports_success};
 use crate::line::Piece;
-use crate::pending_replies::{Answered, Expect, Sent, reports_success};
+use crate::pending_replies::{Answered, Sent};
 use crate::reply::ReplyLine;
 use crate::{Event, telnet};
 
@@ -100,14 +101,14 @@ impl Session {
             Answered::Command { sent, skipped } => {
                 self.assume_all_accepted(skipped);
                 self.note_use(&sent, code);
-                if matches!(sent.expect, Expect::Transfer(_)) {
+                if sent.kind.is_transfer() {
                     return self.end_unannounced_transfer(now, sent, code, line);
                 }
-                if sent.expect == Expect::Auth && code == 234 {
+                if sent.kind == CommandKind::Auth && code == 234 {
                     self.to_client.extend(line);
                     return self.become_opaque();
                 }
-                self.command_answered(sent.expect, code);
+                self.command_answered(&sent, code);
             }
             Answered::Nothing if reports_success(code) && self.refute_unasked_success() => return,
             Answered::Nothing => {}
@@ -118,35 +119,19 @@ impl Session {
     /// Success with a login or with a command that needs one.
     fn note_use(&mut self, sent: &Sent, code: u16) {
         let verb = sent.text.split(' ').next().unwrap_or_default();
-        let needs_login = matches!(
-            sent.expect,
-            Expect::Transfer(_) | Expect::Passive | Expect::Port(_) | Expect::File
-        );
-        let lets_in = needs_login || matches!(verb, "USER" | "PASS" | "ACCT");
+        let lets_in = sent.kind.needs_login() || matches!(verb, "USER" | "PASS" | "ACCT");
         self.in_use |= lets_in && matches!(code, 200..=299);
     }
 
     /// Takes note of the answer to a command that is no transfer.
-    fn command_answered(&mut self, expect: Expect, code: u16) {
+    fn command_answered(&mut self, sent: &Sent, code: u16) {
         let accepted = matches!(code, 200..=299);
-        match expect {
-            Expect::Port(offer) if accepted => self.port_accepted(offer),
-            Expect::Port(offer) => offer.into_iter().for_each(|id| self.withdraw(id)),
-            Expect::Mode {
-                ends_with_connection,
-            } if accepted => self.ends_with_connection = ends_with_connection,
-            Expect::Reinitialize if accepted => self.ends_with_connection = true,
-            Expect::Greeting
-            | Expect::Transfer(_)
-            | Expect::Abort
-            | Expect::Passive
-            | Expect::Mode { .. }
-            | Expect::Auth
-            | Expect::Reinitialize
-            | Expect::Confirmed
-            | Expect::File
-            | Expect::Plain
-            | Expect::Unknown => {}
+        if !accepted {
+            sent.offer.into_iter().for_each(|id| self.withdraw(id));
+        } else if sent.kind == CommandKind::Port {
+            self.port_accepted(sent.offer);
+        } else if let Some(ends) = sent.kind.ends_with_connection() {
+            self.ends_with_connection = ends;
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Session;
 use crate::channels::{Channel, TransferOutcome};
 use crate::event::{Action, DataId, Direction, Event};
-use crate::pending_replies::{Expect, Sent};
+use crate::pending_replies::Sent;
 
 /// A transfer that the server works on.
 #[derive(Debug)]
@@ -39,25 +39,11 @@ impl Session {
 
     /// A transfer from the command that asked for it.
     pub(super) fn new_transfer(&mut self, sent: Sent) -> Transfer {
-        let direction = match sent.expect {
-            Expect::Transfer(direction) => direction,
-            Expect::Greeting
-            | Expect::Abort
-            | Expect::Passive
-            | Expect::Port(_)
-            | Expect::Mode { .. }
-            | Expect::Auth
-            | Expect::Reinitialize
-            | Expect::Confirmed
-            | Expect::File
-            | Expect::Plain
-            | Expect::Unknown => Direction::Unknown,
-        };
         let aborted = self.pending.has_abort();
         self.incomplete = None;
         Transfer {
             text: sent.text,
-            direction,
+            direction: sent.kind.direction().unwrap_or(Direction::Unknown),
             data: self.current,
             aborted,
             started: false,
