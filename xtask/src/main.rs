@@ -31,7 +31,7 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Measure the broker beside OpenSSH's port forwarding and plain FTP
     Bench(bench::Options),
-    /// Check what the compiler does not: purposes, lengths, leftovers, layers, links
+    /// Check what the compiler does not: purposes, lengths, leftovers, layers, import cycles, links
     Tidy,
 }
 

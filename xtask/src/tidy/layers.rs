@@ -1,13 +1,9 @@
 //! What each crate must not know, held against its manifest
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use std::path::Path;
 
 use super::Fault;
-use crate::cargo;
+use super::packages::Package;
 
 /// A crate, and what its shipped code must not depend on. docs/architecture.md gives the reasons.
 const FORBIDDEN: [(&str, &[&str]); 9] = [
@@ -85,48 +81,10 @@ const TEST_ONLY: [&str; 3] = ["testkit", "libunftp", "suppaftp"];
 /// Crates that are not shipped themselves.
 const NOT_SHIPPED: [&str; 3] = ["testkit", "end-to-end", "xtask"];
 
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    manifest_path: PathBuf,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Deserialize)]
-struct Dependency {
-    name: String,
-    /// `dev` or `build`; nothing for what is shipped.
-    kind: Option<String>,
-}
-
 /// Every dependency that crosses a layer.
-pub(super) fn check(root: &Path) -> Result<Vec<Fault>> {
-    let metadata = read_metadata(root)?;
-    Ok(metadata
-        .packages
-        .iter()
-        .flat_map(|package| check_package(root, package))
-        .collect())
-}
-
-fn read_metadata(root: &Path) -> Result<Metadata> {
-    let output = Command::new(cargo::program())
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .current_dir(root)
-        .output()
-        .context("cannot start cargo metadata")?;
-    if !output.status.success() {
-        bail!(
-            "cargo metadata failed: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    serde_json::from_slice(&output.stdout).context("cannot read what cargo metadata says")
+pub(super) fn check(root: &Path, packages: &[Package]) -> Vec<Fault> {
+    let faults = packages.iter().map(|package| check_package(root, package));
+    faults.flatten().collect()
 }
 
 fn check_package(root: &Path, package: &Package) -> Vec<Fault> {
@@ -161,7 +119,11 @@ fn check_package(root: &Path, package: &Package) -> Vec<Fault> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use super::super::packages::{self, Dependency};
     use super::*;
+    use crate::cargo;
 
     fn faults(name: &str, dependency: &str, kind: Option<&str>) -> usize {
         let dependency = Dependency {
@@ -172,6 +134,7 @@ mod tests {
             name: name.to_owned(),
             manifest_path: PathBuf::from("/w/Cargo.toml"),
             dependencies: vec![dependency],
+            targets: Vec::new(),
         };
         check_package(Path::new("/w"), &package).len()
     }
@@ -187,12 +150,8 @@ mod tests {
 
     #[test]
     fn every_rule_names_a_crate_that_exists() {
-        let metadata = read_metadata(cargo::root()).unwrap();
-        let names: Vec<&str> = metadata
-            .packages
-            .iter()
-            .map(|package| package.name.as_str())
-            .collect();
+        let packages = packages::read(cargo::root()).unwrap();
+        let names: Vec<&str> = packages.iter().map(|it| it.name.as_str()).collect();
         for name in FORBIDDEN.iter().map(|(name, _)| name).chain(&NOT_SHIPPED) {
             assert!(names.contains(name), "{name} is no crate of this workspace");
         }

@@ -1,7 +1,10 @@
-//! What the compiler does not check: purposes, lengths, leftovers, layers, links
+//! What the compiler does not check: purposes, lengths, leftovers, layers, import cycles, links
 
+mod cycles;
 mod layers;
 mod links;
+mod modules;
+mod packages;
 mod source;
 
 use std::fmt;
@@ -41,7 +44,9 @@ pub(crate) fn run() -> Result<ExitCode> {
 }
 
 fn check(root: &Path) -> Result<Vec<Fault>> {
-    let mut faults = layers::check(root)?;
+    let packages = packages::read(root)?;
+    let mut faults = layers::check(root, &packages);
+    faults.extend(cycles::check(root, &packages)?);
     for path in files(root)? {
         let text = || {
             std::fs::read_to_string(&path)
