@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::prompt::NoAnswer;
+use crate::net::text::seconds;
+use crate::prompt::PromptError;
 use crate::spec::Target;
+use crate::state::CutReason;
 
 /// Why something could not be opened. Each message says what failed, on what, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -227,27 +229,9 @@ pub enum OpenError {
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// A prompt that only a person can answer got no answer.
-    #[error("{prompt} got no answer: {why}")]
-    Unanswered {
-        /// What was asked, see [`Prompt`](crate::Prompt)'s display.
-        prompt: String,
-        /// Why nobody answered.
-        why: NoAnswer,
-    },
-    /// The connection ended while a person was being asked.
-    #[error(
-        "SSH server {server} did not wait for the answer to {prompt}: {reason}; answer sooner, or raise the server's \
-         LoginGraceTime"
-    )]
-    LostWhileAsking {
-        /// Host and port.
-        server: String,
-        /// What was asked.
-        prompt: String,
-        /// How the connection ended.
-        reason: CutReason,
-    },
+    /// A person was asked in vain.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
     /// The server refused to open a channel.
     #[error("SSH server {server} did not open a channel to {target}: {reason}")]
     ChannelRefused {
@@ -325,13 +309,17 @@ impl OpenError {
         }
         matches!(
             self,
-            Self::Unanswered { .. }
-                | Self::LostWhileAsking { .. }
+            Self::Prompt(_)
                 | Self::AuthFailed {
                     wants_person: true,
                     ..
                 }
         )
+    }
+
+    /// Whether the connection was lost on which it was to be opened, so that another one may do.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost { .. })
     }
 
     /// Whether it may be gone some time without anybody's doing: the server or the network is away. Where it is not, to
@@ -349,42 +337,5 @@ impl OpenError {
                 | Self::Timeout { .. }
                 | Self::Lost { .. }
         )
-    }
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{} s", duration.as_millis().div_ceil(1000))
-}
-
-/// Why a channel ended without an orderly end.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CutReason {
-    /// The server closed the channel.
-    #[error("the SSH server closed the channel")]
-    Closed,
-    /// The connection ended.
-    #[error("the SSH connection was lost: {0}")]
-    ConnectionLost(String),
-    /// We closed the connection.
-    #[error("the SSH connection was closed: {0}")]
-    ConnectionClosed(String),
-    /// A control channel's reader is too slow.
-    #[error("nobody read the {0} bytes waiting on a control channel")]
-    Overflow(usize),
-    /// The transfer stalled on a connection that others share.
-    #[error("the transfer stood still for {} while others waited on its SSH connection", seconds(*.0))]
-    Stalled(Duration),
-    /// The transfer stalled while there was no connection for another one.
-    #[error("the transfer had stood still for {} when another one needed an SSH connection", seconds(*.0))]
-    GaveWay(Duration),
-    /// The listener of a remote forward ended.
-    #[error("the SSH server no longer listens for the forward")]
-    ForwardEnded,
-}
-
-impl CutReason {
-    /// Whether the server ended the channel by itself, as opposed to a fault.
-    pub fn is_close(&self) -> bool {
-        matches!(self, Self::Closed)
     }
 }

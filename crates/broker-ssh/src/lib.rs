@@ -19,23 +19,17 @@ mod spec;
 mod splice;
 mod state;
 
-use net::wildcard;
-use prompt::keyring;
-
 pub use broker_settings::{
     AuthMethod, HostKeyPolicy, Identity, PasswordSource, PinnedKey, PoolLimits, Settings,
 };
 pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
-pub use connect::liveness::Liveness;
-pub use connect::probe::{HostKey, HostKeyStanding, probe, trust};
-pub use error::{CutReason, OpenError};
-pub use forward::{Forwards, Incoming, Originator, RemoteForward};
-pub use pool::{KeepGuard, Pool, SessionGuard};
-pub use prompt::keyring::{KeepFor, Keyring};
-pub use prompt::{Answer, Field, NoAnswer, Prompt, Responder};
+pub use connect::{HostKey, HostKeyStanding, Liveness, Originator, probe, trust};
+pub use error::OpenError;
+pub use forward::{Forwards, Incoming, RemoteForward};
+pub use pool::{KeepGuard, Pool, PoolSnapshot, SessionGuard};
+pub use prompt::{Answer, Field, KeepFor, Keyring, NoAnswer, Prompt, PromptError, Responder};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use spec::{ConnectSpec, HostKeyRules, KeyPlace, Target};
 pub use splice::{Progress, SpliceEnd, splice};
-pub use state::snapshot::{
-    ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated, PoolSnapshot,
-};
+pub use state::CutReason;
+pub use state::info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 
-use crate::keyring::Keyring;
-use crate::prompt::Responder;
+use crate::prompt::{Keyring, Responder};
 
 /// Everything about one server and one user.
 #[derive(Debug, Clone)]

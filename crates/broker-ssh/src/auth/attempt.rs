@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use broker_settings::AuthMethod;
 use russh::MethodSet;
-use russh::client::AuthResult;
+use russh::client::{AuthResult, Handle, Handler};
 use secrecy::SecretString;
 use tokio::time::timeout;
 
 use super::candidates::Candidate;
 use super::kind;
-use crate::connect::dial::Session;
 use crate::error::OpenError;
-use crate::prompt::Prompt;
-use crate::prompt::asking;
+use crate::prompt::{DialPrompts, Prompt, PromptError};
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 
@@ -34,10 +32,11 @@ pub(super) enum Outcome {
     Refused,
 }
 
-pub(super) struct Attempt<'a> {
-    pub(super) session: &'a mut Session,
+pub(super) struct Attempt<'a, H: Handler> {
+    pub(super) session: &'a mut Handle<H>,
     pub(super) spec: &'a ConnectSpec,
     pub(super) state: &'a ConnectionState,
+    pub(super) prompts: &'a DialPrompts,
     /// Methods with which the server would go on; `None` until it has said so.
     offered: Option<MethodSet>,
     tried: Vec<String>,
@@ -52,16 +51,18 @@ pub(super) struct Attempt<'a> {
     pub(super) last_key: Option<Candidate>,
 }
 
-impl<'a> Attempt<'a> {
+impl<'a, H: Handler> Attempt<'a, H> {
     pub(super) fn new(
-        session: &'a mut Session,
+        session: &'a mut Handle<H>,
         spec: &'a ConnectSpec,
         state: &'a ConnectionState,
+        prompts: &'a DialPrompts,
     ) -> Self {
         Self {
             session,
             spec,
             state,
+            prompts,
             offered: None,
             tried: Vec::new(),
             judged: false,
@@ -144,7 +145,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Notes what could not be tried, and why.
-    pub(super) fn hinder(&mut self, error: OpenError) {
+    pub(super) fn note_obstacle(&mut self, error: OpenError) {
         if !self.obstacles.contains(&error) {
             self.tried.push(error.to_string());
             self.obstacles.push(error);
@@ -186,17 +187,18 @@ impl<'a> Attempt<'a> {
         prompt: Prompt,
     ) -> Result<Option<Vec<SecretString>>, OpenError> {
         if self.spec.responder.is_none() {
-            self.state.mark_needs_person();
+            self.prompts.mark_needs_person();
             return Ok(None);
         }
-        match asking::texts(self.spec, self.state, prompt).await {
+        let responder = self.spec.responder.as_deref();
+        match self.prompts.texts(responder, self.state, prompt).await {
             Ok(texts) => Ok(Some(texts)),
-            Err(unanswered @ OpenError::Unanswered { .. }) => {
-                self.state.mark_needs_person();
-                self.hinder(unanswered);
+            Err(unanswered @ PromptError::Unanswered { .. }) => {
+                self.prompts.mark_needs_person();
+                self.note_obstacle(unanswered.into());
                 Ok(None)
             }
-            Err(lost) => Err(lost),
+            Err(lost) => Err(lost.into()),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Logging in by answering what the server asks (RFC 4256)
 
 use broker_settings::AuthMethod;
-use russh::client::{AuthResult, KeyboardInteractiveAuthResponse as Said, Prompt as ServerField};
+use russh::client::{
+    AuthResult, Handler, KeyboardInteractiveAuthResponse as Said, Prompt as ServerField,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::MAX_ASKED;
@@ -35,7 +37,7 @@ struct Round {
     prompts: Vec<ServerField>,
 }
 
-impl Attempt<'_> {
+impl<H: Handler> Attempt<'_, H> {
     /// Answers with the profile's password where that alone is asked for, and else has a person answer.
     pub(super) async fn keyboard_interactive(&mut self) -> Result<Outcome, OpenError> {
         if self.learn_offer().await? == Outcome::Done {
@@ -133,7 +135,7 @@ impl Attempt<'_> {
             return Ok(empty);
         };
         // Such answers are often good for one time only, so that the next connection would have to ask again.
-        self.state.mark_needs_person();
+        self.prompts.mark_needs_person();
         answers.typed = true;
         let replies = typed.iter().map(|text| text.expose_secret().to_owned());
         Ok(replies.collect())

@@ -16,9 +16,10 @@ mod signer;
 
 use broker_settings::AuthMethod;
 use russh::MethodKind;
+use russh::client::{Handle, Handler};
 
-use crate::connect::dial::Session;
 use crate::error::OpenError;
+use crate::prompt::DialPrompts;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use attempt::{Attempt, Outcome};
@@ -35,12 +36,13 @@ const MAX_ASKED: usize = 3;
 /// # Errors
 /// `AuthFailed` with everything that was tried; the error of a key, password or prompt that kept anything from being
 /// tried; `LoginEnded` where the server hangs up.
-pub(crate) async fn authenticate(
-    session: &mut Session,
+pub(crate) async fn authenticate<H: Handler>(
+    session: &mut Handle<H>,
     spec: &ConnectSpec,
     state: &ConnectionState,
+    prompts: &DialPrompts,
 ) -> Result<(), OpenError> {
-    let mut attempt = Attempt::new(session, spec, state);
+    let mut attempt = Attempt::new(session, spec, state, prompts);
     for _ in 0..MAX_STEPS {
         match step(&mut attempt).await? {
             Outcome::Done => return Ok(()),
@@ -52,7 +54,7 @@ pub(crate) async fn authenticate(
 }
 
 /// Tries each method that the server offers until one is accepted.
-async fn step(attempt: &mut Attempt<'_>) -> Result<Outcome, OpenError> {
+async fn step<H: Handler>(attempt: &mut Attempt<'_, H>) -> Result<Outcome, OpenError> {
     for method in attempt.spec.settings.auth_methods.clone() {
         if !attempt.offers(method) {
             continue;

@@ -1,6 +1,7 @@
 //! Logging in with a password: the profile's, one that was typed before, or one that a person types (RFC 4252 section 8)
 
 use broker_settings::AuthMethod;
+use russh::client::Handler;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
@@ -8,10 +9,9 @@ use super::MAX_ASKED;
 use super::attempt::{Attempt, Outcome};
 use crate::auth::secret::password;
 use crate::error::OpenError;
-use crate::prompt::Prompt;
-use crate::prompt::keyring::Login;
+use crate::prompt::{Login, Prompt};
 
-impl Attempt<'_> {
+impl<H: Handler> Attempt<'_, H> {
     pub(super) async fn password(&mut self) -> Result<Outcome, OpenError> {
         if self.learn_offer().await? == Outcome::Done {
             return Ok(Outcome::Done);
@@ -37,7 +37,7 @@ impl Attempt<'_> {
         match password(self.spec.password.as_ref()?).await {
             Ok(secret) => Some(secret),
             Err(error) => {
-                self.hinder(error);
+                self.note_obstacle(error);
                 None
             }
         }
@@ -86,7 +86,7 @@ impl Attempt<'_> {
     fn keep_password(&self, secret: &SecretString) {
         let (keyring, now) = (&self.spec.keyring, Instant::now());
         if !keyring.keep_password(&self.login(), secret.clone(), now) {
-            self.state.mark_needs_person();
+            self.prompts.mark_needs_person();
         }
     }
 

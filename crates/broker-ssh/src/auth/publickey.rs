@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use broker_settings::AuthMethod;
 use russh::Signer;
+use russh::client::Handler;
 use russh::keys::agent::AgentIdentity;
 use russh::keys::{HashAlg, PrivateKey, PublicKey};
 use tokio::time::Instant;
@@ -37,13 +38,13 @@ enum Said {
     NotSigned(String),
 }
 
-impl Attempt<'_> {
+impl<H: Handler> Attempt<'_, H> {
     /// Shows one key after another until the server accepts one.
     pub(super) async fn public_keys(&mut self) -> Result<Outcome, OpenError> {
         let mut agent = Agent::connect(self.spec.agent.as_deref()).await;
         let found = candidates(self.spec, &agent.held).await;
         for missing in found.missing {
-            self.hinder(missing);
+            self.note_obstacle(missing);
         }
         for candidate in found.keys {
             if !self.offers(AuthMethod::PublicKey) {
@@ -127,7 +128,7 @@ impl Attempt<'_> {
             Ok(KeyFile::Plain(key)) => self.key(path, key).await,
             Ok(KeyFile::Locked(locked)) => self.locked_key(agent, &locked).await,
             Err(error) => {
-                self.hinder(error);
+                self.note_obstacle(error);
                 Ok(Outcome::Refused)
             }
         }
@@ -166,8 +167,8 @@ impl Attempt<'_> {
             reason: reason.into(),
         };
         if self.spec.responder.is_none() {
-            self.state.mark_needs_person();
-            self.hinder(unusable(
+            self.prompts.mark_needs_person();
+            self.note_obstacle(unusable(
                 "it needs a passphrase; add it to the SSH agent with ssh-add",
             ));
             return Ok(None);
@@ -186,13 +187,13 @@ impl Attempt<'_> {
                 return Ok(Some(key));
             }
         }
-        self.hinder(unusable("each passphrase that was typed is wrong"));
+        self.note_obstacle(unusable("each passphrase that was typed is wrong"));
         Ok(None)
     }
 
     /// A key ready for use.
     async fn key(&mut self, path: &Path, key: Arc<PrivateKey>) -> Result<Outcome, OpenError> {
-        for shown in self.faces(path, key.public_key()).await {
+        for shown in self.with_certificate(path, key.public_key()).await {
             let outcome = self.prove(shown, &mut KeySigner(Arc::clone(&key))).await?;
             if outcome != Outcome::Refused || !self.offers(AuthMethod::PublicKey) {
                 return Ok(outcome);
@@ -202,14 +203,14 @@ impl Attempt<'_> {
     }
 
     /// The two ways to show a key file: with the certificate beside it, if there is one, and alone.
-    async fn faces(&mut self, path: &Path, key: &PublicKey) -> Vec<Shown> {
+    async fn with_certificate(&mut self, path: &Path, key: &PublicKey) -> Vec<Shown> {
         let name = path.display();
-        let mut faces = vec![Shown {
+        let mut ways = vec![Shown {
             what: format!("key {name}"),
             identity: key.clone().into(),
         }];
         match beside_key(path, key).await {
-            Ok(Some(certificate)) => faces.insert(
+            Ok(Some(certificate)) => ways.insert(
                 0,
                 Shown {
                     what: format!("the certificate of key {name}"),
@@ -219,12 +220,12 @@ impl Attempt<'_> {
             Ok(None) => {}
             Err(fault) => self.skip(fault),
         }
-        faces
+        ways
     }
 
     /// Whether the server would take a key: it asks for a signature then, and gets none.
     async fn would_take(&mut self, path: &Path, key: &PublicKey) -> Result<bool, OpenError> {
-        for shown in self.faces(path, key).await {
+        for shown in self.with_certificate(path, key).await {
             let (what, name) = (shown.what.clone(), name(&shown.identity));
             let mut probe = Probe::default();
             match self.show(shown, &mut probe).await? {

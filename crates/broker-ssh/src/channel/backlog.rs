@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::error::CutReason;
 use crate::net::lock::lock;
+use crate::state::CutReason;
 
 use super::{Batch, ChannelRead};
 

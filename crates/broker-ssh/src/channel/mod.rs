@@ -2,6 +2,7 @@
 
 mod backlog;
 mod batch;
+mod open;
 mod pump;
 
 use std::net::IpAddr;
@@ -14,11 +15,11 @@ use russh::ChannelWriteHalf;
 use russh::client::Msg;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::connect::liveness::Liveness;
-use crate::error::CutReason;
+use crate::connect::Liveness;
 use crate::net::workers::TaskSpawner;
 use crate::pool::Lease;
-use crate::state::snapshot::ConnectionKind;
+use crate::state::CutReason;
+use crate::state::info::ConnectionKind;
 use backlog::Backlog;
 pub(crate) use batch::Batch;
 
@@ -118,7 +119,7 @@ impl Channel {
             client,
         });
         let state = lease.state();
-        let spawner = TaskSpawner::new(state.runtime.clone(), lease.tracker().clone());
+        let spawner = TaskSpawner::new(state.runtime.clone(), lease.connection().tracker.clone());
         let info = ChannelInfo {
             connection: state.id,
             kind: state.kind,

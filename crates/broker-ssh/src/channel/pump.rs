@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Backlog, Core};
-use crate::error::CutReason;
 use crate::pool::Lease;
-use crate::state::snapshot::ConnectionKind;
+use crate::state::CutReason;
+use crate::state::info::ConnectionKind;
 
 /// A data channel alone on its connection: enough to keep both sides busy, little to hold while it stalls.
 const ALONE_LIMIT: usize = 1 << 20;
@@ -91,7 +91,7 @@ async fn admit(
         ConnectionKind::Data => {
             let waiting = lease.state().stalls.enter(core.client);
             tokio::select! {
-                room = wait_for_room(&core.backlog, leases, lease.stall_timeout()) => room,
+                room = wait_for_room(&core.backlog, leases, lease.connection().stall_timeout) => room,
                 stood = waiting.told_to_give_way() => Err(CutReason::GaveWay(stood)),
                 // The connection is gone or about to go, so what is left to drain is no more than the session's queue.
                 () = lease.state().closed.cancelled() => Ok(()),

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 
 use broker_settings::Algorithms;
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
+use russh::keys::Algorithm;
 use russh::{Preferred, cipher, compression, kex, mac};
+
+use crate::host_key::{HOST_KEYS, KnownKeys, same_key_type};
 
 /// AES-GCM first: it is several times faster than ChaCha20 on processors with AES instructions.
 const CIPHERS: &[cipher::Name] = &[
@@ -42,36 +44,8 @@ const MACS: &[mac::Name] = &[
     mac::HMAC_SHA512,
 ];
 
-const HOST_KEYS: &[Algorithm] = &[
-    Algorithm::Ed25519,
-    Algorithm::Ecdsa {
-        curve: EcdsaCurve::NistP256,
-    },
-    Algorithm::Ecdsa {
-        curve: EcdsaCurve::NistP384,
-    },
-    Algorithm::Ecdsa {
-        curve: EcdsaCurve::NistP521,
-    },
-    Algorithm::Rsa {
-        hash: Some(HashAlg::Sha512),
-    },
-    Algorithm::Rsa {
-        hash: Some(HashAlg::Sha256),
-    },
-];
-
 /// Names that would switch protection off; no configuration may ask for them.
 const PLAINTEXT: &[&str] = &["none", "clear"];
-
-/// What is known of a server's keys and decides about what it is asked for.
-#[derive(Debug, Default)]
-pub(crate) struct KnownKeys {
-    /// Algorithms of its keys, to be preferred: another key of it would look like a changed one.
-    pub(crate) algorithms: Vec<Algorithm>,
-    /// Whether an authority is known whose certificates it may have.
-    pub(crate) certificates: bool,
-}
 
 /// What to offer: the names asked for or the defaults, host keys of known algorithms first. Certificates are asked for in
 /// the same algorithms.
@@ -149,18 +123,10 @@ fn is_plain(algorithm: &Algorithm) -> bool {
     HOST_KEYS.contains(algorithm) || *algorithm == Algorithm::Rsa { hash: None }
 }
 
-/// Whether a server may be asked for a key of this type at all.
-pub(crate) fn is_key_type(algorithm: &Algorithm) -> bool {
-    HOST_KEYS.iter().any(|it| same_key_type(it, algorithm))
-}
-
-/// Whether two algorithms use the same type of key; RSA's differ in their hash only.
-pub(crate) fn same_key_type(a: &Algorithm, b: &Algorithm) -> bool {
-    a == b || matches!((a, b), (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }))
-}
-
 #[cfg(test)]
 mod tests {
+    use russh::keys::HashAlg;
+
     use super::*;
 
     #[test]

@@ -1,19 +1,20 @@
 //! The SSH session's callbacks: they run inside its loop, so none of them waits for the network
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
+use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::connect::algorithms::same_key_type;
-use crate::error::{CutReason, OpenError};
-use crate::forward::{Arrival, Originator};
-use crate::host_key::{Trust, fingerprint};
+use super::dial::Dial;
+use super::listeners::{Arrival, Listeners, Originator};
+use crate::error::OpenError;
+use crate::host_key::{KnownKeys, Trust, fingerprint, same_key_type};
 use crate::net::text::printable;
-use crate::state::ConnectionState;
-use crate::state::snapshot::{ConnectionKind, Negotiated};
+use crate::state::info::{ConnectionKind, Negotiated};
+use crate::state::{ConnectionState, CutReason};
 
 /// More of a server's parting words tells nothing.
 const MAX_PARTING: usize = 256;
@@ -21,11 +22,15 @@ const MAX_PARTING: usize = 256;
 /// A page of a server's banner; what is longer is no notice to a user.
 const MAX_BANNER: usize = 2048;
 
+/// An SSH session. Opens and forwards need only a shared reference.
+pub(crate) type SshHandle = client::Handle<ConnectionHandler>;
+
 /// Serves one connection. Dropping it, in whatever way its session ends, marks the connection as closed.
 pub(crate) struct ConnectionHandler {
     state: Arc<ConnectionState>,
-    judge: Judge,
-    peer: Option<std::net::SocketAddr>,
+    check: HostKeyCheck,
+    listeners: Arc<Listeners>,
+    peer: Option<SocketAddr>,
     /// Whether the server's next banner is logged.
     banners: bool,
     /// The key that the server has shown.
@@ -34,37 +39,50 @@ pub(crate) struct ConnectionHandler {
     _session_task: TaskTrackerToken,
 }
 
-/// Who looks at the server's key.
-pub(crate) enum Judge {
-    /// Decides about it.
-    Trust(Arc<Trust>),
-    /// Only wants to see it; the connection ends there.
-    Witness(Arc<OnceLock<PublicKey>>),
+/// What is done with the server's key.
+pub(super) enum HostKeyCheck {
+    /// It must be the right one.
+    Verify(Arc<Trust>),
+    /// It is only looked at; the connection ends there.
+    Look(Arc<OnceLock<PublicKey>>),
+}
+
+impl HostKeyCheck {
+    /// What the server should be asked for.
+    pub(super) fn known_keys(&self) -> KnownKeys {
+        match self {
+            Self::Verify(trust) => trust.known_keys(),
+            Self::Look(_) => KnownKeys::default(),
+        }
+    }
 }
 
 impl ConnectionHandler {
-    pub(crate) fn new(
-        state: Arc<ConnectionState>,
-        judge: Judge,
-        peer: Option<std::net::SocketAddr>,
-        banners: bool,
-        task: TaskTrackerToken,
+    pub(super) fn new(
+        dial: &Dial,
+        check: HostKeyCheck,
+        listeners: Arc<Listeners>,
+        peer: Option<SocketAddr>,
     ) -> Self {
         Self {
             // Data connections would only repeat it.
-            banners: banners && state.kind == ConnectionKind::Control,
-            state,
-            judge,
+            banners: dial.spec.settings.server_banners
+                && dial.state.kind == ConnectionKind::Control,
+            state: Arc::clone(&dial.state),
+            check,
+            listeners,
             peer,
             shown: None,
-            _session_task: task,
+            _session_task: dial.tracker.token(),
         }
     }
 }
 
 impl Drop for ConnectionHandler {
     fn drop(&mut self) {
+        // First, so that whoever finds a forward gone also finds out why.
         self.state.mark_closed();
+        self.listeners.end();
     }
 }
 
@@ -84,13 +102,13 @@ impl Handler for ConnectionHandler {
         &mut self,
         shown: &PublicKeyOrCertificate,
     ) -> Result<bool, HandlerError> {
-        match &self.judge {
-            Judge::Trust(trust) => {
+        match &self.check {
+            HostKeyCheck::Verify(trust) => {
                 trust.verify(shown).await?;
                 self.shown = Some(shown.public_key());
                 Ok(true)
             }
-            Judge::Witness(seen) => {
+            HostKeyCheck::Look(seen) => {
                 seen.get_or_init(|| shown.public_key());
                 Ok(false)
             }
@@ -153,14 +171,14 @@ impl Handler for ConnectionHandler {
     ) -> Result<(), HandlerError> {
         // Found by port alone: servers differ in how they write the address back, and one connection has no two
         // listeners on one port. Dropping `reply` rejects.
-        if let Some(listener) = self.state.forward(connected_port) {
+        if let Some(listener) = self.listeners.at(connected_port) {
             let originator = Originator::new(originator_address, originator_port);
             let _ = listener.try_send(Arrival {
                 channel,
                 reply,
                 originator,
             });
-        } else if self.state.leftovers.has(connected_port) {
+        } else if self.listeners.leftovers.has(connected_port) {
             tracing::warn!(
                 connection = self.state.id,
                 port = connected_port,

@@ -5,21 +5,17 @@
 //! channel, be it with a refusal, so that is what they are asked from then on: a session channel, on which nothing is
 //! started and which is closed at once.
 
-use std::collections::BTreeSet;
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::connect::dial::Session;
-use crate::connect::requests::Requests;
-use crate::net::lock::lock;
+use super::handler::SshHandle;
+use super::requests::Requests;
 use crate::state::ConnectionState;
-use crate::state::round_trip::RoundTrip;
 
 /// How long [`Liveness::confirm`] waits: longer than any line takes, shorter than a client waits for a reply.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
@@ -39,38 +35,12 @@ const SAME_MOMENT: Duration = Duration::from_millis(500);
 /// The request that asks for nothing but its answer.
 const KEEPALIVE: &str = "keepalive@openssh.com";
 
-/// What was found out about the servers of a pool; shared by all its connections.
-#[derive(Debug, Default)]
-pub(crate) struct Customs {
-    /// Those that pass over requests that they do not know: as many as there are hops on the way at most.
-    passing_over: Mutex<BTreeSet<String>>,
-    /// How far it is.
-    pub(crate) round_trip: RoundTrip,
-    /// Whether the server listens on loopback only where it is asked for `localhost`.
-    pub(crate) listens_by_name: AtomicBool,
-}
-
-impl Customs {
-    fn passes_over(&self, server: &str) -> bool {
-        lock(&self.passing_over).contains(server)
-    }
-
-    fn note(&self, server: &str) {
-        if lock(&self.passing_over).insert(server.to_owned()) {
-            tracing::info!(
-                %server,
-                "the SSH server does not answer the request {KEEPALIVE}; for a sign of life it is asked for a session channel"
-            );
-        }
-    }
-}
-
 /// Asks the SSH session of a channel whether it lives, also after the channel's end. It holds no place in the pool and keeps
 /// no connection open.
 #[derive(Clone)]
 pub struct Liveness {
     state: Arc<ConnectionState>,
-    session: Arc<Session>,
+    handle: Arc<SshHandle>,
     requests: Requests,
     tracker: TaskTracker,
 }
@@ -78,13 +48,13 @@ pub struct Liveness {
 impl Liveness {
     pub(crate) fn new(
         state: Arc<ConnectionState>,
-        session: Arc<Session>,
+        handle: Arc<SshHandle>,
         requests: Requests,
         tracker: TaskTracker,
     ) -> Self {
         Self {
             state,
-            session,
+            handle,
             requests,
             tracker,
         }
@@ -118,14 +88,14 @@ impl Liveness {
 
     async fn put(&self) -> bool {
         let server = &self.state.server;
-        if self.state.customs.passes_over(server) {
+        if self.state.facts.passes_over(server) {
             return self.opens_channel().await;
         }
         let mut asked = self.requests.ask(KEEPALIVE, Vec::new()).await;
         match follow_up(&mut asked, self.opens_channel()).await {
             Said::PassedOver => {
                 asked.pass_over();
-                self.state.customs.note(server);
+                self.state.facts.note_passing_over(server);
                 true
             }
             Said::Answered => true,
@@ -135,7 +105,7 @@ impl Liveness {
 
     /// Whether the server answers the opening of a channel, well or not.
     async fn opens_channel(&self) -> bool {
-        match self.session.channel_open_session().await {
+        match self.handle.channel_open_session().await {
             Ok(channel) => {
                 let _ = channel.close().await;
                 self.state.count_abandoned();
@@ -150,16 +120,12 @@ impl Liveness {
 /// Ends where a server that was asked for something gives no sign of life for a while, and none when it is asked for one.
 /// While it lives, this goes on: it may have to wait for somebody else.
 pub(crate) async fn silence(liveness: &Liveness) {
-    let heard = received(&liveness.state);
+    let received = liveness.state.bytes_received();
     sleep(PROMPT).await;
     let answered = timeout(PROMPT, liveness.answered()).await;
-    if answered == Ok(true) || received(&liveness.state) != heard {
+    if answered == Ok(true) || liveness.state.bytes_received() != received {
         pending().await
     }
-}
-
-fn received(state: &ConnectionState) -> u64 {
-    state.wire.received.load(Ordering::Relaxed)
 }
 
 /// What comes of a request.

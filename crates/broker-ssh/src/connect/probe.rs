@@ -6,13 +6,13 @@ use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::connect::algorithms::same_key_type;
-use crate::connect::dial;
+use super::dial::Dial;
+use super::handshake;
 use crate::error::OpenError;
-use crate::host_key::{Standing, Trust, fingerprint};
+use crate::host_key::{Standing, Trust, fingerprint, same_key_type};
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
-use crate::state::snapshot::ConnectionKind;
+use crate::state::info::ConnectionKind;
 
 /// A key that a server has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +115,7 @@ async fn shown_keys(
     for names in types(spec)? {
         let mut spec = spec.clone();
         spec.settings.algorithms.host_keys = names;
-        match shown_key(&spec, tracker).await {
+        match shown_key(spec, tracker).await {
             Ok(key) => keys.push(key),
             Err(error @ OpenError::NoCommonAlgorithm { .. }) => missing = Some(error),
             Err(error) => return Err(error),
@@ -130,7 +130,7 @@ async fn shown_keys(
 /// The names of the algorithms that may be asked for, those of one type of key together.
 fn types(spec: &ConnectSpec) -> Result<Vec<Vec<String>>, OpenError> {
     let mut types: Vec<(Algorithm, Vec<String>)> = Vec::new();
-    for algorithm in dial::host_keys(spec)? {
+    for algorithm in handshake::host_keys(spec)? {
         let name = algorithm.to_string();
         match types
             .iter_mut()
@@ -143,7 +143,7 @@ fn types(spec: &ConnectSpec) -> Result<Vec<Vec<String>>, OpenError> {
     Ok(types.into_iter().map(|(_, names)| names).collect())
 }
 
-async fn shown_key(spec: &ConnectSpec, tracker: &TaskTracker) -> Result<PublicKey, OpenError> {
+async fn shown_key(spec: ConnectSpec, tracker: &TaskTracker) -> Result<PublicKey, OpenError> {
     let state = ConnectionState::new(
         0,
         ConnectionKind::Control,
@@ -153,7 +153,13 @@ async fn shown_key(spec: &ConnectSpec, tracker: &TaskTracker) -> Result<PublicKe
         Handle::current(),
     );
     let seen = Arc::<OnceLock<PublicKey>>::default();
-    let ended = dial::witness(spec, &state, tracker, Arc::clone(&seen)).await;
+    let dial = Dial {
+        spec: Arc::new(spec),
+        state,
+        prompts: Arc::default(),
+        tracker: tracker.clone(),
+    };
+    let ended = dial.look(Arc::clone(&seen)).await;
     match (seen.get(), ended) {
         (Some(key), _) => Ok(key.clone()),
         (None, Err(error)) => Err(error),

@@ -16,7 +16,7 @@ use futures::stream::FuturesOrdered;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use crate::connect::dial::Session;
+use super::handler::SshHandle;
 use crate::state::ConnectionState;
 
 /// Requests that wait to be sent. Each takes microseconds, so a full queue only delays.
@@ -62,7 +62,7 @@ struct Waiting {
 impl Requests {
     /// Starts to ask over `session`, until it ends or nobody has anything to ask.
     pub(crate) fn start(
-        session: Arc<Session>,
+        handle: Arc<SshHandle>,
         state: &ConnectionState,
         tracker: &TaskTracker,
     ) -> Self {
@@ -70,7 +70,7 @@ impl Requests {
         let closed = state.closed.clone();
         let asking = async move {
             closed
-                .run_until_cancelled(ask_in_order(session, queue))
+                .run_until_cancelled(ask_in_order(handle, queue))
                 .await
         };
         tracker.spawn_on(asking, &state.runtime);
@@ -127,7 +127,7 @@ impl Future for Asked {
     }
 }
 
-async fn ask_in_order(session: Arc<Session>, mut queue: mpsc::Receiver<Request>) {
+async fn ask_in_order(handle: Arc<SshHandle>, mut queue: mpsc::Receiver<Request>) {
     let mut answers = FuturesOrdered::new();
     let mut waiting = VecDeque::new();
     loop {
@@ -140,7 +140,7 @@ async fn ask_in_order(session: Arc<Session>, mut queue: mpsc::Receiver<Request>)
             request = queue.recv(), if waiting.len() < MAX_UNANSWERED => match request {
                 Some(request) => {
                     waiting.push_back(request.waiting);
-                    answers.push_back(send(Arc::clone(&session), request.name, request.data));
+                    answers.push_back(send(Arc::clone(&handle), request.name, request.data));
                 }
                 None => return,
             },
@@ -160,8 +160,8 @@ fn deliver(answer: Answer, waiting: &mut VecDeque<Waiting>) {
 }
 
 /// The server's answer; `None`: the session has ended.
-async fn send(session: Arc<Session>, name: &'static str, data: Vec<u8>) -> Option<Answer> {
-    match session.send_global_request(name, &data, true).await {
+async fn send(handle: Arc<SshHandle>, name: &'static str, data: Vec<u8>) -> Option<Answer> {
+    match handle.send_global_request(name, &data, true).await {
         Ok(data) => {
             let data = data.map(|data| Bytes::copy_from_slice(&data));
             Some(Answer::Granted(data.unwrap_or_default()))

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Arrival, Wanted};
-use crate::connect::requests::Answer;
-use crate::error::{CutReason, OpenError};
-use crate::pool::Connection;
+use super::Wanted;
+use crate::connect::{Answer, Arrival, Connection};
+use crate::error::OpenError;
+use crate::state::CutReason;
 
 /// How long the server may take to answer a request to listen or to stop.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -34,12 +34,16 @@ impl Listener {
         wanted: Wanted,
         connection: Arc<Connection>,
     ) -> Result<Self, OpenError> {
-        let port = match connection.state().leftovers.take(&wanted) {
+        let port = match connection
+            .listeners
+            .leftovers
+            .take(&wanted.bind, |port| wanted.allows(port))
+        {
             Some(port) => port,
             None => ask(&wanted, &connection).await?,
         };
         let (sender, arrivals) = mpsc::channel(MAX_ARRIVALS);
-        let listening = connection.state().add_forward(u32::from(port), sender);
+        let listening = connection.listeners.add(u32::from(port), sender);
         let listener = Self {
             connection,
             wanted,
@@ -71,7 +75,7 @@ impl Listener {
     }
 
     fn ended(&self) -> CutReason {
-        let state = self.connection.state();
+        let state = &self.connection.state;
         if state.is_closed() {
             state.end()
         } else {
@@ -86,7 +90,7 @@ impl Drop for Listener {
             let connection = Arc::clone(&self.connection);
             let (bind, port) = (std::mem::take(&mut self.wanted.bind), self.port);
             self.connection
-                .tracker()
+                .tracker
                 .spawn(async move { stop(&connection, &bind, port).await });
         }
     }
@@ -96,7 +100,7 @@ impl Drop for Listener {
 async fn ask(wanted: &Wanted, connection: &Connection) -> Result<u16, OpenError> {
     for port in wanted.tries() {
         if let Some(granted) = ask_for(&wanted.bind, port, connection).await? {
-            connection.state().note_granted(&wanted.bind);
+            connection.listeners.note_granted(&wanted.bind);
             return Ok(granted);
         }
     }
@@ -105,8 +109,8 @@ async fn ask(wanted: &Wanted, connection: &Connection) -> Result<u16, OpenError>
 
 /// Asks for one port; `None`: it is refused.
 async fn ask_for(bind: &str, port: u16, connection: &Connection) -> Result<Option<u16>, OpenError> {
-    let state = connection.state();
-    let request = async { connection.requests().listen(bind, port).await.await };
+    let state = &connection.state;
+    let request = async { connection.requests.listen(bind, port).await.await };
     match timeout(FORWARD_TIMEOUT, request).await {
         Ok(Some(Answer::Granted(_))) if port != 0 => Ok(Some(port)),
         Ok(Some(Answer::Granted(told))) => Ok(chosen_port(&told)),
@@ -126,11 +130,11 @@ async fn ask_for(bind: &str, port: u16, connection: &Connection) -> Result<Optio
 /// Takes the listener out of the table and off the server. A server that refuses goes on listening, so the listener is kept
 /// for later. Where the server does not answer, the connection is not used again, and its end ends the listener.
 async fn stop(connection: &Connection, bind: &str, port: u16) {
-    let state = connection.state();
-    state.remove_forward(u32::from(port));
-    let request = async { connection.requests().cancel(bind, port).await.await };
+    let state = &connection.state;
+    connection.listeners.remove(u32::from(port));
+    let request = async { connection.requests.cancel(bind, port).await.await };
     let stopped = match timeout(FORWARD_TIMEOUT, request).await {
-        Ok(Some(Answer::Refused)) => state.leftovers.keep(bind, port),
+        Ok(Some(Answer::Refused)) => connection.listeners.leftovers.keep(bind, port),
         Ok(Some(Answer::Granted(_)) | None) => true,
         Err(_) => false,
     };
@@ -148,13 +152,13 @@ fn chosen_port(told: &[u8]) -> Option<u16> {
 
 fn refused(wanted: &Wanted, connection: &Connection) -> OpenError {
     OpenError::ForwardRefused {
-        server: connection.state().server.clone(),
+        server: connection.state.server.clone(),
         bind: wanted.to_string(),
     }
 }
 
 fn lost(connection: &Connection) -> OpenError {
-    let state = connection.state();
+    let state = &connection.state;
     OpenError::Lost {
         server: state.server.clone(),
         reason: state.end(),

@@ -1,7 +1,7 @@
 //! Remote forwards: the SSH server listens, and each connection it accepts comes back as a channel (RFC 4254 section 7)
 
-mod leftovers;
 mod listener;
+mod open;
 mod spare;
 mod wanted;
 
@@ -11,12 +11,13 @@ use russh::ChannelOpenFailure;
 use russh::client::{ChannelOpenHandle, Msg};
 
 use crate::channel::Channel;
-use crate::error::{CutReason, OpenError};
+use crate::connect::{Arrival, Originator};
+use crate::error::OpenError;
 use crate::pool::{Lease, Promise};
-pub(crate) use leftovers::Leftovers;
+use crate::state::CutReason;
 use listener::Listener;
 pub use spare::Forwards;
-pub(crate) use wanted::Wanted;
+use wanted::Wanted;
 
 /// A listener on the SSH server. It keeps its connection open, but takes no place on it until somebody connects. Dropping
 /// it makes the server stop listening; channels already accepted go on.
@@ -30,24 +31,6 @@ pub struct RemoteForward {
     last: Weak<Lease>,
 }
 
-/// Who connected to a remote forward, as the SSH server saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Originator {
-    /// Address, as the server wrote it.
-    pub host: String,
-    /// Port; 0 where the server sent none that is valid.
-    pub port: u16,
-}
-
-impl Originator {
-    pub(crate) fn new(host: &str, port: u32) -> Self {
-        Self {
-            host: host.to_owned(),
-            port: u16::try_from(port).unwrap_or(0),
-        }
-    }
-}
-
 /// A connection to a remote forward that waits to be accepted. Dropping it rejects it.
 pub struct Incoming {
     /// Who connected.
@@ -57,16 +40,9 @@ pub struct Incoming {
     lease: Arc<Lease>,
 }
 
-/// What the session's handler hands over.
-pub(crate) struct Arrival {
-    pub(crate) channel: russh::Channel<Msg>,
-    pub(crate) reply: ChannelOpenHandle,
-    pub(crate) originator: Originator,
-}
-
 impl RemoteForward {
     /// Asks the server to listen. The lease is only for the asking.
-    pub(crate) async fn listen(wanted: Wanted, lease: Lease) -> Result<Self, OpenError> {
+    async fn listen(wanted: Wanted, lease: Lease) -> Result<Self, OpenError> {
         let promise = Promise::new(lease.connection())?;
         let listener = Listener::open(wanted, Arc::clone(lease.connection())).await?;
         Ok(Self::new(listener, promise))
@@ -101,7 +77,7 @@ impl RemoteForward {
 
     /// Number of the connection that carries it.
     pub fn connection(&self) -> u64 {
-        self.promise.connection().state().id
+        self.promise.connection().state.id
     }
 
     /// Waits for the next connection.
@@ -149,14 +125,6 @@ impl Incoming {
 impl std::fmt::Debug for Incoming {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Incoming")
-            .field("originator", &self.originator)
-            .finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Arrival {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Arrival")
             .field("originator", &self.originator)
             .finish_non_exhaustive()
     }

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use tracing::{Instrument, debug, warn};
 
 use super::listener::Listener;
+use super::open::listen;
 use super::{RemoteForward, Wanted};
 use crate::error::OpenError;
 use crate::net::lock::lock;
@@ -66,7 +67,7 @@ impl Forwards {
             bind: bind.to_owned(),
             ports: ports.clone(),
         };
-        let by_name = &self.pool.customs().listens_by_name;
+        let by_name = &self.pool.facts().listens_by_name;
         let loopback = bind
             .parse()
             .is_ok_and(|address: IpAddr| address.is_loopback());
@@ -89,7 +90,7 @@ impl Forwards {
     async fn open_as(&self, wanted: Wanted) -> Result<RemoteForward, OpenError> {
         match self.take_spare(&wanted).await {
             Some(forward) => Ok(forward),
-            None => self.pool.listen(wanted).await,
+            None => listen(&self.pool, wanted).await,
         }
     }
 
@@ -97,7 +98,7 @@ impl Forwards {
     /// Must be called within a tokio runtime.
     pub fn follow(&self, used: RemoteForward) {
         let (claims, claimed) = oneshot::channel();
-        let tracker = used.promise.connection().tracker().clone();
+        let tracker = used.promise.connection().tracker.clone();
         let life = self.pool.spec().settings.pool.spare_forward_timeout;
         tracker.spawn(prepare(used, life, claimed).in_current_span());
         *lock(&self.spare) = Some(claims);
@@ -127,7 +128,7 @@ impl Spare {
         // The transfer before may not have left the connection: its last word takes another round trip.
         let before = self.before.upgrade();
         let places = usize::from(before.is_some());
-        let id = self.listener.connection.state().id;
+        let id = self.listener.connection.state.id;
         let promise = pool.rejoin(id, places).await?;
         let untouched = self.listener.is_untouched();
         untouched.then(|| RemoteForward::new(self.listener, promise))

@@ -10,10 +10,10 @@ const MAX_TRIES: usize = 32;
 
 /// An address, and the ports that will do there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    pub(crate) bind: String,
+pub(super) struct Wanted {
+    pub(super) bind: String,
     /// `None`: one of the server's choice.
-    pub(crate) ports: Option<RangeInclusive<u16>>,
+    pub(super) ports: Option<RangeInclusive<u16>>,
 }
 
 impl Wanted {

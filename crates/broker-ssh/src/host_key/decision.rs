@@ -11,21 +11,19 @@ use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use super::store::Others;
 use super::{Former, Standing, Trust, fingerprint};
 use crate::error::OpenError;
-use crate::prompt::Prompt;
-use crate::prompt::asking;
-use crate::spec::ConnectSpec;
+use crate::prompt::{DialPrompts, Prompt, Responder};
 use crate::state::ConnectionState;
 
 /// A key that only a person can accept.
 #[derive(Debug)]
-pub(super) struct Doubt {
+pub(super) struct UnconfirmedKey {
     key: PublicKey,
     former: Option<Former>,
 }
 
 impl Trust {
     /// Accepts or refuses what the server shows, as the policy says, and stores what is to be stored. What is left to a
-    /// person is decided by [`settle`](Self::settle).
+    /// person is decided by [`confirm`](Self::confirm).
     ///
     /// # Errors
     /// Why it is refused, and what to do.
@@ -43,16 +41,17 @@ impl Trust {
         }
     }
 
-    /// Asks about the key if there is a doubt, and stores it after a yes.
+    /// Asks about the key if only a person can accept it, and stores it after a yes.
     ///
     /// # Errors
     /// `HostKeyRejected` after a no; why there is no answer.
-    pub(crate) async fn settle(
+    pub(crate) async fn confirm(
         &self,
-        spec: &ConnectSpec,
-        state: &ConnectionState,
+        responder: Option<&dyn Responder>,
+        connection: &ConnectionState,
+        prompts: &DialPrompts,
     ) -> Result<(), OpenError> {
-        let Some(Doubt { key, former }) = self.doubt.get() else {
+        let Some(UnconfirmedKey { key, former }) = self.unconfirmed.get() else {
             return Ok(());
         };
         let prompt = Prompt::HostKey {
@@ -61,7 +60,7 @@ impl Trust {
             fingerprint: fingerprint(key),
             changed_from: former.as_ref().map(Former::to_string),
         };
-        if !asking::confirm(spec, state, prompt).await? {
+        if !prompts.confirm(responder, connection, prompt).await? {
             return Err(OpenError::HostKeyRejected {
                 server: self.server.clone(),
                 algorithm: key.algorithm().to_string(),
@@ -138,8 +137,8 @@ impl Trust {
 
     fn leave_to_person(&self, key: PublicKey, former: Option<Former>) -> Result<(), OpenError> {
         // A connection shows its key once.
-        let doubt = self.doubt.set(Doubt { key, former });
-        doubt.map_err(|_| OpenError::Internal)
+        let noted = self.unconfirmed.set(UnconfirmedKey { key, former });
+        noted.map_err(|_| OpenError::Internal)
     }
 
     /// Stores a key as one of the server's.

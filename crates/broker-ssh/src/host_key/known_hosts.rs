@@ -9,7 +9,7 @@ use russh::keys::PublicKey;
 use russh::keys::ssh_key::known_hosts::HostPatterns;
 use sha1::Sha1;
 
-use crate::connect::algorithms::is_key_type;
+use super::key_types::is_key_type;
 use crate::net::wildcard::wildcard_matches;
 
 /// What a line says of its key.

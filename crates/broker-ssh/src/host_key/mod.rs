@@ -2,6 +2,7 @@
 
 mod certificate;
 mod decision;
+mod key_types;
 mod known_hosts;
 mod krl;
 mod pinned;
@@ -14,15 +15,15 @@ use std::sync::OnceLock;
 use broker_settings::HostKeyPolicy;
 use russh::keys::{Certificate, HashAlg, PublicKey};
 
-use crate::connect::algorithms::KnownKeys;
 use crate::error::OpenError;
 use crate::spec::{ConnectSpec, HostKeyRules};
-use decision::Doubt;
+use decision::UnconfirmedKey;
 use known_hosts::{HostName, KnownKey, Role};
 use krl::Krl;
 use sources::Known;
 use store::Store;
 
+pub(crate) use key_types::{HOST_KEYS, KnownKeys, same_key_type};
 pub(crate) use pinned::parse_public_key;
 
 /// Where a profile's own keys stand, for a person.
@@ -41,7 +42,7 @@ pub(crate) struct Trust {
     known: Known,
     store: Option<Store>,
     /// What a person has to say before the connection may be used.
-    doubt: OnceLock<Doubt>,
+    unconfirmed: OnceLock<UnconfirmedKey>,
 }
 
 /// How a key stands to what is known.
@@ -120,7 +121,7 @@ impl Trust {
             target,
             name,
             store,
-            doubt: OnceLock::new(),
+            unconfirmed: OnceLock::new(),
         })
     }
 

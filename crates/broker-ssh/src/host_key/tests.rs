@@ -36,7 +36,7 @@ fn trust(policy: HostKeyPolicy, known_hosts: &str) -> Trust {
         policy,
         pinned: Vec::new(),
         store: None,
-        doubt: OnceLock::new(),
+        unconfirmed: OnceLock::new(),
     }
 }
 
@@ -51,7 +51,7 @@ async fn a_known_key_is_accepted_under_every_policy() {
     for policy in POLICIES {
         let trust = trust(policy, &format!("example.org {OTHER}\nexample.org {KEY}\n"));
         assert_eq!(verify(&trust, KEY).await, Ok(()));
-        assert!(trust.doubt.get().is_none());
+        assert!(trust.unconfirmed.get().is_none());
     }
 }
 
@@ -67,7 +67,7 @@ async fn an_unknown_key_is_refused_left_to_a_person_or_accepted() {
 
     let ask = trust(HostKeyPolicy::Ask, "");
     assert_eq!(verify(&ask, KEY).await, Ok(()));
-    assert!(ask.doubt.get().is_some());
+    assert!(ask.unconfirmed.get().is_some());
 
     // There is no file to store it in.
     let tofu = verify(&trust(HostKeyPolicy::Tofu, ""), KEY).await;
@@ -93,7 +93,7 @@ async fn a_changed_key_is_refused_with_both_fingerprints_and_the_place() {
     }
     let ask = trust(HostKeyPolicy::Ask, &known);
     assert_eq!(verify(&ask, KEY).await, Ok(()));
-    assert!(ask.doubt.get().is_some());
+    assert!(ask.unconfirmed.get().is_some());
     let advisory = trust(HostKeyPolicy::Advisory, &known);
     assert_eq!(verify(&advisory, KEY).await, Ok(()));
 }

@@ -1,5 +1,6 @@
 //! What the other rooms stand on: streams, sockets and threads, and small helpers that know no SSH
 
+pub(crate) mod keepalive;
 pub(crate) mod lock;
 pub(crate) mod loopback;
 mod opening;

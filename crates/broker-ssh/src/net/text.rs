@@ -1,4 +1,6 @@
-//! A stranger's text, made fit for messages and logs
+//! Text of messages and logs: a stranger's, made fit for them, and lengths of time
+
+use std::time::Duration;
 
 use plain_text::is_printable;
 
@@ -18,6 +20,11 @@ pub(crate) fn printable(text: &str, longest: usize) -> String {
         }
     }
     safe
+}
+
+/// A length of time for a person, in whole seconds.
+pub(crate) fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_millis().div_ceil(1000))
 }
 
 #[cfg(test)]

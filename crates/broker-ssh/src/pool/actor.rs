@@ -17,15 +17,14 @@ use tokio_util::task::TaskTracker;
 
 use super::Sessions;
 use super::backoff::Backoff;
-use super::lease::{Connection, Lease, Promise};
+use super::lease::{Lease, Promise};
 use super::roster::{Dialing, MAX_CONTROL_CHANNELS, MAX_SHARED_CHANNELS, Roster};
-use crate::connect::dial::Session;
-use crate::connect::liveness::Customs;
+use crate::connect::Connection;
 use crate::error::OpenError;
 use crate::spec::ConnectSpec;
-use crate::state::ConnectionState;
-use crate::state::snapshot::ConnectionKind;
+use crate::state::info::ConnectionKind;
 use crate::state::stall::STANDS;
+use crate::state::{ConnectionState, ServerFacts};
 
 /// Opens that wait for a dial; more are refused.
 const MAX_WAITING: usize = 4096;
@@ -69,7 +68,7 @@ const SHARING_PATIENCE: Duration = STANDS.saturating_add(Duration::from_millis(2
 /// As many dials that take long are no accident: the server does not let another connection in, or the line has changed.
 const ENOUGH_SLOW_DIALS: usize = 2;
 
-pub(super) type Dialed = (u64, Result<Session, OpenError>);
+pub(super) type Dialed = (u64, Result<Arc<Connection>, OpenError>);
 
 pub(super) struct Actor {
     pub(super) spec: Arc<ConnectSpec>,
@@ -86,8 +85,8 @@ pub(super) struct Actor {
     pub(super) beside: Backoff,
     /// Whether the last data connection was denied beside a control connection: transfers then share what there is.
     pub(super) denied: bool,
-    /// How the servers behave, as connections found out.
-    pub(super) customs: Arc<Customs>,
+    /// What connections found out about the servers.
+    pub(super) facts: Arc<ServerFacts>,
     /// Whether the last dial succeeded. Until one has, only one is made at a time: a wrong key must not count twice at
     /// the server, nor a person be asked twice.
     pub(super) proven: bool,
@@ -105,7 +104,7 @@ impl Actor {
         tracker: TaskTracker,
         sessions: Arc<Sessions>,
         backoff: Backoff,
-        customs: Arc<Customs>,
+        facts: Arc<ServerFacts>,
         publisher: watch::Sender<Vec<Arc<ConnectionState>>>,
     ) -> Self {
         let mut unattended = ConnectSpec::clone(&spec);
@@ -122,7 +121,7 @@ impl Actor {
             backoff,
             beside: Backoff::default(),
             denied: false,
-            customs,
+            facts,
             proven: false,
             needs_person: false,
             quiet_since: Some(Instant::now()),

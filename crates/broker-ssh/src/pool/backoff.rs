@@ -81,7 +81,7 @@ fn pause(doublings: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prompt::NoAnswer;
+    use crate::prompt::{NoAnswer, PromptError};
 
     fn error() -> OpenError {
         OpenError::ShuttingDown { server: "s".into() }
@@ -104,12 +104,12 @@ mod tests {
     #[test]
     fn the_pause_does_not_grow_for_want_of_a_person() {
         let (backoff, now) = (Backoff::default(), Instant::now());
-        let unanswered = OpenError::Unanswered {
+        let unanswered = PromptError::Unanswered {
             prompt: "the prompt".into(),
             why: NoAnswer::Nobody,
         };
         for _ in 0..20 {
-            backoff.failed(unanswered.clone(), now, now);
+            backoff.failed(unanswered.clone().into(), now, now);
         }
         assert_eq!(backoff.until(now), Some(now + FIRST_PAUSE));
     }

@@ -8,12 +8,11 @@ use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::actor::{Actor, Dialed};
-use super::lease::Connection;
 use super::roster::{Dialing, MAX_CONTROL_CONNECTIONS};
-use crate::connect::dial::{Session, dial, runtime};
+use crate::connect::{Connection, Dial, runtime};
 use crate::error::OpenError;
 use crate::state::ConnectionState;
-use crate::state::snapshot::ConnectionKind;
+use crate::state::info::ConnectionKind;
 
 /// Data connections beyond `max-connections`, for newcomers who would else wait on connections that stand still.
 const RESERVED_CONNECTIONS: usize = 2;
@@ -32,11 +31,14 @@ impl Actor {
         else {
             return;
         };
-        let Dialing { state, began } = self.roster.dialing.swap_remove(index);
-        self.needs_person = state.needs_person();
+        let Dialing {
+            state,
+            prompts,
+            began,
+        } = self.roster.dialing.swap_remove(index);
+        self.needs_person = prompts.needs_person();
         match result {
-            Ok(session) => {
-                state.mark_up();
+            Ok(connection) => {
                 tracing::info!(server = %state.server, connection = id, kind = state.kind.as_str(), "connected");
                 self.backoff.succeeded();
                 self.proven = true;
@@ -45,8 +47,7 @@ impl Actor {
                 if state.kind == ConnectionKind::Data {
                     self.denied = false;
                 }
-                let connection = Connection::new(state, session, self.tracker.clone(), &self.spec);
-                if connection.state().kind == ConnectionKind::Control {
+                if state.kind == ConnectionKind::Control {
                     self.measure(&connection);
                 }
                 self.roster.open.push(connection);
@@ -62,11 +63,10 @@ impl Actor {
     /// What a control connection tells of the line is for data connections. Those are asked nothing: a server that passes over
     /// the question would have the answer to the next request taken for its own.
     fn measure(&self, connection: &Connection) {
-        let (customs, liveness) = (Arc::clone(&self.customs), connection.liveness());
-        customs.round_trip.announce();
-        let measuring = async move { customs.round_trip.measure(liveness).await };
-        self.tracker
-            .spawn_on(measuring, &connection.state().runtime);
+        let (facts, liveness) = (Arc::clone(&self.facts), connection.liveness());
+        facts.round_trip.announce();
+        let measuring = async move { facts.round_trip.measure(liveness.answered()).await };
+        self.tracker.spawn_on(measuring, &connection.state.runtime);
     }
 
     fn dial_failed(&mut self, kind: ConnectionKind, error: OpenError, began: Instant) {
@@ -158,19 +158,26 @@ impl Actor {
             kind,
             self.spec.server(),
             Arc::clone(&self.wake),
-            Arc::clone(&self.customs),
+            Arc::clone(&self.facts),
             runtime(kind),
         );
         tracing::debug!(server = %state.server, connection = state.id, kind = kind.as_str(), "dialling");
         let id = state.id;
         let first = self.roster.open.is_empty();
         let spec = if first { &self.spec } else { &self.unattended };
-        let dial = dial(Arc::clone(spec), Arc::clone(&state), self.tracker.clone());
-        let dialed = async move { (id, survive(dial).await) };
+        let dial = Dial {
+            spec: Arc::clone(spec),
+            state: Arc::clone(&state),
+            prompts: Arc::default(),
+            tracker: self.tracker.clone(),
+        };
+        let prompts = Arc::clone(&dial.prompts);
+        let dialed = async move { (id, catch_panic(dial.run()).await) };
         self.dials
             .push(self.tracker.spawn_on(dialed, &state.runtime));
         self.roster.dialing.push(Dialing {
             state,
+            prompts,
             began: Instant::now(),
         });
     }
@@ -207,9 +214,7 @@ fn next_id() -> u64 {
 }
 
 /// A dial that panics has failed, and takes nothing else with it.
-async fn survive(
-    dial: impl Future<Output = Result<Session, OpenError>>,
-) -> Result<Session, OpenError> {
+async fn catch_panic<T>(dial: impl Future<Output = Result<T, OpenError>>) -> Result<T, OpenError> {
     AssertUnwindSafe(dial)
         .catch_unwind()
         .await

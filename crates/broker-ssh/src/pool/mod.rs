@@ -5,9 +5,8 @@ mod backoff;
 mod growth;
 mod lease;
 mod roster;
+mod snapshot;
 
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,22 +16,18 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::channel::Channel;
-use crate::connect::liveness::{Customs, Liveness, silence};
-use crate::error::{CutReason, OpenError};
-use crate::forward::{RemoteForward, Wanted};
-use crate::spec::{ConnectSpec, Target};
-use crate::state::ConnectionState;
-use crate::state::snapshot::{ConnectionKind, PoolSnapshot};
+use crate::connect::Liveness;
+use crate::error::OpenError;
+use crate::spec::ConnectSpec;
+use crate::state::info::ConnectionKind;
+use crate::state::{ConnectionState, CutReason, ServerFacts};
 use actor::{Actor, Request};
 use backoff::Backoff;
-pub(crate) use lease::{Connection, Lease, Promise};
+pub(crate) use lease::{Lease, Promise};
+pub use snapshot::PoolSnapshot;
 
 /// Requests waiting for the actor; it answers each within microseconds, so a full queue only delays.
 const REQUEST_QUEUE: usize = 64;
-
-/// Other connections that an open is tried on where one is lost or silent.
-const OTHER_TRIES: usize = 2;
 
 /// Idle for as long, a connection may have gone silent without notice: some address translators forget it.
 const SUSPICIOUS: Duration = Duration::from_secs(2);
@@ -45,7 +40,7 @@ pub struct Pool {
     sessions: Arc<Sessions>,
     states: watch::Receiver<Vec<Arc<ConnectionState>>>,
     backoff: Backoff,
-    customs: Arc<Customs>,
+    facts: Arc<ServerFacts>,
     tracker: TaskTracker,
     cancel: CancellationToken,
 }
@@ -91,7 +86,7 @@ impl Pool {
         Self::start(
             Arc::clone(&self.spec),
             self.backoff.clone(),
-            Arc::clone(&self.customs),
+            Arc::clone(&self.facts),
             self.tracker.clone(),
             self.cancel.clone(),
         )
@@ -100,7 +95,7 @@ impl Pool {
     fn start(
         spec: Arc<ConnectSpec>,
         backoff: Backoff,
-        customs: Arc<Customs>,
+        facts: Arc<ServerFacts>,
         tracker: TaskTracker,
         cancel: CancellationToken,
     ) -> Self {
@@ -112,7 +107,7 @@ impl Pool {
             tracker.clone(),
             Arc::clone(&sessions),
             backoff.clone(),
-            Arc::clone(&customs),
+            Arc::clone(&facts),
             publisher,
         );
         tracker.spawn(actor.run(queue, cancel.clone()));
@@ -122,7 +117,7 @@ impl Pool {
             sessions,
             states,
             backoff,
-            customs,
+            facts,
             tracker,
             cancel,
         }
@@ -133,56 +128,9 @@ impl Pool {
         &self.spec
     }
 
-    /// Opens a channel to `target` on the control connection. `originator` is who connected to us, which the server may
-    /// log. Its backlog is bounded: it must be read.
-    ///
-    /// # Errors
-    /// See [`OpenError`]; within 30 s of having a connection.
-    pub async fn open_control(
-        &self,
-        target: &Target,
-        originator: SocketAddr,
-    ) -> Result<Channel, OpenError> {
-        self.open(ConnectionKind::Control, target, originator).await
-    }
-
-    /// Opens a channel to `target` on an idle data connection, a newly dialled one, or past the limit on the least
-    /// loaded one.
-    ///
-    /// # Errors
-    /// See [`OpenError`]; within 30 s of having a connection.
-    pub async fn open_data(
-        &self,
-        target: &Target,
-        originator: SocketAddr,
-    ) -> Result<Channel, OpenError> {
-        self.open(ConnectionKind::Data, target, originator).await
-    }
-
-    async fn open(
-        &self,
-        kind: ConnectionKind,
-        target: &Target,
-        from: SocketAddr,
-    ) -> Result<Channel, OpenError> {
-        let mut others = OTHER_TRIES;
-        loop {
-            let lease = self.lease(kind).await?;
-            let liveness = lease.connection().liveness();
-            let may_hang = others > 0 && lease.state().kind == ConnectionKind::Data;
-            let opened = tokio::select! {
-                opened = lease.open(target.clone(), from) => opened,
-                () = silence(&liveness), if may_hang => self.gone_silent(&liveness).await,
-            };
-            if others == 0 || !is_lost(&opened) {
-                return opened;
-            }
-            others -= 1;
-        }
-    }
-
     /// Nothing new is opened on a connection that has gone silent, nor on those that were idle as long as it may have been.
-    async fn gone_silent<T>(&self, liveness: &Liveness) -> Result<T, OpenError> {
+    /// Returns that the connection counts as lost.
+    pub(crate) async fn gone_silent(&self, liveness: &Liveness) -> OpenError {
         let state = liveness.state();
         // A transfer that others leave unread is the pool's business.
         if !state.stalls.any_behind() {
@@ -190,49 +138,10 @@ impl Pool {
             state.retire();
             let _ = self.requests.send(Request::RetireIdle(SUSPICIOUS)).await;
         }
-        Err(OpenError::Lost {
+        OpenError::Lost {
             server: state.server.clone(),
             reason: CutReason::ConnectionLost("the server no longer answers".into()),
-        })
-    }
-
-    /// Makes the server listen on `bind`, with a port of this range or without one of its choice, on a data connection that
-    /// stays until the forward and its channels are gone.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub async fn forward(
-        &self,
-        bind: &str,
-        ports: Option<RangeInclusive<u16>>,
-    ) -> Result<RemoteForward, OpenError> {
-        let bind = bind.to_owned();
-        self.listen(Wanted { bind, ports }).await
-    }
-
-    /// A server may have listened as often as it does for one connection. Then another one is made.
-    pub(crate) async fn listen(&self, wanted: Wanted) -> Result<RemoteForward, OpenError> {
-        let lease = self.lease(ConnectionKind::Data).await?;
-        let (state, liveness) = (Arc::clone(lease.state()), lease.connection().liveness());
-        let first = tokio::select! {
-            first = lease.forward(wanted.clone()) => first,
-            () = silence(&liveness), if state.kind == ConnectionKind::Data => {
-                self.gone_silent(&liveness).await
-            }
-        };
-        let refused = matches!(first, Err(OpenError::ForwardRefused { .. }));
-        let exhausted =
-            refused && state.kind == ConnectionKind::Data && state.has_granted(&wanted.bind);
-        if exhausted {
-            state.retire();
         }
-        if !exhausted && !is_lost(&first) {
-            return first;
-        }
-        self.lease(ConnectionKind::Data)
-            .await?
-            .forward(wanted)
-            .await
     }
 
     /// Puts to use a listener on this data connection, where no more than `places` are taken; `None` where others are there,
@@ -244,9 +153,9 @@ impl Pool {
         answer.await.ok().flatten()
     }
 
-    /// How its servers behave.
-    pub(crate) fn customs(&self) -> &Customs {
-        &self.customs
+    /// What was found out about its servers.
+    pub(crate) fn facts(&self) -> &ServerFacts {
+        &self.facts
     }
 
     /// Announces an FTP session.
@@ -336,7 +245,7 @@ impl Pool {
 
     /// A server that has too much to do drops connections before they are logged in (sshd's MaxStartups). Where a data
     /// connection met that, the control connection shows that the server can be had: it is dialled once more.
-    async fn lease(&self, kind: ConnectionKind) -> Result<Lease, OpenError> {
+    pub(crate) async fn lease(&self, kind: ConnectionKind) -> Result<Lease, OpenError> {
         let first = self.ask_lease(kind).await;
         let dropped = matches!(&first, Err(OpenError::Handshake { .. }));
         if dropped && kind == ConnectionKind::Data {
@@ -370,9 +279,4 @@ impl Drop for KeepGuard {
         self.sessions.keepers.fetch_sub(1, Ordering::AcqRel);
         self.sessions.wake.notify_one();
     }
-}
-
-/// A connection may turn out to be dead only when it is used; that deserves one more try on another.
-fn is_lost<T>(opened: &Result<T, OpenError>) -> bool {
-    matches!(opened, Err(OpenError::Lost { .. }))
 }

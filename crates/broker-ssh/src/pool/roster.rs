@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::lease::{Connection, Lease, Promise};
+use super::lease::{Lease, Promise};
+use crate::connect::Connection;
+use crate::prompt::DialPrompts;
 use crate::state::ConnectionState;
-use crate::state::snapshot::ConnectionKind;
+use crate::state::info::ConnectionKind;
 
 /// Control channels: as many FTP sessions at once as one user's daemon may have.
 pub(super) const MAX_CONTROL_CHANNELS: usize = 2048;
@@ -33,6 +35,7 @@ pub(super) struct Roster {
 /// A connection being made.
 pub(super) struct Dialing {
     pub(super) state: Arc<ConnectionState>,
+    pub(super) prompts: Arc<DialPrompts>,
     pub(super) began: Instant,
 }
 
@@ -42,8 +45,7 @@ const DIAL_PATIENCE: Duration = Duration::from_millis(2500);
 impl Dialing {
     /// When it becomes one that nobody waits for alone; `None` while a person is asked.
     pub(super) fn slow_at(&self) -> Option<Instant> {
-        let asking = self.state.asking.is_going_on();
-        (!asking).then(|| self.began + DIAL_PATIENCE)
+        (!self.prompts.is_pending()).then(|| self.began + DIAL_PATIENCE)
     }
 
     fn is_slow(&self) -> bool {
@@ -84,7 +86,7 @@ impl Roster {
         let unused = || {
             self.usable(ConnectionKind::Data)
                 .filter(|connection| connection.state.use_count() == 0)
-                .min_by_key(|connection| connection.state.has_forwards())
+                .min_by_key(|connection| connection.listeners.any())
         };
         let free = match kind {
             ConnectionKind::Control => self.control(),
@@ -203,7 +205,7 @@ impl Roster {
             .filter(|connection| connection.state.use_count() == 0);
         idle.max_by_key(|connection| {
             let state = &connection.state;
-            (state.has_forwards(), state.idle_since())
+            (connection.listeners.any(), state.idle_since())
         })
         .map(|connection| connection.state.id)
     }

@@ -5,33 +5,40 @@
 //! the key exchange, and confirmed before authentication begins.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::error::OpenError;
-use crate::prompt::{Answer, NoAnswer, Prompt};
-use crate::spec::ConnectSpec;
+use super::{Answer, NoAnswer, Prompt, PromptError, Responder};
 use crate::state::ConnectionState;
 
-/// Whether a person is being asked on behalf of a connection.
+/// The prompts of one dial, those of the gateways on its way among them.
 #[derive(Debug, Default)]
-pub(crate) struct Asking(watch::Sender<bool>);
+pub(crate) struct DialPrompts {
+    pending: watch::Sender<bool>,
+    needs_person: AtomicBool,
+}
 
-/// Asks until it is dropped.
-struct Pending<'a>(&'a Asking);
+/// A prompt is pending until this is dropped.
+struct Pending<'a>(&'a watch::Sender<bool>);
 
-impl Asking {
-    fn begin(&self) -> Pending<'_> {
-        self.0.send_replace(true);
-        Pending(self)
+impl DialPrompts {
+    /// Whether a person is being asked at this moment.
+    pub(crate) fn is_pending(&self) -> bool {
+        *self.pending.borrow()
     }
 
-    /// Whether a person is being asked at this moment.
-    pub(crate) fn is_going_on(&self) -> bool {
-        *self.0.borrow()
+    /// Another dial would have to ask a person again: what was answered cannot be used twice, or there was no answer.
+    pub(crate) fn mark_needs_person(&self) {
+        self.needs_person.store(true, Ordering::Release);
+    }
+
+    /// See [`DialPrompts::mark_needs_person`]; valid once the dial has ended, well or not.
+    pub(crate) fn needs_person(&self) -> bool {
+        self.needs_person.load(Ordering::Acquire)
     }
 
     /// Bounds `work` by `bound`, not counting the time in which a person is asked. `None` where that was not enough.
@@ -41,85 +48,89 @@ impl Asking {
         work: impl Future<Output = T>,
     ) -> Option<T> {
         tokio::pin!(work);
-        let mut asked = self.0.subscribe();
+        let mut pending = self.pending.subscribe();
         let mut left = bound;
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return Some(done),
-                _ = asked.wait_for(|asked| !asked) => {}
+                _ = pending.wait_for(|pending| !pending) => {}
             }
             let began = Instant::now();
             tokio::select! {
                 biased;
                 done = &mut work => return Some(done),
-                _ = asked.wait_for(|asked| *asked) => left = left.saturating_sub(began.elapsed()),
+                _ = pending.wait_for(|pending| *pending) => left = left.saturating_sub(began.elapsed()),
                 () = sleep(left) => return None,
             }
+        }
+    }
+
+    /// Asks whether something is right, such as a host key. The connection is the one on whose behalf it asks.
+    ///
+    /// # Errors
+    /// That there is no answer, or that the connection ended first.
+    pub(crate) async fn confirm(
+        &self,
+        responder: Option<&dyn Responder>,
+        connection: &ConnectionState,
+        prompt: Prompt,
+    ) -> Result<bool, PromptError> {
+        let what = prompt.to_string();
+        match self.ask(responder, connection, prompt).await? {
+            Answer::Confirm(yes) => Ok(yes),
+            Answer::Texts(_) => Err(unanswered(what, NoAnswer::Declined)),
+        }
+    }
+
+    /// Asks for as many texts as the prompt has fields; a passphrase and a password are one.
+    ///
+    /// # Errors
+    /// As [`DialPrompts::confirm`].
+    pub(crate) async fn texts(
+        &self,
+        responder: Option<&dyn Responder>,
+        connection: &ConnectionState,
+        prompt: Prompt,
+    ) -> Result<Vec<SecretString>, PromptError> {
+        let (what, expected) = (prompt.to_string(), prompt.texts());
+        match self.ask(responder, connection, prompt).await? {
+            Answer::Texts(texts) if texts.len() == expected => Ok(texts),
+            Answer::Texts(_) | Answer::Confirm(_) => Err(unanswered(what, NoAnswer::Declined)),
+        }
+    }
+
+    async fn ask(
+        &self,
+        responder: Option<&dyn Responder>,
+        connection: &ConnectionState,
+        prompt: Prompt,
+    ) -> Result<Answer, PromptError> {
+        let what = prompt.to_string();
+        let Some(responder) = responder else {
+            return Err(unanswered(what, NoAnswer::Nobody));
+        };
+        self.pending.send_replace(true);
+        let _pending = Pending(&self.pending);
+        tokio::select! {
+            answer = responder.ask(prompt) => answer.map_err(|why| unanswered(what, why)),
+            () = connection.closed.cancelled() => Err(PromptError::ConnectionLost {
+                server: connection.server.clone(),
+                prompt: what,
+                reason: connection.end(),
+            }),
         }
     }
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        self.0.0.send_replace(false);
+        self.0.send_replace(false);
     }
 }
 
-/// Asks whether something is right, such as a host key.
-///
-/// # Errors
-/// `Unanswered`, and `LostWhileAsking` where the connection ended first.
-pub(crate) async fn confirm(
-    spec: &ConnectSpec,
-    state: &ConnectionState,
-    prompt: Prompt,
-) -> Result<bool, OpenError> {
-    let what = prompt.to_string();
-    match ask(spec, state, prompt).await? {
-        Answer::Confirm(yes) => Ok(yes),
-        Answer::Texts(_) => Err(unanswered(what, NoAnswer::Declined)),
-    }
-}
-
-/// Asks for as many texts as the prompt has fields; a passphrase and a password are one.
-///
-/// # Errors
-/// As [`confirm`].
-pub(crate) async fn texts(
-    spec: &ConnectSpec,
-    state: &ConnectionState,
-    prompt: Prompt,
-) -> Result<Vec<SecretString>, OpenError> {
-    let (what, expected) = (prompt.to_string(), prompt.texts());
-    match ask(spec, state, prompt).await? {
-        Answer::Texts(texts) if texts.len() == expected => Ok(texts),
-        Answer::Texts(_) | Answer::Confirm(_) => Err(unanswered(what, NoAnswer::Declined)),
-    }
-}
-
-async fn ask(
-    spec: &ConnectSpec,
-    state: &ConnectionState,
-    prompt: Prompt,
-) -> Result<Answer, OpenError> {
-    let what = prompt.to_string();
-    let Some(responder) = &spec.responder else {
-        return Err(unanswered(what, NoAnswer::Nobody));
-    };
-    let _clock_stands = state.asking.begin();
-    tokio::select! {
-        answer = responder.ask(prompt) => answer.map_err(|why| unanswered(what, why)),
-        () = state.closed.cancelled() => Err(OpenError::LostWhileAsking {
-            server: spec.server(),
-            prompt: what,
-            reason: state.end(),
-        }),
-    }
-}
-
-fn unanswered(prompt: String, why: NoAnswer) -> OpenError {
-    OpenError::Unanswered { prompt, why }
+fn unanswered(prompt: String, why: NoAnswer) -> PromptError {
+    PromptError::Unanswered { prompt, why }
 }
 
 #[cfg(test)]
@@ -127,14 +138,12 @@ mod tests {
     use std::sync::Arc;
 
     use futures::future::BoxFuture;
-
     use tokio::runtime::Handle;
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::error::CutReason;
-    use crate::prompt::Responder;
-    use crate::state::snapshot::ConnectionKind;
+    use crate::state::CutReason;
+    use crate::state::info::ConnectionKind;
 
     const BOUND: Duration = Duration::from_secs(5);
     const LONG: Duration = Duration::from_secs(60);
@@ -149,7 +158,7 @@ mod tests {
     struct Slow(Duration, Answer);
 
     impl Responder for Slow {
-        fn ask(&self, _question: Prompt) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
+        fn ask(&self, _prompt: Prompt) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
             Box::pin(async move {
                 pass(self.0).await;
                 Ok(self.1.clone())
@@ -157,7 +166,7 @@ mod tests {
         }
     }
 
-    fn state() -> Arc<ConnectionState> {
+    fn connection() -> Arc<ConnectionState> {
         let wake = Arc::<Notify>::default();
         ConnectionState::new(
             1,
@@ -167,13 +176,6 @@ mod tests {
             Arc::default(),
             Handle::current(),
         )
-    }
-
-    fn spec(responder: impl Responder + 'static) -> ConnectSpec {
-        ConnectSpec {
-            responder: Some(Arc::new(responder)),
-            ..ConnectSpec::new("host", 22, "me")
-        }
     }
 
     fn password() -> Prompt {
@@ -190,47 +192,49 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_clock_stands_while_a_person_is_asked_and_only_then() {
-        let (spec, state) = (spec(Slow(LONG, secret())), state());
+        let (responder, connection) = (Slow(LONG, secret()), connection());
+        let prompts = DialPrompts::default();
+        let ask = || prompts.texts(Some(&responder), &connection, password());
         let patient = async {
             pass(BOUND * 3 / 4).await;
-            texts(&spec, &state, password()).await.map(drop)
+            ask().await.map(drop)
         };
-        assert_eq!(state.asking.within(BOUND, patient).await, Some(Ok(())));
+        assert_eq!(prompts.within(BOUND, patient).await, Some(Ok(())));
         let slow_after = async {
             pass(BOUND * 3 / 4).await;
-            let _ = texts(&spec, &state, password()).await;
+            let _ = ask().await;
             pass(BOUND / 2).await;
         };
-        assert_eq!(state.asking.within(BOUND, slow_after).await, None);
-        assert_eq!(state.asking.within(BOUND, pass(LONG)).await, None);
+        assert_eq!(prompts.within(BOUND, slow_after).await, None);
+        assert_eq!(prompts.within(BOUND, pass(LONG)).await, None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_ends_takes_its_question_with_it() {
-        let (spec, state) = (spec(Slow(LONG, secret())), state());
+    async fn a_connection_that_ends_takes_its_prompt_with_it() {
+        let (responder, connection) = (Slow(LONG, secret()), connection());
+        let prompts = DialPrompts::default();
         let ends = async {
             pass(BOUND).await;
-            state.set_end(CutReason::ConnectionLost("the line was cut".into()));
-            state.mark_closed();
+            connection.set_end(CutReason::ConnectionLost("the line was cut".into()));
+            connection.mark_closed();
         };
         let began = Instant::now();
-        let (asked, ()) = tokio::join!(texts(&spec, &state, password()), ends);
+        let asked = prompts.texts(Some(&responder), &connection, password());
+        let (asked, ()) = tokio::join!(asked, ends);
         let text = asked.unwrap_err().to_string();
         assert!(
             text.contains("the line was cut") && text.contains("password"),
             "{text}"
         );
         assert_eq!(began.elapsed(), BOUND);
+        assert!(!prompts.is_pending());
     }
 
     #[tokio::test]
     async fn with_nobody_there_it_is_said_how_to_be() {
-        let state = state();
-        let spec = ConnectSpec::new("host", 22, "me");
-        let text = texts(&spec, &state, password())
-            .await
-            .unwrap_err()
-            .to_string();
+        let prompts = DialPrompts::default();
+        let asked = prompts.texts(None, &connection(), password()).await;
+        let text = asked.unwrap_err().to_string();
         assert!(
             text.contains("password") && text.contains("me") && text.contains("host:22"),
             "{text}"
@@ -240,12 +244,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_of_another_shape_is_none() {
-        let state = state();
+        let (prompts, connection) = (DialPrompts::default(), connection());
         for wrong in [Answer::Confirm(true), Answer::Texts(Vec::new())] {
-            let asked = texts(&spec(Slow(BOUND, wrong)), &state, password()).await;
-            assert!(matches!(asked, Err(OpenError::Unanswered { .. })));
+            let responder = Slow(BOUND, wrong);
+            let asked = prompts.texts(Some(&responder), &connection, password());
+            assert!(matches!(asked.await, Err(PromptError::Unanswered { .. })));
         }
-        let asked = confirm(&spec(Slow(BOUND, secret())), &state, password()).await;
-        assert!(matches!(asked, Err(OpenError::Unanswered { .. })));
+        let responder = Slow(BOUND, secret());
+        let asked = prompts.confirm(Some(&responder), &connection, password());
+        assert!(matches!(asked.await, Err(PromptError::Unanswered { .. })));
     }
 }

@@ -2,13 +2,18 @@
 //!
 //! This crate knows neither who is there to answer nor how they are reached.
 
-pub(crate) mod asking;
-pub(crate) mod keyring;
+mod asking;
+mod keyring;
 
 use futures::future::BoxFuture;
 use std::fmt;
 
 use secrecy::SecretString;
+
+use crate::state::CutReason;
+pub(crate) use asking::DialPrompts;
+pub(crate) use keyring::Login;
+pub use keyring::{KeepFor, Keyring};
 
 /// Puts questions to a person. One that is asked by several dials at once may be answered once for all of them.
 pub trait Responder: fmt::Debug + Send + Sync {
@@ -148,4 +153,30 @@ pub enum NoAnswer {
     /// As many questions as may be are waiting for their answers.
     #[error("too many others wait for an answer; answer those first")]
     TooMany,
+}
+
+/// Why a person was asked in vain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PromptError {
+    /// There is no answer.
+    #[error("{prompt} got no answer: {why}")]
+    Unanswered {
+        /// What was asked, see [`Prompt`]'s display.
+        prompt: String,
+        /// Why nobody answered.
+        why: NoAnswer,
+    },
+    /// The connection ended while a person was being asked.
+    #[error(
+        "SSH server {server} did not wait for the answer to {prompt}: {reason}; answer sooner, or raise the server's \
+         LoginGraceTime"
+    )]
+    ConnectionLost {
+        /// Host and port.
+        server: String,
+        /// What was asked.
+        prompt: String,
+        /// How the connection ended.
+        reason: CutReason,
+    },
 }

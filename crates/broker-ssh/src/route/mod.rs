@@ -1,8 +1,8 @@
-//! The way to an SSH server: straight over TCP, through a proxy, or through the SSH connection to a gateway
+//! The way to an SSH server over TCP: straight, or through a proxy
 //!
-//! Whatever the way, what comes of it is a byte stream to the server, and the time that is left for the handshake on it.
+//! What comes of it is a byte stream to the server, and the time that is left for the handshake on it. A gateway is an SSH
+//! connection itself, so whoever dials knows of it.
 
-mod gateway;
 mod http;
 mod limit;
 mod proxy;
@@ -12,25 +12,21 @@ mod rules;
 mod socks;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tokio_util::either::Either;
-use tokio_util::task::TaskTracker;
 
-use crate::connect::keepalive;
 use crate::error::OpenError;
+use crate::net::keepalive;
 use crate::net::quick_ack::QuickAck;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
-use gateway::GatewayStream;
 pub(crate) use limit::TimeLimit;
 
 /// What carries an SSH connection.
-pub(crate) struct Transport {
-    pub(crate) stream: Either<QuickAck, GatewayStream>,
+pub(crate) struct Transport<S> {
+    pub(crate) stream: S,
     /// The server's address, unless only a proxy or a gateway knows it.
     pub(crate) peer: Option<SocketAddr>,
     /// How long the server, or what leads to it, took to answer at first: about a round trip, longer through a proxy or
@@ -40,19 +36,31 @@ pub(crate) struct Transport {
     pub(crate) limit: TimeLimit,
 }
 
-/// Opens the way to a server, and notes on the state which one it is. Gateways on it are dialled each within a time of its
-/// own.
+impl<S> Transport<S> {
+    pub(crate) fn map<T>(self, change: impl FnOnce(S) -> T) -> Transport<T> {
+        let Self {
+            stream,
+            peer,
+            round_trip,
+            limit,
+        } = self;
+        Transport {
+            stream: change(stream),
+            peer,
+            round_trip,
+            limit,
+        }
+    }
+}
+
+/// Opens the way to a server, and notes in the state which proxy is on it.
 ///
 /// # Errors
-/// Why there is no way; a proxy or gateway that is at fault is named.
+/// Why there is no way; a proxy that is at fault is named.
 pub(crate) async fn open(
     spec: &ConnectSpec,
     state: &ConnectionState,
-    tracker: &TaskTracker,
-) -> Result<Transport, OpenError> {
-    if let Some(gateway) = &spec.gateway {
-        return gateway::open(spec, Arc::clone(gateway), state, tracker).await;
-    }
+) -> Result<Transport<QuickAck>, OpenError> {
     let limit = TimeLimit::starts_now(spec.settings.connect_timeout);
     match rules::choose(spec, limit).await {
         None => straight(spec, limit).await,
@@ -65,7 +73,7 @@ pub(crate) async fn open(
     }
 }
 
-async fn straight(spec: &ConnectSpec, limit: TimeLimit) -> Result<Transport, OpenError> {
+async fn straight(spec: &ConnectSpec, limit: TimeLimit) -> Result<Transport<QuickAck>, OpenError> {
     let failed = |reason: String| OpenError::Connect {
         server: spec.server(),
         reason,
@@ -87,10 +95,10 @@ fn over_tcp(
     peer: Option<SocketAddr>,
     round_trip: Duration,
     limit: TimeLimit,
-) -> Transport {
+) -> Transport<QuickAck> {
     keepalive::bound_silence(&tcp, spec.settings.keepalive_interval);
     Transport {
-        stream: Either::Left(QuickAck(tcp)),
+        stream: QuickAck(tcp),
         peer,
         round_trip,
         limit,

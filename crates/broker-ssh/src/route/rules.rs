@@ -6,8 +6,8 @@ use broker_settings::{Proxy, ProxyCondition, ProxyHosts, ProxyRule};
 
 use super::limit::TimeLimit;
 use super::resolve;
+use crate::net::wildcard::wildcard_matches;
 use crate::spec::ConnectSpec;
-use crate::wildcard::wildcard_matches;
 
 /// The proxy for a server; `None`: straight.
 ///

@@ -1,34 +1,30 @@
 //! What is known of one SSH connection, shared by the pool, its session's handler and its channels
 
-pub(crate) mod round_trip;
-pub(crate) mod snapshot;
+mod cut_reason;
+pub(crate) mod info;
+mod round_trip;
+mod server_facts;
 pub(crate) mod stall;
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::liveness::Customs;
-use crate::error::CutReason;
-use crate::forward::{Arrival, Leftovers};
 use crate::net::lock::lock;
 use crate::net::stream::WireCounters;
-use crate::prompt::asking::Asking;
-use crate::state::snapshot::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
-use crate::state::stall::Stalls;
+pub use cut_reason::CutReason;
+use info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
+pub(crate) use server_facts::ServerFacts;
+use stall::Stalls;
 
 /// Channels that we closed first leave a small entry in the SSH session for its lifetime, so a connection with this many
 /// of them is not used again.
 const MAX_ABANDONED: usize = 256;
-
-/// Addresses of forwards that are remembered: those of a profile's tunnels.
-const MAX_ADDRESSES: usize = 64;
 
 /// Opens without an answer after which nothing new is opened on a connection: each stays in the SSH session as well.
 const MAX_UNANSWERED: usize = 16;
@@ -46,16 +42,11 @@ pub(crate) struct ConnectionState {
     pub(crate) severed: CancellationToken,
     pub(crate) wire: Arc<WireCounters>,
     pub(crate) negotiated: OnceLock<Negotiated>,
-    /// Whether a person is asked while it is being made.
-    pub(crate) asking: Asking,
     /// What the connection goes through, for a person.
     route: OnceLock<String>,
-    /// Listeners of remote forwards by port.
-    forwards: Mutex<HashMap<u32, mpsc::Sender<Arrival>>>,
     end: Mutex<Option<CutReason>>,
     since: SystemTime,
     up: AtomicBool,
-    needs_person: AtomicBool,
     retired: AtomicBool,
     abandoned: AtomicUsize,
     pub(crate) stalls: Stalls,
@@ -64,15 +55,11 @@ pub(crate) struct ConnectionState {
     leases: watch::Sender<usize>,
     /// Listeners whose ports somebody was told.
     promises: AtomicUsize,
-    /// Listeners that the server did not end.
-    pub(crate) leftovers: Leftovers,
-    /// Addresses at which the server has listened for it. A pool asks for few.
-    granted: Mutex<BTreeSet<String>>,
     idle_since: Mutex<Instant>,
     /// Tells the pool that something changed.
     wake: Arc<Notify>,
-    /// How the servers on the way behave.
-    pub(crate) customs: Arc<Customs>,
+    /// What was found out about the servers on the way.
+    pub(crate) facts: Arc<ServerFacts>,
     /// Where its session runs, and whatever moves its bytes.
     pub(crate) runtime: Handle,
 }
@@ -83,7 +70,7 @@ impl ConnectionState {
         kind: ConnectionKind,
         server: String,
         wake: Arc<Notify>,
-        customs: Arc<Customs>,
+        facts: Arc<ServerFacts>,
         runtime: Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -94,36 +81,31 @@ impl ConnectionState {
             severed: CancellationToken::new(),
             wire: Arc::default(),
             negotiated: OnceLock::new(),
-            asking: Asking::default(),
             route: OnceLock::new(),
-            forwards: Mutex::default(),
             end: Mutex::default(),
             since: SystemTime::now(),
             up: AtomicBool::new(false),
-            needs_person: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             abandoned: AtomicUsize::new(0),
             stalls: Stalls::default(),
             unanswered: AtomicUsize::new(0),
             leases: watch::Sender::new(0),
             promises: AtomicUsize::new(0),
-            leftovers: Leftovers::default(),
-            granted: Mutex::default(),
             idle_since: Mutex::new(Instant::now()),
             wake,
-            customs,
+            facts,
             runtime,
         })
     }
 
     /// The state of a gateway that this connection goes through: a part of this one that no pool knows.
-    pub(crate) fn hop(&self, server: String) -> Arc<Self> {
+    pub(crate) fn gateway(&self, server: String) -> Arc<Self> {
         Self::new(
             self.id,
             self.kind,
             server,
             Arc::default(),
-            Arc::clone(&self.customs),
+            Arc::clone(&self.facts),
             self.runtime.clone(),
         )
     }
@@ -153,9 +135,7 @@ impl ConnectionState {
 
     /// The session is over: whoever waits on the connection learns it, and so does the pool.
     pub(crate) fn mark_closed(&self) {
-        // First, so that whoever finds a forward gone also finds out why.
         self.closed.cancel();
-        lock(&self.forwards).clear();
         self.wake.notify_one();
     }
 
@@ -166,16 +146,6 @@ impl ConnectionState {
     pub(crate) fn mark_up(&self) {
         self.up.store(true, Ordering::Release);
         self.touch();
-    }
-
-    /// Another dial would have to ask a person again: what was answered cannot be used twice, or there was no answer.
-    pub(crate) fn mark_needs_person(&self) {
-        self.needs_person.store(true, Ordering::Release);
-    }
-
-    /// See [`ConnectionState::mark_needs_person`]; valid once the dial has ended, well or not.
-    pub(crate) fn needs_person(&self) -> bool {
-        self.needs_person.load(Ordering::Acquire)
     }
 
     /// Nothing new is opened on a retired connection; the pool closes it when its last lease is returned.
@@ -236,19 +206,6 @@ impl ConnectionState {
         self.lease_count() + self.promise_count()
     }
 
-    /// The server has granted a request to listen at an address.
-    pub(crate) fn note_granted(&self, bind: &str) {
-        let mut granted = lock(&self.granted);
-        if granted.len() < MAX_ADDRESSES {
-            granted.insert(bind.to_owned());
-        }
-    }
-
-    /// See [`ConnectionState::note_granted`].
-    pub(crate) fn has_granted(&self, bind: &str) -> bool {
-        lock(&self.granted).contains(bind)
-    }
-
     /// Follows the number of leases.
     pub(crate) fn leases(&self) -> watch::Receiver<usize> {
         self.leases.subscribe()
@@ -262,27 +219,14 @@ impl ConnectionState {
         *lock(&self.idle_since) = Instant::now();
     }
 
-    /// Registers a listener; false where the port is taken already.
-    pub(crate) fn add_forward(&self, port: u32, arrivals: mpsc::Sender<Arrival>) -> bool {
-        let mut forwards = lock(&self.forwards);
-        if self.is_closed() || forwards.contains_key(&port) {
-            return false;
-        }
-        forwards.insert(port, arrivals);
-        true
+    /// Bytes that came on the wire.
+    pub(crate) fn bytes_received(&self) -> u64 {
+        self.wire.received.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn remove_forward(&self, port: u32) {
-        lock(&self.forwards).remove(&port);
-    }
-
-    pub(crate) fn forward(&self, port: u32) -> Option<mpsc::Sender<Arrival>> {
-        lock(&self.forwards).get(&port).cloned()
-    }
-
-    /// Whether the server listens for it.
-    pub(crate) fn has_forwards(&self) -> bool {
-        !lock(&self.forwards).is_empty()
+    /// Bytes that left on the wire.
+    pub(crate) fn bytes_sent(&self) -> u64 {
+        self.wire.sent.load(Ordering::Relaxed)
     }
 
     pub(crate) fn info(&self) -> ConnectionInfo {
@@ -296,8 +240,8 @@ impl ConnectionState {
             server_version: self.wire.identification.get().cloned(),
             since: self.since,
             channels,
-            bytes_in: self.wire.received.load(Ordering::Relaxed),
-            bytes_out: self.wire.sent.load(Ordering::Relaxed),
+            bytes_in: self.bytes_received(),
+            bytes_out: self.bytes_sent(),
         }
     }
 

@@ -7,8 +7,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::connect::liveness::Liveness;
-
 /// How long a dial waits for a measurement under way: lines that take longer are given the largest window soon enough.
 const MEASURING_LIMIT: Duration = Duration::from_secs(1);
 
@@ -46,10 +44,10 @@ impl RoundTrip {
         });
     }
 
-    /// Asks a server and notes how long it took to answer.
-    pub(crate) async fn measure(&self, liveness: Liveness) {
+    /// Notes how long a server takes for its answer to what it is asked now.
+    pub(crate) async fn measure(&self, answered: impl Future<Output = bool>) {
         let began = Instant::now();
-        let answered = liveness.answered().await;
+        let answered = answered.await;
         let took = began.elapsed();
         // One that took longer was first asked something that it does not know.
         self.note((answered && took < MEASURING_LIMIT).then_some(took));

@@ -6,7 +6,6 @@
 
 use std::sync::Mutex;
 
-use super::Wanted;
 use crate::net::lock::lock;
 
 /// As many as one connection keeps: a session has one in use and one ready, and few sessions share a connection.
@@ -18,7 +17,7 @@ pub(crate) struct Leftovers(Mutex<Vec<(String, u16)>>);
 
 impl Leftovers {
     /// Keeps one; false where there are enough, so that the connection is better given up.
-    pub(super) fn keep(&self, bind: &str, port: u16) -> bool {
+    pub(crate) fn keep(&self, bind: &str, port: u16) -> bool {
         let mut kept = lock(&self.0);
         let room = kept.len() < MAX_KEPT;
         if room {
@@ -27,16 +26,16 @@ impl Leftovers {
         room
     }
 
-    /// Takes the oldest that serves for what is wanted.
-    pub(super) fn take(&self, wanted: &Wanted) -> Option<u16> {
+    /// Takes the oldest that listens on an address and on a port that will do.
+    pub(crate) fn take(&self, address: &str, will_do: impl Fn(u16) -> bool) -> Option<u16> {
         let mut kept = lock(&self.0);
-        let fits = |(bind, port): &(String, u16)| *bind == wanted.bind && wanted.allows(*port);
+        let fits = |(bind, port): &(String, u16)| bind == address && will_do(*port);
         let index = kept.iter().position(fits)?;
         Some(kept.remove(index).1)
     }
 
     /// Whether a connection has come to one of them.
-    pub(crate) fn has(&self, port: u32) -> bool {
+    pub(super) fn has(&self, port: u32) -> bool {
         lock(&self.0)
             .iter()
             .any(|(_, kept)| u32::from(*kept) == port)
@@ -47,21 +46,15 @@ impl Leftovers {
 mod tests {
     use super::*;
 
-    fn wanted(bind: &str, ports: Option<std::ops::RangeInclusive<u16>>) -> Wanted {
-        let bind = bind.to_owned();
-        Wanted { bind, ports }
-    }
-
     #[test]
     fn one_is_used_again_for_the_same_address_and_an_allowed_port() {
         let leftovers = Leftovers::default();
         assert!(leftovers.keep("127.0.0.1", 5000));
         assert!(leftovers.has(5000));
-        assert_eq!(leftovers.take(&wanted("::1", None)), None);
-        assert_eq!(leftovers.take(&wanted("127.0.0.1", Some(1..=2))), None);
-        let known = wanted("127.0.0.1", Some(4999..=5000));
-        assert_eq!(leftovers.take(&known), Some(5000));
-        assert_eq!(leftovers.take(&known), None);
+        assert_eq!(leftovers.take("::1", |_| true), None);
+        assert_eq!(leftovers.take("127.0.0.1", |port| port < 5000), None);
+        assert_eq!(leftovers.take("127.0.0.1", |port| port == 5000), Some(5000));
+        assert_eq!(leftovers.take("127.0.0.1", |_| true), None);
         assert!(!leftovers.has(5000));
     }
 

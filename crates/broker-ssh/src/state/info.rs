@@ -1,42 +1,7 @@
-//! What status output can know of a pool
+//! What status output can know of a connection
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
-
-use crate::error::OpenError;
-
-/// A pool at one moment.
-#[derive(Debug, Clone, Default)]
-pub struct PoolSnapshot {
-    /// Connections in the order in which they were dialled.
-    pub connections: Vec<ConnectionInfo>,
-    /// The last dial's failure, until a dial succeeds.
-    pub last_error: Option<OpenError>,
-    /// How long no dial is made because of it.
-    pub retry_in: Option<Duration>,
-}
-
-impl PoolSnapshot {
-    /// Why the server could not be had the last time, and when the next dial is made where that is not now.
-    pub fn trouble(&self) -> Option<OpenError> {
-        let error = self.last_error.clone()?;
-        Some(match self.retry_in {
-            None => error,
-            Some(retry_in) => OpenError::BackingOff {
-                reason: Box::new(error),
-                retry_in,
-            },
-        })
-    }
-
-    /// Whether the control connection is up.
-    pub fn is_connected(&self) -> bool {
-        let up = |info: &ConnectionInfo| {
-            info.kind == ConnectionKind::Control && info.phase == ConnectionPhase::Open
-        };
-        self.connections.iter().any(up)
-    }
-}
+use std::time::SystemTime;
 
 /// One connection at one moment.
 #[derive(Debug, Clone)]

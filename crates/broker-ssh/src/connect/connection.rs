@@ -1,0 +1,142 @@
+//! A connection that is up: what can be asked of its server
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use russh::client::Msg;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::dial::Dial;
+use super::handler::SshHandle;
+use super::keepalive;
+use super::listeners::Listeners;
+use super::liveness::Liveness;
+use super::requests::Requests;
+use crate::error::OpenError;
+use crate::spec::Target;
+use crate::state::{ConnectionState, CutReason};
+
+/// How long an orderly goodbye may take before the connection is severed.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// An open connection. `Handle` cannot be cloned, but opening needs only a shared reference.
+pub(crate) struct Connection {
+    pub(crate) state: Arc<ConnectionState>,
+    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) requests: Requests,
+    /// Where its tasks are spawned.
+    pub(crate) tracker: TaskTracker,
+    /// How long a data channel may hold up those it shares the connection with.
+    pub(crate) stall_timeout: Duration,
+    handle: Arc<SshHandle>,
+}
+
+impl Connection {
+    /// What a dial has brought.
+    pub(super) fn new(dial: Dial, listeners: Arc<Listeners>, handle: SshHandle) -> Arc<Self> {
+        let Dial {
+            spec,
+            state,
+            tracker,
+            ..
+        } = dial;
+        state.mark_up();
+        let handle = Arc::new(handle);
+        let connection = Self {
+            requests: Requests::start(Arc::clone(&handle), &state, &tracker),
+            state,
+            listeners,
+            tracker,
+            stall_timeout: spec.settings.pool.stall_timeout,
+            handle,
+        };
+        if let Some(interval) = spec.settings.keepalive_interval {
+            let watching = keepalive::watch(connection.liveness(), interval);
+            let runtime = &connection.state.runtime;
+            connection.tracker.spawn_on(watching, runtime);
+        }
+        Arc::new(connection)
+    }
+
+    /// What its server is asked for a sign of life with.
+    pub(crate) fn liveness(&self) -> Liveness {
+        Liveness::new(
+            Arc::clone(&self.state),
+            Arc::clone(&self.handle),
+            self.requests.clone(),
+            self.tracker.clone(),
+        )
+    }
+
+    /// Opens a channel to `target` (direct-tcpip, RFC 4254 section 7.2).
+    pub(crate) async fn open_direct_tcpip(
+        &self,
+        target: &Target,
+        from: (String, u32),
+    ) -> Result<russh::Channel<Msg>, OpenError> {
+        let (host, port) = (target.host.clone(), u32::from(target.port));
+        let opened = tokio::select! {
+            opened = self.handle.channel_open_direct_tcpip(host, port, from.0, from.1) => opened,
+            () = self.state.closed.cancelled() => Err(russh::Error::Disconnect),
+        };
+        let server = self.state.server.clone();
+        match opened {
+            Ok(channel) => Ok(channel),
+            Err(russh::Error::ChannelOpenFailure(failure)) => Err(OpenError::ChannelRefused {
+                server,
+                reason: refusal(&failure),
+                prohibited: matches!(
+                    failure,
+                    russh::ChannelOpenFailure::AdministrativelyProhibited
+                ),
+                target: target.clone(),
+            }),
+            Err(_) => Err(OpenError::Lost {
+                server,
+                reason: self.state.end(),
+            }),
+        }
+    }
+
+    /// Says goodbye, then severs whatever is left.
+    pub(crate) async fn close(&self, reason: String) {
+        self.state
+            .set_end(CutReason::ConnectionClosed(reason.clone()));
+        let goodbye = async {
+            let _ = self
+                .handle
+                .disconnect(russh::Disconnect::ByApplication, &reason, "")
+                .await;
+            self.state.closed.cancelled().await;
+        };
+        let _ = timeout(CLOSE_GRACE, goodbye).await;
+        self.state.severed.cancel();
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.state.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The server's reason and what to do about it (RFC 4254 section 5.1).
+fn refusal(failure: &russh::ChannelOpenFailure) -> String {
+    use russh::ChannelOpenFailure::{
+        AdministrativelyProhibited, ConnectFailed, Other, ResourceShortage, UnknownChannelType,
+    };
+    match failure {
+        AdministrativelyProhibited => {
+            "administratively prohibited; set AllowTcpForwarding yes (and look at PermitOpen) in its sshd_config, and look \
+             for restrict, no-port-forwarding and permitopen at the key in authorized_keys"
+                .into()
+        }
+        ConnectFailed => "it could not connect; is the server running there and reachable from it?".into(),
+        UnknownChannelType => "it does not support port forwarding".into(),
+        ResourceShortage => "it is short of resources; try again later".into(),
+        Other { code, .. } => format!("its reason has the unknown code {code}"),
+    }
+}

@@ -1,0 +1,215 @@
+//! The SSH handshake on what carries the connection: what is offered, and what a server did that fails it
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_settings::Compression;
+use russh::client;
+use russh::keys::Algorithm;
+use russh::{Limits, Preferred, SshId};
+use tokio::io::BufReader;
+
+use super::algorithms::preferred;
+use super::dial::Dial;
+use super::handler::{ConnectionHandler, HandlerError, HostKeyCheck, SshHandle};
+use super::listeners::Listeners;
+use crate::error::OpenError;
+use crate::host_key::KnownKeys;
+use crate::net::lock::lock;
+use crate::net::stream::SeverableStream;
+use crate::net::text::printable;
+use crate::net::window;
+use crate::route::Transport;
+use crate::spec::ConnectSpec;
+use crate::state::ConnectionState;
+use crate::state::info::ConnectionKind;
+
+/// The largest packet russh takes; fewer, larger packets cost less.
+const MAX_PACKET: u32 = 65_535;
+
+/// Packets waiting between the session and a channel's reader, 2 MiB at most.
+const CHANNEL_QUEUE: usize = 32;
+
+/// Bytes read from the socket at once. russh reads a packet's length and its rest one by one, which would be two system
+/// calls a packet, and the short ones would each be acknowledged at once as if they were all that came. Lines need less.
+const DATA_READ: usize = 256 << 10;
+const CONTROL_READ: usize = 32 << 10;
+
+/// Most bytes under one key that a profile can have (RFC 4253 section 9).
+const MAX_REKEY_BYTES: u64 = 1 << 30;
+
+/// Bytes under one key where only the server is to ask for a new one. No packet is shorter than four bytes, so that their
+/// 32-bit numbers do not come again before that.
+const UNASKED_BYTES: u64 = 16 << 30;
+
+/// Fewest bytes under one key: less would only exchange keys.
+const MIN_REKEY_BYTES: u64 = 64 << 10;
+
+/// As much of what is no SSH as a message shows: a greeting fits in.
+const MAX_SENT: usize = 160;
+
+/// As much of a server's text as a message shows: the longest lists of algorithms have some hundred characters.
+const MAX_SHOWN: usize = 1024;
+
+impl Dial {
+    /// Connects and exchanges keys.
+    pub(super) async fn handshake(
+        &self,
+        check: HostKeyCheck,
+        listeners: Arc<Listeners>,
+    ) -> Result<SshHandle, OpenError> {
+        let (spec, state) = (&*self.spec, &self.state);
+        let mut config = config(spec, &check.known_keys())?;
+        let Transport {
+            stream,
+            peer,
+            round_trip,
+            limit,
+        } = self.transport().await?;
+        config.window_size = window(state, round_trip).await;
+        tracing::trace!(
+            connection = state.id,
+            ?round_trip,
+            window = config.window_size,
+            "reached"
+        );
+        let stream = SeverableStream::new(stream, state.severed.clone(), Arc::clone(&state.wire));
+        let at_once = match state.kind {
+            ConnectionKind::Control => CONTROL_READ,
+            ConnectionKind::Data => DATA_READ,
+        };
+        let stream = BufReader::with_capacity(at_once, stream);
+        let handler = ConnectionHandler::new(self, check, listeners, peer);
+        let handshake = limit.run(client::connect_stream(Arc::new(config), stream, handler));
+        let late = || OpenError::Timeout {
+            what: format!("the SSH handshake with {}", state.server),
+            after: limit.whole,
+        };
+        match handshake.await {
+            None => Err(not_ssh(state).unwrap_or_else(late)),
+            Some(shaken) => shaken.map_err(|error| handshake_error(state, error)),
+        }
+    }
+}
+
+/// How much the server may send ahead on a line whose round trip is at least about this long.
+async fn window(state: &ConnectionState, round_trip: Duration) -> u32 {
+    match state.kind {
+        ConnectionKind::Control => window::CONTROL,
+        ConnectionKind::Data => {
+            let known = state.facts.round_trip.known().await;
+            window::for_data(known.unwrap_or(round_trip))
+        }
+    }
+}
+
+fn config(spec: &ConnectSpec, known: &KnownKeys) -> Result<client::Config, OpenError> {
+    let preferred = offer(spec, known)?;
+    Ok(client::Config {
+        client_id: SshId::Standard(
+            concat!("SSH-2.0-ssh_broker_", env!("CARGO_PKG_VERSION")).into(),
+        ),
+        limits: limits(spec.settings.rekey_bytes),
+        maximum_packet_size: MAX_PACKET,
+        channel_buffer_size: CHANNEL_QUEUE,
+        preferred,
+        nodelay: true,
+        ..client::Config::default()
+    })
+}
+
+fn offer(spec: &ConnectSpec, known: &KnownKeys) -> Result<Preferred, OpenError> {
+    let compress = spec.settings.compression != Compression::None;
+    let offer = preferred(&spec.settings.algorithms, compress, known);
+    offer.map_err(|(kind, names)| OpenError::Handshake {
+        server: spec.server(),
+        reason: format!("none of the {kind} algorithms in the profile is supported: {names}"),
+    })
+}
+
+/// Algorithms of host keys that the server may use, the preferred ones first.
+///
+/// # Errors
+/// `Handshake` where none is supported.
+pub(crate) fn host_keys(spec: &ConnectSpec) -> Result<Vec<Algorithm>, OpenError> {
+    offer(spec, &KnownKeys::default()).map(|offer| offer.key.into_owned())
+}
+
+fn limits(rekey_bytes: Option<u64>) -> Limits {
+    let usual = Limits::default().rekey_time_limit;
+    let (bytes, time) = match rekey_bytes {
+        Some(bytes) => (bytes.clamp(MIN_REKEY_BYTES, MAX_REKEY_BYTES), usual),
+        None => (UNASKED_BYTES, Duration::MAX),
+    };
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    Limits {
+        rekey_write_limit: bytes,
+        rekey_read_limit: bytes,
+        rekey_time_limit: time,
+    }
+}
+
+/// What a server sent that has told no version; `None`: it has told one, or sent nothing.
+fn not_ssh(state: &ConnectionState) -> Option<OpenError> {
+    let sent = lock(&state.wire.before_version).clone();
+    let no_version = state.wire.identification.get().is_none() && !sent.is_empty();
+    no_version.then(|| OpenError::Handshake {
+        server: state.server.clone(),
+        reason: format!(
+            "the server does not begin as SSH servers do (is it one?); it sent: {}",
+            printable(&sent, MAX_SENT)
+        ),
+    })
+}
+
+/// What a server did that speaks no SSH, or speaks it wrongly.
+fn handshake_error(state: &ConnectionState, error: HandlerError) -> OpenError {
+    if let Some(error) = not_ssh(state) {
+        return error;
+    }
+    let server = state.server.clone();
+    let reason = match error {
+        HandlerError::Refused(refused) => return refused,
+        HandlerError::Ssh(russh::Error::NoCommonAlgo { kind, ours, theirs }) => {
+            return OpenError::NoCommonAlgorithm {
+                server,
+                kind: format!("{kind:?} algorithm").to_lowercase(),
+                ours: ours.join(", "),
+                theirs: printable(&theirs.join(", "), MAX_SHOWN),
+            };
+        }
+        HandlerError::Ssh(russh::Error::Disconnect | russh::Error::HUP) => {
+            "the server ended the connection (is it an SSH server?)".into()
+        }
+        HandlerError::Ssh(russh::Error::Version) => {
+            "the server does not begin as SSH servers do (is it one?)".into()
+        }
+        HandlerError::Ssh(russh::Error::PacketSize(size)) => {
+            format!("what the server sent is no SSH packet: it would have {size} bytes")
+        }
+        HandlerError::Ssh(russh::Error::IO(error)) => format!("the connection broke off ({error})"),
+        HandlerError::Ssh(other) => other.to_string(),
+    };
+    OpenError::Handshake { server, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_change_within_bounds_and_where_nothing_is_asked_before_packet_numbers_repeat() {
+        for (asked, expected) in [
+            (Some(1), MIN_REKEY_BYTES),
+            (Some(1_000_000), 1_000_000),
+            (Some(u64::MAX), MAX_REKEY_BYTES),
+            (None, UNASKED_BYTES),
+        ] {
+            let limits = limits(asked);
+            let bytes = usize::try_from(expected).unwrap();
+            let both = (limits.rekey_read_limit, limits.rekey_write_limit);
+            assert_eq!(both, (bytes, bytes), "{asked:?}");
+        }
+        assert_eq!(limits(None).rekey_time_limit, Duration::MAX);
+    }
+}

@@ -1,0 +1,118 @@
+//! The listeners that the server has for a connection (RFC 4254 section 7), and what comes to them
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Mutex;
+
+use russh::client::{ChannelOpenHandle, Msg};
+use tokio::sync::mpsc;
+
+use super::leftovers::Leftovers;
+use crate::net::lock::lock;
+
+/// Addresses of forwards that are remembered: those of a profile's tunnels.
+const MAX_ADDRESSES: usize = 64;
+
+/// Who connected to a remote forward, as the SSH server saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Originator {
+    /// Address, as the server wrote it.
+    pub host: String,
+    /// Port; 0 where the server sent none that is valid.
+    pub port: u16,
+}
+
+impl Originator {
+    pub(super) fn new(host: &str, port: u32) -> Self {
+        Self {
+            host: host.to_owned(),
+            port: u16::try_from(port).unwrap_or(0),
+        }
+    }
+}
+
+/// A connection that came to a listener, and waits to be accepted. Dropping it rejects it.
+pub(crate) struct Arrival {
+    pub(crate) channel: russh::Channel<Msg>,
+    pub(crate) reply: ChannelOpenHandle,
+    pub(crate) originator: Originator,
+}
+
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrival")
+            .field("originator", &self.originator)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The listeners of one connection.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    /// Who waits for arrivals, by port; `None` once the connection has ended.
+    by_port: Mutex<Option<HashMap<u32, mpsc::Sender<Arrival>>>>,
+    /// Those that the server did not end.
+    pub(crate) leftovers: Leftovers,
+    /// Addresses at which the server has listened. A pool asks for few.
+    granted: Mutex<BTreeSet<String>>,
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self {
+            by_port: Mutex::new(Some(HashMap::new())),
+            leftovers: Leftovers::default(),
+            granted: Mutex::default(),
+        }
+    }
+}
+
+impl Listeners {
+    /// Registers a listener; false where the port is taken already, or the connection has ended.
+    pub(crate) fn add(&self, port: u32, arrivals: mpsc::Sender<Arrival>) -> bool {
+        match &mut *lock(&self.by_port) {
+            Some(listeners) if !listeners.contains_key(&port) => {
+                listeners.insert(port, arrivals);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    pub(crate) fn remove(&self, port: u32) {
+        if let Some(listeners) = &mut *lock(&self.by_port) {
+            listeners.remove(&port);
+        }
+    }
+
+    /// Who waits for what comes to a port.
+    pub(super) fn at(&self, port: u32) -> Option<mpsc::Sender<Arrival>> {
+        lock(&self.by_port).as_ref()?.get(&port).cloned()
+    }
+
+    /// Whether the server listens for anybody.
+    pub(crate) fn any(&self) -> bool {
+        let listeners = lock(&self.by_port);
+        listeners
+            .as_ref()
+            .is_some_and(|listeners| !listeners.is_empty())
+    }
+
+    /// The connection has ended, and no listener waits any longer.
+    pub(super) fn end(&self) {
+        lock(&self.by_port).take();
+    }
+
+    /// The server has granted a request to listen at an address.
+    pub(crate) fn note_granted(&self, bind: &str) {
+        let mut granted = lock(&self.granted);
+        if granted.len() < MAX_ADDRESSES {
+            granted.insert(bind.to_owned());
+        }
+    }
+
+    /// See [`Listeners::note_granted`].
+    pub(crate) fn has_granted(&self, bind: &str) -> bool {
+        lock(&self.granted).contains(bind)
+    }
+}

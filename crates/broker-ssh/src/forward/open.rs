@@ -1,0 +1,76 @@
+//! Having the server listen, on a connection of the pool
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{RemoteForward, Wanted};
+use crate::connect::silence;
+use crate::error::OpenError;
+use crate::pool::{Lease, Pool};
+use crate::state::info::ConnectionKind;
+
+/// How long a server may take over all the ports that it is asked for.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Pool {
+    /// Makes the server listen on `bind`, with a port of this range or without one of its choice, on a data connection that
+    /// stays until the forward and its channels are gone.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn forward(
+        &self,
+        bind: &str,
+        ports: Option<RangeInclusive<u16>>,
+    ) -> Result<RemoteForward, OpenError> {
+        let bind = bind.to_owned();
+        listen(self, Wanted { bind, ports }).await
+    }
+}
+
+/// A server may have listened as often as it does for one connection, or that one is lost. Then another one is made.
+pub(super) async fn listen(pool: &Pool, wanted: Wanted) -> Result<RemoteForward, OpenError> {
+    let lease = pool.lease(ConnectionKind::Data).await?;
+    let connection = Arc::clone(lease.connection());
+    let (state, liveness) = (&connection.state, connection.liveness());
+    let first = tokio::select! {
+        first = listen_on(lease, wanted.clone()) => first,
+        () = silence(&liveness), if state.kind == ConnectionKind::Data => {
+            Err(pool.gone_silent(&liveness).await)
+        }
+    };
+    let refused = matches!(first, Err(OpenError::ForwardRefused { .. }));
+    let exhausted = refused
+        && state.kind == ConnectionKind::Data
+        && connection.listeners.has_granted(&wanted.bind);
+    if exhausted {
+        state.retire();
+    }
+    if !exhausted && !first.as_ref().is_err_and(OpenError::is_lost) {
+        return first;
+    }
+    let other = pool.lease(ConnectionKind::Data).await?;
+    listen_on(other, wanted).await
+}
+
+/// Asks in a task of its own, so that it is never abandoned. Where the caller has gone or its time is over, a listener
+/// that comes late is dropped, and so taken back.
+async fn listen_on(lease: Lease, wanted: Wanted) -> Result<RemoteForward, OpenError> {
+    let late = OpenError::Timeout {
+        what: format!("the request to listen on {wanted}"),
+        after: OPEN_TIMEOUT,
+    };
+    let (sender, receiver) = oneshot::channel();
+    let tracker = lease.connection().tracker.clone();
+    tracker.spawn(async move {
+        let _ = sender.send(RemoteForward::listen(wanted, lease).await);
+    });
+    match timeout(OPEN_TIMEOUT, receiver).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(_)) | Err(_) => Err(late),
+    }
+}
