@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker_settings::Settings;
 use russh::client::Msg;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::dial::Dial;
 use super::handler::SshHandle;
 use super::keepalive;
 use super::listeners::Listeners;
@@ -33,14 +33,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// What a dial has brought.
-    pub(super) fn new(dial: Dial, listeners: Arc<Listeners>, handle: SshHandle) -> Arc<Self> {
-        let Dial {
-            spec,
-            state,
-            tracker,
-            ..
-        } = dial;
+    /// One whose user is logged in.
+    pub(super) fn new(
+        state: Arc<ConnectionState>,
+        listeners: Arc<Listeners>,
+        handle: SshHandle,
+        tracker: TaskTracker,
+        settings: &Settings,
+    ) -> Arc<Self> {
         state.mark_up();
         let handle = Arc::new(handle);
         let connection = Self {
@@ -48,10 +48,10 @@ impl Connection {
             state,
             listeners,
             tracker,
-            stall_timeout: spec.settings.pool.stall_timeout,
+            stall_timeout: settings.pool.stall_timeout,
             handle,
         };
-        if let Some(interval) = spec.settings.keepalive_interval {
+        if let Some(interval) = settings.keepalive_interval {
             let watching = keepalive::watch(connection.liveness(), interval);
             let runtime = &connection.state.runtime;
             connection.tracker.spawn_on(watching, runtime);

@@ -11,76 +11,18 @@ use std::task::{Context, Poll};
 use russh::ChannelStream;
 use russh::client::Msg;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::Connection;
-use super::dial::Dial;
 use crate::error::OpenError;
-use crate::route::{TimeLimit, Transport};
+use crate::route::TimeLimit;
 use crate::spec::{ConnectSpec, Target};
 
 /// What a gateway's log may say of who asks for the channel: the connection is the broker's own.
 const ORIGINATOR: (&str, u32) = ("127.0.0.1", 0);
 
-impl Dial {
-    /// Dials the gateway, within its own times, and has it connect to the server.
-    ///
-    /// # Errors
-    /// What is wrong with the gateway, or what it says is wrong with the server.
-    pub(super) async fn through(
-        &self,
-        gateway: &Arc<ConnectSpec>,
-    ) -> Result<Transport<GatewayStream>, OpenError> {
-        let failed = |reason: OpenError| OpenError::Gateway {
-            server: self.state.server.clone(),
-            reason: Box::new(reason),
-        };
-        let connection = self.gateway_connection(gateway).await.map_err(failed)?;
-        let limit = TimeLimit::starts_now(self.spec.settings.connect_timeout);
-        let began = Instant::now();
-        let opening = GatewayStream::open(connection, &self.spec, limit);
-        let stream = opening.await.map_err(failed)?;
-        Ok(Transport {
-            stream,
-            peer: None,
-            round_trip: began.elapsed(),
-            limit,
-        })
-    }
-
-    async fn gateway_connection(
-        &self,
-        gateway: &Arc<ConnectSpec>,
-    ) -> Result<ClosedOnDrop, OpenError> {
-        let state = self.state.gateway(gateway.server());
-        let dial = Self {
-            spec: Arc::clone(gateway),
-            state: Arc::clone(&state),
-            ..self.clone()
-        };
-        // Whatever ends the attempt ends the gateway's session with it.
-        let severed = state.severed.clone().drop_guard();
-        // A task of its own, since a gateway may have a gateway: their dials shall not all stand on one stack.
-        let dialling = AbortOnDropHandle::new(self.tracker.spawn_on(dial.boxed(), &state.runtime));
-        let dialled = self.state.severed.run_until_cancelled(dialling).await;
-        let dialled = dialled.ok_or_else(|| OpenError::ShuttingDown {
-            server: self.state.server.clone(),
-        })?;
-        let connection = dialled.unwrap_or(Err(OpenError::Internal))?;
-        let own_route = state
-            .route()
-            .map_or(String::new(), |route| format!("{route}, "));
-        let route = format!("{own_route}gateway {}", state.server);
-        self.state.note_route(route);
-        severed.disarm();
-        Ok(ClosedOnDrop(connection))
-    }
-}
-
 /// A gateway's connection, which is closed in order when nothing needs it any more.
-struct ClosedOnDrop(Arc<Connection>);
+pub(super) struct ClosedOnDrop(pub(super) Arc<Connection>);
 
 impl Drop for ClosedOnDrop {
     fn drop(&mut self) {
@@ -99,7 +41,7 @@ pub(super) struct GatewayStream {
 }
 
 impl GatewayStream {
-    async fn open(
+    pub(super) async fn open(
         gateway: ClosedOnDrop,
         spec: &ConnectSpec,
         limit: TimeLimit,

@@ -8,7 +8,6 @@ use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handler, Msg, Ses
 use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::dial::Dial;
 use super::listeners::{Arrival, Listeners, Originator};
 use crate::error::OpenError;
 use crate::host_key::{KnownKeys, Trust, fingerprint, same_key_type};
@@ -59,21 +58,22 @@ impl HostKeyCheck {
 
 impl ConnectionHandler {
     pub(super) fn new(
-        dial: &Dial,
+        state: Arc<ConnectionState>,
         check: HostKeyCheck,
         listeners: Arc<Listeners>,
         peer: Option<SocketAddr>,
+        banners: bool,
+        task: TaskTrackerToken,
     ) -> Self {
         Self {
             // Data connections would only repeat it.
-            banners: dial.spec.settings.server_banners
-                && dial.state.kind == ConnectionKind::Control,
-            state: Arc::clone(&dial.state),
+            banners: banners && state.kind == ConnectionKind::Control,
+            state,
             check,
             listeners,
             peer,
             shown: None,
-            _session_task: dial.tracker.token(),
+            _session_task: task,
         }
     }
 }

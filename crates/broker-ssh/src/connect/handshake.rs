@@ -7,12 +7,10 @@ use broker_settings::Compression;
 use russh::client;
 use russh::keys::Algorithm;
 use russh::{Limits, Preferred, SshId};
-use tokio::io::BufReader;
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 
 use super::algorithms::preferred;
-use super::dial::Dial;
-use super::handler::{ConnectionHandler, HandlerError, HostKeyCheck, SshHandle};
-use super::listeners::Listeners;
+use super::handler::{ConnectionHandler, HandlerError, SshHandle};
 use crate::error::OpenError;
 use crate::host_key::KnownKeys;
 use crate::net::lock::lock;
@@ -51,44 +49,39 @@ const MAX_SENT: usize = 160;
 /// As much of a server's text as a message shows: the longest lists of algorithms have some hundred characters.
 const MAX_SHOWN: usize = 1024;
 
-impl Dial {
-    /// Connects and exchanges keys.
-    pub(super) async fn handshake(
-        &self,
-        check: HostKeyCheck,
-        listeners: Arc<Listeners>,
-    ) -> Result<SshHandle, OpenError> {
-        let (spec, state) = (&*self.spec, &self.state);
-        let mut config = config(spec, &check.known_keys())?;
-        let Transport {
-            stream,
-            peer,
-            round_trip,
-            limit,
-        } = self.transport().await?;
-        config.window_size = window(state, round_trip).await;
-        tracing::trace!(
-            connection = state.id,
-            ?round_trip,
-            window = config.window_size,
-            "reached"
-        );
-        let stream = SeverableStream::new(stream, state.severed.clone(), Arc::clone(&state.wire));
-        let at_once = match state.kind {
-            ConnectionKind::Control => CONTROL_READ,
-            ConnectionKind::Data => DATA_READ,
-        };
-        let stream = BufReader::with_capacity(at_once, stream);
-        let handler = ConnectionHandler::new(self, check, listeners, peer);
-        let handshake = limit.run(client::connect_stream(Arc::new(config), stream, handler));
-        let late = || OpenError::Timeout {
-            what: format!("the SSH handshake with {}", state.server),
-            after: limit.whole,
-        };
-        match handshake.await {
-            None => Err(not_ssh(state).unwrap_or_else(late)),
-            Some(shaken) => shaken.map_err(|error| handshake_error(state, error)),
-        }
+/// Exchanges keys on what carries the connection.
+pub(super) async fn run<S>(
+    mut config: client::Config,
+    transport: Transport<S>,
+    handler: ConnectionHandler,
+    state: &ConnectionState,
+) -> Result<SshHandle, OpenError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (round_trip, limit) = (transport.round_trip, transport.limit);
+    config.window_size = window(state, round_trip).await;
+    tracing::trace!(
+        connection = state.id,
+        ?round_trip,
+        window = config.window_size,
+        "reached"
+    );
+    let (severed, counters) = (state.severed.clone(), Arc::clone(&state.wire));
+    let stream = SeverableStream::new(transport.stream, severed, counters);
+    let at_once = match state.kind {
+        ConnectionKind::Control => CONTROL_READ,
+        ConnectionKind::Data => DATA_READ,
+    };
+    let stream = BufReader::with_capacity(at_once, stream);
+    let handshake = limit.run(client::connect_stream(Arc::new(config), stream, handler));
+    let late = || OpenError::Timeout {
+        what: format!("the SSH handshake with {}", state.server),
+        after: limit.whole,
+    };
+    match handshake.await {
+        None => Err(not_ssh(state).unwrap_or_else(late)),
+        Some(shaken) => shaken.map_err(|error| handshake_error(state, error)),
     }
 }
 
@@ -103,7 +96,11 @@ async fn window(state: &ConnectionState, round_trip: Duration) -> u32 {
     }
 }
 
-fn config(spec: &ConnectSpec, known: &KnownKeys) -> Result<client::Config, OpenError> {
+/// How to speak with a server of which these keys are known.
+///
+/// # Errors
+/// `Handshake` where the profile allows nothing that is supported.
+pub(super) fn config(spec: &ConnectSpec, known: &KnownKeys) -> Result<client::Config, OpenError> {
     let preferred = offer(spec, known)?;
     Ok(client::Config {
         client_id: SshId::Standard(
@@ -131,7 +128,7 @@ fn offer(spec: &ConnectSpec, known: &KnownKeys) -> Result<Preferred, OpenError> 
 ///
 /// # Errors
 /// `Handshake` where none is supported.
-pub(crate) fn host_keys(spec: &ConnectSpec) -> Result<Vec<Algorithm>, OpenError> {
+pub(super) fn host_keys(spec: &ConnectSpec) -> Result<Vec<Algorithm>, OpenError> {
     offer(spec, &KnownKeys::default()).map(|offer| offer.key.into_owned())
 }
 
