@@ -8,20 +8,21 @@ use broker_ipc::{ErrorCode, Handler, PromptRequest, Request, RpcError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::prompts::{ClientResponder, PromptQueue};
-use crate::supervisor::Asked;
+use crate::supervisor::{Supervisor, SupervisorRequest};
 
 /// Passes requests on to those who carry them out.
 #[derive(Debug, Clone)]
 pub struct Api {
-    supervisor: mpsc::Sender<Asked>,
+    supervisor: mpsc::Sender<SupervisorRequest>,
     prompts: Arc<PromptQueue>,
 }
 
 impl Api {
-    pub(crate) fn new(supervisor: mpsc::Sender<Asked>, prompts: Arc<PromptQueue>) -> Self {
+    /// What answers the requests of the local socket in this supervisor's name.
+    pub fn of(supervisor: &Supervisor) -> Self {
         Self {
-            supervisor,
-            prompts,
+            supervisor: supervisor.requests(),
+            prompts: supervisor.prompts(),
         }
     }
 
@@ -42,7 +43,9 @@ impl Api {
     async fn profile_of(&self, target: String) -> Result<String, RpcError> {
         let gone = || RpcError::new(ErrorCode::ShuttingDown, "the broker is stopping");
         let (answer, answered) = oneshot::channel();
-        let sent = self.supervisor.send(Asked::ProfileOf(target, answer));
+        let sent = self
+            .supervisor
+            .send(SupervisorRequest::ProfileOf(target, answer));
         sent.await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
@@ -57,7 +60,10 @@ impl Handler for Api {
 
     async fn request(&self, request: Request) {
         // Where the supervisor has gone, the client is told as its reply is dropped.
-        let _ = self.supervisor.send(Asked::Request(request)).await;
+        let _ = self
+            .supervisor
+            .send(SupervisorRequest::OfClient(request))
+            .await;
     }
 
     async fn prompt_request(&self, client: &ClientResponder, request: PromptRequest) {

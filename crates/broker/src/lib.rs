@@ -1,7 +1,6 @@
 //! The Connection Broker as a library: supervisor, tunnels, FTP sessions, data channels and what it shows of them.
 
 mod api;
-mod connect_spec;
 mod ftp_session;
 mod listeners;
 mod own_host;
@@ -17,6 +16,7 @@ mod tcp_session;
 mod tunnel;
 
 pub use api::Api;
+pub use profiles::Identity;
 pub use prompts::ClientResponder;
 pub use shutdown::Shutdown;
-pub use supervisor::{Identity, Supervisor};
+pub use supervisor::Supervisor;

@@ -1,4 +1,4 @@
-//! What the daemon tells of itself: the supervisor's state as the local socket's types.
+//! What the daemon tells of itself: profiles, connections, listeners and channels as the local socket's types.
 
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,144 +7,133 @@ use broker_config::{ListenAddress, LocalKind};
 use broker_ipc::RpcError;
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
-    ConnectionState, DaemonStatus, DataMode, Direction, Profile, TunnelKind, TunnelListener,
+    ConnectionState, DataMode, Direction, Profile, TunnelKind, TunnelListener,
 };
-use broker_ssh::{ConnectionInfo, PoolSnapshot};
+use broker_ssh::ConnectionInfo;
 use ftp_proto::Mode;
 
-use crate::listeners::OpenTunnel;
-use crate::registry::{DataEntry, DataState, SessionEntry, TrafficTotals, read};
-use crate::supervisor::{ProfilePool, Supervisor};
+use crate::listeners::{Listeners, OpenTunnel};
+use crate::profiles::{ProfilePool, Profiles, no_connection};
+use crate::registry::{DataEntry, DataState, SessionEntry, SessionRegistry, TrafficTotals, read};
 
 /// What stands in a MAC's place where the cipher authenticates by itself.
 const IMPLICIT_MAC: &str = "implicit";
 
-impl Supervisor {
-    pub(crate) fn status(&self) -> DaemonStatus {
-        let carried = self.registry.traffic();
-        DaemonStatus {
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started: unix(self.started),
-            config: self.files.iter().map(|f| f.display().to_string()).collect(),
-            profiles: self.config.profiles.len() as u64,
-            tunnels: self.tunnels.len() as u64,
-            sessions: self.registry.sessions().len() as u64,
-            connections: self.list_connections().len() as u64,
-            channels: self.list_channels().len() as u64,
-            transfers: carried.transfers,
-            bytes_up: carried.bytes_up,
-            bytes_down: carried.bytes_down,
-            stopping: self.shutdown.drain.is_cancelled(),
-        }
-    }
-
-    pub(crate) fn list_profiles(&self) -> Vec<Profile> {
-        let profiles = self.config.profiles.iter();
-        profiles
-            .map(|profile| {
-                let owner = self.pools.get(&profile.id);
-                let seen = owner.map(ProfilePool::snapshot).unwrap_or_default();
-                let tunnels = self.tunnels.values().filter(|t| t.profile == profile.id);
-                Profile {
-                    id: profile.id.clone(),
-                    name: profile.name.clone(),
-                    host: profile.host.clone(),
-                    port: profile.port,
-                    user: profile.user.clone(),
-                    connections: owner.map_or(0, |o| o.connections.list().len() as u64),
-                    tunnels: tunnels.count() as u64,
-                    last_error: seen.last_error.map(|error| error.to_string()),
-                    retry_in: seen.retry_in.map(whole_seconds),
-                }
-            })
-            .collect()
-    }
-
-    pub(crate) fn list_connections(&self) -> Vec<Connection> {
-        let pools = self.pools.values();
-        pools
-            .flat_map(|owner| {
-                let connections = owner.connections.list();
-                connections.into_iter().map(|c| connection_view(owner, &c))
-            })
-            .collect()
-    }
-
-    pub(crate) fn connection_status(&self, id: u64) -> Result<ConnectionDetail, RpcError> {
-        let connection = self.list_connections().into_iter().find(|c| c.id == id);
-        let connection = connection.ok_or_else(|| {
-            RpcError::not_found(format!("there is no connection {id}; see list-connections"))
-        })?;
-        let mut channels = self.list_channels();
-        channels.retain(|channel| channel.connection == Some(id));
-        Ok(ConnectionDetail {
-            connection,
-            channels,
+pub(crate) fn profiles(profiles: &Profiles, listeners: &Listeners) -> Vec<Profile> {
+    let configured = profiles.config().profiles.iter();
+    configured
+        .map(|profile| {
+            let pool = profiles.pool(&profile.id);
+            let seen = pool.map(ProfilePool::snapshot).unwrap_or_default();
+            let tunnels = listeners.tunnels().filter(|t| t.profile == profile.id);
+            Profile {
+                id: profile.id.clone(),
+                name: profile.name.clone(),
+                host: profile.host.clone(),
+                port: profile.port,
+                user: profile.user.clone(),
+                connections: pool.map_or(0, |pool| pool.connections.list().len() as u64),
+                tunnels: tunnels.count() as u64,
+                last_error: seen.last_error.map(|error| error.to_string()),
+                retry_in: seen.retry_in.map(whole_seconds),
+            }
         })
-    }
+        .collect()
+}
 
-    pub(crate) fn list_channels(&self) -> Vec<ChannelInfo> {
-        let mut channels = Vec::new();
-        for session in self.registry.sessions() {
-            channels.push(control_view(&session));
-            channels.extend(session.data().iter().map(|data| data_view(&session, data)));
-        }
-        channels
-    }
+pub(crate) fn connections(profiles: &Profiles) -> Vec<Connection> {
+    let pools = profiles.pools();
+    pools
+        .flat_map(|pool| {
+            let connections = pool.connections.list();
+            connections.into_iter().map(|c| connection_view(pool, &c))
+        })
+        .collect()
+}
 
-    pub(crate) fn listener_view(&self, open: &OpenTunnel) -> TunnelListener {
-        let tunnel = &open.tunnel;
-        let carried = TrafficTotals::sum(
-            [tunnel.totals.as_ref()],
-            &self.registry.sessions_of(tunnel.id),
-        );
-        let owner = self.pools.get(&open.profile);
-        TunnelListener {
-            id: tunnel.id,
-            kind: match tunnel.spec.kind {
-                LocalKind::Ftp(_) => TunnelKind::Ftp,
-                LocalKind::Tcp => TunnelKind::Tcp,
-            },
-            address: bare_address(tunnel.spec.listen_address),
-            port: open.port,
-            dst_host: tunnel.spec.dst_host.clone(),
-            dst_port: tunnel.spec.dst_port,
-            profile: self
-                .config
-                .profile_by_id(&open.profile)
-                .map(|p| p.id.clone()),
-            target: owner.map(target).unwrap_or_default(),
-            relay: tunnel.spec.allow_relay,
-            state: open.state,
-            reason: (open.reason.clone()).or_else(|| owner.and_then(ProfilePool::trouble)),
-            sessions_active: carried.sessions_active,
-            sessions_total: read(&tunnel.totals.sessions),
-            transfers: carried.transfers,
-            bytes_up: carried.bytes_up,
-            bytes_down: carried.bytes_down,
-            origin: open.origin,
-        }
+/// One connection, and the channels on it.
+///
+/// # Errors
+/// There is none of that number.
+pub(crate) fn connection(
+    id: u64,
+    profiles: &Profiles,
+    registry: &SessionRegistry,
+) -> Result<ConnectionDetail, RpcError> {
+    let connection = connections(profiles).into_iter().find(|c| c.id == id);
+    let mut channels = channels(registry);
+    channels.retain(|channel| channel.connection == Some(id));
+    Ok(ConnectionDetail {
+        connection: connection.ok_or_else(|| no_connection(id))?,
+        channels,
+    })
+}
+
+pub(crate) fn channels(registry: &SessionRegistry) -> Vec<ChannelInfo> {
+    let mut channels = Vec::new();
+    for session in registry.sessions() {
+        channels.push(control_view(&session));
+        channels.extend(session.data().iter().map(|data| data_view(&session, data)));
+    }
+    channels
+}
+
+pub(crate) fn listeners(
+    listeners: &Listeners,
+    profiles: &Profiles,
+    registry: &SessionRegistry,
+) -> Vec<TunnelListener> {
+    let tunnels = listeners.tunnels();
+    tunnels
+        .map(|open| listener(open, profiles, registry))
+        .collect()
+}
+
+pub(crate) fn listener(
+    open: &OpenTunnel,
+    profiles: &Profiles,
+    registry: &SessionRegistry,
+) -> TunnelListener {
+    let tunnel = &open.tunnel;
+    let sessions = registry.sessions_of(tunnel.id);
+    let traffic = TrafficTotals::sum([tunnel.totals.as_ref()], &sessions);
+    let pool = profiles.pool(&open.profile);
+    TunnelListener {
+        id: tunnel.id,
+        kind: match tunnel.spec.kind {
+            LocalKind::Ftp(_) => TunnelKind::Ftp,
+            LocalKind::Tcp => TunnelKind::Tcp,
+        },
+        address: bare_address(tunnel.spec.listen_address),
+        port: open.port,
+        dst_host: tunnel.spec.dst_host.clone(),
+        dst_port: tunnel.spec.dst_port,
+        profile: pool.and_then(configured_id),
+        target: pool.map(target).unwrap_or_default(),
+        relay: tunnel.spec.allow_relay,
+        state: open.state,
+        reason: (open.reason.clone()).or_else(|| pool.and_then(ProfilePool::trouble)),
+        sessions_active: traffic.sessions_active,
+        sessions_total: read(&tunnel.totals.sessions),
+        transfers: traffic.transfers,
+        bytes_up: traffic.bytes_up,
+        bytes_down: traffic.bytes_down,
+        origin: open.origin,
     }
 }
 
-impl ProfilePool {
-    fn snapshot(&self) -> PoolSnapshot {
-        self.connections.shared().snapshot()
-    }
-
-    fn trouble(&self) -> Option<String> {
-        self.snapshot().trouble().map(|error| error.to_string())
-    }
+/// The profile's id, where the configuration has it.
+fn configured_id(pool: &ProfilePool) -> Option<String> {
+    (!pool.adhoc).then(|| pool.profile.id.clone())
 }
 
-fn connection_view(owner: &ProfilePool, info: &ConnectionInfo) -> Connection {
+fn connection_view(pool: &ProfilePool, info: &ConnectionInfo) -> Connection {
     let agreed = info.negotiated.as_ref();
     Connection {
         id: info.id,
-        profile: (!owner.adhoc).then(|| owner.profile.id.clone()),
-        target: format!("{}#{}", owner.profile.host, owner.profile.port),
-        user: owner.user.clone(),
+        profile: configured_id(pool),
+        target: format!("{}#{}", pool.profile.host, pool.profile.port),
+        user: pool.user.clone(),
         kind: match info.kind {
             broker_ssh::ConnectionKind::Control => ConnectionKind::Control,
             broker_ssh::ConnectionKind::Data => ConnectionKind::Data,
@@ -170,12 +159,12 @@ fn connection_view(owner: &ProfilePool, info: &ConnectionInfo) -> Connection {
         channels: info.channels as u64,
         bytes_in: info.bytes_in,
         bytes_out: info.bytes_out,
-        last_error: owner.trouble(),
+        last_error: pool.trouble(),
     }
 }
 
 fn control_view(session: &SessionEntry) -> ChannelInfo {
-    let connection = connection(&session.connection);
+    let connection = connection_id(&session.connection);
     let label = session.label();
     let (up, down) = (
         read(&session.progress.to_channel),
@@ -214,7 +203,7 @@ fn data_view(session: &SessionEntry, data: &DataEntry) -> ChannelInfo {
     );
     ChannelInfo {
         id: data.id,
-        connection: connection(&data.connection),
+        connection: connection_id(&data.connection),
         tunnel: session.tunnel.id,
         session: session.id,
         kind: ChannelKind::Data,
@@ -241,7 +230,7 @@ fn data_view(session: &SessionEntry, data: &DataEntry) -> ChannelInfo {
     }
 }
 
-fn connection(id: &AtomicU64) -> Option<u64> {
+fn connection_id(id: &AtomicU64) -> Option<u64> {
     Some(read(id)).filter(|id| *id != 0)
 }
 
@@ -254,9 +243,9 @@ fn bare_address(address: ListenAddress) -> String {
 }
 
 /// The user and server as a person writes them.
-fn target(owner: &ProfilePool) -> String {
-    let profile = &owner.profile;
-    format!("{}@{}#{}", owner.user, profile.host, profile.port)
+fn target(pool: &ProfilePool) -> String {
+    let profile = &pool.profile;
+    format!("{}@{}#{}", pool.user, profile.host, profile.port)
 }
 
 /// Bytes a second since then.
@@ -270,7 +259,7 @@ fn whole_seconds(wait: Duration) -> u64 {
     u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
-fn unix(time: SystemTime) -> u64 {
+pub(crate) fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs()

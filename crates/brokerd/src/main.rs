@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use broker::{Identity, Shutdown, Supervisor};
+use broker::{Api, Identity, Shutdown, Supervisor};
 use broker_config::{Concern, Config, Environment, Exposed, Report, Severity, Sources};
 use clap::Parser;
 use tokio::sync::mpsc;
@@ -174,7 +174,7 @@ async fn serve(args: Args, loaded: Loaded, identity: Identity) -> anyhow::Result
         shutdown.clone(),
         stop,
     );
-    let api = Arc::new(supervisor.api());
+    let api = Arc::new(Api::of(&supervisor));
     supervisor.open_configured();
     tracker.spawn(supervisor.run());
     // The socket answers until the last transfer is over, so that its status can be asked for.

@@ -1,20 +1,25 @@
-//! The listeners of tunnels: opened, tried again, and following their profile's connection.
+//! The tunnels that are open: opened, tried again, following their profile's connection, and closed.
 
 mod accept;
+mod open_tunnel;
 
-use std::io::ErrorKind;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use broker_config::{ListenWhen, LocalTunnel, Profile};
+use broker_ipc::methods::Done;
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::connect_spec;
-use crate::own_host::Listener;
-use crate::supervisor::Supervisor;
+pub(crate) use open_tunnel::OpenTunnel;
+
+use crate::own_host::Host;
+use crate::profiles::{Connections, unsupported};
+use crate::registry::SessionRegistry;
+use crate::shutdown::Shutdown;
 use crate::tunnel::{GREETINGS_AWAITED, Tunnel};
 
 /// Tunnels at once. Far above what a file holds, far below what descriptors allow.
@@ -22,89 +27,103 @@ const MAX_TUNNELS: usize = 4096;
 
 const NOT_CONNECTED: &str = "the profile is not connected";
 
-/// A tunnel and its listener.
-pub(crate) struct OpenTunnel {
-    pub(crate) tunnel: Arc<Tunnel>,
-    /// The profile's id.
-    pub(crate) profile: String,
-    pub(crate) origin: TunnelOrigin,
-    /// The port listened on; the one taken, where a free one was asked for.
-    pub(crate) port: u16,
-    pub(crate) state: ListenerState,
-    /// Why it does not listen.
-    pub(crate) reason: Option<String>,
-    listening: CancellationToken,
+/// All tunnels of the daemon.
+pub(crate) struct Listeners {
+    tunnels: BTreeMap<u64, OpenTunnel>,
+    host: Arc<Host>,
+    registry: Arc<SessionRegistry>,
+    tracker: TaskTracker,
+    shutdown: Shutdown,
 }
 
-impl OpenTunnel {
-    /// Accepts no more clients; those it serves go on.
-    pub(crate) fn stop_listening(&self) {
-        self.listening.cancel();
+impl Listeners {
+    /// None is open yet.
+    pub(crate) fn new(
+        registry: Arc<SessionRegistry>,
+        tracker: TaskTracker,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self {
+            tunnels: BTreeMap::new(),
+            host: Host::new(),
+            registry,
+            tracker,
+            shutdown,
+        }
     }
 
-    /// Accepts no clients for now, for this reason.
-    pub(crate) fn wait(&mut self, reason: &str) {
-        self.stop_listening();
-        self.state = ListenerState::Waiting;
-        self.reason = Some(reason.to_owned());
+    /// The open tunnels, oldest first.
+    pub(crate) fn tunnels(&self) -> impl ExactSizeIterator<Item = &OpenTunnel> {
+        self.tunnels.values()
     }
-}
 
-impl Supervisor {
+    /// One open tunnel.
+    ///
+    /// # Errors
+    /// There is none of that number.
+    pub(crate) fn tunnel(&self, id: u64) -> Result<&OpenTunnel, RpcError> {
+        self.tunnels.get(&id).ok_or_else(|| not_found(id))
+    }
+
     /// Opens a tunnel of the configuration. One that can't listen stays listed, so that it is seen,
     /// and is tried again.
-    pub(crate) fn open_from_file(
+    pub(crate) fn open_configured(
         &mut self,
         profile: &Profile,
+        connections: Arc<Connections>,
         spec: LocalTunnel,
         origin: TunnelOrigin,
     ) {
         let at = spec.position.clone();
         let waits = origin == TunnelOrigin::File && profile.listen == ListenWhen::Connected;
-        let mut open = match self.prepare(profile, spec, origin) {
+        let mut open = match self.prepare(profile, connections, spec, origin) {
             Ok(open) => open,
             Err(error) => {
                 warn!(%at, profile = %profile.id, "tunnel not opened: {error}");
                 return;
             }
         };
-        let outcome = match connect_spec::unsupported(profile) {
+        let unsupported = unsupported(profile);
+        open.retried = unsupported.is_none();
+        let outcome = match unsupported {
             Some(reason) => Err(RpcError::not_supported(reason)),
             None if waits => {
                 open.wait(NOT_CONNECTED);
                 Ok(())
             }
-            None => self.start_listening(&mut open),
+            None => open.listen(),
         };
         if let Err(error) = outcome {
             warn!(tunnel = open.tunnel.id, %at, "tunnel does not listen: {error}");
-            open.reason = Some(error.message);
+            open.fail(error.message);
         }
         self.tunnels.insert(open.tunnel.id, open);
     }
 
-    /// Opens a tunnel that somebody asked for and waits for.
+    /// Opens a tunnel that somebody asked for and waits for. Returns its number.
     ///
     /// # Errors
     /// Why it can't be had.
-    pub(crate) fn open_asked(
+    pub(crate) fn open_requested(
         &mut self,
         profile: &Profile,
+        connections: Arc<Connections>,
         spec: LocalTunnel,
     ) -> Result<u64, RpcError> {
-        if let Some(reason) = connect_spec::unsupported(profile) {
+        if let Some(reason) = unsupported(profile) {
             return Err(RpcError::not_supported(reason));
         }
-        let mut open = self.prepare(profile, spec, TunnelOrigin::Command)?;
-        self.start_listening(&mut open)?;
+        let mut open = self.prepare(profile, connections, spec, TunnelOrigin::Command)?;
+        open.listen()?;
         let id = open.tunnel.id;
         self.tunnels.insert(id, open);
         Ok(id)
     }
 
     fn prepare(
-        &mut self,
+        &self,
         profile: &Profile,
+        connections: Arc<Connections>,
         spec: LocalTunnel,
         origin: TunnelOrigin,
     ) -> Result<OpenTunnel, RpcError> {
@@ -119,107 +138,70 @@ impl Supervisor {
             id,
             spec,
             host: self.host.clone(),
-            connections: self.connections(profile),
+            connections,
             registry: self.registry.clone(),
             totals: self.registry.add_tunnel(id),
             tracker: self.tracker.clone(),
             shutdown: self.shutdown.clone(),
             greetings: Arc::new(Semaphore::new(GREETINGS_AWAITED)),
         });
-        Ok(OpenTunnel {
-            port: tunnel.spec.listen_port,
-            tunnel,
-            profile: profile.id.clone(),
-            origin,
-            state: ListenerState::Failed,
-            reason: None,
-            listening: CancellationToken::new(),
-        })
+        Ok(OpenTunnel::new(tunnel, &profile.id, origin))
     }
 
-    fn start_listening(&self, open: &mut OpenTunnel) -> Result<(), RpcError> {
-        let spec = &open.tunnel.spec;
-        let listener = bind(&open.tunnel)?;
-        let port = listener.address().port();
-        open.port = port;
-        open.state = ListenerState::Listening;
-        open.reason = None;
-        open.listening = CancellationToken::new();
-        info!(
-            tunnel = open.tunnel.id,
-            listen = %format!("{}:{port}", spec.listen_address),
-            to = %open.tunnel.destination(),
-            profile = %open.profile,
-            "tunnel listens"
-        );
-        let accepting = accept::accept(open.tunnel.clone(), listener, open.listening.clone());
-        self.tracker.spawn(accepting);
-        Ok(())
+    /// Closes a tunnel's listener; the clients that it serves go on.
+    ///
+    /// # Errors
+    /// There is none of that number.
+    pub(crate) fn close(&mut self, id: u64) -> Result<Done, RpcError> {
+        let open = self.tunnels.remove(&id).ok_or_else(|| not_found(id))?;
+        open.stop_listening();
+        info!(tunnel = id, "tunnel listener closed");
+        Ok(Done {})
+    }
+
+    /// Accepts no more clients anywhere, for this reason.
+    pub(crate) fn stop(&mut self, reason: &str) {
+        let tunnels = self.tunnels.values_mut();
+        tunnels.for_each(|open| open.wait(reason));
     }
 
     /// Tries listeners again that could not be bound, most likely for another program on their port.
-    pub(crate) fn retry_failed_listeners(&mut self) {
-        self.each_tunnel(|supervisor, open| {
-            let profile = supervisor.pools.get(&open.profile).map(|p| &p.profile);
-            let supported = profile.is_some_and(|p| connect_spec::unsupported(p).is_none());
-            if open.state == ListenerState::Failed && supported {
-                // The reason was told when it first failed; list-tunnel-listeners still shows it.
-                let _ = supervisor.start_listening(open);
-            }
-        });
+    pub(crate) fn retry_failed(&mut self) {
+        let tunnels = self.tunnels.values_mut();
+        for open in tunnels.filter(|open| open.retried && open.state == ListenerState::Failed) {
+            // The reason was told when it first failed; list-tunnel-listeners still shows it.
+            let _ = open.listen();
+        }
     }
 
     /// Opens or closes the listeners of a profile that stand only while it is connected.
-    pub(crate) fn follow_connection(&mut self, profile: &str) {
-        let connected = self
-            .pools
-            .get(profile)
-            .is_some_and(|owner| owner.connections.shared().snapshot().is_connected());
-        self.each_tunnel(|supervisor, open| {
-            if open.profile != profile || open.origin != TunnelOrigin::File {
-                return;
-            }
+    pub(crate) fn follow_connection(&mut self, profile: &str, connected: bool) {
+        let tunnels = self.tunnels.values_mut();
+        let of_file = |open: &&mut OpenTunnel| open.origin == TunnelOrigin::File;
+        for open in tunnels
+            .filter(of_file)
+            .filter(|open| open.profile == profile)
+        {
+            let id = open.tunnel.id;
             if !connected && open.state == ListenerState::Listening {
                 info!(
-                    tunnel = open.tunnel.id,
+                    tunnel = id,
                     "tunnel stops listening: its profile is not connected"
                 );
                 open.wait(NOT_CONNECTED);
             } else if connected
                 && open.state == ListenerState::Waiting
-                && let Err(error) = supervisor.start_listening(open)
+                && let Err(error) = open.listen()
             {
-                warn!(tunnel = open.tunnel.id, "tunnel does not listen: {error}");
-                open.state = ListenerState::Failed;
-                open.reason = Some(error.message);
+                warn!(tunnel = id, "tunnel does not listen: {error}");
+                open.fail(error.message);
             }
-        });
-    }
-
-    fn each_tunnel(&mut self, mut change: impl FnMut(&Self, &mut OpenTunnel)) {
-        let mut tunnels = std::mem::take(&mut self.tunnels);
-        for open in tunnels.values_mut() {
-            change(self, open);
         }
-        self.tunnels = tunnels;
     }
 }
 
-/// Binds a tunnel's listener, with a sentence for whoever has to mend what is in the way.
-fn bind(tunnel: &Tunnel) -> Result<Listener, RpcError> {
-    let spec = &tunnel.spec;
-    Listener::for_tunnel(&tunnel.host, spec.listen_address, spec.listen_port).map_err(|error| {
-        let wanted = format!("{}:{}", spec.listen_address, spec.listen_port);
-        let kind = error.kind();
-        let message = if kind == ErrorKind::AddrInUse {
-            format!("{wanted} is in use by another program; choose another listen-port or end that program")
-        } else if kind == ErrorKind::PermissionDenied {
-            format!("not permitted to listen on {wanted}; ports below 1024 need a right the daemon does not have")
-        } else if kind == ErrorKind::AddrNotAvailable {
-            format!("{wanted} cannot be listened on: the address is not one of this host's")
-        } else {
-            format!("{wanted} cannot be listened on: {error}")
-        };
-        RpcError::new(ErrorCode::ListenFailed, message)
-    })
+fn not_found(id: u64) -> RpcError {
+    RpcError::not_found(format!(
+        "there is no tunnel listener {id}; see list-tunnel-listeners"
+    ))
 }

@@ -1,8 +1,275 @@
-//! Profiles and the pools of SSH connections that lead to their servers.
+//! Profiles, and the pools of SSH connections that lead to their servers.
 
-mod adhoc;
+mod connect_spec;
 mod connections;
 mod reconnect;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use broker_config::{Config, ListenWhen, Profile};
+use broker_ipc::methods::Done;
+use broker_ipc::{ErrorCode, RpcError};
+use broker_ssh::{ConnectSpec, Keyring, OpenError, Pool, PoolSnapshot};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+pub(crate) use connect_spec::unsupported;
 pub(crate) use connections::Connections;
-pub(crate) use reconnect::keep_connected;
+
+use self::reconnect::{keep_connected, tell_changes};
+use crate::prompts::PromptQueue;
+use crate::shutdown::Shutdown;
+
+/// Pools of targets that no file configures which may stand unused until they are looked for again: each keeps what is
+/// known of a server that could not be reached, which spares it the next dial. A script may name a new target with each
+/// request.
+const MAX_UNUSED: usize = 64;
+
+/// Who runs the daemon, as far as connections need to know.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The home directory, where keys and known hosts are looked for.
+    pub home: PathBuf,
+    /// The user to log in as where neither profile nor request names one.
+    pub user: String,
+}
+
+/// What the configuration says of servers, and the connections to those in use.
+pub(crate) struct Profiles {
+    config: Arc<Config>,
+    identity: Identity,
+    pools: BTreeMap<String, ProfilePool>,
+    prompts: Arc<PromptQueue>,
+    /// What persons typed, for all profiles.
+    keyring: Arc<Keyring>,
+    tracker: TaskTracker,
+    shutdown: Shutdown,
+}
+
+/// A profile, configured or made up for a target that a request named, and its connections.
+pub(crate) struct ProfilePool {
+    pub(crate) profile: Profile,
+    /// Whom to log in as.
+    pub(crate) user: String,
+    /// Made up for a target that a request named; no file configures it.
+    pub(crate) adhoc: bool,
+    pub(crate) connections: Arc<Connections>,
+}
+
+impl Profiles {
+    pub(crate) fn new(
+        config: Config,
+        identity: Identity,
+        prompts: Arc<PromptQueue>,
+        tracker: TaskTracker,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self {
+            keyring: Arc::new(Keyring::new(connect_spec::keep_for(&config.key_stores))),
+            config: Arc::new(config),
+            identity,
+            pools: BTreeMap::new(),
+            prompts,
+            tracker,
+            shutdown,
+        }
+    }
+
+    /// The configuration that holds.
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The profiles in use.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &ProfilePool> {
+        self.pools.values()
+    }
+
+    /// A profile in use.
+    pub(crate) fn pool(&self, profile: &str) -> Option<&ProfilePool> {
+        self.pools.get(profile)
+    }
+
+    /// The connections of a profile. They are made when somebody needs them.
+    pub(crate) fn connections(&mut self, profile: &Profile) -> Arc<Connections> {
+        if let Some(known) = self.pools.get(&profile.id) {
+            return known.connections.clone();
+        }
+        self.make_room();
+        let spec = self.connect_spec(profile);
+        let user = spec.user.clone();
+        let pool = Pool::new(spec, self.tracker.clone(), self.shutdown.kill.clone());
+        let connections = Arc::new(Connections::new(pool, profile.settings.exclusive));
+        self.pools.insert(
+            profile.id.clone(),
+            ProfilePool {
+                user,
+                adhoc: self.config.profile_by_id(&profile.id).is_none(),
+                profile: profile.clone(),
+                connections: connections.clone(),
+            },
+        );
+        connections
+    }
+
+    /// What it takes to connect to a profile's server.
+    pub(crate) fn connect_spec(&self, profile: &Profile) -> ConnectSpec {
+        let Identity { home, user } = &self.identity;
+        let mut spec = connect_spec::connect_spec(&self.config, profile, home, user);
+        let responder = self.prompts.responder(&profile.id);
+        spec.for_each_hop(&|hop| {
+            hop.responder = Some(Arc::clone(&responder));
+            hop.keyring = Arc::clone(&self.keyring);
+        });
+        spec
+    }
+
+    /// Connects a profile that is to be connected from the start, and follows one that listens only while it is:
+    /// `changes` is told its id whenever its control connection came or went.
+    pub(crate) fn start(&mut self, profile: &Profile, changes: &mpsc::Sender<String>) {
+        let follows = profile.listen == ListenWhen::Connected;
+        let connects = profile.connect_on_startup && connect_spec::unsupported(profile).is_none();
+        if !follows && !connects {
+            return;
+        }
+        let pool = self.connections(profile).shared().clone();
+        let id = profile.id.clone();
+        if follows {
+            let telling = tell_changes(pool.clone(), id.clone(), changes.clone());
+            let kill = self.shutdown.kill.clone();
+            let telling = async move { kill.run_until_cancelled(telling).await };
+            self.tracker.spawn(telling);
+        }
+        if follows && connects {
+            let drain = self.shutdown.drain.clone();
+            let keeping = async move { drain.run_until_cancelled(keep_connected(pool, &id)).await };
+            self.tracker.spawn(keeping);
+        } else if connects {
+            self.tracker.spawn(async move {
+                if let Err(error) = pool.connect().await {
+                    warn!(profile = %id, "not connected at startup: {error}; the first client will try again");
+                }
+            });
+        }
+    }
+
+    /// Closes one connection with its channels.
+    ///
+    /// # Errors
+    /// There is none of that number.
+    pub(crate) async fn close_connection(&self, id: u64) -> Result<Done, RpcError> {
+        for pool in self.pools.values() {
+            if pool.connections.close(id).await {
+                return Ok(Done {});
+            }
+        }
+        Err(no_connection(id))
+    }
+
+    /// Forgets what persons typed once it is old, until the daemon ends.
+    pub(crate) fn wipe_secrets_in_time(&self) {
+        let (keyring, kill) = (Arc::clone(&self.keyring), self.shutdown.kill.clone());
+        let wipe = async move { kill.run_until_cancelled(keyring.wipe_in_time()).await };
+        self.tracker.spawn(wipe);
+    }
+
+    /// Gives up the pools of targets that nobody uses and whose server need not be left alone any longer.
+    pub(crate) fn give_up_unused(&mut self) {
+        self.pools
+            .retain(|_, pool| !pool.is_unused() || pool.snapshot().retry_in.is_some());
+    }
+
+    /// Makes room for one more pool: with too many, all that nobody uses are given up.
+    fn make_room(&mut self) {
+        if self.pools().filter(|pool| pool.is_unused()).count() >= MAX_UNUSED {
+            self.pools.retain(|_, pool| !pool.is_unused());
+        }
+    }
+}
+
+impl ProfilePool {
+    /// The state of what all clients share.
+    pub(crate) fn snapshot(&self) -> PoolSnapshot {
+        self.connections.shared().snapshot()
+    }
+
+    /// Why the server can't be had.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.snapshot().trouble().map(|error| error.to_string())
+    }
+
+    /// That of a target which no tunnel, session or request has, and of which no connection stands.
+    fn is_unused(&self) -> bool {
+        let is_used = Arc::strong_count(&self.connections) > 1;
+        self.adhoc && !is_used && self.connections.list().is_empty()
+    }
+}
+
+/// What to tell whoever asks for a connection that does not exist.
+pub(crate) fn no_connection(id: u64) -> RpcError {
+    RpcError::not_found(format!("there is no connection {id}; see list-connections"))
+}
+
+/// Why a command's target could not be connected to, with a code for programs.
+pub(crate) fn connect_failed(error: &OpenError) -> RpcError {
+    let code = if error.wants_person() {
+        ErrorCode::Unanswered
+    } else {
+        ErrorCode::ConnectFailed
+    };
+    RpcError::new(code, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profiles() -> Profiles {
+        let identity = Identity {
+            home: "/nonexistent".into(),
+            user: "user".into(),
+        };
+        let shutdown = Shutdown::default();
+        let prompts = PromptQueue::new(shutdown.kill.clone());
+        Profiles::new(
+            Config::default(),
+            identity,
+            prompts,
+            TaskTracker::new(),
+            shutdown,
+        )
+    }
+
+    fn used(profiles: &mut Profiles, user: &str) -> Arc<Connections> {
+        let profile = profiles.config.adhoc(Some(user), "host", None);
+        profiles.connections(&profile)
+    }
+
+    #[tokio::test]
+    async fn what_nobody_uses_is_given_up() {
+        let mut profiles = profiles();
+        let kept = used(&mut profiles, "kept");
+        drop(used(&mut profiles, "left"));
+        profiles.give_up_unused();
+        let left: Vec<_> = profiles.pools.keys().map(String::as_str).collect();
+        assert_eq!(left, ["kept@host#22"]);
+        drop(kept);
+        profiles.give_up_unused();
+        assert!(profiles.pools.is_empty());
+    }
+
+    #[tokio::test]
+    async fn however_many_targets_are_named_few_are_kept() {
+        let mut profiles = profiles();
+        let kept = used(&mut profiles, "kept");
+        for number in 0..2000 {
+            drop(used(&mut profiles, &format!("user{number}")));
+            assert!(profiles.pools.len() <= MAX_UNUSED + 1);
+        }
+        assert!(profiles.pools.contains_key("kept@host#22"));
+        drop(kept);
+    }
+}

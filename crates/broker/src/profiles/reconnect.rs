@@ -1,8 +1,10 @@
-//! Keeps a profile connected whose listeners stand only while it is: nobody could come who would have it dialled again.
+//! Follows the connection of a profile whose listeners stand only while it is connected, and keeps it connected: no client
+//! could come for whom it would be dialled again.
 
 use std::time::Duration;
 
 use broker_ssh::Pool;
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -11,7 +13,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Connects, and connects again whenever the connection is lost, until dropped. After a failure that time does not mend
 /// it waits until the profile is connected for somebody else's sake.
-pub(crate) async fn keep_connected(mut pool: Pool, profile: &str) {
+pub(super) async fn keep_connected(mut pool: Pool, profile: &str) {
     let _kept = pool.keep();
     loop {
         match pool.connect().await {
@@ -24,6 +26,18 @@ pub(crate) async fn keep_connected(mut pool: Pool, profile: &str) {
                 while_connected(&mut pool, false).await;
             }
         }
+    }
+}
+
+/// Tells the profile's id whenever its control connection came or went.
+pub(super) async fn tell_changes(mut pool: Pool, profile: String, changes: mpsc::Sender<String>) {
+    let mut was_connected = false;
+    while pool.changed().await {
+        let is_connected = pool.snapshot().is_connected();
+        if is_connected != was_connected && changes.send(profile.clone()).await.is_err() {
+            return;
+        }
+        was_connected = is_connected;
     }
 }
 

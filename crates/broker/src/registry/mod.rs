@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use broker_ipc::RpcError;
+use broker_ipc::methods::Done;
+
 pub(crate) use session::{DataEntry, DataState, SessionEntry, SessionTunnel};
 pub(crate) use totals::{TrafficTotals, TunnelTotals, add, drop_one, read};
 
@@ -66,18 +69,24 @@ impl SessionRegistry {
         sessions
     }
 
-    /// Ends a session or cuts a data channel. Returns false where none has this number.
-    pub(crate) fn close_channel(&self, id: u64) -> bool {
-        let sessions = self.sessions();
-        if let Some(session) = sessions.iter().find(|session| session.id == id) {
-            session.stop.cancel();
-            return true;
+    /// Ends a session or cuts a data channel.
+    ///
+    /// # Errors
+    /// There is none of that number.
+    pub(crate) fn close_channel(&self, id: u64) -> Result<Done, RpcError> {
+        for session in self.sessions() {
+            if session.id == id {
+                session.stop.cancel();
+                return Ok(Done {});
+            }
+            if let Some(data) = session.data().into_iter().find(|data| data.id == id) {
+                data.cut("broker-ctl closed the channel");
+                return Ok(Done {});
+            }
         }
-        let data = sessions.iter().flat_map(|session| session.data());
-        let found = data.into_iter().find(|data| data.id == id);
-        found
-            .inspect(|data| data.cut("broker-ctl closed the channel"))
-            .is_some()
+        Err(RpcError::not_found(format!(
+            "there is no channel {id}; see list-channels"
+        )))
     }
 
     /// What the daemon has carried since its start: through open tunnels, through closed ones that still serve clients,

@@ -1,88 +1,69 @@
-//! The supervisor: owns the profiles' connection pools and the tunnels, and answers requests.
+//! The supervisor: takes requests, and hands them to those who own what they are about.
 //!
-//! It is one task; everything that changes what exists goes through its queue.
+//! It is one task; everything that changes what exists goes through its queue. [`Listeners`] own the tunnels,
+//! [`Profiles`] the pools, and the registry knows the sessions. A reload belongs here: it would compare the configuration
+//! that [`Profiles`] have with the new one, and have both owners change what differs.
 
 mod host_keys;
 mod target;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use broker_config::{Config, ListenWhen, Profile};
-use broker_ipc::methods::{Done, OpenTunnelListener};
-use broker_ipc::types::{TunnelListener, TunnelOrigin};
-use broker_ipc::{ErrorCode, Method, ReplySender, Request, RpcError};
-use broker_ssh::{ConnectSpec, Keyring, OpenError, Pool};
+use broker_config::Config;
+use broker_ipc::methods::{Done, Method, OpenTunnelListener};
+use broker_ipc::types::{DaemonStatus, TunnelListener, TunnelOrigin};
+use broker_ipc::{ErrorCode, ReplySender, Request, RpcError};
+use broker_ssh::OpenError;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::connect_spec;
-use crate::listeners::OpenTunnel;
-use crate::own_host::Host;
-use crate::profiles::Connections;
-use crate::profiles::keep_connected;
+use crate::listeners::Listeners;
+use crate::profiles::{Connections, Identity, Profiles, connect_failed};
 use crate::prompts::PromptQueue;
 use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
+use crate::snapshots;
 
-/// Requests that may wait; each local client has one at a time.
+/// Requests that may wait; more of them wait at their clients.
 const REQUESTS: usize = 64;
 /// How often a listener that could not be bound is tried again, and what nobody uses is looked for.
 const TIDY_UP: Duration = Duration::from_secs(15);
 
 /// What the supervisor is asked for.
-pub(crate) enum Asked {
+pub(crate) enum SupervisorRequest {
     /// A client's request.
-    Request(Request),
-    /// To close a tunnel whose connection failed, and to drop the sender once that is done.
-    CloseFailed(u64, oneshot::Sender<()>),
+    OfClient(Request),
     /// The id of the profile that a target names.
     ProfileOf(String, oneshot::Sender<Result<String, RpcError>>),
 }
 
-/// Who runs the daemon, as far as connections need to know.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// The home directory, where keys and known hosts are looked for.
-    pub home: PathBuf,
-    /// The user to log in as where neither profile nor request names one.
-    pub user: String,
-}
+/// A tunnel whose listener is open, and which waits for its profile to be connected: its number, the outcome, and where
+/// the reply goes. There are no more than there are tunnels.
+type Opening = BoxFuture<'static, (u64, Result<(), OpenError>, ReplySender<OpenTunnelListener>)>;
 
 /// Everything the daemon keeps running.
 pub struct Supervisor {
-    pub(crate) config: Config,
-    pub(crate) files: Vec<PathBuf>,
-    pub(crate) started: SystemTime,
-    pub(crate) registry: Arc<SessionRegistry>,
-    pub(crate) host: Arc<Host>,
-    pub(crate) pools: BTreeMap<String, ProfilePool>,
-    pub(crate) tunnels: BTreeMap<u64, OpenTunnel>,
-    pub(crate) shutdown: Shutdown,
-    identity: Identity,
+    files: Vec<PathBuf>,
+    started: SystemTime,
+    profiles: Profiles,
+    listeners: Listeners,
+    registry: Arc<SessionRegistry>,
     prompts: Arc<PromptQueue>,
-    /// What persons typed, for all profiles.
-    keyring: Arc<Keyring>,
-    pub(crate) tracker: TaskTracker,
+    shutdown: Shutdown,
+    tracker: TaskTracker,
     stop: mpsc::Sender<Option<Duration>>,
-    requests: mpsc::Receiver<Asked>,
-    requests_sender: mpsc::Sender<Asked>,
+    requests: mpsc::Receiver<SupervisorRequest>,
+    requests_sender: mpsc::Sender<SupervisorRequest>,
+    opening: FuturesUnordered<Opening>,
     /// Profiles whose connection came or went.
     changes: mpsc::Receiver<String>,
     changes_sender: mpsc::Sender<String>,
-}
-
-/// A profile, configured or made up for a target that a request named, and its connections.
-pub(crate) struct ProfilePool {
-    pub(crate) profile: Profile,
-    /// Whom to log in as.
-    pub(crate) user: String,
-    /// Made up for a target that a request named; no file configures it.
-    pub(crate) adhoc: bool,
-    pub(crate) connections: Arc<Connections>,
 }
 
 impl Supervisor {
@@ -98,136 +79,214 @@ impl Supervisor {
     ) -> Self {
         let (requests_sender, requests) = mpsc::channel(REQUESTS);
         let (changes_sender, changes) = mpsc::channel(REQUESTS);
-        let keyring = Arc::new(Keyring::new(connect_spec::keep_for(&config.key_stores)));
+        let registry = Arc::<SessionRegistry>::default();
+        let prompts = PromptQueue::new(shutdown.kill.clone());
+        let (tasks, ends) = (tracker.clone(), shutdown.clone());
         Self {
-            config,
             files,
-            keyring,
             started: SystemTime::now(),
-            registry: Arc::default(),
-            host: Host::new(),
-            pools: BTreeMap::new(),
-            tunnels: BTreeMap::new(),
-            prompts: PromptQueue::new(shutdown.kill.clone()),
+            profiles: Profiles::new(
+                config,
+                identity,
+                prompts.clone(),
+                tasks.clone(),
+                ends.clone(),
+            ),
+            listeners: Listeners::new(registry.clone(), tasks, ends),
+            registry,
+            prompts,
             shutdown,
-            identity,
             tracker,
             stop,
             requests,
             requests_sender,
+            opening: FuturesUnordered::new(),
             changes,
             changes_sender,
         }
     }
 
-    /// What answers the local socket's requests.
-    pub fn api(&self) -> crate::api::Api {
-        crate::api::Api::new(self.requests_sender.clone(), self.prompts.clone())
+    /// Where requests go.
+    pub(crate) fn requests(&self) -> mpsc::Sender<SupervisorRequest> {
+        self.requests_sender.clone()
+    }
+
+    /// Where the prompts of all connections wait.
+    pub(crate) fn prompts(&self) -> Arc<PromptQueue> {
+        self.prompts.clone()
     }
 
     /// Opens what the configuration asks for.
     pub fn open_configured(&mut self) {
-        for unsupported in &self.config.unsupported {
+        let config = self.profiles.config().clone();
+        for unsupported in &config.unsupported {
             warn!(at = %unsupported.position, "not supported yet: {}", unsupported.message);
         }
-        for profile in self.config.profiles.clone() {
-            for spec in profile.local_tunnels.clone() {
-                self.open_from_file(&profile, spec, TunnelOrigin::File);
-            }
-            if profile.listen == ListenWhen::Connected {
-                self.watch_connection(&profile);
-            }
-            if profile.connect_on_startup {
-                self.connect_now(&profile);
-            }
+        let of_profiles = config.profiles.iter().flat_map(|profile| {
+            let tunnels = profile.local_tunnels.iter();
+            tunnels.map(move |spec| (profile, spec, TunnelOrigin::File))
+        });
+        let of_file = config.static_tunnels.iter().filter_map(|it| {
+            let profile = config.profile_by_id(&it.profile)?;
+            Some((profile, &it.tunnel, TunnelOrigin::Static))
+        });
+        for (profile, spec, origin) in of_profiles.chain(of_file) {
+            let connections = self.profiles.connections(profile);
+            self.listeners
+                .open_configured(profile, connections, spec.clone(), origin);
         }
-        for tunnel in self.config.static_tunnels.clone() {
-            if let Some(profile) = self.config.profile_by_id(&tunnel.profile).cloned() {
-                self.open_from_file(&profile, tunnel.tunnel, TunnelOrigin::Static);
-            }
+        for profile in &config.profiles {
+            self.profiles.start(profile, &self.changes_sender);
         }
     }
 
-    /// Answers requests until the daemon drains.
+    /// Carries out requests until the daemon ends. While it drains, its status can still be asked for.
     pub async fn run(mut self) {
-        self.wipe_secrets_in_time();
-        let drain = self.shutdown.drain.clone();
-        let mut retry = tokio::time::interval(TIDY_UP);
+        self.profiles.wipe_secrets_in_time();
+        let Shutdown { drain, kill, .. } = self.shutdown.clone();
+        let mut tidy_up = tokio::time::interval(TIDY_UP);
+        let mut draining = false;
         loop {
             tokio::select! {
-                Some(asked) = self.requests.recv() => self.handle(asked).await,
-                Some(profile) = self.changes.recv() => self.follow_connection(&profile),
-                _ = retry.tick() => {
-                    self.retry_failed_listeners();
-                    self.give_up_unused_pools();
+                Some(request) = self.requests.recv() => self.carry_out(request).await,
+                Some((id, connected, reply)) = self.opening.next() => {
+                    reply.send(self.opened(id, connected));
                 }
-                () = drain.cancelled() => break,
-            }
-        }
-        self.answer_while_draining().await;
-    }
-
-    fn wipe_secrets_in_time(&self) {
-        let (keyring, kill) = (Arc::clone(&self.keyring), self.shutdown.kill.clone());
-        let wipe = async move { kill.run_until_cancelled(keyring.wipe_in_time()).await };
-        self.tracker.spawn(wipe);
-    }
-
-    /// Status can be asked for until the very end; new work is refused.
-    async fn answer_while_draining(mut self) {
-        let kill = self.shutdown.kill.clone();
-        for tunnel in self.tunnels.values_mut() {
-            tunnel.wait("the broker is stopping");
-        }
-        loop {
-            tokio::select! {
-                Some(asked) = self.requests.recv() => self.handle(asked).await,
-                () = kill.cancelled() => break,
+                Some(profile) = self.changes.recv(), if !draining => self.follow(&profile),
+                _ = tidy_up.tick(), if !draining => {
+                    self.listeners.retry_failed();
+                    self.profiles.give_up_unused();
+                }
+                () = drain.cancelled(), if !draining => {
+                    draining = true;
+                    self.listeners.stop("the broker is stopping");
+                }
+                () = kill.cancelled() => return,
             }
         }
     }
 
-    async fn handle(&mut self, asked: Asked) {
-        match asked {
-            Asked::Request(request) => self.carry_out(request).await,
-            Asked::CloseFailed(id, _closed) => drop(self.close_tunnel(id)),
-            Asked::ProfileOf(target, answer) => {
-                let profile = target::profile(&self.config, &target);
-                let _ = answer.send(profile.map(|profile| profile.id));
+    /// The connection of a profile came or went.
+    fn follow(&mut self, profile: &str) {
+        let pool = self.profiles.pool(profile);
+        let connected = pool.is_some_and(|pool| pool.snapshot().is_connected());
+        self.listeners.follow_connection(profile, connected);
+    }
+
+    async fn carry_out(&mut self, request: SupervisorRequest) {
+        match request {
+            SupervisorRequest::OfClient(request) => self.route(request).await,
+            SupervisorRequest::ProfileOf(target, id) => {
+                let profile = target::profile(self.profiles.config(), &target);
+                let _ = id.send(profile.map(|profile| profile.id));
             }
         }
     }
 
-    async fn carry_out(&mut self, request: Request) {
+    /// Hands a request to whoever owns what it is about.
+    async fn route(&mut self, request: Request) {
+        let (profiles, listeners, registry) = (&self.profiles, &self.listeners, &self.registry);
         match request {
             Request::Status(_, reply) => reply.send(Ok(self.status())),
-            Request::Stop(asked, reply) => reply.send(Ok(self.stop(asked.grace).await)),
+            Request::Stop(asked, reply) => {
+                let _ = self.stop.send(asked.grace.map(Duration::from_secs)).await;
+                reply.send(Ok(Done {}));
+            }
             Request::Reload(_, reply) => reply.send(Err(RpcError::not_supported(
                 "reload is not supported yet: stop the daemon and start it again",
             ))),
-            Request::ListProfiles(_, reply) => reply.send(Ok(self.list_profiles())),
-            Request::ListConnections(_, reply) => reply.send(Ok(self.list_connections())),
+            Request::ListProfiles(_, reply) => {
+                reply.send(Ok(snapshots::profiles(profiles, listeners)));
+            }
+            Request::ListConnections(_, reply) => {
+                reply.send(Ok(snapshots::connections(profiles)));
+            }
             Request::ConnectionStatus(asked, reply) => {
-                reply.send(self.connection_status(asked.id));
+                reply.send(snapshots::connection(asked.id, profiles, registry));
             }
             Request::CloseConnection(asked, reply) => {
-                reply.send(self.close_connection(asked.id).await);
+                reply.send(profiles.close_connection(asked.id).await);
             }
-            Request::ListChannels(_, reply) => reply.send(Ok(self.list_channels())),
-            Request::CloseChannel(asked, reply) => reply.send(self.close_channel(asked.id)),
-            Request::ListTunnelListeners(_, reply) => reply.send(Ok(self.list_listeners())),
-            Request::OpenTunnelListener(asked, reply) => match self.open_requested(&asked) {
-                Ok((id, used)) => self.reply_when_connected(id, used, reply),
-                Err(error) => reply.send(Err(error)),
-            },
-            Request::CloseTunnelListener(asked, reply) => reply.send(self.close_tunnel(asked.id)),
-            Request::ProbeKey(asked, reply) => self.probe_key(&asked, reply),
-            Request::TrustHost(asked, reply) => self.trust_host(asked, reply),
+            Request::ListChannels(_, reply) => reply.send(Ok(snapshots::channels(registry))),
+            Request::CloseChannel(asked, reply) => reply.send(registry.close_channel(asked.id)),
+            Request::ListTunnelListeners(_, reply) => {
+                reply.send(Ok(snapshots::listeners(listeners, profiles, registry)));
+            }
+            Request::OpenTunnelListener(asked, reply) => self.open(&asked, reply),
+            Request::CloseTunnelListener(asked, reply) => {
+                reply.send(self.listeners.close(asked.id));
+            }
+            Request::ProbeKey(asked, reply) => {
+                let keys = host_keys::probe(profiles, &asked, self.tracker.clone());
+                self.reply_later(reply, keys);
+            }
+            Request::TrustHost(asked, reply) => {
+                let key = host_keys::trust(profiles, asked, self.tracker.clone());
+                self.reply_later(reply, key);
+            }
         }
     }
 
+    fn status(&self) -> DaemonStatus {
+        let traffic = self.registry.traffic();
+        DaemonStatus {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: snapshots::unix(self.started),
+            config: self.files.iter().map(|f| f.display().to_string()).collect(),
+            profiles: self.profiles.config().profiles.len() as u64,
+            tunnels: self.listeners.tunnels().len() as u64,
+            sessions: traffic.sessions_active,
+            connections: snapshots::connections(&self.profiles).len() as u64,
+            channels: snapshots::channels(&self.registry).len() as u64,
+            transfers: traffic.transfers,
+            bytes_up: traffic.bytes_up,
+            bytes_down: traffic.bytes_down,
+            stopping: self.shutdown.drain.is_cancelled(),
+        }
+    }
+
+    /// A person waits for this tunnel: connecting now tells them at once of a wrong name or key.
+    fn open(&mut self, asked: &OpenTunnelListener, reply: ReplySender<OpenTunnelListener>) {
+        match self.listen(asked) {
+            Ok((id, connections)) => self.opening.push(Box::pin(async move {
+                (id, connections.shared().connect().await, reply)
+            })),
+            Err(error) => reply.send(Err(error)),
+        }
+    }
+
+    fn listen(&mut self, asked: &OpenTunnelListener) -> Result<(u64, Arc<Connections>), RpcError> {
+        if self.shutdown.drain.is_cancelled() {
+            let message = "the broker is stopping and opens no more tunnels";
+            return Err(RpcError::new(ErrorCode::ShuttingDown, message));
+        }
+        let spec = target::tunnel_spec(asked)?;
+        let profile = target::profile(self.profiles.config(), &asked.target)?;
+        let connections = self.profiles.connections(&profile);
+        let id = self
+            .listeners
+            .open_requested(&profile, connections.clone(), spec)?;
+        Ok((id, connections))
+    }
+
+    /// What whoever asked for a tunnel is told. The listener of a tunnel that can't work is closed again.
+    fn opened(
+        &mut self,
+        id: u64,
+        connected: Result<(), OpenError>,
+    ) -> Result<TunnelListener, RpcError> {
+        if let Err(error) = connected {
+            // Somebody else may have closed it meanwhile.
+            let _ = self.listeners.close(id);
+            return Err(connect_failed(&error));
+        }
+        let open = self.listeners.tunnel(id)?;
+        Ok(snapshots::listener(open, &self.profiles, &self.registry))
+    }
+
     /// Replies once `work` is done, which does not hold up anybody else.
-    pub(crate) fn reply_later<M: Method + 'static>(
+    fn reply_later<M: Method + 'static>(
         &self,
         reply: ReplySender<M>,
         work: impl Future<Output = Result<M::Reply, RpcError>> + Send + 'static,
@@ -239,168 +298,4 @@ impl Supervisor {
             }
         });
     }
-
-    fn list_listeners(&self) -> Vec<TunnelListener> {
-        let tunnels = self.tunnels.values();
-        tunnels.map(|open| self.listener_view(open)).collect()
-    }
-
-    async fn stop(&self, grace: Option<u64>) -> Done {
-        let _ = self.stop.send(grace.map(Duration::from_secs)).await;
-        Done {}
-    }
-
-    async fn close_connection(&self, id: u64) -> Result<Done, RpcError> {
-        for owner in self.pools.values() {
-            if owner.connections.close(id).await {
-                return Ok(Done {});
-            }
-        }
-        Err(RpcError::not_found(format!(
-            "there is no connection {id}; see list-connections"
-        )))
-    }
-
-    fn close_channel(&self, id: u64) -> Result<Done, RpcError> {
-        if self.registry.close_channel(id) {
-            return Ok(Done {});
-        }
-        Err(RpcError::not_found(format!(
-            "there is no channel {id}; see list-channels"
-        )))
-    }
-
-    fn close_tunnel(&mut self, id: u64) -> Result<Done, RpcError> {
-        let tunnel = self.tunnels.remove(&id).ok_or_else(|| {
-            RpcError::not_found(format!(
-                "there is no tunnel listener {id}; see list-tunnel-listeners"
-            ))
-        })?;
-        tunnel.stop_listening();
-        info!(tunnel = id, "tunnel listener closed");
-        Ok(Done {})
-    }
-
-    fn open_requested(
-        &mut self,
-        asked: &OpenTunnelListener,
-    ) -> Result<(u64, Arc<Connections>), RpcError> {
-        if self.shutdown.drain.is_cancelled() {
-            let message = "the broker is stopping and opens no more tunnels";
-            return Err(RpcError::new(ErrorCode::ShuttingDown, message));
-        }
-        let spec = target::tunnel_spec(asked)?;
-        let profile = target::profile(&self.config, &asked.target)?;
-        let id = self.open_asked(&profile, spec)?;
-        Ok((id, self.connections(&profile)))
-    }
-
-    fn opened(&self, id: u64) -> Result<TunnelListener, RpcError> {
-        let open = self.tunnels.get(&id);
-        open.map(|open| self.listener_view(open))
-            .ok_or_else(|| RpcError::internal("the tunnel was closed while it was opened"))
-    }
-
-    /// A person waits for this tunnel: connecting now tells them at once of a wrong name or key. The
-    /// listener of a tunnel that can't work is closed again.
-    fn reply_when_connected(
-        &self,
-        id: u64,
-        used: Arc<Connections>,
-        reply: ReplySender<OpenTunnelListener>,
-    ) {
-        let opened = self.opened(id);
-        let requests = self.requests_sender.clone();
-        self.reply_later(reply, async move {
-            let Err(error) = used.shared().connect().await else {
-                return opened;
-            };
-            let (closing, closed) = oneshot::channel();
-            if requests.send(Asked::CloseFailed(id, closing)).await.is_ok() {
-                let _ = closed.await;
-            }
-            Err(connect_failed(&error))
-        });
-    }
-
-    pub(crate) fn connections(&mut self, profile: &Profile) -> Arc<Connections> {
-        if let Some(known) = self.pools.get(&profile.id) {
-            return known.connections.clone();
-        }
-        self.make_room_for_pool();
-        let spec = self.connect_spec(profile);
-        let user = spec.user.clone();
-        let pool = Pool::new(spec, self.tracker.clone(), self.shutdown.kill.clone());
-        let connections = Arc::new(Connections::new(pool, profile.settings.exclusive));
-        self.pools.insert(
-            profile.id.clone(),
-            ProfilePool {
-                user,
-                adhoc: self.config.profile_by_id(&profile.id).is_none(),
-                profile: profile.clone(),
-                connections: connections.clone(),
-            },
-        );
-        connections
-    }
-
-    pub(crate) fn connect_spec(&self, profile: &Profile) -> ConnectSpec {
-        let Identity { home, user } = &self.identity;
-        let mut spec = connect_spec::connect_spec(&self.config, profile, home, user);
-        let responder = self.prompts.responder(&profile.id);
-        spec.for_each_hop(&|hop| {
-            hop.responder = Some(Arc::clone(&responder));
-            hop.keyring = Arc::clone(&self.keyring);
-        });
-        spec
-    }
-
-    /// Tells the supervisor whenever the profile's control connection came or went.
-    fn watch_connection(&mut self, profile: &Profile) {
-        let mut pool = self.connections(profile).shared().clone();
-        let changes = self.changes_sender.clone();
-        let kill = self.shutdown.kill.clone();
-        let id = profile.id.clone();
-        let watching = async move {
-            let mut was_connected = false;
-            while pool.changed().await {
-                let is_connected = pool.snapshot().is_connected();
-                if is_connected != was_connected && changes.send(id.clone()).await.is_err() {
-                    return;
-                }
-                was_connected = is_connected;
-            }
-        };
-        self.tracker
-            .spawn(async move { kill.run_until_cancelled(watching).await });
-    }
-
-    fn connect_now(&mut self, profile: &Profile) {
-        if connect_spec::unsupported(profile).is_some() {
-            return;
-        }
-        let pool = self.connections(profile).shared().clone();
-        let id = profile.id.clone();
-        if profile.listen == ListenWhen::Connected {
-            let drain = self.shutdown.drain.clone();
-            let keeping = async move { drain.run_until_cancelled(keep_connected(pool, &id)).await };
-            self.tracker.spawn(keeping);
-            return;
-        }
-        self.tracker.spawn(async move {
-            if let Err(error) = pool.connect().await {
-                warn!(profile = %id, "not connected at startup: {error}; the first client will try again");
-            }
-        });
-    }
-}
-
-/// Why a command's target could not be connected to, with a code for programs.
-pub(crate) fn connect_failed(error: &OpenError) -> RpcError {
-    let code = if error.wants_person() {
-        ErrorCode::Unanswered
-    } else {
-        ErrorCode::ConnectFailed
-    };
-    RpcError::new(code, error)
 }

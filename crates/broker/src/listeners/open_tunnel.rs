@@ -1,0 +1,106 @@
+//! A tunnel that is open: its listener, or why it has none.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use broker_ipc::types::{ListenerState, TunnelOrigin};
+use broker_ipc::{ErrorCode, RpcError};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::accept::accept;
+use crate::own_host::Listener;
+use crate::tunnel::Tunnel;
+
+/// A tunnel and its listener.
+pub(crate) struct OpenTunnel {
+    pub(crate) tunnel: Arc<Tunnel>,
+    /// The profile's id.
+    pub(crate) profile: String,
+    pub(crate) origin: TunnelOrigin,
+    /// The port listened on; the one taken, where a free one was asked for.
+    pub(crate) port: u16,
+    pub(crate) state: ListenerState,
+    /// Why it does not listen.
+    pub(crate) reason: Option<String>,
+    /// Whether a listener that failed is tried again.
+    pub(super) retried: bool,
+    listening: CancellationToken,
+}
+
+impl OpenTunnel {
+    /// One that does not listen yet.
+    pub(super) fn new(tunnel: Arc<Tunnel>, profile: &str, origin: TunnelOrigin) -> Self {
+        Self {
+            port: tunnel.spec.listen_port,
+            tunnel,
+            profile: profile.to_owned(),
+            origin,
+            state: ListenerState::Failed,
+            reason: None,
+            retried: true,
+            listening: CancellationToken::new(),
+        }
+    }
+
+    /// Accepts clients from now on.
+    ///
+    /// # Errors
+    /// Why it can't, with what to do.
+    pub(super) fn listen(&mut self) -> Result<(), RpcError> {
+        let spec = &self.tunnel.spec;
+        let listener = bind(&self.tunnel)?;
+        let port = listener.address().port();
+        self.port = port;
+        self.state = ListenerState::Listening;
+        self.reason = None;
+        self.listening = CancellationToken::new();
+        info!(
+            tunnel = self.tunnel.id,
+            listen = %format!("{}:{port}", spec.listen_address),
+            to = %self.tunnel.destination(),
+            profile = %self.profile,
+            "tunnel listens"
+        );
+        let accepting = accept(self.tunnel.clone(), listener, self.listening.clone());
+        self.tunnel.tracker.spawn(accepting);
+        Ok(())
+    }
+
+    /// Accepts no more clients; those it serves go on.
+    pub(super) fn stop_listening(&self) {
+        self.listening.cancel();
+    }
+
+    /// Accepts no clients for now, for this reason.
+    pub(super) fn wait(&mut self, reason: &str) {
+        self.stop_listening();
+        self.state = ListenerState::Waiting;
+        self.reason = Some(reason.to_owned());
+    }
+
+    /// Could not listen, for this reason.
+    pub(super) fn fail(&mut self, reason: String) {
+        self.state = ListenerState::Failed;
+        self.reason = Some(reason);
+    }
+}
+
+/// Binds a tunnel's listener, with a sentence for whoever has to mend what is in the way.
+fn bind(tunnel: &Tunnel) -> Result<Listener, RpcError> {
+    let spec = &tunnel.spec;
+    Listener::for_tunnel(&tunnel.host, spec.listen_address, spec.listen_port).map_err(|error| {
+        let wanted = format!("{}:{}", spec.listen_address, spec.listen_port);
+        let kind = error.kind();
+        let message = if kind == ErrorKind::AddrInUse {
+            format!("{wanted} is in use by another program; choose another listen-port or end that program")
+        } else if kind == ErrorKind::PermissionDenied {
+            format!("not permitted to listen on {wanted}; ports below 1024 need a right the daemon does not have")
+        } else if kind == ErrorKind::AddrNotAvailable {
+            format!("{wanted} cannot be listened on: the address is not one of this host's")
+        } else {
+            format!("{wanted} cannot be listened on: {error}")
+        };
+        RpcError::new(ErrorCode::ListenFailed, message)
+    })
+}
