@@ -1,4 +1,4 @@
-//! The two steps of stopping: first let things finish, then end them.
+//! The tasks of the daemon, and the two steps of stopping them: first let things finish, then end them.
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -11,6 +11,8 @@ pub struct Shutdown {
     pub drain: CancellationToken,
     /// End now; whatever is cut must look cut.
     pub kill: CancellationToken,
+    /// Where every task is spawned.
+    pub tasks: TaskTracker,
     /// Counts the sessions and transfers that a stop waits for.
     work: TaskTracker,
 }
@@ -25,5 +27,12 @@ impl Shutdown {
     pub async fn idle(&self) {
         self.work.close();
         self.work.wait().await;
+    }
+
+    /// Spawns a task that is dropped when the daemon ends.
+    pub(crate) fn spawn_until_killed(&self, task: impl Future<Output: Send> + Send + 'static) {
+        let kill = self.kill.clone();
+        self.tasks
+            .spawn(async move { kill.run_until_cancelled(task).await.map(drop) });
     }
 }

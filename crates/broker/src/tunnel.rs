@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use broker_config::{FtpOptions, LocalKind, LocalTunnel};
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
 
 use crate::own_host::Host;
 use crate::profiles::Connections;
@@ -31,9 +30,7 @@ pub(crate) struct Tunnel {
     pub(crate) registry: Arc<SessionRegistry>,
     /// Totals of this tunnel.
     pub(crate) totals: Arc<TunnelTotals>,
-    /// Where tasks are spawned.
-    pub(crate) tracker: TaskTracker,
-    /// When to end.
+    /// Where tasks are spawned, and when to end.
     pub(crate) shutdown: Shutdown,
     /// Room for sessions that wait for the server's greeting, see [`GREETINGS_AWAITED`].
     pub(crate) greetings: Arc<Semaphore>,

@@ -15,7 +15,6 @@ use broker::{Api, Identity, Shutdown, Supervisor};
 use broker_config::{Concern, Config, Environment, Exposed, Report, Severity, Sources};
 use clap::Parser;
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::args::Args;
@@ -163,26 +162,24 @@ async fn serve(args: Args, loaded: Loaded, identity: Identity) -> anyhow::Result
         .unwrap_or_else(broker_ipc::default_socket_path);
     let endpoint = broker_ipc::bind(&socket)?;
     let signals = stopping::Signals::listen().context("cannot listen for signals")?;
-    let tracker = TaskTracker::new();
     let shutdown = Shutdown::default();
     let (stop, stop_asked) = mpsc::channel(1);
     let mut supervisor = Supervisor::new(
         loaded.config,
         loaded.files,
         identity,
-        tracker.clone(),
         shutdown.clone(),
         stop,
     );
     let api = Arc::new(Api::of(&supervisor));
     supervisor.open_configured();
-    tracker.spawn(supervisor.run());
+    shutdown.tasks.spawn(supervisor.run());
     // The socket answers until the last transfer is over, so that its status can be asked for.
-    let serving = broker_ipc::serve(endpoint, api, tracker.clone(), shutdown.kill.clone());
-    tracker.spawn(serving);
+    let serving = broker_ipc::serve(endpoint, api, shutdown.tasks.clone(), shutdown.kill.clone());
+    shutdown.tasks.spawn(serving);
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), socket = %socket.display(), "broker ready");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    stopping::until_stopped(signals, stop_asked, shutdown, tracker, args.grace()).await;
+    stopping::until_stopped(signals, stop_asked, shutdown, args.grace()).await;
     info!("broker ended");
     Ok(())
 }

@@ -7,7 +7,6 @@ use broker::Shutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 /// How long tasks may take to reset their connections once they are told to end.
@@ -49,7 +48,6 @@ pub(crate) async fn until_stopped(
     mut signals: Signals,
     mut asked: mpsc::Receiver<Option<Duration>>,
     shutdown: Shutdown,
-    tracker: TaskTracker,
     grace: Duration,
 ) {
     let (by, grace) = tokio::select! {
@@ -66,8 +64,8 @@ pub(crate) async fn until_stopped(
         Some(_) = asked.recv() => warn!("told twice; what still runs is cut"),
     }
     shutdown.kill.cancel();
-    tracker.close();
-    if timeout(KILL_TIMEOUT, tracker.wait()).await.is_err() {
-        warn!(tasks = tracker.len(), "tasks were given up");
+    shutdown.tasks.close();
+    if timeout(KILL_TIMEOUT, shutdown.tasks.wait()).await.is_err() {
+        warn!(tasks = shutdown.tasks.len(), "tasks were given up");
     }
 }

@@ -103,7 +103,7 @@ impl DataChannels {
             data::run(task, target, open_first).await;
             session.remove_data(number);
         };
-        tunnel.tracker.spawn(running.in_current_span());
+        tunnel.shutdown.tasks.spawn(running.in_current_span());
         self.channels.insert(id.0, channel);
         Ok(())
     }

@@ -68,7 +68,12 @@ impl FtpSession {
         let client_ended = control.client_ended.clone();
         Self {
             proto,
-            io: Io::new(client, server.channel, &tunnel.tracker, writer.clone()),
+            io: Io::new(
+                client,
+                server.channel,
+                &tunnel.shutdown.tasks,
+                writer.clone(),
+            ),
             data_channels: DataChannels::new(control.into(), guard.entry.clone(), sender),
             tunnel,
             guard,

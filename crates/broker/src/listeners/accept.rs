@@ -30,8 +30,8 @@ fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
     let id = tunnel.registry.new_id();
     let span = info_span!("session", id, tunnel = tunnel.id, client = %peer);
     let tunnel = tunnel.clone();
-    let tracker = tunnel.tracker.clone();
-    let working = tunnel.shutdown.working();
+    let shutdown = tunnel.shutdown.clone();
+    let working = shutdown.working();
     let task = async move {
         let _working = working;
         if let Err(reason) = admit(&tunnel, &client, peer) {
@@ -46,7 +46,7 @@ fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
             LocalKind::Tcp => tcp_session::run(tunnel, id, client, peer).await,
         }
     };
-    tracker.spawn(task.instrument(span));
+    shutdown.tasks.spawn(task.instrument(span));
 }
 
 /// Whether this client may use the tunnel; `Err` is what to tell it.

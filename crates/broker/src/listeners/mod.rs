@@ -11,7 +11,6 @@ use broker_ipc::methods::Done;
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 pub(crate) use open_tunnel::OpenTunnel;
@@ -32,22 +31,16 @@ pub(crate) struct Listeners {
     tunnels: BTreeMap<u64, OpenTunnel>,
     host: Arc<Host>,
     registry: Arc<SessionRegistry>,
-    tracker: TaskTracker,
     shutdown: Shutdown,
 }
 
 impl Listeners {
     /// None is open yet.
-    pub(crate) fn new(
-        registry: Arc<SessionRegistry>,
-        tracker: TaskTracker,
-        shutdown: Shutdown,
-    ) -> Self {
+    pub(crate) fn new(registry: Arc<SessionRegistry>, shutdown: Shutdown) -> Self {
         Self {
             tunnels: BTreeMap::new(),
             host: Host::new(),
             registry,
-            tracker,
             shutdown,
         }
     }
@@ -141,7 +134,6 @@ impl Listeners {
             connections,
             registry: self.registry.clone(),
             totals: self.registry.add_tunnel(id),
-            tracker: self.tracker.clone(),
             shutdown: self.shutdown.clone(),
             greetings: Arc::new(Semaphore::new(GREETINGS_AWAITED)),
         });

@@ -63,7 +63,7 @@ impl OpenTunnel {
             "tunnel listens"
         );
         let accepting = accept(self.tunnel.clone(), listener, self.listening.clone());
-        self.tunnel.tracker.spawn(accepting);
+        self.tunnel.shutdown.tasks.spawn(accepting);
         Ok(())
     }
 

@@ -13,7 +13,6 @@ use broker_ipc::methods::Done;
 use broker_ipc::{ErrorCode, RpcError};
 use broker_ssh::{ConnectSpec, Keyring, OpenError, Pool, PoolSnapshot};
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 pub(crate) use connect_spec::unsupported;
@@ -45,7 +44,6 @@ pub(crate) struct Profiles {
     prompts: Arc<PromptQueue>,
     /// What persons typed, for all profiles.
     keyring: Arc<Keyring>,
-    tracker: TaskTracker,
     shutdown: Shutdown,
 }
 
@@ -64,7 +62,6 @@ impl Profiles {
         config: Config,
         identity: Identity,
         prompts: Arc<PromptQueue>,
-        tracker: TaskTracker,
         shutdown: Shutdown,
     ) -> Self {
         Self {
@@ -73,7 +70,6 @@ impl Profiles {
             identity,
             pools: BTreeMap::new(),
             prompts,
-            tracker,
             shutdown,
         }
     }
@@ -101,7 +97,11 @@ impl Profiles {
         self.make_room();
         let spec = self.connect_spec(profile);
         let user = spec.user.clone();
-        let pool = Pool::new(spec, self.tracker.clone(), self.shutdown.kill.clone());
+        let pool = Pool::new(
+            spec,
+            self.shutdown.tasks.clone(),
+            self.shutdown.kill.clone(),
+        );
         let connections = Arc::new(Connections::new(pool, profile.settings.exclusive));
         self.pools.insert(
             profile.id.clone(),
@@ -139,16 +139,14 @@ impl Profiles {
         let id = profile.id.clone();
         if follows {
             let telling = tell_changes(pool.clone(), id.clone(), changes.clone());
-            let kill = self.shutdown.kill.clone();
-            let telling = async move { kill.run_until_cancelled(telling).await };
-            self.tracker.spawn(telling);
+            self.shutdown.spawn_until_killed(telling);
         }
         if follows && connects {
             let drain = self.shutdown.drain.clone();
             let keeping = async move { drain.run_until_cancelled(keep_connected(pool, &id)).await };
-            self.tracker.spawn(keeping);
+            self.shutdown.tasks.spawn(keeping);
         } else if connects {
-            self.tracker.spawn(async move {
+            self.shutdown.tasks.spawn(async move {
                 if let Err(error) = pool.connect().await {
                     warn!(profile = %id, "not connected at startup: {error}; the first client will try again");
                 }
@@ -171,9 +169,9 @@ impl Profiles {
 
     /// Forgets what persons typed once it is old, until the daemon ends.
     pub(crate) fn wipe_secrets_in_time(&self) {
-        let (keyring, kill) = (Arc::clone(&self.keyring), self.shutdown.kill.clone());
-        let wipe = async move { kill.run_until_cancelled(keyring.wipe_in_time()).await };
-        self.tracker.spawn(wipe);
+        let keyring = Arc::clone(&self.keyring);
+        self.shutdown
+            .spawn_until_killed(async move { keyring.wipe_in_time().await });
     }
 
     /// Gives up the pools of targets that nobody uses and whose server need not be left alone any longer.
@@ -234,13 +232,7 @@ mod tests {
         };
         let shutdown = Shutdown::default();
         let prompts = PromptQueue::new(shutdown.kill.clone());
-        Profiles::new(
-            Config::default(),
-            identity,
-            prompts,
-            TaskTracker::new(),
-            shutdown,
-        )
+        Profiles::new(Config::default(), identity, prompts, shutdown)
     }
 
     fn used(profiles: &mut Profiles, user: &str) -> Arc<Connections> {

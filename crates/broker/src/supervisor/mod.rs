@@ -20,7 +20,6 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::listeners::Listeners;
@@ -56,7 +55,6 @@ pub struct Supervisor {
     registry: Arc<SessionRegistry>,
     prompts: Arc<PromptQueue>,
     shutdown: Shutdown,
-    tracker: TaskTracker,
     stop: mpsc::Sender<Option<Duration>>,
     requests: mpsc::Receiver<SupervisorRequest>,
     requests_sender: mpsc::Sender<SupervisorRequest>,
@@ -73,7 +71,6 @@ impl Supervisor {
         config: Config,
         files: Vec<PathBuf>,
         identity: Identity,
-        tracker: TaskTracker,
         shutdown: Shutdown,
         stop: mpsc::Sender<Option<Duration>>,
     ) -> Self {
@@ -81,22 +78,14 @@ impl Supervisor {
         let (changes_sender, changes) = mpsc::channel(REQUESTS);
         let registry = Arc::<SessionRegistry>::default();
         let prompts = PromptQueue::new(shutdown.kill.clone());
-        let (tasks, ends) = (tracker.clone(), shutdown.clone());
         Self {
             files,
             started: SystemTime::now(),
-            profiles: Profiles::new(
-                config,
-                identity,
-                prompts.clone(),
-                tasks.clone(),
-                ends.clone(),
-            ),
-            listeners: Listeners::new(registry.clone(), tasks, ends),
+            profiles: Profiles::new(config, identity, prompts.clone(), shutdown.clone()),
+            listeners: Listeners::new(registry.clone(), shutdown.clone()),
             registry,
             prompts,
             shutdown,
-            tracker,
             stop,
             requests,
             requests_sender,
@@ -217,11 +206,11 @@ impl Supervisor {
                 reply.send(self.listeners.close(asked.id));
             }
             Request::ProbeKey(asked, reply) => {
-                let keys = host_keys::probe(profiles, &asked, self.tracker.clone());
+                let keys = host_keys::probe(profiles, &asked, self.shutdown.tasks.clone());
                 self.reply_later(reply, keys);
             }
             Request::TrustHost(asked, reply) => {
-                let key = host_keys::trust(profiles, asked, self.tracker.clone());
+                let key = host_keys::trust(profiles, asked, self.shutdown.tasks.clone());
                 self.reply_later(reply, key);
             }
         }
@@ -291,11 +280,7 @@ impl Supervisor {
         reply: ReplySender<M>,
         work: impl Future<Output = Result<M::Reply, RpcError>> + Send + 'static,
     ) {
-        let kill = self.shutdown.kill.clone();
-        self.tracker.spawn(async move {
-            if let Some(outcome) = kill.run_until_cancelled(work).await {
-                reply.send(outcome);
-            }
-        });
+        self.shutdown
+            .spawn_until_killed(async move { reply.send(work.await) });
     }
 }
