@@ -10,18 +10,16 @@ use broker_ipc::{Patience, default_socket_path};
 use crate::cli::{Cli, Command, Format};
 use crate::open::open_tunnels;
 use crate::output::Output;
-use crate::session::{Door, Reported, Session};
+use crate::session::{Reported, Session};
 use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
 use crate::{check, hostkeys, listing, prompts};
 
 /// Runs one command to its end.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
-    let door = Door {
-        socket: cli.socket.unwrap_or_else(default_socket_path),
-        patience: (cli.timeout).map_or_else(Patience::default, Patience::of),
-    };
-    let mut session = Session::new(door, output);
+    let socket = cli.socket.unwrap_or_else(default_socket_path);
+    let patience = (cli.timeout).map_or_else(Patience::default, Patience::of);
+    let session = &Session::new(socket, patience, output);
     match cli.command {
         Command::Status { pid, format } => status(session, pid, format).await,
         Command::Stop { grace, no_wait } => stop(session, grace, no_wait).await,
@@ -69,7 +67,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         }
         Command::OpenTunnelListener(tunnel) => open_tunnels(session, tunnel).await,
         Command::CloseTunnelListener { listener } => close_listeners(session, &listener).await,
-        Command::AuthHandler => prompts::auth_handler(&session).await,
+        Command::AuthHandler => prompts::auth_handler(session).await,
         Command::ProbeKey { target, format } => hostkeys::probe(session, target, format).await,
         Command::TrustHost(args) => hostkeys::trust(session, args).await,
         Command::CheckConfig {
@@ -79,7 +77,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     }
 }
 
-async fn status(mut session: Session<'_>, pid: bool, format: Format) -> anyhow::Result<()> {
+async fn status(session: &Session<'_>, pid: bool, format: Format) -> anyhow::Result<()> {
     let status = session.call(&Status {}).await?;
     if pid {
         return Ok(session.output().print(status.pid)?);
@@ -89,7 +87,7 @@ async fn status(mut session: Session<'_>, pid: bool, format: Format) -> anyhow::
         .answer(format, &status, &listing::status(&status))
 }
 
-async fn stop(mut session: Session<'_>, grace: Option<u64>, no_wait: bool) -> anyhow::Result<()> {
+async fn stop(session: &Session<'_>, grace: Option<u64>, no_wait: bool) -> anyhow::Result<()> {
     session.call(&Stop { grace }).await?;
     let output = session.output();
     if no_wait {
@@ -100,7 +98,7 @@ async fn stop(mut session: Session<'_>, grace: Option<u64>, no_wait: bool) -> an
 }
 
 async fn list_connections(
-    mut session: Session<'_>,
+    session: &Session<'_>,
     show_channels: bool,
     format: Format,
 ) -> anyhow::Result<()> {
@@ -129,7 +127,7 @@ fn with_channels(connections: Vec<Connection>, channels: &[ChannelInfo]) -> Vec<
     connections.into_iter().map(detail).collect()
 }
 
-async fn close_listeners(mut session: Session<'_>, names: &[ListenerName]) -> anyhow::Result<()> {
+async fn close_listeners(session: &Session<'_>, names: &[ListenerName]) -> anyhow::Result<()> {
     let listeners = session.call(&ListTunnelListeners {}).await?;
     let mut ids = Vec::new();
     let mut unknown = false;

@@ -12,24 +12,22 @@ use crate::{listing, prompts};
 
 /// Shows the keys, for people with their pictures.
 pub(crate) async fn probe(
-    session: Session<'_>,
+    session: &Session<'_>,
     target: String,
     format: Format,
 ) -> anyhow::Result<()> {
-    let (door, output) = (session.door().clone(), session.output());
     let work = show(session, target.clone(), format);
-    prompts::while_asking(&door, &target, output, work).await
+    prompts::while_asking(session, &target, work).await
 }
 
 /// Stores the key that has the fingerprint given, or the one that a person says yes to.
-pub(crate) async fn trust(session: Session<'_>, args: TrustHost) -> anyhow::Result<()> {
-    let (door, output) = (session.door().clone(), session.output());
+pub(crate) async fn trust(session: &Session<'_>, args: TrustHost) -> anyhow::Result<()> {
     let target = args.target.clone();
-    prompts::while_asking(&door, &target, output, store(session, args)).await
+    prompts::while_asking(session, &target, store(session, args)).await
 }
 
-async fn show(mut session: Session<'_>, target: String, format: Format) -> anyhow::Result<()> {
-    let keys = probed(&mut session, target).await?;
+async fn show(session: &Session<'_>, target: String, format: Format) -> anyhow::Result<()> {
+    let keys = probed(session, target).await?;
     if format.json || format.short {
         let table = listing::host_keys(&keys);
         return session.output().answer(format, &keys, &table);
@@ -38,7 +36,7 @@ async fn show(mut session: Session<'_>, target: String, format: Format) -> anyho
     Ok(session.output().print(shown.join("\n\n"))?)
 }
 
-async fn store(mut session: Session<'_>, args: TrustHost) -> anyhow::Result<()> {
+async fn store(session: &Session<'_>, args: TrustHost) -> anyhow::Result<()> {
     let TrustHost {
         target,
         fingerprint,
@@ -46,7 +44,7 @@ async fn store(mut session: Session<'_>, args: TrustHost) -> anyhow::Result<()> 
     } = args;
     let fingerprint = match fingerprint {
         Some(fingerprint) => fingerprint,
-        None => confirmed(&mut session, target.clone()).await?,
+        None => confirmed(session, target.clone()).await?,
     };
     let asked = methods::TrustHost {
         target,
@@ -56,7 +54,7 @@ async fn store(mut session: Session<'_>, args: TrustHost) -> anyhow::Result<()> 
     report(session.output(), format, &key)
 }
 
-async fn probed(session: &mut Session<'_>, target: String) -> anyhow::Result<Vec<HostKey>> {
+async fn probed(session: &Session<'_>, target: String) -> anyhow::Result<Vec<HostKey>> {
     let asked = methods::ProbeKey { target };
     session.work(&asked).await.map_err(explained)
 }
@@ -80,7 +78,7 @@ fn report(output: &Output, format: Format, key: &HostKey) -> anyhow::Result<()> 
 }
 
 /// The fingerprint of the server's preferred key, once a person has looked at it.
-async fn confirmed(session: &mut Session<'_>, target: String) -> anyhow::Result<String> {
+async fn confirmed(session: &Session<'_>, target: String) -> anyhow::Result<String> {
     let terminal = Terminal::open();
     let mut terminal =
         terminal.context("there is no terminal to ask on: name the key with --fingerprint")?;

@@ -16,20 +16,19 @@ use crate::session::{Reported, Session};
 use crate::tunnel_spec::{TunnelSpec, host_port};
 
 /// Opens every tunnel asked for, in order, and asks what the daemon wants to know for it.
-pub(crate) async fn open_tunnels(session: Session<'_>, args: OpenTunnel) -> anyhow::Result<()> {
+pub(crate) async fn open_tunnels(session: &Session<'_>, args: OpenTunnel) -> anyhow::Result<()> {
     let (abort, format, relay) = (args.abort_on_failing_tunnel, args.format, args.relay);
     let options = options(&args.options).map_err(usage)?;
     let (specs, target) = specs_and_target(args).map_err(usage)?;
-    let (door, output) = (session.door().clone(), session.output());
     let requests = specs
         .into_iter()
         .map(|spec| request(spec, relay, options.clone(), &target));
     let work = open_each(session, requests.collect(), abort, format);
-    prompts::while_asking(&door, &target, output, work).await
+    prompts::while_asking(session, &target, work).await
 }
 
 async fn open_each(
-    mut session: Session<'_>,
+    session: &Session<'_>,
     requests: Vec<OpenTunnelListener>,
     abort: bool,
     format: Format,

@@ -6,18 +6,17 @@ use std::io;
 use anyhow::Context;
 use broker_ipc::methods::{AnswerPrompt, AttendPrompts, NextPrompt};
 use broker_ipc::types::{Prompt, PromptKind};
-use broker_ipc::{Client, ClientError, ErrorCode, RpcError, Secret};
+use broker_ipc::{ClientError, ErrorCode, RpcError, Secret};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::output::Output;
-use crate::session::{Door, Session};
+use crate::session::Session;
 use crate::terminal::Terminal;
 
 /// `auth-handler`: asks until it is interrupted.
 pub(crate) async fn auth_handler(session: &Session<'_>) -> anyhow::Result<()> {
     let terminal = Terminal::open()
         .context("auth-handler asks on a terminal, and standard input is none: run it in one")?;
-    let mut person = Person::attend(session.door(), None, terminal).await?;
+    let mut person = Person::attend(session, None, terminal).await?;
     session
         .output()
         .print("Prompts are asked here; Ctrl-C ends")?;
@@ -30,19 +29,19 @@ pub(crate) async fn auth_handler(session: &Session<'_>) -> anyhow::Result<()> {
 /// Does something that makes the daemon connect to a target, and asks what it wants to know meanwhile, where there is a
 /// terminal to ask on.
 pub(crate) async fn while_asking(
-    door: &Door,
+    session: &Session<'_>,
     target: &str,
-    output: &Output,
     work: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let Some(terminal) = Terminal::open() else {
         return work.await;
     };
-    let mut person = match Person::attend(door, Some(target), terminal).await {
+    let mut person = match Person::attend(session, Some(target), terminal).await {
         Ok(person) => person,
         Err(refused) => {
             // The work may need no answer; if it can't be done, it says why itself.
-            output.note(format_args!("no prompt is asked here: {refused}"));
+            let note = format_args!("no prompt is asked here: {refused}");
+            session.output().note(note);
             return work.await;
         }
     };
@@ -67,25 +66,19 @@ pub(crate) fn explained(refusal: &RpcError) -> String {
 
 /// Somebody at a terminal, and the daemon that has questions.
 struct Person<'a> {
-    door: &'a Door,
-    client: Client,
+    session: &'a Session<'a>,
     terminal: Terminal,
 }
 
 impl<'a> Person<'a> {
     async fn attend(
-        door: &'a Door,
+        session: &'a Session<'_>,
         target: Option<&str>,
         terminal: Terminal,
     ) -> Result<Self, ClientError> {
-        let mut client = door.open().await?;
         let target = target.map(str::to_owned);
-        client.call(&AttendPrompts { target }).await?;
-        Ok(Self {
-            door,
-            client,
-            terminal,
-        })
+        session.call(&AttendPrompts { target }).await?;
+        Ok(Self { session, terminal })
     }
 
     /// Asks one prompt after the other until the daemon or the terminal ends.
@@ -93,7 +86,7 @@ impl<'a> Person<'a> {
         let mut current = None;
         loop {
             current = match current {
-                None => self.client.wait(&NextPrompt { shown: None }).await?.prompt,
+                None => self.session.wait(&NextPrompt { shown: None }).await?.prompt,
                 Some(prompt) => self.answer(&prompt).await?,
             };
         }
@@ -101,15 +94,11 @@ impl<'a> Person<'a> {
 
     /// Asks one prompt, unless it is withdrawn before it is answered. Returns what is to be asked then.
     async fn answer(&mut self, prompt: &Prompt) -> anyhow::Result<Option<Prompt>> {
-        let Self {
-            door,
-            client,
-            terminal,
-        } = self;
+        let Self { session, terminal } = self;
         let until_another = NextPrompt {
             shown: Some(prompt.id),
         };
-        let next = client.wait(&until_another);
+        let next = session.wait(&until_another);
         tokio::pin!(next);
         let answer = tokio::select! {
             next = &mut next => {
@@ -118,8 +107,7 @@ impl<'a> Person<'a> {
             }
             answer = ask(terminal, prompt) => answer?,
         };
-        // The connection with the wait on it takes no other request meanwhile.
-        match door.open().await?.call(&answer).await {
+        match session.call(&answer).await {
             Err(ClientError::Failed(late)) => terminal.show(&late.to_string())?,
             sent => drop(sent?),
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use broker_ipc::{Client, ClientError, Method, Patience};
+use tokio::sync::OnceCell;
 
 use crate::output::Output;
 
@@ -19,33 +20,21 @@ impl fmt::Display for Reported {
 
 impl std::error::Error for Reported {}
 
-/// Where the daemon is, and how long it may take.
-#[derive(Debug, Clone)]
-pub(crate) struct Door {
-    pub(crate) socket: PathBuf,
-    pub(crate) patience: Patience,
-}
-
-impl Door {
-    /// One more connection to the daemon.
-    pub(crate) async fn open(&self) -> Result<Client, ClientError> {
-        Client::connect(&self.socket, self.patience).await
-    }
-}
-
 /// Connects when the first request is made: what needs no daemon, and what makes no sense, gets by without one.
 pub(crate) struct Session<'a> {
-    door: Door,
+    socket: PathBuf,
+    patience: Patience,
     output: &'a Output,
-    client: Option<Client>,
+    client: OnceCell<Client>,
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(door: Door, output: &'a Output) -> Self {
+    pub(crate) fn new(socket: PathBuf, patience: Patience, output: &'a Output) -> Self {
         Self {
-            door,
+            socket,
+            patience,
             output,
-            client: None,
+            client: OnceCell::new(),
         }
     }
 
@@ -53,31 +42,24 @@ impl<'a> Session<'a> {
         self.output
     }
 
-    pub(crate) fn door(&self) -> &Door {
-        &self.door
-    }
-
     /// Sends one request.
-    pub(crate) async fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
+    pub(crate) async fn call<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
         self.client().await?.call(request).await
     }
 
     /// Sends one request whose answer may have to wait for a server or a person.
-    pub(crate) async fn work<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
+    pub(crate) async fn work<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
         self.client().await?.work(request).await
     }
 
-    async fn client(&mut self) -> Result<&mut Client, ClientError> {
-        let client = match self.client.take() {
-            Some(client) => client,
-            None => self.connect().await?,
-        };
-        Ok(self.client.insert(client))
+    /// Sends one request whose answer may take any time.
+    pub(crate) async fn wait<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
+        self.client().await?.wait(request).await
     }
 
     /// Sends one request for each thing named. A failure is told at once and spares the others nothing.
     pub(crate) async fn call_each<M: Method>(
-        &mut self,
+        &self,
         requests: impl Iterator<Item = M>,
     ) -> anyhow::Result<()> {
         let mut failed = false;
@@ -95,20 +77,24 @@ impl<'a> Session<'a> {
     }
 
     /// Waits until the daemon has ended; returns at once where none was asked anything.
-    pub(crate) async fn closed(self) {
-        if let Some(client) = self.client {
+    pub(crate) async fn closed(&self) {
+        if let Some(client) = self.client.get() {
             client.closed().await;
         }
     }
 
+    async fn client(&self) -> Result<&Client, ClientError> {
+        self.client.get_or_try_init(|| self.connect()).await
+    }
+
     async fn connect(&self) -> Result<Client, ClientError> {
-        let client = self.door.open().await?;
+        let client = Client::connect(&self.socket, self.patience).await?;
         let daemon = client.server();
         self.output.note(format_args!(
             "brokerd {} (process {}) on {}",
             daemon.build,
             daemon.pid,
-            self.door.socket.display()
+            self.socket.display()
         ));
         Ok(client)
     }

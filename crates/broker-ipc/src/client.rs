@@ -1,16 +1,20 @@
 //! The client's end: connects, says `hello`, and turns typed requests into typed results.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::tokio::Stream as _;
 use interprocess::local_socket::{GenericFilePath, ToFsName};
-use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
 
 use crate::endpoint::{BindError, check_length};
 use crate::error::RpcError;
@@ -18,6 +22,12 @@ use crate::methods::{Hello, HelloReply, Method};
 use crate::peer;
 use crate::wire::{self, Answer, Id};
 use crate::{BUILD, PROTOCOL};
+
+/// The id of the first request.
+const HELLO_ID: i64 = 1;
+
+/// Calls that wait to be sent. The others wait with their callers.
+const CALLS_TO_SEND: usize = 1;
 
 /// How long a client waits for the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,11 +133,25 @@ impl ClientError {
     }
 }
 
-/// A connection to the daemon on which `hello` has succeeded.
+type Lines = Framed<Stream, LinesCodec>;
+
+/// What the daemon answered, or why that cannot be read.
+type Answered = serde_json::Result<Answer>;
+
+/// A request to be sent, and who waits for its answer.
+#[derive(Debug)]
+struct Call {
+    id: i64,
+    line: Zeroizing<String>,
+    answer: oneshot::Sender<Answered>,
+}
+
+/// A connection to the daemon on which `hello` has succeeded. Calls may be under way at the same time.
 #[derive(Debug)]
 pub struct Client {
-    lines: Framed<Stream, LinesCodec>,
-    last_id: i64,
+    /// To the task that owns the connection, which ends when this is dropped.
+    calls: mpsc::Sender<Call>,
+    last_id: AtomicI64,
     server: HelloReply,
     patience: Patience,
 }
@@ -145,25 +169,16 @@ impl Client {
                 path: path.to_owned(),
             });
         }
-        let lines = Framed::new(stream, wire::codec(wire::MAX_ANSWER_LINE));
-        let nobody = HelloReply {
-            protocol: PROTOCOL,
-            build: String::new(),
-            pid: 0,
-        };
-        let mut client = Self {
-            lines,
-            last_id: 0,
-            server: nobody,
+        let mut lines = Framed::new(stream, wire::codec(wire::MAX_ANSWER_LINE));
+        let server = within::<Hello>(patience.answer, greet(&mut lines)).await?;
+        let (calls, to_send) = mpsc::channel(CALLS_TO_SEND);
+        TaskTracker::new().spawn(converse(lines, to_send));
+        Ok(Self {
+            calls,
+            last_id: AtomicI64::new(HELLO_ID),
+            server,
             patience,
-        };
-        client.server = client
-            .call(&Hello {
-                protocol: PROTOCOL,
-                build: BUILD.into(),
-            })
-            .await?;
-        Ok(client)
+        })
     }
 
     /// What the daemon answered to `hello`.
@@ -171,72 +186,107 @@ impl Client {
         &self.server
     }
 
-    /// Sends one request and waits for its result.
+    /// Sends one request and waits for its reply.
     ///
     /// # Errors
     /// [`ClientError::Failed`] where the daemon says no; the others where no answer came.
-    pub async fn call<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
-        self.call_within(request, self.patience.answer).await
+    pub async fn call<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
+        within::<M>(self.patience.answer, self.wait(request)).await
     }
 
     /// As [`Self::call`], for requests that make the daemon connect to a server and perhaps ask a person.
     ///
     /// # Errors
     /// As [`Self::call`].
-    pub async fn work<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
-        self.call_within(request, self.patience.work).await
-    }
-
-    async fn call_within<M: Method>(
-        &mut self,
-        request: &M,
-        limit: Duration,
-    ) -> Result<M::Reply, ClientError> {
-        let method = M::NAME;
-        let reply = timeout(limit, self.wait(request)).await;
-        reply.map_err(|_| ClientError::TimedOut { method, limit })?
+    pub async fn work<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
+        within::<M>(self.patience.work, self.wait(request)).await
     }
 
     /// As [`Self::call`], however long it takes: for requests that wait for something to come.
     ///
     /// # Errors
     /// As [`Self::call`], but for the bound.
-    pub async fn wait<M: Method>(&mut self, request: &M) -> Result<M::Reply, ClientError> {
-        let reply = self.exchange(request).await?;
-        serde_json::from_value(reply).map_err(|fault| bad_answer(M::NAME, &fault))
+    pub async fn wait<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let line = wire::request(id, request).map_err(|fault| bad_answer(M::NAME, &fault))?;
+        let (answer, answered) = oneshot::channel();
+        let call = Call { id, line, answer };
+        // Where the connection has ended, the call is dropped.
+        let _ = self.calls.send(call).await;
+        let vanished = |_| ClientError::Vanished { method: M::NAME };
+        result::<M>(answered.await.map_err(vanished)?)
     }
 
     /// Waits until the daemon ends this connection. By then its socket is free for another daemon.
-    pub async fn closed(mut self) {
-        while let Some(Ok(_)) = self.lines.next().await {}
+    pub async fn closed(&self) {
+        self.calls.closed().await;
     }
+}
 
-    async fn exchange<M: Method>(&mut self, request: &M) -> Result<Value, ClientError> {
-        let method = M::NAME;
-        self.last_id += 1;
-        let line = wire::request(self.last_id, request);
-        let line = line.map_err(|fault| bad_answer(method, &fault))?;
-        // A daemon that refuses this client says why and closes: read what it said even where the write failed.
-        let _ = self.lines.send(line.as_str()).await;
-        let answer = self.answer(method).await?;
-        match (answer.result, answer.error) {
-            (_, Some(error)) => Err(ClientError::Failed(error)),
-            (Some(result), None) => Ok(result),
-            (None, None) => Err(bad_answer(method, &"it has neither result nor error")),
-        }
-    }
+/// Says `hello`. A daemon that refuses this client says why and closes: its answer is read even where the write failed.
+async fn greet(lines: &mut Lines) -> Result<HelloReply, ClientError> {
+    let hello = Hello {
+        protocol: PROTOCOL,
+        build: BUILD.into(),
+    };
+    let line = wire::request(HELLO_ID, &hello).map_err(|fault| bad_answer(Hello::NAME, &fault))?;
+    let _ = lines.send(line).await;
+    let method = Hello::NAME;
+    let answer = lines.next().await.and_then(Result::ok);
+    let answer = answer.ok_or(ClientError::Vanished { method })?;
+    result::<Hello>(serde_json::from_str(&answer))
+}
 
-    /// The answer to the last request; one without an id is to a line that the daemon could not read.
-    async fn answer(&mut self, method: &'static str) -> Result<Answer, ClientError> {
-        while let Some(line) = self.lines.next().await {
-            let line = line.map_err(|_| ClientError::Vanished { method })?;
-            let answer: Answer =
-                serde_json::from_str(&line).map_err(|fault| bad_answer(method, &fault))?;
-            if answer.id.is_none() || answer.id == Some(Id::Number(self.last_id)) {
-                return Ok(answer);
+/// Sends requests and gives each answer to whoever waits for it, until the daemon ends the connection or the client is dropped.
+async fn converse(mut lines: Lines, mut calls: mpsc::Receiver<Call>) {
+    let mut waiting = BTreeMap::new();
+    loop {
+        tokio::select! {
+            call = calls.recv() => {
+                let Some(call) = call else { return };
+                waiting.insert(call.id, call.answer);
+                // Where this fails, the end of the answers tells.
+                let _ = lines.send(call.line).await;
+            }
+            line = lines.next() => {
+                let Some(Ok(line)) = line else { return };
+                deliver(&line, &mut waiting);
             }
         }
-        Err(ClientError::Vanished { method })
+    }
+}
+
+/// An answer without an id, or one that cannot be read, is most likely for the first who waits.
+fn deliver(line: &str, waiting: &mut BTreeMap<i64, oneshot::Sender<Answered>>) {
+    let answered: Answered = serde_json::from_str(line);
+    let id = answered.as_ref().ok().and_then(|it| it.id.clone());
+    let waiting = match id {
+        Some(Id::Number(id)) => waiting.remove(&id),
+        Some(Id::Text(_)) | None => waiting.pop_first().map(|(_, first)| first),
+    };
+    if let Some(waiting) = waiting {
+        // Whoever asked may have given up.
+        let _ = waiting.send(answered);
+    }
+}
+
+async fn within<M: Method>(
+    limit: Duration,
+    reply: impl Future<Output = Result<M::Reply, ClientError>>,
+) -> Result<M::Reply, ClientError> {
+    let method = M::NAME;
+    let reply = timeout(limit, reply).await;
+    reply.map_err(|_| ClientError::TimedOut { method, limit })?
+}
+
+fn result<M: Method>(answered: Answered) -> Result<M::Reply, ClientError> {
+    let answer = answered.map_err(|fault| bad_answer(M::NAME, &fault))?;
+    match (answer.result, answer.error) {
+        (_, Some(error)) => Err(ClientError::Failed(error)),
+        (Some(result), None) => {
+            serde_json::from_value(result).map_err(|fault| bad_answer(M::NAME, &fault))
+        }
+        (None, None) => Err(bad_answer(M::NAME, &"it has neither result nor error")),
     }
 }
 

@@ -5,9 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::FuturesUnordered;
 use futures::{SinkExt, StreamExt};
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::tokio::Listener as _;
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
@@ -17,17 +19,19 @@ use zeroize::Zeroizing;
 
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorCode, RpcError};
-use crate::methods::{
-    Hello, HelloReply, Method, NextPrompt, Outcome, PromptRequest, Request, parse_params,
-};
+use crate::methods::{Hello, HelloReply, Method, Outcome, PromptRequest, Request, parse_params};
 use crate::peer;
 use crate::reserve::Reserve;
-use crate::wire::{self, Answer, Call};
+use crate::wire::{self, Answer, Call, Id};
 use crate::{BUILD, PROTOCOL};
 
 /// Clients attached at once. People and their scripts need a few; the rest keeps a runaway script from using up the
 /// daemon's file descriptors.
 pub const MAX_CLIENTS: usize = 64;
+
+/// Requests of one client that are carried out at once: more than a program waits for, so that a fault of one cannot fill
+/// the memory. Beyond it a request is refused rather than left unread, so that it is always seen when the client leaves.
+pub const MAX_CALLS: usize = 64;
 
 /// How long a new client may take to say `hello`, so that a silent one does not keep a place.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +39,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to read an answer before it is cut off.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a request in hand may still take once the daemon is told to end: `stop` itself wants its answer.
+/// How long the requests in hand may still take once the daemon is told to end: `stop` itself wants its answer.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// Pause after a failed accept where the reserve of descriptors is used up: trying at once would only burn CPU.
@@ -44,7 +48,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is tried to fill the reserve of descriptors again.
 const REFILL: Duration = Duration::from_secs(1);
 
-/// What the daemon does with requests. One call at a time for each client; several clients at once.
+/// What the daemon does with requests. Those of one client are carried out at once, too, and begin in the order in which
+/// they came.
 pub trait Handler: Send + Sync + 'static {
     /// What the daemon keeps of a client, from its arrival until it leaves.
     type Client: Send + Sync;
@@ -52,10 +57,14 @@ pub trait Handler: Send + Sync + 'static {
     /// A client was admitted.
     fn arrived(&self) -> Self::Client;
 
+    /// A client has left, or sends no more. What it waits for with [`Self::prompt_request`] is to end; other requests of
+    /// its still get their reply.
+    fn left(&self, client: &Self::Client);
+
     /// Takes on one request. The reply may be sent later.
     fn request(&self, request: Request) -> impl Future<Output = ()> + Send;
 
-    /// Takes on one request about prompts. A client that leaves while it waits for the next prompt drops the call.
+    /// Takes on one request about prompts.
     fn prompt_request(
         &self,
         client: &Self::Client,
@@ -132,14 +141,24 @@ async fn attend<H: Handler>(
     let mut client = Client {
         answers_prompts: peer::may_answer_prompts(peer::uid(&stream), peer::own_uid()),
         lines: Framed::new(stream, wire::codec(wire::MAX_REQUEST_LINE)),
-        early: None,
-        stop,
+        stop: stop.clone(),
     };
-    // Whichever side ends the conversation, there is nobody left to tell.
-    let _ = match refusal {
-        Some(error) => client.send(Answer::failed(None, error)).await,
-        None => client.converse(&*handler).await,
+    let conversation = async {
+        match refusal {
+            Some(error) => client.refuse(error).await,
+            None => client.converse(&*handler).await,
+        }
     };
+    let end = async {
+        stop.cancelled().await;
+        sleep(DRAIN).await;
+    };
+    tokio::select! {
+        biased;
+        // Whichever side ends the conversation, there is nobody left to tell.
+        _ = conversation => {}
+        () = end => {}
+    }
 }
 
 /// Why a client is not admitted: no place left, or the process of another user, who got past the file's mode only
@@ -164,140 +183,146 @@ fn refusal(stream: &Stream, has_place: bool) -> Option<RpcError> {
 /// The conversation is over: the client left, broke the rules of the line, or the daemon ends.
 struct Over;
 
+/// What comes from a client.
+enum Incoming {
+    /// A request, or a line that is none.
+    Line(Result<Call, RpcError>),
+    /// A line that cannot be told from the next one.
+    Broken(RpcError),
+    /// No more lines: the client sends no more, or the daemon ends.
+    End,
+}
+
 /// A connected client.
 struct Client {
     lines: Framed<Stream, LinesCodec>,
-    /// A line that came before its turn, see [`left`].
-    early: Option<Line>,
     /// Whether it may send requests about prompts.
     answers_prompts: bool,
     stop: CancellationToken,
 }
 
-type Line = Result<String, LinesCodecError>;
-
 impl Client {
     async fn converse<H: Handler>(&mut self, handler: &H) -> Result<(), Over> {
         self.greet().await?;
         let kept = handler.arrived();
-        loop {
-            match self.next_call().await? {
-                Ok(call) => self.serve_call(handler, &kept, call).await?,
-                Err(error) => self.send(Answer::failed(None, error)).await?,
+        let mut calls = FuturesUnordered::new();
+        let mut sends_more = true;
+        while sends_more || !calls.is_empty() {
+            tokio::select! {
+                biased;
+                Some((id, outcome)) = calls.next() => self.answer(id, outcome).await?,
+                incoming = self.incoming(), if sends_more => match incoming {
+                    Incoming::Line(Ok(call)) => {
+                        let permitted = self.permitted(&call, calls.len());
+                        calls.push(carry_out(handler, &kept, call, permitted));
+                    }
+                    Incoming::Line(Err(error)) => self.refuse(error).await?,
+                    Incoming::Broken(error) => return self.refuse(error).await,
+                    Incoming::End => {
+                        handler.left(&kept);
+                        sends_more = false;
+                    }
+                },
             }
         }
+        Ok(())
+    }
+
+    fn permitted(&self, call: &Call, in_hand: usize) -> Result<(), RpcError> {
+        if in_hand >= MAX_CALLS {
+            let message = format!(
+                "{MAX_CALLS} requests of this connection wait for their answers: send no more until one has come"
+            );
+            return Err(RpcError::new(ErrorCode::LimitReached, message));
+        }
+        if PromptRequest::METHODS.contains(&call.method.as_str()) && !self.answers_prompts {
+            let message =
+                "only the user who runs the daemon may answer its prompts: do it as that user";
+            return Err(RpcError::new(ErrorCode::Denied, message));
+        }
+        Ok(())
     }
 
     /// Expects `hello`; whoever says anything else, or speaks another version, is told so and has to leave.
     async fn greet(&mut self) -> Result<(), Over> {
-        let first = timeout(HELLO_TIMEOUT, self.next_call())
-            .await
-            .map_err(|_| Over)??;
-        let (id, outcome) = match first {
-            Ok(call) => (call.id.clone(), hello(call)),
-            Err(error) => (None, Err(error)),
+        let first = timeout(HELLO_TIMEOUT, self.incoming()).await;
+        let (id, outcome) = match first.map_err(|_| Over)? {
+            Incoming::Line(Ok(call)) => (call.id.clone(), hello(call)),
+            Incoming::Line(Err(error)) | Incoming::Broken(error) => {
+                return self.refuse(error).await.and(Err(Over));
+            }
+            Incoming::End => return Err(Over),
         };
         let welcome = outcome.is_ok();
-        self.send(Answer::new(id, outcome)).await?;
+        self.answer(id, outcome).await?;
         if welcome { Ok(()) } else { Err(Over) }
     }
 
-    async fn serve_call<H: Handler>(
-        &mut self,
-        handler: &H,
-        kept: &H::Client,
-        call: Call,
-    ) -> Result<(), Over> {
-        let id = call.id.clone();
-        let is_a_wait = call.method == NextPrompt::NAME;
-        let outcome = carry_out(handler, kept, self.answers_prompts, call);
-        let outcome = before_end(&self.stop, outcome);
-        let outcome = if is_a_wait {
-            tokio::select! {
-                biased;
-                () = left(&mut self.lines, &mut self.early) => None,
-                outcome = outcome => outcome,
+    /// May be dropped while it waits: nothing is lost.
+    async fn incoming(&mut self) -> Incoming {
+        let next = self.stop.run_until_cancelled(self.lines.next()).await;
+        let message = match next.flatten() {
+            // It may hold a secret.
+            Some(Ok(line)) => return Incoming::Line(Call::parse(&Zeroizing::new(line))),
+            Some(Err(LinesCodecError::MaxLineLengthExceeded)) => {
+                format!("a line may have {} bytes", wire::MAX_REQUEST_LINE)
             }
-        } else {
-            outcome.await
+            Some(Err(LinesCodecError::Io(fault))) if fault.kind() == io::ErrorKind::InvalidData => {
+                "a line must be UTF-8".to_owned()
+            }
+            Some(Err(LinesCodecError::Io(_))) | None => return Incoming::End,
         };
-        let outcome = outcome.ok_or(Over)?;
+        Incoming::Broken(RpcError::new(ErrorCode::Parse, message))
+    }
+
+    /// Answers a request. A notification gets no answer, not even an error: section 4.1.
+    async fn answer<T: Serialize>(
+        &mut self,
+        id: Option<Id>,
+        outcome: Result<T, RpcError>,
+    ) -> Result<(), Over> {
         match id {
-            Some(_) => self.send(Answer::new(id, outcome)).await,
-            // A notification: section 4.1 allows no answer, not even an error.
+            Some(_) => self.send(&Answer::new(id, outcome)).await,
             None => Ok(()),
         }
     }
 
-    /// The next request, or what is wrong with it. A line that cannot be told from the next one ends it all.
-    async fn next_call(&mut self) -> Result<Result<Call, RpcError>, Over> {
-        let line = match self.early.take() {
-            Some(early) => Some(early),
-            None => {
-                let next = self.stop.run_until_cancelled(self.lines.next());
-                next.await.flatten()
-            }
-        };
-        let message = match line.ok_or(Over)? {
-            // It may hold a secret.
-            Ok(line) => return Ok(Call::parse(&Zeroizing::new(line))),
-            Err(LinesCodecError::MaxLineLengthExceeded) => {
-                format!("a line may have {} bytes", wire::MAX_REQUEST_LINE)
-            }
-            Err(LinesCodecError::Io(fault)) if fault.kind() == io::ErrorKind::InvalidData => {
-                "a line must be UTF-8".to_owned()
-            }
-            Err(LinesCodecError::Io(_)) => return Err(Over),
-        };
-        self.send(Answer::failed(
-            None,
-            RpcError::new(ErrorCode::Parse, message),
-        ))
-        .await?;
-        Err(Over)
+    /// Answers a line of which the id is not known.
+    async fn refuse(&mut self, error: RpcError) -> Result<(), Over> {
+        self.send(&Answer::new(None, Err::<(), _>(error))).await
     }
 
-    async fn send(&mut self, answer: Answer) -> Result<(), Over> {
-        let line = serde_json::to_string(&answer).map_err(|_| Over)?;
-        let sent = timeout(WRITE_TIMEOUT, self.lines.send(line));
-        let sent = before_end(&self.stop, sent).await.ok_or(Over)?;
+    async fn send(&mut self, answer: &Answer) -> Result<(), Over> {
+        let line = serde_json::to_string(answer).map_err(|_| Over)?;
+        let sent = timeout(WRITE_TIMEOUT, self.lines.send(line)).await;
         sent.map_err(|_| Over)?.map_err(|_| Over)
     }
 }
 
+/// What a call comes to, and the id to answer with.
 async fn carry_out<H: Handler>(
     handler: &H,
     kept: &H::Client,
-    answers_prompts: bool,
     call: Call,
-) -> Outcome {
-    let (reply, outcome) = oneshot::channel();
-    let Call { method, params, .. } = call;
-    if !PromptRequest::METHODS.contains(&method.as_str()) {
-        handler
-            .request(Request::parse(&method, params, reply)?)
-            .await;
-    } else if answers_prompts {
-        let request = PromptRequest::parse(&method, params, reply)?;
-        handler.prompt_request(kept, request).await;
-    } else {
-        let message =
-            "only the user who runs the daemon may answer its prompts: do it as that user";
-        return Err(RpcError::new(ErrorCode::Denied, message));
-    }
-    let ending = |_| RpcError::new(ErrorCode::ShuttingDown, "the broker is stopping");
-    outcome.await.map_err(ending)?
-}
-
-/// Waits until the client has left. One line that it sends meanwhile is kept until its turn comes.
-async fn left(lines: &mut Framed<Stream, LinesCodec>, early: &mut Option<Line>) {
-    if early.is_none() {
-        *early = lines.next().await;
-        if early.is_none() {
-            return;
+    permitted: Result<(), RpcError>,
+) -> (Option<Id>, Outcome) {
+    let Call {
+        id, method, params, ..
+    } = call;
+    let outcome = async {
+        permitted?;
+        let (reply, outcome) = oneshot::channel();
+        if PromptRequest::METHODS.contains(&method.as_str()) {
+            let request = PromptRequest::parse(&method, params, reply)?;
+            handler.prompt_request(kept, request).await;
+        } else {
+            let request = Request::parse(&method, params, reply)?;
+            handler.request(request).await;
         }
-    }
-    std::future::pending().await
+        let ending = |_| RpcError::new(ErrorCode::ShuttingDown, "the broker is stopping");
+        outcome.await.map_err(ending)?
+    };
+    (id, outcome.await)
 }
 
 /// Checks that the two ends speak the same version.
@@ -320,17 +345,4 @@ fn hello(call: Call) -> Result<HelloReply, RpcError> {
         build: BUILD.into(),
         pid: std::process::id(),
     })
-}
-
-/// What `work` gives, unless the daemon ends and it takes much longer than that.
-async fn before_end<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
-    let end = async {
-        stop.cancelled().await;
-        sleep(DRAIN).await;
-    };
-    tokio::select! {
-        biased;
-        done = work => Some(done),
-        () = end => None,
-    }
 }

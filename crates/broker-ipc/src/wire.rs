@@ -118,8 +118,4 @@ impl Answer {
             error,
         }
     }
-
-    pub(crate) fn failed(id: Option<Id>, error: RpcError) -> Self {
-        Self::new(id, Err::<(), _>(error))
-    }
 }

@@ -12,7 +12,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use broker_ipc::methods::{CloseChannel, ConnectionStatus, Done, ListProfiles, Status, Stop};
+use broker_ipc::methods::{
+    CloseChannel, ConnectionStatus, Done, ListProfiles, NextPrompt, Status, Stop,
+};
 use broker_ipc::types::{CurrentPrompt, DaemonStatus, TransferCounts};
 use broker_ipc::{
     BindError, Client, ClientError, ErrorCode, Handler, Patience, PromptRequest, Request, RpcError,
@@ -51,6 +53,10 @@ impl Handler for Fake {
         Leaving(Arc::clone(&self.left))
     }
 
+    fn left(&self, _client: &Leaving) {
+        self.prompt.notify_one();
+    }
+
     async fn request(&self, request: Request) {
         match request {
             Request::Status(_, reply) => reply.send(Ok(status())),
@@ -82,6 +88,9 @@ impl Handler for Fake {
         }
     }
 }
+
+const NEXT_PROMPT: &str = r#"{"jsonrpc":"2.0","id":"next-prompt","method":"next-prompt"}"#;
+const STATUS: &str = r#"{"jsonrpc":"2.0","id":"status","method":"status"}"#;
 
 fn status() -> DaemonStatus {
     DaemonStatus {
@@ -194,7 +203,7 @@ fn code(answer: &Value) -> ErrorCode {
 #[tokio::test]
 async fn a_typed_request_gets_a_typed_result() {
     let daemon = Daemon::start();
-    let mut client = daemon.client().await;
+    let client = daemon.client().await;
     assert_eq!(client.server().pid, std::process::id());
     assert_eq!(client.call(&Status {}).await.unwrap(), status());
     daemon.end().await;
@@ -203,7 +212,7 @@ async fn a_typed_request_gets_a_typed_result() {
 #[tokio::test]
 async fn a_refused_request_gives_its_code_and_message_and_the_next_one_works() {
     let daemon = Daemon::start();
-    let mut client = daemon.client().await;
+    let client = daemon.client().await;
     match client.call(&ConnectionStatus { id: 7 }).await {
         Err(ClientError::Failed(error)) => {
             assert_eq!(
@@ -306,7 +315,7 @@ async fn a_directory_that_others_may_write_to_is_refused() {
 #[tokio::test]
 async fn the_end_leaves_nothing_behind() {
     let daemon = Daemon::start();
-    let mut client = daemon.client().await;
+    let client = daemon.client().await;
     assert_eq!(client.call(&Stop { grace: None }).await.unwrap(), Done {});
     daemon.tracker.close();
     daemon.tracker.wait().await;
@@ -506,7 +515,7 @@ async fn one_client_too_many_is_told_so() {
         matches!(&refused, ClientError::Failed(e) if e.code == ErrorCode::TooManyClients),
         "{refused}"
     );
-    let mut last = admitted.pop().unwrap();
+    let last = admitted.pop().unwrap();
     assert_eq!(last.call(&Status {}).await.unwrap().pid, 42);
     daemon.end().await;
 }
@@ -516,9 +525,7 @@ async fn a_client_that_leaves_while_it_waits_is_noticed() {
     let daemon = Daemon::start();
     let mut client = daemon.raw().await;
     client.hello().await;
-    client
-        .send(r#"{"jsonrpc":"2.0","id":1,"method":"next-prompt"}"#)
-        .await;
+    client.send(NEXT_PROMPT).await;
     daemon.handler.waiting.notified().await;
     drop(client);
     daemon.handler.left.notified().await;
@@ -526,20 +533,65 @@ async fn a_client_that_leaves_while_it_waits_is_noticed() {
 }
 
 #[tokio::test]
-async fn what_follows_a_wait_is_kept_for_its_turn() {
+async fn a_request_does_not_wait_for_those_before_it() {
     let daemon = Daemon::start();
     let mut client = daemon.raw().await;
     client.hello().await;
-    for line in [
-        r#"{"jsonrpc":"2.0","id":1,"method":"next-prompt"}"#,
-        r#"{"jsonrpc":"2.0","id":2,"method":"status"}"#,
-    ] {
-        client.send(line).await;
-    }
-    daemon.handler.waiting.notified().await;
+    client.send(NEXT_PROMPT).await;
+    client.send(STATUS).await;
+    assert_eq!(client.answer().await.unwrap()["id"], "status");
     daemon.handler.prompt.notify_one();
-    assert_eq!(client.answer().await.unwrap()["id"], 1);
-    assert_eq!(client.answer().await.unwrap()["id"], 2);
+    assert_eq!(client.answer().await.unwrap()["id"], "next-prompt");
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn one_client_makes_several_calls_at_once() {
+    let daemon = Daemon::start();
+    let client = daemon.client().await;
+    let wait = client.wait(&NextPrompt { shown: None });
+    let meanwhile = async {
+        daemon.handler.waiting.notified().await;
+        let status = client.call(&Status {}).await;
+        daemon.handler.prompt.notify_one();
+        status
+    };
+    let (prompt, status) = tokio::join!(wait, meanwhile);
+    assert_eq!(prompt.unwrap(), CurrentPrompt { prompt: None });
+    assert_eq!(status.unwrap().pid, 42);
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn one_request_too_many_is_refused_and_the_others_go_on() {
+    let daemon = Daemon::start();
+    let mut client = daemon.raw().await;
+    client.hello().await;
+    for _ in 0..broker_ipc::server::MAX_CALLS {
+        client.send(NEXT_PROMPT).await;
+    }
+    client.send(STATUS).await;
+    let refused = client.answer().await.unwrap();
+    assert_eq!(refused["id"], "status");
+    assert_eq!(code(&refused), ErrorCode::LimitReached);
+    daemon.handler.prompt.notify_one();
+    assert_eq!(client.answer().await.unwrap()["id"], "next-prompt");
+    client.send(STATUS).await;
+    assert_eq!(client.answer().await.unwrap()["result"]["pid"], 42);
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn who_sends_no_more_still_gets_answers_and_waits_no_longer() {
+    let daemon = Daemon::start();
+    let mut client = daemon.raw().await;
+    client.hello().await;
+    client.send(NEXT_PROMPT).await;
+    client.send(STATUS).await;
+    client.0.shutdown().await.unwrap();
+    assert_eq!(client.answer().await.unwrap()["id"], "status");
+    assert_eq!(client.answer().await.unwrap()["id"], "next-prompt");
+    assert_eq!(client.answer().await, None);
     daemon.end().await;
 }
 

@@ -58,6 +58,10 @@ impl Handler for Api {
         self.prompts.arrived()
     }
 
+    fn left(&self, client: &ClientResponder) {
+        client.leave();
+    }
+
     async fn request(&self, request: Request) {
         // Where the supervisor has gone, the client is told as its reply is dropped.
         let _ = self

@@ -83,6 +83,8 @@ impl Handler for Answers {
 
     fn arrived(&self) {}
 
+    fn left(&self, (): &()) {}
+
     async fn request(&self, request: Request) {
         match request {
             Request::Status(_, reply) => reply.send(Ok(status())),

@@ -263,6 +263,12 @@ impl ClientResponder {
         self.queue.lock().responders.insert(self.id, profile);
     }
 
+    /// Answers no more: its prompts go to the next, and its waits end.
+    pub(crate) fn leave(&self) {
+        self.queue.lock().detach(self.id);
+        self.queue.changed.send_replace(());
+    }
+
     /// Waits until another prompt is to be shown than this one, or none any more.
     ///
     /// # Errors
@@ -295,8 +301,7 @@ impl ClientResponder {
 
 impl Drop for ClientResponder {
     fn drop(&mut self) {
-        self.queue.lock().detach(self.id);
-        self.queue.changed.send_replace(());
+        self.leave();
     }
 }
 
