@@ -55,6 +55,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         trial("rewriting: replies in pieces", &[], pieces),
         trial(
+            "rewriting: lazy data channels open when the client connects",
+            &[],
+            lazy,
+        ),
+        trial(
             "rewriting: PORT and EPRT in the server's terms",
             &[],
             active_spellings,
@@ -243,9 +248,17 @@ struct Scripted {
 
 impl Scripted {
     async fn start(client_ip: IpAddr, server_ip: IpAddr) -> anyhow::Result<Self> {
+        Self::start_with(client_ip, server_ip, "").await
+    }
+
+    async fn start_with(
+        client_ip: IpAddr,
+        server_ip: IpAddr,
+        attributes: &str,
+    ) -> anyhow::Result<Self> {
         let embedded = Embedded::start().await?;
         let control = ScriptedListener::bind_on(SocketAddr::new(server_ip, 0)).await?;
-        let tunnel = ftp_tunnel(client_ip, control.addr(), "");
+        let tunnel = ftp_tunnel(client_ip, control.addr(), attributes);
         let broker = Broker::start(&embedded.login.config("", &tunnel), &[]).await?;
         let mut client = Conversation::connect(broker.listener(0).await?).await?;
         let mut server = control.accept().await?;
@@ -282,6 +295,15 @@ impl Scripted {
         Ok(())
     }
 
+    /// Has the server announce a place, and returns the one that the client is told.
+    async fn announces(&mut self, place: SocketAddr) -> anyhow::Result<SocketAddr> {
+        self.command("EPSV").await?;
+        self.server.send(written(EPSV_REPLY, place)).await?;
+        let line = self.client.line().await?;
+        let port = told(EPSV_REPLY, &line)?;
+        Ok(SocketAddr::new(self.client.peer_addr()?.ip(), port))
+    }
+
     async fn login(&mut self) -> anyhow::Result<()> {
         self.command("USER me").await?;
         self.passes("230 in\r\n").await
@@ -311,6 +333,9 @@ impl Scripted {
         self.passes("226 done\r\n").await
     }
 }
+
+/// Also says where the port stands in it.
+const EPSV_REPLY: &str = "229 Entering Extended Passive Mode (|||{E}|)\r\n";
 
 /// The reply with an address in it.
 fn written(reply: &str, address: SocketAddr) -> String {
@@ -434,6 +459,43 @@ async fn look_alikes() -> anyhow::Result<()> {
     session
         .passive("EPSV", "229 Entering Extended Passive Mode (|||{E}|)\r\n")
         .await
+}
+
+async fn lazy() -> anyhow::Result<()> {
+    let v4 = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let mut session = Scripted::start_with(v4, v4, r#"data-open="lazy""#).await?;
+    session.login().await?;
+    // A data connection stands ready from now on, so that an early channel would be there at once.
+    session.passive("EPSV", EPSV_REPLY).await?;
+    let listener = ScriptedListener::bind().await?;
+    let port = session.announces(listener.addr()).await?;
+    for _ in 0..10 {
+        session.command("NOOP").await?;
+        session.passes("200 ok\r\n").await?;
+    }
+    let opened = session.embedded.ssh.counters().direct_opened;
+    ensure!(opened == 2, "{opened} channels before the client came");
+    let mut client = Conversation::connect(port).await?;
+    let mut server = listener.accept().await?;
+    session.command("RETR x").await?;
+    session.passes("150 go\r\n").await?;
+    server.send("down").await?;
+    server.finish().await?;
+    ensure!(client.rest().await? == b"down");
+    session.passes("226 done\r\n").await?;
+    // Where nobody listens, the failure shows on the client's data connection, and in the reply.
+    let nobody = ScriptedListener::bind().await?.addr();
+    let port = session.announces(nobody).await?;
+    let mut client = Conversation::connect(port).await?;
+    ensure!(
+        client.rest().await.is_err(),
+        "the failure looks like an end"
+    );
+    session.command("RETR y").await?;
+    session.server.send("226 done\r\n").await?;
+    let reply = session.client.reply().await?;
+    ensure!(reply.starts_with("42"), "{reply}");
+    Ok(())
 }
 
 async fn pieces() -> anyhow::Result<()> {

@@ -21,14 +21,14 @@ pub enum ForeignPort {
     Pass,
 }
 
-/// Whether the data channel behind a passive reply is opened before the client is told its port.
+/// When the data channel behind a passive reply is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataOpen {
-    /// Before, until one passive channel of the session has worked; then at the same time.
+    /// Before the client is told its port, until one passive channel of the session has worked; then meanwhile.
     Auto,
-    /// Always before.
+    /// Always before the client is told its port.
     Eager,
-    /// Never before.
+    /// Only when the client connects.
     Lazy,
 }
 

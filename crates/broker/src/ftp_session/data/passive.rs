@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use broker_config::DataOpen;
 use broker_ssh::{Channel, Target};
 use ftp_proto::{Announced, DataEnd};
 use tokio::net::TcpStream;
@@ -64,6 +65,9 @@ async fn meet(
         }
     };
     // A failed opening drops the listener and what it accepted: the client's connection is reset or refused.
+    if task.control.ftp.data_open == DataOpen::Lazy {
+        return Ok((accept(task, listener).await?, channel.await?));
+    }
     tokio::try_join!(accept(task, listener), channel)
 }
 
