@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask test`, `tidy`, `demo`, `chaos`, `fuzz` and `bench`
+//! The project's own chores: `cargo xtask test`, `tidy`, `demo`, `chaos`, `fuzz`, `bench` and `docs`
 
 // A chore prints for the person who runs it, and may end in a panic where a test would.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -7,6 +7,7 @@ mod bench;
 mod cargo;
 mod chaos;
 mod demo;
+mod docs;
 mod fuzz;
 mod needs;
 mod process;
@@ -31,6 +32,8 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Measure the broker beside OpenSSH's port forwarding and plain FTP
     Bench(bench::Options),
+    /// Write manual pages and shell completions
+    Docs(docs::Options),
     /// Check what the compiler does not: purposes, lengths, leftovers, layers, import cycles, links
     Tidy,
 }
@@ -43,6 +46,7 @@ async fn main() -> ExitCode {
         Chore::Chaos(options) => chaos::run(&options).await,
         Chore::Fuzz(options) => fuzz::run(&options).await,
         Chore::Bench(options) => bench::run(&options).await,
+        Chore::Docs(options) => docs::run(&options),
         Chore::Tidy => tidy::run(),
     };
     match outcome {

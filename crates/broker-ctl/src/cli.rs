@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use broker_ipc::types::TunnelKind;
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::tunnel_spec::{self, ListenerName, TunnelSpec};
 
@@ -141,6 +142,11 @@ pub(crate) enum Command {
         /// Only warn where other users can change the file; brokerd has this option too
         #[arg(long)]
         allow_unsafe_config: bool,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell that reads the script
+        shell: Shell,
     },
 }
 

@@ -6,6 +6,8 @@ use broker_ipc::methods::{
 };
 use broker_ipc::types::{ChannelInfo, Connection, ConnectionDetail};
 use broker_ipc::{Patience, default_socket_path};
+use clap::CommandFactory;
+use clap_complete::Shell;
 
 use crate::cli::{Cli, Command, Format};
 use crate::open::open_tunnels;
@@ -74,7 +76,14 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             file,
             allow_unsafe_config,
         } => check::check_config(&file, allow_unsafe_config, output),
+        Command::Completions { shell } => Ok(output.print(completions(shell))?),
     }
+}
+
+fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "broker-ctl", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 async fn status(session: &Session<'_>, pid: bool, format: Format) -> anyhow::Result<()> {

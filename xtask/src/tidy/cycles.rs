@@ -235,6 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn a_module_may_stand_in_a_file_of_another_name() {
+        let told = complaints(&[
+            ("lib.rs", "#[path = \"other/file.rs\"]\nmod a;\nmod b;\n"),
+            ("other/file.rs", "use crate::b::B;\n"),
+            ("b.rs", "use crate::a;\n"),
+        ]);
+        assert!(
+            matches!(told.as_slice(), [one] if one.contains("import cycle a → b → a")),
+            "{told:?}"
+        );
+    }
+
+    #[test]
     fn tests_may_import_what_they_like() {
         let told = complaints(&[
             ("lib.rs", "mod a;\nmod b;\n"),

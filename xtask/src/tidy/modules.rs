@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
-use syn::{Attribute, Item, ItemMod, ItemUse, Macro, UseTree};
+use syn::{Attribute, Expr, Item, ItemMod, ItemUse, Lit, Macro, UseTree};
 
 /// An import that leads to an import, and so on: more than this is a circle of names that means something outside the crate.
 const LONGEST_CHAIN: usize = 32;
@@ -192,6 +192,11 @@ impl Tree {
         if let Some((_, items)) = &child.content {
             return self.add(name, Some(parent), file, &own, items);
         }
+        let here = file.parent().unwrap_or(file);
+        if let Some(elsewhere) = named_file(&child.attrs).map(|path| here.join(path)) {
+            let inside = elsewhere.parent().unwrap_or(here);
+            return self.read_file(name, Some(parent), &elsewhere, inside);
+        }
         let beside = inside.join(format!("{name}.rs"));
         let source = if beside.is_file() {
             beside
@@ -326,6 +331,18 @@ impl Reader<'_> {
 fn joined(path: &[String], last: &syn::Ident) -> Vec<String> {
     let last = std::iter::once(last.to_string());
     path.iter().cloned().chain(last).collect()
+}
+
+/// The file that `#[path = "…"]` names.
+fn named_file(attributes: &[Attribute]) -> Option<String> {
+    let attribute = attributes.iter().find(|it| it.path().is_ident("path"))?;
+    let value = &attribute.meta.require_name_value().ok()?.value;
+    if let Expr::Lit(literal) = value
+        && let Lit::Str(path) = &literal.lit
+    {
+        return Some(path.value());
+    }
+    None
 }
 
 fn is_test(attributes: &[Attribute]) -> bool {

@@ -47,3 +47,12 @@ For more information, try '--help'.
 
 "#]]);
 }
+
+#[test]
+fn completions_are_printed_without_a_daemon() {
+    let printed = broker_ctl().args(["completions", "bash"]).output().unwrap();
+    assert!(printed.status.success(), "{printed:?}");
+    let script = String::from_utf8(printed.stdout).unwrap();
+    assert!(script.contains("complete -F _broker"), "{script}");
+    assert!(script.contains("open-tunnel-listener"));
+}
