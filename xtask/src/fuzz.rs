@@ -19,8 +19,6 @@ const TARGETS: [&str; 4] = [
     "session_client",
     "session_server",
 ];
-/// The version of cargo-fuzz that is known to work with the compiler in use, which need not be a nightly one.
-const CARGO_FUZZ: &str = "0.13.2";
 /// Code without `unsafe` has no use for the sanitizers, and a stable compiler does not offer them.
 const NO_SANITIZER: [&str; 2] = ["--sanitizer", "none"];
 /// The longest input. What depends on lines of 64 KiB has tests of its own; short inputs are tried more often.
@@ -39,10 +37,6 @@ pub(crate) struct Options {
     /// The seed of the fuzzer's choices, to try the same inputs again
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u32>,
-
-    /// Install cargo-fuzz below the target directory if it is missing
-    #[arg(long)]
-    install: bool,
 }
 
 /// Runs every target. Exits with success where the machine cannot run them, and says so.
@@ -50,7 +44,7 @@ pub(crate) struct Options {
 /// # Errors
 /// If a program that is there cannot be run.
 pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
-    let tool = match tool(options.install).await? {
+    let tool = match tool() {
         Ok(tool) => tool,
         Err(reason) => {
             println!("fuzz: skipped: {reason}");
@@ -73,26 +67,12 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// cargo-fuzz, or what to install for it.
-async fn tool(install: bool) -> Result<Result<PathBuf, String>> {
+fn tool() -> Result<PathBuf, &'static str> {
     if find_program("c++").is_none() {
-        return Ok(Err("no C++ compiler (apt-get install g++)".to_owned()));
+        return Err("no C++ compiler (apt-get install g++)");
     }
-    if let Some(found) = find_program("cargo-fuzz") {
-        return Ok(Ok(found));
-    }
-    let directory = cargo::root().join("target").join("tools");
-    let installed = directory.join("bin").join("cargo-fuzz");
-    if !installed.is_file() && install {
-        let mut command = cargo::command(&["install", "cargo-fuzz", "--locked", "--quiet"]);
-        command
-            .args(["--version", CARGO_FUZZ, "--root"])
-            .arg(&directory);
-        command.status().await.context("cannot run cargo install")?;
-    }
-    let advice = format!(
-        "cargo-fuzz is not installed (cargo install cargo-fuzz --locked --version {CARGO_FUZZ}, or --install here)"
-    );
-    Ok(Some(installed).filter(|path| path.is_file()).ok_or(advice))
+    find_program("cargo-fuzz")
+        .ok_or("cargo-fuzz is not installed (cargo install --locked cargo-fuzz)")
 }
 
 /// A cargo-fuzz command in the workspace's directory.
