@@ -1,7 +1,7 @@
 //! What the surroundings contribute to a configuration: variables, the user, the usual directories.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What the surroundings contribute to a configuration.
 ///
@@ -30,15 +30,12 @@ impl Environment {
         let variables: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let (user_id, group_id) = ids();
+        let owner = Owner::current();
         let named = ["USER", "LOGNAME", "USERNAME"]
             .iter()
             .find_map(|name| variables.get(*name).filter(|value| !value.is_empty()));
         // Services and containers often have none of these variables.
-        let user = named
-            .cloned()
-            .or_else(|| name_of(Path::new("/etc/passwd"), user_id))
-            .unwrap_or_default();
+        let user = named.cloned().unwrap_or(owner.user);
         Self {
             home: directories::BaseDirs::new()
                 .map(|dirs| dirs.home_dir().to_owned())
@@ -46,52 +43,60 @@ impl Environment {
             config_directory: directories::ProjectDirs::from("", "", "ssh-broker")
                 .map(|dirs| dirs.config_dir().to_owned()),
             user,
-            group: name_of(Path::new("/etc/group"), group_id).unwrap_or_default(),
-            user_id,
-            group_id,
+            group: owner.group,
+            user_id: owner.user_id,
+            group_id: owner.group_id,
             variables,
         }
     }
 }
 
-/// The numbers of this process's user and group.
-#[cfg(unix)]
-fn ids() -> (u32, u32) {
-    (
-        rustix::process::getuid().as_raw(),
-        rustix::process::getgid().as_raw(),
-    )
+/// Who runs this process. Where users have no numbers, they are 0.
+#[derive(Default)]
+struct Owner {
+    user: String,
+    group: String,
+    user_id: u32,
+    group_id: u32,
 }
 
-/// Where users have no numbers, they are 0.
-#[cfg(not(unix))]
-fn ids() -> (u32, u32) {
-    (0, 0)
-}
+impl Owner {
+    /// As the system tells it, which also knows the users of a directory service.
+    #[cfg(unix)]
+    fn current() -> Self {
+        use nix::unistd::{Group, User, getgid, getuid};
+        let user = User::from_uid(getuid()).ok().flatten();
+        let group = Group::from_gid(getgid()).ok().flatten();
+        Self {
+            user: user.map(|it| it.name).unwrap_or_default(),
+            group: group.map(|it| it.name).unwrap_or_default(),
+            user_id: getuid().as_raw(),
+            group_id: getgid().as_raw(),
+        }
+    }
 
-/// The name of a user or group in a file of lines `name:password:number:…`.
-fn name_of(file: &Path, id: u32) -> Option<String> {
-    let text = std::fs::read_to_string(file).ok()?;
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        let number: u32 = fields.nth(1)?.parse().ok()?;
-        (number == id).then(|| name.to_owned())
-    })
+    #[cfg(not(unix))]
+    fn current() -> Self {
+        Self::default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
-    fn finds_the_group_by_its_number() {
-        let directory = tempfile::TempDir::new().unwrap();
-        let file = directory.path().join("group");
-        std::fs::write(&file, "root:x:0:\nbroken\nstaff:x:50:anna,bert\n").unwrap();
-        assert_eq!(name_of(&file, 50).as_deref(), Some("staff"));
-        assert_eq!(name_of(&file, 5), None);
-        assert_eq!(name_of(&directory.path().join("absent"), 0), None);
+    fn the_system_names_the_user_and_the_group() {
+        let told = |option| {
+            let output = std::process::Command::new("id").arg(option).output();
+            String::from_utf8(output.unwrap().stdout)
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
+        let owner = Owner::current();
+        assert_eq!((owner.user, owner.group), (told("-un"), told("-gn")));
     }
 
     #[test]

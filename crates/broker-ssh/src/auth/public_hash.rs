@@ -1,5 +1,6 @@
 //! Hashes by which configurations name public keys
 
+use md5::Md5;
 use russh::keys::{HashAlg, PublicKey};
 use sha1::{Digest, Sha1};
 
@@ -12,7 +13,7 @@ pub(crate) fn has_hash(key: &PublicKey, hash: &str) -> bool {
     match hash.len() {
         64 => hash == hex(key.fingerprint(HashAlg::Sha256).as_bytes()),
         40 => hash == hex(&Sha1::digest(blob)),
-        32 => hash == hex(&*md5::compute(blob)),
+        32 => hash == hex(&Md5::digest(blob)),
         _ => false,
     }
 }
