@@ -3,14 +3,14 @@
 //! The way from a file to a [`Config`]:
 //!
 //! 1. **syntax** – one structural pass over the text, with quick-xml, gives a tree in which every element, attribute and
-//!    value knows its place;
+//!    value knows its place; a fault of structure ends it;
 //! 2. **names** – names are compared with the one table of everything the format knows;
 //! 3. **raw** – what the file says, value by value, with variables expanded and each value's syntax checked;
 //! 4. **merge** – several files become one;
 //! 5. **resolve** – what it means: defaults applied, references followed, conflicts found.
 //!
 //! The values are taken from the tree by hand rather than with serde: serde stops at the first fault and knows no
-//! positions, whereas this crate reports every fault of a file at once, each where it stands.
+//! positions, whereas this crate reports every fault of a well-formed file at once, each where it stands.
 //!
 //! This crate opens no file but the configuration itself: key files and password files are only named here.
 

@@ -74,9 +74,6 @@ fn check_attributes(element: &Element, rule: &'static Rule, findings: &mut Findi
             }
         }
     }
-    if element.damaged {
-        return;
-    }
     for name in rule.required {
         if element.attribute(name).is_none() {
             findings

@@ -62,7 +62,6 @@ fn element(attributes: &[(&str, &str)]) -> Element {
         children: Vec::new(),
         text: String::new(),
         text_span: None,
-        damaged: false,
     }
 }
 

@@ -13,95 +13,57 @@ use crate::tree::{Attribute, Element};
 pub(crate) const ENTITY_HELP: &str =
     "write `&amp;` for `&`; the others are `&lt;`, `&gt;`, `&quot;` and `&apos;`";
 
-/// What was made of a start tag.
-pub(crate) struct Tag {
-    pub(crate) element: Element,
-    /// Whether the element ends with the tag.
-    pub(crate) empty: bool,
-    /// Where to go on reading if the tag lacks its end.
-    pub(crate) resume: Option<usize>,
-}
-
-/// Reads the tag that quick-xml found at `range`, from `<` to `>`.
-///
-/// Such a range holds a second `<` if the tag's own `>` or a quotation mark is missing. The tag is
-/// then taken to end before it.
-pub(crate) fn read(file: usize, text: &str, range: Range<usize>, findings: &mut Findings) -> Tag {
+/// Reads the tag that quick-xml found at `range`, from `<` to `>`; `None`, with an error, if it is malformed.
+pub(crate) fn read(
+    file: usize,
+    text: &str,
+    range: Range<usize>,
+    findings: &mut Findings,
+) -> Option<Element> {
     let whole = text.get(range.clone()).unwrap_or_default();
-    match scan(whole) {
-        Some(damage) => read_damaged(file, text, range.start, &damage, findings),
-        None => read_whole(file, whole, range.start, findings),
+    if report_unclosed(file, whole, range.start, findings) {
+        return None;
     }
+    let body = whole.strip_prefix('<')?.strip_suffix('>')?;
+    let mut reading = Reading {
+        file,
+        base: range.start + 1,
+        body: body.strip_suffix('/').unwrap_or(body),
+        findings,
+    };
+    reading.element()
 }
 
-/// Reads the tag that begins at `start` and for which quick-xml found no end; `None` if no end can
-/// be guessed either.
-pub(crate) fn read_endless(
+/// Complains if the text begins with a tag inside which another one begins: its `>` or a quotation mark is missing.
+pub(crate) fn report_unclosed(
     file: usize,
     text: &str,
     start: usize,
     findings: &mut Findings,
-) -> Option<Tag> {
-    let rest = text.get(start..)?;
-    let named = rest
-        .get(1..)?
-        .starts_with(|c: char| c.is_alphabetic() || c == '_');
-    let damage = scan(rest).filter(|_| named)?;
-    Some(read_damaged(file, text, start, &damage, findings))
-}
-
-fn read_whole(file: usize, whole: &str, start: usize, findings: &mut Findings) -> Tag {
-    let body = whole
-        .get(1..whole.len().saturating_sub(1))
-        .unwrap_or_default();
-    let inner = body.strip_suffix('/');
-    let empty = inner.is_some();
-    let mut reading = Reading {
-        file,
-        base: start + 1,
-        body: inner.unwrap_or(body),
-        findings,
+) -> bool {
+    let named = |c: char| c.is_alphabetic() || c == '_';
+    let inside = text.strip_prefix('<').filter(|it| it.starts_with(named));
+    let (Some(inside), Some(damage)) = (inside, scan(text)) else {
+        return false;
     };
-    let element = reading.element(false);
-    if element.name.is_empty() {
-        reading
-            .findings
-            .error(Span::new(file, start, start + 1), "a tag without a name");
-    }
-    Tag {
-        element,
-        empty,
-        resume: None,
-    }
-}
-
-fn read_damaged(
-    file: usize,
-    text: &str,
-    start: usize,
-    damage: &Damage,
-    findings: &mut Findings,
-) -> Tag {
-    let resume = start + damage.cut;
-    let body = text.get(start + 1..resume).unwrap_or_default().trim_end();
-    let mut reading = Reading {
-        file,
-        base: start + 1,
-        body,
-        findings,
+    let name = inside.split(char::is_whitespace).next().map(clip);
+    let name = name.unwrap_or_default();
+    let end = start + text.get(..damage.cut).unwrap_or_default().trim_end().len();
+    match damage.quote {
+        None => findings
+            .error(
+                Span::new(file, start, end),
+                format!("the tag `<{name}` is not closed: its `>` is missing"),
+            )
+            .help("write `>` at its end, or `/>` if the element has no content"),
+        Some(at) => findings
+            .error(
+                Span::new(file, start + at, end.max(start + at + 1)),
+                format!("a quotation mark is missing in the tag `<{name}`"),
+            )
+            .help("the value that begins here runs on into the next tag"),
     };
-    let element = reading.element(true);
-    reading.report_damage(&element.name, damage.quote);
-    // Only an element with an end tag further on can have been meant to have content.
-    let end_tag = format!("</{}", element.name);
-    let empty = !text
-        .get(resume..)
-        .is_some_and(|rest| rest.contains(&end_tag));
-    Tag {
-        element,
-        empty,
-        resume: Some(resume),
-    }
+    true
 }
 
 /// Where a tag is damaged.
@@ -159,78 +121,64 @@ struct Reading<'a> {
     findings: &'a mut Findings,
 }
 
+/// Each method returns `None` after a fault.
 impl Reading<'_> {
-    fn element(&mut self, damaged: bool) -> Element {
+    fn element(&mut self) -> Option<Element> {
         let name_length = self
             .body
             .find(char::is_whitespace)
             .unwrap_or(self.body.len());
         let name = self.body.get(..name_length).unwrap_or_default().to_owned();
         let span = Span::new(self.file, self.base, self.base + name_length);
-        let (attributes, complete) = self.attributes(name_length, damaged);
-        let (children, text) = (Vec::new(), String::new());
-        let damaged = damaged || !complete;
-        Element {
+        if name.is_empty() {
+            let open = Span::new(self.file, self.base - 1, self.base);
+            self.findings.error(open, "a tag without a name");
+            return None;
+        }
+        Some(Element {
             name,
             span,
-            attributes,
-            children,
-            text,
+            attributes: self.attributes(name_length)?,
+            children: Vec::new(),
+            text: String::new(),
             text_span: None,
-            damaged,
-        }
+        })
     }
 
-    /// The attributes, and whether they are all. A fault ends them, and is not mentioned if the tag
-    /// is `damaged` anyway.
-    fn attributes(&mut self, name_length: usize, damaged: bool) -> (Vec<Attribute>, bool) {
-        let mut found = Vec::new();
-        for attribute in Attributes::new(self.body, name_length) {
-            match attribute {
-                Ok(raw) => found.push(self.attribute(&raw)),
-                Err(AttrError::Duplicated(again, first)) => self.report_twice(again, first),
-                Err(_) if damaged => return (found, false),
-                Err(fault) => {
-                    self.report(&fault);
-                    return (found, false);
-                }
-            }
-        }
-        (found, true)
+    fn attributes(&mut self, name_length: usize) -> Option<Vec<Attribute>> {
+        let attributes = Attributes::new(self.body, name_length);
+        let read = attributes.map(|attribute| match attribute {
+            Ok(raw) => self.attribute(&raw),
+            Err(AttrError::Duplicated(again, first)) => self.report_twice(again, first),
+            Err(fault) => self.report(&fault),
+        });
+        read.collect()
     }
 
-    fn attribute(&mut self, raw: &RawAttribute<'_>) -> Attribute {
+    fn attribute(&mut self, raw: &RawAttribute<'_>) -> Option<Attribute> {
         let name = raw.key.as_ref();
-        let name_span = self.part(name);
         let mut value_span = self.part(&raw.value);
         if raw.value.is_empty() {
             value_span = Span::new(self.file, value_span.start - 1, value_span.end + 1);
         }
-        let value = raw
-            .normalized_value(XmlVersion::Implicit1_0)
-            .unwrap_or_else(|_| {
-                self.findings
-                    .error(
-                        value_span,
-                        format!("`{}` holds a `&` that begins no known entity", clip(name)),
-                    )
-                    .help(ENTITY_HELP);
-                raw.value.clone()
-            });
+        let Ok(value) = raw.normalized_value(XmlVersion::Implicit1_0) else {
+            let message = format!("`{}` holds a `&` that begins no known entity", clip(name));
+            self.findings.error(value_span, message).help(ENTITY_HELP);
+            return None;
+        };
         if raw.value.contains('<') {
+            let message = format!("the value of `{}` holds a bare `<`", clip(name));
             self.findings
-                .error(
-                    value_span,
-                    format!("the value of `{}` holds a bare `<`", clip(name)),
-                )
+                .error(value_span, message)
                 .help("write `&lt;` for `<`");
+            return None;
         }
-        Attribute {
+        Some(Attribute {
             name: name.to_owned(),
-            name_span,
+            name_span: self.part(name),
             value: value.into_owned(),
             value_span,
-        }
+        })
     }
 
     /// Where a part of the inside stands in the file.
@@ -239,7 +187,7 @@ impl Reading<'_> {
         Span::new(self.file, start, start + part.len())
     }
 
-    fn report_twice(&mut self, again: usize, first: usize) {
+    fn report_twice<T>(&mut self, again: usize, first: usize) -> Option<T> {
         let name = |at: usize| {
             let rest = self.body.get(at..).unwrap_or_default();
             let length = rest
@@ -260,9 +208,10 @@ impl Reading<'_> {
                 Span::new(self.file, first_start, first_end),
                 "the first one",
             );
+        None
     }
 
-    fn report(&mut self, fault: &AttrError) {
+    fn report<T>(&mut self, fault: &AttrError) -> Option<T> {
         let (at, message) = match *fault {
             AttrError::ExpectedEq(at) => (self.word_before(at), "an attribute without a value"),
             AttrError::ExpectedValue(at) => (at, "a value in quotation marks is missing here"),
@@ -277,6 +226,7 @@ impl Reading<'_> {
         self.findings
             .error(Span::new(self.file, start, start + length), message)
             .help(r#"attributes are written `name="value"`"#);
+        None
     }
 
     /// Where the word before `at` begins.
@@ -298,29 +248,5 @@ impl Reading<'_> {
             .rev()
             .find(|at| self.body.is_char_boundary(*at))
             .unwrap_or(0)
-    }
-
-    /// Another tag begins before this one has ended.
-    fn report_damage(&mut self, name: &str, quote: Option<usize>) {
-        let end = self.base + self.body.len();
-        match quote {
-            None => self
-                .findings
-                .error(
-                    Span::new(self.file, self.base - 1, end),
-                    format!(
-                        "the tag `<{}` is not closed: its `>` is missing",
-                        clip(name)
-                    ),
-                )
-                .help("write `>` at its end, or `/>` if the element has no content"),
-            Some(at) => self
-                .findings
-                .error(
-                    Span::new(self.file, self.base - 1 + at, end.max(self.base + at)),
-                    format!("a quotation mark is missing in the tag `<{}`", clip(name)),
-                )
-                .help("the value that begins here runs on into the next tag"),
-        };
     }
 }

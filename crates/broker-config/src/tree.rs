@@ -16,8 +16,6 @@ pub(crate) struct Element {
     pub(crate) text: String,
     /// Where that text stands, from its first to its last part without outer white space.
     pub(crate) text_span: Option<Span>,
-    /// Whether attributes may be lost, because the start tag is malformed.
-    pub(crate) damaged: bool,
 }
 
 impl Element {
