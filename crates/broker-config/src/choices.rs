@@ -35,8 +35,9 @@ pub(crate) enum CryptoMode {
 }
 
 /// What kind of log target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LogType {
+    #[default]
     File,
     Syslog,
     Discard,

@@ -171,7 +171,7 @@ pub struct KeyStores {
 }
 
 /// A directory of private keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserKeys {
     /// The directory; `None`: the usual one.
     pub directory: Option<PathBuf>,
@@ -182,7 +182,7 @@ pub struct UserKeys {
 }
 
 /// A file that lists private keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identification {
     /// The file; `None`: the usual one.
     pub file: Option<PathBuf>,
@@ -195,7 +195,7 @@ pub struct Identification {
 }
 
 /// A provider of private keys by its type.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyStoreProvider {
     /// `software`, `pkcs11`, …
     pub kind: String,

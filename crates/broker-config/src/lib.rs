@@ -1,13 +1,17 @@
 //! `ssh-broker-config.xml`: read, checked, merged, and resolved into what it means.
 //!
-//! The way from a file to a [`Config`]:
+//! The way from files to a [`Config`]:
 //!
 //! 1. **syntax** – one structural pass over the text, with quick-xml, gives a tree in which every element, attribute and
 //!    value knows its place; a fault of structure ends it;
-//! 2. **names** – names are compared with the one table of everything the format knows;
-//! 3. **raw** – what the file says, value by value, with variables expanded and each value's syntax checked;
-//! 4. **merge** – several files become one;
-//! 5. **resolve** – what it means: defaults applied, references followed, conflicts found.
+//! 2. **names** – names are compared with those in the tables;
+//! 3. **raw** – what the files say together, value by value: variables expanded, each value's syntax checked, a later file
+//!    over an earlier one, and the usual values where all are silent;
+//! 4. **resolve** – what it means: references followed, conflicts found.
+//!
+//! The tables in `raw` are the one place that knows an element or attribute: its name, how it is read, what holds without it,
+//! and what the reference says of it. To add an attribute, add its row, the field that it is read into, and what uses it;
+//! then run the tests with `SNAPSHOTS=overwrite`, which writes the tables of the reference anew.
 //!
 //! The values are taken from the tree by hand rather than with serde: serde stops at the first fault and knows no
 //! positions, whereas this crate reports every fault of a well-formed file at once, each where it stands.
@@ -24,21 +28,21 @@ mod expand;
 mod findings;
 mod load;
 mod mask;
-mod merge;
 mod names;
 mod proxy;
 mod raw;
+mod reference;
 mod render;
 mod request;
 mod resolve;
 mod source;
 mod suggest;
 mod syntax;
+mod table;
 mod tag;
 mod tree;
 mod tunnel;
 mod values;
-mod vocabulary;
 
 pub use broker_settings::{
     AddressFamily, Algorithms, AuthMethod, Compression, HostKeyPolicy, Identity, PasswordSource,
@@ -53,6 +57,7 @@ pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;
 pub use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
 pub use load::{Exposed, Sources, check, load};
+pub use reference::reference;
 pub use request::local_tunnel;
 pub use tunnel::{
     DataAddress, FtpOptions, ListenAddress, LocalKind, LocalTunnel, MAX_HOST, RemoteKind,

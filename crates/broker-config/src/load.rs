@@ -6,13 +6,11 @@ use crate::access::Exposure;
 use crate::diagnostic::Report;
 use crate::environment::Environment;
 use crate::findings::{Findings, Span};
-use crate::merge::merge;
 use crate::names;
-use crate::raw::{self, Document};
+use crate::raw::{self, FORMAT, File};
 use crate::resolve::resolve;
 use crate::source::{self, Source};
 use crate::syntax;
-use crate::values::Values;
 
 /// The configuration files to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,16 +72,15 @@ pub fn load(sources: &Sources, env: &Environment, exposed: Exposed) -> Report {
         findings: Findings::default(),
         global: 0,
     };
-    let document = match sources {
-        Sources::Only(path) => loader.read(path, false),
+    let files = match sources {
+        Sources::Only(path) => loader.read(path, false).into_iter().collect(),
         Sources::Merged { global, user } => {
-            user.iter().fold(loader.global(global), |earlier, path| {
-                let later = loader.read(path, true);
-                merge(earlier, later)
-            })
+            let mut files = Vec::from_iter(loader.global(global));
+            files.extend(user.iter().filter_map(|path| loader.read(path, true)));
+            files
         }
     };
-    loader.finish(document)
+    loader.finish(&files)
 }
 
 struct Loader<'a> {
@@ -97,14 +94,13 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     /// The host's file. With errors it counts as absent: it must not keep users from working.
-    fn global(&mut self, path: &Path) -> Document {
+    fn global(&mut self, path: &Path) -> Option<File> {
         let before = std::mem::take(&mut self.findings);
-        let document = self.read(path, true);
+        let file = self.read(path, true);
         self.global = self.sources.len();
         let mut trial = Findings::default();
-        if !self.findings.has_errors() {
-            resolve(document.clone(), self.env, &self.sources, &mut trial);
-        }
+        let document = raw::read(file.as_slice(), self.env, &mut trial);
+        resolve(document, self.env, &self.sources, &mut trial);
         let usable = !self.findings.has_errors() && !trial.has_errors();
         if !usable {
             self.findings.append(trial);
@@ -118,30 +114,21 @@ impl Loader<'_> {
         }
         let found = std::mem::replace(&mut self.findings, before);
         self.findings.append(found);
-        if usable {
-            document
-        } else {
-            Document::default()
-        }
+        file.filter(|_| usable)
     }
 
-    /// What one file says; nothing if it is absent or cannot be understood.
-    fn read(&mut self, path: &Path, optional: bool) -> Document {
+    /// One file; `None` if it is absent or cannot be understood.
+    fn read(&mut self, path: &Path, optional: bool) -> Option<File> {
         let number = self.sources.len();
         let before = self.findings.errors();
-        let Some(source) = source::read(path, number, optional, &mut self.findings) else {
-            return Document::default();
-        };
+        let source = source::read(path, number, optional, &mut self.findings)?;
         let readable = self.findings.errors() == before;
         let text = source.text.clone();
         if let Some(exposure) = &source.exposure {
             self.report_exposure(number, exposure);
         }
         self.sources.push(source);
-        if !readable {
-            return Document::default();
-        }
-        self.parse(path, number, &text)
+        readable.then(|| self.parse(path, number, &text)).flatten()
     }
 
     fn report_exposure(&mut self, number: usize, exposure: &Exposure) {
@@ -157,24 +144,14 @@ impl Loader<'_> {
         finding.help(exposure.help()).about_access();
     }
 
-    fn parse(&mut self, path: &Path, number: usize, text: &str) -> Document {
-        let Some(root) = syntax::parse(number, text, &mut self.findings) else {
-            return Document::default();
-        };
-        if !names::check(&root, &mut self.findings) {
-            return Document::default();
+    fn parse(&mut self, path: &Path, number: usize, text: &str) -> Option<File> {
+        let root = syntax::parse(number, text, &mut self.findings)?;
+        if !names::check(&root, &FORMAT, &mut self.findings) {
+            return None;
         }
         let absolute = std::path::absolute(path).unwrap_or(path.to_owned());
-        let directory = absolute.parent().unwrap_or(Path::new("/"));
-        raw::read(
-            &root,
-            &mut Values {
-                env: self.env,
-                literal: false,
-                directory,
-                findings: &mut self.findings,
-            },
-        )
+        let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+        Some(File { root, directory })
     }
 
     /// The user's files may hold secrets, and whoever writes to them commands the daemon. The host's file is for all to
@@ -193,8 +170,9 @@ impl Loader<'_> {
         }
     }
 
-    fn finish(mut self, document: Document) -> Report {
-        if document.general.file_access_control == Some(true) {
+    fn finish(mut self, files: &[File]) -> Report {
+        let document = raw::read(files, self.env, &mut self.findings);
+        if document.general.file_access_control {
             self.check_access();
         }
         let config = resolve(document, self.env, &self.sources, &mut self.findings);

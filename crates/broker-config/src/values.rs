@@ -1,4 +1,4 @@
-//! Takes values from elements: variables expanded, syntax checked, every fault reported.
+//! Takes values from attributes: variables expanded, syntax checked, every fault reported.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::choices::Choice;
 use crate::environment::Environment;
 use crate::expand::expand;
-use crate::findings::{Findings, Located, Span};
+use crate::findings::{Finding, Findings, Located, Span};
 use crate::suggest::{clip, closest, list};
-use crate::tree::Element;
+use crate::tree::{Attribute, Element};
 
 /// The longest value in bytes. The longest real ones, proxy rule sets, have some hundred; the bound
 /// keeps the work on one value small.
@@ -19,10 +19,7 @@ pub(crate) const MAX_VALUE: usize = 16 * 1024;
 /// The longest time in seconds, a year: longer ones are mistakes, and would overflow timers.
 const MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
 
-/// Takes values from the elements of one file.
-///
-/// A method returns `None` where the attribute is absent, and also, with an error among the
-/// findings, where its value is wrong.
+/// What the values of one file are read with.
 pub(crate) struct Values<'a> {
     /// The surroundings that variables refer to.
     pub(crate) env: &'a Environment,
@@ -33,175 +30,178 @@ pub(crate) struct Values<'a> {
     pub(crate) findings: &'a mut Findings,
 }
 
-impl Values<'_> {
+/// One attribute as it is written, with what is needed to read it.
+///
+/// A method returns `None`, with an error among the findings, where the value is wrong.
+pub(crate) struct Field<'a, 'v> {
+    element: &'a Element,
+    attribute: &'a Attribute,
+    pub(crate) values: &'a mut Values<'v>,
+}
+
+impl<'a, 'v> Field<'a, 'v> {
+    pub(crate) fn new(
+        element: &'a Element,
+        attribute: &'a Attribute,
+        values: &'a mut Values<'v>,
+    ) -> Self {
+        Self {
+            element,
+            attribute,
+            values,
+        }
+    }
+
+    /// Where the value stands.
+    pub(crate) fn span(&self) -> Span {
+        self.attribute.value_span
+    }
+
+    /// The value with its place.
+    pub(crate) fn located<T>(&self, value: Option<T>) -> Option<Located<T>> {
+        let span = self.span();
+        value.map(|value| Located { value, span })
+    }
+
+    /// Whether nothing at all is written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.attribute.value.is_empty()
+    }
+
+    /// Complains of the value.
+    pub(crate) fn error(&mut self, message: impl Into<String>) -> &mut Finding {
+        self.values
+            .findings
+            .error(self.attribute.value_span, message)
+    }
+
+    /// Warns of the value.
+    pub(crate) fn warning(&mut self, message: impl Into<String>) -> &mut Finding {
+        let span = self.span();
+        self.values.findings.warning(span, message)
+    }
+
+    /// Complains that the attribute cannot have this value.
+    fn cannot_be(&mut self, value: &str) -> &mut Finding {
+        let message = format!("`{}` cannot be `{}`", self.attribute.name, clip(value));
+        self.error(message)
+    }
+
     /// The text as it is, which may be empty.
-    pub(crate) fn text(&mut self, element: &Element, name: &str) -> Option<Located<String>> {
-        let attribute = element.attribute(name)?;
-        let span = attribute.value_span;
-        if attribute.value.len() > MAX_VALUE {
+    pub(crate) fn text(&mut self) -> Option<String> {
+        if self.attribute.value.len() > MAX_VALUE {
+            let name = &self.attribute.name;
             let message = format!("the value of `{name}` is longer than {MAX_VALUE} bytes");
-            self.findings.error(span, message).help("shorten it");
+            self.error(message).help("shorten it");
             return None;
         }
-        if self.literal {
-            let value = attribute.value.clone();
-            return Some(Located { value, span });
+        if self.values.literal {
+            return Some(self.attribute.value.clone());
         }
-        let expanded = expand(&attribute.value, self.env);
+        let expanded = expand(&self.attribute.value, self.values.env);
         if !expanded.unset.is_empty() {
-            self.report_unset(element, &expanded.unset, span);
+            self.report_unset(&expanded.unset);
         }
-        Some(Located {
-            value: expanded.text,
-            span,
-        })
+        Some(expanded.text)
     }
 
     /// Text that is not empty and has no white space around it.
-    pub(crate) fn word(&mut self, element: &Element, name: &str) -> Option<Located<String>> {
-        let text = self.text(element, name)?;
-        let value = text.value.trim();
-        if value.is_empty() {
-            self.report_empty(element, name, text.span);
+    pub(crate) fn word(&mut self) -> Option<String> {
+        let text = self.text()?;
+        let word = text.trim();
+        if word.is_empty() {
+            self.report_empty();
             return None;
         }
-        Some(Located {
-            value: value.to_owned(),
-            span: text.span,
-        })
+        Some(word.to_owned())
+    }
+
+    /// A word with its place.
+    pub(crate) fn located_word(&mut self) -> Option<Located<String>> {
+        let word = self.word();
+        self.located(word)
     }
 
     /// A path, made relative to the file's directory; `~/` stands for the home directory.
-    pub(crate) fn path(&mut self, element: &Element, name: &str) -> Option<PathBuf> {
-        let text = self.word(element, name)?.value;
+    pub(crate) fn path(&mut self) -> Option<PathBuf> {
+        let text = self.word()?;
         Some(match text.strip_prefix("~/") {
-            Some(rest) => self.env.home.join(rest),
-            None => self.directory.join(text),
+            Some(rest) => self.values.env.home.join(rest),
+            None => self.values.directory.join(text),
         })
     }
 
     /// One of a set of words, in any letter case.
-    pub(crate) fn choice<T: Choice>(
-        &mut self,
-        element: &Element,
-        name: &str,
-    ) -> Option<Located<T>> {
-        let text = self.word(element, name)?;
+    pub(crate) fn choice<T: Choice>(&mut self) -> Option<T> {
+        let text = self.word()?;
         let known = T::WORDS
             .iter()
-            .find(|(word, _)| word.eq_ignore_ascii_case(&text.value));
+            .find(|(word, _)| word.eq_ignore_ascii_case(&text));
         if let Some((_, value)) = known {
-            return Some(Located {
-                value: *value,
-                span: text.span,
-            });
+            return Some(*value);
         }
         let words = T::WORDS.iter().map(|(word, _)| *word);
-        let help = match closest(&text.value, words.clone()) {
+        let help = match closest(&text, words.clone()) {
             Some(word) => format!("did you mean `{word}`?"),
             None => format!("it can be {}", list(words)),
         };
-        let message = format!("`{name}` cannot be `{}`", clip(&text.value));
-        self.findings.error(text.span, message).help(help);
+        self.cannot_be(&text).help(help);
         None
     }
 
-    /// `yes` or `no`.
-    pub(crate) fn flag(&mut self, element: &Element, name: &str) -> Option<bool> {
-        self.choice(element, name).map(|flag| flag.value)
-    }
-
     /// A whole number within bounds.
-    pub(crate) fn number(
-        &mut self,
-        element: &Element,
-        name: &str,
-        bounds: RangeInclusive<u64>,
-    ) -> Option<Located<u64>> {
-        let text = self.word(element, name)?;
-        let number = text
-            .value
-            .parse()
-            .ok()
-            .filter(|number| bounds.contains(number));
+    pub(crate) fn number(&mut self, bounds: RangeInclusive<u64>) -> Option<u64> {
+        let text = self.word()?;
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
         if number.is_none() {
-            let message = format!("`{name}` cannot be `{}`", clip(&text.value));
             let help = match bounds.end() {
                 &u64::MAX => format!("write a number of {} or more", bounds.start()),
                 end => format!("write a number from {} to {end}", bounds.start()),
             };
-            self.findings.error(text.span, message).help(help);
+            self.cannot_be(&text).help(help);
         }
-        number.map(|value| Located {
-            value,
-            span: text.span,
-        })
+        number
     }
 
     /// A number of things that fits the machine's word.
-    pub(crate) fn count(
-        &mut self,
-        element: &Element,
-        name: &str,
-        bounds: RangeInclusive<u64>,
-    ) -> Option<usize> {
-        self.number(element, name, bounds)
-            .and_then(|count| usize::try_from(count.value).ok())
+    pub(crate) fn count(&mut self, bounds: RangeInclusive<u64>) -> Option<usize> {
+        self.number(bounds)
+            .and_then(|count| usize::try_from(count).ok())
     }
 
     /// A TCP port of at least `lowest`.
-    pub(crate) fn port(
-        &mut self,
-        element: &Element,
-        name: &str,
-        lowest: u16,
-    ) -> Option<Located<u16>> {
-        let number = self.number(element, name, u64::from(lowest)..=u64::from(u16::MAX))?;
-        let value = u16::try_from(number.value).ok()?;
-        Some(Located {
-            value,
-            span: number.span,
-        })
+    pub(crate) fn port(&mut self, lowest: u16) -> Option<u16> {
+        let number = self.number(u64::from(lowest)..=u64::from(u16::MAX))?;
+        u16::try_from(number).ok()
     }
 
     /// A time in whole seconds of at least `lowest`.
-    pub(crate) fn seconds(
-        &mut self,
-        element: &Element,
-        name: &str,
-        lowest: u64,
-    ) -> Option<Duration> {
-        self.number(element, name, lowest..=MAX_SECONDS)
-            .map(|seconds| Duration::from_secs(seconds.value))
+    pub(crate) fn seconds(&mut self, lowest: u64) -> Option<Duration> {
+        self.number(lowest..=MAX_SECONDS).map(Duration::from_secs)
     }
 
     /// A time in whole seconds, where 0 means that there is no limit.
-    pub(crate) fn limit(&mut self, element: &Element, name: &str) -> Option<Option<Duration>> {
-        self.seconds(element, name, 0)
+    pub(crate) fn limit(&mut self) -> Option<Option<Duration>> {
+        self.seconds(0)
             .map(|time| (!time.is_zero()).then_some(time))
     }
 
     /// An IP address.
-    pub(crate) fn address(&mut self, element: &Element, name: &str) -> Option<IpAddr> {
-        let text = self.word(element, name)?;
-        let address = text.value.parse().ok();
+    pub(crate) fn address(&mut self) -> Option<IpAddr> {
+        let text = self.word()?;
+        let address = text.parse().ok();
         if address.is_none() {
-            let message = format!("`{name}` cannot be `{}`", clip(&text.value));
-            self.findings
-                .error(text.span, message)
+            self.cannot_be(&text)
                 .help("write an IP address, such as 192.0.2.1 or 2001:db8::1");
         }
         address
     }
 
     /// Complains of a value that must not be empty.
-    pub(crate) fn report_empty(&mut self, element: &Element, name: &str, span: Span) {
-        let written = element
-            .attribute(name)
-            .is_some_and(|it| it.value.trim().is_empty());
-        let finding = self
-            .findings
-            .error(span, format!("`{name}` of `<{}>` is empty", element.name));
+    pub(crate) fn report_empty(&mut self) {
+        let written = self.attribute.value.trim().is_empty();
+        let (name, element) = (&self.attribute.name, &self.element.name);
+        let finding = self.error(format!("`{name}` of `<{element}>` is empty"));
         if written {
             finding.help("give it a value, or remove the attribute if it may be absent");
         } else {
@@ -210,15 +210,23 @@ impl Values<'_> {
     }
 
     /// Warns that variables became nothing. In a password their names are part of the secret, also in a proxy's.
-    fn report_unset(&mut self, element: &Element, unset: &[String], span: Span) {
-        let message = if matches!(element.name.as_str(), "password" | "proxy") {
+    fn report_unset(&mut self, unset: &[String]) {
+        let message = if matches!(self.element.name.as_str(), "password" | "proxy") {
             "a `$` in this value begins the name of a variable that is not set".to_owned()
         } else {
             let names = list(unset.iter().map(String::as_str));
             format!("the environment variable {names} is not set, so that nothing stands here")
         };
-        self.findings
-            .warning(span, message)
+        self.values
+            .findings
+            .warning(self.attribute.value_span, message)
             .help("set it, or write `${NAME:-default}`");
+    }
+}
+
+/// Sets a place to a value, if there is one.
+pub(crate) fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
     }
 }

@@ -2,124 +2,250 @@
 
 use std::path::PathBuf;
 
+use broker_settings::HostKeyPolicy;
+
 use crate::choices::{CryptoMode, FilenameFormat};
 use crate::config::{Identification, KeyStoreProvider, KeyStores, KnownHosts, UserKeys};
+use crate::table::{Attribute, Child, Rule, part, row};
 use crate::tree::Element;
-use crate::values::Values;
+use crate::values::{Field, Values, set};
 
-/// What `general` says; each value is `None` where the file is silent.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RawGeneral {
-    pub(crate) fips: Option<bool>,
+/// What `general` says.
+#[derive(Debug, Default)]
+pub(crate) struct General {
+    pub(crate) fips: bool,
     pub(crate) key_stores: KeyStores,
     pub(crate) user_config_directory: Option<PathBuf>,
-    pub(crate) file_access_control: Option<bool>,
-    pub(crate) known_hosts: Option<KnownHosts>,
+    pub(crate) file_access_control: bool,
+    pub(crate) known_hosts: KnownHosts,
     pub(crate) policy: DeprecatedPolicy,
 }
 
 /// The switches that a host key policy has replaced.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DeprecatedPolicy {
-    pub(crate) strict: Option<bool>,
-    pub(crate) always_ask: Option<bool>,
-    pub(crate) accept_unknown: Option<bool>,
+    pub(crate) strict: bool,
+    pub(crate) always_ask: bool,
+    pub(crate) accept_unknown: bool,
 }
 
-pub(super) fn read(element: &Element, values: &mut Values<'_>) -> RawGeneral {
-    RawGeneral {
-        fips: element
-            .child("crypto-lib")
-            .and_then(|it| read_crypto(it, values)),
-        key_stores: element
-            .child("key-stores")
-            .map(|it| read_key_stores(it, values))
-            .unwrap_or_default(),
-        user_config_directory: element
-            .child("user-config-directory")
-            .and_then(|it| read_user_directory(it, values)),
-        file_access_control: element
-            .child("file-access-control")
-            .and_then(|it| read_access_control(it, values)),
-        known_hosts: read_known_hosts(element, values),
-        policy: DeprecatedPolicy {
-            strict: read_switch(element, "strict-host-key-checking", values),
-            always_ask: read_switch(element, "host-key-always-ask", values),
-            accept_unknown: read_switch(element, "accept-unknown-host-keys", values),
-        },
+impl DeprecatedPolicy {
+    /// The policy that the switches amount to.
+    pub(super) fn policy(self) -> HostKeyPolicy {
+        match (self.strict, self.accept_unknown, self.always_ask) {
+            (true, _, true) => HostKeyPolicy::Ask,
+            (true, _, false) => HostKeyPolicy::Strict,
+            (false, true, _) => HostKeyPolicy::Tofu,
+            (false, false, _) => HostKeyPolicy::Ask,
+        }
     }
 }
 
-fn read_crypto(element: &Element, values: &mut Values<'_>) -> Option<bool> {
-    let mode = values.choice::<CryptoMode>(element, "mode")?;
-    let fips = mode.value == CryptoMode::Fips;
-    if fips {
-        values.findings.unsupported(
-            mode.span,
-            "FIPS-validated cryptography is not supported yet",
+const DEPRECATED: &str = "deprecated; see [Host keys](#host-keys)";
+
+pub(super) static GENERAL: Rule<General> = Rule::<General>::new("general")
+    .before(forget_known_hosts)
+    .children(&[
+        Child::Same(
+            &Rule::<General>::new("crypto-lib").attributes(&[&[row(
+                "mode",
+                "which cryptography may be used: `standard` or `fips` (*later*)",
+            )
+            .usual("standard")
+            .read(read_crypto)]]),
+        ),
+        part!(KEY_STORES, |it, e, v| KEY_STORES.apply(
+            &mut it.key_stores,
+            e,
+            v
+        )),
+        Child::Same(
+            &Rule::<General>::new("user-config-directory")
+                .before(user_directory_is_not_supported)
+                .attributes(&[&[
+                    row("path", "*later*: moves the user's configuration directory")
+                        .required()
+                        .read(|it, f| set(&mut it.user_config_directory, f.path().map(Some))),
+                ]]),
+        ),
+        Child::Same(
+            &Rule::<General>::new("file-access-control").attributes(&[&[row(
+                "enable",
+                "`yes`: a user's own configuration file that other users can read or write is \
+             an error, so that the daemon does not start. Files of private keys and \
+             passwords are refused where others can read or write them, whatever stands \
+             here",
+            )
+            .usual("no")
+            .read(|it, f| set(&mut it.file_access_control, f.choice()))]]),
+        ),
+        part!(KNOWN_HOSTS, |it, e, v| KNOWN_HOSTS.apply(
+            &mut it.known_hosts,
+            e,
+            v
+        )),
+        Child::Same(
+            &switch("strict-host-key-checking").attributes(&[&[row("enable", DEPRECATED)
+                .usual("no")
+                .read(|it, f| set(&mut it.policy.strict, f.choice()))]]),
+        ),
+        Child::Same(
+            &switch("host-key-always-ask").attributes(&[&[row("enable", DEPRECATED)
+                .usual("no")
+                .read(|it, f| set(&mut it.policy.always_ask, f.choice()))]]),
+        ),
+        Child::Same(
+            &switch("accept-unknown-host-keys").attributes(&[&[row("enable", DEPRECATED)
+                .usual("no")
+                .read(|it, f| set(&mut it.policy.accept_unknown, f.choice()))]]),
+        ),
+    ]);
+
+static KEY_STORES: Rule<KeyStores> = Rule::<KeyStores>::new("key-stores")
+    .meaning("where private keys are looked for, see [Keys](#keys)", "")
+    .children(&[
+        part!(USER_KEYS, |it, e, v| it
+            .user_keys
+            .push(USER_KEYS.read(e, v))),
+        part!(IDENTIFICATION, |it, e, v| {
+            it.identification.push(IDENTIFICATION.read(e, v));
+        }),
+        part!(KEY_STORE, |it, e, v| it
+            .providers
+            .push(KEY_STORE.read(e, v))),
+    ]);
+
+const TYPED: &str =
+    "how many seconds what a person typed is kept, see [Questions](#questions); 0: no such limit";
+const USED: &str = "how many seconds it is kept after its last use; 0: no such limit";
+
+pub(super) static USER_KEYS: Rule<UserKeys> =
+    Rule::<UserKeys>::new("user-keys").many().attributes(&[&[
+        row("directory", "a directory of keys")
+            .otherwise("the usual files")
+            .read(|it, f| {
+                it.directory = f.path();
+            }),
+        row("passphrase-timeout", TYPED).usual("0").read(|it, f| {
+            set(&mut it.passphrase_timeout, f.limit());
+        }),
+        row("passphrase-idle-timeout", USED)
+            .usual("0")
+            .read(|it, f| {
+                set(&mut it.passphrase_idle_timeout, f.limit());
+            }),
+    ]]);
+
+static IDENTIFICATION: Rule<Identification> = Rule::<Identification>::new("identification")
+    .many()
+    .attributes(&[&[
+        row("file", "a file that lists keys")
+            .otherwise("`~/.ssh2/identification`")
+            .read(|it, f| {
+                it.file = f.path();
+            }),
+        row("base-path", "the directory its entries are relative to")
+            .otherwise("that of the file")
+            .read(|it, f| it.base_path = f.path()),
+        row("passphrase-timeout", TYPED).usual("0").read(|it, f| {
+            set(&mut it.passphrase_timeout, f.limit());
+        }),
+        row("passphrase-idle-timeout", USED)
+            .usual("0")
+            .read(|it, f| {
+                set(&mut it.passphrase_idle_timeout, f.limit());
+            }),
+    ]]);
+
+static KEY_STORE: Rule<KeyStoreProvider> = Rule::<KeyStoreProvider>::new("key-store")
+    .many()
+    .before(check_key_store)
+    .attributes(&[&[
+        row(
+            "type",
+            "only `software`, without `init`, which means keys in files; anything else is \
+             reported as not supported. Have other keys held by an SSH agent",
+        )
+        .required()
+        .read(|it, f| set(&mut it.kind, f.word())),
+        row("init", "not supported").read(|it, f| it.init = f.text()),
+    ]]);
+
+static KNOWN_HOSTS: Rule<KnownHosts> = Rule::<KnownHosts>::new("known-hosts")
+    .many()
+    .attributes(&[KNOWN]);
+
+const KNOWN: &[Attribute<KnownHosts>] = &[
+    row(
+        "path",
+        "a file of host keys in OpenSSH's format. An empty value means: no such \
+             files, not even the usual ones",
+    )
+    .read(read_known_hosts_file),
+    row("file", "the same").read(read_known_hosts_file),
+    row(
+        "directory",
+        "a directory whose files are all in that format",
+    )
+    .read(|it, f| it.directories.extend(f.path())),
+    row(
+        "filename-format",
+        "`hash`: the broker stores host names as hashes, so that its file does not \
+             tell which servers are used. `plain`: it stores the names",
+    )
+    .usual("plain")
+    .read(|it, f| {
+        let format = f.choice();
+        set(
+            &mut it.hash_names,
+            format.map(|it: FilenameFormat| it == FilenameFormat::Hash),
         );
-    }
-    Some(fips)
+    }),
+];
+
+const fn switch(name: &'static str) -> Rule<General> {
+    Rule::new(name).before(warn_of_deprecation)
 }
 
-fn read_user_directory(element: &Element, values: &mut Values<'_>) -> Option<PathBuf> {
+fn warn_of_deprecation(_: &mut General, element: &Element, values: &mut Values<'_>) -> bool {
+    values
+        .findings
+        .warning(element.span, format!("`<{}>` is deprecated", element.name))
+        .help("set `policy` of `<auth-server-publickey>` in `<default-settings>` instead");
+    true
+}
+
+/// The places that a file names replace those of earlier files.
+fn forget_known_hosts(general: &mut General, element: &Element, _: &mut Values<'_>) -> bool {
+    if element.child(KNOWN_HOSTS.facts.name).is_some() {
+        general.known_hosts = KnownHosts::default();
+    }
+    true
+}
+
+fn read_crypto(general: &mut General, field: &mut Field<'_, '_>) {
+    let mode = field.choice();
+    set(&mut general.fips, mode.map(|it| it == CryptoMode::Fips));
+    if mode == Some(CryptoMode::Fips) {
+        let message = "FIPS-validated cryptography is not supported yet";
+        field.values.findings.unsupported(field.span(), message);
+    }
+}
+
+fn user_directory_is_not_supported(
+    _: &mut General,
+    element: &Element,
+    values: &mut Values<'_>,
+) -> bool {
     values.findings.unsupported(
         element.span,
         "`user-config-directory` is not supported yet: name the file with `--config`",
     );
-    values.path(element, "path")
-}
-
-fn read_access_control(element: &Element, values: &mut Values<'_>) -> Option<bool> {
-    values.flag(element, "enable")
-}
-
-fn read_switch(parent: &Element, name: &str, values: &mut Values<'_>) -> Option<bool> {
-    let element = parent.child(name)?;
-    values
-        .findings
-        .warning(element.span, format!("`<{name}>` is deprecated"))
-        .help("set `policy` of `<auth-server-publickey>` in `<default-settings>` instead");
-    values.flag(element, "enable")
-}
-
-fn read_key_stores(element: &Element, values: &mut Values<'_>) -> KeyStores {
-    for store in element.children_named("key-store") {
-        check_key_store(store, values);
-    }
-    KeyStores {
-        user_keys: element
-            .children_named("user-keys")
-            .map(|it| UserKeys {
-                directory: values.path(it, "directory"),
-                passphrase_timeout: values.limit(it, "passphrase-timeout").flatten(),
-                passphrase_idle_timeout: values.limit(it, "passphrase-idle-timeout").flatten(),
-            })
-            .collect(),
-        identification: element
-            .children_named("identification")
-            .map(|it| Identification {
-                file: values.path(it, "file"),
-                base_path: values.path(it, "base-path"),
-                passphrase_timeout: values.limit(it, "passphrase-timeout").flatten(),
-                passphrase_idle_timeout: values.limit(it, "passphrase-idle-timeout").flatten(),
-            })
-            .collect(),
-        providers: element
-            .children_named("key-store")
-            .filter_map(|it| {
-                let kind = values.word(it, "type")?.value;
-                Some(KeyStoreProvider {
-                    kind,
-                    init: values.text(it, "init").map(|it| it.value),
-                })
-            })
-            .collect(),
-    }
+    true
 }
 
 /// Keys in files are what `software` means; everything else comes through an agent.
-fn check_key_store(element: &Element, values: &mut Values<'_>) {
+fn check_key_store(_: &mut KeyStoreProvider, element: &Element, values: &mut Values<'_>) -> bool {
     let is_software = element
         .attribute("type")
         .is_some_and(|it| it.value.trim().eq_ignore_ascii_case("software"));
@@ -134,27 +260,41 @@ fn check_key_store(element: &Element, values: &mut Values<'_>) {
             "`init` of a key store is not supported: name the directory in `<user-keys directory=\"…\"/>`",
         );
     }
+    true
 }
 
-fn read_known_hosts(general: &Element, values: &mut Values<'_>) -> Option<KnownHosts> {
-    let mut known = KnownHosts::default();
-    let mut any = false;
-    for element in general.children_named("known-hosts") {
-        any = true;
-        for name in ["path", "file"] {
-            if element
-                .attribute(name)
-                .is_some_and(|it| it.value.is_empty())
-            {
-                known.files.get_or_insert_default();
-            } else if let Some(path) = values.path(element, name) {
-                known.files.get_or_insert_default().push(path);
-            }
-        }
-        known.directories.extend(values.path(element, "directory"));
-        if let Some(format) = values.choice::<FilenameFormat>(element, "filename-format") {
-            known.hash_names = format.value == FilenameFormat::Hash;
-        }
+fn read_known_hosts_file(known: &mut KnownHosts, field: &mut Field<'_, '_>) {
+    if field.is_empty() {
+        known.files.get_or_insert_default();
+    } else if let Some(path) = field.path() {
+        known.files.get_or_insert_default().push(path);
     }
-    any.then_some(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deprecated_switches_make_a_policy() {
+        use HostKeyPolicy::{Ask, Strict, Tofu};
+        let policy = |strict, accept_unknown, always_ask| {
+            let [strict, accept_unknown, always_ask] =
+                [strict, accept_unknown, always_ask].map(|switch| switch == 1);
+            let switches = DeprecatedPolicy {
+                strict,
+                always_ask,
+                accept_unknown,
+            };
+            switches.policy()
+        };
+        assert_eq!(policy(1, 1, 1), Ask);
+        assert_eq!(policy(1, 0, 1), Ask);
+        assert_eq!(policy(1, 1, 0), Strict);
+        assert_eq!(policy(1, 0, 0), Strict);
+        assert_eq!(policy(0, 1, 0), Tofu);
+        assert_eq!(policy(0, 1, 1), Tofu);
+        assert_eq!(policy(0, 0, 1), Ask);
+        assert_eq!(policy(0, 0, 0), Ask);
+    }
 }

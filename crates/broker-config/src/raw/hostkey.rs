@@ -4,10 +4,23 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use broker_settings::PinnedKey;
 
+use crate::table::{Content, Rule, row};
 use crate::tree::Element;
 use crate::values::{MAX_VALUE, Values};
 
-pub(super) fn read(element: &Element, values: &mut Values<'_>) -> Option<PinnedKey> {
+/// The keys that a profile vouches for.
+pub(super) static HOSTKEY: Rule<Vec<PinnedKey>> = Rule::<Vec<PinnedKey>>::new("hostkey")
+    .meaning("the server's public key, its base64 text inside the element or in a file. With at least one, no other place \
+              is searched but for revocations", "")
+    .many()
+    .content(Content::Text)
+    .before(read_inside)
+    .attributes(&[&[row("file", "the file").read(|it, f| {
+        it.extend(f.path().map(PinnedKey::File));
+    })]]);
+
+/// Reads the key inside the element; true if there is none, so that the file counts.
+fn read_inside(keys: &mut Vec<PinnedKey>, element: &Element, values: &mut Values<'_>) -> bool {
     let Some(span) = element.text_span else {
         if element.attribute("file").is_none() {
             values
@@ -15,7 +28,7 @@ pub(super) fn read(element: &Element, values: &mut Values<'_>) -> Option<PinnedK
                 .error(element.span, "`<hostkey>` names no key")
                 .help(r#"write `<hostkey file="…"/>`, or the key's base64 text inside"#);
         }
-        return values.path(element, "file").map(PinnedKey::File);
+        return true;
     };
     if let Some(file) = element.attribute("file") {
         values
@@ -26,7 +39,7 @@ pub(super) fn read(element: &Element, values: &mut Values<'_>) -> Option<PinnedK
             )
             .related(span, "the key inside")
             .help("remove one of the two");
-        return None;
+        return false;
     }
     let line = (element.text.len() <= MAX_VALUE)
         .then(|| one_line(&element.text))
@@ -37,7 +50,8 @@ pub(super) fn read(element: &Element, values: &mut Values<'_>) -> Option<PinnedK
             .error(span, "this is not an SSH public key in base64")
             .help("copy the line `ssh-ed25519 AAAA…` from the server's `ssh_host_ed25519_key.pub`");
     }
-    line.map(PinnedKey::Inline)
+    keys.extend(line.map(PinnedKey::Inline));
+    false
 }
 
 /// The key in OpenSSH's one-line form.

@@ -1,87 +1,209 @@
-//! What one file says, value by value, before anything is made of it.
+//! What the files say, value by value, before anything is made of it; and the tables of what can be said.
 
 mod general;
 mod hostkey;
 mod key_hash;
+mod logging;
 mod profile;
 mod settings;
 mod tunnel;
 
-pub(crate) use general::{DeprecatedPolicy, RawGeneral};
-pub(crate) use profile::RawProfile;
-pub(crate) use settings::RawSettings;
-pub(crate) use tunnel::{RawStaticTunnel, RawTunnel, read_local};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::LazyLock;
 
-use crate::choices::LogType;
+pub(crate) use profile::RawProfile;
+pub(crate) use tunnel::{FTP, LOCAL_TUNNEL, RawTunnel, TUNNEL, read_local};
+
 use crate::config::LogTarget;
+use crate::environment::Environment;
+use crate::findings::{Findings, Located};
+use crate::table::{Child, Content, Rule, Vocabulary, part, row};
 use crate::tree::Element;
 use crate::values::Values;
+use general::{GENERAL, General};
+use logging::LOGGING;
+use profile::PROFILES;
+use settings::{DEFAULT_SETTINGS, Defaults};
+use tunnel::STATIC_TUNNELS;
 
-/// What one file says.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Document {
-    pub(crate) general: RawGeneral,
-    pub(crate) defaults: RawSettings,
-    pub(crate) profiles: Vec<RawProfile>,
-    pub(crate) static_tunnels: Vec<RawStaticTunnel>,
-    /// `None` if the file does not speak of logging.
-    pub(crate) logging: Option<Vec<LogTarget>>,
+/// One file, its names checked.
+pub(crate) struct File {
+    pub(crate) root: Element,
+    /// Where relative paths in it begin.
+    pub(crate) directory: PathBuf,
 }
 
-/// Takes everything out of the tree.
-pub(crate) fn read(root: &Element, values: &mut Values<'_>) -> Document {
-    let profiles = root.child("profiles");
-    let tunnels = root.child("static-tunnels");
-    Document {
-        general: root
-            .child("general")
-            .map(|it| general::read(it, values))
-            .unwrap_or_default(),
-        defaults: root
-            .child("default-settings")
-            .map(|it| settings::read(it, values))
-            .unwrap_or_default(),
-        profiles: profiles
-            .iter()
-            .flat_map(|it| it.children_named("profile"))
-            .map(|it| profile::read(it, values))
-            .collect(),
-        static_tunnels: tunnels
-            .iter()
-            .flat_map(|it| it.children_named("tunnel"))
-            .map(|it| tunnel::read_static(it, values))
-            .collect(),
-        logging: root.child("logging").map(|it| read_logging(it, values)),
+/// What all files together say.
+#[derive(Default)]
+pub(crate) struct Document {
+    pub(crate) general: General,
+    pub(crate) defaults: Defaults,
+    pub(crate) profiles: Vec<RawProfile>,
+    pub(crate) static_tunnels: Vec<RawTunnel>,
+    pub(crate) logging: Vec<LogTarget>,
+}
+
+/// The outermost element, in the order in which its parts are read from all files: each builds on those before it.
+static PASSES: [Rule<Document>; 3] = [
+    root()
+        .attributes(&[&[row("version", "any value").read(|_, _| {})]])
+        .children(&[part!(GENERAL, |it, e, v| {
+            GENERAL.apply(&mut it.general, e, v);
+            it.defaults.settings.host_key_policy = it.general.policy.policy();
+        })]),
+    root().children(&[part!(DEFAULT_SETTINGS, |it, e, v| {
+        DEFAULT_SETTINGS.apply(&mut it.defaults, e, v);
+    })]),
+    root().children(&[
+        part!(PROFILES, |it, e, v| {
+            let defaults = it.defaults.clone();
+            it.add_profiles(profile::read(e, defaults, v));
+        }),
+        part!(STATIC_TUNNELS, |it, e, v| {
+            it.add_static_tunnels(STATIC_TUNNELS.read(e, v));
+        }),
+        part!(LOGGING, |it, e, v| it.logging = LOGGING.read(e, v)),
+        Child::Idle("gui"),
+        Child::Same(&Rule::new("filter-engine").content(Content::Unsupported)),
+    ]),
+];
+
+const fn root() -> Rule<Document> {
+    Rule::new("secsh-broker")
+}
+
+/// Every name in the format.
+pub(crate) static FORMAT: LazyLock<Vocabulary> = LazyLock::new(|| Vocabulary {
+    facts: root().facts,
+    attributes: PASSES
+        .iter()
+        .flat_map(|it| it.vocabulary().attributes)
+        .collect(),
+    children: PASSES
+        .iter()
+        .flat_map(|it| it.vocabulary().children)
+        .collect(),
+});
+
+/// Takes everything out of the files, of which a later one has the last word.
+pub(crate) fn read(files: &[File], env: &Environment, findings: &mut Findings) -> Document {
+    let mut document = Document::default();
+    for pass in &PASSES {
+        for file in files {
+            let mut values = Values {
+                env,
+                literal: false,
+                directory: &file.directory,
+                findings,
+            };
+            pass.apply(&mut document, &file.root, &mut values);
+        }
+    }
+    document
+}
+
+impl Document {
+    /// Adds a later file's profiles, each in the place of earlier ones with its id or name.
+    fn add_profiles(&mut self, later: Vec<RawProfile>) {
+        let ids = texts(later.iter().map(|profile| &profile.id));
+        let names = texts(later.iter().map(|profile| &profile.name));
+        self.profiles
+            .retain(|old| !is_among(&old.id, &ids) && !is_among(&old.name, &names));
+        self.profiles.extend(later);
+    }
+
+    /// Adds a later file's static tunnels, each in the place of an earlier one at the same address and port.
+    fn add_static_tunnels(&mut self, later: Vec<RawTunnel>) {
+        self.static_tunnels
+            .retain(|old| !later.iter().any(|new| old.listens_like(new)));
+        self.static_tunnels.extend(later);
     }
 }
 
-fn read_logging(element: &Element, values: &mut Values<'_>) -> Vec<LogTarget> {
-    element
-        .children_named("log-target")
-        .filter_map(|target| {
-            let kind = values.choice(target, "type").map(|kind| kind.value);
-            let file = values.path(target, "file");
-            match (kind, file) {
-                (Some(LogType::File) | None, Some(file)) => Some(LogTarget::File(file)),
-                (Some(LogType::Syslog), _) => Some(LogTarget::Syslog),
-                (Some(LogType::Discard), _) => Some(LogTarget::Discard),
-                (Some(LogType::File) | None, None) => {
-                    report_no_file(target, values);
-                    None
-                }
-            }
-        })
-        .collect()
+fn texts<'a>(located: impl Iterator<Item = &'a Option<Located<String>>>) -> BTreeSet<String> {
+    located.flatten().map(|text| text.value.clone()).collect()
 }
 
-fn report_no_file(target: &Element, values: &mut Values<'_>) {
-    if target.attribute("file").is_none() {
-        values
-            .findings
-            .error(
-                target.span,
-                "a log target of type `file` lacks the attribute `file`",
-            )
-            .help(r#"write `type="file" file="…"`, or another type: `syslog`, `discard`"#);
+fn is_among(text: &Option<Located<String>>, texts: &BTreeSet<String>) -> bool {
+    text.as_ref()
+        .is_some_and(|text| texts.contains(&text.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+    use std::path::Path;
+
+    use broker_settings::Settings;
+
+    use super::settings::SETTINGS;
+    use super::*;
+    use crate::table::{Attribute, Usual};
+    use crate::tree;
+    use crate::values::Field;
+
+    /// Writes what is said to be usual, and sees that nothing changes.
+    fn check<T, V: Debug + PartialEq>(
+        attributes: &[Attribute<T>],
+        new: fn() -> T,
+        part: fn(&T) -> &V,
+    ) {
+        for attribute in attributes {
+            let Usual::Value(value) = attribute.row.usual else {
+                continue;
+            };
+            let written = tree::Attribute {
+                name: attribute.row.name.to_owned(),
+                name_span: Default::default(),
+                value: value.to_owned(),
+                value_span: Default::default(),
+            };
+            let element = Element {
+                name: "x".to_owned(),
+                span: Default::default(),
+                attributes: Vec::new(),
+                children: Vec::new(),
+                text: String::new(),
+                text_span: None,
+            };
+            let mut findings = Findings::default();
+            let mut values = Values {
+                env: &Environment::default(),
+                literal: true,
+                directory: Path::new(""),
+                findings: &mut findings,
+            };
+            let mut target = new();
+            let mut field = Field::new(&element, &written, &mut values);
+            (attribute.read)(&mut target, &mut field);
+            assert_eq!(part(&target), part(&new()), "{}", attribute.row.name);
+            assert!(!findings.has_errors(), "{}", attribute.row.name);
+        }
+    }
+
+    fn check_settings(rule: &Rule<Settings>) {
+        for attributes in rule.attributes {
+            check(attributes, Settings::default, |it| it);
+        }
+        for child in rule.children {
+            if let Child::Same(rule) = child {
+                check_settings(rule);
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_tables_say_is_usual_holds_where_nothing_is_written() {
+        check_settings(&SETTINGS);
+        check_settings(&settings::SERVER_AUTHENTICATION);
+        let tunnel = || RawTunnel::at(Default::default());
+        check(FTP, tunnel, |it| &it.ftp);
+        check(TUNNEL, tunnel, |it| &it.allow_relay);
+        check(TUNNEL, tunnel, |it| &it.kind.value);
+        let user_keys = general::USER_KEYS.attributes;
+        user_keys
+            .iter()
+            .for_each(|it| check(it, Default::default, |it| it));
     }
 }

@@ -1,20 +1,21 @@
 //! `profile`: a server and how to reach it.
 
-use broker_settings::{Identity, PasswordSource, PinnedKey};
+use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 use secrecy::SecretString;
 
 use crate::choices::Secsh2;
-use crate::config::ListenWhen;
+use crate::config::{Config, ListenWhen};
 use crate::findings::{Located, Span};
-use crate::raw::hostkey;
+use crate::raw::hostkey::HOSTKEY;
 use crate::raw::key_hash;
-use crate::raw::settings::{self, RawSettings};
-use crate::raw::tunnel::{self, RawTunnel};
+use crate::raw::settings::{Defaults, SETTINGS};
+use crate::raw::tunnel::{LOCAL_TUNNEL, REMOTE_TUNNEL, RawTunnel, read_local, read_remote};
+use crate::table::{Child, Rule, part, row};
 use crate::tree::Element;
 use crate::tunnel::is_host;
-use crate::values::Values;
+use crate::values::{Field, Values, set};
 
-/// What a profile says.
+/// What a profile says, on top of the default settings.
 #[derive(Clone, Debug)]
 pub(crate) struct RawProfile {
     /// Where its name stands.
@@ -22,135 +23,243 @@ pub(crate) struct RawProfile {
     pub(crate) id: Option<Located<String>>,
     pub(crate) name: Option<Located<String>>,
     pub(crate) host: Option<String>,
-    pub(crate) port: Option<u16>,
+    pub(crate) port: u16,
     pub(crate) connect_on_startup: Option<Located<bool>>,
     pub(crate) gateway: Option<Located<String>>,
-    /// The user among them.
-    pub(crate) settings: RawSettings,
+    pub(crate) user: Option<String>,
+    pub(crate) settings: Settings,
+    /// Whether it has proxy rules of its own.
+    pub(crate) has_proxy: bool,
     pub(crate) host_keys: Vec<PinnedKey>,
     pub(crate) identities: Vec<Identity>,
     pub(crate) password: Option<PasswordSource>,
-    pub(crate) listen: Option<ListenWhen>,
+    pub(crate) listen: ListenWhen,
     pub(crate) local_tunnels: Vec<RawTunnel>,
     pub(crate) remote_tunnels: Vec<RawTunnel>,
 }
 
-pub(super) fn read(element: &Element, values: &mut Values<'_>) -> RawProfile {
-    let tunnels = element.child("tunnels");
-    let identities = element.child("user-identities");
-    values.choice::<Secsh2>(element, "protocol");
-    RawProfile {
-        span: element.span,
-        id: values.word(element, "id"),
-        name: values.word(element, "name"),
-        host: read_host(element, values),
-        port: values.port(element, "port", 1).map(|port| port.value),
-        connect_on_startup: values.choice(element, "connect-on-startup"),
-        gateway: values.word(element, "gateway-profile"),
-        settings: settings::read(element, values),
-        host_keys: element
-            .children_named("hostkey")
-            .filter_map(|it| hostkey::read(it, values))
-            .collect(),
-        identities: identities
-            .iter()
-            .flat_map(|it| it.children_named("identity"))
-            .filter_map(|it| read_identity(it, values))
-            .collect(),
-        password: element
-            .child("password")
-            .and_then(|it| read_password(it, values)),
-        listen: tunnels
-            .and_then(|it| values.choice(it, "listen"))
-            .map(|listen| listen.value),
-        local_tunnels: tunnels
-            .iter()
-            .flat_map(|it| it.children_named("local-tunnel"))
-            .map(|it| tunnel::read_local(it, values))
-            .collect(),
-        remote_tunnels: tunnels
-            .iter()
-            .flat_map(|it| it.children_named("remote-tunnel"))
-            .map(|it| tunnel::read_remote(it, values))
-            .collect(),
+/// A file's profiles while they are read.
+pub(super) struct Profiles {
+    defaults: Defaults,
+    list: Vec<RawProfile>,
+}
+
+pub(super) static PROFILES: Rule<Profiles> =
+    Rule::<Profiles>::new("profiles").children(&[part!(PROFILE, |it, e, v| {
+        let mut profile = RawProfile::new(e, it.defaults.clone());
+        PROFILE.apply(&mut profile, e, v);
+        it.list.push(profile);
+    })]);
+
+/// The profiles in `profiles`, each on top of the defaults.
+pub(super) fn read(
+    element: &Element,
+    defaults: Defaults,
+    values: &mut Values<'_>,
+) -> Vec<RawProfile> {
+    let list = Vec::new();
+    let mut profiles = Profiles { defaults, list };
+    PROFILES.apply(&mut profiles, element, values);
+    profiles.list
+}
+
+static PROFILE: Rule<RawProfile> = Rule::<RawProfile>::new("profile")
+    .many()
+    .attributes(&[&[
+        row(
+            "id",
+            "what the rest of the file calls it; no other profile's",
+        )
+        .required()
+        .read(|it, f| it.id = f.located_word()),
+        row(
+            "name",
+            "what people call it on the command line, where a name counts before an id",
+        )
+        .read(|it, f| it.name = f.located_word()),
+        row("host", "the server's name or address. Not `*`, see below")
+            .required()
+            .read(|it, f| it.host = host(f)),
+        row("port", "the server's TCP port")
+            .usual("22")
+            .read(|it, f| {
+                set(&mut it.port, f.port(1));
+            }),
+        row("protocol", "only `secsh2`")
+            .usual("secsh2")
+            .read(|_, f| {
+                f.choice::<Secsh2>();
+            }),
+        row(
+            "connect-on-startup",
+            "`yes`: connect when the daemon starts. This needs a `user` and a way to log \
+             in that needs no person. With `tunnels listen=\"connected\"` the profile is \
+             then kept connected",
+        )
+        .usual("no")
+        .read(|it, f| {
+            let startup = f.choice();
+            it.connect_on_startup = f.located(startup);
+        }),
+        row("user", "the user name on the server")
+            .otherwise("`default-settings`, else the own name")
+            .read(|it, f| {
+                set(&mut it.user, f.word().map(Some));
+            }),
+        row(
+            "gateway-profile",
+            "the id of the profile through whose server this one is reached; `proxy` is \
+             ignored then. See [Ways to a server](#ways-to-a-server)",
+        )
+        .read(|it, f| it.gateway = f.located_word()),
+        row("host-type", "no effect").idle(),
+    ]])
+    .children(&[
+        part!(HOSTKEY, |it, e, v| HOSTKEY.apply(&mut it.host_keys, e, v)),
+        part!(IDENTITIES, |it, e, v| IDENTITIES.apply(
+            &mut it.identities,
+            e,
+            v
+        )),
+        part!(PASSWORD, |it, e, v| PASSWORD.apply(&mut it.password, e, v)),
+        Child::Same(&TUNNELS),
+        Child::Settings(&SETTINGS, |it| &mut it.settings),
+    ]);
+
+static IDENTITIES: Rule<Vec<Identity>> = Rule::<Vec<Identity>>::new("user-identities")
+    .meaning(
+        "the private keys to log in with",
+        "those of the agent and of `key-stores`",
+    )
+    .children(&[Child::Same(&IDENTITY)]);
+
+static IDENTITY: Rule<Vec<Identity>> = Rule::<Vec<Identity>>::new("identity")
+    .meaning(
+        "a private key to log in with, see [Keys](#keys); needs one of the three",
+        "",
+    )
+    .many()
+    .before(|_, e, v| exactly_one(&IDENTITY, e, v))
+    .attributes(&[&[
+        row("identity-file", "its file").read(read_identity_file),
+        row("file", "the same").read(read_identity_file),
+        row("hash", "the hash of its public half").read(|it, f| {
+            it.extend(key_hash(f).map(Identity::Hash));
+        }),
+    ]]);
+
+static PASSWORD: Rule<Option<PasswordSource>> = Rule::<Option<PasswordSource>>::new("password")
+    .meaning("see [Passwords](#passwords); needs one of the three", "")
+    .before(|_, e, v| exactly_one(&PASSWORD, e, v))
+    .attributes(&[&[
+        row("string", "the password itself").read(|it, f| {
+            *it = inline_password(f);
+        }),
+        row("file", "a file with the password in its first line").read(|it, f| {
+            *it = f.path().map(PasswordSource::File);
+        }),
+        row(
+            "command",
+            "a command that prints the password as its first line",
+        )
+        .read(|it, f| *it = f.word().map(PasswordSource::Command)),
+    ]]);
+
+static TUNNELS: Rule<RawProfile> = Rule::<RawProfile>::new("tunnels")
+    .attributes(&[&[row(
+        "listen",
+        "`startup`: the ports of the tunnels are open from the daemon's start, and \
+             the first client makes it connect to the server. `connected`: they are open \
+             only while it is connected, see [Listening only while \
+             connected](#listening-only-while-connected)",
+    )
+    .usual("startup")
+    .read(|it, f| set(&mut it.listen, f.choice()))]])
+    .children(&[
+        part!(LOCAL_TUNNEL, |it, e, v| it
+            .local_tunnels
+            .push(read_local(e, v))),
+        part!(REMOTE_TUNNEL, |it, e, v| it
+            .remote_tunnels
+            .push(read_remote(e, v))),
+    ]);
+
+impl RawProfile {
+    /// A profile that says nothing.
+    fn new(element: &Element, defaults: Defaults) -> Self {
+        Self {
+            span: element.span,
+            id: None,
+            name: None,
+            host: None,
+            port: Config::SSH_PORT,
+            connect_on_startup: None,
+            gateway: None,
+            user: defaults.user,
+            settings: defaults.settings,
+            has_proxy: element.child("proxy").is_some(),
+            host_keys: Vec::new(),
+            identities: Vec::new(),
+            password: None,
+            listen: ListenWhen::Startup,
+            local_tunnels: Vec::new(),
+            remote_tunnels: Vec::new(),
+        }
     }
 }
 
 /// The host without the brackets that an IPv6 address may have.
-fn read_host(element: &Element, values: &mut Values<'_>) -> Option<String> {
-    let host = values.word(element, "host")?;
+fn host(field: &mut Field<'_, '_>) -> Option<String> {
+    let host = field.word()?;
     let bare = host
-        .value
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
-    let bare = bare.unwrap_or(&host.value);
+    let bare = bare.unwrap_or(&host);
     if bare.contains(['*', '?']) {
-        values
-            .findings
-            .error(host.span, "a profile is for one server, so that its host cannot be a pattern")
+        field
+            .error("a profile is for one server, so that its host cannot be a pattern")
             .help("put what holds for all servers into `<default-settings>`: targets such as `user@host` take it");
         return None;
     }
     if !is_host(bare) || bare.contains(['@', '/', '#', '[', ']']) {
-        values
-            .findings
-            .error(host.span, "this is not a host name or address")
+        field
+            .error("this is not a host name or address")
             .help("write the host alone; user and port have attributes of their own");
         return None;
     }
     Some(bare.to_owned())
 }
 
-fn read_identity(element: &Element, values: &mut Values<'_>) -> Option<Identity> {
-    if !exactly_one(element, &["identity-file", "file", "hash"], values) {
-        return None;
-    }
-    if let Some(hash) = values.word(element, "hash") {
-        let known = key_hash::parse(&hash.value);
-        if known.is_none() {
-            values
-                .findings
-                .error(hash.span, "this is not the hash of a public key")
-                .help(
-                    "write its SHA-256, SHA-1 or MD5 in hex digits, or as `ssh-keygen -l` prints it: `SHA256:…`",
-                );
-        }
-        return known.map(Identity::Hash);
-    }
-    let file = values
-        .path(element, "identity-file")
-        .or_else(|| values.path(element, "file"));
-    file.map(Identity::File)
+fn read_identity_file(identities: &mut Vec<Identity>, field: &mut Field<'_, '_>) {
+    identities.extend(field.path().map(Identity::File));
 }
 
-fn read_password(element: &Element, values: &mut Values<'_>) -> Option<PasswordSource> {
-    if !exactly_one(element, &["string", "file", "command"], values) {
-        return None;
+fn key_hash(field: &mut Field<'_, '_>) -> Option<String> {
+    let known = key_hash::parse(&field.word()?);
+    if known.is_none() {
+        field.error("this is not the hash of a public key").help(
+            "write its SHA-256, SHA-1 or MD5 in hex digits, or as `ssh-keygen -l` prints it: `SHA256:…`",
+        );
     }
-    if let Some(string) = values.text(element, "string") {
-        if string.value.is_empty() {
-            values.report_empty(element, "string", string.span);
-            return None;
-        }
-        values
-            .findings
-            .warning(
-                string.span,
-                "everybody who can read this file can read the password",
-            )
-            .help("put it into a file of its own: `<password file=\"…\"/>`, or use a key");
-        return Some(PasswordSource::Inline(SecretString::from(string.value)));
-    }
-    let file = values.path(element, "file").map(PasswordSource::File);
-    file.or_else(|| {
-        values
-            .word(element, "command")
-            .map(|it| PasswordSource::Command(it.value))
-    })
+    known
 }
 
-/// Complains unless exactly one of the attributes is there.
-fn exactly_one(element: &Element, names: &[&str], values: &mut Values<'_>) -> bool {
+fn inline_password(field: &mut Field<'_, '_>) -> Option<PasswordSource> {
+    let password = field.text()?;
+    if password.is_empty() {
+        field.report_empty();
+        return None;
+    }
+    let message = "everybody who can read this file can read the password";
+    field
+        .warning(message)
+        .help("put it into a file of its own: `<password file=\"…\"/>`, or use a key");
+    Some(PasswordSource::Inline(SecretString::from(password)))
+}
+
+/// Complains unless exactly one of the element's attributes is there.
+fn exactly_one<T>(rule: &Rule<T>, element: &Element, values: &mut Values<'_>) -> bool {
+    let names: Vec<_> = rule.all_attributes().map(|it| it.row.name).collect();
     let given: Vec<_> = names
         .iter()
         .filter_map(|name| element.attribute(name))

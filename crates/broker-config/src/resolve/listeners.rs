@@ -49,13 +49,13 @@ pub(super) fn check(document: &Document, findings: &mut Findings) {
 /// All tunnels that listen on this host, each with whether it always does.
 fn local_tunnels(document: &Document) -> impl Iterator<Item = (&RawTunnel, bool)> {
     let of_profiles = document.profiles.iter().flat_map(|profile| {
-        let always = profile.listen != Some(ListenWhen::Connected);
+        let always = profile.listen != ListenWhen::Connected;
         profile
             .local_tunnels
             .iter()
             .map(move |tunnel| (tunnel, always))
     });
-    of_profiles.chain(document.static_tunnels.iter().map(|it| (&it.tunnel, true)))
+    of_profiles.chain(document.static_tunnels.iter().map(|it| (it, true)))
 }
 
 /// Whether two listeners of one port exclude each other.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use broker_settings::{AuthMethod, PasswordSource, Settings};
+use broker_settings::{AuthMethod, PasswordSource};
 
-use super::{Resolver, settings};
-use crate::config::{Config, ListenWhen, Profile};
+use super::Resolver;
+use crate::config::Profile;
 use crate::findings::{Findings, Located};
 use crate::raw::RawProfile;
 use crate::suggest::{clip, did_you_mean};
@@ -143,9 +143,7 @@ const MAX_LISTED: usize = 20;
 impl Resolver<'_> {
     /// The profile, unless it lacks what it cannot be without.
     pub(super) fn profile(&mut self, raw: &RawProfile) -> Option<Profile> {
-        let merged = raw.settings.clone().or(self.defaults.clone());
-        let settings = settings(merged.clone(), self.fallback);
-        self.check_startup(raw, merged.user.is_some(), &settings);
+        self.check_startup(raw);
         self.check_shadowed_proxy(raw);
         let local_tunnels = raw
             .local_tunnels
@@ -161,15 +159,15 @@ impl Resolver<'_> {
             id: raw.id.as_ref()?.value.clone(),
             name: raw.name.as_ref().map(|name| name.value.clone()),
             host: raw.host.clone()?,
-            port: raw.port.unwrap_or(Config::SSH_PORT),
-            user: self.user(merged),
+            port: raw.port,
+            user: self.user(raw.user.clone()),
             connect_on_startup: raw.connect_on_startup.as_ref().is_some_and(|it| it.value),
             gateway: raw.gateway.as_ref().map(|gateway| gateway.value.clone()),
-            settings,
+            settings: raw.settings.clone(),
             host_keys: raw.host_keys.clone(),
             identities: raw.identities.clone(),
             password: raw.password.clone(),
-            listen: raw.listen.unwrap_or(ListenWhen::Startup),
+            listen: raw.listen,
             local_tunnels,
             remote_tunnels,
             position: self.position(raw.span),
@@ -177,11 +175,11 @@ impl Resolver<'_> {
     }
 
     /// A connection made while nobody is there can ask nobody.
-    fn check_startup(&mut self, raw: &RawProfile, has_user: bool, settings: &Settings) {
+    fn check_startup(&mut self, raw: &RawProfile) {
         let Some(startup) = raw.connect_on_startup.as_ref().filter(|it| it.value) else {
             return;
         };
-        if !has_user {
+        if raw.user.is_none() {
             self.findings
                 .error(
                     startup.span,
@@ -189,7 +187,8 @@ impl Resolver<'_> {
                 )
                 .help("add `user=\"…\"` to the profile or to `<default-settings>`");
         }
-        if !settings
+        if !raw
+            .settings
             .auth_methods
             .iter()
             .any(|method| asks_nobody(*method, raw.password.as_ref()))
@@ -204,7 +203,7 @@ impl Resolver<'_> {
     }
 
     fn check_shadowed_proxy(&mut self, raw: &RawProfile) {
-        if let (Some(gateway), Some(_)) = (&raw.gateway, &raw.settings.proxy) {
+        if let (Some(gateway), true) = (&raw.gateway, raw.has_proxy) {
             self.findings
                 .warning(
                     gateway.span,

@@ -5,7 +5,7 @@ use super::profiles::report_unknown;
 use crate::choices::TunnelType;
 use crate::config::{Position, StaticTunnel};
 use crate::findings::Span;
-use crate::raw::{RawProfile, RawStaticTunnel, RawTunnel};
+use crate::raw::{RawProfile, RawTunnel};
 use crate::tunnel::{ListenAddress, LocalKind, LocalTunnel, RemoteKind, RemoteTunnel};
 
 /// The host a tunnel goes to when none is given.
@@ -16,7 +16,7 @@ const FTP_PORT: u16 = 21;
 
 /// Where a tunnel listens: as it says, else on loopback, or everywhere if it lets other hosts in.
 pub(super) fn listen_address(raw: &RawTunnel) -> ListenAddress {
-    let usual = if raw.allow_relay == Some(true) {
+    let usual = if raw.allow_relay {
         ListenAddress::All
     } else {
         ListenAddress::LOOPBACK
@@ -29,10 +29,10 @@ pub(super) fn listen_address(raw: &RawTunnel) -> ListenAddress {
 impl Resolver<'_> {
     pub(super) fn static_tunnel(
         &mut self,
-        raw: &RawStaticTunnel,
+        raw: &RawTunnel,
         profiles: &[RawProfile],
     ) -> Option<StaticTunnel> {
-        let tunnel = self.local_tunnel(&raw.tunnel);
+        let tunnel = self.local_tunnel(raw);
         let reference = raw.profile.as_ref()?;
         let ids = profiles
             .iter()
@@ -63,7 +63,7 @@ impl Resolver<'_> {
             listen_port: raw.listen_port.as_ref()?.value,
             dst_host: destination_host(raw),
             dst_port: dst_port?,
-            allow_relay: raw.allow_relay.unwrap_or(false),
+            allow_relay: raw.allow_relay,
             allow_from: raw
                 .allow_from
                 .as_ref()
@@ -93,7 +93,7 @@ impl Resolver<'_> {
             listen_port: raw.listen_port.as_ref()?.value,
             dst_host: destination_host(raw),
             dst_port: dst_port?,
-            allow_relay: raw.allow_relay.unwrap_or(false),
+            allow_relay: raw.allow_relay,
             allow_from: raw
                 .allow_from
                 .as_ref()
@@ -150,7 +150,7 @@ impl Resolver<'_> {
     }
 
     fn check_relay(&mut self, raw: &RawTunnel) {
-        if raw.allow_relay == Some(true) {
+        if raw.allow_relay {
             return;
         }
         if let Some(networks) = &raw.allow_from {

@@ -1,0 +1,61 @@
+//! `logging`: where the log goes.
+
+use std::path::PathBuf;
+
+use crate::choices::LogType;
+use crate::config::LogTarget;
+use crate::table::{Rule, part, row};
+use crate::tree::Element;
+use crate::values::{Values, set};
+
+/// What a log target says.
+#[derive(Default)]
+struct Target {
+    kind: LogType,
+    file: Option<PathBuf>,
+}
+
+pub(super) static LOGGING: Rule<Vec<LogTarget>> =
+    Rule::<Vec<LogTarget>>::new("logging").children(&[part!(LOG_TARGET, |list, e, v| {
+        let target = LOG_TARGET.read(e, v);
+        list.extend(log_target(target, e, v));
+    })]);
+
+static LOG_TARGET: Rule<Target> = Rule::<Target>::new("log-target").many().attributes(&[&[
+    row(
+        "type",
+        "`file`: appends lines to a file. `syslog`: writes to the systemd journal. \
+             `discard`: writes nothing",
+    )
+    .usual("file")
+    .read(|it, f| set(&mut it.kind, f.choice())),
+    row(
+        "file",
+        "the file. The broker creates it for its user alone and follows no link",
+    )
+    .read(|it, f| it.file = f.path()),
+]]);
+
+fn log_target(target: Target, element: &Element, values: &mut Values<'_>) -> Option<LogTarget> {
+    match (target.kind, target.file) {
+        (LogType::File, Some(file)) => Some(LogTarget::File(file)),
+        (LogType::Syslog, _) => Some(LogTarget::Syslog),
+        (LogType::Discard, _) => Some(LogTarget::Discard),
+        (LogType::File, None) => {
+            report_no_file(element, values);
+            None
+        }
+    }
+}
+
+fn report_no_file(element: &Element, values: &mut Values<'_>) {
+    if element.attribute("file").is_none() {
+        values
+            .findings
+            .error(
+                element.span,
+                "a log target of type `file` lacks the attribute `file`",
+            )
+            .help(r#"write `type="file" file="…"`, or another type: `syslog`, `discard`"#);
+    }
+}

@@ -1,0 +1,293 @@
+//! The shape of the tables that say what the format is: its elements and attributes, how they are read, and what they mean.
+//!
+//! Everything about a name comes from its row: whether it is known and where it belongs, how its value is read, and its
+//! place in the reference.
+
+use broker_settings::Settings;
+
+use crate::tree::Element;
+use crate::values::{Field, Values};
+
+/// An attribute, which is read into a `T`.
+pub(crate) struct Attribute<T> {
+    pub(crate) row: Row,
+    pub(crate) read: fn(&mut T, &mut Field<'_, '_>),
+}
+
+/// What is to be known of an attribute besides how it is read.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    /// What it means, in Markdown.
+    pub(crate) meaning: &'static str,
+    pub(crate) usual: Usual,
+    /// Whether it must be there.
+    pub(crate) required: bool,
+    /// Whether it is known and has no effect.
+    pub(crate) idle: bool,
+}
+
+/// What holds without an attribute or element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Usual {
+    /// What would have to be written for it.
+    Value(&'static str),
+    /// Something that cannot be written, in Markdown.
+    Words(&'static str),
+}
+
+/// The row of an attribute.
+pub(crate) const fn row(name: &'static str, meaning: &'static str) -> Row {
+    Row {
+        name,
+        meaning,
+        usual: Usual::Words(""),
+        required: false,
+        idle: false,
+    }
+}
+
+impl Row {
+    /// Without it, this value holds.
+    pub(crate) const fn usual(self, value: &'static str) -> Self {
+        let usual = Usual::Value(value);
+        Self { usual, ..self }
+    }
+
+    /// Without it, this holds.
+    pub(crate) const fn otherwise(self, words: &'static str) -> Self {
+        let usual = Usual::Words(words);
+        Self { usual, ..self }
+    }
+
+    /// It must be there.
+    pub(crate) const fn required(self) -> Self {
+        let required = true;
+        Self { required, ..self }
+    }
+
+    /// It has no effect.
+    pub(crate) const fn idle<T>(self) -> Attribute<T> {
+        let row = Self { idle: true, ..self };
+        row.read(|_, _| {})
+    }
+
+    /// The attribute, which is read in this way.
+    pub(crate) const fn read<T>(self, read: fn(&mut T, &mut Field<'_, '_>)) -> Attribute<T> {
+        Attribute { row: self, read }
+    }
+}
+
+/// An element that is read into a `T`.
+pub(crate) struct Rule<T: 'static> {
+    pub(crate) facts: Facts,
+    /// In groups that several elements have in common.
+    pub(crate) attributes: &'static [&'static [Attribute<T>]],
+    pub(crate) children: &'static [Child<T>],
+    /// What is done before the rest is read; false: the rest is not read.
+    before: fn(&mut T, &Element, &mut Values<'_>) -> bool,
+}
+
+/// What is to be known of an element besides its attributes and children.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    pub(crate) name: &'static str,
+    /// What it means, in Markdown; empty if its attributes say it.
+    pub(crate) meaning: &'static str,
+    /// What holds without it, in Markdown.
+    pub(crate) usual: &'static str,
+    /// Whether several may stand side by side.
+    pub(crate) many: bool,
+    pub(crate) content: Content,
+}
+
+/// What an element is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Other elements.
+    Elements,
+    /// Text.
+    Text,
+    /// Known, but without effect: nothing in it is looked at.
+    Idle,
+    /// Known, but not supported yet: nothing in it is looked at.
+    Unsupported,
+}
+
+/// What may stand in an element that is read into a `T`.
+pub(crate) enum Child<T: 'static> {
+    /// An element that is read into the same.
+    Same(&'static Rule<T>),
+    /// An element that makes something else, a part of this.
+    Part {
+        facts: Facts,
+        vocabulary: fn() -> Vocabulary,
+        read: fn(&mut T, &Element, &mut Values<'_>),
+    },
+    /// An element that is known and has no effect.
+    Idle(&'static str),
+    /// All children of this rule, which are read into the settings in this.
+    Settings(&'static Rule<Settings>, fn(&mut T) -> &mut Settings),
+}
+
+/// A child that is read by a rule of another type than its parent.
+macro_rules! part {
+    ($rule:expr, $read:expr) => {
+        $crate::table::Child::Part {
+            facts: $rule.facts,
+            vocabulary: || $rule.vocabulary(),
+            read: $read,
+        }
+    };
+}
+pub(crate) use part;
+
+impl<T: 'static> Rule<T> {
+    pub(crate) const fn new(name: &'static str) -> Self {
+        let facts = Facts {
+            name,
+            meaning: "",
+            usual: "",
+            many: false,
+            content: Content::Elements,
+        };
+        Self {
+            facts,
+            attributes: &[],
+            children: &[],
+            before: |_, _, _| true,
+        }
+    }
+
+    pub(crate) const fn content(mut self, content: Content) -> Self {
+        self.facts.content = content;
+        self
+    }
+
+    pub(crate) const fn meaning(mut self, meaning: &'static str, usual: &'static str) -> Self {
+        self.facts.meaning = meaning;
+        self.facts.usual = usual;
+        self
+    }
+
+    pub(crate) const fn many(mut self) -> Self {
+        self.facts.many = true;
+        self
+    }
+
+    pub(crate) const fn attributes(mut self, groups: &'static [&'static [Attribute<T>]]) -> Self {
+        self.attributes = groups;
+        self
+    }
+
+    pub(crate) const fn children(mut self, children: &'static [Child<T>]) -> Self {
+        self.children = children;
+        self
+    }
+
+    pub(crate) const fn before(
+        mut self,
+        before: fn(&mut T, &Element, &mut Values<'_>) -> bool,
+    ) -> Self {
+        self.before = before;
+        self
+    }
+
+    pub(crate) fn all_attributes(&self) -> impl Iterator<Item = &'static Attribute<T>> + use<T> {
+        self.attributes.iter().copied().flatten()
+    }
+
+    /// Takes what the element says over into the target, which stays as it is where the element is silent or wrong.
+    pub(crate) fn apply(&self, target: &mut T, element: &Element, values: &mut Values<'_>) {
+        if !(self.before)(target, element, values) {
+            return;
+        }
+        for written in &element.attributes {
+            let known = self
+                .all_attributes()
+                .find(|known| known.row.name == written.name);
+            if let Some(known) = known {
+                (known.read)(target, &mut Field::new(element, written, values));
+            }
+        }
+        for (index, child) in element.children.iter().enumerate() {
+            let Some(facts) = self.child_facts(&child.name) else {
+                continue;
+            };
+            let mut earlier = element.children.iter().take(index);
+            // A second one is a fault of its own; the first one counts.
+            if facts.many || !earlier.any(|it| it.name == child.name) {
+                self.apply_child(target, child, values);
+            }
+        }
+    }
+
+    fn child_facts(&self, name: &str) -> Option<Facts> {
+        self.children.iter().find_map(|child| match child {
+            Child::Same(rule) => Some(rule.facts).filter(|it| it.name == name),
+            Child::Part { facts, .. } => Some(*facts).filter(|it| it.name == name),
+            Child::Settings(rule, _) => rule.child_facts(name),
+            Child::Idle(_) => None,
+        })
+    }
+
+    fn apply_child(&self, target: &mut T, element: &Element, values: &mut Values<'_>) {
+        for child in self.children {
+            match child {
+                Child::Same(rule) if rule.facts.name == element.name => {
+                    rule.apply(target, element, values);
+                }
+                Child::Part { facts, read, .. } if facts.name == element.name => {
+                    read(target, element, values);
+                }
+                Child::Settings(rule, settings) => {
+                    rule.apply_child(settings(target), element, values);
+                }
+                Child::Same(_) | Child::Part { .. } | Child::Idle(_) => {}
+            }
+        }
+    }
+
+    /// What the element says, and the usual where it is silent.
+    pub(crate) fn read(&self, element: &Element, values: &mut Values<'_>) -> T
+    where
+        T: Default,
+    {
+        let mut target = T::default();
+        self.apply(&mut target, element, values);
+        target
+    }
+
+    /// The names and meanings in the rule, without what is read.
+    pub(crate) fn vocabulary(&'static self) -> Vocabulary {
+        let children = self.children.iter().flat_map(|child| match child {
+            Child::Same(rule) => vec![rule.vocabulary()],
+            Child::Part { vocabulary, .. } => vec![vocabulary()],
+            Child::Idle(name) => vec![Vocabulary::idle(name)],
+            Child::Settings(rule, _) => rule.vocabulary().children,
+        });
+        Vocabulary {
+            facts: self.facts,
+            attributes: self.all_attributes().map(|it| &it.row).collect(),
+            children: children.collect(),
+        }
+    }
+}
+
+/// The names of an element, of its attributes, and of all that may stand in it.
+#[derive(Debug)]
+pub(crate) struct Vocabulary {
+    pub(crate) facts: Facts,
+    pub(crate) attributes: Vec<&'static Row>,
+    pub(crate) children: Vec<Vocabulary>,
+}
+
+impl Vocabulary {
+    fn idle(name: &'static str) -> Self {
+        Self {
+            facts: Rule::<()>::new(name).content(Content::Idle).facts,
+            attributes: Vec::new(),
+            children: Vec::new(),
+        }
+    }
+}
