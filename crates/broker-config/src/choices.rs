@@ -50,14 +50,6 @@ pub(crate) enum FilenameFormat {
     Plain,
 }
 
-/// A word that has only one meaning left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Secsh2;
-
-/// What an idle timeout counts for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct IdleOfConnection;
-
 impl Choice for bool {
     const WORDS: &'static [(&'static str, Self)] = &[("yes", true), ("no", false)];
 }
@@ -149,12 +141,4 @@ impl Choice for LogType {
 
 impl Choice for FilenameFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("hash", Self::Hash), ("plain", Self::Plain)];
-}
-
-impl Choice for Secsh2 {
-    const WORDS: &'static [(&'static str, Self)] = &[("secsh2", Self)];
-}
-
-impl Choice for IdleOfConnection {
-    const WORDS: &'static [(&'static str, Self)] = &[("connection", Self)];
 }

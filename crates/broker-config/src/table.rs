@@ -36,6 +36,15 @@ pub(crate) enum Usual {
     Words(&'static str),
 }
 
+/// Rows of attributes that are read into the type named first. Each is a name, what holds without it (`usual` and a value,
+/// or `otherwise` and words), `required` or `idle`, what it means, and how it is read.
+macro_rules! rows {
+    ($into:ty: $($name:literal $($how:ident $($words:literal)?)*: $meaning:expr, $read:expr;)*) => {
+        &[$($crate::table::row($name, $meaning)$(.$how($($words)?))*.read::<$into>($read)),*]
+    };
+}
+pub(crate) use rows;
+
 /// The row of an attribute.
 pub(crate) const fn row(name: &'static str, meaning: &'static str) -> Row {
     Row {
@@ -49,27 +58,27 @@ pub(crate) const fn row(name: &'static str, meaning: &'static str) -> Row {
 
 impl Row {
     /// Without it, this value holds.
-    pub(crate) const fn usual(self, value: &'static str) -> Self {
-        let usual = Usual::Value(value);
-        Self { usual, ..self }
+    pub(crate) const fn usual(mut self, value: &'static str) -> Self {
+        self.usual = Usual::Value(value);
+        self
     }
 
     /// Without it, this holds.
-    pub(crate) const fn otherwise(self, words: &'static str) -> Self {
-        let usual = Usual::Words(words);
-        Self { usual, ..self }
+    pub(crate) const fn otherwise(mut self, words: &'static str) -> Self {
+        self.usual = Usual::Words(words);
+        self
     }
 
     /// It must be there.
-    pub(crate) const fn required(self) -> Self {
-        let required = true;
-        Self { required, ..self }
+    pub(crate) const fn required(mut self) -> Self {
+        self.required = true;
+        self
     }
 
     /// It has no effect.
-    pub(crate) const fn idle<T>(self) -> Attribute<T> {
-        let row = Self { idle: true, ..self };
-        row.read(|_, _| {})
+    pub(crate) const fn idle(mut self) -> Self {
+        self.idle = true;
+        self
     }
 
     /// The attribute, which is read in this way.
@@ -81,8 +90,9 @@ impl Row {
 /// An element that is read into a `T`.
 pub(crate) struct Rule<T: 'static> {
     pub(crate) facts: Facts,
-    /// In groups that several elements have in common.
-    pub(crate) attributes: &'static [&'static [Attribute<T>]],
+    pub(crate) attributes: &'static [Attribute<T>],
+    /// Groups of attributes that several elements have in common.
+    pub(crate) shared: &'static [&'static [Attribute<T>]],
     pub(crate) children: &'static [Child<T>],
     /// What is done before the rest is read; false: the rest is not read.
     before: fn(&mut T, &Element, &mut Values<'_>) -> bool,
@@ -142,6 +152,11 @@ macro_rules! part {
 }
 pub(crate) use part;
 
+/// A rule that has only attributes.
+pub(crate) const fn rule<T>(name: &'static str, attributes: &'static [Attribute<T>]) -> Rule<T> {
+    Rule::new(name).attributes(attributes)
+}
+
 impl<T: 'static> Rule<T> {
     pub(crate) const fn new(name: &'static str) -> Self {
         let facts = Facts {
@@ -154,6 +169,7 @@ impl<T: 'static> Rule<T> {
         Self {
             facts,
             attributes: &[],
+            shared: &[],
             children: &[],
             before: |_, _, _| true,
         }
@@ -175,8 +191,13 @@ impl<T: 'static> Rule<T> {
         self
     }
 
-    pub(crate) const fn attributes(mut self, groups: &'static [&'static [Attribute<T>]]) -> Self {
-        self.attributes = groups;
+    pub(crate) const fn attributes(mut self, attributes: &'static [Attribute<T>]) -> Self {
+        self.attributes = attributes;
+        self
+    }
+
+    pub(crate) const fn shared(mut self, groups: &'static [&'static [Attribute<T>]]) -> Self {
+        self.shared = groups;
         self
     }
 
@@ -194,7 +215,9 @@ impl<T: 'static> Rule<T> {
     }
 
     pub(crate) fn all_attributes(&self) -> impl Iterator<Item = &'static Attribute<T>> + use<T> {
-        self.attributes.iter().copied().flatten()
+        self.attributes
+            .iter()
+            .chain(self.shared.iter().copied().flatten())
     }
 
     /// Takes what the element says over into the target, which stays as it is where the element is silent or wrong.

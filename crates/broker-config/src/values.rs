@@ -57,10 +57,13 @@ impl<'a, 'v> Field<'a, 'v> {
         self.attribute.value_span
     }
 
-    /// The value with its place.
-    pub(crate) fn located<T>(&self, value: Option<T>) -> Option<Located<T>> {
+    /// The value that this reads, with its place.
+    pub(crate) fn located<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Located<T>> {
         let span = self.span();
-        value.map(|value| Located { value, span })
+        read(self).map(|value| Located { value, span })
     }
 
     /// Whether nothing at all is written.
@@ -116,12 +119,6 @@ impl<'a, 'v> Field<'a, 'v> {
         Some(word.to_owned())
     }
 
-    /// A word with its place.
-    pub(crate) fn located_word(&mut self) -> Option<Located<String>> {
-        let word = self.word();
-        self.located(word)
-    }
-
     /// A path, made relative to the file's directory; `~/` stands for the home directory.
     pub(crate) fn path(&mut self) -> Option<PathBuf> {
         let text = self.word()?;
@@ -133,14 +130,23 @@ impl<'a, 'v> Field<'a, 'v> {
 
     /// One of a set of words, in any letter case.
     pub(crate) fn choice<T: Choice>(&mut self) -> Option<T> {
+        self.one_of(T::WORDS)
+    }
+
+    /// A word that has only this one meaning left.
+    pub(crate) fn only(&mut self, word: &'static str) {
+        self.one_of(&[(word, ())]);
+    }
+
+    fn one_of<T: Copy>(&mut self, words: &[(&'static str, T)]) -> Option<T> {
         let text = self.word()?;
-        let known = T::WORDS
+        let known = words
             .iter()
             .find(|(word, _)| word.eq_ignore_ascii_case(&text));
         if let Some((_, value)) = known {
             return Some(*value);
         }
-        let words = T::WORDS.iter().map(|(word, _)| *word);
+        let words = words.iter().map(|(word, _)| *word);
         let help = match closest(&text, words.clone()) {
             Some(word) => format!("did you mean `{word}`?"),
             None => format!("it can be {}", list(words)),

@@ -6,7 +6,7 @@ use broker_settings::HostKeyPolicy;
 
 use crate::choices::{CryptoMode, FilenameFormat};
 use crate::config::{Identification, KeyStoreProvider, KeyStores, KnownHosts, UserKeys};
-use crate::table::{Attribute, Child, Rule, part, row};
+use crate::table::{Child, Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Field, Values, set};
 
@@ -43,169 +43,78 @@ impl DeprecatedPolicy {
 
 const DEPRECATED: &str = "deprecated; see [Host keys](#host-keys)";
 
-pub(super) static GENERAL: Rule<General> = Rule::<General>::new("general")
+pub(super) static GENERAL: Rule<General> = Rule::new("general")
     .before(forget_known_hosts)
     .children(&[
-        Child::Same(
-            &Rule::<General>::new("crypto-lib").attributes(&[&[row(
-                "mode",
-                "which cryptography may be used: `standard` or `fips` (*later*)",
-            )
-            .usual("standard")
-            .read(read_crypto)]]),
-        ),
-        part!(KEY_STORES, |it, e, v| KEY_STORES.apply(
-            &mut it.key_stores,
-            e,
-            v
-        )),
-        Child::Same(
-            &Rule::<General>::new("user-config-directory")
-                .before(user_directory_is_not_supported)
-                .attributes(&[&[
-                    row("path", "*later*: moves the user's configuration directory")
-                        .required()
-                        .read(|it, f| set(&mut it.user_config_directory, f.path().map(Some))),
-                ]]),
-        ),
-        Child::Same(
-            &Rule::<General>::new("file-access-control").attributes(&[&[row(
-                "enable",
-                "`yes`: a user's own configuration file that other users can read or write is \
-             an error, so that the daemon does not start. Files of private keys and \
-             passwords are refused where others can read or write them, whatever stands \
-             here",
-            )
-            .usual("no")
-            .read(|it, f| set(&mut it.file_access_control, f.choice()))]]),
-        ),
-        part!(KNOWN_HOSTS, |it, e, v| KNOWN_HOSTS.apply(
-            &mut it.known_hosts,
-            e,
-            v
-        )),
-        Child::Same(
-            &switch("strict-host-key-checking").attributes(&[&[row("enable", DEPRECATED)
-                .usual("no")
-                .read(|it, f| set(&mut it.policy.strict, f.choice()))]]),
-        ),
-        Child::Same(
-            &switch("host-key-always-ask").attributes(&[&[row("enable", DEPRECATED)
-                .usual("no")
-                .read(|it, f| set(&mut it.policy.always_ask, f.choice()))]]),
-        ),
-        Child::Same(
-            &switch("accept-unknown-host-keys").attributes(&[&[row("enable", DEPRECATED)
-                .usual("no")
-                .read(|it, f| set(&mut it.policy.accept_unknown, f.choice()))]]),
-        ),
+        Child::Same(&rule("crypto-lib", rows! { General:
+            "mode" usual "standard": "which cryptography may be used: `standard` or `fips` (*later*)", read_crypto;
+        })),
+        part!(KEY_STORES, |it, e, v| KEY_STORES.apply(&mut it.key_stores, e, v)),
+        Child::Same(&rule("user-config-directory", rows! { General:
+            "path" required: "*later*: moves the user's configuration directory",
+                |it, f| set(&mut it.user_config_directory, f.path().map(Some));
+        }).before(user_directory_is_not_supported)),
+        Child::Same(&rule("file-access-control", rows! { General:
+            "enable" usual "no": "`yes`: other users must not be able to read the user's own file, see below",
+                |it, f| set(&mut it.file_access_control, f.choice());
+        })),
+        part!(KNOWN_HOSTS, |it, e, v| KNOWN_HOSTS.apply(&mut it.known_hosts, e, v)),
+        Child::Same(&rule("strict-host-key-checking", rows! { General:
+            "enable" usual "no": DEPRECATED, |it, f| set(&mut it.policy.strict, f.choice());
+        }).before(warn_of_deprecation)),
+        Child::Same(&rule("host-key-always-ask", rows! { General:
+            "enable" usual "no": DEPRECATED, |it, f| set(&mut it.policy.always_ask, f.choice());
+        }).before(warn_of_deprecation)),
+        Child::Same(&rule("accept-unknown-host-keys", rows! { General:
+            "enable" usual "no": DEPRECATED, |it, f| set(&mut it.policy.accept_unknown, f.choice());
+        }).before(warn_of_deprecation)),
     ]);
 
-static KEY_STORES: Rule<KeyStores> = Rule::<KeyStores>::new("key-stores")
+static KEY_STORES: Rule<KeyStores> = Rule::new("key-stores")
     .meaning("where private keys are looked for, see [Keys](#keys)", "")
     .children(&[
         part!(USER_KEYS, |it, e, v| it
             .user_keys
             .push(USER_KEYS.read(e, v))),
-        part!(IDENTIFICATION, |it, e, v| {
-            it.identification.push(IDENTIFICATION.read(e, v));
-        }),
+        part!(IDENTIFICATION, |it, e, v| it
+            .identification
+            .push(IDENTIFICATION.read(e, v))),
         part!(KEY_STORE, |it, e, v| it
             .providers
             .push(KEY_STORE.read(e, v))),
     ]);
 
 const TYPED: &str =
-    "how many seconds what a person typed is kept, see [Questions](#questions); 0: no such limit";
-const USED: &str = "how many seconds it is kept after its last use; 0: no such limit";
+    "how long what a person typed is kept, see [Questions](#questions); 0: no such limit";
+const USED: &str = "how long it is kept after its last use; 0: no such limit";
 
-pub(super) static USER_KEYS: Rule<UserKeys> =
-    Rule::<UserKeys>::new("user-keys").many().attributes(&[&[
-        row("directory", "a directory of keys")
-            .otherwise("the usual files")
-            .read(|it, f| {
-                it.directory = f.path();
-            }),
-        row("passphrase-timeout", TYPED).usual("0").read(|it, f| {
-            set(&mut it.passphrase_timeout, f.limit());
-        }),
-        row("passphrase-idle-timeout", USED)
-            .usual("0")
-            .read(|it, f| {
-                set(&mut it.passphrase_idle_timeout, f.limit());
-            }),
-    ]]);
+pub(super) static USER_KEYS: Rule<UserKeys> = rule("user-keys", rows! { UserKeys:
+    "directory" otherwise "the usual files": "a directory of keys", |it, f| it.directory = f.path();
+    "passphrase-timeout" usual "0": TYPED, |it, f| set(&mut it.passphrase_timeout, f.limit());
+    "passphrase-idle-timeout" usual "0": USED, |it, f| set(&mut it.passphrase_idle_timeout, f.limit());
+}).many();
 
-static IDENTIFICATION: Rule<Identification> = Rule::<Identification>::new("identification")
-    .many()
-    .attributes(&[&[
-        row("file", "a file that lists keys")
-            .otherwise("`~/.ssh2/identification`")
-            .read(|it, f| {
-                it.file = f.path();
-            }),
-        row("base-path", "the directory its entries are relative to")
-            .otherwise("that of the file")
-            .read(|it, f| it.base_path = f.path()),
-        row("passphrase-timeout", TYPED).usual("0").read(|it, f| {
-            set(&mut it.passphrase_timeout, f.limit());
-        }),
-        row("passphrase-idle-timeout", USED)
-            .usual("0")
-            .read(|it, f| {
-                set(&mut it.passphrase_idle_timeout, f.limit());
-            }),
-    ]]);
+static IDENTIFICATION: Rule<Identification> = rule("identification", rows! { Identification:
+    "file" otherwise "`~/.ssh2/identification`": "a file that lists keys", |it, f| it.file = f.path();
+    "base-path" otherwise "that of the file": "the directory its entries are relative to", |it, f| it.base_path = f.path();
+    "passphrase-timeout" usual "0": TYPED, |it, f| set(&mut it.passphrase_timeout, f.limit());
+    "passphrase-idle-timeout" usual "0": USED, |it, f| set(&mut it.passphrase_idle_timeout, f.limit());
+}).many();
 
-static KEY_STORE: Rule<KeyStoreProvider> = Rule::<KeyStoreProvider>::new("key-store")
-    .many()
-    .before(check_key_store)
-    .attributes(&[&[
-        row(
-            "type",
-            "only `software`, without `init`, which means keys in files; anything else is \
-             reported as not supported. Have other keys held by an SSH agent",
-        )
-        .required()
-        .read(|it, f| set(&mut it.kind, f.word())),
-        row("init", "not supported").read(|it, f| it.init = f.text()),
-    ]]);
+static KEY_STORE: Rule<KeyStoreProvider> = rule("key-store", rows! { KeyStoreProvider:
+    "type" required: "only `software`, which means keys in files. Have other keys held by an SSH agent",
+        |it, f| set(&mut it.kind, f.word());
+    "init": "not supported", |it, f| it.init = f.text();
+}).many().before(check_key_store);
 
-static KNOWN_HOSTS: Rule<KnownHosts> = Rule::<KnownHosts>::new("known-hosts")
-    .many()
-    .attributes(&[KNOWN]);
-
-const KNOWN: &[Attribute<KnownHosts>] = &[
-    row(
-        "path",
-        "a file of host keys in OpenSSH's format. An empty value means: no such \
-             files, not even the usual ones",
-    )
-    .read(read_known_hosts_file),
-    row("file", "the same").read(read_known_hosts_file),
-    row(
-        "directory",
-        "a directory whose files are all in that format",
-    )
-    .read(|it, f| it.directories.extend(f.path())),
-    row(
-        "filename-format",
-        "`hash`: the broker stores host names as hashes, so that its file does not \
-             tell which servers are used. `plain`: it stores the names",
-    )
-    .usual("plain")
-    .read(|it, f| {
-        let format = f.choice();
-        set(
-            &mut it.hash_names,
-            format.map(|it: FilenameFormat| it == FilenameFormat::Hash),
-        );
-    }),
-];
-
-const fn switch(name: &'static str) -> Rule<General> {
-    Rule::new(name).before(warn_of_deprecation)
-}
+static KNOWN_HOSTS: Rule<KnownHosts> = rule("known-hosts", rows! { KnownHosts:
+    "path": "a file of host keys in OpenSSH's format. Empty: no such files, not even the usual ones", read_known_hosts_file;
+    "file": "the same", read_known_hosts_file;
+    "directory": "a directory whose files are all in that format", |it, f| it.directories.extend(f.path());
+    "filename-format" usual "plain": "how the broker stores host names: `plain`, or `hash` so that its file does not tell \
+        which servers are used",
+        |it, f| set(&mut it.hash_names, f.choice::<FilenameFormat>().map(|it| it == FilenameFormat::Hash));
+}).many();
 
 fn warn_of_deprecation(_: &mut General, element: &Element, values: &mut Values<'_>) -> bool {
     values

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use broker_settings::PinnedKey;
 
-use crate::table::{Content, Rule, row};
+use crate::table::{Content, Rule, rows};
 use crate::tree::Element;
 use crate::values::{MAX_VALUE, Values};
 
@@ -15,9 +15,9 @@ pub(super) static HOSTKEY: Rule<Vec<PinnedKey>> = Rule::<Vec<PinnedKey>>::new("h
     .many()
     .content(Content::Text)
     .before(read_inside)
-    .attributes(&[&[row("file", "the file").read(|it, f| {
-        it.extend(f.path().map(PinnedKey::File));
-    })]]);
+    .attributes(rows! { Vec<PinnedKey>:
+        "file": "the file", |it, f| it.extend(f.path().map(PinnedKey::File));
+    });
 
 /// Reads the key inside the element; true if there is none, so that the file counts.
 fn read_inside(keys: &mut Vec<PinnedKey>, element: &Element, values: &mut Values<'_>) -> bool {

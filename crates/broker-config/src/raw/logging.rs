@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::choices::LogType;
 use crate::config::LogTarget;
-use crate::table::{Rule, part, row};
+use crate::table::{Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Values, set};
 
@@ -21,20 +21,11 @@ pub(super) static LOGGING: Rule<Vec<LogTarget>> =
         list.extend(log_target(target, e, v));
     })]);
 
-static LOG_TARGET: Rule<Target> = Rule::<Target>::new("log-target").many().attributes(&[&[
-    row(
-        "type",
-        "`file`: appends lines to a file. `syslog`: writes to the systemd journal. \
-             `discard`: writes nothing",
-    )
-    .usual("file")
-    .read(|it, f| set(&mut it.kind, f.choice())),
-    row(
-        "file",
-        "the file. The broker creates it for its user alone and follows no link",
-    )
-    .read(|it, f| it.file = f.path()),
-]]);
+static LOG_TARGET: Rule<Target> = rule("log-target", rows! { Target:
+    "type" usual "file": "`file`: appends lines to a file; `syslog`: the systemd journal; `discard`: writes nothing",
+        |it, f| set(&mut it.kind, f.choice());
+    "file": "the file. The broker creates it for its user alone and follows no link", |it, f| it.file = f.path();
+}).many();
 
 fn log_target(target: Target, element: &Element, values: &mut Values<'_>) -> Option<LogTarget> {
     match (target.kind, target.file) {

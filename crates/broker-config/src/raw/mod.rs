@@ -18,7 +18,7 @@ pub(crate) use tunnel::{FTP, LOCAL_TUNNEL, RawTunnel, TUNNEL, read_local};
 use crate::config::LogTarget;
 use crate::environment::Environment;
 use crate::findings::{Findings, Located};
-use crate::table::{Child, Content, Rule, Vocabulary, part, row};
+use crate::table::{Child, Content, Rule, Vocabulary, part, rows};
 use crate::tree::Element;
 use crate::values::Values;
 use general::{GENERAL, General};
@@ -47,7 +47,7 @@ pub(crate) struct Document {
 /// The outermost element, in the order in which its parts are read from all files: each builds on those before it.
 static PASSES: [Rule<Document>; 3] = [
     root()
-        .attributes(&[&[row("version", "any value").read(|_, _| {})]])
+        .attributes(rows! { Document: "version": "any value", |_, _| {}; })
         .children(&[part!(GENERAL, |it, e, v| {
             GENERAL.apply(&mut it.general, e, v);
             it.defaults.settings.host_key_policy = it.general.policy.policy();
@@ -139,6 +139,7 @@ mod tests {
 
     use super::settings::SETTINGS;
     use super::*;
+    use crate::config::UserKeys;
     use crate::table::{Attribute, Usual};
     use crate::tree;
     use crate::values::Field;
@@ -183,9 +184,7 @@ mod tests {
     }
 
     fn check_settings(rule: &Rule<Settings>) {
-        for attributes in rule.attributes {
-            check(attributes, Settings::default, |it| it);
-        }
+        check(rule.attributes, Settings::default, |it| it);
         for child in rule.children {
             if let Child::Same(rule) = child {
                 check_settings(rule);
@@ -196,14 +195,10 @@ mod tests {
     #[test]
     fn what_the_tables_say_is_usual_holds_where_nothing_is_written() {
         check_settings(&SETTINGS);
-        check_settings(&settings::SERVER_AUTHENTICATION);
         let tunnel = || RawTunnel::at(Default::default());
         check(FTP, tunnel, |it| &it.ftp);
         check(TUNNEL, tunnel, |it| &it.allow_relay);
         check(TUNNEL, tunnel, |it| &it.kind.value);
-        let user_keys = general::USER_KEYS.attributes;
-        user_keys
-            .iter()
-            .for_each(|it| check(it, Default::default, |it| it));
+        check(general::USER_KEYS.attributes, UserKeys::default, |it| it);
     }
 }

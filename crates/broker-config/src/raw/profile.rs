@@ -3,14 +3,13 @@
 use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 use secrecy::SecretString;
 
-use crate::choices::Secsh2;
 use crate::config::{Config, ListenWhen};
 use crate::findings::{Located, Span};
 use crate::raw::hostkey::HOSTKEY;
 use crate::raw::key_hash;
 use crate::raw::settings::{Defaults, SETTINGS};
 use crate::raw::tunnel::{LOCAL_TUNNEL, REMOTE_TUNNEL, RawTunnel, read_local, read_remote};
-use crate::table::{Child, Rule, part, row};
+use crate::table::{Child, Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::tunnel::is_host;
 use crate::values::{Field, Values, set};
@@ -63,126 +62,62 @@ pub(super) fn read(
     profiles.list
 }
 
-static PROFILE: Rule<RawProfile> = Rule::<RawProfile>::new("profile")
+static PROFILE: Rule<RawProfile> = Rule::new("profile")
     .many()
-    .attributes(&[&[
-        row(
-            "id",
-            "what the rest of the file calls it; no other profile's",
-        )
-        .required()
-        .read(|it, f| it.id = f.located_word()),
-        row(
-            "name",
-            "what people call it on the command line, where a name counts before an id",
-        )
-        .read(|it, f| it.name = f.located_word()),
-        row("host", "the server's name or address. Not `*`, see below")
-            .required()
-            .read(|it, f| it.host = host(f)),
-        row("port", "the server's TCP port")
-            .usual("22")
-            .read(|it, f| {
-                set(&mut it.port, f.port(1));
-            }),
-        row("protocol", "only `secsh2`")
-            .usual("secsh2")
-            .read(|_, f| {
-                f.choice::<Secsh2>();
-            }),
-        row(
-            "connect-on-startup",
-            "`yes`: connect when the daemon starts. This needs a `user` and a way to log \
-             in that needs no person. With `tunnels listen=\"connected\"` the profile is \
-             then kept connected",
-        )
-        .usual("no")
-        .read(|it, f| {
-            let startup = f.choice();
-            it.connect_on_startup = f.located(startup);
-        }),
-        row("user", "the user name on the server")
-            .otherwise("`default-settings`, else the own name")
-            .read(|it, f| {
-                set(&mut it.user, f.word().map(Some));
-            }),
-        row(
-            "gateway-profile",
-            "the id of the profile through whose server this one is reached; `proxy` is \
-             ignored then. See [Ways to a server](#ways-to-a-server)",
-        )
-        .read(|it, f| it.gateway = f.located_word()),
-        row("host-type", "no effect").idle(),
-    ]])
+    .attributes(rows! { RawProfile:
+        "id" required: "what the rest of the file calls it; no other profile's", |it, f| it.id = f.located(Field::word);
+        "name": "what people call it on the command line, where a name counts before an id",
+            |it, f| it.name = f.located(Field::word);
+        "host" required: "the server's name or address. Not `*`, see below", |it, f| it.host = host(f);
+        "port" usual "22": "the server's TCP port", |it, f| set(&mut it.port, f.port(1));
+        "protocol" usual "secsh2": "only `secsh2`", |_, f| f.only("secsh2");
+        "connect-on-startup" usual "no": "`yes`: connect when the daemon starts, see below",
+            |it, f| it.connect_on_startup = f.located(Field::choice);
+        "user" otherwise "`default-settings`, else the own name": "the user name on the server",
+            |it, f| set(&mut it.user, f.word().map(Some));
+        "gateway-profile": "the id of the profile through whose server this one is reached; `proxy` is ignored then. \
+            See [Ways to a server](#ways-to-a-server)", |it, f| it.gateway = f.located(Field::word);
+        "host-type" idle: "no effect", |_, _| {};
+    })
     .children(&[
         part!(HOSTKEY, |it, e, v| HOSTKEY.apply(&mut it.host_keys, e, v)),
-        part!(IDENTITIES, |it, e, v| IDENTITIES.apply(
-            &mut it.identities,
-            e,
-            v
-        )),
+        part!(IDENTITIES, |it, e, v| IDENTITIES.apply(&mut it.identities, e, v)),
         part!(PASSWORD, |it, e, v| PASSWORD.apply(&mut it.password, e, v)),
         Child::Same(&TUNNELS),
         Child::Settings(&SETTINGS, |it| &mut it.settings),
     ]);
 
-static IDENTITIES: Rule<Vec<Identity>> = Rule::<Vec<Identity>>::new("user-identities")
+static IDENTITIES: Rule<Vec<Identity>> = Rule::new("user-identities")
     .meaning(
-        "the private keys to log in with",
+        "the private keys to log in with, see [Keys](#keys)",
         "those of the agent and of `key-stores`",
     )
     .children(&[Child::Same(&IDENTITY)]);
 
-static IDENTITY: Rule<Vec<Identity>> = Rule::<Vec<Identity>>::new("identity")
-    .meaning(
-        "a private key to log in with, see [Keys](#keys); needs one of the three",
-        "",
-    )
-    .many()
-    .before(|_, e, v| exactly_one(&IDENTITY, e, v))
-    .attributes(&[&[
-        row("identity-file", "its file").read(read_identity_file),
-        row("file", "the same").read(read_identity_file),
-        row("hash", "the hash of its public half").read(|it, f| {
-            it.extend(key_hash(f).map(Identity::Hash));
-        }),
-    ]]);
+static IDENTITY: Rule<Vec<Identity>> = rule("identity", rows! { Vec<Identity>:
+    "identity-file": "a private key in this file", read_identity_file;
+    "file": "the same", read_identity_file;
+    "hash": "or: the key whose public half has this hash", |it, f| it.extend(key_hash(f).map(Identity::Hash));
+})
+.many()
+.before(|_, e, v| exactly_one(&IDENTITY, e, v));
 
-static PASSWORD: Rule<Option<PasswordSource>> = Rule::<Option<PasswordSource>>::new("password")
-    .meaning("see [Passwords](#passwords); needs one of the three", "")
-    .before(|_, e, v| exactly_one(&PASSWORD, e, v))
-    .attributes(&[&[
-        row("string", "the password itself").read(|it, f| {
-            *it = inline_password(f);
-        }),
-        row("file", "a file with the password in its first line").read(|it, f| {
-            *it = f.path().map(PasswordSource::File);
-        }),
-        row(
-            "command",
-            "a command that prints the password as its first line",
-        )
-        .read(|it, f| *it = f.word().map(PasswordSource::Command)),
-    ]]);
+static PASSWORD: Rule<Option<PasswordSource>> = rule("password", rows! { Option<PasswordSource>:
+    "string": "the password itself, see [Passwords](#passwords)", |it, f| *it = inline_password(f);
+    "file": "or: a file with the password in its first line", |it, f| *it = f.path().map(PasswordSource::File);
+    "command": "or: a command that prints it as its first line", |it, f| *it = f.word().map(PasswordSource::Command);
+})
+.before(|_, e, v| exactly_one(&PASSWORD, e, v));
 
-static TUNNELS: Rule<RawProfile> = Rule::<RawProfile>::new("tunnels")
-    .attributes(&[&[row(
-        "listen",
-        "`startup`: the ports of the tunnels are open from the daemon's start, and \
-             the first client makes it connect to the server. `connected`: they are open \
-             only while it is connected, see [Listening only while \
-             connected](#listening-only-while-connected)",
-    )
-    .usual("startup")
-    .read(|it, f| set(&mut it.listen, f.choice()))]])
-    .children(&[
-        part!(LOCAL_TUNNEL, |it, e, v| it
-            .local_tunnels
-            .push(read_local(e, v))),
-        part!(REMOTE_TUNNEL, |it, e, v| it
-            .remote_tunnels
-            .push(read_remote(e, v))),
-    ]);
+static TUNNELS: Rule<RawProfile> = rule("tunnels", rows! { RawProfile:
+    "listen" usual "startup": "when the ports of the tunnels in it are open: `startup`: from the daemon's start, and the \
+        first client makes it connect; `connected`: see [Listening only while connected](#listening-only-while-connected)",
+        |it, f| set(&mut it.listen, f.choice());
+})
+.children(&[
+    part!(LOCAL_TUNNEL, |it, e, v| it.local_tunnels.push(read_local(e, v))),
+    part!(REMOTE_TUNNEL, |it, e, v| it.remote_tunnels.push(read_remote(e, v))),
+]);
 
 impl RawProfile {
     /// A profile that says nothing.

@@ -4,11 +4,11 @@ use broker_settings::{AuthMethod, Compression, ProxyRule, Settings};
 use secrecy::ExposeSecret;
 
 use crate::algorithms::{CIPHERS, Family, HOST_KEYS, KEXS, MACS};
-use crate::choices::{CompressionName, IdleOfConnection};
+use crate::choices::CompressionName;
 use crate::findings::Span;
 use crate::proxy;
 use crate::suggest::{clip, did_you_mean};
-use crate::table::{Attribute, Child, Content, Rule, part, row};
+use crate::table::{Attribute, Child, Content, Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Field, Values, set};
 
@@ -19,114 +19,81 @@ pub(crate) struct Defaults {
     pub(crate) settings: Settings,
 }
 
+/// An element that stands for a method.
+macro_rules! method {
+    ($name:literal, $meaning:literal, $method:expr) => {
+        Child::Same(&Rule::new($name).meaning($meaning, "").before(|it, e, v| {
+            add_method(it, $method, e.span, v);
+            true
+        }))
+    };
+}
+
 /// The most SSH connections a pool may be given: each costs sockets and buffers at both ends.
 const MAX_POOL: u64 = 1024;
 
 /// The fewest bytes between two key exchanges: with fewer, exchanges would be most of the traffic.
 const MIN_REKEY: u64 = 64 * 1024;
 
-pub(super) static DEFAULT_SETTINGS: Rule<Defaults> = Rule::<Defaults>::new("default-settings")
-    .attributes(&[&[row("user", "the user name on the servers")
-        .otherwise("the name of the user who runs the daemon")
-        .read(|it, f| set(&mut it.user, f.word().map(Some)))]])
-    .children(&[Child::Settings(&SETTINGS, |it| &mut it.settings)]);
+pub(super) static DEFAULT_SETTINGS: Rule<Defaults> = rule(
+    "default-settings",
+    rows! { Defaults:
+        "user" otherwise "the name of the user who runs the daemon": "the user name on the servers",
+            |it, f| set(&mut it.user, f.word().map(Some));
+    },
+)
+.children(&[Child::Settings(&SETTINGS, |it| &mut it.settings)]);
 
 /// What stands in `default-settings` and, for itself alone, in each profile. It has no element of its own.
-pub(super) static SETTINGS: Rule<Settings> = Rule::<Settings>::new("").children(&[
+pub(super) static SETTINGS: Rule<Settings> = Rule::new("").children(&[
     part!(AUTHENTICATION_METHODS, read_methods),
-    part!(SERVER_AUTHENTICATION, |it, e, v| SERVER_AUTHENTICATION
-        .apply(it, e, v)),
-    part!(CIPHER_LIST, |it, e, v| {
-        it.algorithms.ciphers = algorithms(&CIPHER_LIST, CIPHERS, e, v);
-    }),
-    part!(MAC_LIST, |it, e, v| {
-        it.algorithms.macs = algorithms(&MAC_LIST, MACS, e, v);
-    }),
-    part!(KEX_LIST, |it, e, v| {
-        it.algorithms.kexs = algorithms(&KEX_LIST, KEXS, e, v);
-    }),
-    part!(HOST_KEY_LIST, |it, e, v| {
-        it.algorithms.host_keys = algorithms(&HOST_KEY_LIST, HOST_KEYS, e, v);
-    }),
-    one(&Rule::<Settings>::new("rekey").attributes(&[&[row(
-        "bytes",
-        "new keys after so many bytes in one direction, 65536 to 1073741824, and \
-             after an hour; 0: when the server asks for them, else after 16 GiB",
-    )
-    .usual("1000000000")
-    .read(|it, f| set(&mut it.rekey_bytes, rekey_bytes(f)))]])),
-    part!(COMPRESSION, |it, e, v| set(
-        &mut it.compression,
-        compression(e, v)
-    )),
-    one(&Rule::<Settings>::new("proxy").attributes(&[&[row(
-        "ruleset",
-        "the proxy through which the server is reached; see [Ways to a \
-             server](#ways-to-a-server)",
-    )
-    .required()
-    .otherwise("none")
-    .read(|it, f| set(&mut it.proxy, proxy_rules(f)))]])),
-    one(&Rule::<Settings>::new("idle-timeout").attributes(&[&[
-        row(
-            "time",
-            "how long an SSH connection stays open once nothing uses it; 0: closed at \
-             once",
-        )
-        .usual("5")
-        .read(|it, f| set(&mut it.pool.idle_timeout, f.seconds(0))),
-        row("type", "only `connection`")
-            .usual("connection")
-            .read(|_, f| {
-                f.choice::<IdleOfConnection>();
-            }),
-    ]])),
-    one(
-        &Rule::<Settings>::new("tcp-connect-timeout").attributes(&[&[row(
-            "time",
-            "how long connecting may take: looking the name up, TCP, the proxy's answer \
-             and the SSH key exchange together; 0: as long as the operating system would \
-             try, some two minutes. Each gateway on the way has its own time",
-        )
-        .usual("5")
-        .read(|it, f| set(&mut it.connect_timeout, f.limit()))]]),
-    ),
-    one(
-        &Rule::<Settings>::new("keepalive-interval").attributes(&[&[row(
-            "time",
-            "how long a server may be silent before it is asked for a sign of life. Where \
-             nothing comes for three times as long again, the connection ends, with the \
-             usual 15 seconds after a minute; an upload whose bytes nobody acknowledges \
-             ends after the same time (on Linux). 0: never, so that only the operating \
-             system notices, after two minutes or more, that it is gone",
-        )
-        .usual("15")
-        .read(|it, f| set(&mut it.keepalive_interval, f.limit()))]]),
-    ),
-    one(
-        &Rule::<Settings>::new("exclusive-connection").attributes(&[&[row(
-            "enable",
-            "`yes`: each client has SSH connections of its own, which end with it; \
-             `connection-pool` then bounds those of one client",
-        )
-        .usual("no")
-        .read(|it, f| set(&mut it.exclusive, f.choice()))]]),
-    ),
-    one(&Rule::<Settings>::new("server-banners").attributes(&[&[row(
-        "visible",
-        "whether what the server shows before the login is logged: its first text on \
-             each connection that carries control channels, 2048 characters of it at most",
-    )
-    .usual("yes")
-    .read(|it, f| set(&mut it.server_banners, f.choice()))]])),
-    one(&Rule::<Settings>::new("address-family").attributes(&[&[row(
-        "type",
-        "which addresses of the server are tried, or of its proxy where it has one: \
-             `any`, `inet` (IPv4), `inet6`",
-    )
-    .usual("any")
-    .read(|it, f| set(&mut it.address_family, f.choice()))]])),
-    one(&Rule::<Settings>::new("connection-pool").attributes(&[POOL])),
+    Child::Same(&SERVER_AUTHENTICATION),
+    part!(CIPHER_LIST, |it, e, v| it.algorithms.ciphers = algorithms(&CIPHER_LIST, CIPHERS, e, v)),
+    part!(MAC_LIST, |it, e, v| it.algorithms.macs = algorithms(&MAC_LIST, MACS, e, v)),
+    part!(KEX_LIST, |it, e, v| it.algorithms.kexs = algorithms(&KEX_LIST, KEXS, e, v)),
+    part!(HOST_KEY_LIST, |it, e, v| it.algorithms.host_keys = algorithms(&HOST_KEY_LIST, HOST_KEYS, e, v)),
+    Child::Same(&rule("rekey", rows! { Settings:
+        "bytes" usual "1000000000": "new keys after so many bytes in one direction, 65536 to 1073741824, and after an hour; \
+            0: when the server asks for them, else after 16 GiB", |it, f| set(&mut it.rekey_bytes, rekey_bytes(f));
+    })),
+    part!(COMPRESSION, |it, e, v| set(&mut it.compression, compression(e, v))),
+    Child::Same(&rule("proxy", rows! { Settings:
+        "ruleset" required otherwise "none": "the proxy through which the server is reached; see [Ways to a \
+            server](#ways-to-a-server)", |it, f| set(&mut it.proxy, proxy_rules(f));
+    })),
+    Child::Same(&rule("idle-timeout", rows! { Settings:
+        "time" usual "5": "how long an SSH connection stays open once nothing uses it; 0: closed at once",
+            |it, f| set(&mut it.pool.idle_timeout, f.seconds(0));
+        "type" usual "connection": "only `connection`", |_, f| f.only("connection");
+    })),
+    Child::Same(&rule("tcp-connect-timeout", rows! { Settings:
+        "time" usual "5": "how long connecting may take, see below; 0: as long as the operating system would try, some two \
+            minutes", |it, f| set(&mut it.connect_timeout, f.limit());
+    })),
+    Child::Same(&rule("keepalive-interval", rows! { Settings:
+        "time" usual "15": "how long a server may be silent before it is asked for a sign of life, see below; 0: never",
+            |it, f| set(&mut it.keepalive_interval, f.limit());
+    })),
+    Child::Same(&rule("exclusive-connection", rows! { Settings:
+        "enable" usual "no": "`yes`: each client has SSH connections of its own, which end with it; `connection-pool` then \
+            bounds those of one client", |it, f| set(&mut it.exclusive, f.choice());
+    })),
+    Child::Same(&rule("server-banners", rows! { Settings:
+        "visible" usual "yes": "whether what the server shows before the login is logged: its first text on each connection \
+            that carries control channels, 2048 characters of it at most", |it, f| set(&mut it.server_banners, f.choice());
+    })),
+    Child::Same(&rule("address-family", rows! { Settings:
+        "type" usual "any": "which addresses of the server are tried, or of its proxy where it has one: `any`, `inet` (IPv4), \
+            `inet6`", |it, f| set(&mut it.address_family, f.choice());
+    })),
+    Child::Same(&rule("connection-pool", rows! { Settings:
+        "max-connections" usual "8": "how many SSH connections a profile may have for transfers, see below",
+            |it, f| set(&mut it.pool.max_connections, f.count(1..=MAX_POOL));
+        "max-dialing" usual "2": "how many may be being made at one time",
+            |it, f| set(&mut it.pool.max_dialing, f.count(1..=MAX_POOL));
+        "stall-timeout" usual "60": "how long a transfer that stands still may hold up others on the same connection",
+            |it, f| set(&mut it.pool.stall_timeout, f.seconds(1));
+    })),
     Child::Idle("forwards"),
     Child::Idle("remote-environment"),
     Child::Idle("authentication-success-message"),
@@ -138,101 +105,30 @@ pub(super) static SETTINGS: Rule<Settings> = Rule::<Settings>::new("").children(
     Child::Idle("checksum"),
 ]);
 
-const POOL: &[Attribute<Settings>] = &[
-    row(
-        "max-connections",
-        "how many SSH connections a profile may have for transfers, beside the one \
-             that carries control channels (from 128 clients on there are more of these). \
-             Each connection carries one transfer at a time, until there are more \
-             transfers than connections. Where all of them stand still, two more are \
-             made; after that a newcomer takes the place of the transfer that has stood \
-             longest",
-    )
-    .usual("8")
-    .read(|it, f| set(&mut it.pool.max_connections, f.count(1..=MAX_POOL))),
-    row("max-dialing", "how many may be being made at one time")
-        .usual("2")
-        .read(|it, f| {
-            set(&mut it.pool.max_dialing, f.count(1..=MAX_POOL));
-        }),
-    row(
-        "stall-timeout",
-        "how long a transfer that stands still may hold up others where they share a \
-             connection",
-    )
-    .usual("60")
-    .read(|it, f| set(&mut it.pool.stall_timeout, f.seconds(1))),
-];
-
-pub(super) static SERVER_AUTHENTICATION: Rule<Settings> =
-    Rule::<Settings>::new("server-authentication-methods")
-        .meaning("how the server proves who it is", "")
-        .children(&[
-            one(
-                &Rule::<Settings>::new("auth-server-publickey").attributes(&[&[row(
-                    "policy",
-                    "what happens with a server's key that is not known; see [Host \
-             keys](#host-keys)",
-                )
-                .usual("ask")
-                .read(|it, f| set(&mut it.host_key_policy, f.choice()))]]),
-            ),
-            one(&Rule::<Settings>::new("auth-server-certificate").content(Content::Unsupported)),
-        ]);
-
-const fn one(rule: &'static Rule<Settings>) -> Child<Settings> {
-    Child::Same(rule)
-}
+static SERVER_AUTHENTICATION: Rule<Settings> = Rule::new("server-authentication-methods")
+    .meaning("how the server proves who it is", "")
+    .children(&[
+        Child::Same(&rule("auth-server-publickey", rows! { Settings:
+            "policy" usual "ask": "what happens with a key that is not known; see [Host keys](#host-keys)",
+                |it, f| set(&mut it.host_key_policy, f.choice());
+        })),
+        Child::Same(&Rule::new("auth-server-certificate").content(Content::Unsupported)),
+    ]);
 
 /// How the methods are named.
-static AUTHENTICATION_METHODS: Rule<Vec<AuthMethod>> =
-    Rule::<Vec<AuthMethod>>::new("authentication-methods")
-        .meaning(
-            "which ways to log in are tried, in this order; see below",
-            "public key, password, keyboard-interactive",
-        )
-        .children(&[
-            Child::Same(&method("auth-publickey", "a key", |it, e, v| {
-                add_method(it, AuthMethod::PublicKey, e.span, v)
-            })),
-            Child::Same(&method("auth-password", "a password", |it, e, v| {
-                add_method(it, AuthMethod::Password, e.span, v)
-            })),
-            Child::Same(&method(
-                "auth-keyboard-interactive",
-                "answers to what the server asks",
-                |it, e, v| add_method(it, AuthMethod::KeyboardInteractive, e.span, v),
-            )),
-            Child::Same(&method("auth-gssapi", "not supported", |it, e, v| {
-                add_method(it, AuthMethod::Gssapi, e.span, v)
-            })),
-            Child::Same(&method("auth-hostbased", "not supported", |it, e, v| {
-                add_method(it, AuthMethod::HostBased, e.span, v)
-            })),
-            Child::Same(
-                &Rule::new("authentication-method")
-                    .many()
-                    .attributes(&[
-                        &[row("name", "a method by its name, as older files have it")
-                            .required()
-                            .read(|it, f| {
-                                if let Some(method) = f.choice() {
-                                    add_method(it, method, f.span(), f.values);
-                                }
-                            })],
-                    ]),
-            ),
-        ]);
-
-type Before<T> = fn(&mut T, &Element, &mut Values<'_>) -> bool;
-
-const fn method(
-    name: &'static str,
-    meaning: &'static str,
-    before: Before<Vec<AuthMethod>>,
-) -> Rule<Vec<AuthMethod>> {
-    Rule::new(name).meaning(meaning, "").before(before)
-}
+static AUTHENTICATION_METHODS: Rule<Vec<AuthMethod>> = Rule::new("authentication-methods")
+    .meaning("which ways to log in are tried, in this order; see below", "public key, password, keyboard-interactive")
+    .children(&[
+        method!("auth-publickey", "a key", AuthMethod::PublicKey),
+        method!("auth-password", "a password", AuthMethod::Password),
+        method!("auth-keyboard-interactive", "answers to what the server asks", AuthMethod::KeyboardInteractive),
+        method!("auth-gssapi", "not supported", AuthMethod::Gssapi),
+        method!("auth-hostbased", "not supported", AuthMethod::HostBased),
+        Child::Same(&rule("authentication-method", rows! { Vec<AuthMethod>:
+            "name" required: "a method by its name, as older files have it",
+                |it, f| if let Some(method) = f.choice() { add_method(it, method, f.span(), f.values); };
+        }).many()),
+    ]);
 
 fn read_methods(settings: &mut Settings, element: &Element, values: &mut Values<'_>) {
     let methods = AUTHENTICATION_METHODS.read(element, values);
@@ -252,7 +148,7 @@ fn add_method(
     method: AuthMethod,
     span: Span,
     values: &mut Values<'_>,
-) -> bool {
+) {
     if !method.is_supported() {
         let name = if method == AuthMethod::Gssapi {
             "GSSAPI"
@@ -268,37 +164,32 @@ fn add_method(
     } else {
         methods.push(method);
     }
-    true
 }
 
 /// What `compression` says.
 #[derive(Default)]
 struct RawCompression {
     name: Option<CompressionName>,
-    level: Option<u8>,
+    level: Option<u64>,
 }
 
-static COMPRESSION: Rule<RawCompression> =
-    Rule::<RawCompression>::new("compression").attributes(&[&[
-        row(
-            "name",
-            "compression of the SSH connection: `none` or `zlib`",
-        )
-        .usual("none")
-        .read(|it, f| it.name = f.choice()),
-        row("level", "1 (fast) to 9 (small); 0: the library's choice")
-            .usual("0")
-            .read(|it, f| {
-                let level = f.count(0..=9).and_then(|level| u8::try_from(level).ok());
-                it.level = level.filter(|level| *level > 0);
-            }),
-    ]]);
+static COMPRESSION: Rule<RawCompression> = rule(
+    "compression",
+    rows! { RawCompression:
+        "name" usual "none": "compression of the SSH connection: `none` or `zlib`", |it, f| it.name = f.choice();
+        "level" usual "0": "1 (fast) to 9 (small); 0: the library's choice", |it, f| it.level = f.number(0..=9);
+    },
+);
 
 fn compression(element: &Element, values: &mut Values<'_>) -> Option<Compression> {
     let RawCompression { name, level } = COMPRESSION.read(element, values);
     Some(match name? {
         CompressionName::None => Compression::None,
-        CompressionName::Zlib => Compression::Zlib { level },
+        CompressionName::Zlib => Compression::Zlib {
+            level: level
+                .and_then(|it| u8::try_from(it).ok())
+                .filter(|it| *it > 0),
+        },
     })
 }
 
@@ -350,19 +241,19 @@ struct Names {
     list: Vec<String>,
 }
 
-static CIPHER_LIST: Rule<Names> = Rule::<Names>::new(CIPHERS.list)
+static CIPHER_LIST: Rule<Names> = Rule::new(CIPHERS.list)
     .meaning(
         "holds `cipher` elements with `name`, in order of preference",
         "today's safe ones, AES-GCM first",
     )
     .children(&[Child::Same(&item(&CIPHERS))]);
-static MAC_LIST: Rule<Names> = Rule::<Names>::new(MACS.list)
+static MAC_LIST: Rule<Names> = Rule::new(MACS.list)
     .meaning("the same with `mac`", SAFE)
     .children(&[Child::Same(&item(&MACS))]);
-static KEX_LIST: Rule<Names> = Rule::<Names>::new(KEXS.list)
+static KEX_LIST: Rule<Names> = Rule::new(KEXS.list)
     .meaning("the same with `kex`: key exchanges", SAFE)
     .children(&[Child::Same(&item(&KEXS))]);
-static HOST_KEY_LIST: Rule<Names> = Rule::<Names>::new(HOST_KEYS.list)
+static HOST_KEY_LIST: Rule<Names> = Rule::new(HOST_KEYS.list)
     .meaning("the same with `hostkey-algorithm`", SAFE)
     .children(&[Child::Same(&item(&HOST_KEYS))]);
 
@@ -370,10 +261,11 @@ const SAFE: &str = "today's safe ones";
 
 /// An element that is only a name, in a list of such.
 const fn item(family: &Family) -> Rule<Names> {
-    Rule::new(family.item).many().attributes(&[NAME])
+    rule(family.item, NAME).many()
 }
 
-const NAME: &[Attribute<Names>] = &[row("name", "an algorithm").required().read(add_algorithm)];
+const NAME: &[Attribute<Names>] =
+    rows! { Names: "name" required: "see the next table", add_algorithm; };
 
 /// The names in a list of algorithms, all of which can be offered.
 fn algorithms(

@@ -9,7 +9,7 @@ use crate::choices::TunnelType;
 use crate::findings::{Located, Span};
 use crate::proxy::parse_ports;
 use crate::suggest::clip;
-use crate::table::{Attribute, Rule, part, row};
+use crate::table::{Attribute, Rule, part, rows};
 use crate::tree::Element;
 use crate::tunnel::{FtpOptions, ListenAddress, is_host};
 use crate::values::{Field, Values, set};
@@ -38,162 +38,65 @@ pub(crate) struct RawTunnel {
 const MAX_SESSIONS: u64 = 65_536;
 
 /// Also what a tunnel is read by that no file has.
-pub(crate) static LOCAL_TUNNEL: Rule<RawTunnel> = Rule::<RawTunnel>::new("local-tunnel")
+pub(crate) static LOCAL_TUNNEL: Rule<RawTunnel> =
+    Rule::new("local-tunnel").many().shared(&[TUNNEL, FTP]);
+
+pub(super) static REMOTE_TUNNEL: Rule<RawTunnel> =
+    Rule::new("remote-tunnel").many().shared(&[TUNNEL, FTP]);
+
+pub(super) static STATIC_TUNNELS: Rule<Vec<RawTunnel>> =
+    Rule::new("static-tunnels").children(&[part!(STATIC_TUNNEL, |list, e, v| {
+        list.push(read(&STATIC_TUNNEL, e, v));
+    })]);
+
+static STATIC_TUNNEL: Rule<RawTunnel> = Rule::new("tunnel")
     .many()
-    .attributes(&[TUNNEL, FTP]);
-
-pub(super) static REMOTE_TUNNEL: Rule<RawTunnel> = Rule::<RawTunnel>::new("remote-tunnel")
-    .many()
-    .attributes(&[TUNNEL, FTP]);
-
-pub(super) static STATIC_TUNNELS: Rule<Vec<RawTunnel>> = Rule::<Vec<RawTunnel>>::new(
-    "static-tunnels",
-)
-.children(&[part!(STATIC_TUNNEL, |list, e, v| {
-    list.push(read(&STATIC_TUNNEL, e, v));
-})]);
-
-static STATIC_TUNNEL: Rule<RawTunnel> = Rule::<RawTunnel>::new("tunnel").many().attributes(&[
-    &[row(
-        "profile",
-        "the id of the profile that a static tunnel goes through",
-    )
-    .required()
-    .read(|it, f| it.profile = f.located_word())],
-    TUNNEL,
-    FTP,
-]);
+    .attributes(rows! { RawTunnel:
+        "profile" required: "the id of the profile that it goes through", |it, f| it.profile = f.located(Field::word);
+    })
+    .shared(&[TUNNEL, FTP]);
 
 /// The attributes of every tunnel.
-pub(crate) const TUNNEL: &[Attribute<RawTunnel>] = &[
-    row(
-        "type",
-        "`ftp`; `tcp`: any protocol, its bytes untouched; `socks` (*later*, local \
-             only): the clients choose the destination",
-    )
-    .usual("tcp")
-    .read(read_kind),
-    row("listen-address", "an address, `localhost`, or `*` for all")
-        .otherwise("127.0.0.1; with `allow-relay=\"yes\"` all addresses")
-        .read(|it, f| it.listen_address = listen_address(f)),
-    row("listen-port", "the port to listen on; 0: a free one")
-        .required()
-        .read(|it, f| {
-            let port = f.port(0);
-            it.listen_port = f.located(port);
-        }),
-    row("dst-host", "where the tunnel leads")
-        .otherwise("`localhost`")
-        .read(|it, f| {
-            it.dst_host = destination(f);
-        }),
-    row("dst-port", "the port there; required for `tcp`")
-        .otherwise("21 for `ftp`")
-        .read(|it, f| {
-            let port = f.port(1);
-            it.dst_port = f.located(port);
-        }),
-    row("allow-relay", "`yes`: other hosts may connect")
-        .usual("no")
-        .read(|it, f| {
-            set(&mut it.allow_relay, f.choice());
-        }),
-    row(
-        "allow-from",
-        "the networks other hosts may come from: `192.0.2.0/24, 2001:db8::/32`",
-    )
-    .otherwise("any")
-    .read(|it, f| it.allow_from = networks(f)),
-];
+pub(crate) const TUNNEL: &[Attribute<RawTunnel>] = rows! { RawTunnel:
+    "type" usual "tcp": "`ftp`; `tcp`: any protocol, its bytes untouched; `socks` (*later*, local only)", read_kind;
+    "listen-address" otherwise "127.0.0.1; with `allow-relay=\"yes\"` all addresses":
+        "an address, `localhost`, or `*` for all", |it, f| it.listen_address = f.located(listen_address);
+    "listen-port" required: "the port to listen on; 0: a free one", |it, f| it.listen_port = f.located(|f| f.port(0));
+    "dst-host" otherwise "`localhost`": "where the tunnel leads", |it, f| it.dst_host = f.located(destination);
+    "dst-port" otherwise "21 for `ftp`": "the port there; required for `tcp`",
+        |it, f| it.dst_port = f.located(|f| f.port(1));
+    "allow-relay" usual "no": "`yes`: other hosts may connect", |it, f| set(&mut it.allow_relay, f.choice());
+    "allow-from" otherwise "any": "the networks other hosts may come from: `192.0.2.0/24, 2001:db8::/32`",
+        |it, f| it.allow_from = f.located(networks);
+};
 
 /// The attributes of a tunnel that only mean something to FTP.
-pub(crate) const FTP: &[Attribute<RawTunnel>] = &[
-    row(
-        "data-address",
-        "where passive data channels lead. `reply`: to the address the FTP server \
-             names. `control`: to the host the control channel leads to. `auto`: as \
-             `reply`, unless that address cannot be meant or the FTP server runs on the \
-             SSH server itself; where it does not answer within a quarter of a second, \
-             the control channel's host is dialled as well, and what worked is kept for \
-             the session",
-    )
-    .usual("auto")
-    .read(|it, f| set(&mut it.ftp.data_address, f.choice())),
-    row(
-        "data-open",
-        "when the way to the FTP server is opened. `eager`: before the client learns \
-             its port, so that failures are reported properly. `lazy`: only when the \
-             client connects. `auto`: the session's first eagerly, the others while the \
-             client is being told",
-    )
-    .usual("auto")
-    .read(|it, f| set(&mut it.ftp.data_open, f.choice())),
-    row(
-        "tls",
-        "what happens when the client wants to encrypt the control channel. `refuse`: \
-             it is told not to, since SSH encrypts it already. `pass`: it may, but then \
-             data channels no longer pass through the tunnel",
-    )
-    .usual("refuse")
-    .read(|it, f| set(&mut it.ftp.tls, f.choice())),
-    row("active", "whether active mode is offered: `yes` or `no`")
-        .usual("yes")
-        .read(|it, f| {
-            set(&mut it.ftp.active, f.choice());
-        }),
-    row(
-        "active-address",
-        "the address announced to the FTP server in active mode",
-    )
-    .otherwise("chosen by the broker")
-    .read(|it, f| it.ftp.active_address = f.address()),
-    row(
-        "foreign-port",
-        "what happens when a client asks the server to send data to another host, or \
-             to a port below 1024. A client on the broker's own host may name every \
-             address that its interfaces have: some name the first one's, whichever way \
-             they came, and who listens there must be the client's own user anyway. The \
-             system must tell users apart for that (Linux), else the control connection's \
-             address alone is the client's own. `refuse`: an error reply. `pass`: the \
-             server gets the command in its plainest spelling, and the data does not pass \
-             through the tunnel",
-    )
-    .usual("refuse")
-    .read(|it, f| set(&mut it.ftp.foreign_port, f.choice())),
-    row(
-        "passive-ports",
-        "the local ports used for passive data channels: `50000-50255`. For firewalls",
-    )
-    .otherwise("any free one")
-    .read(|it, f| it.ftp.passive_ports = ports(f)),
-    row(
-        "active-ports",
-        "the ports on which the SSH server listens for active data channels: \
-             `40000-40099`. For keys with `permitlisten`, and for firewalls between SSH \
-             server and FTP server",
-    )
-    .otherwise("those the SSH server chooses")
-    .read(|it, f| it.ftp.active_ports = ports(f)),
-    row(
-        "advertise-address",
-        "the address announced to clients in passive mode. For address translation \
-             between them and the broker",
-    )
-    .otherwise("the one the client connected to")
-    .read(|it, f| it.ftp.advertise_address = f.address()),
-    row(
-        "data-timeout",
-        "how long a data channel waits for its connection; in active mode, for a \
-             transfer to be asked for",
-    )
-    .usual("60")
-    .read(|it, f| set(&mut it.ftp.data_timeout, f.seconds(1))),
-    row("max-sessions", "how many clients at one time")
-        .usual("256")
-        .read(|it, f| {
-            set(&mut it.ftp.max_sessions, f.count(1..=MAX_SESSIONS));
-        }),
-];
+pub(crate) const FTP: &[Attribute<RawTunnel>] = rows! { RawTunnel:
+    "data-address" usual "auto": "where passive data channels lead: `auto`, `reply` or `control`, see below",
+        |it, f| set(&mut it.ftp.data_address, f.choice());
+    "data-open" usual "auto": "when the way to the FTP server is opened: `auto`, `eager` or `lazy`, see below",
+        |it, f| set(&mut it.ftp.data_open, f.choice());
+    "tls" usual "refuse": "what happens when the client wants TLS: `refuse` or `pass`, see below",
+        |it, f| set(&mut it.ftp.tls, f.choice());
+    "active" usual "yes": "whether active mode is offered: `yes` or `no`",
+        |it, f| set(&mut it.ftp.active, f.choice());
+    "active-address" otherwise "chosen by the broker": "the address announced to the FTP server in active mode",
+        |it, f| it.ftp.active_address = f.address();
+    "foreign-port" usual "refuse": "what happens when a client names a port that is not its own: `refuse` or `pass`, see below",
+        |it, f| set(&mut it.ftp.foreign_port, f.choice());
+    "passive-ports" otherwise "any free one": "the local ports used for passive data channels: `50000-50255`. For firewalls",
+        |it, f| it.ftp.passive_ports = ports(f);
+    "active-ports" otherwise "those the SSH server chooses":
+        "the ports on which the SSH server listens for active data channels: `40000-40099`, see below",
+        |it, f| it.ftp.active_ports = ports(f);
+    "advertise-address" otherwise "the one the client connected to":
+        "the address announced to clients in passive mode. For address translation between them and the broker",
+        |it, f| it.ftp.advertise_address = f.address();
+    "data-timeout" usual "60": "how long a data channel waits for its connection; in active mode, for a transfer to be asked for",
+        |it, f| set(&mut it.ftp.data_timeout, f.seconds(1));
+    "max-sessions" usual "256": "how many clients at one time",
+        |it, f| set(&mut it.ftp.max_sessions, f.count(1..=MAX_SESSIONS));
+};
 
 pub(super) fn read_remote(element: &Element, values: &mut Values<'_>) -> RawTunnel {
     values
@@ -270,7 +173,7 @@ fn read_kind(tunnel: &mut RawTunnel, field: &mut Field<'_, '_>) {
     };
 }
 
-fn listen_address(field: &mut Field<'_, '_>) -> Option<Located<ListenAddress>> {
+fn listen_address(field: &mut Field<'_, '_>) -> Option<ListenAddress> {
     let text = field.word()?;
     let address = text.parse().ok();
     if address.is_none() {
@@ -278,12 +181,12 @@ fn listen_address(field: &mut Field<'_, '_>) -> Option<Located<ListenAddress>> {
             .error(format!("cannot listen on `{}`", clip(&text)))
             .help("write an IP address, `localhost`, or `*` for all addresses");
     }
-    field.located(address)
+    address
 }
 
-fn destination(field: &mut Field<'_, '_>) -> Option<Located<String>> {
-    let host = field.located_word()?;
-    if is_host(&host.value) {
+fn destination(field: &mut Field<'_, '_>) -> Option<String> {
+    let host = field.word()?;
+    if is_host(&host) {
         return Some(host);
     }
     field
@@ -293,7 +196,7 @@ fn destination(field: &mut Field<'_, '_>) -> Option<Located<String>> {
 }
 
 /// Networks or single addresses, with commas or spaces between.
-fn networks(field: &mut Field<'_, '_>) -> Option<Located<Vec<IpNet>>> {
+fn networks(field: &mut Field<'_, '_>) -> Option<Vec<IpNet>> {
     let text = field.word()?;
     let mut networks = Vec::new();
     for part in text.split([',', ' ']).filter(|part| !part.is_empty()) {
@@ -306,7 +209,7 @@ fn networks(field: &mut Field<'_, '_>) -> Option<Located<Vec<IpNet>>> {
         };
         networks.push(network);
     }
-    field.located(Some(networks))
+    Some(networks)
 }
 
 fn ports(field: &mut Field<'_, '_>) -> Option<RangeInclusive<u16>> {
