@@ -8,7 +8,6 @@
 mod auth;
 mod channel;
 mod connect;
-mod error;
 mod forward;
 mod host_key;
 mod net;
@@ -19,15 +18,20 @@ mod spec;
 mod splice;
 mod state;
 
+pub use auth::{AuthError, KeyFileError, LoginEnd, PrivateFileError, SecretError};
 pub use broker_settings::{
     AuthMethod, HostKeyPolicy, Identity, PasswordSource, PinnedKey, PoolLimits, Settings,
 };
 pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
-pub use connect::{HostKey, HostKeyStanding, Liveness, Originator, probe, trust};
-pub use error::OpenError;
+pub use connect::{
+    ChannelError, ChannelRefusal, HandshakeError, HandshakeFault, HostKey, HostKeyStanding,
+    Liveness, OpenError, Originator, probe, trust,
+};
 pub use forward::{Forwards, Incoming, RemoteForward};
+pub use host_key::{CertificateFault, FileError, HostKeyError, StoreError};
 pub use pool::{KeepGuard, Pool, PoolSnapshot, SessionGuard};
 pub use prompt::{Answer, Field, KeepFor, Keyring, NoAnswer, Prompt, PromptError, Responder};
+pub use route::{FailedAttempt, ProxyError, ResolveError, RouteError, Unreachable};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use spec::{ConnectSpec, HostKeyRules, KeyPlace, Target};
 pub use splice::{Progress, SpliceEnd, splice};

@@ -9,17 +9,14 @@ use secrecy::SecretString;
 use tokio::time::timeout;
 
 use super::candidates::Candidate;
+use super::error::{AuthError, LoginEnd};
 use super::kind;
-use crate::error::OpenError;
 use crate::prompt::{DialPrompts, Prompt, PromptError};
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 
 /// The session's own task ends a moment after the session has told us that it does.
 const SESSION_END: Duration = Duration::from_secs(1);
-
-/// What OpenSSH says to one who tries too often (its MaxAuthTries).
-const TOO_MANY: &str = "Too many authentication failures";
 
 /// What came of trying one method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +40,7 @@ pub(super) struct Attempt<'a, H: Handler> {
     /// Whether the server judged anything that proves who the user is.
     judged: bool,
     /// What kept something from being tried at all.
-    obstacles: Vec<OpenError>,
+    obstacles: Vec<AuthError>,
     /// Keys that were shown since the server last wanted more, and those it accepted before.
     spent: Vec<String>,
     accepted: Vec<String>,
@@ -81,7 +78,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
     }
 
     /// Has the server say what it takes, unless it has: a person must not be asked for a secret that is of no use.
-    pub(super) async fn learn_offer(&mut self) -> Result<Outcome, OpenError> {
+    pub(super) async fn learn_offer(&mut self) -> Result<Outcome, AuthError> {
         if self.offered.is_some() {
             return Ok(Outcome::Refused);
         }
@@ -105,7 +102,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
         &mut self,
         what: &str,
         said: Result<AuthResult, russh::Error>,
-    ) -> Result<Outcome, OpenError> {
+    ) -> Result<Outcome, AuthError> {
         self.judged = true;
         match said {
             Ok(AuthResult::Success) => {
@@ -145,7 +142,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
     }
 
     /// Notes what could not be tried, and why.
-    pub(super) fn note_obstacle(&mut self, error: OpenError) {
+    pub(super) fn note_obstacle(&mut self, error: AuthError) {
         if !self.obstacles.contains(&error) {
             self.tried.push(error.to_string());
             self.obstacles.push(error);
@@ -185,7 +182,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
     pub(super) async fn ask(
         &mut self,
         prompt: Prompt,
-    ) -> Result<Option<Vec<SecretString>>, OpenError> {
+    ) -> Result<Option<Vec<SecretString>>, AuthError> {
         if self.spec.responder.is_none() {
             self.prompts.mark_needs_person();
             return Ok(None);
@@ -203,13 +200,13 @@ impl<'a, H: Handler> Attempt<'a, H> {
     }
 
     /// Everything was tried.
-    pub(super) fn failure(&mut self) -> OpenError {
+    pub(super) fn failure(&mut self) -> AuthError {
         if let (false, [only]) = (self.judged, self.obstacles.as_slice()) {
             return only.clone();
         }
         let offered = self.offered.iter().flat_map(|set| set.iter());
         let offered: Vec<&str> = offered.map(<&str>::from).collect();
-        OpenError::AuthFailed {
+        AuthError::Refused {
             server: self.spec.server(),
             user: self.spec.user.clone(),
             tried: or(
@@ -217,32 +214,23 @@ impl<'a, H: Handler> Attempt<'a, H> {
                 "nothing, since no key, agent or password is set",
             ),
             offered: or(offered.join(", "), "nothing that is known here"),
-            wants_person: self.obstacles.iter().any(OpenError::wants_person),
+            wants_person: self.obstacles.iter().any(AuthError::wants_person),
         }
     }
 
     /// The session ended in the middle of the login.
-    pub(super) async fn ended(&self, error: Option<&russh::Error>) -> OpenError {
+    pub(super) async fn ended(&self, error: Option<&russh::Error>) -> AuthError {
         let closed = timeout(SESSION_END, self.state.closed.cancelled()).await;
         let reason = match (closed, error) {
-            (Err(_), Some(error)) => error.to_string(),
-            (Ok(()), _) | (Err(_), None) => self.state.end().to_string(),
+            (Err(_), Some(error)) => LoginEnd::Library(error.to_string()),
+            (Ok(()), _) | (Err(_), None) => self.state.end().into(),
         };
-        OpenError::LoginEnded {
+        AuthError::Ended {
             server: self.spec.server(),
             user: self.spec.user.clone(),
             tried: or(self.tried.join(", "), "nothing yet"),
-            reason: advised(reason),
+            reason,
         }
-    }
-}
-
-/// What the server said, with what to do about it.
-fn advised(reason: String) -> String {
-    if reason.contains(TOO_MANY) {
-        format!("{reason} (name the right key in user-identities, so that no others are tried)")
-    } else {
-        reason
     }
 }
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use broker_settings::Identity;
 use russh::keys::agent::AgentIdentity;
 
-use crate::auth::key_places::{files, find};
-use crate::auth::keyfile::public_half;
-use crate::auth::public_hash::has_hash;
-use crate::error::OpenError;
+use super::error::AuthError;
+use super::key_places::{files, find};
+use super::keyfile::public_half;
+use super::public_hash::has_hash;
 use crate::spec::ConnectSpec;
 
 /// Servers allow six attempts by default (OpenSSH's MaxAuthTries); keys that nobody named must not use them all up, unless
@@ -26,7 +26,7 @@ pub(super) enum Candidate {
 pub(super) struct Candidates {
     pub(super) keys: Vec<Candidate>,
     /// Keys that the profile names and that are nowhere to be found.
-    pub(super) missing: Vec<OpenError>,
+    pub(super) missing: Vec<AuthError>,
     /// One more, for when nothing else is left to try.
     pub(super) last: Option<Candidate>,
     /// How many more there would be.
@@ -45,7 +45,7 @@ pub(super) async fn candidates(spec: &ConnectSpec, held: &[AgentIdentity]) -> Ca
             Identity::Hash(hash) => match by_hash(spec, held, hash).await {
                 keys if keys.is_empty() => found
                     .missing
-                    .push(OpenError::KeyMissing { hash: hash.clone() }),
+                    .push(AuthError::KeyMissing { hash: hash.clone() }),
                 keys => found.keys.extend(keys),
             },
         }

@@ -1,14 +1,23 @@
 //! OpenSSH user certificates: those beside private keys, and whether one is of use
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use russh::keys::{Certificate, PublicKey};
 
-use crate::auth::keyfile::beside;
+use super::error::CertificateFault;
+use super::keyfile::beside;
 
 /// What OpenSSH adds to a key file's name for its certificate.
 const ENDING: &str = "-cert.pub";
+
+/// A certificate that is of no use.
+#[derive(Debug, thiserror::Error)]
+#[error("certificate {} {fault}", .file.display())]
+pub(super) struct Useless {
+    file: PathBuf,
+    fault: CertificateFault,
+}
 
 /// The certificate beside a private key, if there is one.
 ///
@@ -17,74 +26,42 @@ const ENDING: &str = "-cert.pub";
 pub(super) async fn beside_key(
     path: &Path,
     key: &PublicKey,
-) -> Result<Option<Certificate>, String> {
+) -> Result<Option<Certificate>, Useless> {
     let file = beside(path, ENDING);
     let Ok(text) = tokio::fs::read_to_string(&file).await else {
         return Ok(None);
     };
-    let name = file.display();
-    let certificate = Certificate::from_openssh(text.trim())
-        .map_err(|error| format!("certificate {name} cannot be read ({error})"))?;
-    if certificate.public_key() != key.key_data() {
-        return Err(format!(
-            "certificate {name} is not that of the key beside it"
-        ));
-    }
-    match fault(&certificate, SystemTime::now()) {
-        Some(fault) => Err(format!("certificate {name} {fault}")),
-        None => Ok(Some(certificate)),
-    }
+    let certificate = read(&text, key).map_err(|fault| Useless { file, fault })?;
+    Ok(Some(certificate))
 }
 
-/// What makes a certificate useless at this time.
-pub(super) fn fault(certificate: &Certificate, now: SystemTime) -> Option<String> {
+fn read(text: &str, key: &PublicKey) -> Result<Certificate, CertificateFault> {
+    let certificate = Certificate::from_openssh(text.trim())
+        .map_err(|error| CertificateFault::Unreadable(error.to_string()))?;
+    if certificate.public_key() != key.key_data() {
+        return Err(CertificateFault::OtherKey);
+    }
+    check(&certificate, SystemTime::now())?;
+    Ok(certificate)
+}
+
+/// Whether a certificate is of use at this time.
+///
+/// # Errors
+/// What makes it useless.
+pub(super) fn check(certificate: &Certificate, now: SystemTime) -> Result<(), CertificateFault> {
     if !certificate.cert_type().is_user() {
-        return Some("is for a host, not for a user".into());
+        return Err(CertificateFault::ForHost);
     }
     let now = now
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_secs());
     let (from, to) = (certificate.valid_after(), certificate.valid_before());
     if now < from {
-        let in_time = span(from - now);
-        Some(format!(
-            "is not valid yet, but in {in_time}; check the clock"
-        ))
+        Err(CertificateFault::NotYetValid(from - now))
     } else if now >= to {
-        let ago = span(now - to);
-        Some(format!("expired {ago} ago; have it signed anew"))
+        Err(CertificateFault::Expired(now - to))
     } else {
-        None
-    }
-}
-
-/// A length of time as a person would say it.
-fn span(seconds: u64) -> String {
-    let units = [(86400, "days"), (3600, "hours"), (60, "minutes")];
-    let unit = units.iter().find(|(length, _)| seconds >= 2 * length);
-    unit.map_or_else(
-        || format!("{seconds} seconds"),
-        |(length, unit)| format!("{} {unit}", seconds / length),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_length_of_time_is_told_in_the_largest_fitting_unit() {
-        let cases = [
-            (1, "1 seconds"),
-            (119, "119 seconds"),
-            (120, "2 minutes"),
-            (7199, "119 minutes"),
-            (7200, "2 hours"),
-            (86400, "24 hours"),
-            (3 * 86400, "3 days"),
-        ];
-        for (seconds, expected) in cases {
-            assert_eq!(span(seconds), expected);
-        }
+        Ok(())
     }
 }

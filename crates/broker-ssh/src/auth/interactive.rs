@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::MAX_ASKED;
 use super::attempt::{Attempt, Outcome};
-use crate::error::OpenError;
+use super::error::AuthError;
 use crate::prompt::{Field, Prompt};
 
 /// More rounds of questions than any real server asks.
@@ -39,7 +39,7 @@ struct Round {
 
 impl<H: Handler> Attempt<'_, H> {
     /// Answers with the profile's password where that alone is asked for, and else has a person answer.
-    pub(super) async fn keyboard_interactive(&mut self) -> Result<Outcome, OpenError> {
+    pub(super) async fn keyboard_interactive(&mut self) -> Result<Outcome, AuthError> {
         if self.learn_offer().await? == Outcome::Done {
             return Ok(Outcome::Done);
         }
@@ -66,7 +66,7 @@ impl<H: Handler> Attempt<'_, H> {
         Ok(Outcome::Refused)
     }
 
-    async fn converse(&mut self, answers: &mut Answers) -> Result<Outcome, OpenError> {
+    async fn converse(&mut self, answers: &mut Answers) -> Result<Outcome, AuthError> {
         let user = &self.spec.user;
         let start = self
             .session
@@ -113,7 +113,7 @@ impl<H: Handler> Attempt<'_, H> {
         &mut self,
         round: Round,
         answers: &mut Answers,
-    ) -> Result<Vec<String>, OpenError> {
+    ) -> Result<Vec<String>, AuthError> {
         let empty = vec![String::new(); round.prompts.len()];
         if round.prompts.is_empty() || answers.given_up {
             return Ok(empty);

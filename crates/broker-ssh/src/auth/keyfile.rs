@@ -8,8 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
 
-use crate::auth::private_file::open_private;
-use crate::error::OpenError;
+use super::error::{AuthError, KeyFileError, PrivateFileError};
+use super::private_file::open_private;
 use crate::host_key::parse_public_key;
 
 /// No key file is larger.
@@ -47,15 +47,16 @@ impl Locked {
 ///
 /// # Errors
 /// `KeyFile` where it is missing, not a key, or open to other users.
-pub(crate) async fn load(path: &Path) -> Result<KeyFile, OpenError> {
-    let failed = |reason: String| OpenError::KeyFile {
+pub(crate) async fn load(path: &Path) -> Result<KeyFile, AuthError> {
+    read(path).await.map_err(|reason| AuthError::KeyFile {
         path: path.to_owned(),
         reason,
-    };
-    let text = read_private(path).await.map_err(failed)?;
-    if let Some(reason) = unreadable(&text, path) {
-        return Err(failed(reason));
-    }
+    })
+}
+
+async fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
+    let text = read_private(path).await?;
+    check_format(&text, path)?;
     if is_encrypted(&text) {
         let public = match PrivateKey::from_openssh(&*text) {
             Ok(key) => Some(key.public_key().clone()),
@@ -65,11 +66,7 @@ pub(crate) async fn load(path: &Path) -> Result<KeyFile, OpenError> {
         return Ok(KeyFile::Locked(Locked { path, text, public }));
     }
     let decoded = decode_secret_key(&text, None);
-    let key = decoded.map_err(|error| {
-        failed(format!(
-            "it is not a private key of a known format ({error})"
-        ))
-    })?;
+    let key = decoded.map_err(|error| KeyFileError::NoKey(error.to_string()))?;
     Ok(KeyFile::Plain(Arc::new(key)))
 }
 
@@ -86,21 +83,20 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Why a key of a format that other programs write cannot be read, and how it is made readable.
-fn unreadable(text: &str, path: &Path) -> Option<String> {
-    let path = path.display();
+/// Whether the key is of a format that other programs write and this one cannot read.
+fn check_format(text: &str, path: &Path) -> Result<(), KeyFileError> {
     if text.starts_with("---- BEGIN SSH2 ") {
-        return Some(format!(
-            "it is in the SSH2 format; take its passphrase away with the program that made it, then run: \
-             ssh-keygen -i -f {path} > {path}_openssh"
-        ));
+        return Err(KeyFileError::Ssh2Format(path.to_owned()));
     }
+    let Some((_, header)) = text.split_once("DEK-Info: ") else {
+        return Ok(());
+    };
     // The one encryption of the old kind that is understood is that of RSA keys with AES-128.
-    let (_, header) = text.split_once("DEK-Info: ")?;
-    let readable = header.starts_with("AES-128-CBC,") && text.contains("BEGIN RSA PRIVATE KEY");
-    (!readable).then(|| {
-        format!("it is encrypted in an old way; write it anew with: ssh-keygen -p -f {path}")
-    })
+    if header.starts_with("AES-128-CBC,") && text.contains("BEGIN RSA PRIVATE KEY") {
+        Ok(())
+    } else {
+        Err(KeyFileError::OldEncryption(path.to_owned()))
+    }
 }
 
 fn is_encrypted(text: &str) -> bool {
@@ -112,13 +108,10 @@ fn is_encrypted(text: &str) -> bool {
     openssh || text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("4,ENCRYPTED")
 }
 
-async fn read_private(path: &Path) -> Result<Zeroizing<String>, String> {
+async fn read_private(path: &Path) -> Result<Zeroizing<String>, PrivateFileError> {
     let file = open_private(path).await?;
     let mut text = Zeroizing::new(String::new());
-    file.take(MAX_KEY_FILE)
-        .read_to_string(&mut text)
-        .await
-        .map_err(|error| error.to_string())?;
+    file.take(MAX_KEY_FILE).read_to_string(&mut text).await?;
     Ok(text)
 }
 

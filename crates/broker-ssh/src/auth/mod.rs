@@ -4,6 +4,7 @@ mod agent;
 mod attempt;
 mod candidates;
 mod certificate;
+mod error;
 mod interactive;
 mod key_places;
 mod keyfile;
@@ -18,11 +19,11 @@ use broker_settings::AuthMethod;
 use russh::MethodKind;
 use russh::client::{Handle, Handler};
 
-use crate::error::OpenError;
 use crate::prompt::DialPrompts;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use attempt::{Attempt, Outcome};
+pub use error::{AuthError, KeyFileError, LoginEnd, PrivateFileError, SecretError};
 
 /// More methods in a row than any real server wants from one user.
 const MAX_STEPS: usize = 8;
@@ -34,14 +35,14 @@ const MAX_ASKED: usize = 3;
 /// success), the methods are tried again in the same order among those it then offers.
 ///
 /// # Errors
-/// `AuthFailed` with everything that was tried; the error of a key, password or prompt that kept anything from being
-/// tried; `LoginEnded` where the server hangs up.
+/// `Refused` with everything that was tried; the error of a key, password or prompt that kept anything from being
+/// tried; `Ended` where the server hangs up.
 pub(crate) async fn authenticate<H: Handler>(
     session: &mut Handle<H>,
     spec: &ConnectSpec,
     state: &ConnectionState,
     prompts: &DialPrompts,
-) -> Result<(), OpenError> {
+) -> Result<(), AuthError> {
     let mut attempt = Attempt::new(session, spec, state, prompts);
     for _ in 0..MAX_STEPS {
         match step(&mut attempt).await? {
@@ -54,7 +55,7 @@ pub(crate) async fn authenticate<H: Handler>(
 }
 
 /// Tries each method that the server offers until one is accepted.
-async fn step<H: Handler>(attempt: &mut Attempt<'_, H>) -> Result<Outcome, OpenError> {
+async fn step<H: Handler>(attempt: &mut Attempt<'_, H>) -> Result<Outcome, AuthError> {
     for method in attempt.spec.settings.auth_methods.clone() {
         if !attempt.offers(method) {
             continue;

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use super::MAX_ASKED;
 use super::attempt::{Attempt, Outcome};
-use crate::auth::secret::password;
-use crate::error::OpenError;
+use super::error::AuthError;
+use super::secret::password;
 use crate::prompt::{Login, Prompt};
 
 impl<H: Handler> Attempt<'_, H> {
-    pub(super) async fn password(&mut self) -> Result<Outcome, OpenError> {
+    pub(super) async fn password(&mut self) -> Result<Outcome, AuthError> {
         if self.learn_offer().await? == Outcome::Done {
             return Ok(Outcome::Done);
         }
@@ -43,7 +43,7 @@ impl<H: Handler> Attempt<'_, H> {
         }
     }
 
-    async fn kept_password(&mut self) -> Result<Outcome, OpenError> {
+    async fn kept_password(&mut self) -> Result<Outcome, AuthError> {
         let (keyring, login) = (&self.spec.keyring, self.login());
         let Some(secret) = keyring.password(&login, Instant::now()) else {
             return Ok(Outcome::Refused);
@@ -59,7 +59,7 @@ impl<H: Handler> Attempt<'_, H> {
         Ok(outcome)
     }
 
-    async fn typed_password(&mut self) -> Result<Outcome, OpenError> {
+    async fn typed_password(&mut self) -> Result<Outcome, AuthError> {
         for asked in 0..MAX_ASKED {
             let Login { server, user } = self.login();
             let prompt = Prompt::Password {
@@ -94,7 +94,7 @@ impl<H: Handler> Attempt<'_, H> {
         &mut self,
         what: &str,
         secret: &SecretString,
-    ) -> Result<Outcome, OpenError> {
+    ) -> Result<Outcome, AuthError> {
         let user = &self.spec.user;
         let said = self
             .session

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use tokio::fs::File;
 
+use super::error::PrivateFileError;
+
 /// Where systemd says that the credentials of this service are.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
@@ -12,15 +14,14 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 ///
 /// # Errors
 /// Why it cannot be read or must not be used, and what to do.
-pub(crate) async fn open_private(path: &Path) -> Result<File, String> {
-    let file = File::open(path).await.map_err(|error| error.to_string())?;
-    let metadata = file.metadata().await.map_err(|error| error.to_string())?;
+pub(crate) async fn open_private(path: &Path) -> Result<File, PrivateFileError> {
+    let file = File::open(path).await?;
+    let metadata = file.metadata().await?;
     let credentials = std::env::var_os(CREDENTIALS);
     let is_credential =
         credentials.is_some_and(|directory| is_directly_in(path, directory.as_ref()));
     if open_to_others(&metadata, is_credential) {
-        let path = path.display();
-        return Err(format!("other users can read it; run: chmod 600 {path}"));
+        return Err(PrivateFileError::OpenToOthers(path.to_owned()));
     }
     Ok(file)
 }

@@ -16,10 +16,10 @@ use super::MAX_ASKED;
 use super::agent::Agent;
 use super::attempt::{Attempt, Outcome};
 use super::candidates::{Candidate, candidates};
-use super::certificate::{beside_key, fault};
+use super::certificate::{beside_key, check};
+use super::error::{AuthError, KeyFileError};
+use super::keyfile::{KeyFile, Locked, load};
 use super::signer::{KeySigner, Probe};
-use crate::auth::keyfile::{KeyFile, Locked, load};
-use crate::error::OpenError;
 use crate::host_key::fingerprint;
 use crate::prompt::Prompt;
 
@@ -35,12 +35,25 @@ enum Said {
     /// It was shown before.
     Repeated,
     /// The server would have taken it, or might have.
-    NotSigned(String),
+    NotSigned(NotSigned),
+}
+
+/// Why a key was not used.
+#[derive(Debug, thiserror::Error)]
+enum NotSigned {
+    #[error(
+        "the server takes RSA keys with SHA-1 only, which is insecure; use another kind of key"
+    )]
+    Sha1Only,
+    #[error(transparent)]
+    Session(#[from] russh::Error),
+    #[error("not signed: {0}")]
+    Signer(String),
 }
 
 impl<H: Handler> Attempt<'_, H> {
     /// Shows one key after another until the server accepts one.
-    pub(super) async fn public_keys(&mut self) -> Result<Outcome, OpenError> {
+    pub(super) async fn public_keys(&mut self) -> Result<Outcome, AuthError> {
         let mut agent = Agent::connect(self.spec.agent.as_deref()).await;
         let found = candidates(self.spec, &agent.held).await;
         for missing in found.missing {
@@ -66,7 +79,7 @@ impl<H: Handler> Attempt<'_, H> {
     }
 
     /// Shows one key more than was shown before other methods had their turn.
-    pub(super) async fn last_key(&mut self) -> Result<Outcome, OpenError> {
+    pub(super) async fn last_key(&mut self) -> Result<Outcome, AuthError> {
         let Some(candidate) = self.last_key.take() else {
             return Ok(Outcome::Refused);
         };
@@ -78,7 +91,7 @@ impl<H: Handler> Attempt<'_, H> {
         &mut self,
         agent: &mut Agent,
         candidate: Candidate,
-    ) -> Result<Outcome, OpenError> {
+    ) -> Result<Outcome, AuthError> {
         match candidate {
             Candidate::Agent(identity) => self.agent_key(agent, *identity).await,
             Candidate::File(path) => self.key_file(agent, &path).await,
@@ -89,7 +102,7 @@ impl<H: Handler> Attempt<'_, H> {
         &mut self,
         agent: &mut Agent,
         held: Vec<AgentIdentity>,
-    ) -> Result<Outcome, OpenError> {
+    ) -> Result<Outcome, AuthError> {
         for identity in held {
             let outcome = self.agent_key(agent, identity).await?;
             if outcome != Outcome::Refused || !self.offers(AuthMethod::PublicKey) {
@@ -103,7 +116,7 @@ impl<H: Handler> Attempt<'_, H> {
         &mut self,
         agent: &mut Agent,
         identity: AgentIdentity,
-    ) -> Result<Outcome, OpenError> {
+    ) -> Result<Outcome, AuthError> {
         let Some(client) = agent.client.as_mut() else {
             return Ok(Outcome::Refused);
         };
@@ -113,7 +126,7 @@ impl<H: Handler> Attempt<'_, H> {
             AgentIdentity::PublicKey { .. } => format!("agent key {key} {comment}"),
             AgentIdentity::Certificate { certificate, .. } => {
                 let what = format!("agent certificate {key} {comment}");
-                if let Some(fault) = fault(certificate, SystemTime::now()) {
+                if let Err(fault) = check(certificate, SystemTime::now()) {
                     self.skip(format!("{what} {fault}"));
                     return Ok(Outcome::Refused);
                 }
@@ -123,7 +136,7 @@ impl<H: Handler> Attempt<'_, H> {
         self.prove(Shown { what, identity }, client).await
     }
 
-    async fn key_file(&mut self, agent: &mut Agent, path: &Path) -> Result<Outcome, OpenError> {
+    async fn key_file(&mut self, agent: &mut Agent, path: &Path) -> Result<Outcome, AuthError> {
         match load(path).await {
             Ok(KeyFile::Plain(key)) => self.key(path, key).await,
             Ok(KeyFile::Locked(locked)) => self.locked_key(agent, &locked).await,
@@ -140,7 +153,7 @@ impl<H: Handler> Attempt<'_, H> {
         &mut self,
         agent: &mut Agent,
         locked: &Locked,
-    ) -> Result<Outcome, OpenError> {
+    ) -> Result<Outcome, AuthError> {
         let held = locked.public.as_ref().map(|key| agent.holds(key));
         if let Some(held) = held.filter(|held| !held.is_empty()) {
             return self.agent_keys(agent, held).await;
@@ -161,16 +174,14 @@ impl<H: Handler> Attempt<'_, H> {
     }
 
     /// Asks for the passphrase. `None`: nobody knows it.
-    async fn unlock(&mut self, locked: &Locked) -> Result<Option<Arc<PrivateKey>>, OpenError> {
-        let unusable = |reason: &str| OpenError::KeyFile {
+    async fn unlock(&mut self, locked: &Locked) -> Result<Option<Arc<PrivateKey>>, AuthError> {
+        let unusable = |reason| AuthError::KeyFile {
             path: locked.path.clone(),
-            reason: reason.into(),
+            reason,
         };
         if self.spec.responder.is_none() {
             self.prompts.mark_needs_person();
-            self.note_obstacle(unusable(
-                "it needs a passphrase; add it to the SSH agent with ssh-add",
-            ));
+            self.note_obstacle(unusable(KeyFileError::Locked));
             return Ok(None);
         }
         let file = locked.path.display().to_string();
@@ -187,12 +198,12 @@ impl<H: Handler> Attempt<'_, H> {
                 return Ok(Some(key));
             }
         }
-        self.note_obstacle(unusable("each passphrase that was typed is wrong"));
+        self.note_obstacle(unusable(KeyFileError::WrongPassphrase));
         Ok(None)
     }
 
     /// A key ready for use.
-    async fn key(&mut self, path: &Path, key: Arc<PrivateKey>) -> Result<Outcome, OpenError> {
+    async fn key(&mut self, path: &Path, key: Arc<PrivateKey>) -> Result<Outcome, AuthError> {
         for shown in self.with_certificate(path, key.public_key()).await {
             let outcome = self.prove(shown, &mut KeySigner(Arc::clone(&key))).await?;
             if outcome != Outcome::Refused || !self.offers(AuthMethod::PublicKey) {
@@ -218,13 +229,13 @@ impl<H: Handler> Attempt<'_, H> {
                 },
             ),
             Ok(None) => {}
-            Err(fault) => self.skip(fault),
+            Err(useless) => self.skip(useless.to_string()),
         }
         ways
     }
 
     /// Whether the server would take a key: it asks for a signature then, and gets none.
-    async fn would_take(&mut self, path: &Path, key: &PublicKey) -> Result<bool, OpenError> {
+    async fn would_take(&mut self, path: &Path, key: &PublicKey) -> Result<bool, AuthError> {
         for shown in self.with_certificate(path, key).await {
             let (what, name) = (shown.what.clone(), name(&shown.identity));
             let mut probe = Probe::default();
@@ -241,7 +252,7 @@ impl<H: Handler> Attempt<'_, H> {
     }
 
     /// Logs in with a key, if the server accepts it.
-    async fn prove<S>(&mut self, shown: Shown, signer: &mut S) -> Result<Outcome, OpenError>
+    async fn prove<S>(&mut self, shown: Shown, signer: &mut S) -> Result<Outcome, AuthError>
     where
         S: Signer,
         S::Error: Display,
@@ -263,7 +274,7 @@ impl<H: Handler> Attempt<'_, H> {
     }
 
     /// Shows a key that was not shown before, and signs with it where the server wants that.
-    async fn show<S>(&mut self, shown: Shown, signer: &mut S) -> Result<Said, OpenError>
+    async fn show<S>(&mut self, shown: Shown, signer: &mut S) -> Result<Said, AuthError>
     where
         S: Signer,
         S::Error: Display,
@@ -290,23 +301,20 @@ impl<H: Handler> Attempt<'_, H> {
         match said {
             Ok(said) => self.judge(&what, Ok(said)).await.map(Said::Judged),
             Err(_) if self.state.is_closed() => Err(self.ended(None).await),
-            Err(error) => Ok(Said::NotSigned(format!("not signed: {error}"))),
+            Err(error) => Ok(Said::NotSigned(NotSigned::Signer(error.to_string()))),
         }
     }
 
     /// The hash for signatures with this key: for RSA SHA-2, whatever the server would take besides.
-    async fn hash_for(&self, key: &PublicKey) -> Result<Option<HashAlg>, String> {
+    async fn hash_for(&self, key: &PublicKey) -> Result<Option<HashAlg>, NotSigned> {
         if !key.algorithm().is_rsa() {
             return Ok(None);
         }
-        let best = self.session.best_supported_rsa_hash().await;
-        match best.map_err(|error| error.to_string())? {
+        match self.session.best_supported_rsa_hash().await? {
             Some(Some(hash)) => Ok(Some(hash)),
             // The server does not say what it takes.
             None => Ok(Some(HashAlg::Sha256)),
-            Some(None) => Err(
-                "the server takes RSA keys with SHA-1 only, which is insecure; use another kind of key".into(),
-            ),
+            Some(None) => Err(NotSigned::Sha1Only),
         }
     }
 }

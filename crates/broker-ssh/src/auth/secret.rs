@@ -11,8 +11,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::auth::private_file::open_private;
-use crate::error::OpenError;
+use super::error::{AuthError, SecretError};
+use super::private_file::open_private;
 
 /// A command that takes longer waits for something that will not come.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,71 +24,55 @@ const MAX_PASSWORD: u64 = 4096;
 ///
 /// # Errors
 /// `Password` with the source and what to do about it.
-pub(crate) async fn password(source: &PasswordSource) -> Result<SecretString, OpenError> {
-    match source {
-        PasswordSource::Inline(password) => Ok(password.clone()),
-        PasswordSource::File(path) => {
-            let origin = path.display().to_string();
-            from_file(path)
-                .await
-                .map_err(|reason| OpenError::Password { origin, reason })
-        }
-        PasswordSource::Command(command) => {
-            from_command(command)
-                .await
-                .map_err(|reason| OpenError::Password {
-                    origin: "its command".into(),
-                    reason,
-                })
-        }
-    }
+pub(crate) async fn password(source: &PasswordSource) -> Result<SecretString, AuthError> {
+    let (origin, secret) = match source {
+        PasswordSource::Inline(password) => return Ok(password.clone()),
+        PasswordSource::File(path) => (path.display().to_string(), from_file(path).await),
+        PasswordSource::Command(command) => ("its command".to_owned(), from_command(command).await),
+    };
+    secret.map_err(|reason| AuthError::Password { origin, reason })
 }
 
-async fn from_file(path: &Path) -> Result<SecretString, String> {
+async fn from_file(path: &Path) -> Result<SecretString, SecretError> {
     first_line(open_private(path).await?).await
 }
 
-async fn from_command(command: &str) -> Result<SecretString, String> {
+async fn from_command(command: &str) -> Result<SecretString, SecretError> {
     let mut child = Command::new("sh")
         .args(["-c", command])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| format!("sh cannot be started: {error}"))?;
-    let output = child.stdout.take().ok_or("it has no output")?;
+        .map_err(|error| SecretError::NoShell(error.to_string()))?;
+    let output = child.stdout.take().ok_or(SecretError::Empty)?;
     let run = async {
         let password = first_line(output).await;
-        let status = child.wait().await.map_err(|error| error.to_string())?;
+        let status = child.wait().await?;
         if status.success() {
             password
         } else {
-            Err(format!("it failed with {status}"))
+            Err(SecretError::Failed(status))
         }
     };
-    timeout(COMMAND_TIMEOUT, run).await.unwrap_or_else(|_| {
-        Err(format!(
-            "it did not end within {} s",
-            COMMAND_TIMEOUT.as_secs()
-        ))
-    })
+    let ended = timeout(COMMAND_TIMEOUT, run).await;
+    ended.unwrap_or(Err(SecretError::Late(COMMAND_TIMEOUT)))
 }
 
-async fn first_line(source: impl tokio::io::AsyncRead + Unpin) -> Result<SecretString, String> {
+async fn first_line(
+    source: impl tokio::io::AsyncRead + Unpin,
+) -> Result<SecretString, SecretError> {
     let mut line = Zeroizing::new(Vec::new());
     let mut limited = BufReader::new(source.take(MAX_PASSWORD));
-    limited
-        .read_until(b'\n', &mut line)
-        .await
-        .map_err(|error| error.to_string())?;
+    limited.read_until(b'\n', &mut line).await?;
     let mut text = String::from_utf8(line.to_vec()).map_err(|error| {
         error.into_bytes().zeroize();
-        "it is not UTF-8 text".to_owned()
+        SecretError::NotText
     })?;
     let end = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(end);
     if text.is_empty() {
-        Err("its first line is empty".into())
+        Err(SecretError::Empty)
     } else {
         Ok(SecretString::from(text))
     }

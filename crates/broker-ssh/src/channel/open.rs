@@ -9,8 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Channel;
-use crate::connect::silence;
-use crate::error::OpenError;
+use crate::connect::{ChannelError, OpenError, silence};
 use crate::pool::{Lease, Pool};
 use crate::spec::Target;
 use crate::state::info::ConnectionKind;
@@ -63,7 +62,7 @@ async fn open(
         let may_hang = others > 0 && lease.state().kind == ConnectionKind::Data;
         let opened = tokio::select! {
             opened = open_on(lease, target.clone(), originator) => opened,
-            () = silence(&liveness), if may_hang => Err(pool.gone_silent(&liveness).await),
+            () = silence(&liveness), if may_hang => Err(pool.gone_silent(&liveness).await.into()),
         };
         match opened {
             Err(error) if others > 0 && error.is_lost() => others -= 1,
@@ -98,17 +97,17 @@ async fn open_to_the_end(
     if let Ok(answer) = timeout(OPEN_TIMEOUT, &mut opening).await {
         let client = Some(originator.ip());
         let channel = answer
-            .map(|channel| Channel::start(channel, target.to_string(), client, Arc::new(lease)));
+            .map(|channel| Channel::start(channel, target.to_string(), client, Arc::new(lease)))
+            .map_err(OpenError::from);
         // Where the caller has gone, what was opened is dropped, and so closed.
         let _ = opened.send(channel);
         return;
     }
     connection.state.count_unanswered();
     drop(lease);
-    let _ = opened.send(Err(OpenError::Timeout {
-        what: format!("opening a channel to {target}"),
-        after: OPEN_TIMEOUT,
-    }));
+    let what = format!("opening a channel to {target}");
+    let after = OPEN_TIMEOUT;
+    let _ = opened.send(Err(ChannelError::Late { what, after }.into()));
     if let Ok(channel) = opening.await {
         let _ = channel.close().await;
     }

@@ -47,16 +47,24 @@ const MACS: &[mac::Name] = &[
 /// Names that would switch protection off; no configuration may ask for them.
 const PLAINTEXT: &[&str] = &["none", "clear"];
 
+/// None of the names that the profile has for a kind of algorithm is supported.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unsupported {
+    pub(super) kind: &'static str,
+    /// Separated by commas.
+    pub(super) names: String,
+}
+
 /// What to offer: the names asked for or the defaults, host keys of known algorithms first. Certificates are asked for in
 /// the same algorithms.
 ///
 /// # Errors
-/// The kind and the names, where none of the names asked for is supported.
+/// Where none of the names asked for is supported.
 pub(crate) fn preferred(
     asked: &Algorithms,
     compress: bool,
     known: &KnownKeys,
-) -> Result<Preferred, (&'static str, String)> {
+) -> Result<Preferred, Unsupported> {
     let mut kexs = choose("key exchange", &asked.kexs, KEXS, |name| {
         kex::Name::try_from(name).ok()
     })?;
@@ -102,7 +110,7 @@ fn choose<T: Clone>(
     asked: &[String],
     defaults: &[T],
     parse: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, (&'static str, String)> {
+) -> Result<Vec<T>, Unsupported> {
     if asked.is_empty() {
         return Ok(defaults.to_vec());
     }
@@ -112,7 +120,10 @@ fn choose<T: Clone>(
         .filter_map(|name| parse(name))
         .collect();
     if supported.is_empty() {
-        Err((kind, asked.join(", ")))
+        Err(Unsupported {
+            kind,
+            names: asked.join(", "),
+        })
     } else {
         Ok(supported)
     }
@@ -194,7 +205,10 @@ mod tests {
         };
         assert_eq!(
             preferred(&asked, false, &KnownKeys::default()).unwrap_err(),
-            ("MAC", "made-up".to_owned())
+            Unsupported {
+                kind: "MAC",
+                names: "made-up".into()
+            }
         );
     }
 }

@@ -8,12 +8,12 @@ use russh::client::Msg;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use super::channel_error::ChannelError;
 use super::handler::SshHandle;
 use super::keepalive;
 use super::listeners::Listeners;
 use super::liveness::Liveness;
 use super::requests::Requests;
-use crate::error::OpenError;
 use crate::spec::Target;
 use crate::state::{ConnectionState, CutReason};
 
@@ -74,7 +74,7 @@ impl Connection {
         &self,
         target: &Target,
         from: (String, u32),
-    ) -> Result<russh::Channel<Msg>, OpenError> {
+    ) -> Result<russh::Channel<Msg>, ChannelError> {
         let (host, port) = (target.host.clone(), u32::from(target.port));
         let opened = tokio::select! {
             opened = self.handle.channel_open_direct_tcpip(host, port, from.0, from.1) => opened,
@@ -83,16 +83,12 @@ impl Connection {
         let server = self.state.server.clone();
         match opened {
             Ok(channel) => Ok(channel),
-            Err(russh::Error::ChannelOpenFailure(failure)) => Err(OpenError::ChannelRefused {
+            Err(russh::Error::ChannelOpenFailure(failure)) => Err(ChannelError::Refused {
                 server,
-                reason: refusal(&failure),
-                prohibited: matches!(
-                    failure,
-                    russh::ChannelOpenFailure::AdministrativelyProhibited
-                ),
                 target: target.clone(),
+                reason: failure.into(),
             }),
-            Err(_) => Err(OpenError::Lost {
+            Err(_) => Err(ChannelError::Lost {
                 server,
                 reason: self.state.end(),
             }),
@@ -120,23 +116,5 @@ impl std::fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("id", &self.state.id)
             .finish_non_exhaustive()
-    }
-}
-
-/// The server's reason and what to do about it (RFC 4254 section 5.1).
-fn refusal(failure: &russh::ChannelOpenFailure) -> String {
-    use russh::ChannelOpenFailure::{
-        AdministrativelyProhibited, ConnectFailed, Other, ResourceShortage, UnknownChannelType,
-    };
-    match failure {
-        AdministrativelyProhibited => {
-            "administratively prohibited; set AllowTcpForwarding yes (and look at PermitOpen) in its sshd_config, and look \
-             for restrict, no-port-forwarding and permitopen at the key in authorized_keys"
-                .into()
-        }
-        ConnectFailed => "it could not connect; is the server running there and reachable from it?".into(),
-        UnknownChannelType => "it does not support port forwarding".into(),
-        ResourceShortage => "it is short of resources; try again later".into(),
-        Other { code, .. } => format!("its reason has the unknown code {code}"),
     }
 }

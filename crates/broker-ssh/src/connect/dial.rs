@@ -11,12 +11,12 @@ use tokio_util::either::Either;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::connection::Connection;
+use super::error::OpenError;
 use super::gateway::{ClosedOnDrop, GatewayStream};
 use super::handler::{ConnectionHandler, HostKeyCheck, SshHandle};
 use super::handshake;
 use super::listeners::Listeners;
-use crate::auth::authenticate;
-use crate::error::OpenError;
+use crate::auth::{AuthError, authenticate};
 use crate::host_key::Trust;
 use crate::net::quick_ack::QuickAck;
 use crate::net::workers;
@@ -62,8 +62,8 @@ impl Dial {
         let login = authenticate(&mut handle, &self.spec, &self.state, &self.prompts);
         let in_time = self.prompts.within(AUTH_TIMEOUT, login).await;
         in_time.unwrap_or_else(|| {
-            Err(OpenError::Timeout {
-                what: format!("authentication at {}", self.spec.server()),
+            Err(AuthError::Late {
+                server: self.spec.server(),
                 after: AUTH_TIMEOUT,
             })
         })?;
@@ -136,7 +136,7 @@ impl Dial {
         let limit = TimeLimit::starts_now(self.spec.settings.connect_timeout);
         let began = Instant::now();
         let opening = GatewayStream::open(connection, &self.spec, limit);
-        let stream = opening.await.map_err(failed)?;
+        let stream = opening.await.map_err(|error| failed(error.into()))?;
         Ok(Transport {
             stream,
             peer: None,

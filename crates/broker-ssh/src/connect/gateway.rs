@@ -13,8 +13,8 @@ use russh::client::Msg;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::channel_error::ChannelError;
 use super::connection::Connection;
-use crate::error::OpenError;
 use crate::route::TimeLimit;
 use crate::spec::{ConnectSpec, Target};
 
@@ -45,10 +45,10 @@ impl GatewayStream {
         gateway: ClosedOnDrop,
         spec: &ConnectSpec,
         limit: TimeLimit,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, ChannelError> {
         let state = &gateway.0.state;
         let target = Target::new(&spec.host, spec.port);
-        let late = || OpenError::Timeout {
+        let late = || ChannelError::Late {
             what: format!("the connection from {} to {target}", state.server),
             after: limit.whole,
         };

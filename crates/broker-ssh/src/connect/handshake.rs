@@ -9,9 +9,9 @@ use russh::keys::Algorithm;
 use russh::{Limits, Preferred, SshId};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 
-use super::algorithms::preferred;
+use super::algorithms::{Unsupported, preferred};
+use super::error::{HandshakeError, HandshakeFault, OpenError};
 use super::handler::{ConnectionHandler, HandlerError, SshHandle};
-use crate::error::OpenError;
 use crate::host_key::KnownKeys;
 use crate::net::lock::lock;
 use crate::net::stream::SeverableStream;
@@ -75,13 +75,15 @@ where
     };
     let stream = BufReader::with_capacity(at_once, stream);
     let handshake = limit.run(client::connect_stream(Arc::new(config), stream, handler));
-    let late = || OpenError::Timeout {
-        what: format!("the SSH handshake with {}", state.server),
-        after: limit.whole,
-    };
-    match handshake.await {
-        None => Err(not_ssh(state).unwrap_or_else(late)),
-        Some(shaken) => shaken.map_err(|error| handshake_error(state, error)),
+    match (handshake.await, not_ssh(state)) {
+        (Some(Ok(handle)), _) => Ok(handle),
+        (_, Some(reason)) => Err(failed(state, reason).into()),
+        (Some(Err(error)), None) => Err(handshake_error(state, error)),
+        (None, None) => Err(HandshakeError::Late {
+            server: state.server.clone(),
+            after: limit.whole,
+        }
+        .into()),
     }
 }
 
@@ -99,8 +101,11 @@ async fn window(state: &ConnectionState, round_trip: Duration) -> u32 {
 /// How to speak with a server of which these keys are known.
 ///
 /// # Errors
-/// `Handshake` where the profile allows nothing that is supported.
-pub(super) fn config(spec: &ConnectSpec, known: &KnownKeys) -> Result<client::Config, OpenError> {
+/// `Unsupported` where the profile allows nothing that is supported.
+pub(super) fn config(
+    spec: &ConnectSpec,
+    known: &KnownKeys,
+) -> Result<client::Config, HandshakeError> {
     let preferred = offer(spec, known)?;
     Ok(client::Config {
         client_id: SshId::Standard(
@@ -115,20 +120,21 @@ pub(super) fn config(spec: &ConnectSpec, known: &KnownKeys) -> Result<client::Co
     })
 }
 
-fn offer(spec: &ConnectSpec, known: &KnownKeys) -> Result<Preferred, OpenError> {
+fn offer(spec: &ConnectSpec, known: &KnownKeys) -> Result<Preferred, HandshakeError> {
     let compress = spec.settings.compression != Compression::None;
     let offer = preferred(&spec.settings.algorithms, compress, known);
-    offer.map_err(|(kind, names)| OpenError::Handshake {
+    offer.map_err(|Unsupported { kind, names }| HandshakeError::Unsupported {
         server: spec.server(),
-        reason: format!("none of the {kind} algorithms in the profile is supported: {names}"),
+        kind,
+        names,
     })
 }
 
 /// Algorithms of host keys that the server may use, the preferred ones first.
 ///
 /// # Errors
-/// `Handshake` where none is supported.
-pub(super) fn host_keys(spec: &ConnectSpec) -> Result<Vec<Algorithm>, OpenError> {
+/// `Unsupported` where none is.
+pub(super) fn host_keys(spec: &ConnectSpec) -> Result<Vec<Algorithm>, HandshakeError> {
     offer(spec, &KnownKeys::default()).map(|offer| offer.key.into_owned())
 }
 
@@ -147,66 +153,38 @@ fn limits(rekey_bytes: Option<u64>) -> Limits {
 }
 
 /// What a server sent that has told no version; `None`: it has told one, or sent nothing.
-fn not_ssh(state: &ConnectionState) -> Option<OpenError> {
+fn not_ssh(state: &ConnectionState) -> Option<HandshakeFault> {
     let sent = lock(&state.wire.before_version).clone();
     let no_version = state.wire.identification.get().is_none() && !sent.is_empty();
-    no_version.then(|| OpenError::Handshake {
-        server: state.server.clone(),
-        reason: format!(
-            "the server does not begin as SSH servers do (is it one?); it sent: {}",
-            printable(&sent, MAX_SENT)
-        ),
-    })
+    no_version.then(|| HandshakeFault::NotSsh(printable(&sent, MAX_SENT)))
 }
 
-/// What a server did that speaks no SSH, or speaks it wrongly.
-fn handshake_error(state: &ConnectionState, error: HandlerError) -> OpenError {
-    if let Some(error) = not_ssh(state) {
-        return error;
+fn failed(state: &ConnectionState, reason: HandshakeFault) -> HandshakeError {
+    HandshakeError::Failed {
+        server: state.server.clone(),
+        reason,
     }
-    let server = state.server.clone();
+}
+
+fn handshake_error(state: &ConnectionState, error: HandlerError) -> OpenError {
+    use russh::Error::{Disconnect, HUP, IO, NoCommonAlgo, PacketSize, Version};
     let reason = match error {
-        HandlerError::Refused(refused) => return refused,
-        HandlerError::Ssh(russh::Error::NoCommonAlgo { kind, ours, theirs }) => {
-            return OpenError::NoCommonAlgorithm {
-                server,
+        HandlerError::HostKey(error) => return error.into(),
+        HandlerError::Ssh(NoCommonAlgo { kind, ours, theirs }) => {
+            return HandshakeError::NoCommonAlgorithm {
+                server: state.server.clone(),
                 kind: format!("{kind:?} algorithm").to_lowercase(),
                 ours: ours.join(", "),
                 theirs: printable(&theirs.join(", "), MAX_SHOWN),
-            };
+            }
+            .into();
         }
-        HandlerError::Ssh(russh::Error::Disconnect | russh::Error::HUP) => {
-            "the server ended the connection (is it an SSH server?)".into()
-        }
-        HandlerError::Ssh(russh::Error::Version) => {
-            "the server does not begin as SSH servers do (is it one?)".into()
-        }
-        HandlerError::Ssh(russh::Error::PacketSize(size)) => {
-            format!("what the server sent is no SSH packet: it would have {size} bytes")
-        }
-        HandlerError::Ssh(russh::Error::IO(error)) => format!("the connection broke off ({error})"),
-        HandlerError::Ssh(other) => other.to_string(),
+        HandlerError::KeyType(agreed, shown) => HandshakeFault::KeyType(agreed, shown),
+        HandlerError::Ssh(Disconnect | HUP) => HandshakeFault::Ended,
+        HandlerError::Ssh(Version) => HandshakeFault::NoVersion,
+        HandlerError::Ssh(PacketSize(size)) => HandshakeFault::PacketSize(size),
+        HandlerError::Ssh(IO(error)) => HandshakeFault::BrokeOff(error.to_string()),
+        HandlerError::Ssh(other) => HandshakeFault::Library(other.to_string()),
     };
-    OpenError::Handshake { server, reason }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_change_within_bounds_and_where_nothing_is_asked_before_packet_numbers_repeat() {
-        for (asked, expected) in [
-            (Some(1), MIN_REKEY_BYTES),
-            (Some(1_000_000), 1_000_000),
-            (Some(u64::MAX), MAX_REKEY_BYTES),
-            (None, UNASKED_BYTES),
-        ] {
-            let limits = limits(asked);
-            let bytes = usize::try_from(expected).unwrap();
-            let both = (limits.rekey_read_limit, limits.rekey_write_limit);
-            assert_eq!(both, (bytes, bytes), "{asked:?}");
-        }
-        assert_eq!(limits(None).rekey_time_limit, Duration::MAX);
-    }
+    failed(state, reason).into()
 }

@@ -1,8 +1,10 @@
 //! Making one SSH connection, and what can be asked of its server once it is up
 
 mod algorithms;
+mod channel_error;
 mod connection;
 mod dial;
+mod error;
 mod gateway;
 mod handler;
 mod handshake;
@@ -13,8 +15,10 @@ mod liveness;
 mod probe;
 mod requests;
 
+pub use channel_error::{ChannelError, ChannelRefusal};
 pub(crate) use connection::Connection;
 pub(crate) use dial::{Dial, runtime};
+pub use error::{HandshakeError, HandshakeFault, OpenError};
 pub(crate) use listeners::Arrival;
 pub use listeners::Originator;
 pub use liveness::Liveness;

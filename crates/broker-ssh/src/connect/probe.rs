@@ -7,9 +7,9 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::dial::Dial;
+use super::error::{HandshakeError, OpenError};
 use super::handshake;
-use crate::error::OpenError;
-use crate::host_key::{Standing, Trust, fingerprint, same_key_type};
+use crate::host_key::{HostKeyError, Standing, Trust, fingerprint, same_key_type};
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
@@ -59,7 +59,7 @@ pub async fn probe(spec: &ConnectSpec, tracker: &TaskTracker) -> Result<Vec<Host
 /// has for the server gives way. A key that is known already is not stored again.
 ///
 /// # Errors
-/// As [`probe`]; `HostKeyNotShown` where it has no such key, `HostKeyRevoked` and `HostKeyNotStored`.
+/// As [`probe`]; that it has no such key, that the key is revoked, or cannot be stored.
 pub async fn trust(
     spec: &ConnectSpec,
     tracker: &TaskTracker,
@@ -117,7 +117,9 @@ async fn shown_keys(
         spec.settings.algorithms.host_keys = names;
         match shown_key(spec, tracker).await {
             Ok(key) => keys.push(key),
-            Err(error @ OpenError::NoCommonAlgorithm { .. }) => missing = Some(error),
+            Err(OpenError::Handshake(error @ HandshakeError::NoCommonAlgorithm { .. })) => {
+                missing = Some(error.into());
+            }
             Err(error) => return Err(error),
         }
     }
@@ -128,7 +130,7 @@ async fn shown_keys(
 }
 
 /// The names of the algorithms that may be asked for, those of one type of key together.
-fn types(spec: &ConnectSpec) -> Result<Vec<Vec<String>>, OpenError> {
+fn types(spec: &ConnectSpec) -> Result<Vec<Vec<String>>, HandshakeError> {
     let mut types: Vec<(Algorithm, Vec<String>)> = Vec::new();
     for algorithm in handshake::host_keys(spec)? {
         let name = algorithm.to_string();
@@ -167,10 +169,10 @@ async fn shown_key(spec: ConnectSpec, tracker: &TaskTracker) -> Result<PublicKey
     }
 }
 
-fn not_shown(spec: &ConnectSpec, wanted: &str, keys: &[PublicKey]) -> OpenError {
+fn not_shown(spec: &ConnectSpec, wanted: &str, keys: &[PublicKey]) -> HostKeyError {
     let shown = keys.iter();
     let shown = shown.map(|key| format!("{} {}", key.algorithm(), fingerprint(key)));
-    OpenError::HostKeyNotShown {
+    HostKeyError::NotShown {
         server: spec.server(),
         fingerprint: wanted.to_owned(),
         shown: shown.collect::<Vec<_>>().join(", "),

@@ -7,8 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Wanted;
-use crate::connect::{Answer, Arrival, Connection};
-use crate::error::OpenError;
+use crate::connect::{Answer, Arrival, ChannelError, Connection};
 use crate::state::CutReason;
 
 /// How long the server may take to answer a request to listen or to stop.
@@ -33,7 +32,7 @@ impl Listener {
     pub(super) async fn open(
         wanted: Wanted,
         connection: Arc<Connection>,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, ChannelError> {
         let port = match connection
             .listeners
             .leftovers
@@ -97,7 +96,7 @@ impl Drop for Listener {
 }
 
 /// The port on which the server listens now: the first one that it does not refuse.
-async fn ask(wanted: &Wanted, connection: &Connection) -> Result<u16, OpenError> {
+async fn ask(wanted: &Wanted, connection: &Connection) -> Result<u16, ChannelError> {
     for port in wanted.tries() {
         if let Some(granted) = ask_for(&wanted.bind, port, connection).await? {
             connection.listeners.note_granted(&wanted.bind);
@@ -108,7 +107,11 @@ async fn ask(wanted: &Wanted, connection: &Connection) -> Result<u16, OpenError>
 }
 
 /// Asks for one port; `None`: it is refused.
-async fn ask_for(bind: &str, port: u16, connection: &Connection) -> Result<Option<u16>, OpenError> {
+async fn ask_for(
+    bind: &str,
+    port: u16,
+    connection: &Connection,
+) -> Result<Option<u16>, ChannelError> {
     let state = &connection.state;
     let request = async { connection.requests.listen(bind, port).await.await };
     match timeout(FORWARD_TIMEOUT, request).await {
@@ -119,7 +122,7 @@ async fn ask_for(bind: &str, port: u16, connection: &Connection) -> Result<Optio
         Err(_) => {
             // A late answer would leave a listener that nobody knows of, so the connection ends with its leases.
             state.retire();
-            Err(OpenError::Timeout {
+            Err(ChannelError::Late {
                 what: format!("the request to listen on {bind} at {}", state.server),
                 after: FORWARD_TIMEOUT,
             })
@@ -150,16 +153,16 @@ fn chosen_port(told: &[u8]) -> Option<u16> {
     (port != 0).then_some(port)
 }
 
-fn refused(wanted: &Wanted, connection: &Connection) -> OpenError {
-    OpenError::ForwardRefused {
+fn refused(wanted: &Wanted, connection: &Connection) -> ChannelError {
+    ChannelError::ForwardRefused {
         server: connection.state.server.clone(),
         bind: wanted.to_string(),
     }
 }
 
-fn lost(connection: &Connection) -> OpenError {
+fn lost(connection: &Connection) -> ChannelError {
     let state = &connection.state;
-    OpenError::Lost {
+    ChannelError::Lost {
         server: state.server.clone(),
         reason: state.end(),
     }

@@ -11,8 +11,7 @@ use russh::ChannelOpenFailure;
 use russh::client::{ChannelOpenHandle, Msg};
 
 use crate::channel::Channel;
-use crate::connect::{Arrival, Originator};
-use crate::error::OpenError;
+use crate::connect::{Arrival, ChannelError, Originator};
 use crate::pool::{Lease, Promise};
 use crate::state::CutReason;
 use listener::Listener;
@@ -42,7 +41,7 @@ pub struct Incoming {
 
 impl RemoteForward {
     /// Asks the server to listen. The lease is only for the asking.
-    async fn listen(wanted: Wanted, lease: Lease) -> Result<Self, OpenError> {
+    async fn listen(wanted: Wanted, lease: Lease) -> Result<Self, ChannelError> {
         let promise = Promise::new(lease.connection())?;
         let listener = Listener::open(wanted, Arc::clone(lease.connection())).await?;
         Ok(Self::new(listener, promise))

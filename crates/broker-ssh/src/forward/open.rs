@@ -8,8 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{RemoteForward, Wanted};
-use crate::connect::silence;
-use crate::error::OpenError;
+use crate::connect::{ChannelError, OpenError, silence};
 use crate::pool::{Lease, Pool};
 use crate::state::info::ConnectionKind;
 
@@ -40,10 +39,10 @@ pub(super) async fn listen(pool: &Pool, wanted: Wanted) -> Result<RemoteForward,
     let first = tokio::select! {
         first = listen_on(lease, wanted.clone()) => first,
         () = silence(&liveness), if state.kind == ConnectionKind::Data => {
-            Err(pool.gone_silent(&liveness).await)
+            Err(pool.gone_silent(&liveness).await.into())
         }
     };
-    let refused = matches!(first, Err(OpenError::ForwardRefused { .. }));
+    let refused = first.as_ref().is_err_and(OpenError::is_forward_refused);
     let exhausted = refused
         && state.kind == ConnectionKind::Data
         && connection.listeners.has_granted(&wanted.bind);
@@ -60,7 +59,7 @@ pub(super) async fn listen(pool: &Pool, wanted: Wanted) -> Result<RemoteForward,
 /// Asks in a task of its own, so that it is never abandoned. Where the caller has gone or its time is over, a listener
 /// that comes late is dropped, and so taken back.
 async fn listen_on(lease: Lease, wanted: Wanted) -> Result<RemoteForward, OpenError> {
-    let late = OpenError::Timeout {
+    let late = ChannelError::Late {
         what: format!("the request to listen on {wanted}"),
         after: OPEN_TIMEOUT,
     };
@@ -70,7 +69,7 @@ async fn listen_on(lease: Lease, wanted: Wanted) -> Result<RemoteForward, OpenEr
         let _ = sender.send(RemoteForward::listen(wanted, lease).await);
     });
     match timeout(OPEN_TIMEOUT, receiver).await {
-        Ok(Ok(opened)) => opened,
-        Ok(Err(_)) | Err(_) => Err(late),
+        Ok(Ok(opened)) => Ok(opened?),
+        Ok(Err(_)) | Err(_) => Err(late.into()),
     }
 }

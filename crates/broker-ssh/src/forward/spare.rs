@@ -17,7 +17,7 @@ use tracing::{Instrument, debug, warn};
 use super::listener::Listener;
 use super::open::listen;
 use super::{RemoteForward, Wanted};
-use crate::error::OpenError;
+use crate::connect::OpenError;
 use crate::net::lock::lock;
 use crate::pool::{Lease, Pool};
 
@@ -73,7 +73,7 @@ impl Forwards {
             .is_ok_and(|address: IpAddr| address.is_loopback());
         if !(loopback && by_name.load(Ordering::Relaxed)) {
             let opened = self.open_as(wanted(bind)).await;
-            if !(loopback && matches!(opened, Err(OpenError::ForwardRefused { .. }))) {
+            if !(loopback && opened.as_ref().is_err_and(OpenError::is_forward_refused)) {
                 return opened;
             }
             // Servers compare what they permit with the address as it is spelled.

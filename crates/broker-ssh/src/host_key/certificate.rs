@@ -5,6 +5,8 @@
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm, Certificate, HashAlg};
 
+use super::error::CertificateFault;
+
 /// Characters of a certificate's principals that are shown: some are made for hundreds of hosts.
 const MAX_NAMED: usize = 200;
 
@@ -13,9 +15,13 @@ const MAX_NAMED: usize = 200;
 ///
 /// # Errors
 /// Why the certificate does not hold.
-pub(super) fn check(certificate: &Certificate, host: &str, now: u64) -> Result<(), String> {
+pub(super) fn check(
+    certificate: &Certificate,
+    host: &str,
+    now: u64,
+) -> Result<(), CertificateFault> {
     if certificate.cert_type() != CertType::Host {
-        return Err("it is made for a user, not for a host".into());
+        return Err(CertificateFault::ForUser);
     }
     check_time(certificate, now)?;
     check_signature(certificate, now)?;
@@ -23,53 +29,41 @@ pub(super) fn check(certificate: &Certificate, host: &str, now: u64) -> Result<(
     if certificate.critical_options().is_empty() {
         Ok(())
     } else {
-        Err("it has conditions, and none is known for hosts".into())
+        Err(CertificateFault::Conditions)
     }
 }
 
-fn check_time(certificate: &Certificate, now: u64) -> Result<(), String> {
+fn check_time(certificate: &Certificate, now: u64) -> Result<(), CertificateFault> {
     let (from, until) = (certificate.valid_after(), certificate.valid_before());
     if now < from {
-        Err(format!("it is valid only in {}", roughly(from - now)))
+        Err(CertificateFault::NotYetValid(from - now))
     } else if now >= until {
-        Err(format!("it expired {} ago", roughly(now - until)))
+        Err(CertificateFault::Expired(now - until))
     } else {
         Ok(())
     }
 }
 
 /// The signature is checked against the key inside, which the caller has found to be an authority's.
-fn check_signature(certificate: &Certificate, now: u64) -> Result<(), String> {
+fn check_signature(certificate: &Certificate, now: u64) -> Result<(), CertificateFault> {
     if certificate.signature().algorithm() == (Algorithm::Rsa { hash: None }) {
-        return Err("its authority signed it with SHA-1, which can be forged".into());
+        return Err(CertificateFault::Sha1);
     }
     let authority = certificate.signature_key().fingerprint(HashAlg::Sha256);
     certificate
         .validate_at(now, [&authority])
-        .map_err(|_| "its signature is not its authority's".to_owned())
+        .map_err(|_| CertificateFault::Signature)
 }
 
 /// Without principals it is for every host, as its authority wants it. Like OpenSSH, this knows no wildcards.
-fn check_principals(certificate: &Certificate, host: &str) -> Result<(), String> {
+fn check_principals(certificate: &Certificate, host: &str) -> Result<(), CertificateFault> {
     let principals = certificate.valid_principals();
     if principals.is_empty() || principals.iter().any(|it| it == host) {
         return Ok(());
     }
     let named: String = principals.join(", ").chars().take(MAX_NAMED).collect();
-    Err(format!(
-        "it is for {}, not for {host}",
-        named.escape_debug()
-    ))
-}
-
-/// A time span in its largest unit: nobody needs the seconds of a certificate that expired months ago.
-fn roughly(seconds: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(24 * 60 * 60, "days"), (60 * 60, "hours"), (60, "minutes")];
-    let fits = UNITS.iter().find(|(size, _)| seconds >= 2 * size);
-    fits.map_or_else(
-        || format!("{seconds} s"),
-        |(size, unit)| format!("{} {unit}", seconds / size),
-    )
+    let named = named.escape_debug().to_string();
+    Err(CertificateFault::OtherHost(named, host.to_owned()))
 }
 
 #[cfg(test)]

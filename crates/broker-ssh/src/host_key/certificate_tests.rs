@@ -31,7 +31,9 @@ fn for_hosts(hosts: &[&str]) -> Certificate {
 
 #[track_caller]
 fn refused(certificate: &Certificate, now: u64, because: &str) {
-    let reason = check(certificate, "example.org", now).unwrap_err();
+    let reason = check(certificate, "example.org", now)
+        .unwrap_err()
+        .to_string();
     assert!(reason.contains(because), "{reason}");
 }
 
@@ -53,7 +55,7 @@ fn it_holds_for_its_hosts_and_without_any_for_all() {
 #[test]
 fn names_of_an_authority_cannot_steer_a_terminal_or_fill_it() {
     let evil = for_hosts(&["\u{1b}[2J", &"a".repeat(5000)]);
-    let reason = check(&evil, "example.org", FROM).unwrap_err();
+    let reason = check(&evil, "example.org", FROM).unwrap_err().to_string();
     assert!(!reason.contains('\u{1b}') && reason.len() < 400, "{reason}");
 }
 
@@ -64,7 +66,7 @@ fn it_holds_from_its_first_second_up_to_its_last() {
         assert_eq!(check(&certificate, "example.org", now), Ok(()));
     }
     refused(&certificate, FROM - 7200, "valid only in 2 hours");
-    refused(&certificate, UNTIL, "expired 0 s ago");
+    refused(&certificate, UNTIL, "expired 0 seconds ago");
     refused(&certificate, UNTIL + 3 * 86400, "expired 3 days ago");
 }
 
@@ -98,6 +100,6 @@ fn a_signature_for_something_else_does_not_count() {
         .unwrap();
     bytes[at..at + 11].copy_from_slice(b"3xample.org");
     let forged = Certificate::from_bytes(&bytes).unwrap();
-    let reason = check(&forged, "3xample.org", FROM).unwrap_err();
+    let reason = check(&forged, "3xample.org", FROM).unwrap_err().to_string();
     assert!(reason.contains("signature"), "{reason}");
 }

@@ -8,9 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use broker_settings::HostKeyPolicy;
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
 
+use super::error::{CertificateFault, HostKeyError, StoreError};
 use super::store::Others;
 use super::{Former, Standing, Trust, fingerprint};
-use crate::error::OpenError;
 use crate::prompt::{DialPrompts, Prompt, Responder};
 use crate::state::ConnectionState;
 
@@ -27,7 +27,7 @@ impl Trust {
     ///
     /// # Errors
     /// Why it is refused, and what to do.
-    pub(crate) async fn verify(&self, shown: &PublicKeyOrCertificate) -> Result<(), OpenError> {
+    pub(crate) async fn verify(&self, shown: &PublicKeyOrCertificate) -> Result<(), HostKeyError> {
         let key = shown.public_key();
         match self.standing(&key, shown.certificate(), unix_now()) {
             Standing::Known(place) => {
@@ -44,13 +44,13 @@ impl Trust {
     /// Asks about the key if only a person can accept it, and stores it after a yes.
     ///
     /// # Errors
-    /// `HostKeyRejected` after a no; why there is no answer.
+    /// `Rejected` after a no; why there is no answer.
     pub(crate) async fn confirm(
         &self,
         responder: Option<&dyn Responder>,
         connection: &ConnectionState,
         prompts: &DialPrompts,
-    ) -> Result<(), OpenError> {
+    ) -> Result<(), HostKeyError> {
         let Some(UnconfirmedKey { key, former }) = self.unconfirmed.get() else {
             return Ok(());
         };
@@ -61,7 +61,7 @@ impl Trust {
             changed_from: former.as_ref().map(Former::to_string),
         };
         if !prompts.confirm(responder, connection, prompt).await? {
-            return Err(OpenError::HostKeyRejected {
+            return Err(HostKeyError::Rejected {
                 server: self.server.clone(),
                 algorithm: key.algorithm().to_string(),
                 fingerprint: fingerprint(key),
@@ -75,14 +75,13 @@ impl Trust {
     /// Stores a key that a person says is the server's.
     ///
     /// # Errors
-    /// `HostKeyRevoked`, and `HostKeyNotStored` with the reason.
-    pub(crate) async fn adopt(&self, key: &PublicKey) -> Result<(), OpenError> {
+    /// `Revoked`, and `NotStored` with the reason.
+    pub(crate) async fn adopt(&self, key: &PublicKey) -> Result<(), HostKeyError> {
         match self.standing(key, None, unix_now()) {
             Standing::Known(_) => return Ok(()),
             Standing::Revoked(revoked_at) => return Err(self.revoked(key, revoked_at)),
             Standing::Changed(former) if former.pinned => {
-                let reason = format!("{} names another; change it there", former.place);
-                return Err(self.not_stored(key, reason));
+                return Err(self.not_stored(key, StoreError::Pinned(former.place)));
             }
             Standing::Changed(_) | Standing::Unknown | Standing::BadCertificate(_) => {}
         }
@@ -90,7 +89,7 @@ impl Trust {
         kept.map_err(|reason| self.not_stored(key, reason))
     }
 
-    async fn judge_unknown(&self, key: PublicKey) -> Result<(), OpenError> {
+    async fn judge_unknown(&self, key: PublicKey) -> Result<(), HostKeyError> {
         match self.policy {
             HostKeyPolicy::Strict => return Err(self.unknown(&key)),
             HostKeyPolicy::Ask => return self.leave_to_person(key, None),
@@ -104,7 +103,7 @@ impl Trust {
         Ok(())
     }
 
-    fn judge_changed(&self, key: PublicKey, former: Former) -> Result<(), OpenError> {
+    fn judge_changed(&self, key: PublicKey, former: Former) -> Result<(), HostKeyError> {
         match self.policy {
             HostKeyPolicy::Ask if !former.pinned => self.leave_to_person(key, Some(former)),
             HostKeyPolicy::Ask | HostKeyPolicy::Strict | HostKeyPolicy::Tofu => {
@@ -118,7 +117,11 @@ impl Trust {
     }
 
     /// An authority has spoken against its use here and now, so nobody is asked to overrule it.
-    fn judge_certificate(&self, key: &PublicKey, reason: String) -> Result<(), OpenError> {
+    fn judge_certificate(
+        &self,
+        key: &PublicKey,
+        reason: CertificateFault,
+    ) -> Result<(), HostKeyError> {
         let (server, fingerprint) = (self.server.clone(), fingerprint(key));
         match self.policy {
             HostKeyPolicy::Advisory => {
@@ -126,7 +129,7 @@ impl Trust {
                 Ok(())
             }
             HostKeyPolicy::Ask | HostKeyPolicy::Strict | HostKeyPolicy::Tofu => {
-                Err(OpenError::HostCertificate {
+                Err(HostKeyError::Certificate {
                     server,
                     fingerprint,
                     reason,
@@ -135,22 +138,21 @@ impl Trust {
         }
     }
 
-    fn leave_to_person(&self, key: PublicKey, former: Option<Former>) -> Result<(), OpenError> {
+    fn leave_to_person(&self, key: PublicKey, former: Option<Former>) -> Result<(), HostKeyError> {
         // A connection shows its key once.
         let noted = self.unconfirmed.set(UnconfirmedKey { key, former });
-        noted.map_err(|_| OpenError::Internal)
+        noted.map_err(|_| HostKeyError::Internal)
     }
 
     /// Stores a key as one of the server's.
     ///
     /// # Errors
     /// Why it is not stored.
-    async fn keep(&self, key: &PublicKey, others: Others) -> Result<(), String> {
-        let store = self.store.clone();
-        let store = store.ok_or_else(|| "no file is set to store host keys in".to_owned())?;
+    async fn keep(&self, key: &PublicKey, others: Others) -> Result<(), StoreError> {
+        let store = self.store.clone().ok_or(StoreError::NoFile)?;
         let (name, key) = (self.name.clone(), key.clone());
         let storing = tokio::task::spawn_blocking(move || store.put(&name, &key, others));
-        storing.await.unwrap_or_else(|error| Err(error.to_string()))
+        storing.await.unwrap_or(Err(StoreError::Ended))
     }
 
     /// As [`keep`](Self::keep), where the key is accepted in any case.
@@ -172,16 +174,16 @@ impl Trust {
         }
     }
 
-    fn revoked(&self, key: &PublicKey, revoked_at: String) -> OpenError {
-        OpenError::HostKeyRevoked {
+    fn revoked(&self, key: &PublicKey, revoked_at: String) -> HostKeyError {
+        HostKeyError::Revoked {
             server: self.server.clone(),
             fingerprint: fingerprint(key),
             revoked_at,
         }
     }
 
-    fn unknown(&self, key: &PublicKey) -> OpenError {
-        OpenError::HostKeyUnknown {
+    fn unknown(&self, key: &PublicKey) -> HostKeyError {
+        HostKeyError::Unknown {
             server: self.server.clone(),
             algorithm: key.algorithm().to_string(),
             fingerprint: fingerprint(key),
@@ -189,13 +191,13 @@ impl Trust {
         }
     }
 
-    fn changed(&self, key: &PublicKey, former: &Former) -> OpenError {
+    fn changed(&self, key: &PublicKey, former: &Former) -> HostKeyError {
         let remedy = if former.pinned {
             format!("change {}", former.place)
         } else {
             format!("run: broker-ctl trust-host {}", self.target)
         };
-        OpenError::HostKeyChanged {
+        HostKeyError::Changed {
             server: self.server.clone(),
             algorithm: key.algorithm().to_string(),
             fingerprint: fingerprint(key),
@@ -204,8 +206,8 @@ impl Trust {
         }
     }
 
-    fn not_stored(&self, key: &PublicKey, reason: String) -> OpenError {
-        OpenError::HostKeyNotStored {
+    fn not_stored(&self, key: &PublicKey, reason: StoreError) -> HostKeyError {
+        HostKeyError::NotStored {
             server: self.server.clone(),
             fingerprint: fingerprint(key),
             reason,

@@ -2,6 +2,8 @@
 
 mod certificate;
 mod decision;
+mod error;
+mod files;
 mod key_types;
 mod known_hosts;
 mod krl;
@@ -15,9 +17,9 @@ use std::sync::OnceLock;
 use broker_settings::HostKeyPolicy;
 use russh::keys::{Certificate, HashAlg, PublicKey};
 
-use crate::error::OpenError;
 use crate::spec::{ConnectSpec, HostKeyRules};
 use decision::UnconfirmedKey;
+pub use error::{CertificateFault, FileError, HostKeyError, StoreError};
 use known_hosts::{HostName, KnownKey, Role};
 use krl::Krl;
 use sources::Known;
@@ -57,7 +59,7 @@ pub(crate) enum Standing {
     /// This place revokes it, or the authority behind it.
     Revoked(String),
     /// A known authority has signed for it, in a way that does not hold.
-    BadCertificate(String),
+    BadCertificate(CertificateFault),
 }
 
 /// A key that a server was known by.
@@ -90,14 +92,14 @@ impl Trust {
     /// Reads every file the rules name.
     ///
     /// # Errors
-    /// `HostKeyFile` for a pinned key that cannot be read, and for a place of known keys that exists and cannot.
-    pub(crate) async fn load(spec: &ConnectSpec) -> Result<Self, OpenError> {
+    /// `File` for a pinned key that cannot be read, and for a place of known keys that exists and cannot.
+    pub(crate) async fn load(spec: &ConnectSpec) -> Result<Self, HostKeyError> {
         let (rules, policy) = (spec.host_key.clone(), spec.settings.host_key_policy);
         let name = HostName::new(&spec.host, spec.port);
         let (server, target) = (spec.server(), spec.target());
         let reading =
             tokio::task::spawn_blocking(move || Self::read(&rules, policy, server, target, name));
-        reading.await.unwrap_or(Err(OpenError::Internal))
+        reading.await.unwrap_or(Err(HostKeyError::Internal))
     }
 
     fn read(
@@ -106,7 +108,7 @@ impl Trust {
         server: String,
         target: String,
         name: HostName,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, HostKeyError> {
         let hash_names = rules.hash_names;
         let store = rules.store.clone().map(|path| Store { path, hash_names });
         Ok(Self {

@@ -5,8 +5,8 @@ use std::path::Path;
 use broker_settings::PinnedKey;
 use russh::keys::{PublicKey, parse_public_key_base64};
 
-use super::sources::{read_bounded, unusable};
-use crate::error::OpenError;
+use super::error::{FileError, HostKeyError};
+use super::files::read_text;
 
 /// First and last line of a public key in the format of RFC 4716 section 3.
 const RFC4716_BEGIN: &str = "---- BEGIN SSH2 PUBLIC KEY ----";
@@ -19,17 +19,17 @@ const INSIDE: &str = "(inside the profile)";
 ///
 /// # Errors
 /// `HostKeyFile` for one that cannot be read or is no key: without it, the wrong server could pass.
-pub(super) fn load(source: &PinnedKey) -> Result<PublicKey, OpenError> {
+pub(super) fn load(source: &PinnedKey) -> Result<PublicKey, HostKeyError> {
     match source {
         PinnedKey::Inline(text) => parse_public_key(text)
-            .ok_or_else(|| unusable(Path::new(INSIDE), "it is not a public key".into())),
-        PinnedKey::File(path) => {
-            let text = read_bounded(path).map_err(|reason| unusable(path, reason))?;
-            let text = text.ok_or_else(|| unusable(path, "there is no such file".into()))?;
-            parse_public_key(&text)
-                .ok_or_else(|| unusable(path, "it holds no OpenSSH or RFC 4716 public key".into()))
-        }
+            .ok_or_else(|| HostKeyError::file(Path::new(INSIDE), FileError::NotAKey)),
+        PinnedKey::File(path) => load_file(path).map_err(|reason| HostKeyError::file(path, reason)),
     }
+}
+
+fn load_file(path: &Path) -> Result<PublicKey, FileError> {
+    let text = read_text(path)?.ok_or(FileError::Missing)?;
+    parse_public_key(&text).ok_or(FileError::NoKey)
 }
 
 /// Reads a key in OpenSSH's form, with or without the algorithm before it, or in the form of RFC 4716.

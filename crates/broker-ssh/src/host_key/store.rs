@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use russh::keys::{PublicKey, PublicKeyBase64};
 
+use super::error::{FileError, StoreError};
+use super::files::read_text;
 use super::known_hosts::{HostName, KnownKey, Role, hashed, keys_for};
 use super::same;
-use super::sources::read_bounded;
 
 /// What becomes of other keys that the file has for the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +36,8 @@ impl Store {
     ///
     /// # Errors
     /// Why it cannot be read, or cannot be trusted: a file that others can write says what they want.
-    pub(crate) fn read(&self) -> Result<String, String> {
-        let Some(text) = read_bounded(&self.path)? else {
+    pub(crate) fn read(&self) -> Result<String, FileError> {
+        let Some(text) = read_text(&self.path)? else {
             return Ok(String::new());
         };
         self.guard()?;
@@ -52,19 +53,19 @@ impl Store {
         name: &HostName,
         key: &PublicKey,
         others: Others,
-    ) -> Result<(), String> {
+    ) -> Result<(), StoreError> {
         let hosts = self.hosts(name)?;
         let directory = self.directory()?;
-        make_directory(directory).map_err(|error| self.failed(&error))?;
+        make_directory(directory).map_err(|error| self.unwritable(&error))?;
         self.guard()?;
-        let _locked = self.lock().map_err(|error| self.failed(&error))?;
+        let _locked = self.lock().map_err(|error| self.unwritable(&error))?;
         let old = self.read()?;
         let known = keys_for(&old, name, &self.path);
         let mut known = known.iter().filter(|known| known.role == Role::Host);
         if others == Others::Refuse
             && let Some(other) = known.clone().find(|known| !same(&known.key, key))
         {
-            return Err(format!("{} has another key of it by now", other.place()));
+            return Err(StoreError::OtherKey(other.place()));
         }
         let gives_way = |known: &&KnownKey| {
             others == Others::Replace
@@ -82,34 +83,32 @@ impl Store {
             text.push_str(&format!("{hosts} {algorithm} {base64}\n"));
         }
         self.write(directory, &text)
-            .map_err(|error| self.failed(&error))
+            .map_err(|error| self.unwritable(&error))
     }
 
     /// Refuses a file, or a directory around it, that others can write.
-    fn guard(&self) -> Result<(), String> {
-        for place in [self.path.as_path(), self.directory()?] {
-            if others_can_write(place).map_err(|error| error.to_string())? {
-                let place = place.display();
-                return Err(format!(
-                    "other users can write {place}; look through it, then run: chmod go-w {place}"
-                ));
+    fn guard(&self) -> Result<(), FileError> {
+        let places = [Some(self.path.as_path()), self.path.parent()];
+        for place in places.into_iter().flatten() {
+            if others_can_write(place)? {
+                return Err(FileError::WritableByOthers(place.to_owned()));
             }
         }
         Ok(())
     }
 
-    fn hosts(&self, name: &HostName) -> Result<String, String> {
+    fn hosts(&self, name: &HostName) -> Result<String, StoreError> {
         let exact = storable(name.exact())?;
         if self.hash_names {
-            hashed(exact).ok_or_else(|| "its name cannot be hashed".to_owned())
+            hashed(exact).ok_or(StoreError::NotHashable)
         } else {
             Ok(exact.to_owned())
         }
     }
 
-    fn directory(&self) -> Result<&Path, String> {
+    fn directory(&self) -> Result<&Path, StoreError> {
         let directory = self.path.parent();
-        directory.ok_or_else(|| format!("{} is no file", self.path.display()))
+        directory.ok_or_else(|| StoreError::NotAFile(self.path.clone()))
     }
 
     fn lock(&self) -> std::io::Result<File> {
@@ -132,8 +131,8 @@ impl Store {
         Ok(())
     }
 
-    fn failed(&self, error: &std::io::Error) -> String {
-        format!("{} cannot be written: {error}", self.path.display())
+    fn unwritable(&self, error: &std::io::Error) -> StoreError {
+        StoreError::Unwritable(self.path.clone(), error.to_string())
     }
 }
 
@@ -170,15 +169,12 @@ fn without_lines(text: &str, gone: &[usize]) -> String {
 
 /// A name is written only if it can be nothing but a name: a blank, a comma or a line's end would make it more than one
 /// entry, a wildcard or a marker another kind of entry.
-fn storable(name: &str) -> Result<&str, String> {
+fn storable(name: &str) -> Result<&str, StoreError> {
     let fits = |c: char| c.is_alphanumeric() || "-._:[]%".contains(c);
     if !name.is_empty() && name.chars().all(fits) {
         Ok(name)
     } else {
-        Err(format!(
-            "the host name \"{}\" has characters that a known_hosts file cannot hold",
-            name.escape_debug()
-        ))
+        Err(StoreError::Name(name.to_owned()))
     }
 }
 

@@ -50,7 +50,10 @@ fn other_lines_stay_as_they_are() {
 fn a_former_key_stays_gives_way_or_keeps_the_new_one_out() {
     let (_dir, store) = store();
     store.put(&name(), &key(KEY), Others::Replace).unwrap();
-    let refused = store.put(&name(), &key(OTHER), Others::Refuse).unwrap_err();
+    let refused = store
+        .put(&name(), &key(OTHER), Others::Refuse)
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("known_hosts line 1"), "{refused}");
     let ecdsa = Algorithm::Ecdsa {
         curve: EcdsaCurve::NistP256,
@@ -99,7 +102,7 @@ fn a_name_that_is_more_than_a_name_is_never_written() {
         "",
     ] {
         let refused = store.put(&HostName::new(host, 22), &key(KEY), Others::Replace);
-        let text = refused.unwrap_err();
+        let text = refused.unwrap_err().to_string();
         assert!(!text.contains(char::is_control), "{text:?}");
     }
     assert!(!store.path.exists());
@@ -164,10 +167,11 @@ mod permissions {
             fs::set_permissions(place, Permissions::from_mode(open)).unwrap();
             let expected = format!("run: chmod go-w {}", place.display());
             for refused in [
-                store.read().unwrap_err(),
+                store.read().unwrap_err().to_string(),
                 store
                     .put(&name(), &key(OTHER), Others::Replace)
-                    .unwrap_err(),
+                    .unwrap_err()
+                    .to_string(),
             ] {
                 assert!(refused.contains(&expected), "{refused}");
             }

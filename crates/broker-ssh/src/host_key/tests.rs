@@ -40,7 +40,7 @@ fn trust(policy: HostKeyPolicy, known_hosts: &str) -> Trust {
     }
 }
 
-async fn verify(trust: &Trust, shown: &str) -> Result<(), OpenError> {
+async fn verify(trust: &Trust, shown: &str) -> Result<(), HostKeyError> {
     trust
         .verify(&PublicKeyOrCertificate::from(key(shown)))
         .await
@@ -71,7 +71,7 @@ async fn an_unknown_key_is_refused_left_to_a_person_or_accepted() {
 
     // There is no file to store it in.
     let tofu = verify(&trust(HostKeyPolicy::Tofu, ""), KEY).await;
-    assert!(matches!(tofu, Err(OpenError::HostKeyNotStored { .. })));
+    assert!(matches!(tofu, Err(HostKeyError::NotStored { .. })));
     let advisory = trust(HostKeyPolicy::Advisory, "");
     assert_eq!(verify(&advisory, KEY).await, Ok(()));
 }
@@ -81,7 +81,7 @@ async fn a_changed_key_is_refused_with_both_fingerprints_and_the_place() {
     let known = format!("# note\nexample.org {OTHER}\n");
     for policy in [HostKeyPolicy::Strict, HostKeyPolicy::Tofu] {
         let refused = verify(&trust(policy, &known), KEY).await.unwrap_err();
-        assert!(matches!(refused, OpenError::HostKeyChanged { .. }));
+        assert!(matches!(refused, HostKeyError::Changed { .. }));
         let text = refused.to_string();
         for part in [
             &fingerprint(&key(KEY)),
@@ -104,7 +104,7 @@ async fn revoked_beats_a_valid_line_a_pin_and_every_policy() {
         let mut trust = trust(policy, &format!("example.org {KEY}\n@revoked * {KEY}\n"));
         trust.pinned = vec![key(KEY)];
         let refused = verify(&trust, KEY).await;
-        assert!(matches!(refused, Err(OpenError::HostKeyRevoked { .. })));
+        assert!(matches!(refused, Err(HostKeyError::Revoked { .. })));
     }
 }
 
@@ -154,5 +154,5 @@ async fn a_first_key_is_stored_for_trust_on_first_use() {
     );
     // Another dial, begun before that, is shown another key.
     let refused = verify(&trust, OTHER).await.unwrap_err();
-    assert!(matches!(refused, OpenError::HostKeyNotStored { .. }));
+    assert!(matches!(refused, HostKeyError::NotStored { .. }));
 }

@@ -20,7 +20,7 @@ use super::backoff::Backoff;
 use super::lease::{Lease, Promise};
 use super::roster::{Dialing, MAX_CONTROL_CHANNELS, MAX_SHARED_CHANNELS, Roster};
 use crate::connect::Connection;
-use crate::error::OpenError;
+use crate::connect::{ChannelError, OpenError};
 use crate::spec::ConnectSpec;
 use crate::state::info::ConnectionKind;
 use crate::state::stall::STANDS;
@@ -354,10 +354,8 @@ impl Actor {
     }
 
     fn too_many(&self, limit: usize) -> OpenError {
-        OpenError::TooManyChannels {
-            server: self.spec.server(),
-            limit,
-        }
+        let server = self.spec.server();
+        ChannelError::TooMany { server, limit }.into()
     }
 
     fn close_unused(&mut self) {

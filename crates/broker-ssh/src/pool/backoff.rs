@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio::time::Instant;
 
-use crate::error::OpenError;
+use crate::connect::OpenError;
 use crate::net::lock::lock;
 
 /// The pause after the second failure in a row, and the longest.
@@ -81,6 +81,7 @@ fn pause(doublings: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::AuthError;
     use crate::prompt::{NoAnswer, PromptError};
 
     fn error() -> OpenError {
@@ -104,10 +105,10 @@ mod tests {
     #[test]
     fn the_pause_does_not_grow_for_want_of_a_person() {
         let (backoff, now) = (Backoff::default(), Instant::now());
-        let unanswered = PromptError::Unanswered {
+        let unanswered = AuthError::from(PromptError::Unanswered {
             prompt: "the prompt".into(),
             why: NoAnswer::Nobody,
-        };
+        });
         for _ in 0..20 {
             backoff.failed(unanswered.clone().into(), now, now);
         }

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::actor::{Actor, Dialed};
 use super::roster::{Dialing, MAX_CONTROL_CONNECTIONS};
+use crate::connect::OpenError;
 use crate::connect::{Connection, Dial, runtime};
-use crate::error::OpenError;
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::connect::Connection;
-use crate::error::OpenError;
+use crate::connect::{ChannelError, Connection};
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
 
@@ -54,11 +53,11 @@ pub(crate) struct Promise(Arc<Connection>);
 
 impl Promise {
     /// # Errors
-    /// `TooManyChannels` where the connection has as many listeners as it may.
-    pub(crate) fn new(connection: &Arc<Connection>) -> Result<Self, OpenError> {
+    /// `TooMany` where the connection has as many listeners as it may.
+    pub(crate) fn new(connection: &Arc<Connection>) -> Result<Self, ChannelError> {
         let state = &connection.state;
         if state.promise_count() >= MAX_PROMISES {
-            return Err(OpenError::TooManyChannels {
+            return Err(ChannelError::TooMany {
                 server: state.server.clone(),
                 limit: MAX_PROMISES,
             });

@@ -16,8 +16,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connect::Liveness;
-use crate::error::OpenError;
+use crate::connect::{ChannelError, HandshakeError, Liveness, OpenError};
 use crate::spec::ConnectSpec;
 use crate::state::info::ConnectionKind;
 use crate::state::{ConnectionState, CutReason, ServerFacts};
@@ -130,7 +129,7 @@ impl Pool {
 
     /// Nothing new is opened on a connection that has gone silent, nor on those that were idle as long as it may have been.
     /// Returns that the connection counts as lost.
-    pub(crate) async fn gone_silent(&self, liveness: &Liveness) -> OpenError {
+    pub(crate) async fn gone_silent(&self, liveness: &Liveness) -> ChannelError {
         let state = liveness.state();
         // A transfer that others leave unread is the pool's business.
         if !state.stalls.any_behind() {
@@ -138,7 +137,7 @@ impl Pool {
             state.retire();
             let _ = self.requests.send(Request::RetireIdle(SUSPICIOUS)).await;
         }
-        OpenError::Lost {
+        ChannelError::Lost {
             server: state.server.clone(),
             reason: CutReason::ConnectionLost("the server no longer answers".into()),
         }
@@ -247,7 +246,10 @@ impl Pool {
     /// connection met that, the control connection shows that the server can be had: it is dialled once more.
     pub(crate) async fn lease(&self, kind: ConnectionKind) -> Result<Lease, OpenError> {
         let first = self.ask_lease(kind).await;
-        let dropped = matches!(&first, Err(OpenError::Handshake { .. }));
+        let dropped = matches!(
+            &first,
+            Err(OpenError::Handshake(HandshakeError::Failed { .. }))
+        );
         if dropped && kind == ConnectionKind::Data {
             return self.ask_lease(kind).await;
         }

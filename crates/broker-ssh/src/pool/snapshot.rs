@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::OpenError;
+use crate::connect::OpenError;
 use crate::state::info::{ConnectionInfo, ConnectionKind, ConnectionPhase};
 
 /// A pool at one moment.

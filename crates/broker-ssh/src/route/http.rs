@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-use super::proxy::Refusal;
+use super::error::ProxyError;
 use crate::net::text::printable;
 use crate::spec::Target;
 
@@ -25,18 +25,13 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     target: &Target,
     login: Option<&ProxyLogin>,
-) -> Result<(), Refusal> {
+) -> Result<(), ProxyError> {
     let request = request(target, login);
-    let sent = stream.write_all(request.as_bytes()).await;
-    sent.map_err(|error| other(format!("it broke the connection off ({error})")))?;
+    stream.write_all(request.as_bytes()).await?;
     let mut budget = MAX_HEADER;
-    let status = read_line(stream, &mut budget).await.map_err(other)?;
+    let status = read_line(stream, &mut budget).await?;
     judge(&status, login.is_some())?;
-    while !read_line(stream, &mut budget)
-        .await
-        .map_err(other)?
-        .is_empty()
-    {}
+    while !read_line(stream, &mut budget).await?.is_empty() {}
     Ok(())
 }
 
@@ -60,19 +55,15 @@ fn authorization(login: &ProxyLogin) -> Zeroizing<String> {
 async fn read_line<S: AsyncRead + Unpin>(
     stream: &mut S,
     budget: &mut usize,
-) -> Result<String, String> {
+) -> Result<String, ProxyError> {
     let mut line = Vec::new();
     loop {
-        if *budget == 0 {
-            return Err(format!(
-                "its answer has more than {MAX_HEADER} bytes of header"
-            ));
-        }
-        *budget -= 1;
-        match stream.read_u8().await {
-            Ok(b'\n') => break,
-            Ok(byte) => line.push(byte),
-            Err(_) => return Err("it ended the connection instead of answering".into()),
+        *budget = budget
+            .checked_sub(1)
+            .ok_or(ProxyError::LongAnswer(MAX_HEADER))?;
+        match stream.read_u8().await? {
+            b'\n' => break,
+            byte => line.push(byte),
         }
     }
     Ok(String::from_utf8_lossy(&line)
@@ -81,32 +72,20 @@ async fn read_line<S: AsyncRead + Unpin>(
 }
 
 /// Any code of 200 to 299 is a yes.
-fn judge(status: &str, logged_in: bool) -> Result<(), Refusal> {
+fn judge(status: &str, logged_in: bool) -> Result<(), ProxyError> {
     let shown = printable(status, MAX_SHOWN);
     let answer = status
         .strip_prefix("HTTP/1.")
         .and_then(|rest| rest.split_once(' '));
     let Some((_, answer)) = answer else {
-        return Err(other(format!(
-            "it does not speak HTTP (it said “{shown}”); check the rule's kind of proxy and its port"
-        )));
+        return Err(ProxyError::NotHttp(shown));
     };
     match (answer.get(..3).unwrap_or_default(), logged_in) {
-        ("407", true) => Err(Refusal::Login(format!(
-            "it did not accept the rule's user and password ({shown})"
-        ))),
-        ("407", false) => Err(Refusal::Login(format!(
-            "it wants a login that the rule does not have ({shown}); write user:password@ before its host"
-        ))),
+        ("407", true) => Err(ProxyError::LoginRefused(Some(shown))),
+        ("407", false) => Err(ProxyError::LoginWanted(Some(shown))),
         (code, _) if code.starts_with('2') => Ok(()),
-        _ => Err(other(format!(
-            "it does not connect to the server ({shown}); it may allow other ports only"
-        ))),
+        _ => Err(ProxyError::NotConnected(shown)),
     }
-}
-
-fn other(reason: String) -> Refusal {
-    Refusal::Other(reason)
 }
 
 #[cfg(test)]
@@ -117,7 +96,7 @@ mod tests {
     async fn ask(
         answer: &[u8],
         login: Option<&ProxyLogin>,
-    ) -> (Result<(), Refusal>, String, Vec<u8>) {
+    ) -> (Result<(), ProxyError>, String, Vec<u8>) {
         let (mut near, mut far) = tokio::io::duplex(1 << 21);
         far.write_all(answer).await.unwrap();
         let result = connect(&mut near, &Target::new("::1", 22), login).await;
@@ -189,9 +168,8 @@ mod tests {
         ] {
             let (result, _, _) = ask(answer.as_bytes(), login.as_ref()).await;
             let refusal = result.unwrap_err();
-            let at_the_door = matches!(refusal, Refusal::Login(_));
-            assert_eq!(at_the_door, answer.contains("407"), "{answer:?}");
-            let (Refusal::Login(error) | Refusal::Other(error)) = refusal;
+            assert_eq!(refusal.is_login(), answer.contains("407"), "{answer:?}");
+            let error = refusal.to_string();
             assert!(error.contains(expected), "{answer:?}: {error}");
             assert!(!error.contains("sesame"), "{error}");
         }
@@ -201,10 +179,7 @@ mod tests {
     async fn a_header_without_end_is_given_up() {
         let endless = [b"HTTP/1.1 200 OK\r\n".to_vec(), vec![b'x'; 1 << 20]].concat();
         let (result, _, _) = ask(&endless, None).await;
-        assert_eq!(
-            result.unwrap_err(),
-            other("its answer has more than 16384 bytes of header".into())
-        );
+        assert_eq!(result.unwrap_err(), ProxyError::LongAnswer(MAX_HEADER));
     }
 
     #[tokio::test]

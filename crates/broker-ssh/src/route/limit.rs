@@ -1,6 +1,5 @@
 //! The time to connect, which all steps of the way share
 
-use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 /// About as long as the operating system itself would try.
 const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(130);
 
-/// A time that has begun. It prints as its whole length, such as `5 s`.
+/// A time that has begun.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeLimit {
     pub(crate) whole: Duration,
@@ -29,11 +28,5 @@ impl TimeLimit {
     /// What the future gives, or `None` once the time is over.
     pub(crate) async fn run<T>(self, future: impl Future<Output = T>) -> Option<T> {
         timeout_at(self.ends, future).await.ok()
-    }
-}
-
-impl fmt::Display for TimeLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} s", self.whole.as_millis().div_ceil(1000))
     }
 }

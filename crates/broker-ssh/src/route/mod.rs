@@ -3,6 +3,7 @@
 //! What comes of it is a byte stream to the server, and the time that is left for the handshake on it. A gateway is an SSH
 //! connection itself, so whoever dials knows of it.
 
+mod error;
 mod http;
 mod limit;
 mod proxy;
@@ -17,12 +18,13 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::error::OpenError;
 use crate::net::keepalive;
 use crate::net::quick_ack::QuickAck;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
+pub use error::{FailedAttempt, ProxyError, ResolveError, RouteError, Unreachable};
 pub(crate) use limit::TimeLimit;
+use race::Connected;
 
 /// What carries an SSH connection.
 pub(crate) struct Transport<S> {
@@ -60,7 +62,7 @@ impl<S> Transport<S> {
 pub(crate) async fn open(
     spec: &ConnectSpec,
     state: &ConnectionState,
-) -> Result<Transport<QuickAck>, OpenError> {
+) -> Result<Transport<QuickAck>, RouteError> {
     let limit = TimeLimit::starts_now(spec.settings.connect_timeout);
     match rules::choose(spec, limit).await {
         None => straight(spec, limit).await,
@@ -73,20 +75,19 @@ pub(crate) async fn open(
     }
 }
 
-async fn straight(spec: &ConnectSpec, limit: TimeLimit) -> Result<Transport<QuickAck>, OpenError> {
-    let failed = |reason: String| OpenError::Connect {
-        server: spec.server(),
-        reason,
-    };
-    let found =
-        resolve::addresses(&spec.host, spec.port, spec.settings.address_family, limit).await;
-    let addresses = found.map_err(|reason| OpenError::Resolve {
+async fn straight(spec: &ConnectSpec, limit: TimeLimit) -> Result<Transport<QuickAck>, RouteError> {
+    let family = spec.settings.address_family;
+    let found = resolve::addresses(&spec.host, spec.port, family, limit).await;
+    let addresses = found.map_err(|reason| RouteError::Resolve {
         host: spec.host.clone(),
         reason,
     })?;
-    let (tcp, round_trip) = race::connect(addresses, limit).await.map_err(failed)?;
-    let peer = tcp.peer_addr().map_err(|error| failed(error.to_string()))?;
-    Ok(over_tcp(spec, tcp, Some(peer), round_trip, limit))
+    let connected = race::connect(addresses, limit).await;
+    let Connected { tcp, peer, took } = connected.map_err(|reason| RouteError::Connect {
+        server: spec.server(),
+        reason,
+    })?;
+    Ok(over_tcp(spec, tcp, Some(peer), took, limit))
 }
 
 fn over_tcp(

@@ -3,37 +3,11 @@
 use broker_settings::{Proxy, ProxyKind};
 use tokio::net::TcpStream;
 
+use super::error::{ProxyError, RouteError};
 use super::limit::TimeLimit;
+use super::race::Connected;
 use super::{http, race, resolve, socks};
-use crate::error::OpenError;
 use crate::spec::{ConnectSpec, Target};
-
-/// Why a proxy does not connect us, and what to do about it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// It does not let us in, now or ever.
-    Login(String),
-    /// Whatever else there is.
-    Other(String),
-}
-
-impl Refusal {
-    fn error(self, spec: &ConnectSpec, proxy: &Proxy) -> OpenError {
-        let (server, proxy) = (spec.server(), name(proxy));
-        match self {
-            Self::Login(reason) => OpenError::ProxyLogin {
-                server,
-                proxy,
-                reason,
-            },
-            Self::Other(reason) => OpenError::Proxy {
-                server,
-                proxy,
-                reason,
-            },
-        }
-    }
-}
 
 /// The proxy as a person would name it, without its login.
 pub(super) fn name(proxy: &Proxy) -> String {
@@ -53,21 +27,30 @@ pub(super) async fn connect(
     proxy: &Proxy,
     spec: &ConnectSpec,
     limit: TimeLimit,
-) -> Result<TcpStream, OpenError> {
-    let failed = |reason: String| Refusal::Other(reason).error(spec, proxy);
-    let found =
-        resolve::addresses(&proxy.host, proxy.port, spec.settings.address_family, limit).await;
-    let addresses = found.map_err(|reason| failed(format!("no address for it: {reason}")))?;
-    let (mut tcp, _) = race::connect(addresses, limit).await.map_err(failed)?;
+) -> Result<TcpStream, RouteError> {
+    let connected = connect_through(proxy, spec, limit).await;
+    connected.map_err(|reason| RouteError::Proxy {
+        server: spec.server(),
+        proxy: name(proxy),
+        reason,
+    })
+}
+
+async fn connect_through(
+    proxy: &Proxy,
+    spec: &ConnectSpec,
+    limit: TimeLimit,
+) -> Result<TcpStream, ProxyError> {
+    let family = spec.settings.address_family;
+    let addresses = resolve::addresses(&proxy.host, proxy.port, family, limit).await?;
+    let Connected { mut tcp, .. } = race::connect(addresses, limit).await?;
     let target = Target::new(&spec.host, spec.port);
     let asked = limit.run(ask(&mut tcp, proxy, &target)).await;
-    let silent = || Err(Refusal::Other(format!("it did not answer within {limit}")));
-    let answer = asked.unwrap_or_else(silent);
-    answer.map_err(|refusal| refusal.error(spec, proxy))?;
+    asked.ok_or(ProxyError::Silent(limit.whole))??;
     Ok(tcp)
 }
 
-async fn ask(tcp: &mut TcpStream, proxy: &Proxy, target: &Target) -> Result<(), Refusal> {
+async fn ask(tcp: &mut TcpStream, proxy: &Proxy, target: &Target) -> Result<(), ProxyError> {
     let login = proxy.login.as_ref();
     match proxy.kind {
         ProxyKind::Socks4 => socks::connect_v4(tcp, target, login).await,

@@ -24,7 +24,7 @@ async fn play(
     login: Option<(&str, &str)>,
     host: &str,
     script: Script,
-) -> (Result<TcpStream, OpenError>, Vec<u8>) {
+) -> (Result<TcpStream, RouteError>, Vec<u8>) {
     let listener = ScriptedListener::bind().await.unwrap();
     let proxy = Proxy {
         kind,

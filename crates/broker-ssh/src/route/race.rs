@@ -13,6 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::error::{FailedAttempt, Unreachable};
 use super::limit::TimeLimit;
 use crate::net::loopback::unpaced;
 
@@ -27,14 +28,23 @@ const MAX_ATTEMPTS: usize = 16;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Connects to one of the addresses, and tells how long that one took, which is a round trip.
+/// A connection that came about.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) tcp: TcpStream,
+    pub(super) peer: SocketAddr,
+    /// How long it took, which is a round trip.
+    pub(super) took: Duration,
+}
+
+/// Connects to one of the addresses.
 ///
 /// # Errors
 /// What came of each address.
 pub(super) async fn connect(
     addresses: Vec<SocketAddr>,
     limit: TimeLimit,
-) -> Result<(TcpStream, Duration), String> {
+) -> Result<Connected, Unreachable> {
     let mut waiting = in_turns(addresses).into_iter().take(MAX_ATTEMPTS);
     let mut attempts = FuturesUnordered::new();
     let mut unanswered = Vec::new();
@@ -49,15 +59,15 @@ pub(super) async fn connect(
                 Some((_, Ok(connected))) => return Ok(connected),
                 Some((address, Err(error))) => {
                     unanswered.retain(|other| *other != address);
-                    failures.push(format!("{} at {address}", in_words(&error)));
+                    failures.push(FailedAttempt::Failed(address, in_words(&error)));
                 }
-                None => return Err(failures.join(", ")),
+                None => return Err(Unreachable(failures)),
             },
             () = sleep(STAGGER), if waiting.len() > 0 => {}
             () = sleep_until(limit.ends) => {
                 let silent = unanswered.iter();
-                failures.extend(silent.map(|address| format!("no answer from {address} within {limit}")));
-                return Err(failures.join(", "));
+                failures.extend(silent.map(|address| FailedAttempt::Silent(*address, limit.whole)));
+                return Err(Unreachable(failures));
             }
         }
     }
@@ -78,12 +88,12 @@ fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
-async fn attempt(address: SocketAddr) -> (SocketAddr, io::Result<(TcpStream, Duration)>) {
+async fn attempt(peer: SocketAddr) -> (SocketAddr, io::Result<Connected>) {
     let began = Instant::now();
-    let connected = TcpStream::connect(address).await;
+    let connected = TcpStream::connect(peer).await;
     let took = began.elapsed();
     let prepared = connected.and_then(prepare);
-    (address, prepared.map(|tcp| (tcp, took)))
+    (peer, prepared.map(|tcp| Connected { tcp, peer, took }))
 }
 
 fn prepare(tcp: TcpStream) -> io::Result<TcpStream> {
@@ -146,7 +156,7 @@ mod tests {
         let (bad, good) = (refusing().await, good().await);
         let (before, there) = (Instant::now(), good.local_addr().unwrap());
         let tcp = connect(vec![bad, there], TimeLimit::starts_now(None)).await;
-        assert_eq!(tcp.unwrap().0.peer_addr().unwrap(), there);
+        assert_eq!(tcp.unwrap().peer, there);
         assert!(before.elapsed() < STAGGER);
     }
 
@@ -156,7 +166,7 @@ mod tests {
         let good = good().await;
         let (before, there) = (Instant::now(), good.local_addr().unwrap());
         let tcp = connect(vec![bad, there], TimeLimit::starts_now(None)).await;
-        assert_eq!(tcp.unwrap().0.peer_addr().unwrap(), there);
+        assert_eq!(tcp.unwrap().peer, there);
         assert!((STAGGER..STAGGER * 4).contains(&before.elapsed()));
     }
 
@@ -165,9 +175,9 @@ mod tests {
         let (silent, _listener, _queue) = swallowing().await;
         let refused = refusing().await;
         let limit = TimeLimit::starts_now(Some(STAGGER * 2));
-        let error = connect(vec![silent, refused], limit).await.unwrap_err();
+        let error = connect(vec![silent, refused], limit).await.err().unwrap();
         assert_eq!(
-            error,
+            error.to_string(),
             format!("connection refused at {refused}, no answer from {silent} within 1 s")
         );
     }
@@ -176,7 +186,8 @@ mod tests {
     async fn connections_are_kept_alive_and_send_at_once() {
         let good = good().await;
         let there = vec![good.local_addr().unwrap()];
-        let (tcp, _) = connect(there, TimeLimit::starts_now(None)).await.unwrap();
+        let connected = connect(there, TimeLimit::starts_now(None)).await;
+        let tcp = connected.unwrap().tcp;
         assert!(tcp.nodelay().unwrap());
         assert!(SockRef::from(&tcp).keepalive().unwrap());
     }

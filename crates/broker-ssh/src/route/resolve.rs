@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use broker_settings::AddressFamily;
 
+use super::error::ResolveError;
 use super::limit::TimeLimit;
 
 /// The addresses of a host that may be dialled, in the resolver's order; never empty.
@@ -15,31 +16,26 @@ pub(super) async fn addresses(
     port: u16,
     family: AddressFamily,
     limit: TimeLimit,
-) -> Result<Vec<SocketAddr>, String> {
+) -> Result<Vec<SocketAddr>, ResolveError> {
     let found = in_time(tokio::net::lookup_host((host, port)), limit).await?;
     let usable: Vec<_> = found
         .filter(|address| is_allowed(family, address))
         .collect();
-    match (usable.is_empty(), family) {
-        (false, _) => Ok(usable),
-        (true, AddressFamily::Any) => Err("it has none".into()),
-        (true, AddressFamily::Inet) => {
-            Err("it has no IPv4 address, and no other is allowed".into())
-        }
-        (true, AddressFamily::Inet6) => {
-            Err("it has no IPv6 address, and no other is allowed".into())
-        }
+    if usable.is_empty() {
+        Err(ResolveError::None(family))
+    } else {
+        Ok(usable)
     }
 }
 
 async fn in_time<T>(
     lookup: impl Future<Output = std::io::Result<T>>,
     limit: TimeLimit,
-) -> Result<T, String> {
+) -> Result<T, ResolveError> {
     let answer = limit.run(lookup).await;
     answer
-        .ok_or_else(|| format!("the resolver gave no answer within {limit}"))?
-        .map_err(|error| error.to_string())
+        .ok_or(ResolveError::Late(limit.whole))?
+        .map_err(|error| ResolveError::Failed(error.to_string()))
 }
 
 fn is_allowed(family: AddressFamily, address: &SocketAddr) -> bool {
@@ -57,14 +53,16 @@ mod tests {
     use super::*;
 
     async fn look_up(host: &str, family: AddressFamily) -> Result<Vec<SocketAddr>, String> {
-        addresses(host, 22, family, TimeLimit::starts_now(None)).await
+        let found = addresses(host, 22, family, TimeLimit::starts_now(None)).await;
+        found.map_err(|error| error.to_string())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_resolver_that_is_slow_is_not_waited_for() {
         let limit = TimeLimit::starts_now(Some(Duration::from_secs(5)));
         let late = in_time(std::future::pending::<std::io::Result<()>>(), limit).await;
-        assert_eq!(late.unwrap_err(), "the resolver gave no answer within 5 s");
+        let late = late.unwrap_err().to_string();
+        assert_eq!(late, "the resolver gave no answer within 5 s");
     }
 
     #[tokio::test]

@@ -33,7 +33,7 @@ async fn look_up(spec: &ConnectSpec, limit: TimeLimit) -> Vec<IpAddr> {
             .map(|address| address.ip().to_canonical())
             .collect(),
         Err(reason) => {
-            tracing::debug!(host = %spec.host, reason, "no address to compare with the proxy rules");
+            tracing::debug!(host = %spec.host, %reason, "no address to compare with the proxy rules");
             Vec::new()
         }
     }

@@ -1,6 +1,6 @@
 //! Remote forwards: listening, accepting, ending.
 
-use broker_ssh::{ChannelRead, CutReason, OpenError, PoolLimits};
+use broker_ssh::{ChannelError, ChannelRead, CutReason, OpenError, PoolLimits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -93,7 +93,10 @@ async fn a_refused_forward_says_what_the_server_must_allow() {
     bench.server.set_allow_remote_forward(false);
     let pool = bench.pool();
     let refused = soon(pool.forward("127.0.0.1", None)).await.unwrap_err();
-    assert!(matches!(refused, OpenError::ForwardRefused { .. }));
+    assert!(matches!(
+        refused,
+        OpenError::Channel(ChannelError::ForwardRefused { .. })
+    ));
     for place in ["AllowTcpForwarding", "authorized_keys", "permitlisten"] {
         assert!(refused.to_string().contains(place), "{refused}");
     }

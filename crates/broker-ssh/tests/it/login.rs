@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use broker_ssh::{
-    Answer, AuthMethod, ConnectSpec, CutReason, Identity, KeepFor, Keyring, NoAnswer, OpenError,
-    PasswordSource, Pool, Prompt, Responder, SecretString,
+    Answer, AuthError, AuthMethod, ConnectSpec, CutReason, Identity, KeepFor, Keyring, NoAnswer,
+    OpenError, PasswordSource, Pool, Prompt, Responder, SecretString,
 };
 use futures::future::BoxFuture;
 use testkit::ssh_server::{Asked, SshServerOptions};
@@ -155,7 +155,10 @@ async fn nobody_is_asked_to_unlock_a_key_that_the_server_would_not_take() {
     spec.settings.auth_methods = vec![AuthMethod::PublicKey];
     spec.responder = Some(person.clone());
     let refused = log_in(&bench.pool_of(spec)).await.unwrap_err();
-    assert!(matches!(refused, OpenError::AuthFailed { .. }), "{refused}");
+    assert!(
+        matches!(refused, OpenError::Auth(AuthError::Refused { .. })),
+        "{refused}"
+    );
     assert_eq!(person.asked(), []);
     bench.end().await;
 }
@@ -402,7 +405,10 @@ async fn an_answer_that_comes_after_the_server_has_gone_ends_the_login() {
     };
     let (lost, ()) = tokio::join!(log_in_once(&pool), hang_up);
     let lost = lost.unwrap_err();
-    assert!(matches!(lost, OpenError::LoginEnded { .. }), "{lost}");
+    assert!(
+        matches!(lost, OpenError::Auth(AuthError::Ended { .. })),
+        "{lost}"
+    );
     drop(pool);
     bench.end().await;
 }
@@ -428,7 +434,10 @@ async fn a_key_is_found_by_its_hash() {
     log_in(&bench.pool_of(spec.clone())).await.unwrap();
     spec.identities = vec![Identity::Hash("0".repeat(40))];
     let missing = log_in(&bench.pool_of(spec)).await.unwrap_err();
-    assert!(matches!(missing, OpenError::KeyMissing { .. }), "{missing}");
+    assert!(
+        matches!(missing, OpenError::Auth(AuthError::KeyMissing { .. })),
+        "{missing}"
+    );
     bench.end().await;
 }
 

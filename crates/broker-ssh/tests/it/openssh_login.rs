@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use broker_ssh::{
-    AuthMethod, ConnectSpec, Identity, KeyPlace, OpenError, PasswordSource, Pool, SecretString,
+    AuthError, AuthMethod, ConnectSpec, HandshakeError, Identity, KeyPlace, OpenError,
+    PasswordSource, Pool, SecretString,
 };
 use tempfile::TempDir;
 use testkit::keys::KeyPair;
@@ -153,7 +154,7 @@ async fn a_refusal_says_what_was_tried_and_what_the_server_takes() {
     spec.identities = vec![key.write(directory.path(), "unknown").unwrap().into()];
     spec.password = Some(PasswordSource::Inline(SecretString::from("hunter2")));
     let refused = log_in(&pool(spec)).await.unwrap_err();
-    let OpenError::AuthFailed { tried, offered, .. } = &refused else {
+    let OpenError::Auth(AuthError::Refused { tried, offered, .. }) = &refused else {
         panic!("{refused}")
     };
     assert!(
@@ -183,7 +184,10 @@ async fn too_many_attempts_are_told_as_such() {
         })
         .collect();
     let refused = log_in(&pool(spec)).await.unwrap_err();
-    assert!(matches!(refused, OpenError::LoginEnded { .. }), "{refused}");
+    assert!(
+        matches!(refused, OpenError::Auth(AuthError::Ended { .. })),
+        "{refused}"
+    );
     let text = refused.to_string();
     assert!(
         text.contains("Too many") && text.contains("user-identities"),
@@ -240,7 +244,8 @@ async fn nothing_in_common_names_what_each_side_offers() {
     spec.settings.algorithms.kexs =
         vec!["curve25519-sha256".into(), "mlkem768x25519-sha256".into()];
     let refused = log_in(&pool(spec)).await.unwrap_err();
-    let OpenError::NoCommonAlgorithm { ours, theirs, .. } = &refused else {
+    let OpenError::Handshake(HandshakeError::NoCommonAlgorithm { ours, theirs, .. }) = &refused
+    else {
         panic!("{refused}")
     };
     assert!(

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use broker_ssh::{
-    Channel, ChannelRead, ConnectSpec, ConnectionKind, CutReason, OpenError, Pool, PoolLimits,
-    Target,
+    Channel, ChannelError, ChannelRead, ConnectSpec, ConnectionKind, CutReason, OpenError, Pool,
+    PoolLimits, Target,
 };
 use futures::future::join_all;
 use testkit::relay::{Flow, Relay};
@@ -175,7 +175,10 @@ async fn opens_that_are_never_answered_give_their_places_back() {
     let opens = (0..16).map(|_| pool.open_control(&echo, originator()));
     for opened in join_all(opens).await {
         let late = opened.unwrap_err();
-        assert!(matches!(late, OpenError::Timeout { .. }), "{late}");
+        assert!(
+            matches!(late, OpenError::Channel(ChannelError::Late { .. })),
+            "{late}"
+        );
     }
     tokio::time::resume();
     assert_eq!(pool.snapshot().connections[0].channels, 1);

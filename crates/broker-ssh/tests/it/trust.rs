@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
 use broker_ssh::{
-    Answer, AuthMethod, ConnectSpec, HostKeyPolicy, HostKeyRules, NoAnswer, OpenError,
-    PasswordSource, Prompt, Responder, SecretString,
+    Answer, AuthError, AuthMethod, ConnectSpec, HandshakeError, HostKeyError, HostKeyPolicy,
+    HostKeyRules, NoAnswer, OpenError, PasswordSource, Prompt, Responder, SecretString,
 };
 use futures::future::BoxFuture;
 use testkit::keys::KeyPair;
@@ -50,7 +50,7 @@ async fn an_unknown_host_key_is_refused_with_fingerprint_and_advice() {
         .unwrap_err();
     let text = refused.to_string();
     assert!(
-        matches!(refused, OpenError::HostKeyUnknown { .. }),
+        matches!(refused, OpenError::HostKey(HostKeyError::Unknown { .. })),
         "{text}"
     );
     assert!(
@@ -79,7 +79,7 @@ async fn known_hosts_decide_by_host_and_port() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&changed, OpenError::HostKeyChanged { .. }),
+        matches!(&changed, OpenError::HostKey(HostKeyError::Changed { .. })),
         "{changed}"
     );
     assert!(
@@ -95,7 +95,7 @@ async fn known_hosts_decide_by_host_and_port() {
         .await
         .unwrap_err();
     assert!(
-        matches!(revoked, OpenError::HostKeyRevoked { .. }),
+        matches!(revoked, OpenError::HostKey(HostKeyError::Revoked { .. })),
         "{revoked}"
     );
     bench.end().await;
@@ -165,7 +165,7 @@ async fn a_person_decides_about_unknown_and_changed_keys_and_a_yes_is_stored() {
     let (refused, asked) = try_open_asking(&bench, &rules, false).await;
     let refused = refused.unwrap_err();
     assert!(
-        matches!(refused, OpenError::HostKeyRejected { .. }),
+        matches!(refused, OpenError::HostKey(HostKeyError::Rejected { .. })),
         "{refused}"
     );
     assert_eq!(asked.len(), 1);
@@ -233,7 +233,7 @@ async fn a_pinned_key_that_is_not_the_servers_is_a_changed_key() {
         .await
         .unwrap_err();
     assert!(
-        matches!(refused, OpenError::HostKeyChanged { .. }),
+        matches!(refused, OpenError::HostKey(HostKeyError::Changed { .. })),
         "{refused}"
     );
     bench.end().await;
@@ -250,7 +250,7 @@ async fn a_wrong_key_is_refused_with_what_was_tried_and_what_is_offered() {
     let refused = try_open(&bench, |spec| spec.identities = vec![path.into()])
         .await
         .unwrap_err();
-    let OpenError::AuthFailed { tried, offered, .. } = &refused else {
+    let OpenError::Auth(AuthError::Refused { tried, offered, .. }) = &refused else {
         panic!("{refused}")
     };
     assert!(
@@ -265,7 +265,7 @@ async fn unusable_key_files_say_why() {
     let bench = Bench::start().await;
     let directory = bench.directory.path().to_owned();
     let reason = |refused: OpenError| match refused {
-        OpenError::KeyFile { reason, .. } => reason,
+        OpenError::Auth(AuthError::KeyFile { reason, .. }) => reason.to_string(),
         other => panic!("{other}"),
     };
     let missing = directory.join("missing");
@@ -330,7 +330,8 @@ async fn a_password_lets_in_from_each_source_and_never_shows() {
     .await
     .unwrap_err();
     assert!(
-        matches!(wrong, OpenError::AuthFailed { .. }) && !wrong.to_string().contains("wr0ng"),
+        matches!(wrong, OpenError::Auth(AuthError::Refused { .. }))
+            && !wrong.to_string().contains("wr0ng"),
         "{wrong}"
     );
     bench.end().await;
@@ -346,7 +347,10 @@ async fn no_common_cipher_names_both_sides() {
     .unwrap_err();
     let text = refused.to_string();
     assert!(
-        matches!(refused, OpenError::NoCommonAlgorithm { .. }),
+        matches!(
+            refused,
+            OpenError::Handshake(HandshakeError::NoCommonAlgorithm { .. })
+        ),
         "{text}"
     );
     assert!(

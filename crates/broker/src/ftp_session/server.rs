@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use broker_ssh::{Channel, OpenError, Pool, Target};
+use broker_ssh::{Channel, ChannelError, OpenError, Pool, Target};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::data::dial_names;
@@ -43,8 +43,8 @@ pub(super) async fn open(tunnel: &Tunnel, pool: &Pool, peer: SocketAddr) -> Resu
                 });
             }
             // Another name is tried only where the one before was refused at the far end.
-            Err(error @ OpenError::ChannelRefused { prohibited, .. }) => {
-                any_prohibited |= prohibited;
+            Err(OpenError::Channel(error @ ChannelError::Refused { .. })) => {
+                any_prohibited |= error.is_prohibited();
                 if reason.is_empty() {
                     reason = error.to_string();
                 }

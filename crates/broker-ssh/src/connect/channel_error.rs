@@ -1,0 +1,128 @@
+//! Why a channel or a remote forward could not be opened on a connection
+
+use std::time::Duration;
+
+use russh::ChannelOpenFailure;
+
+use crate::net::text::seconds;
+use crate::spec::Target;
+use crate::state::CutReason;
+
+/// Why a channel or a remote forward could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// The server refused to open a channel.
+    #[error("SSH server {server} did not open a channel to {target}: {reason}")]
+    Refused {
+        /// Host and port.
+        server: String,
+        /// Where the channel was to lead.
+        target: Target,
+        /// The server's reason, and what to do.
+        reason: ChannelRefusal,
+    },
+    /// The server refused to listen for a remote forward.
+    #[error(
+        "SSH server {server} refused to listen on {bind}: it must allow it (in sshd_config AllowTcpForwarding yes or remote, \
+         and GatewayPorts or PermitListen for this address; at the key in authorized_keys no restrict or \
+         no-port-forwarding, and permitlisten for this address)"
+    )]
+    ForwardRefused {
+        /// Host and port.
+        server: String,
+        /// Address that was asked for.
+        bind: String,
+    },
+    /// The server did not answer in time.
+    #[error("{what} took longer than {}", seconds(*.after))]
+    Late {
+        /// What was waited for, with its object.
+        what: String,
+        /// The bound.
+        after: Duration,
+    },
+    /// The connection was lost meanwhile.
+    #[error("SSH connection to {server} was lost while opening: {reason}")]
+    Lost {
+        /// Host and port.
+        server: String,
+        /// Why.
+        reason: CutReason,
+    },
+    /// A bound on channels is reached.
+    #[error(
+        "too many channels to {server} ({limit}); wait for a transfer to end or raise max-connections"
+    )]
+    TooMany {
+        /// Host and port.
+        server: String,
+        /// The bound.
+        limit: usize,
+    },
+}
+
+impl ChannelError {
+    /// Whether the server forbids the channel's target.
+    pub fn is_prohibited(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                reason: ChannelRefusal::Prohibited,
+                ..
+            }
+        )
+    }
+
+    /// See [`OpenError::may_pass`](crate::OpenError::may_pass).
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Refused { reason, .. } => reason.may_pass(),
+            Self::Late { .. } | Self::Lost { .. } => true,
+            Self::ForwardRefused { .. } | Self::TooMany { .. } => false,
+        }
+    }
+}
+
+/// A server's reason not to open a channel, and what to do about it (RFC 4254 section 5.1).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelRefusal {
+    /// It is forbidden. Servers compare the host as it is spelled.
+    #[error(
+        "administratively prohibited; set AllowTcpForwarding yes (and look at PermitOpen) in its sshd_config, and look \
+         for restrict, no-port-forwarding and permitopen at the key in authorized_keys"
+    )]
+    Prohibited,
+    /// Nobody listens there, or the way is blocked.
+    #[error("it could not connect; is the server running there and reachable from it?")]
+    ConnectFailed,
+    /// It knows no such channels.
+    #[error("it does not support port forwarding")]
+    Unsupported,
+    /// It has too much to do.
+    #[error("it is short of resources; try again later")]
+    Resources,
+    /// A code that no standard has.
+    #[error("its reason has the unknown code {0}")]
+    Unknown(u32),
+}
+
+impl ChannelRefusal {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::ConnectFailed | Self::Resources => true,
+            Self::Prohibited | Self::Unsupported | Self::Unknown(_) => false,
+        }
+    }
+}
+
+impl From<ChannelOpenFailure> for ChannelRefusal {
+    fn from(failure: ChannelOpenFailure) -> Self {
+        match failure {
+            ChannelOpenFailure::AdministrativelyProhibited => Self::Prohibited,
+            ChannelOpenFailure::ConnectFailed => Self::ConnectFailed,
+            ChannelOpenFailure::UnknownChannelType => Self::Unsupported,
+            ChannelOpenFailure::ResourceShortage => Self::Resources,
+            ChannelOpenFailure::Other { code, .. } => Self::Unknown(code),
+        }
+    }
+}
