@@ -27,13 +27,13 @@ pub use connect::{
     ChannelError, ChannelRefusal, HandshakeError, HandshakeFault, HostKey, HostKeyStanding,
     Liveness, OpenError, Originator, probe, trust,
 };
-pub use forward::{Forwards, Incoming, RemoteForward};
+pub use forward::{ForwardedConnection, Forwards, RemoteForward};
 pub use host_key::{CertificateFault, FileError, HostKeyError, StoreError};
-pub use pool::{KeepGuard, Pool, PoolSnapshot, SessionGuard};
+pub use pool::{KeepGuard, Pool, PoolSnapshot, PoolUseGuard};
 pub use prompt::{Answer, Field, KeepFor, Keyring, NoAnswer, Prompt, PromptError, Responder};
-pub use route::{FailedAttempt, ProxyError, ResolveError, RouteError, Unreachable};
+pub use route::{FailedAttempt, ProxyFault, ResolveError, RouteError, Unreachable};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use spec::{ConnectSpec, HostKeyRules, KeyPlace, Target};
-pub use splice::{Progress, SpliceEnd, splice};
+pub use splice::{SpliceEnd, SpliceProgress, splice};
 pub use state::CutReason;
 pub use state::info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};

@@ -26,7 +26,7 @@ const CLOSED_EARLY: &str = "the FTP server closed the data connection before eve
 
 /// How far a splice has come; may be read while it runs.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct SpliceProgress {
     /// Bytes read from TCP and taken by the channel.
     pub to_channel: AtomicU64,
     /// Bytes read from the channel and taken by TCP.
@@ -50,7 +50,7 @@ pub enum SpliceEnd {
     TcpGone(String),
 }
 
-impl Progress {
+impl SpliceProgress {
     /// Whether the client was given everything and has given nothing itself, as in a download that is complete. It may still
     /// have to read what waits in its buffers.
     pub fn is_whole_download(&self) -> bool {
@@ -70,7 +70,7 @@ impl Progress {
 pub async fn splice(
     tcp: TcpStream,
     channel: Channel,
-    progress: &Arc<Progress>,
+    progress: &Arc<SpliceProgress>,
     cancel: CancellationToken,
 ) -> SpliceEnd {
     end_by_reset(&tcp, true);
@@ -84,13 +84,13 @@ pub async fn splice(
         }
     });
     let ended = AbortOnDropHandle::new(copying).await;
-    ended.unwrap_or_else(|_| SpliceEnd::ChannelCut("the copying came to grief".into()))
+    ended.unwrap_or_else(|_| SpliceEnd::ChannelCut("the copying ended unexpectedly".into()))
 }
 
 async fn copy(
     mut tcp: TcpStream,
     channel: Channel,
-    progress: &Progress,
+    progress: &SpliceProgress,
     cancel: CancellationToken,
 ) -> SpliceEnd {
     let (mut from_channel, to_channel) = channel.split();
@@ -136,7 +136,11 @@ enum Upload {
 
 /// Both directions have ended. What was sent towards the channel counts as taken once the other side closes the channel
 /// behind our end: a peer may have ended its own direction long before.
-async fn confirm(uploaded: Upload, to: &WriteHalf, progress: &Progress) -> Result<(), SpliceEnd> {
+async fn confirm(
+    uploaded: Upload,
+    to: &WriteHalf,
+    progress: &SpliceProgress,
+) -> Result<(), SpliceEnd> {
     match uploaded {
         Upload::Ended if !progress.has_uploaded() => Ok(()),
         Upload::Ended => closed(to.gone().await),
@@ -160,7 +164,7 @@ fn closed(reason: CutReason) -> Result<(), SpliceEnd> {
 async fn download(
     from: &mut ReadHalf,
     tcp: &mut TcpWrite<'_>,
-    progress: &Progress,
+    progress: &SpliceProgress,
 ) -> Result<(), SpliceEnd> {
     loop {
         match from.read().await {
@@ -191,7 +195,7 @@ async fn download(
 async fn upload(
     tcp: &mut TcpRead<'_>,
     to: &WriteHalf,
-    progress: &Progress,
+    progress: &SpliceProgress,
 ) -> Result<Upload, SpliceEnd> {
     let mut buffer = BytesMut::new();
     loop {

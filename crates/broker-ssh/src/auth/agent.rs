@@ -11,12 +11,12 @@ use tokio::time::timeout;
 /// An agent that has not said by then which keys it holds does not answer.
 const LIST_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) type Client = AgentClient<Box<dyn AgentStream + Send + Unpin>>;
+pub(super) type AgentConnection = AgentClient<Box<dyn AgentStream + Send + Unpin>>;
 
 /// An agent and the keys it holds.
 #[derive(Default)]
 pub(super) struct Agent {
-    pub(super) client: Option<Client>,
+    pub(super) client: Option<AgentConnection>,
     pub(super) held: Vec<AgentIdentity>,
 }
 
@@ -53,7 +53,7 @@ impl Agent {
 
 /// The agent at this socket, or the one that SSH_AUTH_SOCK names.
 #[cfg(unix)]
-async fn connect(socket: Option<&Path>) -> Option<Client> {
+async fn connect(socket: Option<&Path>) -> Option<AgentConnection> {
     let connected = match socket {
         Some(socket) => AgentClient::connect_uds(socket).await,
         None => AgentClient::connect_env().await,
@@ -63,7 +63,7 @@ async fn connect(socket: Option<&Path>) -> Option<Client> {
 
 /// The agent at this pipe, or that of Windows' own OpenSSH.
 #[cfg(windows)]
-async fn connect(pipe: Option<&Path>) -> Option<Client> {
+async fn connect(pipe: Option<&Path>) -> Option<AgentConnection> {
     let usual = Path::new(r"\\.\pipe\openssh-ssh-agent");
     AgentClient::connect_named_pipe(pipe.unwrap_or(usual))
         .await

@@ -20,7 +20,7 @@ const SESSION_END: Duration = Duration::from_secs(1);
 
 /// What came of trying one method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum AuthOutcome {
     /// The user is logged in.
     Done,
     /// The method was accepted, and the server wants another one (RFC 4252 section 5.1).
@@ -78,12 +78,12 @@ impl<'a, H: Handler> Attempt<'a, H> {
     }
 
     /// Has the server say what it takes, unless it has: a person must not be asked for a secret that is of no use.
-    pub(super) async fn learn_offer(&mut self) -> Result<Outcome, AuthError> {
+    pub(super) async fn learn_offer(&mut self) -> Result<AuthOutcome, AuthError> {
         if self.offered.is_some() {
-            return Ok(Outcome::Refused);
+            return Ok(AuthOutcome::Refused);
         }
         match self.session.authenticate_none(&self.spec.user).await {
-            Ok(AuthResult::Success) => Ok(Outcome::Done),
+            Ok(AuthResult::Success) => Ok(AuthOutcome::Done),
             Ok(AuthResult::Failure {
                 remaining_methods, ..
             }) if remaining_methods.is_empty() => Err(self.ended(None).await),
@@ -91,7 +91,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
                 remaining_methods, ..
             }) => {
                 self.offered = Some(remaining_methods);
-                Ok(Outcome::Refused)
+                Ok(AuthOutcome::Refused)
             }
             Err(error) => Err(self.ended(Some(&error)).await),
         }
@@ -102,12 +102,12 @@ impl<'a, H: Handler> Attempt<'a, H> {
         &mut self,
         what: &str,
         said: Result<AuthResult, russh::Error>,
-    ) -> Result<Outcome, AuthError> {
+    ) -> Result<AuthOutcome, AuthError> {
         self.judged = true;
         match said {
             Ok(AuthResult::Success) => {
                 tracing::debug!(server = %self.state.server, user = %self.spec.user, with = what, "logged in");
-                Ok(Outcome::Done)
+                Ok(AuthOutcome::Done)
             }
             Ok(AuthResult::Failure {
                 remaining_methods,
@@ -128,16 +128,16 @@ impl<'a, H: Handler> Attempt<'a, H> {
         }
     }
 
-    fn refused_or_partial(&mut self, what: &str, partial: bool) -> Outcome {
+    fn refused_or_partial(&mut self, what: &str, partial: bool) -> AuthOutcome {
         if partial {
             self.tried
                 .push(format!("{what} (accepted, more is asked for)"));
             // What was refused before may have come too early.
             self.spent.clear();
-            Outcome::Partial
+            AuthOutcome::Partial
         } else {
             self.tried.push(what.to_owned());
-            Outcome::Refused
+            AuthOutcome::Refused
         }
     }
 

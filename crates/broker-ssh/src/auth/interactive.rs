@@ -7,7 +7,7 @@ use russh::client::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::MAX_ASKED;
-use super::attempt::{Attempt, Outcome};
+use super::attempt::{Attempt, AuthOutcome};
 use super::error::AuthError;
 use crate::prompt::{Field, Prompt};
 
@@ -39,9 +39,9 @@ struct Round {
 
 impl<H: Handler> Attempt<'_, H> {
     /// Answers with the profile's password where that alone is asked for, and else has a person answer.
-    pub(super) async fn keyboard_interactive(&mut self) -> Result<Outcome, AuthError> {
-        if self.learn_offer().await? == Outcome::Done {
-            return Ok(Outcome::Done);
+    pub(super) async fn keyboard_interactive(&mut self) -> Result<AuthOutcome, AuthError> {
+        if self.learn_offer().await? == AuthOutcome::Done {
+            return Ok(AuthOutcome::Done);
         }
         let nobody_answers = self.spec.password.is_none() && self.spec.responder.is_none();
         for asked in 0..MAX_ASKED {
@@ -59,14 +59,14 @@ impl<H: Handler> Attempt<'_, H> {
                 given_up: false,
             };
             let outcome = self.converse(&mut answers).await?;
-            if outcome != Outcome::Refused || !answers.typed || answers.given_up {
+            if outcome != AuthOutcome::Refused || !answers.typed || answers.given_up {
                 return Ok(outcome);
             }
         }
-        Ok(Outcome::Refused)
+        Ok(AuthOutcome::Refused)
     }
 
-    async fn converse(&mut self, answers: &mut Answers) -> Result<Outcome, AuthError> {
+    async fn converse(&mut self, answers: &mut Answers) -> Result<AuthOutcome, AuthError> {
         let user = &self.spec.user;
         let start = self
             .session

@@ -22,7 +22,7 @@ use russh::client::{Handle, Handler};
 use crate::prompt::DialPrompts;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
-use attempt::{Attempt, Outcome};
+use attempt::{Attempt, AuthOutcome};
 pub use error::{AuthError, KeyFileError, LoginEnd, PrivateFileError, SecretError};
 
 /// More methods in a row than any real server wants from one user.
@@ -46,16 +46,16 @@ pub(crate) async fn authenticate<H: Handler>(
     let mut attempt = Attempt::new(session, spec, state, prompts);
     for _ in 0..MAX_STEPS {
         match step(&mut attempt).await? {
-            Outcome::Done => return Ok(()),
-            Outcome::Partial => {}
-            Outcome::Refused => break,
+            AuthOutcome::Done => return Ok(()),
+            AuthOutcome::Partial => {}
+            AuthOutcome::Refused => break,
         }
     }
     Err(attempt.failure())
 }
 
 /// Tries each method that the server offers until one is accepted.
-async fn step<H: Handler>(attempt: &mut Attempt<'_, H>) -> Result<Outcome, AuthError> {
+async fn step<H: Handler>(attempt: &mut Attempt<'_, H>) -> Result<AuthOutcome, AuthError> {
     for method in attempt.spec.settings.auth_methods.clone() {
         if !attempt.offers(method) {
             continue;
@@ -64,15 +64,15 @@ async fn step<H: Handler>(attempt: &mut Attempt<'_, H>) -> Result<Outcome, AuthE
             AuthMethod::PublicKey => attempt.public_keys().await?,
             AuthMethod::Password => attempt.password().await?,
             AuthMethod::KeyboardInteractive => attempt.keyboard_interactive().await?,
-            AuthMethod::Gssapi | AuthMethod::HostBased => Outcome::Refused,
+            AuthMethod::Gssapi | AuthMethod::HostBased => AuthOutcome::Refused,
         };
-        if outcome != Outcome::Refused {
+        if outcome != AuthOutcome::Refused {
             return Ok(outcome);
         }
     }
     if attempt.offers(AuthMethod::PublicKey) {
         let outcome = attempt.last_key().await?;
-        if outcome != Outcome::Refused {
+        if outcome != AuthOutcome::Refused {
             return Ok(outcome);
         }
     }

@@ -6,27 +6,27 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::MAX_ASKED;
-use super::attempt::{Attempt, Outcome};
+use super::attempt::{Attempt, AuthOutcome};
 use super::error::AuthError;
 use super::secret::password;
 use crate::prompt::{Login, Prompt};
 
 impl<H: Handler> Attempt<'_, H> {
-    pub(super) async fn password(&mut self) -> Result<Outcome, AuthError> {
-        if self.learn_offer().await? == Outcome::Done {
-            return Ok(Outcome::Done);
+    pub(super) async fn password(&mut self) -> Result<AuthOutcome, AuthError> {
+        if self.learn_offer().await? == AuthOutcome::Done {
+            return Ok(AuthOutcome::Done);
         }
         if !self.offers(AuthMethod::Password) {
-            return Ok(Outcome::Refused);
+            return Ok(AuthOutcome::Refused);
         }
         if self.spec.password.is_some() {
             return match self.configured_password().await {
                 Some(secret) => self.send_password("password", &secret).await,
-                None => Ok(Outcome::Refused),
+                None => Ok(AuthOutcome::Refused),
             };
         }
         let outcome = self.kept_password().await?;
-        if outcome != Outcome::Refused || !self.offers(AuthMethod::Password) {
+        if outcome != AuthOutcome::Refused || !self.offers(AuthMethod::Password) {
             return Ok(outcome);
         }
         self.typed_password().await
@@ -43,15 +43,15 @@ impl<H: Handler> Attempt<'_, H> {
         }
     }
 
-    async fn kept_password(&mut self) -> Result<Outcome, AuthError> {
+    async fn kept_password(&mut self) -> Result<AuthOutcome, AuthError> {
         let (keyring, login) = (&self.spec.keyring, self.login());
         let Some(secret) = keyring.password(&login, Instant::now()) else {
-            return Ok(Outcome::Refused);
+            return Ok(AuthOutcome::Refused);
         };
         let outcome = self
             .send_password("the password typed before", &secret)
             .await?;
-        if outcome == Outcome::Refused {
+        if outcome == AuthOutcome::Refused {
             keyring.password_refused(&login, Instant::now());
         } else {
             keyring.password_worked(&login, Instant::now());
@@ -59,7 +59,7 @@ impl<H: Handler> Attempt<'_, H> {
         Ok(outcome)
     }
 
-    async fn typed_password(&mut self) -> Result<Outcome, AuthError> {
+    async fn typed_password(&mut self) -> Result<AuthOutcome, AuthError> {
         for asked in 0..MAX_ASKED {
             let Login { server, user } = self.login();
             let prompt = Prompt::Password {
@@ -69,10 +69,10 @@ impl<H: Handler> Attempt<'_, H> {
             };
             let typed = self.ask(prompt).await?;
             let Some(secret) = typed.as_ref().and_then(|texts| texts.first()) else {
-                return Ok(Outcome::Refused);
+                return Ok(AuthOutcome::Refused);
             };
             let outcome = self.send_password("the password typed", secret).await?;
-            if outcome != Outcome::Refused {
+            if outcome != AuthOutcome::Refused {
                 self.keep_password(secret);
                 return Ok(outcome);
             }
@@ -80,7 +80,7 @@ impl<H: Handler> Attempt<'_, H> {
                 break;
             }
         }
-        Ok(Outcome::Refused)
+        Ok(AuthOutcome::Refused)
     }
 
     fn keep_password(&self, secret: &SecretString) {
@@ -94,7 +94,7 @@ impl<H: Handler> Attempt<'_, H> {
         &mut self,
         what: &str,
         secret: &SecretString,
-    ) -> Result<Outcome, AuthError> {
+    ) -> Result<AuthOutcome, AuthError> {
         let user = &self.spec.user;
         let said = self
             .session

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::MAX_ASKED;
 use super::agent::Agent;
-use super::attempt::{Attempt, Outcome};
+use super::attempt::{Attempt, AuthOutcome};
 use super::candidates::{Candidate, candidates};
 use super::certificate::{beside_key, check};
 use super::error::{AuthError, KeyFileError};
@@ -24,14 +24,14 @@ use crate::host_key::fingerprint;
 use crate::prompt::Prompt;
 
 /// A key or certificate and what a person would call it.
-struct Shown {
+struct OfferedKey {
     what: String,
     identity: AgentIdentity,
 }
 
 /// What came of showing it.
-enum Said {
-    Judged(Outcome),
+enum OfferOutcome {
+    Judged(AuthOutcome),
     /// It was shown before.
     Repeated,
     /// The server would have taken it, or might have.
@@ -53,7 +53,7 @@ enum NotSigned {
 
 impl<H: Handler> Attempt<'_, H> {
     /// Shows one key after another until the server accepts one.
-    pub(super) async fn public_keys(&mut self) -> Result<Outcome, AuthError> {
+    pub(super) async fn public_keys(&mut self) -> Result<AuthOutcome, AuthError> {
         let mut agent = Agent::connect(self.spec.agent.as_deref()).await;
         let found = candidates(self.spec, &agent.held).await;
         for missing in found.missing {
@@ -64,7 +64,7 @@ impl<H: Handler> Attempt<'_, H> {
                 break;
             }
             let outcome = self.candidate(&mut agent, candidate).await?;
-            if outcome != Outcome::Refused {
+            if outcome != AuthOutcome::Refused {
                 return Ok(outcome);
             }
         }
@@ -75,13 +75,13 @@ impl<H: Handler> Attempt<'_, H> {
                 "{more} more keys were not shown, since servers allow few attempts; name the right one in user-identities"
             ));
         }
-        Ok(Outcome::Refused)
+        Ok(AuthOutcome::Refused)
     }
 
     /// Shows one key more than was shown before other methods had their turn.
-    pub(super) async fn last_key(&mut self) -> Result<Outcome, AuthError> {
+    pub(super) async fn last_key(&mut self) -> Result<AuthOutcome, AuthError> {
         let Some(candidate) = self.last_key.take() else {
-            return Ok(Outcome::Refused);
+            return Ok(AuthOutcome::Refused);
         };
         let mut agent = Agent::connect(self.spec.agent.as_deref()).await;
         self.candidate(&mut agent, candidate).await
@@ -91,7 +91,7 @@ impl<H: Handler> Attempt<'_, H> {
         &mut self,
         agent: &mut Agent,
         candidate: Candidate,
-    ) -> Result<Outcome, AuthError> {
+    ) -> Result<AuthOutcome, AuthError> {
         match candidate {
             Candidate::Agent(identity) => self.agent_key(agent, *identity).await,
             Candidate::File(path) => self.key_file(agent, &path).await,
@@ -102,23 +102,23 @@ impl<H: Handler> Attempt<'_, H> {
         &mut self,
         agent: &mut Agent,
         held: Vec<AgentIdentity>,
-    ) -> Result<Outcome, AuthError> {
+    ) -> Result<AuthOutcome, AuthError> {
         for identity in held {
             let outcome = self.agent_key(agent, identity).await?;
-            if outcome != Outcome::Refused || !self.offers(AuthMethod::PublicKey) {
+            if outcome != AuthOutcome::Refused || !self.offers(AuthMethod::PublicKey) {
                 return Ok(outcome);
             }
         }
-        Ok(Outcome::Refused)
+        Ok(AuthOutcome::Refused)
     }
 
     async fn agent_key(
         &mut self,
         agent: &mut Agent,
         identity: AgentIdentity,
-    ) -> Result<Outcome, AuthError> {
+    ) -> Result<AuthOutcome, AuthError> {
         let Some(client) = agent.client.as_mut() else {
-            return Ok(Outcome::Refused);
+            return Ok(AuthOutcome::Refused);
         };
         let key = fingerprint(&identity.public_key());
         let comment = identity.comment().escape_debug();
@@ -128,21 +128,21 @@ impl<H: Handler> Attempt<'_, H> {
                 let what = format!("agent certificate {key} {comment}");
                 if let Err(fault) = check(certificate, SystemTime::now()) {
                     self.skip(format!("{what} {fault}"));
-                    return Ok(Outcome::Refused);
+                    return Ok(AuthOutcome::Refused);
                 }
                 what
             }
         };
-        self.prove(Shown { what, identity }, client).await
+        self.prove(OfferedKey { what, identity }, client).await
     }
 
-    async fn key_file(&mut self, agent: &mut Agent, path: &Path) -> Result<Outcome, AuthError> {
+    async fn key_file(&mut self, agent: &mut Agent, path: &Path) -> Result<AuthOutcome, AuthError> {
         match load(path).await {
             Ok(KeyFile::Plain(key)) => self.key(path, key).await,
             Ok(KeyFile::Locked(locked)) => self.locked_key(agent, &locked).await,
             Err(error) => {
                 self.note_obstacle(error);
-                Ok(Outcome::Refused)
+                Ok(AuthOutcome::Refused)
             }
         }
     }
@@ -153,7 +153,7 @@ impl<H: Handler> Attempt<'_, H> {
         &mut self,
         agent: &mut Agent,
         locked: &Locked,
-    ) -> Result<Outcome, AuthError> {
+    ) -> Result<AuthOutcome, AuthError> {
         let held = locked.public.as_ref().map(|key| agent.holds(key));
         if let Some(held) = held.filter(|held| !held.is_empty()) {
             return self.agent_keys(agent, held).await;
@@ -165,11 +165,11 @@ impl<H: Handler> Attempt<'_, H> {
         if let Some(public) = &locked.public
             && !self.would_take(path, public).await?
         {
-            return Ok(Outcome::Refused);
+            return Ok(AuthOutcome::Refused);
         }
         match self.unlock(locked).await? {
             Some(key) => self.key(path, key).await,
-            None => Ok(Outcome::Refused),
+            None => Ok(AuthOutcome::Refused),
         }
     }
 
@@ -203,27 +203,27 @@ impl<H: Handler> Attempt<'_, H> {
     }
 
     /// A key ready for use.
-    async fn key(&mut self, path: &Path, key: Arc<PrivateKey>) -> Result<Outcome, AuthError> {
+    async fn key(&mut self, path: &Path, key: Arc<PrivateKey>) -> Result<AuthOutcome, AuthError> {
         for shown in self.with_certificate(path, key.public_key()).await {
             let outcome = self.prove(shown, &mut KeySigner(Arc::clone(&key))).await?;
-            if outcome != Outcome::Refused || !self.offers(AuthMethod::PublicKey) {
+            if outcome != AuthOutcome::Refused || !self.offers(AuthMethod::PublicKey) {
                 return Ok(outcome);
             }
         }
-        Ok(Outcome::Refused)
+        Ok(AuthOutcome::Refused)
     }
 
     /// The two ways to show a key file: with the certificate beside it, if there is one, and alone.
-    async fn with_certificate(&mut self, path: &Path, key: &PublicKey) -> Vec<Shown> {
+    async fn with_certificate(&mut self, path: &Path, key: &PublicKey) -> Vec<OfferedKey> {
         let name = path.display();
-        let mut ways = vec![Shown {
+        let mut ways = vec![OfferedKey {
             what: format!("key {name}"),
             identity: key.clone().into(),
         }];
         match beside_key(path, key).await {
             Ok(Some(certificate)) => ways.insert(
                 0,
-                Shown {
+                OfferedKey {
                     what: format!("the certificate of key {name}"),
                     identity: certificate.into(),
                 },
@@ -240,52 +240,60 @@ impl<H: Handler> Attempt<'_, H> {
             let (what, name) = (shown.what.clone(), name(&shown.identity));
             let mut probe = Probe::default();
             match self.show(shown, &mut probe).await? {
-                Said::NotSigned(_) if probe.wanted => {
+                OfferOutcome::NotSigned(_) if probe.wanted => {
                     self.release(&name);
                     return Ok(true);
                 }
-                Said::NotSigned(reason) => self.skip(format!("{what} ({reason})")),
-                Said::Judged(_) | Said::Repeated => {}
+                OfferOutcome::NotSigned(reason) => self.skip(format!("{what} ({reason})")),
+                OfferOutcome::Judged(_) | OfferOutcome::Repeated => {}
             }
         }
         Ok(false)
     }
 
     /// Logs in with a key, if the server accepts it.
-    async fn prove<S>(&mut self, shown: Shown, signer: &mut S) -> Result<Outcome, AuthError>
+    async fn prove<S>(
+        &mut self,
+        shown: OfferedKey,
+        signer: &mut S,
+    ) -> Result<AuthOutcome, AuthError>
     where
         S: Signer,
         S::Error: Display,
     {
         let (what, name) = (shown.what.clone(), name(&shown.identity));
         Ok(match self.show(shown, signer).await? {
-            Said::Judged(outcome) => {
-                if outcome == Outcome::Partial {
+            OfferOutcome::Judged(outcome) => {
+                if outcome == AuthOutcome::Partial {
                     self.accept(name);
                 }
                 outcome
             }
-            Said::Repeated => Outcome::Refused,
-            Said::NotSigned(reason) => {
+            OfferOutcome::Repeated => AuthOutcome::Refused,
+            OfferOutcome::NotSigned(reason) => {
                 self.skip(format!("{what} ({reason})"));
-                Outcome::Refused
+                AuthOutcome::Refused
             }
         })
     }
 
     /// Shows a key that was not shown before, and signs with it where the server wants that.
-    async fn show<S>(&mut self, shown: Shown, signer: &mut S) -> Result<Said, AuthError>
+    async fn show<S>(
+        &mut self,
+        shown: OfferedKey,
+        signer: &mut S,
+    ) -> Result<OfferOutcome, AuthError>
     where
         S: Signer,
         S::Error: Display,
     {
-        let Shown { what, identity } = shown;
+        let OfferedKey { what, identity } = shown;
         if !self.claim(&name(&identity)) {
-            return Ok(Said::Repeated);
+            return Ok(OfferOutcome::Repeated);
         }
         let hash = match self.hash_for(&identity.public_key()).await {
             Ok(hash) => hash,
-            Err(reason) => return Ok(Said::NotSigned(reason)),
+            Err(reason) => return Ok(OfferOutcome::NotSigned(reason)),
         };
         let (session, user) = (&mut *self.session, &self.spec.user);
         let said = match identity {
@@ -299,9 +307,11 @@ impl<H: Handler> Attempt<'_, H> {
             }
         };
         match said {
-            Ok(said) => self.judge(&what, Ok(said)).await.map(Said::Judged),
+            Ok(said) => self.judge(&what, Ok(said)).await.map(OfferOutcome::Judged),
             Err(_) if self.state.is_closed() => Err(self.ended(None).await),
-            Err(error) => Ok(Said::NotSigned(NotSigned::Signer(error.to_string()))),
+            Err(error) => Ok(OfferOutcome::NotSigned(NotSigned::Signer(
+                error.to_string(),
+            ))),
         }
     }
 

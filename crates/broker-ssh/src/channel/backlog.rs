@@ -15,7 +15,7 @@ use super::{Batch, ChannelRead};
 /// channel shares its connection.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    state: Mutex<State>,
+    state: Mutex<Contents>,
     /// Tells the reader that something arrived.
     readable: Notify,
     /// Tells the writer that something was taken.
@@ -23,7 +23,7 @@ pub(super) struct Backlog {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Contents {
     queue: VecDeque<Bytes>,
     bytes: usize,
     eof: bool,

@@ -49,7 +49,7 @@ const PLAINTEXT: &[&str] = &["none", "clear"];
 
 /// None of the names that the profile has for a kind of algorithm is supported.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unsupported {
+pub(super) struct NoneSupported {
     pub(super) kind: &'static str,
     /// Separated by commas.
     pub(super) names: String,
@@ -64,7 +64,7 @@ pub(crate) fn preferred(
     asked: &Algorithms,
     compress: bool,
     known: &KnownKeys,
-) -> Result<Preferred, Unsupported> {
+) -> Result<Preferred, NoneSupported> {
     let mut kexs = choose("key exchange", &asked.kexs, KEXS, |name| {
         kex::Name::try_from(name).ok()
     })?;
@@ -110,7 +110,7 @@ fn choose<T: Clone>(
     asked: &[String],
     defaults: &[T],
     parse: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, Unsupported> {
+) -> Result<Vec<T>, NoneSupported> {
     if asked.is_empty() {
         return Ok(defaults.to_vec());
     }
@@ -120,7 +120,7 @@ fn choose<T: Clone>(
         .filter_map(|name| parse(name))
         .collect();
     if supported.is_empty() {
-        Err(Unsupported {
+        Err(NoneSupported {
             kind,
             names: asked.join(", "),
         })
@@ -205,7 +205,7 @@ mod tests {
         };
         assert_eq!(
             preferred(&asked, false, &KnownKeys::default()).unwrap_err(),
-            Unsupported {
+            NoneSupported {
                 kind: "MAC",
                 names: "made-up".into()
             }

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::channel_error::ChannelError;
 use super::handler::SshHandle;
 use super::keepalive;
-use super::listeners::Listeners;
+use super::listeners::ForwardListeners;
 use super::liveness::Liveness;
 use super::requests::Requests;
 use crate::spec::Target;
@@ -23,7 +23,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// An open connection. `Handle` cannot be cloned, but opening needs only a shared reference.
 pub(crate) struct Connection {
     pub(crate) state: Arc<ConnectionState>,
-    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) listeners: Arc<ForwardListeners>,
     pub(crate) requests: Requests,
     /// Where its tasks are spawned.
     pub(crate) tracker: TaskTracker,
@@ -36,7 +36,7 @@ impl Connection {
     /// One whose user is logged in.
     pub(super) fn new(
         state: Arc<ConnectionState>,
-        listeners: Arc<Listeners>,
+        listeners: Arc<ForwardListeners>,
         handle: SshHandle,
         tracker: TaskTracker,
         settings: &Settings,

@@ -15,7 +15,7 @@ use super::error::OpenError;
 use super::gateway::{ClosedOnDrop, GatewayStream};
 use super::handler::{ConnectionHandler, HostKeyCheck, SshHandle};
 use super::handshake;
-use super::listeners::Listeners;
+use super::listeners::ForwardListeners;
 use crate::auth::{AuthError, authenticate};
 use crate::host_key::Trust;
 use crate::net::quick_ack::QuickAck;
@@ -53,7 +53,7 @@ impl Dial {
     /// Dials the server and authenticates.
     pub(crate) async fn run(self) -> Result<Arc<Connection>, OpenError> {
         let trust = Arc::new(Trust::load(&self.spec).await?);
-        let listeners = Arc::<Listeners>::default();
+        let listeners = Arc::<ForwardListeners>::default();
         let check = HostKeyCheck::Verify(Arc::clone(&trust));
         let mut handle = self.connect(check, Arc::clone(&listeners)).await?;
         trust
@@ -94,7 +94,7 @@ impl Dial {
     async fn connect(
         &self,
         check: HostKeyCheck,
-        listeners: Arc<Listeners>,
+        listeners: Arc<ForwardListeners>,
     ) -> Result<SshHandle, OpenError> {
         let config = handshake::config(&self.spec, &check.known_keys())?;
         let transport = self.transport().await?;

@@ -8,14 +8,14 @@ use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handler, Msg, Ses
 use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::listeners::{Arrival, Listeners, Originator};
+use super::listeners::{Arrival, ForwardListeners, Originator};
 use crate::host_key::{HostKeyError, KnownKeys, Trust, fingerprint, same_key_type};
 use crate::net::text::printable;
 use crate::state::info::{ConnectionKind, Negotiated};
 use crate::state::{ConnectionState, CutReason};
 
-/// More of a server's parting words tells nothing.
-const MAX_PARTING: usize = 256;
+/// More of what a server says when it leaves tells nothing.
+const MAX_DISCONNECT_TEXT: usize = 256;
 
 /// A page of a server's banner; what is longer is no notice to a user.
 const MAX_BANNER: usize = 2048;
@@ -27,7 +27,7 @@ pub(crate) type SshHandle = client::Handle<ConnectionHandler>;
 pub(crate) struct ConnectionHandler {
     state: Arc<ConnectionState>,
     check: HostKeyCheck,
-    listeners: Arc<Listeners>,
+    listeners: Arc<ForwardListeners>,
     peer: Option<SocketAddr>,
     /// Whether the server's next banner is logged.
     banners: bool,
@@ -59,7 +59,7 @@ impl ConnectionHandler {
     pub(super) fn new(
         state: Arc<ConnectionState>,
         check: HostKeyCheck,
-        listeners: Arc<Listeners>,
+        listeners: Arc<ForwardListeners>,
         peer: Option<SocketAddr>,
         banners: bool,
         task: TaskTrackerToken,
@@ -184,7 +184,7 @@ impl Handler for ConnectionHandler {
             tracing::warn!(
                 connection = self.state.id,
                 port = connected_port,
-                from = %printable(originator_address, MAX_PARTING),
+                from = %printable(originator_address, MAX_DISCONNECT_TEXT),
                 "refused a connection to a listener that the server did not end; nobody is told of its port any more"
             );
             self.state.retire();
@@ -259,7 +259,7 @@ impl Handler for ConnectionHandler {
         reason: DisconnectReason<HandlerError>,
     ) -> Result<(), HandlerError> {
         let text = match &reason {
-            DisconnectReason::ReceivedDisconnect(info) => parting(&info.message),
+            DisconnectReason::ReceivedDisconnect(info) => disconnect_text(&info.message),
             DisconnectReason::Error(error) => describe(error),
         };
         self.state.set_end(CutReason::ConnectionLost(text));
@@ -278,8 +278,8 @@ fn check_type(agreed: &Algorithm, shown: &PublicKey) -> Result<(), HandlerError>
 }
 
 /// What a server says when it leaves (RFC 4253 section 11.1), fit for messages and logs.
-fn parting(message: &str) -> String {
-    let message = printable(message, MAX_PARTING);
+fn disconnect_text(message: &str) -> String {
+    let message = printable(message, MAX_DISCONNECT_TEXT);
     format!("the server disconnected: {message}")
 }
 
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn parting_words_steer_no_terminal_and_are_not_long() {
-        let words = parting(&format!("bye\x1b[2J\r\n421{}", "x".repeat(9999)));
+        let words = disconnect_text(&format!("bye\x1b[2J\r\n421{}", "x".repeat(9999)));
         assert!(
             words.starts_with("the server disconnected: bye\\u{1b}[2J\\r\\n421xx"),
             "{words}"

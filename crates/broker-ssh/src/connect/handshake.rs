@@ -9,7 +9,7 @@ use russh::keys::Algorithm;
 use russh::{Limits, Preferred, SshId};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 
-use super::algorithms::{Unsupported, preferred};
+use super::algorithms::{NoneSupported, preferred};
 use super::error::{HandshakeError, HandshakeFault, OpenError};
 use super::handler::{ConnectionHandler, HandlerError, SshHandle};
 use crate::host_key::KnownKeys;
@@ -123,11 +123,13 @@ pub(super) fn config(
 fn offer(spec: &ConnectSpec, known: &KnownKeys) -> Result<Preferred, HandshakeError> {
     let compress = spec.settings.compression != Compression::None;
     let offer = preferred(&spec.settings.algorithms, compress, known);
-    offer.map_err(|Unsupported { kind, names }| HandshakeError::Unsupported {
-        server: spec.server(),
-        kind,
-        names,
-    })
+    offer.map_err(
+        |NoneSupported { kind, names }| HandshakeError::Unsupported {
+            server: spec.server(),
+            kind,
+            names,
+        },
+    )
 }
 
 /// Algorithms of host keys that the server may use, the preferred ones first.

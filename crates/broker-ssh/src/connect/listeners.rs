@@ -48,7 +48,7 @@ impl fmt::Debug for Arrival {
 
 /// The listeners of one connection.
 #[derive(Debug)]
-pub(crate) struct Listeners {
+pub(crate) struct ForwardListeners {
     /// Who waits for arrivals, by port; `None` once the connection has ended.
     by_port: Mutex<Option<HashMap<u32, mpsc::Sender<Arrival>>>>,
     /// Those that the server did not end.
@@ -57,7 +57,7 @@ pub(crate) struct Listeners {
     granted: Mutex<BTreeSet<String>>,
 }
 
-impl Default for Listeners {
+impl Default for ForwardListeners {
     fn default() -> Self {
         Self {
             by_port: Mutex::new(Some(HashMap::new())),
@@ -67,7 +67,7 @@ impl Default for Listeners {
     }
 }
 
-impl Listeners {
+impl ForwardListeners {
     /// Registers a listener; false where the port is taken already, or the connection has ended.
     pub(crate) fn add(&self, port: u32, arrivals: mpsc::Sender<Arrival>) -> bool {
         match &mut *lock(&self.by_port) {
@@ -111,7 +111,7 @@ impl Listeners {
         }
     }
 
-    /// See [`Listeners::note_granted`].
+    /// See [`ForwardListeners::note_granted`].
     pub(crate) fn has_granted(&self, bind: &str) -> bool {
         lock(&self.granted).contains(bind)
     }

@@ -93,13 +93,13 @@ impl Liveness {
         }
         let mut asked = self.requests.ask(KEEPALIVE, Vec::new()).await;
         match follow_up(&mut asked, self.opens_channel()).await {
-            Said::PassedOver => {
+            RequestOutcome::PassedOver => {
                 asked.pass_over();
                 self.state.facts.note_passing_over(server);
                 true
             }
-            Said::Answered => true,
-            Said::Nothing => false,
+            RequestOutcome::Answered => true,
+            RequestOutcome::ConnectionEnded => false,
         }
     }
 
@@ -130,12 +130,12 @@ pub(crate) async fn silence(liveness: &Liveness) {
 
 /// What comes of a request.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+enum RequestOutcome {
     Answered,
     /// The server has answered something that it was asked later.
     PassedOver,
     /// The connection has ended.
-    Nothing,
+    ConnectionEnded,
 }
 
 /// Waits for the answer to a request. Where none comes, something is asked that every server answers: servers answer in
@@ -143,8 +143,12 @@ enum Said {
 async fn follow_up<T>(
     asked: &mut (impl Future<Output = Option<T>> + Unpin),
     later: impl Future<Output = bool>,
-) -> Said {
-    let said = |answer: Option<T>| answer.map_or(Said::Nothing, |_| Said::Answered);
+) -> RequestOutcome {
+    let said = |answer: Option<T>| {
+        answer.map_or(RequestOutcome::ConnectionEnded, |_| {
+            RequestOutcome::Answered
+        })
+    };
     if let Ok(answer) = timeout(PATIENCE, &mut *asked).await {
         return said(answer);
     }
@@ -154,8 +158,8 @@ async fn follow_up<T>(
     };
     match timeout(SAME_MOMENT, asked).await {
         Ok(answer) => said(answer),
-        Err(_) if later => Said::PassedOver,
-        Err(_) => Said::Nothing,
+        Err(_) if later => RequestOutcome::PassedOver,
+        Err(_) => RequestOutcome::ConnectionEnded,
     }
 }
 
@@ -185,14 +189,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_answers_is_asked_nothing_else() {
         let mut asked = pin!(after(Duration::from_millis(100), Some(())));
-        assert_eq!(follow_up(&mut asked, pending()).await, Said::Answered);
+        assert_eq!(
+            follow_up(&mut asked, pending()).await,
+            RequestOutcome::Answered
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_is_passed_over_where_something_later_is_answered() {
         let mut asked = pin!(pending::<Option<()>>());
         let later = after(Duration::from_millis(10), true);
-        assert_eq!(follow_up(&mut asked, later).await, Said::PassedOver);
+        assert_eq!(
+            follow_up(&mut asked, later).await,
+            RequestOutcome::PassedOver
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -200,18 +210,24 @@ mod tests {
         let mut asked = pin!(after(SLOW, Some(())));
         assert_eq!(
             follow_up(&mut asked, after(SLOW, true)).await,
-            Said::Answered
+            RequestOutcome::Answered
         );
         let mut asked = pin!(after(SLOW + SAME_MOMENT / 2, Some(())));
         let later = after(SLOW - PATIENCE, true);
-        assert_eq!(follow_up(&mut asked, later).await, Said::Answered);
+        assert_eq!(follow_up(&mut asked, later).await, RequestOutcome::Answered);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_has_ended_says_nothing() {
         let mut asked = pin!(ready(None::<()>));
-        assert_eq!(follow_up(&mut asked, pending()).await, Said::Nothing);
+        assert_eq!(
+            follow_up(&mut asked, pending()).await,
+            RequestOutcome::ConnectionEnded
+        );
         let mut asked = pin!(pending::<Option<()>>());
-        assert_eq!(follow_up(&mut asked, ready(false)).await, Said::Nothing);
+        assert_eq!(
+            follow_up(&mut asked, ready(false)).await,
+            RequestOutcome::ConnectionEnded
+        );
     }
 }

@@ -24,4 +24,4 @@ pub use listeners::Originator;
 pub use liveness::Liveness;
 pub(crate) use liveness::silence;
 pub use probe::{HostKey, HostKeyStanding, probe, trust};
-pub(crate) use requests::Answer;
+pub(crate) use requests::RequestReply;

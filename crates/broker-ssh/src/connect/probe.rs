@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::dial::Dial;
 use super::error::{HandshakeError, OpenError};
 use super::handshake;
-use crate::host_key::{HostKeyError, Standing, Trust, fingerprint, same_key_type};
+use crate::host_key::{HostKeyError, KeyStanding, Trust, fingerprint, same_key_type};
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
@@ -88,18 +88,18 @@ impl HostKey {
 }
 
 fn standing(key: &PublicKey, shown: &[PublicKey], trust: &Trust) -> HostKeyStanding {
-    let known = |key| matches!(trust.standing(key, None, 0), Standing::Known(_));
+    let known = |key| matches!(trust.standing(key, None, 0), KeyStanding::Known(_));
     match trust.standing(key, None, 0) {
-        Standing::Known(place) => HostKeyStanding::Known(place),
-        Standing::Revoked(place) => HostKeyStanding::Revoked(place),
-        Standing::Changed(former)
+        KeyStanding::Known(place) => HostKeyStanding::Known(place),
+        KeyStanding::Revoked(place) => HostKeyStanding::Revoked(place),
+        KeyStanding::Changed(former)
             if former.pinned
                 || former.key.algorithm() == key.algorithm()
                 || !shown.iter().any(known) =>
         {
             HostKeyStanding::Changed(former.to_string())
         }
-        Standing::Changed(_) | Standing::Unknown | Standing::BadCertificate(_) => {
+        KeyStanding::Changed(_) | KeyStanding::Unknown | KeyStanding::BadCertificate(_) => {
             HostKeyStanding::Unknown
         }
     }

@@ -28,7 +28,7 @@ const MAX_UNANSWERED: usize = 64;
 
 /// What the server says to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum RequestReply {
     /// It does what was asked; what it adds depends on the request.
     Granted(Bytes),
     /// It does not.
@@ -41,8 +41,8 @@ pub(crate) struct Requests(mpsc::Sender<Request>);
 
 /// A request whose answer is to come. As a future it gives the answer; `None`: the connection has ended.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    answer: oneshot::Receiver<Answer>,
+pub(crate) struct PendingReply {
+    answer: oneshot::Receiver<RequestReply>,
     passed_over: Arc<AtomicBool>,
 }
 
@@ -55,7 +55,7 @@ struct Request {
 
 #[derive(Debug)]
 struct Waiting {
-    reply: oneshot::Sender<Answer>,
+    reply: oneshot::Sender<RequestReply>,
     passed_over: Arc<AtomicBool>,
 }
 
@@ -78,7 +78,7 @@ impl Requests {
     }
 
     /// Sends a request that the server is to answer.
-    pub(crate) async fn ask(&self, name: &'static str, data: Vec<u8>) -> Asked {
+    pub(crate) async fn ask(&self, name: &'static str, data: Vec<u8>) -> PendingReply {
         let (reply, answer) = oneshot::channel();
         let passed_over = Arc::<AtomicBool>::default();
         let waiting = Waiting {
@@ -94,33 +94,33 @@ impl Requests {
                 waiting,
             })
             .await;
-        Asked {
+        PendingReply {
             answer,
             passed_over,
         }
     }
 
     /// Asks the server to listen on an address and a port, 0 for one of its choice.
-    pub(crate) async fn listen(&self, bind: &str, port: u16) -> Asked {
+    pub(crate) async fn listen(&self, bind: &str, port: u16) -> PendingReply {
         self.ask("tcpip-forward", address(bind, port)).await
     }
 
     /// Asks the server to listen there no longer.
-    pub(crate) async fn cancel(&self, bind: &str, port: u16) -> Asked {
+    pub(crate) async fn cancel(&self, bind: &str, port: u16) -> PendingReply {
         let data = address(bind, port);
         self.ask("cancel-tcpip-forward", data).await
     }
 }
 
-impl Asked {
+impl PendingReply {
     /// The server has answered something later, so that there will be no answer to this.
     pub(crate) fn pass_over(self) {
         self.passed_over.store(true, Ordering::Release);
     }
 }
 
-impl Future for Asked {
-    type Output = Option<Answer>;
+impl Future for PendingReply {
+    type Output = Option<RequestReply>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.answer).poll(cx).map(Result::ok)
@@ -149,7 +149,7 @@ async fn ask_in_order(handle: Arc<SshHandle>, mut queue: mpsc::Receiver<Request>
 }
 
 /// Gives an answer to the oldest request that can have one.
-fn deliver(answer: Answer, waiting: &mut VecDeque<Waiting>) {
+fn deliver(answer: RequestReply, waiting: &mut VecDeque<Waiting>) {
     while let Some(oldest) = waiting.pop_front() {
         if !oldest.passed_over.load(Ordering::Acquire) {
             // Whoever asked may have gone.
@@ -160,13 +160,13 @@ fn deliver(answer: Answer, waiting: &mut VecDeque<Waiting>) {
 }
 
 /// The server's answer; `None`: the session has ended.
-async fn send(handle: Arc<SshHandle>, name: &'static str, data: Vec<u8>) -> Option<Answer> {
+async fn send(handle: Arc<SshHandle>, name: &'static str, data: Vec<u8>) -> Option<RequestReply> {
     match handle.send_global_request(name, &data, true).await {
         Ok(data) => {
             let data = data.map(|data| Bytes::copy_from_slice(&data));
-            Some(Answer::Granted(data.unwrap_or_default()))
+            Some(RequestReply::Granted(data.unwrap_or_default()))
         }
-        Err(russh::Error::RequestDenied) => Some(Answer::Refused),
+        Err(russh::Error::RequestDenied) => Some(RequestReply::Refused),
         Err(_) => None,
     }
 }
@@ -194,15 +194,15 @@ mod tests {
                 reply,
                 passed_over: Arc::clone(&passed_over),
             });
-            Asked {
+            PendingReply {
                 answer,
                 passed_over,
             }
         };
         let (unknown, mut known) = (ask(), ask());
         unknown.pass_over();
-        deliver(Answer::Refused, &mut waiting);
-        assert_eq!(known.answer.try_recv(), Ok(Answer::Refused));
+        deliver(RequestReply::Refused, &mut waiting);
+        assert_eq!(known.answer.try_recv(), Ok(RequestReply::Refused));
         assert!(waiting.is_empty());
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::Wanted;
-use crate::connect::{Answer, Arrival, ChannelError, Connection};
+use super::ListenRequest;
+use crate::connect::{Arrival, ChannelError, Connection, RequestReply};
 use crate::state::CutReason;
 
 /// How long the server may take to answer a request to listen or to stop.
@@ -18,34 +18,34 @@ const MAX_ARRIVALS: usize = 4;
 
 /// A listener on the SSH server. It ends with its connection, and dropping it makes the server stop listening.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct ForwardListener {
     pub(super) connection: Arc<Connection>,
-    pub(super) wanted: Wanted,
+    pub(super) request: ListenRequest,
     pub(super) port: u16,
     arrivals: mpsc::Receiver<Arrival>,
     listening: bool,
 }
 
-impl Listener {
+impl ForwardListener {
     /// Asks the server to listen, unless it still does from before. Must not be abandoned: a late answer would leave a
     /// listener that nobody knows of.
     pub(super) async fn open(
-        wanted: Wanted,
+        request: ListenRequest,
         connection: Arc<Connection>,
     ) -> Result<Self, ChannelError> {
         let port = match connection
             .listeners
             .leftovers
-            .take(&wanted.bind, |port| wanted.allows(port))
+            .take(&request.bind, |port| request.allows(port))
         {
             Some(port) => port,
-            None => ask(&wanted, &connection).await?,
+            None => ask(&request, &connection).await?,
         };
         let (sender, arrivals) = mpsc::channel(MAX_ARRIVALS);
         let listening = connection.listeners.add(u32::from(port), sender);
         let listener = Self {
             connection,
-            wanted,
+            request,
             port,
             arrivals,
             listening,
@@ -53,7 +53,7 @@ impl Listener {
         if listening {
             Ok(listener)
         } else {
-            Err(refused(&listener.wanted, &listener.connection))
+            Err(refused(&listener.request, &listener.connection))
         }
     }
 
@@ -70,7 +70,7 @@ impl Listener {
     /// Makes the server stop listening, and waits until it has.
     pub(super) async fn stop(mut self) {
         self.listening = false;
-        stop(&self.connection, &self.wanted.bind, self.port).await;
+        stop(&self.connection, &self.request.bind, self.port).await;
     }
 
     fn ended(&self) -> CutReason {
@@ -83,11 +83,11 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for ForwardListener {
     fn drop(&mut self) {
         if std::mem::take(&mut self.listening) {
             let connection = Arc::clone(&self.connection);
-            let (bind, port) = (std::mem::take(&mut self.wanted.bind), self.port);
+            let (bind, port) = (std::mem::take(&mut self.request.bind), self.port);
             self.connection
                 .tracker
                 .spawn(async move { stop(&connection, &bind, port).await });
@@ -96,14 +96,14 @@ impl Drop for Listener {
 }
 
 /// The port on which the server listens now: the first one that it does not refuse.
-async fn ask(wanted: &Wanted, connection: &Connection) -> Result<u16, ChannelError> {
-    for port in wanted.tries() {
-        if let Some(granted) = ask_for(&wanted.bind, port, connection).await? {
-            connection.listeners.note_granted(&wanted.bind);
+async fn ask(request: &ListenRequest, connection: &Connection) -> Result<u16, ChannelError> {
+    for port in request.tries() {
+        if let Some(granted) = ask_for(&request.bind, port, connection).await? {
+            connection.listeners.note_granted(&request.bind);
             return Ok(granted);
         }
     }
-    Err(refused(wanted, connection))
+    Err(refused(request, connection))
 }
 
 /// Asks for one port; `None`: it is refused.
@@ -115,9 +115,9 @@ async fn ask_for(
     let state = &connection.state;
     let request = async { connection.requests.listen(bind, port).await.await };
     match timeout(FORWARD_TIMEOUT, request).await {
-        Ok(Some(Answer::Granted(_))) if port != 0 => Ok(Some(port)),
-        Ok(Some(Answer::Granted(told))) => Ok(chosen_port(&told)),
-        Ok(Some(Answer::Refused)) => Ok(None),
+        Ok(Some(RequestReply::Granted(_))) if port != 0 => Ok(Some(port)),
+        Ok(Some(RequestReply::Granted(told))) => Ok(chosen_port(&told)),
+        Ok(Some(RequestReply::Refused)) => Ok(None),
         Ok(None) => Err(lost(connection)),
         Err(_) => {
             // A late answer would leave a listener that nobody knows of, so the connection ends with its leases.
@@ -137,8 +137,8 @@ async fn stop(connection: &Connection, bind: &str, port: u16) {
     connection.listeners.remove(u32::from(port));
     let request = async { connection.requests.cancel(bind, port).await.await };
     let stopped = match timeout(FORWARD_TIMEOUT, request).await {
-        Ok(Some(Answer::Refused)) => connection.listeners.leftovers.keep(bind, port),
-        Ok(Some(Answer::Granted(_)) | None) => true,
+        Ok(Some(RequestReply::Refused)) => connection.listeners.leftovers.keep(bind, port),
+        Ok(Some(RequestReply::Granted(_)) | None) => true,
         Err(_) => false,
     };
     if !stopped {
@@ -153,10 +153,10 @@ fn chosen_port(told: &[u8]) -> Option<u16> {
     (port != 0).then_some(port)
 }
 
-fn refused(wanted: &Wanted, connection: &Connection) -> ChannelError {
+fn refused(request: &ListenRequest, connection: &Connection) -> ChannelError {
     ChannelError::ForwardRefused {
         server: connection.state.server.clone(),
-        bind: wanted.to_string(),
+        bind: request.to_string(),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Remote forwards: the SSH server listens, and each connection it accepts comes back as a channel (RFC 4254 section 7)
 
+mod listen_request;
 mod listener;
 mod open;
 mod spare;
-mod wanted;
 
 use std::sync::{Arc, Weak};
 
@@ -14,15 +14,15 @@ use crate::channel::Channel;
 use crate::connect::{Arrival, ChannelError, Originator};
 use crate::pool::{Lease, Promise};
 use crate::state::CutReason;
-use listener::Listener;
+use listen_request::ListenRequest;
+use listener::ForwardListener;
 pub use spare::Forwards;
-use wanted::Wanted;
 
 /// A listener on the SSH server. It keeps its connection open, but takes no place on it until somebody connects. Dropping
 /// it makes the server stop listening; channels already accepted go on.
 #[derive(Debug)]
 pub struct RemoteForward {
-    listener: Listener,
+    listener: ForwardListener,
     promise: Promise,
     /// The address that was asked for, however it was spelled to the server.
     address: String,
@@ -31,7 +31,7 @@ pub struct RemoteForward {
 }
 
 /// A connection to a remote forward that waits to be accepted. Dropping it rejects it.
-pub struct Incoming {
+pub struct ForwardedConnection {
     /// Who connected.
     pub originator: Originator,
     channel: russh::Channel<Msg>,
@@ -41,15 +41,15 @@ pub struct Incoming {
 
 impl RemoteForward {
     /// Asks the server to listen. The lease is only for the asking.
-    async fn listen(wanted: Wanted, lease: Lease) -> Result<Self, ChannelError> {
+    async fn listen(request: ListenRequest, lease: Lease) -> Result<Self, ChannelError> {
         let promise = Promise::new(lease.connection())?;
-        let listener = Listener::open(wanted, Arc::clone(lease.connection())).await?;
+        let listener = ForwardListener::open(request, Arc::clone(lease.connection())).await?;
         Ok(Self::new(listener, promise))
     }
 
-    fn new(listener: Listener, promise: Promise) -> Self {
+    fn new(listener: ForwardListener, promise: Promise) -> Self {
         Self {
-            address: listener.wanted.bind.clone(),
+            address: listener.request.bind.clone(),
             listener,
             promise,
             last: Weak::new(),
@@ -67,7 +67,7 @@ impl RemoteForward {
     }
 
     /// The same with the address that the caller asked for.
-    fn told_as(self, address: &str) -> Self {
+    fn with_address(self, address: &str) -> Self {
         Self {
             address: address.to_owned(),
             ..self
@@ -83,7 +83,7 @@ impl RemoteForward {
     ///
     /// # Errors
     /// The reason, where the SSH connection ends meanwhile.
-    pub async fn accept(&mut self) -> Result<Incoming, CutReason> {
+    pub async fn accept(&mut self) -> Result<ForwardedConnection, CutReason> {
         let Arrival {
             channel,
             reply,
@@ -91,7 +91,7 @@ impl RemoteForward {
         } = self.listener.arrival().await?;
         let lease = Arc::new(self.promise.lease());
         self.last = Arc::downgrade(&lease);
-        Ok(Incoming {
+        Ok(ForwardedConnection {
             originator,
             channel,
             reply,
@@ -105,7 +105,7 @@ impl RemoteForward {
     }
 }
 
-impl Incoming {
+impl ForwardedConnection {
     /// Accepts the connection.
     pub async fn accept(self) -> Channel {
         let peer = format!("{} port {}", self.originator.host, self.originator.port);
@@ -121,9 +121,9 @@ impl Incoming {
     }
 }
 
-impl std::fmt::Debug for Incoming {
+impl std::fmt::Debug for ForwardedConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Incoming")
+        f.debug_struct("ForwardedConnection")
             .field("originator", &self.originator)
             .finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{RemoteForward, Wanted};
+use super::{ListenRequest, RemoteForward};
 use crate::connect::{ChannelError, OpenError, silence};
 use crate::pool::{Lease, Pool};
 use crate::state::info::ConnectionKind;
@@ -27,17 +27,20 @@ impl Pool {
         ports: Option<RangeInclusive<u16>>,
     ) -> Result<RemoteForward, OpenError> {
         let bind = bind.to_owned();
-        listen(self, Wanted { bind, ports }).await
+        listen(self, ListenRequest { bind, ports }).await
     }
 }
 
 /// A server may have listened as often as it does for one connection, or that one is lost. Then another one is made.
-pub(super) async fn listen(pool: &Pool, wanted: Wanted) -> Result<RemoteForward, OpenError> {
+pub(super) async fn listen(
+    pool: &Pool,
+    request: ListenRequest,
+) -> Result<RemoteForward, OpenError> {
     let lease = pool.lease(ConnectionKind::Data).await?;
     let connection = Arc::clone(lease.connection());
     let (state, liveness) = (&connection.state, connection.liveness());
     let first = tokio::select! {
-        first = listen_on(lease, wanted.clone()) => first,
+        first = listen_on(lease, request.clone()) => first,
         () = silence(&liveness), if state.kind == ConnectionKind::Data => {
             Err(pool.gone_silent(&liveness).await.into())
         }
@@ -45,7 +48,7 @@ pub(super) async fn listen(pool: &Pool, wanted: Wanted) -> Result<RemoteForward,
     let refused = first.as_ref().is_err_and(OpenError::is_forward_refused);
     let exhausted = refused
         && state.kind == ConnectionKind::Data
-        && connection.listeners.has_granted(&wanted.bind);
+        && connection.listeners.has_granted(&request.bind);
     if exhausted {
         state.retire();
     }
@@ -53,20 +56,20 @@ pub(super) async fn listen(pool: &Pool, wanted: Wanted) -> Result<RemoteForward,
         return first;
     }
     let other = pool.lease(ConnectionKind::Data).await?;
-    listen_on(other, wanted).await
+    listen_on(other, request).await
 }
 
 /// Asks in a task of its own, so that it is never abandoned. Where the caller has gone or its time is over, a listener
 /// that comes late is dropped, and so taken back.
-async fn listen_on(lease: Lease, wanted: Wanted) -> Result<RemoteForward, OpenError> {
+async fn listen_on(lease: Lease, request: ListenRequest) -> Result<RemoteForward, OpenError> {
     let late = ChannelError::Late {
-        what: format!("the request to listen on {wanted}"),
+        what: format!("the request to listen on {request}"),
         after: OPEN_TIMEOUT,
     };
     let (sender, receiver) = oneshot::channel();
     let tracker = lease.connection().tracker.clone();
     tracker.spawn(async move {
-        let _ = sender.send(RemoteForward::listen(wanted, lease).await);
+        let _ = sender.send(RemoteForward::listen(request, lease).await);
     });
     match timeout(OPEN_TIMEOUT, receiver).await {
         Ok(Ok(opened)) => Ok(opened?),

@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tracing::{Instrument, debug, warn};
 
-use super::listener::Listener;
+use super::listener::ForwardListener;
 use super::open::listen;
-use super::{RemoteForward, Wanted};
+use super::{ListenRequest, RemoteForward};
 use crate::connect::OpenError;
 use crate::net::lock::lock;
 use crate::pool::{Lease, Pool};
@@ -39,7 +39,7 @@ type Claim = oneshot::Sender<Spare>;
 /// A listener that nobody has been told of.
 #[derive(Debug)]
 struct Spare {
-    listener: Listener,
+    listener: ForwardListener,
     /// The place on the connection that the transfer before had.
     before: Weak<Lease>,
 }
@@ -63,7 +63,7 @@ impl Forwards {
         bind: &str,
         ports: Option<RangeInclusive<u16>>,
     ) -> Result<RemoteForward, OpenError> {
-        let wanted = |bind: &str| Wanted {
+        let request = |bind: &str| ListenRequest {
             bind: bind.to_owned(),
             ports: ports.clone(),
         };
@@ -72,25 +72,25 @@ impl Forwards {
             .parse()
             .is_ok_and(|address: IpAddr| address.is_loopback());
         if !(loopback && by_name.load(Ordering::Relaxed)) {
-            let opened = self.open_as(wanted(bind)).await;
+            let opened = self.open_as(request(bind)).await;
             if !(loopback && opened.as_ref().is_err_and(OpenError::is_forward_refused)) {
                 return opened;
             }
             // Servers compare what they permit with the address as it is spelled.
-            let Ok(named) = self.open_as(wanted(LOCALHOST)).await else {
+            let Ok(named) = self.open_as(request(LOCALHOST)).await else {
                 return opened;
             };
             by_name.store(true, Ordering::Relaxed);
-            return Ok(named.told_as(bind));
+            return Ok(named.with_address(bind));
         }
-        let named = self.open_as(wanted(LOCALHOST)).await?;
-        Ok(named.told_as(bind))
+        let named = self.open_as(request(LOCALHOST)).await?;
+        Ok(named.with_address(bind))
     }
 
-    async fn open_as(&self, wanted: Wanted) -> Result<RemoteForward, OpenError> {
-        match self.take_spare(&wanted).await {
+    async fn open_as(&self, request: ListenRequest) -> Result<RemoteForward, OpenError> {
+        match self.take_spare(&request).await {
             Some(forward) => Ok(forward),
-            None => listen(&self.pool, wanted).await,
+            None => listen(&self.pool, request).await,
         }
     }
 
@@ -109,12 +109,12 @@ impl Forwards {
         lock(&self.spare).take();
     }
 
-    async fn take_spare(&self, wanted: &Wanted) -> Option<RemoteForward> {
+    async fn take_spare(&self, request: &ListenRequest) -> Option<RemoteForward> {
         let claims = lock(&self.spare).take()?;
         let (claim, spare) = oneshot::channel();
         claims.send(claim).ok()?;
         let spare = spare.await.ok()?;
-        if spare.listener.wanted == *wanted {
+        if spare.listener.request == *request {
             spare.put_to_use(&self.pool).await
         } else {
             None
@@ -139,9 +139,10 @@ impl Spare {
 async fn prepare(used: RemoteForward, life: Duration, claimed: oneshot::Receiver<Claim>) {
     let connection = Arc::clone(used.promise.connection());
     let before = Weak::clone(&used.last);
-    let wanted = used.listener.wanted.clone();
+    let request = used.listener.request.clone();
     // Asked for while the used one listens: so the server can't choose the same port.
-    let (opened, ()) = tokio::join!(biased; Listener::open(wanted, connection), used.cancel());
+    let (opened, ()) =
+        tokio::join!(biased; ForwardListener::open(request, connection), used.cancel());
     match opened {
         Ok(listener) => keep(Spare { listener, before }, life, claimed).await,
         Err(error) => debug!(%error, "no forward was opened ahead"),

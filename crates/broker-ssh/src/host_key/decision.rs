@@ -10,7 +10,7 @@ use russh::keys::{PublicKey, PublicKeyOrCertificate};
 
 use super::error::{CertificateFault, HostKeyError, StoreError};
 use super::store::Others;
-use super::{Former, Standing, Trust, fingerprint};
+use super::{Former, KeyStanding, Trust, fingerprint};
 use crate::prompt::{DialPrompts, Prompt, Responder};
 use crate::state::ConnectionState;
 
@@ -30,14 +30,14 @@ impl Trust {
     pub(crate) async fn verify(&self, shown: &PublicKeyOrCertificate) -> Result<(), HostKeyError> {
         let key = shown.public_key();
         match self.standing(&key, shown.certificate(), unix_now()) {
-            Standing::Known(place) => {
+            KeyStanding::Known(place) => {
                 tracing::debug!(server = %self.server, %place, "host key is known");
                 Ok(())
             }
-            Standing::Revoked(revoked_at) => Err(self.revoked(&key, revoked_at)),
-            Standing::BadCertificate(reason) => self.judge_certificate(&key, reason),
-            Standing::Unknown => self.judge_unknown(key).await,
-            Standing::Changed(former) => self.judge_changed(key, former),
+            KeyStanding::Revoked(revoked_at) => Err(self.revoked(&key, revoked_at)),
+            KeyStanding::BadCertificate(reason) => self.judge_certificate(&key, reason),
+            KeyStanding::Unknown => self.judge_unknown(key).await,
+            KeyStanding::Changed(former) => self.judge_changed(key, former),
         }
     }
 
@@ -78,12 +78,12 @@ impl Trust {
     /// `Revoked`, and `NotStored` with the reason.
     pub(crate) async fn adopt(&self, key: &PublicKey) -> Result<(), HostKeyError> {
         match self.standing(key, None, unix_now()) {
-            Standing::Known(_) => return Ok(()),
-            Standing::Revoked(revoked_at) => return Err(self.revoked(key, revoked_at)),
-            Standing::Changed(former) if former.pinned => {
+            KeyStanding::Known(_) => return Ok(()),
+            KeyStanding::Revoked(revoked_at) => return Err(self.revoked(key, revoked_at)),
+            KeyStanding::Changed(former) if former.pinned => {
                 return Err(self.not_stored(key, StoreError::Pinned(former.place)));
             }
-            Standing::Changed(_) | Standing::Unknown | Standing::BadCertificate(_) => {}
+            KeyStanding::Changed(_) | KeyStanding::Unknown | KeyStanding::BadCertificate(_) => {}
         }
         let kept = self.keep(key, Others::Replace).await;
         kept.map_err(|reason| self.not_stored(key, reason))

@@ -49,7 +49,7 @@ pub(crate) struct Trust {
 
 /// How a key stands to what is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum KeyStanding {
     /// It is the server's, as this place says.
     Known(String),
     /// Nothing is known of the server.
@@ -149,15 +149,15 @@ impl Trust {
         shown: &PublicKey,
         certificate: Option<&Certificate>,
         now: u64,
-    ) -> Standing {
+    ) -> KeyStanding {
         if let Some(place) = self.revocation(shown, certificate) {
-            return Standing::Revoked(place);
+            return KeyStanding::Revoked(place);
         }
         if let Some(first) = self.pinned.first() {
             return if self.pinned.iter().any(|key| same(key, shown)) {
-                Standing::Known(PROFILE.into())
+                KeyStanding::Known(PROFILE.into())
             } else {
-                Standing::Changed(Former {
+                KeyStanding::Changed(Former {
                     key: first.clone(),
                     place: PROFILE.into(),
                     pinned: true,
@@ -165,13 +165,13 @@ impl Trust {
             };
         }
         if let Some(line) = self.lines(Role::Host).find(|line| same(&line.key, shown)) {
-            return Standing::Known(line.place());
+            return KeyStanding::Known(line.place());
         }
         if let Some(standing) = certificate.and_then(|it| self.certified(it, now)) {
             return standing;
         }
         self.former(shown)
-            .map_or(Standing::Unknown, Standing::Changed)
+            .map_or(KeyStanding::Unknown, KeyStanding::Changed)
     }
 
     fn lines(&self, role: Role) -> impl Iterator<Item = &KnownKey> {
@@ -196,14 +196,14 @@ impl Trust {
     }
 
     /// How a certificate stands; `None` where its authority is unknown, so that its key counts like any other.
-    fn certified(&self, certificate: &Certificate, now: u64) -> Option<Standing> {
+    fn certified(&self, certificate: &Certificate, now: u64) -> Option<KeyStanding> {
         let mut authorities = self.lines(Role::Authority);
         let authority =
             authorities.find(|line| line.key.key_data() == certificate.signature_key())?;
         Some(
             match certificate::check(certificate, self.name.host(), now) {
-                Ok(()) => Standing::Known(authority.place()),
-                Err(reason) => Standing::BadCertificate(reason),
+                Ok(()) => KeyStanding::Known(authority.place()),
+                Err(reason) => KeyStanding::BadCertificate(reason),
             },
         )
     }

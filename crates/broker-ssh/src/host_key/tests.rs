@@ -130,7 +130,7 @@ fn the_key_of_the_same_type_is_the_former_one() {
     let ecdsa = ecdsa.public_key().to_openssh().unwrap();
     let known = format!("example.org {ecdsa}\nexample.org {OTHER}\n");
     let trust = trust(HostKeyPolicy::Strict, &known);
-    let Standing::Changed(former) = trust.standing(&key(KEY), None, 0) else {
+    let KeyStanding::Changed(former) = trust.standing(&key(KEY), None, 0) else {
         panic!("it is not the known one")
     };
     assert!(same(&former.key, &key(OTHER)), "{former}");

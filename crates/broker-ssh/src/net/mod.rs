@@ -3,7 +3,7 @@
 pub(crate) mod keepalive;
 pub(crate) mod lock;
 pub(crate) mod loopback;
-mod opening;
+mod preamble;
 pub(crate) mod quick_ack;
 pub(crate) mod stream;
 pub(crate) mod text;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::net::lock::lock;
-use crate::net::opening::Opening;
+use crate::net::preamble::Preamble;
 
 /// Bytes read at once up to the version.
 const READ_AT_ONCE: usize = 1024;
@@ -46,7 +46,7 @@ pub(crate) struct SeverableStream<S> {
     severed: Pin<Box<WaitForCancellationFutureOwned>>,
     counters: Arc<WireCounters>,
     /// Until the version has come.
-    opening: Option<Opening>,
+    preamble: Option<Preamble>,
     /// What has come with the version and was not read yet.
     ready: Bytes,
     first_line: Vec<u8>,
@@ -58,7 +58,7 @@ impl<S> SeverableStream<S> {
             inner,
             severed: Box::pin(severed.cancelled_owned()),
             counters,
-            opening: Some(Opening::default()),
+            preamble: Some(Preamble::default()),
             ready: Bytes::new(),
             first_line: Vec::new(),
         }
@@ -97,15 +97,15 @@ impl<S: AsyncRead + Unpin> SeverableStream<S> {
     /// Reads up to the version and leaves what comes from there on in `ready`. False: the stream has ended.
     fn poll_version(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut bytes = [0; READ_AT_ONCE];
-        while let Some(opening) = &mut self.opening {
+        while let Some(preamble) = &mut self.preamble {
             let mut buf = ReadBuf::new(&mut bytes);
             ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf))?;
             let read = buf.filled();
             self.counters.note_received(read.len());
-            let passed = opening.take(read)?;
-            *lock(&self.counters.before_version) = opening.text();
+            let passed = preamble.take(read)?;
+            *lock(&self.counters.before_version) = preamble.text();
             if let Some(passed) = passed {
-                self.opening = None;
+                self.preamble = None;
                 self.ready = Bytes::from(passed);
             } else if read.is_empty() {
                 return Poll::Ready(Ok(false));

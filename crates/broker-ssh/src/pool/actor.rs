@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Sessions;
+use super::PoolUsers;
 use super::backoff::Backoff;
 use super::lease::{Lease, Promise};
 use super::roster::{Dialing, MAX_CONTROL_CHANNELS, MAX_SHARED_CHANNELS, Roster};
@@ -75,7 +75,7 @@ pub(super) struct Actor {
     /// The same without anybody to ask: a person is asked for the first connection, never for further ones.
     pub(super) unattended: Arc<ConnectSpec>,
     pub(super) tracker: TaskTracker,
-    pub(super) sessions: Arc<Sessions>,
+    pub(super) users: Arc<PoolUsers>,
     pub(super) wake: Arc<Notify>,
     pub(super) roster: Roster,
     pub(super) dials: FuturesUnordered<JoinHandle<Dialed>>,
@@ -102,7 +102,7 @@ impl Actor {
     pub(super) fn new(
         spec: Arc<ConnectSpec>,
         tracker: TaskTracker,
-        sessions: Arc<Sessions>,
+        users: Arc<PoolUsers>,
         backoff: Backoff,
         facts: Arc<ServerFacts>,
         publisher: watch::Sender<Vec<Arc<ConnectionState>>>,
@@ -113,8 +113,8 @@ impl Actor {
             spec,
             unattended: Arc::new(unattended),
             tracker,
-            wake: Arc::clone(&sessions.wake),
-            sessions,
+            wake: Arc::clone(&users.wake),
+            users,
             roster: Roster::default(),
             dials: FuturesUnordered::new(),
             waiting: VecDeque::new(),
@@ -200,7 +200,7 @@ impl Actor {
         self.roster
             .open
             .retain(|connection| !connection.state.is_closed());
-        self.note_sessions();
+        self.note_use();
         self.serve_waiting();
         self.keep_spare();
         self.spread_control();
@@ -208,8 +208,8 @@ impl Actor {
         self.publish();
     }
 
-    fn note_sessions(&mut self) {
-        let in_use = self.sessions.count.load(Ordering::Acquire) > 0;
+    fn note_use(&mut self) {
+        let in_use = self.users.sessions.load(Ordering::Acquire) > 0;
         match (in_use, self.quiet_since) {
             (true, _) => self.quiet_since = None,
             (false, None) => self.quiet_since = Some(Instant::now()),
@@ -383,7 +383,7 @@ impl Actor {
         }
         let is_control =
             state.kind == ConnectionKind::Control && self.roster.keeps_control(state.id);
-        if is_control && self.sessions.keepers.load(Ordering::Acquire) > 0 {
+        if is_control && self.users.keepers.load(Ordering::Acquire) > 0 {
             return None;
         }
         let kept = is_control || spare == Some(state.id);

@@ -36,7 +36,7 @@ const SUSPICIOUS: Duration = Duration::from_secs(2);
 pub struct Pool {
     spec: Arc<ConnectSpec>,
     requests: mpsc::Sender<Request>,
-    sessions: Arc<Sessions>,
+    users: Arc<PoolUsers>,
     states: watch::Receiver<Vec<Arc<ConnectionState>>>,
     backoff: Backoff,
     facts: Arc<ServerFacts>,
@@ -46,21 +46,21 @@ pub struct Pool {
 
 /// While one lives, a spare data connection is kept.
 #[derive(Debug)]
-pub struct SessionGuard {
-    sessions: Arc<Sessions>,
+pub struct PoolUseGuard {
+    users: Arc<PoolUsers>,
 }
 
 /// While one lives, an unused control connection is not closed.
 #[derive(Debug)]
 pub struct KeepGuard {
-    sessions: Arc<Sessions>,
+    users: Arc<PoolUsers>,
 }
 
 /// Who uses the pool.
 #[derive(Debug, Default)]
-struct Sessions {
+struct PoolUsers {
     /// How many FTP sessions there are.
-    count: AtomicUsize,
+    sessions: AtomicUsize,
     /// How many [`KeepGuard`]s there are.
     keepers: AtomicUsize,
     wake: Arc<Notify>,
@@ -98,13 +98,13 @@ impl Pool {
         tracker: TaskTracker,
         cancel: CancellationToken,
     ) -> Self {
-        let sessions = Arc::<Sessions>::default();
+        let users = Arc::<PoolUsers>::default();
         let (requests, queue) = mpsc::channel(REQUEST_QUEUE);
         let (publisher, states) = watch::channel(Vec::new());
         let actor = Actor::new(
             Arc::clone(&spec),
             tracker.clone(),
-            Arc::clone(&sessions),
+            Arc::clone(&users),
             backoff.clone(),
             Arc::clone(&facts),
             publisher,
@@ -113,7 +113,7 @@ impl Pool {
         Self {
             spec,
             requests,
-            sessions,
+            users,
             states,
             backoff,
             facts,
@@ -157,21 +157,21 @@ impl Pool {
         &self.facts
     }
 
-    /// Announces an FTP session.
-    pub fn session(&self) -> SessionGuard {
-        self.sessions.count.fetch_add(1, Ordering::AcqRel);
-        self.sessions.wake.notify_one();
-        SessionGuard {
-            sessions: Arc::clone(&self.sessions),
+    /// Announces an FTP session, which uses the pool for as long as the guard lives.
+    pub fn in_use(&self) -> PoolUseGuard {
+        self.users.sessions.fetch_add(1, Ordering::AcqRel);
+        self.users.wake.notify_one();
+        PoolUseGuard {
+            users: Arc::clone(&self.users),
         }
     }
 
     /// Keeps the control connection, once it is up, for as long as the guard lives, whether it is used or not. Nothing is
     /// dialled for it.
-    pub fn keep(&self) -> KeepGuard {
-        self.sessions.keepers.fetch_add(1, Ordering::AcqRel);
+    pub fn keep_control(&self) -> KeepGuard {
+        self.users.keepers.fetch_add(1, Ordering::AcqRel);
         KeepGuard {
-            sessions: Arc::clone(&self.sessions),
+            users: Arc::clone(&self.users),
         }
     }
 
@@ -269,16 +269,16 @@ impl Pool {
     }
 }
 
-impl Drop for SessionGuard {
+impl Drop for PoolUseGuard {
     fn drop(&mut self) {
-        self.sessions.count.fetch_sub(1, Ordering::AcqRel);
-        self.sessions.wake.notify_one();
+        self.users.sessions.fetch_sub(1, Ordering::AcqRel);
+        self.users.wake.notify_one();
     }
 }
 
 impl Drop for KeepGuard {
     fn drop(&mut self) {
-        self.sessions.keepers.fetch_sub(1, Ordering::AcqRel);
-        self.sessions.wake.notify_one();
+        self.users.keepers.fetch_sub(1, Ordering::AcqRel);
+        self.users.wake.notify_one();
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct DialPrompts {
 }
 
 /// A prompt is pending until this is dropped.
-struct Pending<'a>(&'a watch::Sender<bool>);
+struct PendingPrompt<'a>(&'a watch::Sender<bool>);
 
 impl DialPrompts {
     /// Whether a person is being asked at this moment.
@@ -111,7 +111,7 @@ impl DialPrompts {
             return Err(unanswered(what, NoAnswer::Nobody));
         };
         self.pending.send_replace(true);
-        let _pending = Pending(&self.pending);
+        let _pending = PendingPrompt(&self.pending);
         tokio::select! {
             answer = responder.ask(prompt) => answer.map_err(|why| unanswered(what, why)),
             () = connection.closed.cancelled() => Err(PromptError::ConnectionLost {
@@ -123,7 +123,7 @@ impl DialPrompts {
     }
 }
 
-impl Drop for Pending<'_> {
+impl Drop for PendingPrompt<'_> {
     fn drop(&mut self) {
         self.0.send_replace(false);
     }

@@ -35,7 +35,7 @@ pub enum RouteError {
         /// Kind, host and port of the proxy.
         proxy: String,
         /// What is wrong, and what to do.
-        reason: ProxyError,
+        reason: ProxyFault,
     },
 }
 
@@ -94,7 +94,7 @@ fn list(attempts: &[FailedAttempt]) -> String {
 
 /// Why a proxy does not connect us, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProxyError {
+pub enum ProxyFault {
     /// Its name leads nowhere.
     #[error("no address for it: {0}")]
     Resolve(#[from] ResolveError),
@@ -153,7 +153,7 @@ pub enum ProxyError {
     Other(String),
 }
 
-impl ProxyError {
+impl ProxyFault {
     /// Whether it does not let us in, now or ever.
     pub(super) fn is_login(&self) -> bool {
         matches!(
@@ -163,7 +163,7 @@ impl ProxyError {
     }
 }
 
-impl From<io::Error> for ProxyError {
+impl From<io::Error> for ProxyFault {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             Self::Ended
@@ -188,12 +188,12 @@ mod tests {
             proxy: "HTTP proxy p:80".into(),
             reason,
         };
-        assert!(through_proxy(ProxyError::Ended).may_pass());
+        assert!(through_proxy(ProxyFault::Ended).may_pass());
         assert!(through_proxy(Unreachable::default().into()).may_pass());
         for refused in [
-            ProxyError::LoginWanted(None),
-            ProxyError::LoginRefused(None),
-            ProxyError::UserRefused,
+            ProxyFault::LoginWanted(None),
+            ProxyFault::LoginRefused(None),
+            ProxyFault::UserRefused,
         ] {
             assert!(!through_proxy(refused).may_pass());
         }

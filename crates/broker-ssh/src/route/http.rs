@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-use super::error::ProxyError;
+use super::error::ProxyFault;
 use crate::net::text::printable;
 use crate::spec::Target;
 
@@ -25,7 +25,7 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     target: &Target,
     login: Option<&ProxyLogin>,
-) -> Result<(), ProxyError> {
+) -> Result<(), ProxyFault> {
     let request = request(target, login);
     stream.write_all(request.as_bytes()).await?;
     let mut budget = MAX_HEADER;
@@ -55,12 +55,12 @@ fn authorization(login: &ProxyLogin) -> Zeroizing<String> {
 async fn read_line<S: AsyncRead + Unpin>(
     stream: &mut S,
     budget: &mut usize,
-) -> Result<String, ProxyError> {
+) -> Result<String, ProxyFault> {
     let mut line = Vec::new();
     loop {
         *budget = budget
             .checked_sub(1)
-            .ok_or(ProxyError::LongAnswer(MAX_HEADER))?;
+            .ok_or(ProxyFault::LongAnswer(MAX_HEADER))?;
         match stream.read_u8().await? {
             b'\n' => break,
             byte => line.push(byte),
@@ -72,19 +72,19 @@ async fn read_line<S: AsyncRead + Unpin>(
 }
 
 /// Any code of 200 to 299 is a yes.
-fn judge(status: &str, logged_in: bool) -> Result<(), ProxyError> {
+fn judge(status: &str, logged_in: bool) -> Result<(), ProxyFault> {
     let shown = printable(status, MAX_SHOWN);
     let answer = status
         .strip_prefix("HTTP/1.")
         .and_then(|rest| rest.split_once(' '));
     let Some((_, answer)) = answer else {
-        return Err(ProxyError::NotHttp(shown));
+        return Err(ProxyFault::NotHttp(shown));
     };
     match (answer.get(..3).unwrap_or_default(), logged_in) {
-        ("407", true) => Err(ProxyError::LoginRefused(Some(shown))),
-        ("407", false) => Err(ProxyError::LoginWanted(Some(shown))),
+        ("407", true) => Err(ProxyFault::LoginRefused(Some(shown))),
+        ("407", false) => Err(ProxyFault::LoginWanted(Some(shown))),
         (code, _) if code.starts_with('2') => Ok(()),
-        _ => Err(ProxyError::NotConnected(shown)),
+        _ => Err(ProxyFault::NotConnected(shown)),
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     async fn ask(
         answer: &[u8],
         login: Option<&ProxyLogin>,
-    ) -> (Result<(), ProxyError>, String, Vec<u8>) {
+    ) -> (Result<(), ProxyFault>, String, Vec<u8>) {
         let (mut near, mut far) = tokio::io::duplex(1 << 21);
         far.write_all(answer).await.unwrap();
         let result = connect(&mut near, &Target::new("::1", 22), login).await;
@@ -179,7 +179,7 @@ mod tests {
     async fn a_header_without_end_is_given_up() {
         let endless = [b"HTTP/1.1 200 OK\r\n".to_vec(), vec![b'x'; 1 << 20]].concat();
         let (result, _, _) = ask(&endless, None).await;
-        assert_eq!(result.unwrap_err(), ProxyError::LongAnswer(MAX_HEADER));
+        assert_eq!(result.unwrap_err(), ProxyFault::LongAnswer(MAX_HEADER));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! The way to an SSH server over TCP: straight, or through a proxy
+//! The way to an SSH server over TCP: direct, or through a proxy
 //!
 //! What comes of it is a byte stream to the server, and the time that is left for the handshake on it. A gateway is an SSH
 //! connection itself, so whoever dials knows of it.
@@ -22,7 +22,7 @@ use crate::net::keepalive;
 use crate::net::quick_ack::QuickAck;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
-pub use error::{FailedAttempt, ProxyError, ResolveError, RouteError, Unreachable};
+pub use error::{FailedAttempt, ProxyFault, ResolveError, RouteError, Unreachable};
 pub(crate) use limit::TimeLimit;
 use race::Connected;
 
@@ -65,7 +65,7 @@ pub(crate) async fn open(
 ) -> Result<Transport<QuickAck>, RouteError> {
     let limit = TimeLimit::starts_now(spec.settings.connect_timeout);
     match rules::choose(spec, limit).await {
-        None => straight(spec, limit).await,
+        None => direct(spec, limit).await,
         Some(proxy) => {
             state.note_route(proxy::name(proxy));
             let began = Instant::now();
@@ -75,7 +75,7 @@ pub(crate) async fn open(
     }
 }
 
-async fn straight(spec: &ConnectSpec, limit: TimeLimit) -> Result<Transport<QuickAck>, RouteError> {
+async fn direct(spec: &ConnectSpec, limit: TimeLimit) -> Result<Transport<QuickAck>, RouteError> {
     let family = spec.settings.address_family;
     let found = resolve::addresses(&spec.host, spec.port, family, limit).await;
     let addresses = found.map_err(|reason| RouteError::Resolve {

@@ -3,7 +3,7 @@
 use broker_settings::{Proxy, ProxyKind};
 use tokio::net::TcpStream;
 
-use super::error::{ProxyError, RouteError};
+use super::error::{ProxyFault, RouteError};
 use super::limit::TimeLimit;
 use super::race::Connected;
 use super::{http, race, resolve, socks};
@@ -40,17 +40,17 @@ async fn connect_through(
     proxy: &Proxy,
     spec: &ConnectSpec,
     limit: TimeLimit,
-) -> Result<TcpStream, ProxyError> {
+) -> Result<TcpStream, ProxyFault> {
     let family = spec.settings.address_family;
     let addresses = resolve::addresses(&proxy.host, proxy.port, family, limit).await?;
     let Connected { mut tcp, .. } = race::connect(addresses, limit).await?;
     let target = Target::new(&spec.host, spec.port);
     let asked = limit.run(ask(&mut tcp, proxy, &target)).await;
-    asked.ok_or(ProxyError::Silent(limit.whole))??;
+    asked.ok_or(ProxyFault::Silent(limit.whole))??;
     Ok(tcp)
 }
 
-async fn ask(tcp: &mut TcpStream, proxy: &Proxy, target: &Target) -> Result<(), ProxyError> {
+async fn ask(tcp: &mut TcpStream, proxy: &Proxy, target: &Target) -> Result<(), ProxyFault> {
     let login = proxy.login.as_ref();
     match proxy.kind {
         ProxyKind::Socks4 => socks::connect_v4(tcp, target, login).await,

@@ -9,7 +9,7 @@ use super::resolve;
 use crate::net::wildcard::wildcard_matches;
 use crate::spec::ConnectSpec;
 
-/// The proxy for a server; `None`: straight.
+/// The proxy for a server; `None`: direct.
 ///
 /// A name is looked up only when a rule is come to that asks for addresses. A name that cannot be looked up here has none:
 /// the proxy of a later rule may know it.
@@ -96,7 +96,7 @@ mod tests {
         });
         spec.settings.proxy = rules.collect();
         let chosen = choose(&spec, TimeLimit::starts_now(None)).await;
-        chosen.map_or("straight".into(), |proxy| proxy.host.clone())
+        chosen.map_or("direct".into(), |proxy| proxy.host.clone())
     }
 
     #[tokio::test]
@@ -106,12 +106,12 @@ mod tests {
             (proxy("first"), &[range("127.0.0.0", "127.255.255.255")]),
             (proxy("last"), &[]),
         ];
-        assert_eq!(route(rules, "a.EXAMPLE.com", 22).await, "straight");
-        assert_eq!(route(rules, "h1", 22).await, "straight");
+        assert_eq!(route(rules, "a.EXAMPLE.com", 22).await, "direct");
+        assert_eq!(route(rules, "h1", 22).await, "direct");
         assert_eq!(route(rules, "127.0.0.9", 22).await, "first");
         assert_eq!(route(rules, "localhost", 22).await, "first");
         assert_eq!(route(rules, "192.0.2.1", 22).await, "last");
-        assert_eq!(route(&rules[..2], "192.0.2.1", 22).await, "straight");
+        assert_eq!(route(&rules[..2], "192.0.2.1", 22).await, "direct");
     }
 
     #[tokio::test]
@@ -120,7 +120,7 @@ mod tests {
         only.ports = Some(1000..=2000);
         let rules: &[(Option<Proxy>, &[ProxyCondition])] = &[(proxy("p"), &[only])];
         assert_eq!(route(rules, "h", 1000).await, "p");
-        assert_eq!(route(rules, "h", 22).await, "straight");
+        assert_eq!(route(rules, "h", 22).await, "direct");
     }
 
     #[tokio::test]
@@ -128,7 +128,7 @@ mod tests {
         let rules: &[(Option<Proxy>, &[ProxyCondition])] =
             &[(proxy("p"), &[range("::", "ffff::")])];
         assert_eq!(route(rules, "::1", 22).await, "p");
-        assert_eq!(route(rules, "127.0.0.1", 22).await, "straight");
+        assert_eq!(route(rules, "127.0.0.1", 22).await, "direct");
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_socks::Error;
 use tokio_socks::tcp::{Socks4Stream, Socks5Stream};
 
-use super::error::ProxyError;
+use super::error::ProxyFault;
 use crate::spec::Target;
 
 /// Has a SOCKS 4 proxy connect to the target; by name with SOCKS 4a.
@@ -17,7 +17,7 @@ pub(super) async fn connect_v4<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     target: &Target,
     login: Option<&ProxyLogin>,
-) -> Result<(), ProxyError> {
+) -> Result<(), ProxyFault> {
     let target = (target.host.as_str(), target.port);
     let asked = match login {
         Some(login) => {
@@ -36,7 +36,7 @@ pub(super) async fn connect_v5<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     target: &Target,
     login: Option<&ProxyLogin>,
-) -> Result<(), ProxyError> {
+) -> Result<(), ProxyFault> {
     let target = (target.host.as_str(), target.port);
     let asked = match login {
         Some(ProxyLogin { user, password }) => {
@@ -49,30 +49,30 @@ pub(super) async fn connect_v5<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// The proxy's answer (RFC 1928 section 6).
-fn refusal(error: Error) -> ProxyError {
+fn refusal(error: Error) -> ProxyFault {
     match error {
         Error::Io(error) => error.into(),
         Error::InvalidResponseVersion
         | Error::InvalidReservedByte
         | Error::UnknownAddressType
-        | Error::UnknownAuthMethod => ProxyError::NotSocks,
+        | Error::UnknownAuthMethod => ProxyFault::NotSocks,
         Error::NoAcceptableAuthMethods | Error::AuthorizationRequired => {
-            ProxyError::LoginWanted(None)
+            ProxyFault::LoginWanted(None)
         }
-        Error::PasswordAuthFailure(_) => ProxyError::LoginRefused(None),
-        Error::IdentdAuthFailure | Error::InvalidUserIdAuthFailure => ProxyError::UserRefused,
-        Error::ConnectionNotAllowedByRuleset => ProxyError::Forbidden,
-        Error::ConnectionRefused => ProxyError::ServerRefused,
+        Error::PasswordAuthFailure(_) => ProxyFault::LoginRefused(None),
+        Error::IdentdAuthFailure | Error::InvalidUserIdAuthFailure => ProxyFault::UserRefused,
+        Error::ConnectionNotAllowedByRuleset => ProxyFault::Forbidden,
+        Error::ConnectionRefused => ProxyFault::ServerRefused,
         Error::NetworkUnreachable | Error::HostUnreachable | Error::TtlExpired => {
-            ProxyError::ServerUnreachable
+            ProxyFault::ServerUnreachable
         }
-        Error::AddressTypeNotSupported => ProxyError::AddressKind,
-        Error::GeneralSocksServerFailure => ProxyError::Unexplained,
+        Error::AddressTypeNotSupported => ProxyFault::AddressKind,
+        Error::GeneralSocksServerFailure => ProxyFault::Unexplained,
         Error::CommandNotSupported
         | Error::UnknownError
         | Error::ProxyServerUnreachable
         | Error::ParseError(_)
         | Error::InvalidTargetAddress(_)
-        | Error::InvalidAuthValues(_) => ProxyError::Other(error.to_string()),
+        | Error::InvalidAuthValues(_) => ProxyFault::Other(error.to_string()),
     }
 }

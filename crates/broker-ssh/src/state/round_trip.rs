@@ -12,10 +12,10 @@ const MEASURING_LIMIT: Duration = Duration::from_secs(1);
 
 /// What is known of the line.
 #[derive(Debug, Default)]
-pub(crate) struct RoundTrip(watch::Sender<State>);
+pub(crate) struct RoundTrip(watch::Sender<Measurement>);
 
 #[derive(Debug, Default, Clone, Copy)]
-enum State {
+enum Measurement {
     #[default]
     Unknown,
     Measuring,
@@ -23,7 +23,7 @@ enum State {
     Known(Duration),
 }
 
-impl State {
+impl Measurement {
     fn known(self) -> Option<Duration> {
         match self {
             Self::Known(shortest) => Some(shortest),
@@ -36,9 +36,9 @@ impl RoundTrip {
     /// Says that [`RoundTrip::measure`] is about to be called.
     pub(crate) fn announce(&self) {
         self.0.send_if_modified(|state| {
-            let unknown = matches!(state, State::Unknown);
+            let unknown = matches!(state, Measurement::Unknown);
             if unknown {
-                *state = State::Measuring;
+                *state = Measurement::Measuring;
             }
             unknown
         });
@@ -56,14 +56,14 @@ impl RoundTrip {
     fn note(&self, measured: Option<Duration>) {
         self.0.send_modify(|state| {
             let shortest = state.known().into_iter().chain(measured).min();
-            *state = shortest.map_or(State::Unknown, State::Known);
+            *state = shortest.map_or(Measurement::Unknown, Measurement::Known);
         });
     }
 
     /// What is known, or known soon.
     pub(crate) async fn known(&self) -> Option<Duration> {
         let mut state = self.0.subscribe();
-        let measured = state.wait_for(|state| !matches!(state, State::Measuring));
+        let measured = state.wait_for(|state| !matches!(state, Measurement::Measuring));
         match timeout(MEASURING_LIMIT, measured).await {
             Ok(Ok(state)) => state.known(),
             Ok(Err(_)) | Err(_) => None,

@@ -127,7 +127,7 @@ async fn bytes_sent_before_the_channel_is_accepted_arrive() {
     ftp_server.shutdown().await.unwrap();
     let (near, mut far) = crate::peers::tcp_pair().await;
     let channel = soon(soon(forward.accept()).await.unwrap().accept()).await;
-    let progress = std::sync::Arc::<broker_ssh::Progress>::default();
+    let progress = std::sync::Arc::<broker_ssh::SpliceProgress>::default();
     let splice = broker_ssh::splice(near, channel, &progress, bench.cancel.clone());
     let client = async {
         let read = read_all(&mut far).await.unwrap();

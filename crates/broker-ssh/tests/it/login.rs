@@ -302,7 +302,7 @@ async fn a_person_who_answers_each_time_is_asked_once_and_all_channels_share() {
     let person = Script::typing(&[&["right"], &["1234", "blue"]]);
     let (bench, spec) = interactive(&person).await;
     let pool = bench.pool_of(spec);
-    let _session = pool.session();
+    let _session = pool.in_use();
     let (echo, (burst, server)) = (echo().await, scripted().await);
     let mut control = soon(pool.open_control(&echo, originator())).await.unwrap();
     let mut data = soon(pool.open_data(&echo, originator())).await.unwrap();

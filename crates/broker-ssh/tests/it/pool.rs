@@ -108,7 +108,7 @@ async fn a_spare_data_connection_is_kept_while_there_are_sessions() {
         }),
         echo().await,
     );
-    let session = pool.session();
+    let session = pool.in_use();
     let control = soon(pool.open_control(&echo, originator())).await.unwrap();
     let idle = |phase| {
         move |seen: &broker_ssh::PoolSnapshot| {
@@ -139,7 +139,7 @@ async fn a_control_connection_that_is_kept_outlives_the_idle_timeout() {
         idle_timeout: Duration::ZERO,
         ..limits(8)
     });
-    let kept = pool.keep();
+    let kept = pool.keep_control();
     soon(pool.connect()).await.unwrap();
     let echo = echo().await;
     converse(
@@ -222,7 +222,7 @@ async fn many_control_channels_are_spread_over_connections() {
         idle_timeout: Duration::ZERO,
         ..limits(8)
     });
-    let _session = pool.session();
+    let _session = pool.in_use();
     let mut crowd = Vec::new();
     for _ in 0..CROWD {
         crowd.push(soon(pool.open_control(&echo, originator())).await.unwrap());
@@ -597,7 +597,7 @@ async fn a_failing_login_is_tried_once_for_an_open_not_once_for_each_connection(
     })
     .await;
     let (pool, echo) = (bench.pool(), echo().await);
-    let _session = pool.session();
+    let _session = pool.in_use();
     let failed = soon(pool.open_control(&echo, originator()))
         .await
         .unwrap_err();

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 
-use broker_ssh::{Channel, Pool, Progress, SpliceEnd, splice};
+use broker_ssh::{Channel, Pool, SpliceEnd, SpliceProgress, splice};
 use testkit::files::pattern;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,7 +16,7 @@ struct Spliced {
     client: TcpStream,
     ftp_server: TcpStream,
     cancel: CancellationToken,
-    progress: std::sync::Arc<Progress>,
+    progress: std::sync::Arc<SpliceProgress>,
     end: tokio::task::JoinHandle<SpliceEnd>,
     /// The last handle's drop would end the connections.
     _pool: Pool,
@@ -36,7 +36,7 @@ async fn spliced(pool: &Pool) -> Spliced {
     let (near, client) = tcp_pair().await;
     let (cancel, progress) = (
         CancellationToken::new(),
-        std::sync::Arc::<Progress>::default(),
+        std::sync::Arc::<SpliceProgress>::default(),
     );
     let end = tokio::spawn({
         let (cancel, progress) = (cancel.clone(), progress.clone());

@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use broker_ssh::{
-    ChannelError, ChannelRead, ChannelRefusal, ConnectSpec, Forwards, OpenError, Pool, Progress,
-    SpliceEnd, splice,
+    ChannelError, ChannelRead, ChannelRefusal, ConnectSpec, Forwards, OpenError, Pool, SpliceEnd,
+    SpliceProgress, splice,
 };
 use tempfile::TempDir;
 use testkit::files::pattern;
@@ -186,7 +186,7 @@ async fn transfers_end_in_both_directions_and_the_connection_is_used_again() {
         } else {
             (client, accepted.unwrap().0)
         };
-        let progress = Arc::<Progress>::default();
+        let progress = Arc::<SpliceProgress>::default();
         let running = splice(near, channel.unwrap(), &progress, CancellationToken::new());
         let transfer = async {
             let send = async {
@@ -217,7 +217,7 @@ async fn a_killed_server_in_the_middle_of_a_download_resets_the_client() {
     let channel = soon(pool.open_data(&flood().await, originator()))
         .await
         .unwrap();
-    let progress = Arc::<Progress>::default();
+    let progress = Arc::<SpliceProgress>::default();
     let running = splice(near, channel, &progress, CancellationToken::new());
     let download = async {
         client.read_exact(&mut vec![0; 4 << 20]).await.unwrap();
@@ -243,7 +243,7 @@ async fn a_killed_server_in_the_middle_of_an_upload_is_a_cut() {
         listener.accept()
     );
     let mut ftp_server = accepted.unwrap().0;
-    let progress = Arc::<Progress>::default();
+    let progress = Arc::<SpliceProgress>::default();
     let running = splice(near, channel.unwrap(), &progress, CancellationToken::new());
     let upload = async {
         client.write_all(b"half of it").await.unwrap();
@@ -295,7 +295,7 @@ async fn a_stalled_download_is_cancelled_and_leaves_the_connection_usable() {
     let channel = soon(pool.open_data(&flood().await, originator()))
         .await
         .unwrap();
-    let (cancel, progress) = (CancellationToken::new(), Arc::<Progress>::default());
+    let (cancel, progress) = (CancellationToken::new(), Arc::<SpliceProgress>::default());
     let running = splice(near, channel, &progress, cancel.clone());
     let stall = async {
         client.readable().await.unwrap();

@@ -40,7 +40,7 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
     let owner = ClientOwner::of(&tunnel.host, peer, local);
     // Before the dial: the first transfer should find a spare connection on its way.
     let pool = tunnel.connections.for_client();
-    let _spare = pool.session();
+    let _spare = pool.in_use();
     let _ = client.set_nodelay(true);
     notice_when_sending(&client);
     // ABOR comes as urgent data from some clients; out of band it would be lost.

@@ -14,7 +14,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Connects, and connects again whenever the connection is lost, until dropped. After a failure that time does not mend
 /// it waits until the profile is connected for somebody else's sake.
 pub(super) async fn keep_connected(mut pool: Pool, profile: &str) {
-    let _kept = pool.keep();
+    let _kept = pool.keep_control();
     loop {
         match pool.connect().await {
             Ok(()) => while_connected(&mut pool, true).await,

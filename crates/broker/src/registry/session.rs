@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use broker_ssh::Progress;
+use broker_ssh::SpliceProgress;
 use ftp_proto::{Direction, Mode};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ pub(crate) struct SessionEntry {
     /// The SSH connection that carries its control channel; 0 until there is one.
     pub(crate) connection: AtomicU64,
     /// The bytes that went each way: on the control channel, or through the plain tunnel.
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) progress: Arc<SpliceProgress>,
     label: Mutex<String>,
     data: Mutex<BTreeMap<u64, Arc<DataEntry>>>,
 }
@@ -102,7 +102,7 @@ pub(crate) struct DataEntry {
     /// The SSH connection that carries it; 0 until there is one.
     pub(crate) connection: AtomicU64,
     /// The bytes that went each way.
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) progress: Arc<SpliceProgress>,
     label: Mutex<DataLabel>,
 }
 

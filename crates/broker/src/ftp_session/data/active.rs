@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use broker_ssh::{Incoming, RemoteForward};
+use broker_ssh::{ForwardedConnection, RemoteForward};
 use ftp_proto::{Announced, DataEnd};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -115,7 +115,7 @@ async fn nobody_came(task: &DataTask) -> DataEnd {
 async fn carry(
     task: &DataTask,
     forward: RemoteForward,
-    incoming: Incoming,
+    incoming: ForwardedConnection,
     to: SocketAddr,
 ) -> DataEnd {
     let connected = tokio::select! {

@@ -17,7 +17,7 @@ const VERSION: &[u8] = b"SSH-";
 
 /// Takes lines until the one with the version has come.
 #[derive(Debug, Default)]
-pub(crate) struct Opening {
+pub(crate) struct Preamble {
     /// The beginning of a line that may be the one.
     held: Vec<u8>,
     lines: usize,
@@ -25,7 +25,7 @@ pub(crate) struct Opening {
     kept: Vec<u8>,
 }
 
-impl Opening {
+impl Preamble {
     /// Takes what has come. Gives back everything from the version on, once that is there.
     ///
     /// # Errors
@@ -79,11 +79,11 @@ mod tests {
     fn check(before: &[u8]) {
         let all = [before, ID].concat();
         for size in [1, 2, 3, 7, 100, all.len()] {
-            let (mut opening, mut passed) = (Opening::default(), None::<Vec<u8>>);
+            let (mut preamble, mut passed) = (Preamble::default(), None::<Vec<u8>>);
             for piece in all.chunks(size) {
                 match &mut passed {
                     Some(passed) => passed.extend_from_slice(piece),
-                    None => passed = opening.take(piece).unwrap(),
+                    None => passed = preamble.take(piece).unwrap(),
                 }
             }
             assert_eq!(passed.as_deref(), Some(ID), "in pieces of {size}");
@@ -104,19 +104,19 @@ mod tests {
     #[test]
     fn not_everything_is_taken() {
         let lines = b"x\n".repeat(MAX_LINES + 1);
-        assert!(Opening::default().take(&lines).is_err());
+        assert!(Preamble::default().take(&lines).is_err());
         let line = vec![b'x'; MAX_BYTES + 1];
-        assert!(Opening::default().take(&line).is_err());
+        assert!(Preamble::default().take(&line).is_err());
         let most = b"x\n".repeat(MAX_LINES);
-        assert!(Opening::default().take(&most).unwrap().is_none());
+        assert!(Preamble::default().take(&most).unwrap().is_none());
     }
 
     #[test]
     fn what_came_is_told_and_is_not_long() {
-        let mut opening = Opening::default();
-        assert!(opening.take(b"220 ftp\r\nready").unwrap().is_none());
-        assert_eq!(opening.text(), "220 ftp\r\nready");
-        assert!(opening.take(&[b'x'; 5000]).unwrap().is_none());
-        assert!(opening.text().len() <= 2 * MAX_KEPT);
+        let mut preamble = Preamble::default();
+        assert!(preamble.take(b"220 ftp\r\nready").unwrap().is_none());
+        assert_eq!(preamble.text(), "220 ftp\r\nready");
+        assert!(preamble.take(&[b'x'; 5000]).unwrap().is_none());
+        assert!(preamble.text().len() <= 2 * MAX_KEPT);
     }
 }

@@ -10,13 +10,13 @@ const MAX_TRIES: usize = 32;
 
 /// An address, and the ports that will do there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct ListenRequest {
     pub(super) bind: String,
     /// `None`: one of the server's choice.
     pub(super) ports: Option<RangeInclusive<u16>>,
 }
 
-impl Wanted {
+impl ListenRequest {
     pub(super) fn allows(&self, port: u16) -> bool {
         self.ports
             .as_ref()
@@ -38,7 +38,7 @@ impl Wanted {
     }
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for ListenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.ports {
             None => f.write_str(&self.bind),
@@ -51,14 +51,14 @@ impl fmt::Display for Wanted {
 mod tests {
     use super::*;
 
-    fn wanted(ports: Option<RangeInclusive<u16>>) -> Wanted {
+    fn request(ports: Option<RangeInclusive<u16>>) -> ListenRequest {
         let bind = "127.0.0.1".to_owned();
-        Wanted { bind, ports }
+        ListenRequest { bind, ports }
     }
 
     #[test]
     fn every_port_of_a_small_range_is_tried_once_and_each_time_another_first() {
-        let range = wanted(Some(7000..=7002));
+        let range = request(Some(7000..=7002));
         let (first, second) = (range.tries(), range.tries());
         let mut sorted = first.clone();
         sorted.sort_unstable();
@@ -68,16 +68,16 @@ mod tests {
 
     #[test]
     fn few_ports_of_a_large_range_are_tried() {
-        assert_eq!(wanted(Some(1024..=65535)).tries().len(), MAX_TRIES);
-        assert_eq!(wanted(None).tries(), [0]);
+        assert_eq!(request(Some(1024..=65535)).tries().len(), MAX_TRIES);
+        assert_eq!(request(None).tries(), [0]);
     }
 
     #[test]
     fn a_person_reads_the_ports_with_the_address() {
         assert_eq!(
-            wanted(Some(7000..=7002)).to_string(),
+            request(Some(7000..=7002)).to_string(),
             "127.0.0.1 ports 7000-7002"
         );
-        assert_eq!(wanted(None).to_string(), "127.0.0.1");
+        assert_eq!(request(None).to_string(), "127.0.0.1");
     }
 }
