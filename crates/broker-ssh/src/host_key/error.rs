@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use russh::keys::ssh_encoding;
+
 use crate::net::text::span;
 use crate::prompt::PromptError;
 
@@ -158,6 +160,12 @@ pub enum FileError {
 impl From<io::Error> for FileError {
     fn from(error: io::Error) -> Self {
         Self::Unreadable(error.to_string())
+    }
+}
+
+impl From<ssh_encoding::Error> for FileError {
+    fn from(_: ssh_encoding::Error) -> Self {
+        Self::RevocationList
     }
 }
 

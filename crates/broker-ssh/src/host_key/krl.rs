@@ -5,8 +5,11 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use russh::keys::ssh_encoding::{Decode, Error, Reader};
 use russh::keys::{Certificate, HashAlg, PublicKey};
 use sha1::{Digest, Sha1};
+
+use super::error::FileError;
 
 /// What such a file begins with.
 const MAGIC: &[u8] = b"SSHKRL\n\0";
@@ -42,37 +45,40 @@ impl Krl {
         bytes.starts_with(MAGIC)
     }
 
-    /// Reads a list. One that is not understood as a whole is not used at all: a revocation must not be overlooked.
-    pub(super) fn parse(bytes: &[u8], path: &Path) -> Option<Self> {
-        let mut rest = Bytes(bytes.strip_prefix(MAGIC)?);
-        if rest.u32()? != VERSION {
-            return None;
+    /// Reads a list.
+    ///
+    /// # Errors
+    /// That it is not understood as a whole. Then it is not used at all: a revocation must not be overlooked.
+    pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self, FileError> {
+        let mut rest = bytes.strip_prefix(MAGIC).ok_or(FileError::RevocationList)?;
+        if u32::decode(&mut rest)? != VERSION {
+            return Err(FileError::RevocationList);
         }
         // Version of the list, time of its making, flags; a reserved field and a comment.
-        rest.take(3 * 8)?;
-        rest.string()?;
-        rest.string()?;
+        rest.drain(3 * size_of::<u64>())?;
+        string(&mut rest)?;
+        string(&mut rest)?;
         let mut krl = Self {
             path: path.to_owned(),
             keys: Vec::new(),
             hashes: Vec::new(),
             certificates: Vec::new(),
         };
-        while !rest.0.is_empty() {
-            let kind = rest.u8()?;
-            krl.add_section(kind, Bytes(rest.string()?))?;
+        while !rest.is_finished() {
+            let kind = u8::decode(&mut rest)?;
+            krl.add_section(kind, string(&mut rest)?)?;
         }
-        Some(krl)
+        Ok(krl)
     }
 
-    fn add_section(&mut self, kind: u8, mut section: Bytes<'_>) -> Option<()> {
+    fn add_section(&mut self, kind: u8, section: &[u8]) -> Result<(), FileError> {
         match kind {
             1 => self.certificates.push(certificates(section)?),
-            2 => self.keys.extend(section.strings()?),
-            3 | 5 => self.hashes.extend(section.strings()?),
-            _ => return None,
+            2 => self.keys.extend(strings(section)?),
+            3 | 5 => self.hashes.extend(strings(section)?),
+            _ => return Err(FileError::RevocationList),
         }
-        Some(())
+        Ok(())
     }
 
     /// The file, for a person.
@@ -131,69 +137,53 @@ fn is_set(number: &[u8], bit: u64) -> bool {
     byte.is_some_and(|byte| byte & (1 << (bit % 8)) != 0)
 }
 
-fn certificates(mut section: Bytes<'_>) -> Option<Certificates> {
+fn certificates(mut section: &[u8]) -> Result<Certificates, FileError> {
     let mut revoked = Certificates {
-        authority: section.string()?.to_owned(),
+        authority: string(&mut section)?.to_owned(),
         ..Certificates::default()
     };
     // A reserved field.
-    section.string()?;
-    while !section.0.is_empty() {
-        let kind = section.u8()?;
-        let mut part = Bytes(section.string()?);
+    string(&mut section)?;
+    while !section.is_finished() {
+        let kind = u8::decode(&mut section)?;
+        let mut part = string(&mut section)?;
         match kind {
             0x20 => {
-                while !part.0.is_empty() {
-                    let serial = part.u64()?;
+                while !part.is_finished() {
+                    let serial = u64::decode(&mut part)?;
                     revoked.serials.push(serial..=serial);
                 }
             }
-            0x21 => revoked.serials.push(part.u64()?..=part.u64()?),
-            0x22 => revoked
-                .bitmaps
-                .push((part.u64()?, part.string()?.to_owned())),
-            0x23 => revoked.ids.extend(part.strings()?),
-            _ => return None,
+            0x21 => {
+                let (first, last) = (u64::decode(&mut part)?, u64::decode(&mut part)?);
+                revoked.serials.push(first..=last);
+            }
+            0x22 => {
+                let first = u64::decode(&mut part)?;
+                revoked.bitmaps.push((first, string(&mut part)?.to_owned()));
+            }
+            0x23 => revoked.ids.extend(strings(part)?),
+            _ => return Err(FileError::RevocationList),
         }
     }
-    Some(revoked)
+    Ok(revoked)
 }
 
-/// What is left to read (data types of RFC 4251 section 5).
-struct Bytes<'a>(&'a [u8]);
+/// A string (RFC 4251 section 5). The library itself takes none of more than 1 MiB, which a list of many keys has.
+fn string<'a>(reader: &mut &'a [u8]) -> Result<&'a [u8], Error> {
+    let length = usize::try_from(u32::decode(reader)?)?;
+    let (string, rest) = reader.split_at_checked(length).ok_or(Error::Length)?;
+    *reader = rest;
+    Ok(string)
+}
 
-impl<'a> Bytes<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
+/// All strings up to the end.
+fn strings(mut reader: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+    let mut strings = Vec::new();
+    while !reader.is_finished() {
+        strings.push(string(&mut reader)?.to_owned());
     }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_be_bytes(self.take(4)?.try_into().ok()?))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        Some(u64::from_be_bytes(self.take(8)?.try_into().ok()?))
-    }
-
-    fn string(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(self.u32()?).ok()?;
-        self.take(length)
-    }
-
-    /// All strings up to the end.
-    fn strings(&mut self) -> Option<Vec<Vec<u8>>> {
-        let mut strings = Vec::new();
-        while !self.0.is_empty() {
-            strings.push(self.string()?.to_owned());
-        }
-        Some(strings)
-    }
+    Ok(strings)
 }
 
 #[cfg(test)]

@@ -133,9 +133,32 @@ fn what_is_cut_or_unknown_is_no_list() {
     let bytes = fs::read(keygen.0.path().join("krl")).unwrap();
     // What is cut between two sections is whole again; nothing else is.
     let readable =
-        (0..bytes.len()).filter(|end| Krl::parse(&bytes[..*end], Path::new("krl")).is_some());
+        (0..bytes.len()).filter(|end| Krl::parse(&bytes[..*end], Path::new("krl")).is_ok());
     assert!(readable.count() <= 1);
     let mut unknown = bytes.clone();
     unknown.extend([9, 0, 0, 0, 0]);
-    assert!(Krl::parse(&unknown, Path::new("krl")).is_none());
+    assert!(Krl::parse(&unknown, Path::new("krl")).is_err());
+}
+
+#[test]
+fn a_list_of_more_keys_than_fit_in_a_megabyte_is_read() {
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB9dG4kjRhQTtWTVzd2t27+t0DEHBPW7iOD23TUiYLio";
+    let key = PublicKey::from_openssh(KEY).unwrap();
+    let string =
+        |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let others = string(&[7; 32]).repeat(40_000);
+    let last = string(key.fingerprint(HashAlg::Sha256).as_bytes());
+    let section = [others, last].concat();
+    let head = [
+        MAGIC,
+        &VERSION.to_be_bytes(),
+        &[0; 3 * 8],
+        &[0; 2 * 4],
+        &[5],
+    ]
+    .concat();
+    let list = [head, string(&section)].concat();
+    let krl = Krl::parse(&list, Path::new("krl")).unwrap();
+    assert!(krl.revokes(&key, None));
 }

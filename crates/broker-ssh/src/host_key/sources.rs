@@ -48,8 +48,7 @@ impl Known {
     fn add(&mut self, file: &Path, name: &HostName) -> Result<(), FileError> {
         let bytes = read_bytes(file)?.unwrap_or_default();
         if Krl::is_krl(&bytes) {
-            let krl = Krl::parse(&bytes, file);
-            self.krls.push(krl.ok_or(FileError::RevocationList)?);
+            self.krls.push(Krl::parse(&bytes, file)?);
         } else {
             let text = String::from_utf8_lossy(&bytes);
             self.lines.extend(keys_for(&text, name, file));
