@@ -1,9 +1,10 @@
 //! Whose data connections a session takes: those of the user who owns its control connection.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 
-use crate::own_host::{Host, Owner, is_own};
+use crate::own_host::{Host, Owner, canonical, is_own};
 
 /// Whose the client's end of the control connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +42,17 @@ impl ClientOwner {
         }
     }
 
-    /// Whether this owner's connection may carry the session's data.
-    pub(super) fn objection(self, owner: impl FnOnce() -> Owner) -> Option<Objection> {
+    /// Why a connection may not carry the session's data, if it may not. `owner` tells whose its other end is, given the
+    /// address of this one.
+    pub(super) fn objection(
+        self,
+        local: io::Result<SocketAddr>,
+        owner: impl FnOnce(SocketAddr) -> Owner,
+    ) -> Option<Objection> {
         let Self::User(client) = self else {
             return (self == Self::Nobody).then_some(Objection::Unowned);
         };
-        match owner() {
+        match local.map_or(Owner::Unknown, |local| owner(canonical(local))) {
             Owner::User(owner) => (owner != client).then_some(Objection::Stranger),
             Owner::Nobody => Some(Objection::Closed),
             Owner::Unknown => Some(Objection::Unanswered),
@@ -92,8 +98,9 @@ mod tests {
             (ClientOwner::Anyone, other, None),
             (ClientOwner::Anyone, Owner::Unknown, None),
         ] {
+            let local = Ok(([127, 0, 0, 1], 21).into());
             assert_eq!(
-                client.objection(|| owner),
+                client.objection(local, |_| owner),
                 objection,
                 "{client:?} {owner:?}"
             );

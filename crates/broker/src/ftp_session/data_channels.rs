@@ -27,6 +27,14 @@ struct DataChannel {
     live: bool,
 }
 
+impl DataChannel {
+    /// The bytes that went up and down.
+    fn carried(&self) -> (u64, u64) {
+        let progress = &self.entry.progress;
+        (read(&progress.to_channel), read(&progress.from_channel))
+    }
+}
+
 /// All data channels of a session that may still matter to it.
 pub(super) struct DataChannels {
     control: Arc<ControlConnection>,
@@ -108,6 +116,10 @@ impl DataChannels {
         Ok(())
     }
 
+    fn with<T>(&self, id: DataId, act: impl FnOnce(&DataChannel) -> T) {
+        self.channels.get(&id.0).map(act);
+    }
+
     /// Those that a server may still connect to or is connected to.
     fn active_offers(&self) -> usize {
         let counts = |channel: &&DataChannel| {
@@ -120,11 +132,8 @@ impl DataChannels {
 
     /// The bytes that the channels have carried so far.
     pub(super) fn carried(&self) -> u64 {
-        let carried = |channel: &DataChannel| {
-            let progress = &channel.entry.progress;
-            read(&progress.to_channel) + read(&progress.from_channel)
-        };
-        self.channels.values().map(carried).sum()
+        let carried = self.channels.values().map(DataChannel::carried);
+        carried.map(|(up, down)| up + down).sum()
     }
 
     /// Whether a transfer is on its way: begun and not yet answered, or still carrying bytes.
@@ -143,23 +152,17 @@ impl DataChannels {
 
     /// Takes an offer back; a transfer that already runs goes on.
     pub(super) fn withdraw(&self, id: DataId) {
-        if let Some(channel) = self.channels.get(&id.0) {
-            channel.signals.withdraw.cancel();
-        }
+        self.with(id, |channel| channel.signals.withdraw.cancel());
     }
 
     /// Lets go of what the server leaves open of a transfer that is over.
     pub(super) fn release(&self, id: DataId) {
-        if let Some(channel) = self.channels.get(&id.0) {
-            channel.signals.over.cancel();
-        }
+        self.with(id, |channel| channel.signals.over.cancel());
     }
 
     /// Asks whether the SSH session of a data channel is alive.
     pub(super) fn ask_for_life(&self, id: DataId, question: u64) {
-        if let Some(channel) = self.channels.get(&id.0) {
-            channel.questions.send_replace(question);
-        }
+        self.with(id, |channel| channel.questions.send_replace(question));
     }
 
     /// Takes every unused offer back, also what was made ready for a next one.
@@ -172,9 +175,7 @@ impl DataChannels {
 
     /// Cuts a data channel, whatever it does.
     pub(super) fn cut(&self, id: DataId, reason: &str) {
-        if let Some(channel) = self.channels.get(&id.0) {
-            channel.entry.cut(reason);
-        }
+        self.with(id, |channel| channel.entry.cut(reason));
     }
 
     /// Cuts all of them.
@@ -216,27 +217,18 @@ impl DataChannels {
         code: u16,
         replaced: bool,
     ) {
-        let complete = (200..300).contains(&code);
         let totals = &self.control.tunnel.totals;
         if self.running > 0 {
             self.running -= 1;
             drop_one(&totals.transfers_active);
         }
-        add(
-            if complete {
-                &totals.transfers_ok
-            } else {
-                &totals.transfers_failed
-            },
-            1,
-        );
+        let outcome = match code {
+            200..300 => &totals.transfers_ok,
+            _ => &totals.transfers_failed,
+        };
+        add(outcome, 1);
         let channel = id.and_then(|id| self.channels.get(&id.0));
-        let (up, down) = channel.map_or((0, 0), |o| {
-            (
-                read(&o.entry.progress.to_channel),
-                read(&o.entry.progress.from_channel),
-            )
-        });
+        let (up, down) = channel.map_or((0, 0), |channel| channel.carried());
         if replaced {
             warn!(%command, code, up, down, "transfer cut; the server's success was not passed on");
         } else {

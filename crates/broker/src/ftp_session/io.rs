@@ -10,7 +10,7 @@ use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::own_host::reset_when_dropped;
@@ -61,6 +61,7 @@ pub(crate) struct Io {
     server_open: bool,
     to_server: VecDeque<ToServer>,
     server_queue: mpsc::Sender<ToServer>,
+    _over: DropGuard,
 }
 
 /// What the writer of the channel is asked to do.
@@ -71,19 +72,17 @@ enum ToServer {
 }
 
 impl Io {
-    /// Joins the two; the channel's writer runs on the tracker until it is over.
-    pub(crate) fn new(
-        client: TcpStream,
-        channel: Channel,
-        tracker: &TaskTracker,
-        over: CancellationToken,
-    ) -> Self {
+    /// Joins the two; the channel's writer is a task that ends with them.
+    pub(crate) fn new(client: TcpStream, channel: Channel, tasks: &TaskTracker) -> Self {
         let (client_read, client_write) = client.into_split();
         let (server_read, server_write) = channel.split();
         let (server_queue, orders) = mpsc::channel(SERVER_QUEUE);
-        tracker.spawn(async move {
+        let over = CancellationToken::new();
+        let ended = over.clone();
+        tasks.spawn(async move {
             // A server that takes no more commands must not hold the writer past the session.
-            over.run_until_cancelled(write_to_server(server_write, orders))
+            ended
+                .run_until_cancelled(write_to_server(server_write, orders))
                 .await;
         });
         Self {
@@ -96,6 +95,7 @@ impl Io {
             server_open: true,
             to_server: VecDeque::new(),
             server_queue,
+            _over: over.drop_guard(),
         }
     }
 

@@ -10,7 +10,6 @@ use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
-use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 
 use super::data::{ControlConnection, DataReport};
@@ -19,7 +18,7 @@ use super::deadlines::{Deadlines, Overdue, Standing};
 use super::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use super::server::Server;
 use crate::registry::{Registration, add};
-use crate::tunnel::{Tunnel, host_port};
+use crate::tunnel::host_port;
 
 /// How long the last words may take to reach a client that is slow to read.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,7 +27,7 @@ const REPORTS: usize = 32;
 
 /// One client's session.
 pub(super) struct FtpSession {
-    tunnel: Arc<Tunnel>,
+    control: Arc<ControlConnection>,
     guard: Registration,
     proto: Session,
     io: Io,
@@ -36,10 +35,8 @@ pub(super) struct FtpSession {
     reports: mpsc::Receiver<(DataId, DataReport)>,
     deadlines: Deadlines,
     server_spoke: bool,
-    client_ended: CancellationToken,
     /// How to end, once it is over.
     ending: Option<ClientEnd>,
-    _writer: DropGuard,
 }
 
 /// How the client's connection ends.
@@ -63,26 +60,17 @@ impl FtpSession {
         let connection = server.channel.info().connection;
         guard.entry.connection.store(connection, Ordering::Relaxed);
         let (sender, reports) = mpsc::channel(REPORTS);
-        let writer = CancellationToken::new();
-        let tunnel = control.tunnel.clone();
-        let client_ended = control.client_ended.clone();
+        let control = Arc::new(control);
         Self {
             proto,
-            io: Io::new(
-                client,
-                server.channel,
-                &tunnel.shutdown.tasks,
-                writer.clone(),
-            ),
-            data_channels: DataChannels::new(control.into(), guard.entry.clone(), sender),
-            tunnel,
+            io: Io::new(client, server.channel, &control.tunnel.shutdown.tasks),
+            data_channels: DataChannels::new(control.clone(), guard.entry.clone(), sender),
+            control,
             guard,
             reports,
             deadlines: Deadlines::new(Instant::now(), server.awaits_greeting),
             server_spoke: false,
-            client_ended,
             ending: None,
-            _writer: writer.drop_guard(),
         }
     }
 
@@ -115,7 +103,7 @@ impl FtpSession {
             server: self.proto.wants_server_bytes(),
         };
         let stop = self.guard.entry.stop.clone();
-        let drain = self.tunnel.shutdown.drain.clone();
+        let drain = self.control.tunnel.shutdown.drain.clone();
         let idle = !self.data_channels.any_transfer();
         let own = self.deadlines.next(self.standing());
         let due = [own, self.proto.next_timeout()].into_iter().flatten().min();
@@ -159,7 +147,10 @@ impl FtpSession {
                 self.ending = Some(ClientEnd::Reset);
             }
             IoEvent::ServerEnd if !self.server_spoke => {
-                let server = host_port(&self.tunnel.spec.dst_host, self.tunnel.spec.dst_port);
+                let server = host_port(
+                    &self.control.tunnel.spec.dst_host,
+                    self.control.tunnel.spec.dst_port,
+                );
                 self.lose(&format!(
                     "the FTP server {server} closed the connection without a greeting; it may refuse the SSH server's address or have too many clients"
                 ));
@@ -173,7 +164,7 @@ impl FtpSession {
     fn client_leaves(&mut self, now: Instant) {
         let carried = self.data_channels.carried();
         self.deadlines.client_leaves(now, carried);
-        self.client_ended.cancel();
+        self.control.client_ended.cancel();
     }
 
     /// Whether a transfer may go on without its control connection.
@@ -292,7 +283,7 @@ impl FtpSession {
     }
 
     fn stop_reason(&self) -> &'static str {
-        if self.tunnel.shutdown.kill.is_cancelled() {
+        if self.control.tunnel.shutdown.kill.is_cancelled() {
             "the broker was stopped"
         } else {
             "broker-ctl closed the session"

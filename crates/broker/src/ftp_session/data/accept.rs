@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::task::DataTask;
 use crate::ftp_session::client_owner::Objection;
-use crate::own_host::{Listener, Owner, canonical, reset_when_dropped};
+use crate::own_host::{Listener, reset_when_dropped};
 
 /// How long a client that has ended its control connection may take to open the data connection that
 /// it asked for. Hardly any does: it has gone, or its data connection ended before it was looked at.
@@ -74,11 +74,8 @@ fn objection(task: &DataTask, tcp: &TcpStream, peer: SocketAddr) -> Option<Objec
         return Some(Objection::Stranger);
     }
     let owners = &task.control.tunnel.host.owners;
-    let owner = || match tcp.local_addr() {
-        Ok(local) => owners.of(peer, canonical(local)),
-        Err(_) => Owner::Unknown,
-    };
-    task.control.owner.objection(owner)
+    let owner = |local| owners.of(peer, local);
+    task.control.owner.objection(tcp.local_addr(), owner)
 }
 
 /// Connections that were refused at one listener. The first one is logged, and the number of the others: they cost those who

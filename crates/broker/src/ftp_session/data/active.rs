@@ -11,10 +11,10 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::destination;
-use super::task::{DataReport, DataTask};
+use super::task::DataTask;
 use super::transfer;
 use crate::ftp_session::client_owner::Objection;
-use crate::own_host::{Owner, notice_when_idle, reset_when_dropped};
+use crate::own_host::{notice_when_idle, reset_when_dropped};
 use crate::tunnel::host_port;
 
 /// How long the client's own port may take to answer in active mode. It is next door or behind a
@@ -32,7 +32,7 @@ pub(super) async fn run(task: &DataTask, announced: Announced) -> DataEnd {
     match forward(task).await {
         Ok(forward) => meet(task, forward, client).await,
         Err(reason) => {
-            task.report(DataReport::Offered(Err(reason))).await;
+            task.offer(Err(reason)).await;
             DataEnd::Unused
         }
     }
@@ -73,7 +73,7 @@ async fn meet(task: &DataTask, mut forward: RemoteForward, client: SocketAddr) -
         Err(_) => return DataEnd::Unused,
     };
     let address = SocketAddr::new(ip, forward.port());
-    task.report(DataReport::Offered(Ok(address))).await;
+    task.offer(Ok(address)).await;
     let incoming = tokio::select! {
         incoming = forward.accept() => incoming,
         () = task.signals.withdraw.cancelled() => {
@@ -145,26 +145,20 @@ async fn carry(
 /// Connects to the port that the client named, where that is the client's own and not another user's or the daemon's:
 /// this process connects with its own rights, which the client may lack.
 async fn connect_client(task: &DataTask, client: SocketAddr) -> Result<TcpStream, String> {
-    let named = if task.control.tunnel.host.listens_at(client) {
+    let host = &task.control.tunnel.host;
+    let named = if host.listens_at(client) {
         Err(Objection::Stranger)
     } else {
         let tcp = reach_client(task, client).await?;
-        target_objection(task, &tcp, client).map_or(Ok(tcp), Err)
+        // What listens at the named port must be the client's.
+        let owner = |local| host.owners.of_target(client, local);
+        let objection = task.control.owner.objection(tcp.local_addr(), owner);
+        objection.map_or(Ok(tcp), Err)
     };
     named.map_err(|objection| {
         warn!(port = %client, "active data connection refused: {objection}");
         format!("the client's port {client} was not used: {objection}")
     })
-}
-
-/// Why what listens at the named port is not taken for the client; `None` where it is.
-fn target_objection(task: &DataTask, tcp: &TcpStream, client: SocketAddr) -> Option<Objection> {
-    let owners = &task.control.tunnel.host.owners;
-    let owner = || match tcp.local_addr() {
-        Ok(local) => owners.of_target(client, local),
-        Err(_) => Owner::Unknown,
-    };
-    task.control.owner.objection(owner)
 }
 
 /// From the address the client knows us by: some clients check where data comes from. Until it is joined to a

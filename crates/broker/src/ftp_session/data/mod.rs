@@ -31,5 +31,5 @@ pub(super) async fn run(task: DataTask, target: Announced, open_first: bool) {
     let (totals, progress) = (&task.control.tunnel.totals, &task.entry.progress);
     add(&totals.bytes_up, read(&progress.to_channel));
     add(&totals.bytes_down, read(&progress.from_channel));
-    task.report(DataReport::Event(DataEvent::Ended(end))).await;
+    task.tell(DataEvent::Ended(end)).await;
 }

@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::accept::accept;
 use super::destination;
-use super::task::{DataReport, DataTask};
+use super::task::DataTask;
 use super::transfer;
 use crate::ftp_session::client_owner::ClientOwner;
 use crate::own_host::{Host, Listener};
@@ -25,7 +25,7 @@ pub(super) async fn run(task: &DataTask, announced: Announced, open_first: bool)
         () = task.signals.withdraw.cancelled() => Err(DataEnd::Unused),
         () = task.entry.stop.cancelled() => {
             // The session may still wait for its offer; one that does not takes no notice.
-            task.report(DataReport::Offered(Err(task.stop_reason()))).await;
+            task.offer(Err(task.stop_reason())).await;
             Err(DataEnd::Cut(task.stop_reason()))
         }
     };
@@ -42,7 +42,7 @@ async fn meet(
     open_first: bool,
 ) -> Result<(TcpStream, Channel), DataEnd> {
     let refused = |reason| async {
-        task.report(DataReport::Offered(Err(reason))).await;
+        task.offer(Err(reason)).await;
         DataEnd::Unused
     };
     let channel = match open_first {
@@ -57,7 +57,7 @@ async fn meet(
         Ok(bound) => bound,
         Err(reason) => return Err(refused(reason).await),
     };
-    task.report(DataReport::Offered(Ok(address))).await;
+    task.offer(Ok(address)).await;
     let channel = async {
         match channel {
             Some(channel) => Ok(channel),

@@ -77,7 +77,7 @@ impl DataTask {
         let connection = channel.info().connection;
         self.entry.connection.store(connection, Ordering::Relaxed);
         self.entry.relabel(|label| label.state = DataState::Open);
-        self.report(DataReport::Event(DataEvent::Opened)).await;
+        self.tell(DataEvent::Opened).await;
     }
 
     /// Why the channel was cut from here.
@@ -86,8 +86,18 @@ impl DataTask {
         given.unwrap_or_else(|| "the broker was stopped".to_owned())
     }
 
+    /// Tells the session where the offer stands, or why it can't be made.
+    pub(super) async fn offer(&self, offer: Result<SocketAddr, String>) {
+        self.report(DataReport::Offered(offer)).await;
+    }
+
+    /// Tells the session what has happened.
+    pub(super) async fn tell(&self, event: DataEvent) {
+        self.report(DataReport::Event(event)).await;
+    }
+
     /// A session that has ended reads no reports; the transfer goes on without it.
-    pub(super) async fn report(&self, report: DataReport) {
+    async fn report(&self, report: DataReport) {
         let _ = self.reports.send((self.id, report)).await;
     }
 }

@@ -8,7 +8,7 @@ use broker_ssh::{Channel, Liveness, SpliceEnd, splice};
 use ftp_proto::{DataEnd, DataEvent};
 use tokio::net::TcpStream;
 
-use super::task::{DataReport, DataTask};
+use super::task::DataTask;
 use crate::registry::DataState;
 
 /// Which ends that were passed on the session knows of.
@@ -24,7 +24,7 @@ pub(super) async fn run(task: &DataTask, tcp: TcpStream, channel: Channel) -> Da
         label.state = DataState::Transferring;
         label.joined = Some(SystemTime::now());
     });
-    task.report(DataReport::Event(DataEvent::Joined)).await;
+    task.tell(DataEvent::Joined).await;
     let liveness = channel.liveness();
     let copying = splice(tcp, channel, &task.entry.progress, task.entry.stop.clone());
     tokio::select! {
@@ -62,10 +62,10 @@ async fn follow(task: &DataTask, copying: impl Future<Output = SpliceEnd>) -> Da
 async fn tell_ends(task: &DataTask, told: &mut ToldEnds) {
     let progress = &task.entry.progress;
     if progress.channel_done.is_cancelled() && !std::mem::replace(&mut told.server, true) {
-        task.report(DataReport::Event(DataEvent::ServerDone)).await;
+        task.tell(DataEvent::ServerDone).await;
     }
     if progress.tcp_done.is_cancelled() && !std::mem::replace(&mut told.client, true) {
-        task.report(DataReport::Event(DataEvent::ClientDone)).await;
+        task.tell(DataEvent::ClientDone).await;
     }
 }
 
@@ -75,8 +75,7 @@ async fn answer_questions(task: &DataTask, liveness: Liveness) -> Infallible {
     while questions.changed().await.is_ok() {
         let question = *questions.borrow_and_update();
         if liveness.confirm().await {
-            task.report(DataReport::Event(DataEvent::Alive { check: question }))
-                .await;
+            task.tell(DataEvent::Alive { check: question }).await;
         }
     }
     // A transfer goes on without its session.
