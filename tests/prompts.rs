@@ -25,7 +25,7 @@ use testkit::terminal::Terminal;
 
 use crate::support::ftp::Ftp;
 use crate::support::rig::{CONTENT, Login, SOON, config, ftp_tunnel};
-use crate::support::{Need, trial};
+use crate::support::{Need, python, trial};
 
 const NEEDS: &[Need] = &[Need::Program("setsid")];
 
@@ -72,6 +72,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("prompts: trust-host", SSHD, trust_host),
         trial("prompts: a passphrase", SSHD, passphrase),
         trial("prompts: longer than sshd waits", SSHD, too_slow),
+        trial(
+            "prompts: another program answers on one connection",
+            &[Need::Program("python3")],
+            other_program,
+        ),
         trial(
             "prompts: not even root answers for another user",
             &[Need::Root, Need::Program("setsid")],
@@ -454,6 +459,16 @@ async fn no_terminal() -> anyhow::Result<()> {
     let refused = rig.broker.ctl(&["auth-handler"]).await?;
     ensure!(refused.status.code() == Some(1), "{refused:?}");
     ensure!(refused.stderr.contains("terminal"), "{refused:?}");
+    Ok(())
+}
+
+async fn other_program() -> anyhow::Result<()> {
+    let rig = Rig::start("").await?;
+    let mut program = Command::new("python3");
+    program.arg(python::script("ipc_prompts.py"));
+    program.arg(rig.broker.socket()).arg(PASSWORD);
+    client::run(program, SOON).await?.success()?;
+    ensure!(!rig.broker.log().contains(PASSWORD), "the log has it");
     Ok(())
 }
 
