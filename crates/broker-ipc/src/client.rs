@@ -12,7 +12,6 @@ use interprocess::local_socket::traits::tokio::Stream as _;
 use interprocess::local_socket::{GenericFilePath, ToFsName};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
@@ -20,7 +19,7 @@ use crate::endpoint::{BindError, check_length};
 use crate::error::RpcError;
 use crate::methods::{Hello, HelloReply, Method};
 use crate::peer;
-use crate::wire::{self, Answer, Id};
+use crate::wire::{self, FramedStream, Id, Response};
 use crate::{BUILD, PROTOCOL};
 
 /// The id of the first request.
@@ -133,24 +132,22 @@ impl ClientError {
     }
 }
 
-type Lines = Framed<Stream, LinesCodec>;
-
 /// What the daemon answered, or why that cannot be read.
-type Answered = serde_json::Result<Answer>;
+type ReadResponse = serde_json::Result<Response>;
 
 /// A request to be sent, and who waits for its answer.
 #[derive(Debug)]
-struct Call {
+struct PendingCall {
     id: i64,
     line: Zeroizing<String>,
-    answer: oneshot::Sender<Answered>,
+    answer: oneshot::Sender<ReadResponse>,
 }
 
 /// A connection to the daemon on which `hello` has succeeded. Calls may be under way at the same time.
 #[derive(Debug)]
 pub struct Client {
     /// To the task that owns the connection, which ends when this is dropped.
-    calls: mpsc::Sender<Call>,
+    calls: mpsc::Sender<PendingCall>,
     last_id: AtomicI64,
     server: HelloReply,
     patience: Patience,
@@ -169,7 +166,7 @@ impl Client {
                 path: path.to_owned(),
             });
         }
-        let mut lines = Framed::new(stream, wire::codec(wire::MAX_ANSWER_LINE));
+        let mut lines = wire::framed(stream, wire::MAX_ANSWER_LINE);
         let server = within::<Hello>(patience.answer, greet(&mut lines)).await?;
         let (calls, to_send) = mpsc::channel(CALLS_TO_SEND);
         TaskTracker::new().spawn(converse(lines, to_send));
@@ -210,7 +207,7 @@ impl Client {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let line = wire::request(id, request).map_err(|fault| bad_answer(M::NAME, &fault))?;
         let (answer, answered) = oneshot::channel();
-        let call = Call { id, line, answer };
+        let call = PendingCall { id, line, answer };
         // Where the connection has ended, the call is dropped.
         let _ = self.calls.send(call).await;
         let vanished = |_| ClientError::Vanished { method: M::NAME };
@@ -224,7 +221,7 @@ impl Client {
 }
 
 /// Says `hello`. A daemon that refuses this client says why and closes: its answer is read even where the write failed.
-async fn greet(lines: &mut Lines) -> Result<HelloReply, ClientError> {
+async fn greet(lines: &mut FramedStream) -> Result<HelloReply, ClientError> {
     let hello = Hello {
         protocol: PROTOCOL,
         build: BUILD.into(),
@@ -238,7 +235,7 @@ async fn greet(lines: &mut Lines) -> Result<HelloReply, ClientError> {
 }
 
 /// Sends requests and gives each answer to whoever waits for it, until the daemon ends the connection or the client is dropped.
-async fn converse(mut lines: Lines, mut calls: mpsc::Receiver<Call>) {
+async fn converse(mut lines: FramedStream, mut calls: mpsc::Receiver<PendingCall>) {
     let mut waiting = BTreeMap::new();
     loop {
         tokio::select! {
@@ -257,8 +254,8 @@ async fn converse(mut lines: Lines, mut calls: mpsc::Receiver<Call>) {
 }
 
 /// An answer without an id, or one that cannot be read, is most likely for the first who waits.
-fn deliver(line: &str, waiting: &mut BTreeMap<i64, oneshot::Sender<Answered>>) {
-    let answered: Answered = serde_json::from_str(line);
+fn deliver(line: &str, waiting: &mut BTreeMap<i64, oneshot::Sender<ReadResponse>>) {
+    let answered: ReadResponse = serde_json::from_str(line);
     let id = answered.as_ref().ok().and_then(|it| it.id.clone());
     let waiting = match id {
         Some(Id::Number(id)) => waiting.remove(&id),
@@ -279,7 +276,7 @@ async fn within<M: Method>(
     reply.map_err(|_| ClientError::TimedOut { method, limit })?
 }
 
-fn result<M: Method>(answered: Answered) -> Result<M::Reply, ClientError> {
+fn result<M: Method>(answered: ReadResponse) -> Result<M::Reply, ClientError> {
     let answer = answered.map_err(|fault| bad_answer(M::NAME, &fault))?;
     match (answer.result, answer.error) {
         (_, Some(error)) => Err(ClientError::Failed(error)),

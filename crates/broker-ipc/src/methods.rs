@@ -24,17 +24,17 @@ pub trait Method: Serialize + DeserializeOwned + Send {
 }
 
 /// What a request comes to, as it stands on the wire.
-pub(crate) type Outcome = Result<Value, RpcError>;
+pub(crate) type RawReply = Result<Value, RpcError>;
 
 /// Where the reply to a request goes. Dropped without one, it tells the client that the daemon is ending.
 #[derive(Debug)]
 pub struct ReplySender<M> {
-    outcome: oneshot::Sender<Outcome>,
+    outcome: oneshot::Sender<RawReply>,
     method: PhantomData<fn(M)>,
 }
 
 impl<M: Method> ReplySender<M> {
-    fn new(outcome: oneshot::Sender<Outcome>) -> Self {
+    fn new(outcome: oneshot::Sender<RawReply>) -> Self {
         Self {
             outcome,
             method: PhantomData,
@@ -69,7 +69,7 @@ macro_rules! requests {
             pub(crate) fn parse(
                 method: &str,
                 params: Option<Value>,
-                outcome: oneshot::Sender<Outcome>,
+                outcome: oneshot::Sender<RawReply>,
             ) -> Result<Self, RpcError> {
                 match method {
                     $( $name => {

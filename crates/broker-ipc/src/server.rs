@@ -12,17 +12,17 @@ use interprocess::local_socket::traits::tokio::Listener as _;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
-use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
+use tokio_util::codec::LinesCodecError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorCode, RpcError};
-use crate::methods::{Hello, HelloReply, Method, Outcome, PromptRequest, Request, parse_params};
+use crate::methods::{Hello, HelloReply, Method, PromptRequest, RawReply, Request, parse_params};
 use crate::peer;
 use crate::reserve::Reserve;
-use crate::wire::{self, Answer, Call, Id};
+use crate::wire::{self, Call, FramedStream, Id, Response};
 use crate::{BUILD, PROTOCOL};
 
 /// Clients attached at once. People and their scripts need a few; the rest keeps a runaway script from using up the
@@ -138,15 +138,15 @@ async fn attend<H: Handler>(
     stop: CancellationToken,
 ) {
     let refusal = refusal(&stream, place.is_some());
-    let mut client = Client {
+    let mut conversation = Conversation {
         answers_prompts: peer::may_answer_prompts(peer::uid(&stream), peer::own_uid()),
-        lines: Framed::new(stream, wire::codec(wire::MAX_REQUEST_LINE)),
+        lines: wire::framed(stream, wire::MAX_REQUEST_LINE),
         stop: stop.clone(),
     };
-    let conversation = async {
+    let ended = async {
         match refusal {
-            Some(error) => client.refuse(error).await,
-            None => client.converse(&*handler).await,
+            Some(error) => conversation.refuse(error).await,
+            None => conversation.serve(&*handler).await,
         }
     };
     let end = async {
@@ -156,7 +156,7 @@ async fn attend<H: Handler>(
     tokio::select! {
         biased;
         // Whichever side ends the conversation, there is nobody left to tell.
-        _ = conversation => {}
+        _ = ended => {}
         () = end => {}
     }
 }
@@ -194,15 +194,15 @@ enum Incoming {
 }
 
 /// A connected client.
-struct Client {
-    lines: Framed<Stream, LinesCodec>,
+struct Conversation {
+    lines: FramedStream,
     /// Whether it may send requests about prompts.
     answers_prompts: bool,
     stop: CancellationToken,
 }
 
-impl Client {
-    async fn converse<H: Handler>(&mut self, handler: &H) -> Result<(), Over> {
+impl Conversation {
+    async fn serve<H: Handler>(&mut self, handler: &H) -> Result<(), Over> {
         self.greet().await?;
         let kept = handler.arrived();
         let mut calls = FuturesUnordered::new();
@@ -282,17 +282,17 @@ impl Client {
         outcome: Result<T, RpcError>,
     ) -> Result<(), Over> {
         match id {
-            Some(_) => self.send(&Answer::new(id, outcome)).await,
+            Some(_) => self.send(&Response::new(id, outcome)).await,
             None => Ok(()),
         }
     }
 
     /// Answers a line of which the id is not known.
     async fn refuse(&mut self, error: RpcError) -> Result<(), Over> {
-        self.send(&Answer::new(None, Err::<(), _>(error))).await
+        self.send(&Response::new(None, Err::<(), _>(error))).await
     }
 
-    async fn send(&mut self, answer: &Answer) -> Result<(), Over> {
+    async fn send(&mut self, answer: &Response) -> Result<(), Over> {
         let line = serde_json::to_string(answer).map_err(|_| Over)?;
         let sent = timeout(WRITE_TIMEOUT, self.lines.send(line)).await;
         sent.map_err(|_| Over)?.map_err(|_| Over)
@@ -305,7 +305,7 @@ async fn carry_out<H: Handler>(
     kept: &H::Client,
     call: Call,
     permitted: Result<(), RpcError>,
-) -> (Option<Id>, Outcome) {
+) -> (Option<Id>, RawReply) {
     let Call {
         id, method, params, ..
     } = call;

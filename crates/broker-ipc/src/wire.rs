@@ -1,9 +1,10 @@
 //! JSON-RPC 2.0 envelopes and the lines they travel in.
 
+use interprocess::local_socket::tokio::Stream;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use tokio_util::codec::LinesCodec;
+use tokio_util::codec::{Framed, LinesCodec};
 use zeroize::Zeroizing;
 
 use crate::error::{ErrorCode, RpcError};
@@ -19,9 +20,12 @@ pub(crate) const MAX_ANSWER_LINE: usize = 64 * 1024 * 1024;
 /// The one value of the `jsonrpc` member.
 const VERSION: &str = "2.0";
 
-/// The codec of one end, which reads lines up to this length.
-pub(crate) fn codec(longest: usize) -> LinesCodec {
-    LinesCodec::new_with_max_length(longest)
+/// A connection, as lines.
+pub(crate) type FramedStream = Framed<Stream, LinesCodec>;
+
+/// One end of a connection, which reads lines up to this length.
+pub(crate) fn framed(stream: Stream, longest: usize) -> FramedStream {
+    Framed::new(stream, LinesCodec::new_with_max_length(longest))
 }
 
 /// What ties an answer to its request (JSON-RPC 2.0, section 4).
@@ -91,9 +95,9 @@ fn invalid(fault: impl std::fmt::Display) -> RpcError {
     )
 }
 
-/// An answer as it stands on the line: exactly one of `result` and `error`.
+/// A response as it stands on the line: exactly one of `result` and `error`.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     jsonrpc: String,
     /// `null` where the request could not be read.
     pub(crate) id: Option<Id>,
@@ -103,7 +107,7 @@ pub(crate) struct Answer {
     pub(crate) error: Option<RpcError>,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn new<T: Serialize>(id: Option<Id>, outcome: Result<T, RpcError>) -> Self {
         let outcome =
             outcome.and_then(|reply| serde_json::to_value(reply).map_err(RpcError::internal));
