@@ -4,8 +4,8 @@ use std::path::Path;
 
 use broker_config::{Concern, Environment, Exposed, Report, Severity};
 
+use crate::daemon::Reported;
 use crate::output::Output;
-use crate::session::Reported;
 
 /// Prints every complaint, then a line that sums up; fails where the file cannot be used.
 pub(crate) fn check_config(file: &Path, allow_unsafe: bool, output: &Output) -> anyhow::Result<()> {

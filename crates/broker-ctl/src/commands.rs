@@ -10,9 +10,9 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::cli::{Cli, Command, Format};
+use crate::daemon::{Daemon, Reported};
 use crate::open::open_tunnels;
 use crate::output::Output;
-use crate::session::{Reported, Session};
 use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
 use crate::{check, hostkeys, listing, prompts};
@@ -21,28 +21,28 @@ use crate::{check, hostkeys, listing, prompts};
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let socket = cli.socket.unwrap_or_else(default_socket_path);
     let patience = (cli.timeout).map_or_else(Patience::default, Patience::of);
-    let session = &Session::new(socket, patience, output);
+    let daemon = &Daemon::new(socket, patience, output);
     match cli.command {
-        Command::Status { pid, format } => status(session, pid, format).await,
-        Command::Stop { grace, no_wait } => stop(session, grace, no_wait).await,
+        Command::Status { pid, format } => status(daemon, pid, format).await,
+        Command::Stop { grace, no_wait } => stop(daemon, grace, no_wait).await,
         Command::Reload => {
-            session.call(&Reload {}).await?;
+            daemon.call(&Reload {}).await?;
             Ok(output.print("The daemon has read its configuration")?)
         }
         Command::ListProfiles { format } => {
-            let profiles = session.call(&ListProfiles {}).await?;
+            let profiles = daemon.call(&ListProfiles {}).await?;
             output.answer(format, &profiles, &listing::profiles(&profiles))
         }
         Command::ListConnections {
             show_channels,
             format,
-        } => list_connections(session, show_channels, format).await,
+        } => list_connections(daemon, show_channels, format).await,
         Command::ConnectionStatus {
             id,
             show_channels,
             format,
         } => {
-            let detail = session.call(&ConnectionStatus { id }).await?;
+            let detail = daemon.call(&ConnectionStatus { id }).await?;
             output.answer(
                 format,
                 &detail,
@@ -50,28 +50,28 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             )
         }
         Command::CloseConnection { id } => {
-            session
+            daemon
                 .call_each(id.into_iter().map(|id| CloseConnection { id }))
                 .await
         }
         Command::ListChannels { format } => {
-            let channels = session.call(&ListChannels {}).await?;
+            let channels = daemon.call(&ListChannels {}).await?;
             output.answer(format, &channels, &listing::channels(&channels))
         }
         Command::CloseChannel { id } => {
-            session
+            daemon
                 .call_each(id.into_iter().map(|id| CloseChannel { id }))
                 .await
         }
         Command::ListTunnelListeners { format } => {
-            let listeners = session.call(&ListTunnelListeners {}).await?;
+            let listeners = daemon.call(&ListTunnelListeners {}).await?;
             output.answer(format, &listeners, &listing::listeners(&listeners))
         }
-        Command::OpenTunnelListener(tunnel) => open_tunnels(session, tunnel).await,
-        Command::CloseTunnelListener { listener } => close_listeners(session, &listener).await,
-        Command::AuthHandler => prompts::auth_handler(session).await,
-        Command::ProbeKey { target, format } => hostkeys::probe(session, target, format).await,
-        Command::TrustHost(args) => hostkeys::trust(session, args).await,
+        Command::OpenTunnelListener(tunnel) => open_tunnels(daemon, tunnel).await,
+        Command::CloseTunnelListener { listener } => close_listeners(daemon, &listener).await,
+        Command::AuthHandler => prompts::auth_handler(daemon).await,
+        Command::ProbeKey { target, format } => hostkeys::probe(daemon, target, format).await,
+        Command::TrustHost(args) => hostkeys::trust(daemon, args).await,
         Command::CheckConfig {
             file,
             allow_unsafe_config,
@@ -86,39 +86,39 @@ fn completions(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-async fn status(session: &Session<'_>, pid: bool, format: Format) -> anyhow::Result<()> {
-    let status = session.call(&Status {}).await?;
+async fn status(daemon: &Daemon<'_>, pid: bool, format: Format) -> anyhow::Result<()> {
+    let status = daemon.call(&Status {}).await?;
     if pid {
-        return Ok(session.output().print(status.pid)?);
+        return Ok(daemon.output().print(status.pid)?);
     }
-    session
+    daemon
         .output()
         .answer(format, &status, &listing::status(&status))
 }
 
-async fn stop(session: &Session<'_>, grace: Option<u64>, no_wait: bool) -> anyhow::Result<()> {
-    session.call(&Stop { grace }).await?;
-    let output = session.output();
+async fn stop(daemon: &Daemon<'_>, grace: Option<u64>, no_wait: bool) -> anyhow::Result<()> {
+    daemon.call(&Stop { grace }).await?;
+    let output = daemon.output();
     if no_wait {
         return Ok(output.print("The daemon is stopping")?);
     }
-    session.closed().await;
+    daemon.closed().await;
     Ok(output.print("The daemon has stopped")?)
 }
 
 async fn list_connections(
-    session: &Session<'_>,
+    daemon: &Daemon<'_>,
     show_channels: bool,
     format: Format,
 ) -> anyhow::Result<()> {
-    let connections = session.call(&ListConnections {}).await?;
+    let connections = daemon.call(&ListConnections {}).await?;
     let table = listing::connections(&connections);
     if !show_channels {
-        return session.output().answer(format, &connections, &table);
+        return daemon.output().answer(format, &connections, &table);
     }
-    let channels = session.call(&ListChannels {}).await?;
+    let channels = daemon.call(&ListChannels {}).await?;
     let table = Table::Both(table.into(), listing::channels(&channels).into());
-    session
+    daemon
         .output()
         .answer(format, &with_channels(connections, &channels), &table)
 }
@@ -136,20 +136,20 @@ fn with_channels(connections: Vec<Connection>, channels: &[ChannelInfo]) -> Vec<
     connections.into_iter().map(detail).collect()
 }
 
-async fn close_listeners(session: &Session<'_>, names: &[ListenerName]) -> anyhow::Result<()> {
-    let listeners = session.call(&ListTunnelListeners {}).await?;
+async fn close_listeners(daemon: &Daemon<'_>, names: &[ListenerName]) -> anyhow::Result<()> {
+    let listeners = daemon.call(&ListTunnelListeners {}).await?;
     let mut ids = Vec::new();
     let mut unknown = false;
     for name in names {
         match name.find(&listeners) {
             Ok(id) => ids.push(id),
             Err(message) => {
-                session.output().error(message);
+                daemon.output().error(message);
                 unknown = true;
             }
         }
     }
-    session
+    daemon
         .call_each(ids.into_iter().map(|id| CloseTunnelListener { id }))
         .await?;
     if unknown {

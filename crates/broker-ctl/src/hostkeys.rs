@@ -5,38 +5,38 @@ use broker_ipc::types::{HostKey, HostKeyStanding};
 use broker_ipc::{ClientError, methods, printable};
 
 use crate::cli::{Format, TrustHost};
+use crate::daemon::Daemon;
 use crate::output::Output;
-use crate::session::Session;
 use crate::terminal::Terminal;
 use crate::{listing, prompts};
 
 /// Shows the keys, for people with their pictures.
 pub(crate) async fn probe(
-    session: &Session<'_>,
+    daemon: &Daemon<'_>,
     target: String,
     format: Format,
 ) -> anyhow::Result<()> {
-    let work = show(session, target.clone(), format);
-    prompts::while_asking(session, &target, work).await
+    let work = show(daemon, target.clone(), format);
+    prompts::while_asking(daemon, &target, work).await
 }
 
 /// Stores the key that has the fingerprint given, or the one that a person says yes to.
-pub(crate) async fn trust(session: &Session<'_>, args: TrustHost) -> anyhow::Result<()> {
+pub(crate) async fn trust(daemon: &Daemon<'_>, args: TrustHost) -> anyhow::Result<()> {
     let target = args.target.clone();
-    prompts::while_asking(session, &target, store(session, args)).await
+    prompts::while_asking(daemon, &target, store(daemon, args)).await
 }
 
-async fn show(session: &Session<'_>, target: String, format: Format) -> anyhow::Result<()> {
-    let keys = probed(session, target).await?;
+async fn show(daemon: &Daemon<'_>, target: String, format: Format) -> anyhow::Result<()> {
+    let keys = probed(daemon, target).await?;
     if format.json || format.short {
         let table = listing::host_keys(&keys);
-        return session.output().answer(format, &keys, &table);
+        return daemon.output().answer(format, &keys, &table);
     }
     let shown: Vec<String> = keys.iter().map(described).collect();
-    Ok(session.output().print(shown.join("\n\n"))?)
+    Ok(daemon.output().print(shown.join("\n\n"))?)
 }
 
-async fn store(session: &Session<'_>, args: TrustHost) -> anyhow::Result<()> {
+async fn store(daemon: &Daemon<'_>, args: TrustHost) -> anyhow::Result<()> {
     let TrustHost {
         target,
         fingerprint,
@@ -44,19 +44,19 @@ async fn store(session: &Session<'_>, args: TrustHost) -> anyhow::Result<()> {
     } = args;
     let fingerprint = match fingerprint {
         Some(fingerprint) => fingerprint,
-        None => confirmed(session, target.clone()).await?,
+        None => confirmed(daemon, target.clone()).await?,
     };
     let asked = methods::TrustHost {
         target,
         fingerprint,
     };
-    let key = session.work(&asked).await.map_err(explained)?;
-    report(session.output(), format, &key)
+    let key = daemon.work(&asked).await.map_err(explained)?;
+    report(daemon.output(), format, &key)
 }
 
-async fn probed(session: &Session<'_>, target: String) -> anyhow::Result<Vec<HostKey>> {
+async fn probed(daemon: &Daemon<'_>, target: String) -> anyhow::Result<Vec<HostKey>> {
     let asked = methods::ProbeKey { target };
-    session.work(&asked).await.map_err(explained)
+    daemon.work(&asked).await.map_err(explained)
 }
 
 fn explained(error: ClientError) -> anyhow::Error {
@@ -78,11 +78,11 @@ fn report(output: &Output, format: Format, key: &HostKey) -> anyhow::Result<()> 
 }
 
 /// The fingerprint of the server's preferred key, once a person has looked at it.
-async fn confirmed(session: &Session<'_>, target: String) -> anyhow::Result<String> {
+async fn confirmed(daemon: &Daemon<'_>, target: String) -> anyhow::Result<String> {
     let terminal = Terminal::open();
     let mut terminal =
         terminal.context("there is no terminal to ask on: name the key with --fingerprint")?;
-    let mut keys = probed(session, target).await?.into_iter();
+    let mut keys = probed(daemon, target).await?.into_iter();
     let key = keys.next().context("the server has shown no key")?;
     match key.standing {
         HostKeyStanding::Known | HostKeyStanding::Revoked => return Ok(key.fingerprint),

@@ -5,12 +5,12 @@
 mod check;
 mod cli;
 mod commands;
+mod daemon;
 mod hostkeys;
 mod listing;
 mod open;
 mod output;
 mod prompts;
-mod session;
 mod table;
 mod terminal;
 mod tunnel_spec;
@@ -49,7 +49,7 @@ fn report(failure: &anyhow::Error, output: &Output) -> ExitCode {
         // The reader, such as head, has seen enough.
         return ExitCode::SUCCESS;
     }
-    if !failure.is::<session::Reported>() {
+    if !failure.is::<daemon::Reported>() {
         output.error(format_args!("{failure:#}"));
     }
     let unreachable = failure

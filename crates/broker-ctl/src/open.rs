@@ -9,26 +9,26 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use crate::cli::{Cli, Format, OpenTunnel};
+use crate::daemon::{Daemon, Reported};
 use crate::listing;
 use crate::output::Output;
 use crate::prompts;
-use crate::session::{Reported, Session};
 use crate::tunnel_spec::{TunnelSpec, host_port};
 
 /// Opens every tunnel asked for, in order, and asks what the daemon wants to know for it.
-pub(crate) async fn open_tunnels(session: &Session<'_>, args: OpenTunnel) -> anyhow::Result<()> {
+pub(crate) async fn open_tunnels(daemon: &Daemon<'_>, args: OpenTunnel) -> anyhow::Result<()> {
     let (abort, format, relay) = (args.abort_on_failing_tunnel, args.format, args.relay);
     let options = options(&args.options).map_err(usage)?;
     let (specs, target) = specs_and_target(args).map_err(usage)?;
     let requests = specs
         .into_iter()
         .map(|spec| request(spec, relay, options.clone(), &target));
-    let work = open_each(session, requests.collect(), abort, format);
-    prompts::while_asking(session, &target, work).await
+    let work = open_each(daemon, requests.collect(), abort, format);
+    prompts::while_asking(daemon, &target, work).await
 }
 
 async fn open_each(
-    session: &Session<'_>,
+    daemon: &Daemon<'_>,
     requests: Vec<OpenTunnelListener>,
     abort: bool,
     format: Format,
@@ -36,10 +36,10 @@ async fn open_each(
     let mut opened = Vec::new();
     let mut failed = false;
     for request in requests {
-        match session.work(&request).await {
+        match daemon.work(&request).await {
             Ok(listener) => opened.push(listener),
             Err(ClientError::Failed(refusal)) => {
-                session.output().error(prompts::explained(&refusal));
+                daemon.output().error(prompts::explained(&refusal));
                 failed = true;
                 if abort {
                     break;
@@ -49,7 +49,7 @@ async fn open_each(
         }
     }
     if failed && abort {
-        session
+        daemon
             .call_each(
                 opened
                     .iter()
@@ -59,7 +59,7 @@ async fn open_each(
         return Err(Reported.into());
     }
     for listener in &opened {
-        show(session.output(), format, listener)?;
+        show(daemon.output(), format, listener)?;
     }
     if failed { Err(Reported.into()) } else { Ok(()) }
 }

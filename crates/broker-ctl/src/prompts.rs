@@ -1,4 +1,4 @@
-//! Prompts of the daemon, asked of the person at the terminal.
+//! Prompts of the daemon, answered by the person at the terminal.
 
 use std::future::{Future, pending};
 use std::io;
@@ -9,19 +9,19 @@ use broker_ipc::types::{Prompt, PromptKind};
 use broker_ipc::{ClientError, ErrorCode, RpcError, Secret};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::session::Session;
+use crate::daemon::Daemon;
 use crate::terminal::Terminal;
 
 /// `auth-handler`: asks until it is interrupted.
-pub(crate) async fn auth_handler(session: &Session<'_>) -> anyhow::Result<()> {
+pub(crate) async fn auth_handler(daemon: &Daemon<'_>) -> anyhow::Result<()> {
     let terminal = Terminal::open()
         .context("auth-handler asks on a terminal, and standard input is none: run it in one")?;
-    let mut person = Person::attend(session, None, terminal).await?;
-    session
+    let mut responder = TerminalResponder::attend(daemon, None, terminal).await?;
+    daemon
         .output()
         .print("Prompts are asked here; Ctrl-C ends")?;
     tokio::select! {
-        ended = person.answer_all() => ended,
+        ended = responder.answer_all() => ended,
         () = interrupted() => Ok(()),
     }
 }
@@ -29,19 +29,19 @@ pub(crate) async fn auth_handler(session: &Session<'_>) -> anyhow::Result<()> {
 /// Does something that makes the daemon connect to a target, and asks what it wants to know meanwhile, where there is a
 /// terminal to ask on.
 pub(crate) async fn while_asking(
-    session: &Session<'_>,
+    daemon: &Daemon<'_>,
     target: &str,
     work: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let Some(terminal) = Terminal::open() else {
         return work.await;
     };
-    let mut person = match Person::attend(session, Some(target), terminal).await {
-        Ok(person) => person,
+    let mut responder = match TerminalResponder::attend(daemon, Some(target), terminal).await {
+        Ok(responder) => responder,
         Err(refused) => {
             // The work may need no answer; if it can't be done, it says why itself.
             let note = format_args!("no prompt is asked here: {refused}");
-            session.output().note(note);
+            daemon.output().note(note);
             return work.await;
         }
     };
@@ -50,7 +50,7 @@ pub(crate) async fn while_asking(
         biased;
         done = &mut work => return done,
         () = interrupted() => anyhow::bail!("interrupted"),
-        ended = person.answer_all() => ended?,
+        ended = responder.answer_all() => ended?,
     }
     work.await
 }
@@ -64,21 +64,21 @@ pub(crate) fn explained(refusal: &RpcError) -> String {
     }
 }
 
-/// Somebody at a terminal, and the daemon that has questions.
-struct Person<'a> {
-    session: &'a Session<'a>,
+/// Answers the daemon's prompts on a terminal.
+struct TerminalResponder<'a> {
+    daemon: &'a Daemon<'a>,
     terminal: Terminal,
 }
 
-impl<'a> Person<'a> {
+impl<'a> TerminalResponder<'a> {
     async fn attend(
-        session: &'a Session<'_>,
+        daemon: &'a Daemon<'_>,
         target: Option<&str>,
         terminal: Terminal,
     ) -> Result<Self, ClientError> {
         let target = target.map(str::to_owned);
-        session.call(&AttendPrompts { target }).await?;
-        Ok(Self { session, terminal })
+        daemon.call(&AttendPrompts { target }).await?;
+        Ok(Self { daemon, terminal })
     }
 
     /// Asks one prompt after the other until the daemon or the terminal ends.
@@ -86,7 +86,7 @@ impl<'a> Person<'a> {
         let mut current = None;
         loop {
             current = match current {
-                None => self.session.wait(&NextPrompt { shown: None }).await?.prompt,
+                None => self.daemon.wait(&NextPrompt { shown: None }).await?.prompt,
                 Some(prompt) => self.answer(&prompt).await?,
             };
         }
@@ -94,11 +94,11 @@ impl<'a> Person<'a> {
 
     /// Asks one prompt, unless it is withdrawn before it is answered. Returns what is to be asked then.
     async fn answer(&mut self, prompt: &Prompt) -> anyhow::Result<Option<Prompt>> {
-        let Self { session, terminal } = self;
+        let Self { daemon, terminal } = self;
         let until_another = NextPrompt {
             shown: Some(prompt.id),
         };
-        let next = session.wait(&until_another);
+        let next = daemon.wait(&until_another);
         tokio::pin!(next);
         let answer = tokio::select! {
             next = &mut next => {
@@ -107,7 +107,7 @@ impl<'a> Person<'a> {
             }
             answer = ask(terminal, prompt) => answer?,
         };
-        match session.call(&answer).await {
+        match daemon.call(&answer).await {
             Err(ClientError::Failed(late)) => terminal.show(&late.to_string())?,
             sent => drop(sent?),
         }

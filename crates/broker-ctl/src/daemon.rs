@@ -1,4 +1,4 @@
-//! The conversation of one command with the daemon.
+//! The daemon, as one command deals with it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,14 +21,14 @@ impl fmt::Display for Reported {
 impl std::error::Error for Reported {}
 
 /// Connects when the first request is made: what needs no daemon, and what makes no sense, gets by without one.
-pub(crate) struct Session<'a> {
+pub(crate) struct Daemon<'a> {
     socket: PathBuf,
     patience: Patience,
     output: &'a Output,
     client: OnceCell<Client>,
 }
 
-impl<'a> Session<'a> {
+impl<'a> Daemon<'a> {
     pub(crate) fn new(socket: PathBuf, patience: Patience, output: &'a Output) -> Self {
         Self {
             socket,
