@@ -113,7 +113,7 @@ pub(crate) enum Command {
         format: Format,
     },
     /// Open a tunnel that the configuration does not have
-    OpenTunnelListener(OpenTunnel),
+    OpenTunnelListener(OpenTunnelArgs),
     /// Close tunnel listeners; clients that are connected go on
     CloseTunnelListener {
         /// Each an id, as listed by list-tunnel-listeners, or [ADDRESS:]PORT; a number alone is an id before it is a
@@ -134,7 +134,7 @@ pub(crate) enum Command {
         format: Format,
     },
     /// Store a host key of an SSH server as known, after showing it and asking
-    TrustHost(TrustHost),
+    TrustHost(TrustHostArgs),
     /// Check a configuration file, without a daemon: every fault with its place, and what has no effect
     CheckConfig {
         /// The file
@@ -178,7 +178,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(override_usage = OPEN_USAGE, after_help = OPEN_HELP)]
-pub(crate) struct OpenTunnel {
+pub(crate) struct OpenTunnelArgs {
     /// [PROTOCOL/][LISTEN-ADDRESS:]LISTEN-PORT:DST-HOST:DST-PORT, where PROTOCOL is tcp (default) or ftp, port 0
     /// listens on a free one, and IPv6 addresses stand in brackets; may be given several times
     #[arg(short = 'L', long = "local", value_name = "SPEC")]
@@ -221,7 +221,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = TRUST_HELP)]
-pub(crate) struct TrustHost {
+pub(crate) struct TrustHostArgs {
     /// The server
     pub(crate) target: String,
     /// Ask nobody, and store the key with this fingerprint; fail if the server has no such key

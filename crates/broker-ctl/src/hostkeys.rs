@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use broker_ipc::types::{HostKey, HostKeyStanding};
 use broker_ipc::{ClientError, methods, printable};
 
-use crate::cli::{Format, TrustHost};
+use crate::cli::{Format, TrustHostArgs};
 use crate::daemon::Daemon;
 use crate::output::Output;
 use crate::terminal::Terminal;
@@ -21,7 +21,7 @@ pub(crate) async fn probe(
 }
 
 /// Stores the key that has the fingerprint given, or the one that a person says yes to.
-pub(crate) async fn trust(daemon: &Daemon<'_>, args: TrustHost) -> anyhow::Result<()> {
+pub(crate) async fn trust(daemon: &Daemon<'_>, args: TrustHostArgs) -> anyhow::Result<()> {
     let target = args.target.clone();
     prompts::while_asking(daemon, &target, store(daemon, args)).await
 }
@@ -36,8 +36,8 @@ async fn show(daemon: &Daemon<'_>, target: String, format: Format) -> anyhow::Re
     Ok(daemon.output().print(shown.join("\n\n"))?)
 }
 
-async fn store(daemon: &Daemon<'_>, args: TrustHost) -> anyhow::Result<()> {
-    let TrustHost {
+async fn store(daemon: &Daemon<'_>, args: TrustHostArgs) -> anyhow::Result<()> {
+    let TrustHostArgs {
         target,
         fingerprint,
         format,

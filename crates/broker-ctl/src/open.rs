@@ -8,7 +8,7 @@ use broker_ipc::types::TunnelListener;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
-use crate::cli::{Cli, Format, OpenTunnel};
+use crate::cli::{Cli, Format, OpenTunnelArgs};
 use crate::daemon::{Daemon, Reported};
 use crate::listing;
 use crate::output::Output;
@@ -16,7 +16,7 @@ use crate::prompts;
 use crate::tunnel_spec::{TunnelSpec, host_port};
 
 /// Opens every tunnel asked for, in order, and asks what the daemon wants to know for it.
-pub(crate) async fn open_tunnels(daemon: &Daemon<'_>, args: OpenTunnel) -> anyhow::Result<()> {
+pub(crate) async fn open_tunnels(daemon: &Daemon<'_>, args: OpenTunnelArgs) -> anyhow::Result<()> {
     let (abort, format, relay) = (args.abort_on_failing_tunnel, args.format, args.relay);
     let options = options(&args.options).map_err(usage)?;
     let (specs, target) = specs_and_target(args).map_err(usage)?;
@@ -75,7 +75,7 @@ fn usage(message: String) -> anyhow::Error {
 }
 
 /// With `-L`, the words are the target; without, they are listen-port, target, dst-host and dst-port.
-fn specs_and_target(args: OpenTunnel) -> Result<(Vec<TunnelSpec>, String), String> {
+fn specs_and_target(args: OpenTunnelArgs) -> Result<(Vec<TunnelSpec>, String), String> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let (specs, target) = if args.local.is_empty() {
         let (listen, target, host, port) = match words.as_slice() {
