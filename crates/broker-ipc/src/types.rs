@@ -86,7 +86,7 @@ pub struct Connection {
     /// What the connection carries.
     pub kind: ConnectionKind,
     /// Where in its life it is.
-    pub state: ConnectionState,
+    pub state: ConnectionPhase,
     /// When it was opened, in Unix seconds.
     pub since: u64,
     /// The server's address and port, once reached; absent where only a proxy or a gateway knows it.
@@ -127,7 +127,7 @@ pub enum ConnectionKind {
 /// Where in its life an SSH connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ConnectionState {
+pub enum ConnectionPhase {
     /// Dialling, or proving who the two ends are.
     Connecting,
     /// Ready, and carrying nothing.
@@ -391,7 +391,7 @@ macro_rules! display_as_on_the_wire {
 
 display_as_on_the_wire!(
     ConnectionKind,
-    ConnectionState,
+    ConnectionPhase,
     ChannelKind,
     DataMode,
     Direction,

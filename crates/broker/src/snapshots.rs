@@ -7,7 +7,7 @@ use broker_config::{ListenAddress, LocalKind};
 use broker_ipc::RpcError;
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
-    ConnectionState, DataMode, Direction, Profile, TunnelKind, TunnelListener,
+    ConnectionPhase, DataMode, Direction, Profile, TunnelKind, TunnelListener,
 };
 use broker_ssh::ConnectionInfo;
 use ftp_proto::Mode;
@@ -139,12 +139,12 @@ fn connection_view(pool: &ProfilePool, info: &ConnectionInfo) -> Connection {
             broker_ssh::ConnectionKind::Data => ConnectionKind::Data,
         },
         state: match info.phase {
-            broker_ssh::ConnectionPhase::Connecting => ConnectionState::Connecting,
-            broker_ssh::ConnectionPhase::Closed => ConnectionState::Closing,
-            broker_ssh::ConnectionPhase::Idle => ConnectionState::Idle,
-            broker_ssh::ConnectionPhase::Leased => ConnectionState::Active,
-            broker_ssh::ConnectionPhase::Open if info.channels == 0 => ConnectionState::Idle,
-            broker_ssh::ConnectionPhase::Open => ConnectionState::Active,
+            broker_ssh::ConnectionPhase::Connecting => ConnectionPhase::Connecting,
+            broker_ssh::ConnectionPhase::Closed => ConnectionPhase::Closing,
+            broker_ssh::ConnectionPhase::Idle => ConnectionPhase::Idle,
+            broker_ssh::ConnectionPhase::Leased => ConnectionPhase::Active,
+            broker_ssh::ConnectionPhase::Open if info.channels == 0 => ConnectionPhase::Idle,
+            broker_ssh::ConnectionPhase::Open => ConnectionPhase::Active,
         },
         since: unix(info.since),
         peer: agreed.and_then(|a| a.peer).map(|peer| peer.to_string()),

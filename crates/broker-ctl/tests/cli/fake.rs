@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use broker_ipc::methods::{Done, OpenTunnelListener};
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
-    ConnectionState, DaemonStatus, DataMode, Direction, HostKey, HostKeyStanding, ListenerState,
+    ConnectionPhase, DaemonStatus, DataMode, Direction, HostKey, HostKeyStanding, ListenerState,
     Profile, TransferCounts, TunnelKind, TunnelListener, TunnelOrigin,
 };
 use broker_ipc::{ErrorCode, Handler, Method, PromptRequest, Request, RpcError, bind, serve};
@@ -213,7 +213,7 @@ fn control() -> Connection {
         target: "ssh.example.com#22".into(),
         user: "username".into(),
         kind: ConnectionKind::Control,
-        state: ConnectionState::Active,
+        state: ConnectionPhase::Active,
         since: a_day_ago(),
         peer: Some("192.0.2.1:22".into()),
         route: None,

@@ -23,8 +23,6 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// Prompts at once: more than a person would look through, so that a fault cannot fill the memory.
 const MAX_PENDING: usize = 64;
 
-type Outcome = Result<Answer, NoAnswer>;
-
 /// Which prompts are pending, and who can answer them.
 pub(crate) struct PromptQueue {
     state: Mutex<State>,
@@ -50,7 +48,7 @@ struct PendingPrompt {
     deadline: Instant,
     /// Dials that wait for it.
     dials: usize,
-    outcome: watch::Sender<Option<Outcome>>,
+    outcome: watch::Sender<Option<Result<Answer, NoAnswer>>>,
 }
 
 impl PromptQueue {
@@ -169,7 +167,7 @@ impl State {
         found.map(|(id, pending)| (*id, pending))
     }
 
-    fn settle(&mut self, id: u64, outcome: Outcome) {
+    fn settle(&mut self, id: u64, outcome: Result<Answer, NoAnswer>) {
         if let Some(pending) = self.pending.remove(&id) {
             let how = outcome
                 .as_ref()
@@ -207,11 +205,11 @@ struct AwaitedAnswer<'a> {
     queue: &'a PromptQueue,
     id: u64,
     deadline: Instant,
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<Result<Answer, NoAnswer>>>,
 }
 
 impl AwaitedAnswer<'_> {
-    async fn outcome(&mut self) -> Outcome {
+    async fn outcome(&mut self) -> Result<Answer, NoAnswer> {
         let answered = self.outcome.wait_for(Option::is_some);
         match timeout_at(self.deadline, answered).await {
             Ok(Ok(outcome)) => outcome.clone().unwrap_or(Err(NoAnswer::Left)),
@@ -245,7 +243,7 @@ struct ProfileResponder {
 }
 
 impl Responder for ProfileResponder {
-    fn ask(&self, prompt: Prompt) -> BoxFuture<'_, Outcome> {
+    fn ask(&self, prompt: Prompt) -> BoxFuture<'_, Result<Answer, NoAnswer>> {
         Box::pin(async move { self.queue.join(&self.profile, prompt)?.outcome().await })
     }
 }

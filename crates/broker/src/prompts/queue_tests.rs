@@ -35,7 +35,11 @@ fn host_key() -> Prompt {
 }
 
 /// A dial that asks.
-fn ask(queue: &Arc<PromptQueue>, profile: &str, prompt: Prompt) -> JoinHandle<Outcome> {
+fn ask(
+    queue: &Arc<PromptQueue>,
+    profile: &str,
+    prompt: Prompt,
+) -> JoinHandle<Result<Answer, NoAnswer>> {
     let responder = queue.responder(profile);
     #[expect(
         clippy::disallowed_methods,
@@ -66,7 +70,7 @@ async fn next(client: &ClientResponder) -> u64 {
 }
 
 /// The texts of an answer, to be compared.
-fn told(outcome: Outcome) -> Result<Vec<String>, NoAnswer> {
+fn told(outcome: Result<Answer, NoAnswer>) -> Result<Vec<String>, NoAnswer> {
     use broker_ssh::ExposeSecret;
     let plain = |text: &SecretString| text.expose_secret().to_owned();
     match outcome? {
