@@ -4,17 +4,11 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use broker_ipc::printable;
-use clap::builder::styling::{AnsiColor, Style};
 use plain_text::is_printable;
 use serde::Serialize;
 
 use crate::cli::Format;
-use crate::table::Table;
-
-/// The style of what needs attention.
-pub(crate) const ALERT: Style = AnsiColor::Red.on_default().bold();
-/// The style of headings and labels.
-pub(crate) const HEADING: Style = Style::new().bold();
+use crate::table::{ALERT, Table};
 
 /// The two streams, and how much is wanted on them.
 pub(crate) struct Output {

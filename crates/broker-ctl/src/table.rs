@@ -3,9 +3,15 @@
 use std::fmt::Display;
 
 use broker_ipc::printable;
+use clap::builder::styling::{AnsiColor, Style};
+use unicode_width::UnicodeWidthStr;
 
-use crate::output::{ALERT, HEADING};
 use crate::units;
+
+/// The style of what needs attention.
+pub(crate) const ALERT: Style = AnsiColor::Red.on_default().bold();
+/// The style of headings and labels.
+const HEADING: Style = Style::new().bold();
 
 /// One value, as a person reads it and as a script does.
 #[derive(Debug, Clone)]
@@ -96,12 +102,8 @@ impl Cell {
         Self { alert, ..self }
     }
 
-    fn width(&self) -> usize {
-        self.human.chars().count()
-    }
-
     fn aligned(&self, width: usize, right: bool) -> String {
-        let gap = " ".repeat(width.saturating_sub(self.width()));
+        let gap = " ".repeat(width.saturating_sub(self.human.width()));
         let text = if self.alert {
             format!("{ALERT}{}{ALERT:#}", self.human)
         } else {
@@ -185,11 +187,8 @@ fn aligned_list(headings: &[&str], rows: &[Vec<Cell>]) -> String {
 /// A column's width, and whether it stands to the right.
 fn column(n: usize, heading: &str, rows: &[Vec<Cell>]) -> (usize, bool) {
     let cells = || rows.iter().filter_map(|row| row.get(n));
-    let widest = cells().map(Cell::width).max().unwrap_or(0);
-    (
-        widest.max(heading.chars().count()),
-        cells().any(|cell| cell.right),
-    )
+    let widest = cells().map(|cell| cell.human.width()).max().unwrap_or(0);
+    (widest.max(heading.width()), cells().any(|cell| cell.right))
 }
 
 fn line(cells: &[Cell], columns: &[(usize, bool)]) -> String {
@@ -203,11 +202,11 @@ fn line(cells: &[Cell], columns: &[(usize, bool)]) -> String {
 fn aligned_record(fields: &[(&str, Cell)]) -> String {
     let width = fields
         .iter()
-        .map(|(label, _)| label.chars().count())
+        .map(|(label, _)| label.width())
         .max()
         .unwrap_or(0);
     lines(fields.iter().map(|(label, cell)| {
-        let gap = " ".repeat(width.saturating_sub(label.chars().count()));
+        let gap = " ".repeat(width.saturating_sub(label.width()));
         format!(
             "{HEADING}{label}{HEADING:#}{gap}  {}",
             cell.aligned(0, false)
@@ -235,6 +234,22 @@ mod tests {
         assert_eq!(
             text,
             "ID  NAME                UP\n 7  short             10 B\n12  rather longer  2.0 KiB"
+        );
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_whatever_the_script() {
+        let names = ["日本.txt", "n\u{303}andu\u{301}", "plain"];
+        let row = |name: &str| vec![Cell::text(name), Cell::text("end")];
+        let table = Table::List {
+            headings: &["NAME", "X"],
+            rows: names.map(row).into(),
+            nothing: "None",
+        };
+        let text = anstream::adapter::strip_str(&table.aligned()).to_string();
+        assert_eq!(
+            text,
+            "NAME      X\n日本.txt  end\nn\u{303}andu\u{301}     end\nplain     end"
         );
     }
 
