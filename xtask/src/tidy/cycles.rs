@@ -17,10 +17,9 @@ use super::packages::Package;
 type Siblings<'a> = BTreeMap<Id, BTreeMap<Id, Reference<'a>>>;
 
 /// Crates whose cycles are still to be removed.
-const NOT_YET_HELD: [&str; 6] = [
+const NOT_YET_HELD: [&str; 5] = [
     "broker",
     "broker-config",
-    "broker-ctl",
     "broker-ssh",
     "ftp-proto",
     "testkit",
