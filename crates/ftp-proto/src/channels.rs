@@ -1,6 +1,7 @@
 //! What is known of the data channels offered in a session.
 
-use crate::event::{DataEnd, DataEvent, DataId, Direction, Mode};
+use crate::actions::Actions;
+use crate::event::{Action, DataEnd, DataEvent, DataId, Direction, Mode};
 
 /// One data channel.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Channel {
     /// A download is whole once its end was passed on behind its last byte, whatever comes after. The end of an upload
     /// proves nothing by itself: an SSH server ends the FTP server's side in order also where the line was cut. It counts
     /// once the other side has confirmed it. Of a command that is not known either may be true.
-    pub(crate) fn outcome(&self, direction: Direction) -> TransferOutcome {
+    fn outcome(&self, direction: Direction) -> TransferOutcome {
         let whole = match direction {
             Direction::Download => self.server_done || self.is_complete(),
             Direction::Upload => self.client_done && self.is_complete(),
@@ -89,6 +90,15 @@ pub(crate) struct Channels {
     known: Vec<Channel>,
     next: u64,
     passive_worked: bool,
+    /// The channel that the server would use for a transfer now.
+    current: Option<DataId>,
+    /// The data connection that the server would use now does not go through the broker.
+    unseen: bool,
+    /// In MODE B and C the data itself says where it ends (RFC 959, section 3.4), and the connection serves the next transfer
+    /// too.
+    framed: bool,
+    /// How many liveness checks were asked for.
+    checks: u64,
 }
 
 impl Channels {
@@ -149,5 +159,95 @@ impl Channels {
     /// Whether a passive channel of this session has worked.
     pub(crate) fn passive_worked(&self) -> bool {
         self.passive_worked
+    }
+
+    /// The channel that the server would use for a transfer now.
+    pub(crate) fn current(&self) -> Option<DataId> {
+        self.current
+    }
+
+    /// From now on the server would use this channel. The one before is withdrawn, unless it is `busy`: a transfer runs on
+    /// it.
+    pub(crate) fn replace_current(
+        &mut self,
+        new: Option<DataId>,
+        busy: Option<DataId>,
+        actions: &mut Actions,
+    ) {
+        let old = std::mem::replace(&mut self.current, new);
+        if let Some(old) = old.filter(|_| old != busy) {
+            self.withdraw(old, actions);
+        }
+    }
+
+    /// Whether the data connection that the server would use from now on goes through the broker.
+    pub(crate) fn set_seen(&mut self, seen: bool) {
+        self.unseen = !seen;
+    }
+
+    /// Whether the data itself says where it ends.
+    pub(crate) fn set_framed(&mut self, framed: bool) {
+        self.framed = framed;
+    }
+
+    /// Stops offering a channel and forgets it.
+    pub(crate) fn withdraw(&mut self, id: DataId, actions: &mut Actions) {
+        if self.forget(id).is_some_and(|channel| channel.end.is_none()) {
+            actions.push(Action::Withdraw { id });
+        }
+    }
+
+    /// Asks for a check whether the SSH session of this channel is alive. Its number.
+    pub(crate) fn check_liveness(&mut self, id: DataId, actions: &mut Actions) -> u64 {
+        self.checks += 1;
+        let check = self.checks;
+        actions.push(Action::CheckLiveness { id, check });
+        check
+    }
+
+    /// What became of a transfer in this direction on this channel.
+    pub(crate) fn outcome(&self, id: Option<DataId>, direction: Direction) -> TransferOutcome {
+        let Some(id) = id else {
+            return self.outcome_without_channel(direction);
+        };
+        match self.get(id).map(|channel| channel.outcome(direction)) {
+            Some(TransferOutcome::Undecided) if self.framed => TransferOutcome::Complete,
+            Some(outcome) => outcome,
+            None => TransferOutcome::Failed("The data connection was given up".to_owned()),
+        }
+    }
+
+    /// Where no data connection was agreed on, none can have carried a file. A `PORT` that passed as it came is the
+    /// exception: its data connection does not go through the broker.
+    fn outcome_without_channel(&self, direction: Direction) -> TransferOutcome {
+        if self.unseen || direction == Direction::Unknown {
+            return TransferOutcome::Complete;
+        }
+        TransferOutcome::Failed(
+            "No data connection was agreed on; send PASV, EPSV, PORT or EPRT before the transfer"
+                .to_owned(),
+        )
+    }
+
+    /// A transfer on this channel is over. Forgets the channel if it was used up. Otherwise it stays on offer, unless it
+    /// was replaced meanwhile.
+    pub(crate) fn release(&mut self, id: DataId, complete: bool, actions: &mut Actions) {
+        let used_up = |channel: &Channel| channel.end.is_some() || (channel.joined && !self.framed);
+        if self.get(id).is_none_or(used_up) {
+            self.current = self.current.filter(|current| *current != id);
+            self.let_go(id, complete, actions);
+        } else if self.current != Some(id) {
+            self.withdraw(id, actions);
+        }
+    }
+
+    /// Forgets a channel that was used up. A server may keep its end of a complete upload open, which would hold the
+    /// channel.
+    fn let_go(&mut self, id: DataId, complete: bool, actions: &mut Actions) {
+        let left_open =
+            |channel: Channel| channel.end.is_none() && channel.client_done && !channel.server_done;
+        if self.forget(id).is_some_and(left_open) && complete {
+            actions.push(Action::Release { id });
+        }
     }
 }

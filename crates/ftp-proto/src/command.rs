@@ -80,6 +80,14 @@ impl Command {
             printable(argument)
         }
     }
+
+    /// The command and its argument as an event may show them.
+    pub(crate) fn shown(&self, line: &[u8]) -> String {
+        match self.shown_argument(line) {
+            argument if argument.is_empty() => self.verb.clone(),
+            argument => format!("{} {argument}", self.verb),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -143,15 +151,11 @@ mod tests {
         );
         assert_eq!(
             Command::parse(b"mode b\n").unwrap().kind,
-            CommandKind::Mode {
-                ends_with_connection: false
-            }
+            CommandKind::Mode { framed: true }
         );
         assert_eq!(
             Command::parse(b"MODE Z\n").unwrap().kind,
-            CommandKind::Mode {
-                ends_with_connection: true
-            }
+            CommandKind::Mode { framed: false }
         );
     }
 }

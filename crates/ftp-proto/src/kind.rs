@@ -22,9 +22,9 @@ pub(crate) enum CommandKind {
     Abort,
     Passive,
     Port,
-    /// `MODE`: whether a transfer ends with its data connection from then on (RFC 959, section 3.4).
+    /// `MODE`: whether the data itself says from then on where it ends (RFC 959, section 3.4).
     Mode {
-        ends_with_connection: bool,
+        framed: bool,
     },
     Auth,
     Reinitialize,
@@ -50,7 +50,7 @@ impl CommandKind {
             "PASV" | "EPSV" | "LPSV" | "SPSV" => Self::Passive,
             "PORT" | "EPRT" | "LPRT" => Self::Port,
             "MODE" => Self::Mode {
-                ends_with_connection: !matches!(argument, [b'B' | b'b' | b'C' | b'c', ..]),
+                framed: matches!(argument, [b'B' | b'b' | b'C' | b'c', ..]),
             },
             "AUTH" => Self::Auth,
             "REIN" => Self::Reinitialize,
@@ -82,15 +82,12 @@ impl CommandKind {
         self.is_transfer() || matches!(self, Self::Passive | Self::Port | Self::File)
     }
 
-    /// Whether a transfer ends with its data connection once the server has accepted this; `None` where that stays.
-    pub(crate) fn ends_with_connection(self) -> Option<bool> {
-        if let Self::Mode {
-            ends_with_connection,
-        } = self
-        {
-            return Some(ends_with_connection);
+    /// Whether the data says where it ends once the server has accepted this; `None` where that stays as it is.
+    pub(crate) fn framed(self) -> Option<bool> {
+        if let Self::Mode { framed } = self {
+            return Some(framed);
         }
-        (self == Self::Reinitialize).then_some(true)
+        (self == Self::Reinitialize).then_some(false)
     }
 
     /// Whether such a command can be answered by a final reply of this code.

@@ -4,6 +4,7 @@
 //! time, and says which bytes to hand on and what else to do. It knows the roles *client* and *server* only: which of
 //! the two is near and which lies behind SSH is the caller's business.
 
+mod actions;
 mod address;
 mod channels;
 mod command;

@@ -41,6 +41,12 @@ impl Sent {
             offer: None,
         }
     }
+
+    /// Whether success with it shows that the server lets its client work: a login, or a command that needs one.
+    pub(crate) fn shows_use(&self) -> bool {
+        let verb = self.text.split(' ').next().unwrap_or_default();
+        self.kind.needs_login() || matches!(verb, "USER" | "PASS" | "ACCT")
+    }
 }
 
 /// A command without a final reply.

@@ -124,6 +124,23 @@ fn an_ambiguous_success_in_an_upload_passes_once_its_data_connection_is_alive() 
 }
 
 #[test]
+fn a_completion_that_was_ambiguous_has_its_whole_time() {
+    check(&transfer(
+        "STOR a",
+        r"
+        c>s CWD b
+        s> 250 done
+        -> check 0 1
+        wait 5s
+        data 0 client-done
+        data 0 alive 1
+        -> check 0 2
+        timer 30s
+        ",
+    ));
+}
+
+#[test]
 fn an_ambiguous_success_in_a_cut_transfer_is_its_failure() {
     for (command, answer) in DOUBTFUL {
         check(&transfer(

@@ -182,6 +182,22 @@ fn a_server_that_refuses_auth_leaves_the_session_understood() {
 }
 
 #[test]
+fn no_answer_is_given_in_an_encrypted_stream() {
+    check(
+        r"
+        config tls=pass
+        s>c 220 ready
+        c>s AUTH TLS
+        c> PORT 10,0,0,1,4,5
+        s>c 234 go ahead
+        s> \x16\x03\c
+        -> client \x16\x03\c
+        timer none
+        ",
+    );
+}
+
+#[test]
 fn bytes_behind_a_234_are_no_lines() {
     check(
         r"

@@ -301,6 +301,26 @@ fn commands_pass_while_a_completion_is_held() {
 }
 
 #[test]
+fn a_channel_stays_while_a_completion_is_held_for_it() {
+    let commands = "c>s NOOP\n".repeat(256);
+    check(&transfer(
+        "RETR a",
+        &format!(
+            r"
+            c> PORT 127,0,0,1,4,5
+            -> offer 1 active 127.0.0.1 1029
+            offered 1 127.0.0.1:20001
+            -> server PORT 127,0,0,1,78,33
+            s> 226 done
+            {commands}
+            data 0 server-done
+            -> client 226 done
+            "
+        ),
+    ));
+}
+
+#[test]
 fn a_passive_offer_during_a_transfer_leaves_the_transfer() {
     check(&transfer(
         "RETR a",

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{Cursor, canonical, is_blank, long_form, read_long_form, short_form};
-use crate::command::Command;
 
 /// A command that names where the client listens.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,9 +36,8 @@ pub(crate) enum NoAddress {
 impl PortCommand {
     /// Reads the command's argument. Blanks around numbers, leading zeros, a plus, a missing last delimiter and text behind
     /// the address are passed over, as servers do and as clients write.
-    pub(crate) fn parse(command: &Command, line: &[u8]) -> Result<Self, NoAddress> {
-        let argument = command.argument(line);
-        let read = match command.verb.as_str() {
+    pub(crate) fn parse(verb: &str, argument: &[u8]) -> Result<Self, NoAddress> {
+        let read = match verb {
             "PORT" => short(argument).map(|address| (Form::Short, address)),
             "LPRT" => long(argument).map(|address| (Form::Long, address)),
             "EPRT" => return extended(argument),
@@ -186,8 +184,12 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<PortCommand, NoAddress> {
-        let command = Command::parse(line.as_bytes()).unwrap();
-        PortCommand::parse(&command, line.as_bytes())
+        let line = line.trim();
+        let (verb, argument) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+        PortCommand::parse(
+            &verb.trim_matches('\0').to_uppercase(),
+            argument.trim().as_bytes(),
+        )
     }
 
     fn parse(line: &str) -> Option<String> {

@@ -3,8 +3,7 @@
 //! A web page can have a browser send FTP commands to a port of its own machine, in the body of an HTTP request: FTP servers
 //! refuse the lines of the header one by one and carry the body out. So no byte of such a client reaches the server.
 
-use super::{Phase, Session};
-use crate::event::{Event, Protocol};
+use crate::event::Protocol;
 use crate::line::MAX_LINE;
 
 /// The record type and the major version that every TLS client begins with (RFC 8446, section 5.1).
@@ -18,61 +17,34 @@ const HTTP_METHODS: [&[u8]; 9] = [
     b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH",
 ];
 
-/// Whether the client's first line is still to be looked at.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum FirstBytes {
-    #[default]
-    Watching,
-    Done,
-}
-
 /// What a client's first bytes say.
 #[derive(Debug, PartialEq, Eq)]
-enum Finding {
-    Another(Protocol),
+pub(super) enum FirstBytes {
+    Other(Protocol),
     /// Nothing else than FTP.
     Ftp,
     /// Not enough yet.
     Undecided,
 }
 
-impl Session {
-    /// Ends the session of a client that speaks another protocol.
-    pub(super) fn look_at_first_bytes(&mut self) {
-        if self.first_bytes == FirstBytes::Done || self.phase != Phase::Clear {
-            return;
-        }
-        match find(self.from_client.waiting()) {
-            Finding::Undecided => {}
-            Finding::Ftp => self.first_bytes = FirstBytes::Done,
-            Finding::Another(protocol) => {
-                self.first_bytes = FirstBytes::Done;
-                self.tell(Event::NotFtp { protocol });
-                self.lose(&format!(
-                    "This is an FTP server, and what you sent is {protocol}; the session ends"
-                ));
-            }
-        }
-    }
-}
-
-fn find(bytes: &[u8]) -> Finding {
+/// What these bytes, the first ones of a client, say.
+pub(super) fn find(bytes: &[u8]) -> FirstBytes {
     let text = bytes.trim_ascii_start();
     if text.starts_with(TLS_HANDSHAKE) {
-        return Finding::Another(Protocol::Tls);
+        return FirstBytes::Other(Protocol::Tls);
     }
     if text.starts_with(SSH_GREETING) {
-        return Finding::Another(Protocol::Ssh);
+        return FirstBytes::Other(Protocol::Ssh);
     }
     let end = memchr::memchr(b'\n', text);
     let line = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
     if names_method_and_target(line) || (end.is_some() && names_http_version(line)) {
-        return Finding::Another(Protocol::Http);
+        return FirstBytes::Other(Protocol::Http);
     }
     if end.is_some() || bytes.len() >= MAX_LINE {
-        Finding::Ftp
+        FirstBytes::Ftp
     } else {
-        Finding::Undecided
+        FirstBytes::Undecided
     }
 }
 
@@ -110,7 +82,7 @@ mod tests {
             (b"\x16\x03\x01\x02\0", Protocol::Tls),
             (b"SSH-2.0-x\r\n", Protocol::Ssh),
         ] {
-            assert_eq!(find(bytes), Finding::Another(protocol), "{bytes:?}");
+            assert_eq!(find(bytes), FirstBytes::Other(protocol), "{bytes:?}");
         }
     }
 
@@ -127,7 +99,7 @@ mod tests {
             b"\xff\xf4\xff\xf2ABOR\r\n",
             b"\x16\n",
         ] {
-            assert_eq!(find(line), Finding::Ftp, "{line:?}");
+            assert_eq!(find(line), FirstBytes::Ftp, "{line:?}");
         }
     }
 
@@ -143,8 +115,8 @@ mod tests {
             b"SSH",
             b"brew /pot HTTP/1.1",
         ] {
-            assert_eq!(find(bytes), Finding::Undecided, "{bytes:?}");
+            assert_eq!(find(bytes), FirstBytes::Undecided, "{bytes:?}");
         }
-        assert_eq!(find(&[b'x'; MAX_LINE]), Finding::Ftp);
+        assert_eq!(find(&[b'x'; MAX_LINE]), FirstBytes::Ftp);
     }
 }

@@ -1,137 +1,310 @@
-//! What the server says: replies, passed on, held or replaced.
+//! The server's side: its lines, which reply each belongs to, and what of them goes to the client.
 
 use std::time::Instant;
 
-use super::ambiguous::Place;
-use super::{Phase, Session};
-use crate::kind::{CommandKind, reports_success};
-use crate::line::Piece;
-use crate::pending_replies::{Answered, Sent};
-use crate::reply::ReplyLine;
-use crate::{Event, telnet};
+use super::announcement::{ENDLESS, HeldAnnouncement, TOO_LONG, announces, inner_line};
+use super::end::End;
+use super::reply_part::{Heard, Place, ReplyPart};
+use crate::address::PassiveHead;
+use crate::line::{LineBuffer, Piece};
+use crate::reply::{ReplyLine, ReplyTracker};
+use crate::telnet;
+use crate::text::reply;
 
-impl Session {
-    /// Handles the server's next line, unless its bytes are held. False where there is none.
-    pub(super) fn server_step(&mut self, now: Instant) -> bool {
-        if self.server_hold.is_some() || self.phase != Phase::Clear {
-            return false;
-        }
-        match self.from_server.next() {
-            Some(Piece::Line(line)) => self.server_line(now, line),
-            Some(Piece::Fragment { bytes, first }) => {
-                if let Some(bytes) = self.overlong_reply(now, bytes, first) {
-                    self.swallow &= self.replies.is_open();
-                    self.pass_rest(bytes);
-                }
-            }
-            None => return self.announcement_at_end(now),
-        }
-        true
+/// The code of a reply that announces the end of the session (RFC 959, section 5.4).
+pub(super) const SERVICE_CLOSING: u16 = 421;
+
+/// The server's side of a session.
+#[derive(Debug, Default)]
+pub(super) struct ServerSide {
+    lines: LineBuffer,
+    replies: ReplyTracker,
+    /// A passive reply whose end has not come.
+    announcement: Option<HeldAnnouncement>,
+    /// The line behind a passive reply that was given up.
+    behind: Option<(ReplyLine, Vec<u8>)>,
+    /// The rest of a line too long to be understood is not passed on.
+    drop_line: bool,
+    /// The rest of the reply that is open gives way to a reply made here.
+    swallow: bool,
+    end: End,
+    to_client: Vec<u8>,
+}
+
+impl ServerSide {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.lines.push(bytes);
     }
 
-    pub(super) fn server_line(&mut self, now: Instant, line: Vec<u8>) {
-        let line = self.plain_line(telnet::closed(line));
-        let place = self.replies.line(&line, self.pending.expects_start());
-        self.place_line(now, place, line);
+    /// How many bytes wait.
+    pub(super) fn backlog(&self) -> usize {
+        self.lines.len()
     }
 
-    fn place_line(&mut self, now: Instant, place: ReplyLine, line: Vec<u8>) {
-        let Some((place, line)) = self.hold_announcement(now, place, line) else {
-            return;
-        };
-        match place {
-            ReplyLine::First(head) => {
-                self.swallow = false;
-                match head.code {
-                    100..=199 => self.preliminary_reply(now, head.code, line),
-                    // What it is about is known at its end: some servers begin a transfer before it, as if it were none.
-                    400.. if head.goes_on => self.to_client.extend(line),
-                    _ => self.final_reply(now, head.code, line),
-                }
-            }
-            ReplyLine::Last(head) if head.code >= 400 => self.attribute_reply(now, head.code, line),
-            ReplyLine::Within(code) if !self.swallow => {
-                self.consider(now, Place::Within(code), line);
-            }
-            ReplyLine::Rest | ReplyLine::Last(_) | ReplyLine::Within(_) => self.pass_rest(line),
-            ReplyLine::Stray => {
-                self.swallow = false;
-                self.pass_rest(line);
+    /// The next thing to be decided; what needs no decision goes to the client. `expects_start`: a `125` or `150` can be the
+    /// answer to a transfer command.
+    pub(super) fn next(&mut self, now: Instant, expects_start: bool) -> Option<Heard> {
+        if let Some((place, line)) = self.behind.take()
+            && let Some(heard) = self.place_line(now, place, line)
+        {
+            return Some(heard);
+        }
+        loop {
+            let heard = match self.lines.next() {
+                Some(Piece::Line(line)) => self.line(now, line, expects_start),
+                Some(Piece::Fragment { bytes, first }) => self.fragment(now, bytes, first),
+                None => return self.at_end(now, expects_start),
+            };
+            if heard.is_some() {
+                return heard;
             }
         }
     }
 
-    /// Passes on what is not the first line of a reply, unless its reply was replaced.
-    fn pass_rest(&mut self, bytes: Vec<u8>) {
-        if !self.swallow {
-            self.to_client.extend(bytes);
-        }
+    /// Hands bytes to the client.
+    pub(super) fn pass(&mut self, bytes: &[u8]) {
+        self.to_client.extend_from_slice(bytes);
     }
 
     /// Gives the client this reply instead of the one whose first line was read last.
-    pub(super) fn replace_reply(&mut self, reply: Vec<u8>) {
+    pub(super) fn replace(&mut self, reply: &[u8]) {
         self.swallow = true;
-        self.to_client.extend(reply);
+        self.pass(reply);
     }
 
-    fn preliminary_reply(&mut self, now: Instant, code: u16, line: Vec<u8>) {
-        if matches!(code, 125 | 150)
-            && let Some((sent, skipped)) = self.pending.start(self.transfer.is_some())
-        {
-            self.assume_all_accepted(skipped);
-            self.in_use = true;
-            self.begin_transfer(sent);
-            return self.pass_start(now, line);
+    /// Everything that may go to the client now.
+    pub(super) fn take_to_client(&mut self) -> Option<Vec<u8>> {
+        Some(std::mem::take(&mut self.to_client)).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// A command went to the server.
+    pub(super) fn command_sent(&mut self) {
+        self.replies.command_sent();
+    }
+
+    /// Whether a reply has begun and not ended.
+    pub(super) fn is_inside_reply(&self) -> bool {
+        self.replies.is_open()
+    }
+
+    /// Takes a reply that has begun as ended.
+    pub(super) fn forget_reply(&mut self) {
+        self.replies.reset();
+    }
+
+    /// When a passive reply counts as ended.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.announcement.as_ref().map(HeldAnnouncement::deadline)
+    }
+
+    /// Ends a passive reply in which the server has been silent for too long.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Heard> {
+        if self.deadline()? > now {
+            return None;
         }
-        self.to_client.extend(line);
+        self.replies.settle();
+        self.give_up(ENDLESS)
     }
 
-    pub(super) fn final_reply(&mut self, now: Instant, code: u16, line: Vec<u8>) {
-        if matches!(code, 230 | 232) && !self.logged_in {
-            self.logged_in = true;
-            self.tell(Event::LoggedIn);
+    /// The server ended its side.
+    pub(super) fn end(&mut self) {
+        self.end.came();
+    }
+
+    /// Whether the server may say more.
+    pub(super) fn is_open(&self) -> bool {
+        self.end == End::Open
+    }
+
+    /// Whether the server has ended, and the client was not told.
+    pub(super) fn end_is_due(&self) -> bool {
+        self.end == End::Came
+    }
+
+    /// Whether the client was told that the server has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.end == End::Passed
+    }
+
+    /// Tells the client that this is the end, on a line of its own.
+    pub(super) fn tell_closing(&mut self, reason: &str) {
+        if self.lines.is_inside_line() {
+            self.pass(b"\r\n");
         }
-        self.consider(now, Place::First(code), line);
+        self.pass(&reply(SERVICE_CLOSING, reason));
     }
 
-    /// Finds out what a final reply is about, and acts on it.
-    pub(super) fn attribute_reply(&mut self, now: Instant, code: u16, line: Vec<u8>) {
-        match self.pending.answer(code, self.transfer.is_some()) {
-            Answered::Running => return self.end_transfer(now, code, line),
-            Answered::Command { sent, skipped } => {
-                self.assume_all_accepted(skipped);
-                self.note_use(&sent, code);
-                if sent.kind.is_transfer() {
-                    return self.end_unannounced_transfer(now, sent, code, line);
-                }
-                if sent.kind == CommandKind::Auth && code == 234 {
-                    self.to_client.extend(line);
-                    return self.become_opaque();
-                }
-                self.command_answered(&sent, code);
+    /// Passes everything that waits as it is.
+    pub(super) fn pass_rest(&mut self) {
+        let rest = self.lines.take_rest();
+        self.pass(&rest);
+    }
+
+    /// The server will say nothing more.
+    pub(super) fn close(&mut self) {
+        self.end = End::Passed;
+        self.lines.take_rest();
+        self.announcement = None;
+    }
+
+    fn line(&mut self, now: Instant, line: Vec<u8>, expects_start: bool) -> Option<Heard> {
+        let line = self.plain(telnet::closed(line));
+        let place = self.replies.line(&line, expects_start);
+        let begins = matches!(place, ReplyLine::First(_) | ReplyLine::Stray);
+        if let Some(held) = &mut self.announcement {
+            if !begins {
+                held.push(now, &line);
+                return self.review_announcement();
             }
-            Answered::Nothing if reports_success(code) && self.refute_unasked_success() => return,
-            Answered::Nothing => {}
+            // Some clients took another code for its end, others still wait for its own.
+            self.behind = Some((place, line));
+            return self.give_up(ENDLESS);
         }
-        self.to_client.extend(line);
+        self.place_line(now, place, line)
     }
 
-    /// Success with a login or with a command that needs one.
-    fn note_use(&mut self, sent: &Sent, code: u16) {
-        let verb = sent.text.split(' ').next().unwrap_or_default();
-        let lets_in = sent.kind.needs_login() || matches!(verb, "USER" | "PASS" | "ACCT");
-        self.in_use |= lets_in && matches!(code, 200..=299);
+    fn place_line(&mut self, now: Instant, place: ReplyLine, line: Vec<u8>) -> Option<Heard> {
+        let begins = matches!(place, ReplyLine::First(_) | ReplyLine::Stray);
+        let line = match PassiveHead::find(&line) {
+            Some(head) if begins => {
+                self.swallow = false;
+                self.announcement = Some(HeldAnnouncement::new(head, line, now));
+                return self.review_announcement();
+            }
+            Some(head) => inner_line(head, line),
+            None => line,
+        };
+        let part = |place, code, line| ReplyPart {
+            place,
+            code,
+            line,
+            at: now,
+        };
+        self.swallow &= !begins;
+        match place {
+            ReplyLine::First(head) if head.code < 200 => {
+                return Some(Heard::Preliminary(part(Place::First, head.code, line)));
+            }
+            // What it is about is known at its end: some servers begin a transfer before it, as if it were none.
+            ReplyLine::First(head) if head.code < 400 || !head.goes_on => {
+                return Some(Heard::Final(part(Place::First, head.code, line)));
+            }
+            ReplyLine::Last(head) if head.code >= 400 => {
+                return Some(Heard::Final(part(Place::Last, head.code, line)));
+            }
+            ReplyLine::Within(code) if !self.swallow => {
+                return Some(Heard::Final(part(Place::Within, code, line)));
+            }
+            ReplyLine::First(_) | ReplyLine::Stray => self.pass(&line),
+            ReplyLine::Rest | ReplyLine::Last(_) | ReplyLine::Within(_) => self.pass_inner(&line),
+        }
+        None
     }
 
-    /// Takes note of the answer to a command that is no transfer.
-    fn command_answered(&mut self, sent: &Sent, code: u16) {
-        let accepted = matches!(code, 200..=299);
-        if !accepted {
-            sent.offer.into_iter().for_each(|id| self.withdraw(id));
-        } else if sent.kind == CommandKind::Port {
-            self.port_accepted(sent.offer);
-        } else if let Some(ends) = sent.kind.ends_with_connection() {
-            self.ends_with_connection = ends;
+    /// Passes on what is not the first line of a reply, unless its reply was replaced.
+    fn pass_inner(&mut self, bytes: &[u8]) {
+        if !self.swallow {
+            self.pass(bytes);
         }
+    }
+
+    /// The line without Telnet commands, if it announces or may belong to an announcement: some clients leave them out
+    /// wherever they stand.
+    fn plain(&self, line: Vec<u8>) -> Vec<u8> {
+        if self.announcement.is_some() || announces(&line) {
+            // Nor may the rest of a torn command hide for some where a reply ends.
+            telnet::skip(&telnet::strip(&line)).to_vec()
+        } else {
+            line
+        }
+    }
+
+    /// Handles a piece of a line too long to be understood.
+    fn fragment(&mut self, now: Instant, bytes: Vec<u8>, first: bool) -> Option<Heard> {
+        if first {
+            self.drop_line = false;
+            return self.overlong(now, bytes);
+        }
+        if !self.drop_line {
+            self.pass_overlong(&bytes);
+        }
+        None
+    }
+
+    fn overlong(&mut self, now: Instant, bytes: Vec<u8>) -> Option<Heard> {
+        let bytes = self.plain(bytes);
+        let head = PassiveHead::find(&bytes);
+        if self.announcement.is_none() {
+            let Some(head) = head.filter(|_| !self.replies.is_open()) else {
+                let bytes = match head {
+                    Some(head) => inner_line(head, bytes),
+                    None => bytes,
+                };
+                self.pass_overlong(&bytes);
+                return None;
+            };
+            let _ = self.replies.line(&bytes, false);
+            self.announcement = Some(HeldAnnouncement::new(head, bytes, now));
+        }
+        self.drop_line = true;
+        self.give_up(TOO_LONG)
+    }
+
+    fn pass_overlong(&mut self, bytes: &[u8]) {
+        self.swallow &= self.replies.is_open();
+        self.pass_inner(bytes);
+    }
+
+    /// The server has ended: so has a passive reply, and a line without its end is a line to some clients.
+    fn at_end(&mut self, now: Instant, expects_start: bool) -> Option<Heard> {
+        if self.end != End::Came {
+            return None;
+        }
+        let unfinished = self.lines.waiting();
+        let may_announce = self.announcement.is_some() || announces(unfinished);
+        if !unfinished.is_empty() && may_announce {
+            // What comes behind it must not read as its end.
+            let line = [&self.lines.take_rest()[..], b"\r\n"].concat();
+            let heard = self.line(now, line, expects_start);
+            if heard.is_some() {
+                return heard;
+            }
+        }
+        self.end_announcement()
+    }
+
+    /// Decides whether a passive reply goes on.
+    fn review_announcement(&mut self) -> Option<Heard> {
+        let held = self.announcement.as_ref()?;
+        if held.is_too_long() {
+            return self.give_up(TOO_LONG);
+        }
+        if !held.may_be_over() && self.replies.is_open() {
+            return None;
+        }
+        self.replies.reset();
+        self.end_announcement()
+    }
+
+    /// The whole of a passive reply is there.
+    fn end_announcement(&mut self) -> Option<Heard> {
+        let held = self.announcement.take()?;
+        if held.says_a_number() {
+            return Some(Heard::Announcement(held.read()));
+        }
+        let (code, line, at) = held.into_parts();
+        Some(Heard::Final(ReplyPart {
+            place: Place::First,
+            code,
+            line,
+            at,
+        }))
+    }
+
+    /// The end of a passive reply cannot be waited for. What comes of it yet is not passed on.
+    fn give_up(&mut self, why: &'static str) -> Option<Heard> {
+        let held = self.announcement.take()?;
+        self.swallow = true;
+        Some(Heard::Announcement(held.give_up(why)))
     }
 }

@@ -1,0 +1,23 @@
+//! What the caller is to do, in the order in which it comes up.
+
+use std::collections::VecDeque;
+
+use crate::event::{Action, Event};
+
+/// The actions that the caller has not taken yet. It takes all of them after each event.
+#[derive(Debug, Default)]
+pub(crate) struct Actions(VecDeque<Action>);
+
+impl Actions {
+    pub(crate) fn push(&mut self, action: Action) {
+        self.0.push_back(action);
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.push(Action::Event(event));
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Action> {
+        self.0.pop_front()
+    }
+}

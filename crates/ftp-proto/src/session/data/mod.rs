@@ -1,0 +1,433 @@
+//! The data of a session: the channels offered, the transfer that runs, and the replies that wait for them.
+
+mod ambiguous;
+mod completion;
+mod passive;
+mod start;
+mod transfer;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::announcement::NO_DATA_CONNECTION;
+use super::reply_part::ReplyPart;
+use crate::actions::Actions;
+use crate::address::PassiveReply;
+use crate::channels::{Channel, Channels, TransferOutcome};
+use crate::config::DataOpen;
+use crate::event::{Action, Announced, DataEvent, DataId, Direction, Mode};
+use crate::kind::CommandKind;
+use crate::pending_replies::Sent;
+use crate::text::reply;
+use ambiguous::{AmbiguousReply, Finding, finding, finding_before_the_start};
+use completion::{Completion, Verdict};
+use passive::PassiveOffer;
+use start::{Start, waits_for};
+use transfer::Transfer;
+
+/// The code for a transfer that was cut (RFC 959, section 5.4).
+const TRANSFER_ABORTED: u16 = 426;
+
+/// The data of a session. At most one of `offer`, `start`, `completion` and `ambiguous` holds a reply, and with it what the
+/// server says next.
+#[derive(Debug, Default)]
+pub(super) struct Data {
+    channels: Channels,
+    /// The transfer that runs, or whose end is held.
+    transfer: Option<Transfer>,
+    /// Why the last transfer was not seen to be complete, if so.
+    incomplete: Option<String>,
+    /// An endpoint is being made for a passive reply.
+    offer: Option<PassiveOffer>,
+    /// A transfer has begun, and the client's data connection has not been seen.
+    start: Option<Start>,
+    /// The transfer was reported complete, and its data channel has not said so.
+    completion: Option<Completion>,
+    /// A success may be a transfer's, and its data channel has not shown that it is alive.
+    ambiguous: Option<AmbiguousReply>,
+}
+
+/// What becomes of a reply.
+#[derive(Debug)]
+pub(super) enum Release {
+    /// This line of it passes.
+    Pass(Vec<u8>),
+    /// This takes its place.
+    Replace(Vec<u8>),
+    /// It may be a transfer's success, and nothing speaks against that.
+    Harmless(ReplyPart),
+    /// It counts as the end of a transfer that is known to be broken.
+    Broken(ReplyPart),
+}
+
+impl Data {
+    /// Whether a reply is held.
+    pub(super) fn holds_reply(&self) -> bool {
+        self.offer.is_some()
+            || self.start.is_some()
+            || self.completion.is_some()
+            || self.ambiguous.is_some()
+    }
+
+    /// Whether a transfer runs.
+    pub(super) fn has_transfer(&self) -> bool {
+        self.transfer.is_some()
+    }
+
+    /// Something happened on a channel. `asked`: the direction of the first transfer command that has not been answered.
+    /// What becomes of the reply that was held for it, if it is held no longer.
+    pub(super) fn event(
+        &mut self,
+        now: Instant,
+        id: DataId,
+        event: DataEvent,
+        asked: Option<Direction>,
+        actions: &mut Actions,
+    ) -> Option<Release> {
+        self.channels.note(id, event);
+        self.review_start()
+            .or_else(|| self.review_completion(actions))
+            .or_else(|| self.review_ambiguous(now, asked, actions))
+    }
+
+    /// Until when a reply may be held.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let completion = self.completion.as_ref().zip(self.transfer.as_ref());
+        completion
+            .and_then(|(completion, transfer)| completion.deadline(transfer, &self.channels))
+            .or(self.start.as_ref().map(Start::deadline))
+    }
+
+    /// Releases a reply that has been held for long enough.
+    pub(super) fn expire(&mut self, now: Instant, actions: &mut Actions) -> Option<Release> {
+        if let Some(start) = self.start.take_if(|start| now >= start.deadline()) {
+            return Some(Release::Pass(start.line));
+        }
+        let transfer = self.transfer.as_ref()?;
+        let completion = self.completion.as_mut()?;
+        let reason = completion.expire(now, transfer, &mut self.channels, actions)?;
+        self.settle(Some(reason), actions)
+    }
+
+    /// Asks for an endpoint to announce instead of the client's.
+    pub(super) fn offer_active(&mut self, target: Announced, actions: &mut Actions) -> DataId {
+        self.offer_channel(Mode::Active, target, false, actions)
+    }
+
+    /// Holds a passive reply, and asks for an endpoint to announce instead of the server's.
+    pub(super) fn offer_passive(
+        &mut self,
+        reply: PassiveReply,
+        text: Vec<u8>,
+        data_open: DataOpen,
+        actions: &mut Actions,
+    ) {
+        // The server listens there no longer (RFC 959 allows one data port at a time).
+        self.replace_current(None, actions);
+        let open_first = match data_open {
+            DataOpen::Auto => !self.channels.passive_worked(),
+            DataOpen::Eager => true,
+            DataOpen::Lazy => false,
+        };
+        let id = self.offer_channel(Mode::Passive, reply.announced, open_first, actions);
+        self.offer = Some(PassiveOffer {
+            id,
+            reply,
+            text,
+            open_first,
+        });
+    }
+
+    /// There is an endpoint, or none: what the client is told, where a passive reply waits for it.
+    pub(super) fn passive_offered(
+        &mut self,
+        id: DataId,
+        answer: Result<SocketAddr, String>,
+        actions: &mut Actions,
+    ) -> Option<Vec<u8>> {
+        let Some(offer) = self.offer.take_if(|offer| offer.id == id) else {
+            if answer.is_ok() {
+                actions.push(Action::Withdraw { id });
+            }
+            return None;
+        };
+        if answer.is_err() {
+            self.forget(id);
+        } else if offer.open_first {
+            self.channels.passive_opened();
+        }
+        match answer.and_then(|address| offer.announce(address)) {
+            Ok(text) => {
+                self.replace_current(Some(id), actions);
+                self.channels.set_seen(true);
+                Some(text)
+            }
+            Err(reason) => {
+                self.withdraw(id, actions);
+                Some(reply(NO_DATA_CONNECTION, &reason))
+            }
+        }
+    }
+
+    /// Forgets a channel that could not be offered.
+    pub(super) fn forget(&mut self, id: DataId) {
+        self.channels.forget(id);
+    }
+
+    /// Stops offering a channel.
+    pub(super) fn withdraw(&mut self, id: DataId, actions: &mut Actions) {
+        self.channels.withdraw(id, actions);
+    }
+
+    /// The server answered this command, which is no transfer.
+    pub(super) fn answered(&mut self, sent: &Sent, accepted: bool, actions: &mut Actions) {
+        if !accepted {
+            sent.offer
+                .into_iter()
+                .for_each(|id| self.withdraw(id, actions));
+            return;
+        }
+        if let Some(framed) = sent.kind.framed() {
+            self.channels.set_framed(framed);
+        }
+        self.assume_accepted(sent, actions);
+    }
+
+    /// The server accepted this command, or has gone on behind it without an answer: it would use the channel named in it.
+    pub(super) fn assume_accepted(&mut self, sent: &Sent, actions: &mut Actions) {
+        if sent.kind == CommandKind::Port {
+            self.channels.set_seen(sent.offer.is_some());
+            self.replace_current(sent.offer, actions);
+        }
+    }
+
+    /// The server has begun the transfer that this command asked for. `aborted`: the client has sent `ABOR` behind it.
+    pub(super) fn begin(&mut self, sent: Sent, aborted: bool, actions: &mut Actions) {
+        // Where the end of an earlier one was missed, it is over now.
+        self.finish(0, false, actions);
+        let transfer = self.set_transfer(sent, aborted);
+        transfer.start(actions);
+        if let Some(transfer) = &self.transfer {
+            transfer.stop_refused(&self.channels, actions);
+        }
+    }
+
+    /// The line that tells the client that its transfer has begun, once that is true on its side.
+    pub(super) fn pass_start(&mut self, part: ReplyPart) -> Option<Release> {
+        if self.transfer_channel().is_some_and(waits_for) {
+            self.start = Some(Start::new(part.line, part.at));
+            return None;
+        }
+        Some(Release::Pass(part.line))
+    }
+
+    /// The client gives its transfer up.
+    pub(super) fn abort(&mut self, actions: &mut Actions) -> Option<Release> {
+        let start = self.start.take().map(|start| Release::Pass(start.line));
+        if let Some(transfer) = &mut self.transfer {
+            transfer.abort(&self.channels);
+            transfer.stop_refused(&self.channels, actions);
+        }
+        start.or_else(|| self.review_completion(actions))
+    }
+
+    /// A reply ended the transfer that runs.
+    pub(super) fn complete(&mut self, part: ReplyPart, actions: &mut Actions) -> Option<Release> {
+        if self.transfer.is_none() {
+            return Some(Release::Pass(part.line));
+        }
+        self.completion = Some(Completion::new(part.code, part.line, part.at));
+        self.review_completion(actions)
+    }
+
+    /// A reply ended a transfer whose start no reply had told.
+    pub(super) fn complete_unannounced(
+        &mut self,
+        sent: Sent,
+        aborted: bool,
+        part: ReplyPart,
+        actions: &mut Actions,
+    ) -> Option<Release> {
+        let transfer = self.set_transfer(sent, aborted);
+        if part.code < 400 {
+            transfer.start(actions);
+        }
+        self.complete(part, actions)
+    }
+
+    /// Whether nothing is left to be done for the transfer that runs, so that the server's last word on it is due.
+    pub(super) fn awaits_last_word(&self) -> bool {
+        self.transfer.as_ref().is_some_and(|transfer| {
+            transfer.awaits_confirmation(&self.channels)
+                || transfer.outcome(&self.channels) != TransferOutcome::Undecided
+        })
+    }
+
+    /// What becomes of a success that may be a transfer's: at once, or when more is known.
+    pub(super) fn consider(
+        &mut self,
+        part: ReplyPart,
+        asked: Option<Direction>,
+        actions: &mut Actions,
+    ) -> Option<Release> {
+        match self.finding(asked) {
+            Finding::Harmless => return Some(Release::Harmless(part)),
+            Finding::Broken => return Some(Release::Broken(part)),
+            Finding::Unclear(data) => {
+                let mut ambiguous = AmbiguousReply::new(part, data);
+                ambiguous.ask(&mut self.channels, actions);
+                self.ambiguous = Some(ambiguous);
+            }
+        }
+        None
+    }
+
+    /// A success came that nothing asked for. Where the last transfer was not seen to be whole it may be that one's, whatever
+    /// reply was taken for its end before, and the client is told this failure.
+    pub(super) fn refute_unasked_success(&self) -> Option<Release> {
+        let reason = self.incomplete.as_ref()?;
+        Some(Release::Replace(reply(TRANSFER_ABORTED, reason)))
+    }
+
+    /// The server will say nothing more. `code` is what the client was told of a transfer that runs.
+    pub(super) fn close(&mut self, code: u16, actions: &mut Actions) {
+        if let Some(offer) = self.offer.take() {
+            self.withdraw(offer.id, actions);
+        }
+        self.start = None;
+        self.completion = None;
+        self.ambiguous = None;
+        self.finish(code, false, actions);
+        self.channels.replace_current(None, None, actions);
+    }
+
+    fn offer_channel(
+        &mut self,
+        mode: Mode,
+        target: Announced,
+        open_first: bool,
+        actions: &mut Actions,
+    ) -> DataId {
+        let id = self.channels.allocate(mode);
+        actions.push(Action::Offer {
+            id,
+            mode,
+            target,
+            open_first,
+        });
+        id
+    }
+
+    fn set_transfer(&mut self, sent: Sent, aborted: bool) -> &mut Transfer {
+        self.incomplete = None;
+        let transfer = Transfer::new(sent, self.channels.current(), aborted);
+        self.transfer.insert(transfer)
+    }
+
+    fn replace_current(&mut self, new: Option<DataId>, actions: &mut Actions) {
+        let busy = self.transfer.as_ref().and_then(|transfer| transfer.data);
+        self.channels.replace_current(new, busy, actions);
+    }
+
+    fn transfer_channel(&self) -> Option<&Channel> {
+        self.transfer.as_ref()?.channel(&self.channels)
+    }
+
+    fn finding(&self, asked: Option<Direction>) -> Finding {
+        match (&self.transfer, asked) {
+            (Some(transfer), _) => finding(transfer, &self.channels),
+            (None, Some(direction)) => finding_before_the_start(direction, &self.channels),
+            (None, None) => Finding::Harmless,
+        }
+    }
+
+    /// Decides anew on a start that is held. Where the client's connection was never there, its transfer has not begun, and
+    /// the client is told nothing but how it ended.
+    fn review_start(&mut self) -> Option<Release> {
+        let channel = self.transfer_channel();
+        let waits = channel.is_some_and(waits_for);
+        let never_joined = channel.is_some_and(Channel::was_never_joined);
+        let start = self.start.take_if(|_| !waits)?;
+        Some(if never_joined {
+            Release::Replace(Vec::new())
+        } else {
+            Release::Pass(start.line)
+        })
+    }
+
+    /// Decides anew on a completion that is held.
+    fn review_completion(&mut self, actions: &mut Actions) -> Option<Release> {
+        let transfer = self.transfer.as_ref()?;
+        let completion = self.completion.as_mut()?;
+        match completion.review(transfer, &mut self.channels, actions) {
+            Verdict::Wait => None,
+            Verdict::Pass => self.settle(None, actions),
+            Verdict::Replace(reason) => self.settle(Some(reason), actions),
+        }
+    }
+
+    /// Decides anew on an ambiguous reply that is held.
+    fn review_ambiguous(
+        &mut self,
+        now: Instant,
+        asked: Option<Direction>,
+        actions: &mut Actions,
+    ) -> Option<Release> {
+        let finding = self.finding(asked);
+        let mut ambiguous = self.ambiguous.take()?;
+        // What waits for it from here on has its whole time.
+        ambiguous.part.at = now;
+        match finding {
+            Finding::Broken => return Some(Release::Broken(ambiguous.part)),
+            Finding::Unclear(_) if !ambiguous.is_settled(&self.channels) => {
+                ambiguous.ask(&mut self.channels, actions);
+                self.ambiguous = Some(ambiguous);
+            }
+            Finding::Unclear(_) | Finding::Harmless => {
+                return Some(Release::Harmless(ambiguous.part));
+            }
+        }
+        None
+    }
+
+    /// Passes the completion that is held, or tells the client instead why it was not seen to be true.
+    fn settle(&mut self, objection: Option<String>, actions: &mut Actions) -> Option<Release> {
+        let completion = self.completion.take()?;
+        let Some(reason) = objection else {
+            self.finish(completion.code, false, actions);
+            return Some(Release::Pass(completion.line));
+        };
+        let code = self.failure_code();
+        self.finish(code, true, actions);
+        let replaced = reply(code, &reason);
+        self.incomplete = Some(reason);
+        Some(Release::Replace(replaced))
+    }
+
+    /// What a client is told whose data connection was never there, and what one whose data connection broke.
+    fn failure_code(&self) -> u16 {
+        if self
+            .transfer_channel()
+            .is_some_and(|channel| channel.joined)
+        {
+            TRANSFER_ABORTED
+        } else {
+            NO_DATA_CONNECTION
+        }
+    }
+
+    /// The transfer is over, and the client was told this code. One that never began has not touched its channel.
+    fn finish(&mut self, code: u16, replaced: bool, actions: &mut Actions) {
+        let Some(transfer) = self.transfer.take().filter(Transfer::is_started) else {
+            return;
+        };
+        let told_complete = (200..300).contains(&code) && !replaced;
+        let objection = transfer.objection(&self.channels);
+        self.incomplete = objection.filter(|_| !told_complete);
+        if let Some(id) = transfer.data {
+            self.channels
+                .release(id, self.incomplete.is_none(), actions);
+        }
+        transfer.end(code, replaced, actions);
+    }
+}

@@ -1,0 +1,310 @@
+//! What the server's replies are about, and what follows: where its lines, the pending replies and the data meet.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::announcement::{Announcement, NO_DATA_CONNECTION};
+use super::data::{Data, Release};
+use super::reply_part::{Heard, Place, ReplyPart};
+use super::server::ServerSide;
+use crate::actions::Actions;
+use crate::config::DataOpen;
+use crate::event::{Announced, DataEvent, DataId, Event};
+use crate::kind::{CommandKind, is_completion, reports_success};
+use crate::pending_replies::{Answered, PendingReplies, Sent};
+
+/// The server's side of a session, with all that its replies can be about.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) server: ServerSide,
+    pending: PendingReplies,
+    pub(super) data: Data,
+    pub(super) actions: Actions,
+    data_open: DataOpen,
+    logged_in: bool,
+    in_use: bool,
+    encrypts: bool,
+}
+
+impl Exchange {
+    /// With a server that has not greeted yet.
+    pub(super) fn new(data_open: DataOpen) -> Self {
+        Self {
+            server: ServerSide::default(),
+            pending: PendingReplies::new(),
+            data: Data::default(),
+            actions: Actions::default(),
+            data_open,
+            logged_in: false,
+            in_use: false,
+            encrypts: false,
+        }
+    }
+
+    /// Whether the server has accepted a login.
+    pub(super) fn logged_in(&self) -> bool {
+        self.logged_in
+    }
+
+    /// Whether the server has accepted a command that needs a login, or begun a transfer.
+    pub(super) fn in_use(&self) -> bool {
+        self.in_use || self.logged_in
+    }
+
+    /// Whether the server has agreed to encrypt what follows.
+    pub(super) fn encrypts(&self) -> bool {
+        self.encrypts
+    }
+
+    /// Whether the server owes a reply that can still be expected.
+    pub(super) fn owes_reply(&self) -> bool {
+        self.data.has_transfer() || !self.pending.is_empty() || self.server.is_inside_reply()
+    }
+
+    /// Whether a transfer runs, or one may begin without a word.
+    pub(super) fn expects_transfer(&self) -> bool {
+        self.data.has_transfer() || self.pending.has_transfer()
+    }
+
+    /// Handles the next thing that the server said. False where there is none, or what the server says is held.
+    pub(super) fn step(&mut self, now: Instant) -> bool {
+        if self.data.holds_reply() {
+            return false;
+        }
+        let heard = self.server.next(now, self.pending.expects_start());
+        let more = heard.is_some();
+        heard.into_iter().for_each(|heard| self.hear(heard));
+        more
+    }
+
+    /// Something happened on a data channel. True if a reply was held for it, and is no longer.
+    pub(super) fn data_event(&mut self, now: Instant, id: DataId, event: DataEvent) -> bool {
+        let asked = self.pending.transfer_direction();
+        let release = self.data.event(now, id, event, asked, &mut self.actions);
+        let released = release.is_some();
+        self.release(release);
+        released
+    }
+
+    /// Ends what has been waited for long enough. True if a reply of the server's was held, and is no longer.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
+        let release = self.data.expire(now, &mut self.actions);
+        let released = release.is_some();
+        self.release(release);
+        let heard = self.server.expire(now);
+        heard.into_iter().for_each(|heard| self.hear(heard));
+        released
+    }
+
+    /// When [`expire`](Self::expire) is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let data = self.data.deadline();
+        data.into_iter().chain(self.server.deadline()).min()
+    }
+
+    /// There is an endpoint for a passive reply, or none.
+    pub(super) fn passive_offered(&mut self, id: DataId, answer: Result<SocketAddr, String>) {
+        if let Some(reply) = self.data.passive_offered(id, answer, &mut self.actions) {
+            self.server.pass(&reply);
+        }
+    }
+
+    /// Asks for an endpoint to announce instead of the client's.
+    pub(super) fn offer_active(&mut self, target: Announced) -> DataId {
+        self.data.offer_active(target, &mut self.actions)
+    }
+
+    /// Stops offering these channels.
+    pub(super) fn withdraw(&mut self, offers: impl IntoIterator<Item = DataId>) {
+        for id in offers {
+            self.data.withdraw(id, &mut self.actions);
+        }
+    }
+
+    /// The client gives its transfer up.
+    pub(super) fn abort(&mut self) {
+        let release = self.data.abort(&mut self.actions);
+        self.release(release);
+    }
+
+    /// The server has been silent for too long: what it owes is waited for no longer.
+    pub(super) fn forgo_replies(&mut self) {
+        self.pending.mark_overdue();
+        self.server.forget_reply();
+    }
+
+    /// The server will say nothing more. `code` is what the client was told of a transfer that runs.
+    pub(super) fn close(&mut self, code: u16) {
+        self.server.close();
+        self.data.close(code, &mut self.actions);
+        let sent = self.pending.clear();
+        self.withdraw(sent.into_iter().filter_map(|sent| sent.offer));
+    }
+
+    /// A command goes to the server.
+    pub(super) fn command_sent(&mut self, sent: Sent) {
+        self.expect_reply(sent);
+        self.server.command_sent();
+    }
+
+    /// A line that the server will answer goes to it.
+    pub(super) fn expect_reply(&mut self, sent: Sent) {
+        let never_answered = self.pending.push(sent);
+        self.assume_accepted(never_answered);
+    }
+
+    /// Commands that will never be answered are taken as accepted, since the server went on behind them.
+    fn assume_accepted(&mut self, skipped: impl IntoIterator<Item = Sent>) {
+        for sent in skipped {
+            self.data.assume_accepted(&sent, &mut self.actions);
+        }
+    }
+
+    /// Acts on what the server said.
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Preliminary(part) => self.preliminary_reply(part),
+            Heard::Final(part) if part.place == Place::Last => self.attribute(part),
+            Heard::Final(part) => self.final_reply(part),
+            Heard::Announcement(announcement) => self.announcement(announcement),
+        }
+    }
+
+    fn preliminary_reply(&mut self, part: ReplyPart) {
+        if matches!(part.code, 125 | 150)
+            && let Some((sent, skipped)) = self.pending.start(self.data.has_transfer())
+        {
+            self.assume_accepted(skipped);
+            self.in_use = true;
+            let aborted = self.pending.has_abort();
+            self.data.begin(sent, aborted, &mut self.actions);
+            let release = self.data.pass_start(part);
+            return self.release(release);
+        }
+        self.server.pass(&part.line);
+    }
+
+    /// Handles a line that is, or looks like, the end of a reply: at once, or where it may be a success that is not true, as a
+    /// transfer's failure or when more is known.
+    fn final_reply(&mut self, part: ReplyPart) {
+        let begins = part.place == Place::First;
+        if begins && matches!(part.code, 230 | 232) && !self.logged_in {
+            self.logged_in = true;
+            self.actions.tell(Event::LoggedIn);
+        }
+        let running = self.data.has_transfer();
+        let may_be_a_transfers = if begins {
+            self.pending.may_be_a_transfers(part.code, running)
+        } else {
+            reports_success(part.code)
+        };
+        if !may_be_a_transfers {
+            return self.harmless(part);
+        }
+        let asked = self.pending.transfer_direction();
+        let release = self.data.consider(part, asked, &mut self.actions);
+        self.release(release);
+    }
+
+    /// A passive reply has ended, or cannot be waited for. Where nothing asked for it, the session goes on as if the server had
+    /// said `425`: so the client takes it, whatever it waits for.
+    fn announcement(&mut self, announcement: Announcement) {
+        let Some(skipped) = self.pending.answer_passive() else {
+            return self.final_reply(ReplyPart {
+                place: Place::First,
+                code: NO_DATA_CONNECTION,
+                line: announcement.refusal_unasked(),
+                at: announcement.since,
+            });
+        };
+        self.assume_accepted(skipped);
+        match announcement.address {
+            Ok(reply) => {
+                self.in_use = true;
+                let (text, open) = (announcement.text, self.data_open);
+                self.data
+                    .offer_passive(reply, text, open, &mut self.actions);
+            }
+            Err(why) => self.server.pass(&announcement.refusal(why)),
+        }
+    }
+
+    /// Carries out what is to become of a reply; `None` where it is held.
+    fn release(&mut self, release: Option<Release>) {
+        match release {
+            Some(Release::Pass(line)) => self.server.pass(&line),
+            Some(Release::Replace(reply)) => self.server.replace(&reply),
+            Some(Release::Harmless(part)) => self.harmless(part),
+            Some(Release::Broken(part)) => self.end_broken_transfer(part),
+            None => {}
+        }
+    }
+
+    /// Goes on with a line that no client can take for a success that is not true.
+    fn harmless(&mut self, part: ReplyPart) {
+        // A completion that is due, although a command sent meanwhile could be answered so, too.
+        let due = match part.place {
+            Place::First | Place::Last => is_completion(part.code),
+            Place::Within => reports_success(part.code),
+        };
+        if due && self.data.awaits_last_word() {
+            self.end_transfer(part);
+        } else if part.place == Place::Within {
+            self.server.pass(&part.line);
+        } else {
+            self.attribute(part);
+        }
+    }
+
+    /// Takes a success as the end of a transfer that is known to be broken.
+    fn end_broken_transfer(&mut self, part: ReplyPart) {
+        if self.data.has_transfer() {
+            self.end_transfer(part);
+        } else if let Some((sent, skipped)) = self.pending.take_transfer() {
+            self.assume_accepted(skipped);
+            self.end_unannounced_transfer(sent, part);
+        }
+    }
+
+    /// Finds out what a final reply is about, and acts on it.
+    fn attribute(&mut self, part: ReplyPart) {
+        match self.pending.answer(part.code, self.data.has_transfer()) {
+            Answered::Running => self.end_transfer(part),
+            Answered::Command { sent, skipped } => {
+                self.assume_accepted(skipped);
+                self.command_answered(sent, part);
+            }
+            Answered::Nothing => {
+                let suspect = reports_success(part.code);
+                let refutation = self.data.refute_unasked_success().filter(|_| suspect);
+                self.release(Some(refutation.unwrap_or(Release::Pass(part.line))));
+            }
+        }
+    }
+
+    fn command_answered(&mut self, sent: Sent, part: ReplyPart) {
+        let accepted = matches!(part.code, 200..=299);
+        self.in_use |= accepted && sent.shows_use();
+        if sent.kind.is_transfer() {
+            return self.end_unannounced_transfer(sent, part);
+        }
+        self.data.answered(&sent, accepted, &mut self.actions);
+        self.server.pass(&part.line);
+        if sent.kind == CommandKind::Auth && part.code == 234 {
+            self.encrypts = true;
+        }
+    }
+
+    fn end_transfer(&mut self, part: ReplyPart) {
+        let release = self.data.complete(part, &mut self.actions);
+        self.release(release);
+    }
+
+    fn end_unannounced_transfer(&mut self, sent: Sent, part: ReplyPart) {
+        let aborted = self.pending.has_abort();
+        let release = self
+            .data
+            .complete_unannounced(sent, aborted, part, &mut self.actions);
+        self.release(release);
+    }
+}
