@@ -237,9 +237,9 @@ fn write_config(
     options: &SshdOptions,
 ) -> anyhow::Result<PathBuf> {
     // For most settings sshd takes the first line it meets, so that the caller's come first. An ordinary user's sshd
-    // cannot read the shadow file, and without PAM takes that for a locked account. With both address families a remote
-    // forward on a port of the server's choice takes the port of ::1 and goes on without 127.0.0.1 where another program
-    // has it there.
+    // cannot read the shadow file, and without PAM takes that for a locked account. Without GatewayPorts a remote forward
+    // on a port of the server's choice takes a port of ::1, and goes on without 127.0.0.1 where another program has it
+    // there.
     let mut config = options.extra_config.join("\n");
     if options.password.is_some() {
         config += "\nPasswordAuthentication yes\nPermitRootLogin yes";
@@ -247,7 +247,6 @@ fn write_config(
     config += &format!(
         "
 Port {port}
-AddressFamily {family}
 ListenAddress {address}
 HostKey {directory}/host_key
 AuthorizedKeysFile {directory}/authorized_keys
@@ -259,11 +258,11 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 AllowTcpForwarding {forwarding}
+GatewayPorts clientspecified
 MaxStartups 1000
-LogLevel VERBOSE
+LogLevel DEBUG1
 ",
         port = addr.port(),
-        family = if addr.is_ipv4() { "inet" } else { "inet6" },
         address = addr.ip(),
         directory = directory.display(),
         forwarding = options.allow_tcp_forwarding,

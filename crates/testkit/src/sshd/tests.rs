@@ -8,6 +8,7 @@ use super::*;
 use crate::netns;
 use crate::openssh_client::{Forwarding, forward, free_port};
 use crate::programs::SSH;
+use crate::scripted::{Conversation, ScriptedListener};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -29,15 +30,15 @@ async fn forwarding(sshd: &Sshd, forwards: &[&str]) -> Forwarding {
 
 async fn carries_bytes(options: SshdOptions) {
     let sshd = Sshd::start(options).await.unwrap();
-    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = ScriptedListener::bind().await.unwrap();
     let port = free_port();
-    let forward = format!("127.0.0.1:{port}:{}", target.local_addr().unwrap());
+    let forward = format!("127.0.0.1:{port}:{}", target.addr());
     let _ssh = forwarding(&sshd, &["-L", &forward]).await;
 
-    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    client.write_all(b"x").unwrap();
-    let (mut server, _) = target.accept().unwrap();
-    server.read_exact(&mut [0]).unwrap();
+    let forwarded = Conversation::connect((Ipv4Addr::LOCALHOST, port).into()).await;
+    forwarded.unwrap().send("x").await.unwrap();
+    let mut server = target.accept().await.unwrap();
+    assert_eq!(server.bytes(1).await.unwrap(), b"x");
     assert_eq!(sshd.session_pids().len(), 1);
 }
 
