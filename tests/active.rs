@@ -5,15 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
-use testkit::broker::Broker;
-use testkit::dropbear::Dropbear;
+use testkit::dropbear::DropbearOptions;
+use testkit::ftp_client::{FtpClient, port_command};
 use testkit::netns::Netns;
 use testkit::scripted::{Conversation, ScriptedListener};
-use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 use tokio::task::JoinSet;
 
-use crate::support::ftp::{Ftp, port_command};
-use crate::support::rig::{CONTENT, Channels, SOON, Servers, config, ftp_tunnel};
+use crate::support::fixture::{CONTENT, Channels, RealServers, SOON, expect_data_channels, real};
 use crate::support::sockets::{eventually, listening};
 use crate::support::{Need, trial};
 
@@ -106,66 +104,37 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// sshd and vsftpd with a small file, and a broker before them.
-struct Rig {
-    servers: Servers,
-    broker: Broker,
-    tunnel: SocketAddr,
+/// The ports on which sshd listens for forwards.
+fn forwards(servers: &RealServers) -> BTreeSet<u16> {
+    let families = servers.ssh.process().families().concat();
+    families.into_iter().flat_map(listening).collect()
 }
 
-impl Rig {
-    async fn start(settings: &str) -> anyhow::Result<Self> {
-        Self::start_with(settings, "").await
-    }
+/// Waits until sshd listens for exactly one forward, and returns its port.
+async fn kept_ready(servers: &RealServers) -> anyhow::Result<u16> {
+    let mut only = None;
+    eventually("one forward is kept ready", || {
+        let forwards = forwards(servers);
+        only = forwards.first().copied().filter(|_| forwards.len() == 1);
+        only.is_some()
+    })
+    .await?;
+    only.context("no forward")
+}
 
-    async fn start_with(settings: &str, attributes: &str) -> anyhow::Result<Self> {
-        let servers = Servers::start_default().await?;
-        std::fs::write(servers.ftp.root().join("file"), CONTENT)?;
-        let tunnel = ftp_tunnel(servers.ftp.addr().ip(), servers.ftp.addr(), attributes);
-        let broker = Broker::start(&servers.login.config(settings, &tunnel), &[]).await?;
-        let tunnel = broker.listener(0).await?;
-        Ok(Self {
-            servers,
-            broker,
-            tunnel,
-        })
-    }
+async fn no_forward_left(servers: &RealServers) -> anyhow::Result<()> {
+    let none = || forwards(servers).is_empty();
+    eventually("sshd listens for no forward", none).await
+}
 
-    /// The ports on which sshd listens for forwards.
-    fn forwards(&self) -> BTreeSet<u16> {
-        let families = self.servers.sshd.process().families().concat();
-        families.into_iter().flat_map(listening).collect()
-    }
-
-    /// Waits until sshd listens for exactly one forward, and returns its port.
-    async fn kept_ready(&self) -> anyhow::Result<u16> {
-        let mut only = None;
-        eventually("one forward is kept ready", || {
-            let forwards = self.forwards();
-            only = forwards.first().copied().filter(|_| forwards.len() == 1);
-            only.is_some()
-        })
-        .await?;
-        only.context("no forward")
-    }
-
-    async fn no_forward_left(&self) -> anyhow::Result<()> {
-        eventually("sshd listens for no forward", || self.forwards().is_empty()).await
-    }
-
-    async fn expect_active(&self, transfers: usize) -> anyhow::Result<()> {
-        let start = Channels::default();
-        self.servers.expect_data_channels(start, 0, transfers).await
-    }
+async fn expect_active(servers: &RealServers, transfers: usize) -> anyhow::Result<()> {
+    expect_data_channels(servers, Channels::default(), 0, transfers).await
 }
 
 /// Fetches the file in active mode.
-async fn fetch(ftp: &mut Ftp) -> anyhow::Result<()> {
-    let listener = ftp.active("EPRT").await?;
-    ftp.ask("RETR file", "150").await?;
-    let content = listener.accept().await?.rest().await?;
+async fn fetch(ftp: &mut FtpClient) -> anyhow::Result<()> {
+    let content = ftp.fetch_by("EPRT", "file").await?;
     ensure!(content == CONTENT, "other bytes came");
-    ftp.reply("226").await?;
     Ok(())
 }
 
@@ -175,146 +144,134 @@ async fn chosen_ports() -> anyhow::Result<()> {
     let low = free.min(u16::MAX - CHOICE);
     let chosen = low..=low + CHOICE;
     let attributes = format!(r#"active-ports="{low}-{}""#, low + CHOICE);
-    let rig = Rig::start_with("", &attributes).await?;
-    let done = async {
-        let mut ftp = Ftp::login(rig.tunnel).await?;
-        for _ in 0..TRANSFERS {
-            fetch(&mut ftp).await?;
-            let port = rig.kept_ready().await?;
-            ensure!(chosen.contains(&port), "{port} is none of {chosen:?}");
-        }
-        rig.expect_active(TRANSFERS).await
-    };
-    done.await.with_context(|| rig.broker.log())
+    let fixture = real().tunnel(attributes).start().await?;
+    let mut ftp = fixture.login().await?;
+    for _ in 0..TRANSFERS {
+        fetch(&mut ftp).await?;
+        let port = kept_ready(&fixture.servers).await?;
+        ensure!(chosen.contains(&port), "{port} is none of {chosen:?}");
+    }
+    expect_active(&fixture.servers, TRANSFERS).await
 }
 
 async fn ports() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let done = async {
-        let mut ftp = Ftp::login(rig.tunnel).await?;
-        let mut kept = Vec::new();
-        for _ in 0..TRANSFERS {
-            fetch(&mut ftp).await?;
-            kept.push(rig.kept_ready().await?);
-        }
-        ensure!(kept.windows(2).all(|pair| pair[0] != pair[1]), "{kept:?}");
-        // Each that was kept ready was the next one's: sshd was not asked for more.
-        eventually("one forward a transfer, and one more", || {
-            let log = rig.servers.sshd.log();
-            let asked = log
-                .lines()
-                .filter(|line| line.contains("tcpip-forward listen"));
-            asked.count() == TRANSFERS + 1
-        })
-        .await?;
-        rig.expect_active(TRANSFERS).await
-    };
-    done.await.with_context(|| rig.broker.log())
+    let fixture = real().start().await?;
+    let mut ftp = fixture.login().await?;
+    let mut kept = Vec::new();
+    for _ in 0..TRANSFERS {
+        fetch(&mut ftp).await?;
+        kept.push(kept_ready(&fixture.servers).await?);
+    }
+    ensure!(kept.windows(2).all(|pair| pair[0] != pair[1]), "{kept:?}");
+    // Each that was kept ready was the next one's: sshd was not asked for more.
+    eventually("one forward a transfer, and one more", || {
+        let log = fixture.servers.ssh.log();
+        let asked = log
+            .lines()
+            .filter(|line| line.contains("tcpip-forward listen"));
+        asked.count() == TRANSFERS + 1
+    })
+    .await?;
+    expect_active(&fixture.servers, TRANSFERS).await
 }
 
 async fn stranger() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let done = async {
-        let mut ftp = Ftp::login(rig.tunnel).await?;
-        fetch(&mut ftp).await?;
-        let kept = rig.kept_ready().await?;
-        let ready = "the next forward is ready";
-        rig.broker.process().wait_log(ready, SOON).await?;
-        let mut stranger = Conversation::connect((Ipv4Addr::LOCALHOST, kept).into()).await?;
-        // What it says would else be the next file. It may have been thrown out already.
-        let _ = stranger.send("lies").await;
-        // Either end is one without a byte.
-        let got = stranger.rest().await.unwrap_or_default();
-        ensure!(got.is_empty(), "the stranger got {got:?}");
-        rig.broker
-            .process()
-            .wait_log("nobody had been told of its port", SOON)
-            .await?;
-        rig.no_forward_left().await?;
+    let fixture = real().start().await?;
+    let mut ftp = fixture.login().await?;
+    fetch(&mut ftp).await?;
+    let kept = kept_ready(&fixture.servers).await?;
+    let ready = "the next forward is ready";
+    fixture.broker.wait_log(ready, SOON).await?;
+    let mut stranger = Conversation::connect((Ipv4Addr::LOCALHOST, kept).into()).await?;
+    // What it says would else be the next file. It may have been thrown out already.
+    let _ = stranger.send("lies").await;
+    // Either end is one without a byte.
+    let got = stranger.rest().await.unwrap_or_default();
+    ensure!(got.is_empty(), "the stranger got {got:?}");
+    fixture
+        .broker
+        .wait_log("nobody had been told of its port", SOON)
+        .await?;
+    no_forward_left(&fixture.servers).await?;
 
-        fetch(&mut ftp).await?;
-        ensure!(rig.kept_ready().await? != kept, "the same port again");
-        ftp.ask("QUIT", "221").await?;
-        rig.no_forward_left().await
-    };
-    done.await.with_context(|| rig.broker.log())
+    fetch(&mut ftp).await?;
+    ensure!(
+        kept_ready(&fixture.servers).await? != kept,
+        "the same port again"
+    );
+    ftp.ask("QUIT", "221").await?;
+    no_forward_left(&fixture.servers).await
 }
 
 async fn end_of_session() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let done = async {
-        let mut stays = Ftp::login(rig.tunnel).await?;
-        let mut quits = Ftp::login(rig.tunnel).await?;
-        fetch(&mut quits).await?;
-        rig.kept_ready().await?;
-        quits.ask("QUIT", "221").await?;
-        drop(quits);
-        rig.no_forward_left().await?;
+    let fixture = real().start().await?;
+    let mut stays = fixture.login().await?;
+    let mut quits = fixture.login().await?;
+    fetch(&mut quits).await?;
+    kept_ready(&fixture.servers).await?;
+    quits.ask("QUIT", "221").await?;
+    drop(quits);
+    no_forward_left(&fixture.servers).await?;
 
-        let mut leaves = Ftp::login(rig.tunnel).await?;
-        fetch(&mut leaves).await?;
-        rig.kept_ready().await?;
-        drop(leaves);
-        rig.no_forward_left().await?;
-        // Not because the connections were closed.
-        stays.ask("NOOP", "200").await?;
-        fetch(&mut stays).await
-    };
-    done.await.with_context(|| rig.broker.log())
+    let mut leaves = fixture.login().await?;
+    fetch(&mut leaves).await?;
+    kept_ready(&fixture.servers).await?;
+    drop(leaves);
+    no_forward_left(&fixture.servers).await?;
+    // Not because the connections were closed.
+    stays.ask("NOOP", "200").await?;
+    fetch(&mut stays).await
 }
 
 async fn lost_connection() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let done = async {
-        let mut ftp = Ftp::login(rig.tunnel).await?;
+    let fixture = real().start().await?;
+    let mut ftp = fixture.login().await?;
+    fetch(&mut ftp).await?;
+    let kept = kept_ready(&fixture.servers).await?;
+    let ready = "the next forward is ready";
+    fixture.broker.wait_log(ready, SOON).await?;
+    let families = fixture.servers.ssh.process().families();
+    let mut carriers = families
+        .iter()
+        .filter(|family| family.iter().any(|pid| listening(*pid).contains(&kept)));
+    let carrier = carriers.next().and_then(|family| family.first());
+    let carrier = carrier.context("no session of sshd listens")?;
+    ensure!(fixture.servers.ssh.kill_session(*carrier), "it has ended");
+    let noticed = "the forward kept ready is lost";
+    fixture.broker.wait_log(noticed, SOON).await?;
+    for _ in 0..2 {
         fetch(&mut ftp).await?;
-        let kept = rig.kept_ready().await?;
-        let ready = "the next forward is ready";
-        rig.broker.process().wait_log(ready, SOON).await?;
-        let families = rig.servers.sshd.process().families();
-        let mut carriers = families
-            .iter()
-            .filter(|family| family.iter().any(|pid| listening(*pid).contains(&kept)));
-        let carrier = carriers.next().and_then(|family| family.first());
-        let carrier = carrier.context("no session of sshd listens")?;
-        ensure!(rig.servers.sshd.kill_session(*carrier), "it has ended");
-        let noticed = "the forward kept ready is lost";
-        rig.broker.process().wait_log(noticed, SOON).await?;
-        for _ in 0..2 {
-            fetch(&mut ftp).await?;
-        }
-        rig.expect_active(3).await
-    };
-    done.await.with_context(|| rig.broker.log())
+    }
+    expect_active(&fixture.servers, 3).await
 }
 
 async fn one_connection() -> anyhow::Result<()> {
-    let rig = Rig::start(r#"<connection-pool max-connections="1"/>"#).await?;
-    let done = async {
-        let mut sessions = Vec::new();
-        for _ in 0..SESSIONS {
-            sessions.push(Ftp::login(rig.tunnel).await?);
+    let fixture = real()
+        .settings(r#"<connection-pool max-connections="1"/>"#)
+        .start()
+        .await?;
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        sessions.push(fixture.login().await?);
+    }
+    for _ in 0..TRANSFERS {
+        for ftp in &mut sessions {
+            fetch(ftp).await?;
         }
-        for _ in 0..TRANSFERS {
-            for ftp in &mut sessions {
-                fetch(ftp).await?;
-            }
-        }
-        // All at once: what one keeps ready must not be another's way.
-        let mut at_once = JoinSet::new();
-        sessions.into_iter().for_each(|ftp| {
-            at_once.spawn(fetch_and_leave(ftp));
-        });
-        while let Some(done) = at_once.join_next().await {
-            done??;
-        }
-        rig.no_forward_left().await?;
-        rig.expect_active(2 * TRANSFERS * SESSIONS).await
-    };
-    done.await.with_context(|| rig.broker.log())
+    }
+    // All at once: what one keeps ready must not be another's way.
+    let mut at_once = JoinSet::new();
+    sessions.into_iter().for_each(|ftp| {
+        at_once.spawn(fetch_and_leave(ftp));
+    });
+    while let Some(done) = at_once.join_next().await {
+        done??;
+    }
+    no_forward_left(&fixture.servers).await?;
+    expect_active(&fixture.servers, 2 * TRANSFERS * SESSIONS).await
 }
 
-async fn fetch_and_leave(mut ftp: Ftp) -> anyhow::Result<()> {
+async fn fetch_and_leave(mut ftp: FtpClient) -> anyhow::Result<()> {
     for _ in 0..TRANSFERS {
         fetch(&mut ftp).await?;
     }
@@ -324,123 +281,89 @@ async fn fetch_and_leave(mut ftp: Ftp) -> anyhow::Result<()> {
 
 /// Some clients name the address of the first interface, whichever way they came.
 async fn other_address() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let done = async {
-        let netns = Netns::create()?;
-        let mut ftp = Ftp::login(rig.tunnel).await?;
-        let listener = ScriptedListener::bind_on((netns.host_addr(), 0).into()).await?;
-        let own = port_command("PORT", listener.addr());
-        ftp.ask(&own, "200").await?;
-        ftp.ask("RETR file", "150").await?;
-        let content = listener.accept().await?.rest().await?;
-        ensure!(content == CONTENT, "other bytes came");
-        ftp.reply("226").await?;
-        // The other end of that line is another host.
-        let foreign = SocketAddr::new(netns.inside_addr(), listener.addr().port());
-        ftp.ask(&port_command("PORT", foreign), "504").await?;
-        Ok(())
-    };
-    done.await.with_context(|| rig.broker.log())
+    let fixture = real().start().await?;
+    let netns = Netns::create()?;
+    let mut ftp = fixture.login().await?;
+    let listener = ScriptedListener::bind_on((netns.host_addr(), 0).into()).await?;
+    let own = port_command("PORT", listener.addr());
+    ftp.ask(&own, "200").await?;
+    ftp.ask("RETR file", "150").await?;
+    let content = listener.accept().await?.rest().await?;
+    ensure!(content == CONTENT, "other bytes came");
+    ftp.reply("226").await?;
+    // The other end of that line is another host.
+    let foreign = SocketAddr::new(netns.inside_addr(), listener.addr().port());
+    ftp.ask(&port_command("PORT", foreign), "504").await?;
+    Ok(())
 }
 
 /// While its upload stands still vsftpd answers nothing, so that each PORT needs a port of its own.
 async fn hoarder() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let done = async {
-        let mut ftp = Ftp::login(rig.tunnel).await?;
-        let data = ftp.passive("EPSV").await?;
-        ftp.ask("STOR stored", "150").await?;
-        let listener = ScriptedListener::bind().await?;
-        let port = format!("{}\r\n", port_command("PORT", listener.addr()));
-        ftp.control().send(port.repeat(PORTS)).await?;
-        rig.broker.process().wait_log("PORT refused", SOON).await?;
-        let forwards = rig.forwards().len();
-        ensure!(forwards <= KEPT, "sshd listens on {forwards} ports");
-        fetch(&mut Ftp::login(rig.tunnel).await?).await?;
-        drop(data);
-        let mut replies = Vec::new();
-        for _ in 0..=PORTS {
-            replies.push(ftp.control().reply().await?);
-        }
-        let count = |code| replies.iter().filter(|r| r.starts_with(code)).count();
-        // Those that came in time for an answer of vsftpd's are as good as any.
-        let (taken, refused) = (count("200"), count("425"));
-        ensure!(taken >= KEPT && refused > 0, "{replies:?}");
-        ensure!(taken + refused == PORTS, "{replies:?}");
-        // The last one that was accepted is good for a transfer.
-        ftp.ask("RETR file", "150").await?;
-        let content = listener.accept().await?.rest().await?;
-        ensure!(content == CONTENT, "other bytes came");
-        ftp.reply("226").await?;
-        Ok(())
-    };
-    done.await.with_context(|| rig.broker.log())
+    let fixture = real().start().await?;
+    let mut ftp = fixture.login().await?;
+    let data = ftp.passive("EPSV").await?;
+    ftp.ask("STOR stored", "150").await?;
+    let listener = ScriptedListener::bind().await?;
+    let port = format!("{}\r\n", port_command("PORT", listener.addr()));
+    ftp.control().send(port.repeat(PORTS)).await?;
+    fixture.broker.wait_log("PORT refused", SOON).await?;
+    let forwards = forwards(&fixture.servers).len();
+    ensure!(forwards <= KEPT, "sshd listens on {forwards} ports");
+    fetch(&mut fixture.login().await?).await?;
+    drop(data);
+    let mut replies = Vec::new();
+    for _ in 0..=PORTS {
+        replies.push(ftp.control().reply().await?);
+    }
+    let count = |code| replies.iter().filter(|r| r.starts_with(code)).count();
+    // Those that came in time for an answer of vsftpd's are as good as any.
+    let (taken, refused) = (count("200"), count("425"));
+    ensure!(taken >= KEPT && refused > 0, "{replies:?}");
+    ensure!(taken + refused == PORTS, "{replies:?}");
+    // The last one that was accepted is good for a transfer.
+    ftp.ask("RETR file", "150").await?;
+    let content = listener.accept().await?.rest().await?;
+    ensure!(content == CONTENT, "other bytes came");
+    ftp.reply("226").await?;
+    Ok(())
 }
 
 async fn unused() -> anyhow::Result<()> {
-    let rig = Rig::start_with("", r#"data-timeout="1""#).await?;
-    let done = async {
-        let mut ftp = Ftp::login(rig.tunnel).await?;
-        let _listener = ftp.active("PORT").await?;
-        rig.no_forward_left().await?;
-        let places = rig.broker.json(&["list-channels"]).await?;
-        let data = places.as_array().into_iter().flatten();
-        ensure!(
-            data.filter(|c| c["kind"] == "data").count() == 0,
-            "{places}"
-        );
-        fetch(&mut ftp).await
-    };
-    done.await.with_context(|| rig.broker.log())
+    let fixture = real().tunnel(r#"data-timeout="1""#).start().await?;
+    let mut ftp = fixture.login().await?;
+    let _listener = ftp.active("PORT").await?;
+    no_forward_left(&fixture.servers).await?;
+    let channels = fixture.broker.list(&["list-channels"]).await?;
+    let data = channels.iter().find(|channel| channel["kind"] == "data");
+    ensure!(data.is_none(), "{data:?}");
+    fetch(&mut ftp).await
 }
 
 async fn both_modes() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let done = async {
-        let mut ftp = Ftp::login(rig.tunnel).await?;
-        for _ in 0..TRANSFERS {
-            fetch(&mut ftp).await?;
-            ensure!(ftp.fetch("file").await? == CONTENT);
-            // Told twice, and not used in between.
-            ftp.active("PORT").await?;
-            fetch(&mut ftp).await?;
-            ftp.ask("RETR missing", "425").await?;
-        }
-        ftp.ask("QUIT", "221").await?;
-        rig.no_forward_left().await?;
-        let start = Channels::default();
-        let (passive, active) = (TRANSFERS, 2 * TRANSFERS);
-        rig.servers
-            .expect_data_channels(start, passive, active)
-            .await
-    };
-    done.await.with_context(|| rig.broker.log())
+    let fixture = real().start().await?;
+    let mut ftp = fixture.login().await?;
+    for _ in 0..TRANSFERS {
+        fetch(&mut ftp).await?;
+        ensure!(ftp.fetch("file").await? == CONTENT);
+        // Told twice, and not used in between.
+        ftp.active("PORT").await?;
+        fetch(&mut ftp).await?;
+        ftp.ask("RETR missing", "425").await?;
+    }
+    ftp.ask("QUIT", "221").await?;
+    no_forward_left(&fixture.servers).await?;
+    let (passive, active) = (TRANSFERS, 2 * TRANSFERS);
+    expect_data_channels(&fixture.servers, Channels::default(), passive, active).await
 }
 
 async fn dropbear() -> anyhow::Result<()> {
-    let (ssh, ftp) = (
-        Dropbear::start(PASSWORD).await?,
-        Vsftpd::start(VsftpdOptions::default()).await?,
-    );
-    std::fs::write(ftp.root().join("file"), CONTENT)?;
-    let (host, port, user) = (ssh.addr().ip(), ssh.addr().port(), ssh.user());
-    let key = ssh.host_key_openssh()?;
-    let key = key.split_whitespace().nth(1).context("no host key")?;
-    let tunnel = ftp_tunnel(ftp.addr().ip(), ftp.addr(), "");
-    let profile = format!(
-        r#"<profile id="id1" name="work" host="{host}" port="{port}" user="{user}">
-             <hostkey>{key}</hostkey><password string="{PASSWORD}"/><tunnels>{tunnel}</tunnels>
-           </profile>"#
-    );
-    let broker = Broker::start(&config(&profile), &[]).await?;
-    let done = async {
-        let mut client = Ftp::login(broker.listener(0).await?).await?;
-        for _ in 0..MANY {
-            fetch(&mut client).await?;
-        }
-        ensure!(client.fetch("file").await? == CONTENT);
-        client.ask("QUIT", "221").await?;
-        Ok(())
-    };
-    done.await.with_context(|| broker.log())
+    let password = DropbearOptions { password: PASSWORD };
+    let fixture = real().ssh(password).start().await?;
+    let mut client = fixture.login().await?;
+    for _ in 0..MANY {
+        fetch(&mut client).await?;
+    }
+    ensure!(client.fetch("file").await? == CONTENT);
+    client.ask("QUIT", "221").await?;
+    Ok(())
 }

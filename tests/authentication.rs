@@ -2,7 +2,7 @@
 //! where that fails.
 
 use std::fs::{self, Permissions};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -10,18 +10,18 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
-use tempfile::TempDir;
-use testkit::broker::{Broker, write_private};
+use testkit::broker::{Broker, BrokerOptions, write_private};
 use testkit::client;
-use testkit::ftp_server::FtpServer;
+use testkit::fixture::Servers;
+use testkit::ftp_client::FtpClient;
 use testkit::keys::KeyPair;
 use testkit::process::Process;
+use testkit::profile::{config, identity};
 use testkit::programs::{broker_program, find_program};
 use testkit::scripted::Conversation;
 use testkit::sshd::{Sshd, SshdOptions};
 
-use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, Login, config, ftp_tunnel};
+use crate::support::fixture::{CONTENT, embedded};
 use crate::support::sockets::eventually;
 use crate::support::{Need, trial};
 
@@ -97,59 +97,34 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// sshd and an FTP server behind it.
-struct Servers {
-    sshd: Sshd,
-    ftp: FtpServer,
-    _root: TempDir,
+/// sshd with these lines of configuration, and an FTP server behind it.
+async fn servers(lines: &[&str], password: Option<&str>) -> anyhow::Result<Servers<Sshd>> {
+    let options = SshdOptions {
+        password: password.map(str::to_owned),
+        extra_config: lines.iter().map(|line| (*line).to_owned()).collect(),
+        ..SshdOptions::default()
+    };
+    embedded().ssh(options).servers().await
 }
 
-impl Servers {
-    async fn start(lines: &[&str], password: Option<&str>) -> anyhow::Result<Self> {
-        let root = tempfile::tempdir()?;
-        fs::write(root.path().join("file"), CONTENT)?;
-        let options = SshdOptions {
-            password: password.map(str::to_owned),
-            extra_config: lines.iter().map(|line| (*line).to_owned()).collect(),
-            ..SshdOptions::default()
-        };
-        Ok(Self {
-            sshd: Sshd::start(options).await?,
-            ftp: FtpServer::start(root.path()).await?,
-            _root: root,
-        })
-    }
+/// A file with one profile, which logs in as these elements say; `general` stands before it.
+fn config_of(servers: &Servers<Sshd>, general: &str, login: String) -> anyhow::Result<String> {
+    let mut profile = servers.profile()?;
+    profile.login = login;
+    Ok(config(general, [profile]))
+}
 
-    /// A file with one profile, which has these elements and an FTP tunnel; `general` stands before it.
-    fn config(&self, general: &str, elements: &str) -> anyhow::Result<String> {
-        let login = Login::to(&self.sshd)?;
-        let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), self.ftp.addr(), "");
-        let profile = login.profile(elements, &tunnel);
-        // The rig's profile names the right key; these tests name their own.
-        let (before, rest) = profile
-            .split_once("<user-identities>")
-            .context("no identities")?;
-        let (_, after) = rest.split_once("</user-identities>").context("no end")?;
-        let whole = config(&format!("{before}{after}"));
-        Ok(whole.replacen("<profiles>", &format!("{general}<profiles>"), 1))
-    }
-
-    fn identity(&self) -> String {
-        let file = self.sshd.identity_file();
-        format!(
-            r#"<user-identities><identity file="{}"/></user-identities>"#,
-            file.display()
-        )
-    }
+async fn start_with_env(config: &str, env: &[(&str, &Path)]) -> anyhow::Result<Broker> {
+    let options = BrokerOptions {
+        env,
+        ..BrokerOptions::default()
+    };
+    Broker::start_with(config, &options).await
 }
 
 async fn works(broker: &Broker) -> anyhow::Result<()> {
-    let fetched = async {
-        let mut ftp = Ftp::login(broker.listener(0).await?).await?;
-        ftp.fetch("file").await
-    };
-    let fetched = fetched.await.with_context(|| broker.log())?;
-    ensure!(fetched == CONTENT);
+    let mut ftp = FtpClient::login(broker.listener(0).await?).await?;
+    ensure!(ftp.fetch("file").await? == CONTENT);
     Ok(())
 }
 
@@ -173,16 +148,20 @@ fn says(text: &str, parts: &[&str]) -> anyhow::Result<()> {
 
 async fn credentials() -> anyhow::Result<()> {
     let lines = ["AuthenticationMethods publickey,password"];
-    let servers = Servers::start(&lines, Some(PASSWORD)).await?;
+    let servers = servers(&lines, Some(PASSWORD)).await?;
     let password = r#"<password file="${CREDENTIALS_DIRECTORY}/ftp-password"/>"#;
-    let config = servers.config("", &format!("{}{password}", servers.identity()))?;
+    let config = config_of(
+        &servers,
+        "",
+        identity(servers.ssh.identity_file()) + password,
+    )?;
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("ftp-password");
     fs::write(&file, format!("{PASSWORD}\n"))?;
     // As systemd leaves it for a service that does not run as root: readable by an access list, which shows as the group.
     fs::set_permissions(&file, Permissions::from_mode(0o440))?;
     let env = [("CREDENTIALS_DIRECTORY", directory.path())];
-    let broker = Broker::start_with_env(&config, &env).await?;
+    let broker = start_with_env(&config, &env).await?;
     works(&broker).await?;
     ensure!(
         !broker.log().contains(PASSWORD),
@@ -198,7 +177,7 @@ async fn credentials() -> anyhow::Result<()> {
 }
 
 async fn by_hash() -> anyhow::Result<()> {
-    let servers = Servers::start(&[], None).await?;
+    let servers = servers(&[], None).await?;
     let directory = tempfile::tempdir()?;
     let socket = directory.path().join("agent");
     let mut command = Command::new(find_program("ssh-agent").context("no ssh-agent")?);
@@ -208,20 +187,20 @@ async fn by_hash() -> anyhow::Result<()> {
     eventually("the agent listens", listening).await?;
     let mut add = Command::new(find_program("ssh-add").context("no ssh-add")?);
     add.env("SSH_AUTH_SOCK", &socket)
-        .arg(servers.sshd.identity_file());
+        .arg(servers.ssh.identity_file());
     client::run(add, LIMIT).await?.success()?;
     let mut list = Command::new(find_program("ssh-add").context("no ssh-add")?);
     list.env("SSH_AUTH_SOCK", &socket).arg("-l");
     let listed = client::run(list, LIMIT).await?.success()?.text();
     let hash = listed.split_whitespace().nth(1).context("no fingerprint")?;
     let identity = format!(r#"<user-identities><identity hash="{hash}"/></user-identities>"#);
-    let config = servers.config("", &identity)?;
+    let config = config_of(&servers, "", identity)?;
     let env = [("SSH_AUTH_SOCK", socket.as_path())];
-    let broker = Broker::start_with_env(&config, &env).await?;
+    let broker = start_with_env(&config, &env).await?;
     works(&broker).await?;
     drop(agent);
     // Without the agent the key is nowhere.
-    let broker = Broker::start_with_env(&config, &[("HOME", directory.path())]).await?;
+    let broker = start_with_env(&config, &[("HOME", directory.path())]).await?;
     says(
         &refusal(&broker).await?,
         &["no private key is known", "hash"],
@@ -229,19 +208,19 @@ async fn by_hash() -> anyhow::Result<()> {
 }
 
 async fn key_store() -> anyhow::Result<()> {
-    let servers = Servers::start(&[], None).await?;
-    let directory = servers.sshd.identity_file();
+    let servers = servers(&[], None).await?;
+    let directory = servers.ssh.identity_file();
     let directory = directory
         .parent()
         .context("no directory")?
         .display()
         .to_string();
     let general = format!(
-        r#"<general><key-stores><user-keys directory="{directory}" passphrase-timeout="600"/></key-stores></general>"#
+        r#"<key-stores><user-keys directory="{directory}" passphrase-timeout="600"/></key-stores>"#
     );
     let nowhere = tempfile::tempdir()?;
     let env = [("SSH_AUTH_SOCK", nowhere.path()), ("HOME", nowhere.path())];
-    let broker = Broker::start_with_env(&servers.config(&general, "")?, &env).await?;
+    let broker = start_with_env(&config_of(&servers, &general, String::new())?, &env).await?;
     works(&broker).await
 }
 
@@ -256,13 +235,10 @@ async fn expired() -> anyhow::Result<()> {
     keygen(&["-t", "ed25519", "-N", "", "-f", "key"]).await?;
     keygen(&["-s", "ca", "-I", "test", "-V", "-3d:-2d", "key.pub"]).await?;
     let trust = format!("TrustedUserCAKeys {}/ca.pub", directory.path().display());
-    let servers = Servers::start(&[&trust], None).await?;
+    let servers = servers(&[&trust], None).await?;
     let file = directory.path().join("key");
-    let identity = format!(
-        r#"<user-identities><identity file="{}"/></user-identities>"#,
-        file.display()
-    );
-    let broker = Broker::start(&servers.config("", &identity)?, &[]).await?;
+    let config = config_of(&servers, "", identity(file))?;
+    let broker = Broker::start(&config, &[]).await?;
     says(
         &refusal(&broker).await?,
         &["key-cert.pub expired 2 days ago"],
@@ -270,18 +246,15 @@ async fn expired() -> anyhow::Result<()> {
 }
 
 async fn refused() -> anyhow::Result<()> {
-    let servers = Servers::start(&["PasswordAuthentication yes"], None).await?;
+    let servers = servers(&["PasswordAuthentication yes"], None).await?;
     let directory = tempfile::tempdir()?;
     let key = KeyPair::generate()?.write(directory.path(), "unknown")?;
     write_private(&directory.path().join("password"), "hunter2\n")?;
-    let elements = format!(
-        r#"<user-identities><identity file="{}"/></user-identities><password file="{}/password"/>"#,
-        key.display(),
-        directory.path().display()
-    );
-    let broker = Broker::start(&servers.config("", &elements)?, &[]).await?;
+    let password = directory.path().join("password");
+    let elements = identity(key) + &format!(r#"<password file="{}"/>"#, password.display());
+    let broker = Broker::start(&config_of(&servers, "", elements)?, &[]).await?;
     let reason = refusal(&broker).await?;
-    let user = servers.sshd.user();
+    let user = servers.ssh.user();
     says(
         &reason,
         &[
@@ -303,7 +276,7 @@ async fn refused() -> anyhow::Result<()> {
 }
 
 async fn too_many() -> anyhow::Result<()> {
-    let servers = Servers::start(&["MaxAuthTries 2"], None).await?;
+    let servers = servers(&["MaxAuthTries 2"], None).await?;
     let directory = tempfile::tempdir()?;
     let mut identities = String::new();
     for number in 0..4 {
@@ -311,7 +284,7 @@ async fn too_many() -> anyhow::Result<()> {
         identities += &format!(r#"<identity file="{}"/>"#, key.display());
     }
     let elements = format!("<user-identities>{identities}</user-identities>");
-    let broker = Broker::start(&servers.config("", &elements)?, &[]).await?;
+    let broker = Broker::start(&config_of(&servers, "", elements)?, &[]).await?;
     says(
         &refusal(&broker).await?,
         &["Too many authentication failures", "name the right key"],
@@ -319,7 +292,7 @@ async fn too_many() -> anyhow::Result<()> {
 }
 
 async fn algorithms() -> anyhow::Result<()> {
-    let servers = Servers::start(&[], None).await?;
+    let servers = servers(&[], None).await?;
     let chosen = r#"
         <ciphers><cipher name="aes256-ctr"/><cipher name="aes128-gcm@openssh.com"/></ciphers>
         <macs><mac name="hmac-sha2-512-etm@openssh.com"/><mac name="hmac-sha2-256"/></macs>
@@ -333,8 +306,8 @@ async fn algorithms() -> anyhow::Result<()> {
             Some("ecdh-sha2-nistp384"),
         ),
     ] {
-        let elements = format!("{}{settings}", servers.identity());
-        let broker = Broker::start(&servers.config("", &elements)?, &[]).await?;
+        let elements = identity(servers.ssh.identity_file()) + settings;
+        let broker = Broker::start(&config_of(&servers, "", elements)?, &[]).await?;
         works(&broker).await?;
         let listed = broker.json(&["list-connections"]).await?;
         let id = listed[0]["id"].to_string();
@@ -349,10 +322,10 @@ async fn algorithms() -> anyhow::Result<()> {
 }
 
 async fn no_common() -> anyhow::Result<()> {
-    let servers = Servers::start(&["Ciphers aes256-ctr"], None).await?;
+    let servers = servers(&["Ciphers aes256-ctr"], None).await?;
     let chosen = r#"<ciphers><cipher name="aes128-gcm@openssh.com"/></ciphers>"#;
-    let elements = format!("{}{chosen}", servers.identity());
-    let broker = Broker::start(&servers.config("", &elements)?, &[]).await?;
+    let elements = identity(servers.ssh.identity_file()) + chosen;
+    let broker = Broker::start(&config_of(&servers, "", elements)?, &[]).await?;
     says(
         &refusal(&broker).await?,
         &["it offers aes256-ctr", "the profile allows aes128-gcm"],
@@ -365,7 +338,7 @@ async fn unsupported() -> anyhow::Result<()> {
     let tunnel = r#"<tunnels><local-tunnel type="ftp" listen-port="0"/></tunnels>"#;
     let profile =
         format!(r#"<profile id="a" host="127.0.0.1" user="u">{methods}{tunnel}</profile>"#);
-    let broker = Broker::start(&config(&profile), &[]).await?;
+    let broker = Broker::start(&config("", [profile]), &[]).await?;
     let log = broker.log();
     for name in ["GSSAPI", "host-based"] {
         let told = log.lines().filter(|line| {

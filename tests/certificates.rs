@@ -4,7 +4,7 @@ use std::fs;
 
 use libtest_mimic::Trial;
 
-use crate::support::host_keys::{Bench, NEEDS, contains_all, fetches, refusal, store};
+use crate::support::host_keys::{KeyedServer, NEEDS, contains_all, fetches, refusal, store};
 use crate::support::trial;
 use anyhow::ensure;
 
@@ -23,11 +23,11 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn certificate() -> anyhow::Result<()> {
-    let bench = Bench::certified(&["-n", "other,127.0.0.1", "-V", "-1d:+1d"]).await?;
+    let server = KeyedServer::certified(&["-n", "other,127.0.0.1", "-V", "-1d:+1d"]).await?;
     for hosts in ["127.0.0.*", "[127.*]:*"] {
-        let authority = fs::read_to_string(bench.directory.path().join("ca.pub"))?;
+        let authority = fs::read_to_string(server.directory.path().join("ca.pub"))?;
         let known = format!("@cert-authority {hosts} {authority}");
-        let broker = bench.broker("strict", &known).await?;
+        let broker = server.broker("strict", &known).await?;
         fetches(&broker).await?;
         ensure!(!store(&broker).exists());
     }
@@ -36,18 +36,18 @@ async fn certificate() -> anyhow::Result<()> {
 
 /// What is said of the certificate made with these options.
 async fn certificate_refused(options: &[&str]) -> anyhow::Result<String> {
-    let bench = Bench::certified(options).await?;
-    let known = bench.line("@cert-authority ", "ca")?;
+    let server = KeyedServer::certified(options).await?;
+    let known = server.line("@cert-authority ", "ca")?;
     let mut said = String::new();
     for policy in ["ask", "tofu", "strict"] {
-        let broker = bench.broker(policy, &known).await?;
+        let broker = server.broker(policy, &known).await?;
         said = refusal(&broker).await?;
-        contains_all(&said, &["certificate", &bench.fingerprint("ed25519")?])?;
+        contains_all(&said, &["certificate", &server.fingerprint("ed25519")?])?;
         ensure!(!store(&broker).exists());
     }
     // The key itself may be known all the same.
-    let known = known + &bench.line("", "ed25519")?;
-    fetches(&bench.broker("strict", &known).await?).await?;
+    let known = known + &server.line("", "ed25519")?;
+    fetches(&server.broker("strict", &known).await?).await?;
     Ok(said)
 }
 
@@ -62,20 +62,20 @@ async fn misdirected() -> anyhow::Result<()> {
 }
 
 async fn revoked() -> anyhow::Result<()> {
-    let bench = Bench::certified(&["-n", "127.0.0.1"]).await?;
-    let authority = bench.line("@cert-authority ", "ca")?;
+    let server = KeyedServer::certified(&["-n", "127.0.0.1"]).await?;
+    let authority = server.line("@cert-authority ", "ca")?;
     for key in ["ca", "ed25519"] {
-        let known = authority.clone() + &bench.line("@revoked ", key)?;
-        let broker = bench.broker("advisory", &known).await?;
+        let known = authority.clone() + &server.line("@revoked ", key)?;
+        let broker = server.broker("advisory", &known).await?;
         contains_all(&refusal(&broker).await?, &["revoked", "line 2"])?;
     }
     Ok(())
 }
 
 async fn forgeable() -> anyhow::Result<()> {
-    let bench = Bench::certified_by("rsa", &["-n", "127.0.0.1", "-t", "ssh-rsa"]).await?;
-    let broker = bench
-        .broker("strict", &bench.line("@cert-authority ", "ca")?)
+    let server = KeyedServer::certified_by("rsa", &["-n", "127.0.0.1", "-t", "ssh-rsa"]).await?;
+    let broker = server
+        .broker("strict", &server.line("@cert-authority ", "ca")?)
         .await?;
     contains_all(&refusal(&broker).await?, &["certificate", "SHA-1"])
 }

@@ -1,6 +1,5 @@
 //! Python's own tests of ftplib with their server behind the broker, and `ftplib.abort()`.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use testkit::client;
 use testkit::files::write_pattern;
 use testkit::programs::{PYTHON, broker_program};
 
-use crate::support::stage::Stage;
+use crate::support::fixture::real;
 use crate::support::{Need, python, trial_within};
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -20,8 +19,6 @@ const LONG: u64 = 64 * 1024 * 1024;
 
 /// Python 3.11's tests make 40 and more; their tunnels are closed when these are counted.
 const TRANSFERS_AT_LEAST: u64 = 30;
-
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -49,18 +46,17 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn test_ftplib() -> anyhow::Result<()> {
-    let stage = Stage::real(HERE, HERE).await?;
+    let (fixture, home) = (real().start().await?, tempfile::tempdir()?);
     let python = python::with_test_suite().context("no Python with its test suite")?;
     let mut command = Command::new(python);
     command
         .arg(python::script("run_test_ftplib.py"))
         .arg(broker_program("broker-ctl")?)
-        .arg(stage.broker().socket())
+        .arg(fixture.broker.socket())
         .arg("id1")
-        .current_dir(stage.home());
-    let output = client::run(command, LIMIT).await?;
-    output.success().with_context(|| stage.broker_log())?;
-    let status = stage.broker().json(&["status"]).await?;
+        .current_dir(home.path());
+    client::run(command, LIMIT).await?.success()?;
+    let status = fixture.broker.json(&["status"]).await?;
     let transfers = status["transfers"]["ok"].as_u64();
     ensure!(
         transfers >= Some(TRANSFERS_AT_LEAST),
@@ -70,18 +66,17 @@ async fn test_ftplib() -> anyhow::Result<()> {
 }
 
 async fn abort() -> anyhow::Result<()> {
-    let stage = Stage::real(HERE, HERE).await?;
-    write_pattern(&stage.directory().join("long"), 1, LONG)?;
+    let (fixture, home) = (real().start().await?, tempfile::tempdir()?);
+    write_pattern(&fixture.servers.ftp.root().join("long"), 1, LONG)?;
     let mut command = Command::new(PYTHON.find()?);
     command
         .arg(python::script("ftplib_abort.py"))
-        .arg(stage.tunnel().ip().to_string())
-        .arg(stage.tunnel().port().to_string())
+        .arg(fixture.tunnel.ip().to_string())
+        .arg(fixture.tunnel.port().to_string())
         .arg("long")
-        .current_dir(stage.home());
-    let output = client::run(command, LIMIT).await?.success();
-    let output = output.with_context(|| stage.broker_log())?;
-    let log = stage.server_log();
+        .current_dir(home.path());
+    let output = client::run(command, LIMIT).await?.success()?;
+    let log = fixture.servers.ftp.log();
     ensure!(log.contains("ABOR"), "the server saw no ABOR:\n{log}");
     ensure!(output.text().contains("abort: 426"), "{}", output.text());
     Ok(())

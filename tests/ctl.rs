@@ -1,6 +1,5 @@
 //! What broker-ctl shows and does, as a person and as a script see it.
 
-use std::fs;
 use std::net::SocketAddr;
 
 use anyhow::{Context, ensure};
@@ -9,10 +8,11 @@ use serde_json::Value;
 use testkit::broker::{self, Broker};
 use testkit::client::Output;
 use testkit::files;
+use testkit::fixture::{Fixture, FtpFiles};
+use testkit::ftp_client::FtpClient;
 use testkit::scripted::{Conversation, End};
 
-use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, Peers, SOON};
+use crate::support::fixture::{CONTENT, SOON, embedded, nothing_is_left};
 use crate::support::trial;
 
 /// More than the buffers on the way hold.
@@ -51,38 +51,33 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A broker with one tunnel, whose profile is `id1`, named `work`.
-pub(crate) async fn start() -> anyhow::Result<(Peers, Broker)> {
-    let peers = Peers::start().await?;
-    let broker = Broker::start(&peers.config(), &[]).await?;
-    Ok((peers, broker))
-}
-
 /// A download in its middle.
-async fn download(peers: &Peers, broker: &Broker) -> anyhow::Result<(Ftp, Conversation)> {
-    fs::write(peers.root.path().join("big file"), files::pattern(1, BIG))?;
-    let mut ftp = Ftp::login(broker.listener(0).await?).await?;
-    let mut data = ftp.passive("EPSV").await?;
-    ftp.ask("RETR big file", "150").await?;
+async fn download(fixture: &Fixture) -> anyhow::Result<(FtpClient, Conversation)> {
+    fixture
+        .servers
+        .ftp
+        .put("big file", &files::pattern(1, BIG))?;
+    let mut ftp = fixture.login().await?;
+    let mut data = ftp.begin("EPSV", "RETR big file").await?;
     let first = data.bytes(MOVED).await?;
     ensure!(first == files::pattern(1, BIG)[..MOVED]);
     Ok((ftp, data))
 }
 
 pub(crate) async fn fetches(tunnel: SocketAddr) -> anyhow::Result<()> {
-    let mut ftp = Ftp::login(tunnel).await?;
+    let mut ftp = FtpClient::login(tunnel).await?;
     ensure!(ftp.fetch("file").await? == CONTENT);
     Ok(())
 }
 
 pub(crate) async fn count(broker: &Broker) -> anyhow::Result<usize> {
-    let listeners = broker.json(&["list-tunnel-listeners"]).await?;
-    Ok(listeners.as_array().context("no list")?.len())
+    Ok(broker.list(&["list-tunnel-listeners"]).await?.len())
 }
 
 async fn lists() -> anyhow::Result<()> {
-    let (peers, broker) = start().await?;
-    let (mut ftp, mut data) = download(&peers, &broker).await?;
+    let fixture = embedded().start().await?;
+    let broker = &fixture.broker;
+    let (mut ftp, mut data) = download(&fixture).await?;
 
     let channels = broker.json(&["list-channels"]).await?;
     let (control, channel) = (&channels[0], &channels[1]);
@@ -167,19 +162,16 @@ async fn lists() -> anyhow::Result<()> {
     ensure!(status["transfers"]["failed"] == 0, "{status:#}");
     ensure!(status["bytes_down"] == BIG, "{status:#}");
     drop(ftp);
-    broker
-        .wait_json(&["list-channels"], SOON, |channels| {
-            *channels == Value::Array(Vec::new())
-        })
-        .await?;
+    nothing_is_left(broker, "list-channels").await?;
     ensure!(broker.told(&["list-channels"]).await? == "No SSH channels\n");
     ensure!(broker.told(&["list-channels", "--short"]).await?.is_empty());
     Ok(())
 }
 
 async fn close_channel() -> anyhow::Result<()> {
-    let (peers, broker) = start().await?;
-    let (mut ftp, mut data) = download(&peers, &broker).await?;
+    let fixture = embedded().start().await?;
+    let broker = &fixture.broker;
+    let (mut ftp, mut data) = download(&fixture).await?;
     let id = broker.json(&["list-channels"]).await?[1]["id"].to_string();
     ensure!(broker.told(&["close-channel", &id]).await?.is_empty());
     ensure!(data.end().await? == End::Reset);
@@ -193,8 +185,9 @@ async fn close_channel() -> anyhow::Result<()> {
 }
 
 async fn close_connection() -> anyhow::Result<()> {
-    let (peers, broker) = start().await?;
-    let (mut ftp, mut data) = download(&peers, &broker).await?;
+    let fixture = embedded().start().await?;
+    let broker = &fixture.broker;
+    let (mut ftp, mut data) = download(&fixture).await?;
     let id = broker.json(&["list-channels"]).await?[1]["connection"].to_string();
     broker.told(&["close-connection", &id]).await?;
     ensure!(data.end().await? == End::Reset);
@@ -204,8 +197,9 @@ async fn close_connection() -> anyhow::Result<()> {
 }
 
 async fn close_listener() -> anyhow::Result<()> {
-    let (peers, broker) = start().await?;
-    let (mut ftp, mut data) = download(&peers, &broker).await?;
+    let fixture = embedded().start().await?;
+    let broker = &fixture.broker;
+    let (mut ftp, mut data) = download(&fixture).await?;
     let listens = broker.listener(0).await?;
     broker
         .told(&["close-tunnel-listener", &format!(":{}", listens.port())])
@@ -224,7 +218,7 @@ async fn close_listener() -> anyhow::Result<()> {
     let spec = format!(
         "ftp/{}:localhost:{}",
         listens.port(),
-        peers.ftp.addr().port()
+        fixture.servers.ftp.addr().port()
     );
     let opened = broker
         .json(&["open-tunnel-listener", "-L", &spec, "work"])
@@ -253,7 +247,8 @@ pub(crate) fn refused(output: &Output, code: i32, parts: &[&str]) -> anyhow::Res
 }
 
 async fn refusals() -> anyhow::Result<()> {
-    let (_peers, broker) = start().await?;
+    let fixture = embedded().start().await?;
+    let broker = &fixture.broker;
     let port = broker.listener(0).await?.port();
     let taken = format!("ftp/{port}:localhost:21");
     let cases: &[(&[&str], i32, &[&str])] = &[
@@ -330,14 +325,15 @@ async fn refusals() -> anyhow::Result<()> {
         .ctl(&["close-tunnel-listener", "99", &format!(":{port}")])
         .await?;
     refused(&output, 1, &["99"])?;
-    ensure!(count(&broker).await? == 0);
+    ensure!(count(broker).await? == 0);
     Ok(())
 }
 
 /// Clients of tunnels have taken every descriptor there is; whoever steers the daemon is let in all the same.
 async fn no_descriptors() -> anyhow::Result<()> {
-    let (peers, broker) = start().await?;
-    let tunnel = broker.listener(0).await?;
+    let fixture = embedded().start().await?;
+    let broker = &fixture.broker;
+    let tunnel = fixture.tunnel;
     let pid = rustix::process::Pid::from_raw(i32::try_from(broker.process().pid())?);
     let few = rustix::process::Rlimit {
         current: Some(FEW),
@@ -348,8 +344,7 @@ async fn no_descriptors() -> anyhow::Result<()> {
     for _ in 0..FEW {
         clients.push(Conversation::connect(tunnel).await?);
     }
-    let process = broker.process();
-    process.wait_log("could not be accepted", SOON).await?;
+    broker.wait_log("could not be accepted", SOON).await?;
     for _ in 0..5 {
         let status = broker.json(&["status"]).await?;
         ensure!(status["tunnels"] == 1, "{status:#}");
@@ -361,14 +356,11 @@ async fn no_descriptors() -> anyhow::Result<()> {
     broker.wait_json(&["status"], SOON, gone).await?;
     // Those that were never accepted are met with what the daemon has, and a login that failed for it makes a pause.
     let served = async { while fetches(tunnel).await.is_err() {} };
-    let served = tokio::time::timeout(SOON, served).await;
-    served.with_context(|| broker.log())?;
-    drop(peers);
-    Ok(())
+    Ok(tokio::time::timeout(SOON, served).await?)
 }
 
 async fn no_daemon() -> anyhow::Result<()> {
-    let (_peers, mut broker) = start().await?;
+    let mut broker = Broker::start("<secsh-broker/>", &[]).await?;
     broker.kill();
     let directory = tempfile::tempdir()?;
     let nowhere = directory.path().join("nobody.sock");
@@ -391,7 +383,8 @@ async fn check_config() -> anyhow::Result<()> {
         broker::write_private(&file, text)?;
         broker::ctl(&nowhere, &["check-config", &file.to_string_lossy()]).await
     };
-    let good = check(&Peers::start().await?.config()).await?.success()?;
+    let servers = embedded().servers().await?;
+    let good = check(&servers.profile()?.config()).await?.success()?;
     ensure!(
         good.text().ends_with("file.xml: valid: 1 profile\n"),
         "{good:?}"

@@ -1,17 +1,17 @@
 //! Clients that do not wait: what they send, and close, before the broker gets to see it.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use rustix::process::{Signal, geteuid};
-use testkit::broker::Broker;
+use testkit::fixture::{Fixture, FtpFiles};
+use testkit::ftp_client::FtpClient;
 use testkit::scripted::Conversation;
 use tokio::time::timeout;
 
-use crate::support::ftp::Ftp;
-use crate::support::rig::{Peers, SOON, ftp_tunnel};
+use crate::support::fixture::{SOON, embedded};
 use crate::support::sockets::eventually;
 use crate::support::trial;
 
@@ -43,24 +43,21 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-struct Rig {
-    peers: Peers,
-    broker: Broker,
-    ftp: Ftp,
+struct Uploads {
+    fixture: Fixture,
+    ftp: FtpClient,
 }
 
-impl Rig {
+impl Uploads {
     async fn start() -> anyhow::Result<Self> {
-        let peers = Peers::start().await?;
-        let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), peers.ftp.addr(), "");
-        let broker = Broker::start(&peers.embedded.login.config("", &tunnel), &[]).await?;
-        let ftp = Ftp::login(broker.listener(0).await?).await?;
-        Ok(Self { peers, broker, ftp })
+        let fixture = embedded().start().await?;
+        let ftp = fixture.login().await?;
+        Ok(Self { fixture, ftp })
     }
 
     /// Has the broker's process stand still.
     async fn stand_still(&self) -> anyhow::Result<()> {
-        let process = self.broker.process();
+        let process = self.fixture.broker.process();
         process.signal(Signal::STOP)?;
         let stat = format!("/proc/{}/stat", process.pid());
         let stands = || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "));
@@ -68,7 +65,7 @@ impl Rig {
     }
 
     fn go_on(&self) -> anyhow::Result<()> {
-        self.broker.process().signal(Signal::CONT)
+        self.fixture.broker.process().signal(Signal::CONT)
     }
 
     /// Everything that a client does in an upload, without a look at a reply.
@@ -84,8 +81,8 @@ impl Rig {
     async fn stored_or_told(&mut self, name: &str, content: &str) -> anyhow::Result<()> {
         let told = self.told_at_once().await?;
         if told.starts_with("226") {
-            let stored = fs::read_to_string(self.peers.root.path().join(name))?;
-            ensure!(stored == content, "{stored:?}");
+            let stored = self.fixture.servers.ftp.file(name);
+            ensure!(stored.as_deref() == Some(content.as_bytes()), "{stored:?}");
             return Ok(());
         }
         ensure!(told.starts_with("425") && !is_certain()?, "{told}");
@@ -101,8 +98,7 @@ impl Rig {
             }
             anyhow::Ok(first)
         };
-        let told = timeout(SOON, told).await;
-        told.with_context(|| self.broker.log())?
+        timeout(SOON, told).await?
     }
 }
 
@@ -116,42 +112,42 @@ fn is_certain() -> anyhow::Result<bool> {
 }
 
 async fn over(content: &'static str) -> anyhow::Result<()> {
-    let mut rig = Rig::start().await?;
+    let mut session = Uploads::start().await?;
     // The first one is opened before the client is told its port, later ones are not.
     for name in ["first", "second"] {
-        let announced = rig.ftp.announced("EPSV").await?;
-        rig.stand_still().await?;
-        rig.upload(announced, name, content).await?;
-        rig.go_on()?;
-        rig.stored_or_told(name, content).await?;
+        let announced = session.ftp.announced("EPSV").await?;
+        session.stand_still().await?;
+        session.upload(announced, name, content).await?;
+        session.go_on()?;
+        session.stored_or_told(name, content).await?;
     }
     Ok(())
 }
 
 async fn thirty() -> anyhow::Result<()> {
-    let mut rig = Rig::start().await?;
+    let mut session = Uploads::start().await?;
     for number in 0..UPLOADS {
         let (name, content) = (format!("file{number}"), "x".repeat(number));
-        let announced = rig.ftp.announced("EPSV").await?;
-        rig.upload(announced, &name, &content).await?;
-        rig.stored_or_told(&name, &content).await?;
+        let announced = session.ftp.announced("EPSV").await?;
+        session.upload(announced, &name, &content).await?;
+        session.stored_or_told(&name, &content).await?;
     }
     Ok(())
 }
 
 /// Nobody can tell any more whose it was: the client hears so at once, and not when it is tired of waiting.
 async fn reset() -> anyhow::Result<()> {
-    let mut rig = Rig::start().await?;
+    let mut session = Uploads::start().await?;
     for _ in 0..2 {
-        let announced = rig.ftp.announced("EPSV").await?;
-        rig.stand_still().await?;
+        let announced = session.ftp.announced("EPSV").await?;
+        session.stand_still().await?;
         Conversation::connect(announced).await?.reset();
-        rig.ftp.control().send("STOR stored\r\n").await?;
-        rig.go_on()?;
-        let told = rig.told_at_once().await?;
+        session.ftp.control().send("STOR stored\r\n").await?;
+        session.go_on()?;
+        let told = session.told_at_once().await?;
         ensure!(told.starts_with("425"), "{told}");
         ensure!(told.contains("whose it was"), "{told}");
     }
-    rig.ftp.ask("NOOP", "200").await?;
+    session.ftp.ask("NOOP", "200").await?;
     Ok(())
 }

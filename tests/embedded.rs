@@ -1,19 +1,23 @@
 //! The core set with suppaftp, through the testkit's SSH server to libunftp: it needs nothing installed.
 
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use suppaftp::types::FileType;
+use suppaftp::{FtpStream, Mode as DataMode};
+use tempfile::TempDir;
 use testkit::files::pattern;
+use testkit::fixture::Fixture;
+use testkit::ftp_server::FtpServerOptions;
 
 use crate::support::clients::Mode;
 use crate::support::compare::{same_bytes, same_files};
-use crate::support::ftp::Ftp;
-use crate::support::session::Session;
-use crate::support::stage::{InProcess, Stage};
+use crate::support::fixture::embedded;
 use crate::support::{BigFile, trial_within};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -39,6 +43,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Twice 256 MiB through programs that are not optimised, while other tests run beside.
 const BIG_LIMIT: Duration = Duration::from_secs(300);
+
+/// How long suppaftp waits for the server's data connection.
+const ACCEPT_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long the SSH server may take to count what has just ended.
 const SETTLED: Duration = Duration::from_secs(20);
@@ -71,34 +78,35 @@ async fn visit(
     mode: Mode,
     task: fn(&mut Visit) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let stage = Stage::embedded(near, far).await?;
-    let (server, directory, home) = (stage.tunnel(), stage.directory(), stage.home().to_owned());
+    let ftp = FtpServerOptions { bind: far };
+    let fixture = embedded().ftp(ftp).listen(near).start().await?;
+    let (server, directory) = (fixture.tunnel, fixture.servers.ftp.root().to_owned());
     let visit = move || {
         let mut visit = Visit {
             session: Session::open(server, mode)?,
             directory,
-            home,
+            home: tempfile::tempdir()?,
             transfers: 0,
         };
         task(&mut visit)?;
         visit.session.0.quit().context("QUIT")?;
         anyhow::Ok(visit.transfers)
     };
-    let transfers = tokio::task::spawn_blocking(visit).await?;
-    let transfers = transfers.with_context(|| stage.broker_log())?;
+    let transfers = tokio::task::spawn_blocking(visit).await??;
     let (passive, active) = match mode {
         Mode::Pasv | Mode::Epsv => (transfers, 0),
         Mode::Port | Mode::Eprt => (0, transfers),
     };
-    expect_channels(&stage, 1, passive, active).await
+    expect_channels(&fixture, 1, passive, active).await
 }
 
 /// By hand, since the order of the answers is the server's own: first to ABOR, then to the transfer.
 async fn abort() -> anyhow::Result<()> {
-    let stage = Stage::embedded(V4, V4).await?;
+    let fixture = embedded().start().await?;
+    let root = fixture.servers.ftp.root();
     // More than all that can be on its way to a client that does not read.
-    File::create(stage.directory().join("long"))?.set_len(64 * 1024 * 1024)?;
-    let mut ftp = Ftp::login(stage.tunnel()).await?;
+    File::create(root.join("long"))?.set_len(64 * 1024 * 1024)?;
+    let mut ftp = fixture.login().await?;
     let mut data = ftp.passive("PASV").await?;
     ftp.ask("RETR long", "150").await?;
     data.bytes(1000).await?;
@@ -111,20 +119,20 @@ async fn abort() -> anyhow::Result<()> {
     ensure!(codes == ["226", "426"], "{codes:?}");
     ftp.ask("NOOP", "200").await?;
     ftp.store("after", b"the session goes on").await?;
-    same_bytes(&stage.directory().join("after"), b"the session goes on")?;
+    same_bytes(&root.join("after"), b"the session goes on")?;
     ftp.ask("QUIT", "221").await?;
-    expect_channels(&stage, 1, 2, 0).await
+    expect_channels(&fixture, 1, 2, 0).await
 }
 
 /// Waits until the SSH server has counted these control and data channels, all of them closed.
 pub(crate) async fn expect_channels(
-    stage: &Stage<InProcess>,
+    fixture: &Fixture,
     sessions: usize,
     passive: usize,
     active: usize,
 ) -> anyhow::Result<()> {
     let closed = |c: &testkit::ssh_server::SshCounters| c.direct_active + c.forwards_active == 0;
-    let counted = stage.ssh().wait_for(SETTLED, closed).await?;
+    let counted = fixture.servers.ssh.wait_for(SETTLED, closed).await?;
     let (direct, forwarded) = (counted.direct_opened, counted.forwarded_opened);
     ensure!(
         (direct, forwarded) == (sessions + passive, active),
@@ -137,7 +145,7 @@ pub(crate) async fn expect_channels(
 struct Visit {
     session: Session,
     directory: PathBuf,
-    home: PathBuf,
+    home: TempDir,
     transfers: usize,
 }
 
@@ -225,7 +233,7 @@ impl Visit {
 
     fn big_file(&mut self) -> anyhow::Result<()> {
         let big = BigFile::get()?;
-        let back = self.home.join("back");
+        let back = self.home.path().join("back");
         self.transfers += 2;
         let mut original = File::open(big.path())?;
         self.session.put("big", &mut original, 0)?;
@@ -244,5 +252,41 @@ impl Visit {
         let mut content = Vec::new();
         self.session.get(name, &mut content, offset)?;
         Ok(content)
+    }
+}
+
+/// A session of suppaftp that is logged in. Its methods block.
+struct Session(FtpStream);
+
+impl Session {
+    /// Connects and logs in, with data connections in `mode`.
+    fn open(server: SocketAddr, mode: Mode) -> anyhow::Result<Self> {
+        let ftp = FtpStream::connect(server).context("connect")?;
+        let mut ftp = ftp.active_mode(ACCEPT_LIMIT);
+        ftp.set_mode(match mode {
+            Mode::Pasv => DataMode::Passive,
+            Mode::Epsv => DataMode::ExtendedPassive,
+            // Which of the two is sent follows from the address.
+            Mode::Port | Mode::Eprt => DataMode::Active,
+        });
+        ftp.login("anonymous", "guest").context("login")?;
+        ftp.transfer_type(FileType::Binary)?;
+        Ok(Self(ftp))
+    }
+
+    /// Uploads from byte `offset` on; the server has the bytes before it.
+    fn put(&mut self, name: &str, content: &mut impl Read, offset: usize) -> anyhow::Result<()> {
+        self.0.resume_transfer(offset)?;
+        let mut data = self.0.put_with_stream(name).context("STOR")?;
+        io::copy(content, &mut data).context("upload")?;
+        data.finish().context("end of the upload")
+    }
+
+    /// Downloads from byte `offset` on.
+    fn get(&mut self, name: &str, to: &mut impl Write, offset: usize) -> anyhow::Result<()> {
+        self.0.resume_transfer(offset)?;
+        let mut data = self.0.retr_as_stream(name).context("RETR")?;
+        io::copy(&mut data, to).context("download")?;
+        data.finish().context("end of the download")
     }
 }

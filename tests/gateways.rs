@@ -7,6 +7,9 @@ use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal, kill_process};
 use testkit::broker::Broker;
+use testkit::fixture::SshPeer;
+use testkit::ftp_client::FtpClient;
+use testkit::profile::{Profile, config};
 use testkit::proxy::Proxy;
 use testkit::relay::{Flow, Relay, RelayOptions};
 use testkit::scripted::{Conversation, End};
@@ -15,11 +18,12 @@ use testkit::sshd::{Sshd, SshdOptions};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::faults::Rig;
-use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, Login, Peers, SOON, Servers, config};
+use crate::support::bad_tunnel::BadTunnel;
+use crate::support::fixture::{
+    CONTENT, RealServers, SOON, embedded, failure, nothing_is_dialled, real,
+};
+use crate::support::routes::{IN_RULE, LOGIN, proxy, works};
 use crate::support::sockets::{closed_port, eventually, started};
-use crate::support::ways::{IN_RULE, LOGIN, profile, proxy, renamed, works};
 use crate::support::{Need, trial};
 
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
@@ -100,40 +104,48 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A profile with this id, reached through another.
-fn behind(profile: &str, id: &str, gateway: &str) -> String {
-    let renamed = renamed(profile, id);
-    renamed.replacen(
-        "<profile ",
-        &format!(r#"<profile gateway-profile="{gateway}" "#),
-        1,
-    )
+/// sshd with keys of its own, and the profile that logs in to it.
+async fn gateway(options: SshdOptions) -> anyhow::Result<(Sshd, Profile)> {
+    let sshd = Sshd::start(options).await?;
+    let profile = sshd.profile()?;
+    Ok((sshd, profile))
 }
 
-/// sshd with keys of its own, and the profile that logs in to it.
-async fn gateway(options: SshdOptions) -> anyhow::Result<(Sshd, String)> {
-    let sshd = Sshd::start(options).await?;
-    let profile = Login::to(&sshd)?.profile("", "");
-    Ok((sshd, profile))
+/// Servers behind a gateway, and a broker before it.
+struct Behind {
+    servers: RealServers,
+    gateway: Sshd,
+    broker: Broker,
+}
+
+impl Behind {
+    async fn start(settings: &str) -> anyhow::Result<Self> {
+        let servers = real().servers().await?;
+        let (gateway, outer) = gateway(SshdOptions::default()).await?;
+        let inner = servers.profile()?.called("b").behind("a").with(settings);
+        let file = config("", [outer.called("a"), inner]);
+        Ok(Self {
+            servers,
+            gateway,
+            broker: Broker::start(&file, &[]).await?,
+        })
+    }
 }
 
 /// The server's profile last: the tunnel is its.
 async fn three_gateways() -> anyhow::Result<()> {
-    let servers = Servers::start_default().await?;
+    let servers = real().servers().await?;
     let (first, outermost) = gateway(SshdOptions::default()).await?;
     let (second, middle) = gateway(SshdOptions::default()).await?;
     let (third, inner) = gateway(SshdOptions::default()).await?;
-    let config = config(
-        &[
-            renamed(&outermost, "a"),
-            behind(&middle, "b", "a"),
-            behind(&inner, "c", "b"),
-            behind(&profile(&servers, ""), "d", "c"),
-        ]
-        .concat(),
-    );
-    let way = [&first, &second, &third].map(|sshd| format!("gateway {}", sshd.addr()));
-    works(&servers, &config, &way.join(", ")).await?;
+    let profiles = [
+        outermost.called("a"),
+        middle.called("b").behind("a"),
+        inner.called("c").behind("b"),
+        servers.profile()?.called("d").behind("c"),
+    ];
+    let route = [&first, &second, &third].map(|sshd| format!("gateway {}", sshd.addr()));
+    works(&servers, &profiles, &route.join(", ")).await?;
     for sshd in [&first, &second, &third] {
         ensure!(sshd.log().contains("Accepted publickey"), "{}", sshd.log());
     }
@@ -144,27 +156,30 @@ async fn three_gateways() -> anyhow::Result<()> {
 async fn longest_row() -> anyhow::Result<()> {
     /// As docs/configuration.md says.
     const MOST: usize = 16;
-    let servers = Servers::start_default().await?;
+    let servers = real().servers().await?;
     let (sshd, again) = gateway(SshdOptions::default()).await?;
     let id = |number: usize| format!("g{number}");
-    let row = (1..MOST).map(|number| behind(&again, &id(number), &id(number - 1)));
-    let row: String = std::iter::once(renamed(&again, &id(0)))
-        .chain(row)
-        .collect();
-    let last = behind(&profile(&servers, ""), "z", &id(MOST - 1));
-    let way = vec![format!("gateway {}", sshd.addr()); MOST];
-    works(&servers, &config(&(row + &last)), &way.join(", ")).await
+    let mut profiles = vec![again.clone().called(&id(0))];
+    profiles.extend((1..MOST).map(|number| {
+        let again = again.clone().called(&id(number));
+        again.behind(&id(number - 1))
+    }));
+    profiles.push(servers.profile()?.called("z").behind(&id(MOST - 1)));
+    let route = vec![format!("gateway {}", sshd.addr()); MOST];
+    works(&servers, &profiles, &route.join(", ")).await
 }
 
 async fn gateway_behind_proxy() -> anyhow::Result<()> {
-    let servers = Servers::start_default().await?;
+    let servers = real().servers().await?;
     let socks = Proxy::microsocks(Some(LOGIN)).await?;
-    let sshd = Sshd::start(SshdOptions::default()).await?;
+    let (sshd, outer) = gateway(SshdOptions::default()).await?;
     let rule = proxy("socks5", IN_RULE, socks.addr());
-    let outer = Login::to(&sshd)?.profile(&rule, "");
-    let config = config(&(renamed(&outer, "a") + &behind(&profile(&servers, ""), "b", "a")));
-    let way = format!("SOCKS5 proxy {}, gateway {}", socks.addr(), sshd.addr());
-    works(&servers, &config, &way).await
+    let profiles = [
+        outer.called("a").with(&rule),
+        servers.profile()?.called("b").behind("a"),
+    ];
+    let route = format!("SOCKS5 proxy {}, gateway {}", socks.addr(), sshd.addr());
+    works(&servers, &profiles, &route).await
 }
 
 /// The person is asked about the gateway, and once for all that goes through it.
@@ -174,30 +189,24 @@ async fn gateway_that_asks() -> anyhow::Result<()> {
         echo: false,
         answer: "246810",
     };
-    let peers = Peers::start().await?;
+    let servers = embedded().servers().await?;
     let asks = SshServer::start(SshServerOptions {
         interactive: vec![vec![CODE]],
         ..SshServerOptions::default()
     })
     .await?;
-    let login = Login {
-        server: asks.addr(),
-        user: "anne".into(),
-        host_key: asks.host_key_openssh()?,
-        identity: peers.embedded.login.identity.clone(),
-    };
-    let method = "<authentication-methods><auth-keyboard-interactive/></authentication-methods>";
-    let outer = renamed(&login.profile(method, ""), "outer");
-    let inner = peers.embedded.login.profile("", &peers.tunnel());
-    let file = config(&(outer + &behind(&inner, "inner", "outer")));
-    let broker = Broker::start(&file, &[]).await?;
+    let mut outer = asks.profile()?.called("outer");
+    outer.login =
+        "<authentication-methods><auth-keyboard-interactive/></authentication-methods>".into();
+    let inner = servers.profile()?.called("inner").behind("outer");
+    let broker = Broker::start(&config("", [outer, inner]), &[]).await?;
     let handler = broker.ctl_on_terminal(&["auth-handler"])?;
     handler.shows("Prompts are asked here", SOON).await?;
     let answers = async {
         handler.shows(CODE.text, SOON).await?;
         handler.type_line(CODE.answer)
     };
-    let (ftp, answered) = tokio::join!(Ftp::login(broker.listener(0).await?), answers);
+    let (ftp, answered) = tokio::join!(FtpClient::login(broker.listener(0).await?), answers);
     answered?;
     ensure!(ftp?.fetch("file").await? == CONTENT);
     let logins = asks.counters().logins;
@@ -207,18 +216,17 @@ async fn gateway_that_asks() -> anyhow::Result<()> {
 
 /// What is cut at the gateway looks like a cut, and the next session works.
 async fn gateway_cut(command: &str) -> anyhow::Result<()> {
-    let servers = Servers::start_default().await?;
+    let Behind {
+        servers,
+        gateway: sshd,
+        broker,
+    } = Behind::start("").await?;
     fs::File::create(servers.ftp.root().join("big"))?.set_len(BIG)?;
-    let (sshd, outer) = gateway(SshdOptions::default()).await?;
-    let file = config(&(renamed(&outer, "a") + &behind(&profile(&servers, ""), "b", "a")));
-    let broker = Broker::start(&file, &[]).await?;
     let listens = broker.listener(0).await?;
     for only_data in [true, false] {
-        let mut ftp = Ftp::login(listens).await?;
-        let mut data = ftp.passive("EPSV").await?;
-        ftp.ask(command, "150").await?;
-        let upload = command.starts_with("STOR");
-        if upload {
+        let mut ftp = FtpClient::login(listens).await?;
+        let mut data = ftp.begin("EPSV", command).await?;
+        if command.starts_with("STOR") {
             data.send(vec![7; MOVED]).await?;
         } else {
             data.bytes(MOVED).await?;
@@ -232,25 +240,24 @@ async fn gateway_cut(command: &str) -> anyhow::Result<()> {
         }
         let end = data.end().await?;
         ensure!(end == End::Reset, "the data connection ended in order");
-        let reply = last_words(&mut ftp).await?;
+        let reply = failure(&mut ftp).await?;
         let expected = if only_data { "426 " } else { "4" };
         ensure!(reply.starts_with(expected), "{reply}");
     }
-    let mut ftp = Ftp::login(listens).await?;
-    fs::write(servers.ftp.root().join("file"), CONTENT)?;
+    let mut ftp = FtpClient::login(listens).await?;
     ensure!(ftp.fetch("file").await? == CONTENT);
     Ok(())
 }
 
 /// A write that waits for a gateway to take more notices that it is gone.
 async fn gateway_hangs() -> anyhow::Result<()> {
-    let servers = Servers::start_default().await?;
-    let (sshd, outer) = gateway(SshdOptions::default()).await?;
-    let file = config(&(renamed(&outer, "a") + &behind(&profile(&servers, ""), "b", "a")));
-    let broker = Broker::start(&file, &[]).await?;
-    let mut ftp = Ftp::login(broker.listener(0).await?).await?;
-    let mut data = ftp.passive("EPSV").await?;
-    ftp.ask("STOR half", "150").await?;
+    let Behind {
+        servers: _servers,
+        gateway: sshd,
+        broker,
+    } = Behind::start("").await?;
+    let mut ftp = FtpClient::login(broker.listener(0).await?).await?;
+    let mut data = ftp.begin("EPSV", "STOR half").await?;
     nothing_is_dialled(&broker).await?;
     // The control connection was the first.
     let mut families = sshd.process().families();
@@ -264,30 +271,28 @@ async fn gateway_hangs() -> anyhow::Result<()> {
         sshd.kill_session(*pid);
     }
     ensure!(data.end().await? == End::Reset, "it ended in order");
-    let reply = last_words(&mut ftp).await?;
+    let reply = failure(&mut ftp).await?;
     ensure!(reply.starts_with("426 "), "{reply}");
     Ok(())
 }
 
 async fn dead_line() -> anyhow::Result<()> {
-    let servers = Servers::start_default().await?;
+    let servers = real().servers().await?;
     let sshd = Sshd::start(SshdOptions::default()).await?;
     let mut line = RelayOptions::to(sshd.addr());
     line.record = false;
     let line = Relay::start_with(line).await?;
-    let mut login = Login::to(&sshd)?;
-    login.server = line.addr();
-    let outer = renamed(&login.profile(r#"<keepalive-interval time="1"/>"#, ""), "a");
-    let file = config(&(outer + &behind(&profile(&servers, ""), "b", "a")));
-    let broker = Broker::start(&file, &[]).await?;
-    let mut ftp = Ftp::login(broker.listener(0).await?).await?;
-    let mut data = ftp.passive("EPSV").await?;
-    ftp.ask("STOR half", "150").await?;
+    let outer = sshd.profile()?.at(line.addr()).called("a");
+    let outer = outer.with(r#"<keepalive-interval time="1"/>"#);
+    let inner = servers.profile()?.called("b").behind("a");
+    let broker = Broker::start(&config("", [outer, inner]), &[]).await?;
+    let mut ftp = FtpClient::login(broker.listener(0).await?).await?;
+    let mut data = ftp.begin("EPSV", "STOR half").await?;
     data.send(vec![7; MOVED]).await?;
     line.set_flow(Flow::Swallow);
     fill(&mut data).await?;
     ensure!(data.end().await? == End::Reset, "it ended in order");
-    let reply = last_words(&mut ftp).await?;
+    let reply = failure(&mut ftp).await?;
     ensure!(reply.starts_with('4'), "{reply}");
     Ok(())
 }
@@ -306,20 +311,19 @@ fn raw(pid: u32) -> anyhow::Result<Pid> {
 }
 
 async fn nothing_stays_at_the_gateway() -> anyhow::Result<()> {
-    let servers = Servers::start_default().await?;
-    fs::write(servers.ftp.root().join("file"), CONTENT)?;
-    let (sshd, outer) = gateway(SshdOptions::default()).await?;
     let at_once = r#"<idle-timeout type="connection" time="0"/>"#;
-    let inner = behind(&profile(&servers, at_once), "b", "a");
-    let file = config(&(renamed(&outer, "a") + &inner));
-    let mut broker = Broker::start(&file, &[]).await?;
+    let Behind {
+        servers,
+        gateway: sshd,
+        mut broker,
+    } = Behind::start(at_once).await?;
     let listens = broker.listener(0).await?;
     for _ in 0..2 {
-        let mut ftp = Ftp::login(listens).await?;
+        let mut ftp = FtpClient::login(listens).await?;
         ensure!(ftp.fetch("file").await? == CONTENT);
         ensure!(!sshd.session_pids().is_empty(), "the gateway was not used");
         drop(ftp);
-        let ended = || sshd.session_pids().is_empty() && servers.sshd.session_pids().is_empty();
+        let ended = || sshd.session_pids().is_empty() && servers.ssh.session_pids().is_empty();
         eventually("the end of all SSH sessions", ended).await?;
     }
     let goodbyes = sshd.log().matches("Received disconnect").count();
@@ -328,37 +332,17 @@ async fn nothing_stays_at_the_gateway() -> anyhow::Result<()> {
         "the gateway was left without a word: {}",
         sshd.log()
     );
-    let _used = Ftp::login(listens).await?;
+    let _used = FtpClient::login(listens).await?;
     ensure!(broker.stop(SOON).await?.success());
     let ended = || sshd.session_pids().is_empty();
     eventually("the end of the gateway's sessions with the broker", ended).await
 }
 
-/// A spare connection that dies while it is dialled is another matter.
-async fn nothing_is_dialled(broker: &Broker) -> anyhow::Result<()> {
-    let dialled = |connections: &serde_json::Value| {
-        let all = connections.as_array();
-        all.is_some_and(|all| all.iter().all(|one| one["state"] != "connecting"))
-    };
-    broker
-        .wait_json(&["list-connections"], SOON, dialled)
-        .await
-        .map(drop)
-}
-
-/// The reply that ends a transfer that was cut.
-async fn last_words(ftp: &mut Ftp) -> anyhow::Result<String> {
-    let reply = ftp.control().reply().await?;
-    ensure!(!reply.starts_with('2'), "reported complete: {reply}");
-    Ok(reply)
-}
-
 /// A broker whose bad tunnel goes through a gateway. The servers behind it are the testkit's.
-async fn rig_behind(gateway: &str) -> anyhow::Result<Rig> {
-    let peers = Peers::start().await?;
-    let inner = peers.embedded.login.profile("", &peers.tunnel());
-    let inner = inner.replacen("<profile ", r#"<profile gateway-profile="outer" "#, 1);
-    Rig::with(peers, inner + &renamed(gateway, "outer")).await
+async fn bad_behind(gateway: Profile) -> anyhow::Result<BadTunnel> {
+    let servers = embedded().servers().await?;
+    let inner = servers.profile()?.behind("outer");
+    BadTunnel::with(servers, vec![inner, gateway.called("outer")]).await
 }
 
 async fn gateway_may_not_forward() -> anyhow::Result<()> {
@@ -371,8 +355,8 @@ async fn gateway_may_not_forward() -> anyhow::Result<()> {
         "through its gateway: SSH server {} did not open a channel",
         sshd.addr()
     );
-    let rig = rig_behind(&outer).await?;
-    rig.tells(&[&refuses, "AllowTcpForwarding"]).await
+    let bad = bad_behind(outer).await?;
+    bad.tells(&[&refuses, "AllowTcpForwarding"]).await
 }
 
 async fn gateway_knows_us_not() -> anyhow::Result<()> {
@@ -380,38 +364,32 @@ async fn gateway_knows_us_not() -> anyhow::Result<()> {
         Sshd::start(SshdOptions::default()).await?,
         Sshd::start(SshdOptions::default()).await?,
     );
-    let mut login = Login::to(&sshd)?;
-    login.identity = other.identity_file();
-    let rig = rig_behind(&login.profile("", "")).await?;
+    let mut outer = sshd.profile()?;
+    outer.login = other.profile()?.login;
+    let bad = bad_behind(outer).await?;
     let refuses = format!(
         "through its gateway: SSH server {} did not accept user",
         sshd.addr()
     );
-    rig.tells(&[&refuses, "publickey"]).await
+    bad.tells(&[&refuses, "publickey"]).await
 }
 
 async fn absent_gateway() -> anyhow::Result<()> {
-    let peers = Peers::start().await?;
-    let mut login = peers.embedded.login.clone();
-    login.server = closed_port().await?;
-    let rig = rig_behind(&login.profile("", "")).await?;
-    let refuses = format!(
-        "through its gateway: cannot connect to SSH server {}",
-        login.server
-    );
-    rig.tells(&[&refuses, "connection refused"]).await
+    let servers = embedded().servers().await?;
+    let nobody = closed_port().await?;
+    let bad = bad_behind(servers.ssh.profile()?.at(nobody)).await?;
+    let refuses = format!("through its gateway: cannot connect to SSH server {nobody}");
+    bad.tells(&[&refuses, "connection refused"]).await
 }
 
 async fn absent_behind_gateway() -> anyhow::Result<()> {
     let (sshd, outer) = gateway(SshdOptions::default()).await?;
-    let peers = Peers::start().await?;
-    let mut login = peers.embedded.login.clone();
-    login.server = closed_port().await?;
-    let inner = login.profile("", &peers.tunnel());
-    let inner = inner.replacen("<profile ", r#"<profile gateway-profile="outer" "#, 1);
-    let rig = Rig::with(peers, inner + &renamed(&outer, "outer")).await?;
-    let (gateway, server) = (sshd.addr().to_string(), login.server.to_string());
-    rig.tells(&[
+    let servers = embedded().servers().await?;
+    let nobody = closed_port().await?;
+    let inner = servers.profile()?.at(nobody).behind("outer");
+    let bad = BadTunnel::with(servers, vec![inner, outer.called("outer")]).await?;
+    let (gateway, server) = (sshd.addr().to_string(), nobody.to_string());
+    bad.tells(&[
         &server,
         "through its gateway",
         &gateway,

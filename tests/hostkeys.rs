@@ -8,12 +8,14 @@ use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use testkit::broker::Broker;
+use testkit::fixture::SshPeer;
+use testkit::profile::config;
 use testkit::sshd::{Sshd, SshdOptions};
 
+use crate::support::fixture::SOON;
 use crate::support::host_keys::{
-    Bench, NEEDS, contains_all, fetches, keygen, refusal, run_keygen, store,
+    KeyedServer, NEEDS, contains_all, fetches, keygen, refusal, run_keygen, store,
 };
-use crate::support::rig::{Login, SOON, config};
 use crate::support::{Need, trial};
 
 /// What a test with somebody at the keyboard needs besides.
@@ -71,13 +73,13 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn probe() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let known = format!("{}@revoked * {}", bench.line("", "rsa")?, {
-        let line = bench.line("", "ecdsa")?;
+    let server = KeyedServer::start().await?;
+    let known = format!("{}@revoked * {}", server.line("", "rsa")?, {
+        let line = server.line("", "ecdsa")?;
         line.split_once(' ').context("no line")?.1.to_owned()
     });
-    let broker = bench.broker("strict", &known).await?;
-    let keys = broker.json(&["probe-key", &bench.target()]).await?;
+    let broker = server.broker("strict", &known).await?;
+    let keys = broker.json(&["probe-key", &server.target()]).await?;
     let of = |algorithm: &str| {
         let mut keys = keys.as_array().into_iter().flatten();
         keys.find(|key| key["algorithm"] == algorithm)
@@ -89,10 +91,10 @@ async fn probe() -> anyhow::Result<()> {
         ("rsa", "ssh-rsa", "known"),
     ] {
         let key = of(algorithm)?;
-        ensure!(key["fingerprint"] == *bench.fingerprint(kind)?, "{key:#}");
+        ensure!(key["fingerprint"] == *server.fingerprint(kind)?, "{key:#}");
         ensure!(key["standing"] == standing, "{key:#}");
         let pictured = run_keygen(
-            bench.directory.path(),
+            server.directory.path(),
             &["-lv", "-f", &format!("{kind}.pub")],
         )?;
         let art = pictured
@@ -101,14 +103,14 @@ async fn probe() -> anyhow::Result<()> {
             .1
             .trim_end();
         ensure!(key["randomart"] == art, "{pictured}{key:#}");
-        let text = broker.told(&["probe-key", &bench.target()]).await?;
+        let text = broker.told(&["probe-key", &server.target()]).await?;
         ensure!(text.contains(art), "{text}");
     }
     ensure!(of("ssh-ed25519")?["standing"] == "unknown", "{keys:#}");
-    keygen(bench.directory.path(), "former", "ecdsa")?;
-    let former = bench.line("", "former")?;
-    let stranger = bench.broker("strict", &former).await?;
-    let changed = stranger.json(&["probe-key", &bench.target()]).await?;
+    keygen(server.directory.path(), "former", "ecdsa")?;
+    let former = server.line("", "former")?;
+    let stranger = server.broker("strict", &former).await?;
+    let changed = stranger.json(&["probe-key", &server.target()]).await?;
     for key in changed.as_array().into_iter().flatten() {
         ensure!(
             key["standing"] == "changed",
@@ -125,23 +127,28 @@ async fn probe() -> anyhow::Result<()> {
 }
 
 async fn trust() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let broker = bench.broker("strict", "").await?;
+    let server = KeyedServer::start().await?;
+    let broker = server.broker("strict", "").await?;
     refusal(&broker).await?;
     refusal(&broker).await?;
 
     let made_up = format!("SHA256:{}", "A".repeat(43));
-    let wrong = ["trust-host", &bench.target(), "--fingerprint", &made_up];
+    let wrong = ["trust-host", &server.target(), "--fingerprint", &made_up];
     let refused = broker.ctl(&wrong).await?;
     ensure!(refused.status.code() == Some(1), "{refused:?}");
     contains_all(
         &refused.stderr,
-        &["has no host key", &bench.fingerprint("rsa")?],
+        &["has no host key", &server.fingerprint("rsa")?],
     )?;
     ensure!(!store(&broker).exists());
 
-    let fingerprint = bench.fingerprint("rsa")?;
-    let right = ["trust-host", &bench.target(), "--fingerprint", &fingerprint];
+    let fingerprint = server.fingerprint("rsa")?;
+    let right = [
+        "trust-host",
+        &server.target(),
+        "--fingerprint",
+        &fingerprint,
+    ];
     let key = broker.json(&right).await?;
     ensure!(
         key["standing"] == "known" && key["fingerprint"] == *fingerprint,
@@ -151,8 +158,8 @@ async fn trust() -> anyhow::Result<()> {
     fetches(&broker).await?;
     let stored = store(&broker).display().to_string();
     let found = run_keygen(
-        bench.directory.path(),
-        &["-l", "-F", &bench.name(), "-f", &stored],
+        server.directory.path(),
+        &["-l", "-F", &server.name(), "-f", &stored],
     )?;
     ensure!(found.contains(&fingerprint), "{found}");
     Ok(())
@@ -160,30 +167,23 @@ async fn trust() -> anyhow::Result<()> {
 
 /// The way to the server leads through another one, which is believed and logged in to by its own profile.
 async fn through_gateway() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let gateway = Sshd::start(SshdOptions {
-        extra_config: vec!["LogLevel DEBUG1".into()],
-        ..SshdOptions::default()
-    });
-    let gateway = gateway.await?;
-    let first = Login::to(&gateway)?.profile("", "");
-    let port = bench.target().replace("127.0.0.1#", "");
-    let inner = format!(
-        r#"<profile id="inner" host="127.0.0.1" port="{port}" user="user" gateway-profile="id1"/>"#
-    );
-    let broker = Broker::start(&config(&format!("{first}{inner}")), &[]).await?;
-    let fingerprint = bench.fingerprint("rsa")?;
+    let server = KeyedServer::start().await?;
+    let gateway = Sshd::start(SshdOptions::default()).await?;
+    let first = gateway.profile()?;
+    let inner = server.profile()?.called("inner").behind("id1");
+    let broker = Broker::start(&config("", [first, inner]), &[]).await?;
+    let fingerprint = server.fingerprint("rsa")?;
     // The host and port are enough: the way is that of their profile.
-    let target = bench.target();
+    let target = server.target();
     let trust = ["trust-host", &target, "--fingerprint", &fingerprint];
     contains_all(&broker.told(&trust).await?, &["is known: "])?;
     let opened = "server_request_direct_tcpip";
     ensure!(gateway.log().contains(opened), "{}", gateway.log());
     let found = run_keygen(
-        bench.directory.path(),
+        server.directory.path(),
         &[
             "-F",
-            &bench.name(),
+            &server.name(),
             "-f",
             &store(&broker).display().to_string(),
         ],
@@ -192,9 +192,9 @@ async fn through_gateway() -> anyhow::Result<()> {
 }
 
 async fn unattended() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let broker = bench.broker("ask", "").await?;
-    let refused = broker.ctl(&["trust-host", &bench.target()]).await?;
+    let server = KeyedServer::start().await?;
+    let broker = server.broker("ask", "").await?;
+    let refused = broker.ctl(&["trust-host", &server.target()]).await?;
     ensure!(refused.status.code() == Some(1), "{refused:?}");
     contains_all(&refused.stderr, &["--fingerprint"])?;
     ensure!(!store(&broker).exists());
@@ -202,8 +202,8 @@ async fn unattended() -> anyhow::Result<()> {
 }
 
 async fn typed_yes() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let broker = bench.broker("strict", "").await?;
+    let server = KeyedServer::start().await?;
+    let broker = server.broker("strict", "").await?;
     let mut command = broker.ctl_on_terminal(&["trust-host", "work"])?;
     command.shows("+--[ED25519 256]--+", SOON).await?;
     command.shows("not known", SOON).await?;
@@ -217,24 +217,24 @@ async fn typed_yes() -> anyhow::Result<()> {
     ensure!(command.wait(SOON).await?.success());
     fetches(&broker).await?;
 
-    let fingerprint = stored_fingerprint(&bench, &broker)?;
+    let fingerprint = stored_fingerprint(&server, &broker)?;
     let again = ["trust-host", "work", "--fingerprint", &fingerprint];
     contains_all(&broker.told(&again).await?, &["is known: "])?;
     ensure!(fs::read_to_string(store(&broker))?.lines().count() == 1);
     Ok(())
 }
 
-fn stored_fingerprint(bench: &Bench, broker: &Broker) -> anyhow::Result<String> {
+fn stored_fingerprint(server: &KeyedServer, broker: &Broker) -> anyhow::Result<String> {
     let file = store(broker).display().to_string();
-    let said = run_keygen(bench.directory.path(), &["-l", "-f", &file])?;
+    let said = run_keygen(server.directory.path(), &["-l", "-f", &file])?;
     let fingerprint = said.split(' ').nth(1).map(str::to_owned);
     fingerprint.with_context(|| format!("no fingerprint in {said}"))
 }
 
 async fn typed_no() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let broker = bench.broker("strict", "").await?;
-    let mut command = broker.ctl_on_terminal(&["trust-host", &bench.target()])?;
+    let server = KeyedServer::start().await?;
+    let broker = server.broker("strict", "").await?;
+    let mut command = broker.ctl_on_terminal(&["trust-host", &server.target()])?;
     command.shows("(yes or no)? ", SOON).await?;
     command.type_line("no")?;
     command.shows("nothing was stored", SOON).await?;
@@ -258,8 +258,8 @@ async fn answer(broker: &Broker, parts: &[&str], answer: &str) -> anyhow::Result
 }
 
 async fn accepted() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let mut broker = bench.broker("ask", "").await?;
+    let server = KeyedServer::start().await?;
+    let mut broker = server.broker("ask", "").await?;
     ensure!(answer(&broker, &["is not known yet", "ssh-ed25519 SHA256:"], "yes").await?);
     ensure!(fs::read_to_string(store(&broker))?.lines().count() == 1);
     // Transfers take connections of their own, for which nobody is asked any more; nor is anybody after a restart.
@@ -269,36 +269,36 @@ async fn accepted() -> anyhow::Result<()> {
 }
 
 async fn accepted_anew() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    keygen(bench.directory.path(), "other", "rsa")?;
-    let broker = bench.broker("ask", &bench.line("", "other")?).await?;
-    let (shown, former) = (bench.fingerprint("rsa")?, bench.fingerprint("other")?);
-    let place = format!("{} line 1", bench.known().display());
+    let server = KeyedServer::start().await?;
+    keygen(server.directory.path(), "other", "rsa")?;
+    let broker = server.broker("ask", &server.line("", "other")?).await?;
+    let (shown, former) = (server.fingerprint("rsa")?, server.fingerprint("other")?);
+    let place = format!("{} line 1", server.known().display());
     let parts = ["HAS CHANGED", &shown, &former, &place];
     ensure!(answer(&broker, &parts, &shown).await?);
     fetches(&broker).await?;
-    let stored = stored_fingerprint(&bench, &broker)?;
+    let stored = stored_fingerprint(&server, &broker)?;
     ensure!(stored == shown, "{stored}");
     Ok(())
 }
 
 async fn rejected() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let broker = bench.broker("ask", "").await?;
+    let server = KeyedServer::start().await?;
+    let broker = server.broker("ask", "").await?;
     ensure!(!answer(&broker, &["is not known yet"], "no").await?);
     ensure!(!store(&broker).exists());
     Ok(())
 }
 
 async fn unknown() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let strict = bench.broker("strict", "").await?;
+    let server = KeyedServer::start().await?;
+    let strict = server.broker("strict", "").await?;
     let said = refusal(&strict).await?;
-    let advice = format!("broker-ctl trust-host {}", bench.target());
+    let advice = format!("broker-ctl trust-host {}", server.target());
     contains_all(&said, &["is unknown", "SHA256:", &advice])?;
     ensure!(!store(&strict).exists());
     drop(strict);
-    let ask = bench.broker("ask", "").await?;
+    let ask = server.broker("ask", "").await?;
     let said = refusal(&ask).await?;
     contains_all(&said, &["SHA256:", "broker-ctl auth-handler"])?;
     ensure!(!store(&ask).exists());
@@ -306,14 +306,14 @@ async fn unknown() -> anyhow::Result<()> {
 }
 
 async fn changed() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    keygen(bench.directory.path(), "other", "rsa")?;
-    let known = format!("# a note\n{}", bench.line("", "other")?);
+    let server = KeyedServer::start().await?;
+    keygen(server.directory.path(), "other", "rsa")?;
+    let known = format!("# a note\n{}", server.line("", "other")?);
     for policy in ["strict", "tofu", "ask"] {
-        let broker = bench.broker(policy, &known).await?;
+        let broker = server.broker(policy, &known).await?;
         let said = refusal(&broker).await?;
-        let place = format!("{} line 2", bench.known().display());
-        let (shown, former) = (bench.fingerprint("rsa")?, bench.fingerprint("other")?);
+        let place = format!("{} line 2", server.known().display());
+        let (shown, former) = (server.fingerprint("rsa")?, server.fingerprint("other")?);
         contains_all(&said, &["changed", &shown, &former, &place])?;
         ensure!(!store(&broker).exists());
     }
@@ -321,48 +321,51 @@ async fn changed() -> anyhow::Result<()> {
 }
 
 async fn revoked() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let known = bench.line("", "rsa")? + &bench.line("@revoked ", "rsa")?;
+    let server = KeyedServer::start().await?;
+    let known = server.line("", "rsa")? + &server.line("@revoked ", "rsa")?;
     for policy in ["strict", "advisory"] {
-        let broker = bench.broker(policy, &known).await?;
+        let broker = server.broker(policy, &known).await?;
         let said = refusal(&broker).await?;
-        let place = format!("{} line 2", bench.known().display());
-        contains_all(&said, &["revoked", &bench.fingerprint("rsa")?, &place])?;
+        let place = format!("{} line 2", server.known().display());
+        contains_all(&said, &["revoked", &server.fingerprint("rsa")?, &place])?;
     }
     Ok(())
 }
 
 async fn revocation_list() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
+    let server = KeyedServer::start().await?;
     run_keygen(
-        bench.directory.path(),
+        server.directory.path(),
         &["-q", "-k", "-f", "revoked.krl", "rsa.pub"],
     )?;
-    let list = bench.directory.path().join("revoked.krl");
+    let list = server.directory.path().join("revoked.krl");
     let list = list.display().to_string();
     let general = format!(r#"<known-hosts file="{list}"/>"#);
-    let known = bench.line("", "rsa")?;
-    let broker = bench.broker_with("advisory", &known, &general).await?;
+    let known = server.line("", "rsa")?;
+    let broker = server.broker_with("advisory", &known, &general).await?;
     let said = refusal(&broker).await?;
-    contains_all(&said, &["revoked", &bench.fingerprint("rsa")?, &list])?;
+    contains_all(&said, &["revoked", &server.fingerprint("rsa")?, &list])?;
     drop(broker);
-    let known = bench.line("", "ecdsa")?;
-    fetches(&bench.broker_with("strict", &known, &general).await?).await
+    let known = server.line("", "ecdsa")?;
+    fetches(&server.broker_with("strict", &known, &general).await?).await
 }
 
 async fn preferred() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
+    let server = KeyedServer::start().await?;
     for kind in ["ecdsa", "rsa"] {
-        fs::write(bench.known(), bench.line("", kind)?)?;
-        let known = bench.known().display().to_string();
-        run_keygen(bench.directory.path(), &["-H", "-f", &known])?;
-        let hashed = fs::read_to_string(bench.known())?;
+        fs::write(server.known(), server.line("", kind)?)?;
+        let known = server.known().display().to_string();
+        run_keygen(server.directory.path(), &["-H", "-f", &known])?;
+        let hashed = fs::read_to_string(server.known())?;
         ensure!(hashed.starts_with("|1|"), "{hashed}");
-        let broker = bench.broker("strict", &hashed).await?;
+        let broker = server.broker("strict", &hashed).await?;
         fetches(&broker).await?;
         let connections = broker.json(&["list-connections"]).await?;
         let shown = connections[0]["host_key"].as_str().unwrap_or_default();
-        ensure!(shown.contains(&bench.fingerprint(kind)?), "{connections:#}");
+        ensure!(
+            shown.contains(&server.fingerprint(kind)?),
+            "{connections:#}"
+        );
         ensure!(
             kind != "rsa" || shown.starts_with("rsa-sha2-512 "),
             "{shown}"
@@ -372,9 +375,9 @@ async fn preferred() -> anyhow::Result<()> {
 }
 
 async fn first_use() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
+    let server = KeyedServer::start().await?;
     let general = r#"<known-hosts filename-format="hash"/>"#;
-    let mut broker = bench.broker_with("tofu", "", general).await?;
+    let mut broker = server.broker_with("tofu", "", general).await?;
     fetches(&broker).await?;
     let stored = fs::read_to_string(store(&broker))?;
     ensure!(
@@ -382,19 +385,22 @@ async fn first_use() -> anyhow::Result<()> {
         "{stored}"
     );
     let file = store(&broker).display().to_string();
-    run_keygen(bench.directory.path(), &["-F", &bench.name(), "-f", &file])?;
+    run_keygen(
+        server.directory.path(),
+        &["-F", &server.name(), "-f", &file],
+    )?;
     broker.restart(&[]).await?;
     fetches(&broker).await?;
     ensure!(fs::read_to_string(store(&broker))? == stored);
 
     // Another server in the place of the first.
     let key = stored.split(' ').nth(2).context("no key")?.trim();
-    let other = fs::read_to_string(bench.directory.path().join("ecdsa.pub"))?;
+    let other = fs::read_to_string(server.directory.path().join("ecdsa.pub"))?;
     let other: Vec<&str> = other.split(' ').take(2).collect();
     let swapped = stored.replace(&format!("ssh-ed25519 {key}"), &other.join(" "));
     ensure!(swapped != stored, "{stored}");
     fs::write(store(&broker), &swapped)?;
-    fs::write(bench.known(), "")?;
+    fs::write(server.known(), "")?;
     broker.restart(&[]).await?;
     fetches(&broker).await?;
     let connections = broker.json(&["list-connections"]).await?;
@@ -404,13 +410,15 @@ async fn first_use() -> anyhow::Result<()> {
 }
 
 async fn advisory() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let broker = bench.broker("advisory", "").await?;
+    let server = KeyedServer::start().await?;
+    let broker = server.broker("advisory", "").await?;
     fetches(&broker).await?;
     ensure!(fs::read_to_string(store(&broker))?.lines().count() == 1);
     drop(broker);
-    keygen(bench.directory.path(), "other", "rsa")?;
-    let broker = bench.broker("advisory", &bench.line("", "other")?).await?;
+    keygen(server.directory.path(), "other", "rsa")?;
+    let broker = server
+        .broker("advisory", &server.line("", "other")?)
+        .await?;
     fetches(&broker).await?;
     ensure!(!store(&broker).exists(), "a changed key is not stored");
     let warning = "host key has changed, accepted";
@@ -419,19 +427,19 @@ async fn advisory() -> anyhow::Result<()> {
 }
 
 async fn directory() -> anyhow::Result<()> {
-    let bench = Bench::start().await?;
-    let directory = bench.directory.path().join("directory");
+    let server = KeyedServer::start().await?;
+    let directory = server.directory.path().join("directory");
     fs::create_dir(&directory)?;
-    fs::write(directory.join("any name"), bench.line("", "ecdsa")?)?;
+    fs::write(directory.join("any name"), server.line("", "ecdsa")?)?;
     let general = format!(r#"<known-hosts directory="{}"/>"#, directory.display());
-    let broker = bench.broker_with("strict", "", &general).await?;
+    let broker = server.broker_with("strict", "", &general).await?;
     fetches(&broker).await
 }
 
 async fn open_store() -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let bench = Bench::start().await?;
-    let broker = bench.broker("tofu", "").await?;
+    let server = KeyedServer::start().await?;
+    let broker = server.broker("tofu", "").await?;
     fetches(&broker).await?;
     // One that is closed while it is being made would be told as a failure of its own.
     let all_made = |listed: &Value| {

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
-use testkit::broker::Broker;
+use testkit::fixture::SshPeer;
 use testkit::scripted::ScriptedListener;
 use testkit::sshd::{Sshd, SshdOptions};
 use tokio::net::TcpListener;
 
-use crate::faults::Rig;
-use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, Login, Peers, config};
+use crate::support::bad_tunnel::BadTunnel;
+use crate::support::fixture::{CONTENT, embedded};
 use crate::support::{Need, trial};
 
 const SSHD: &[Need] = &[Need::Program("sshd")];
@@ -50,11 +49,12 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn unknown_name() -> anyhow::Result<()> {
-    let peers = Peers::start().await?;
-    let bad = peers.embedded.login.profile("", &peers.tunnel());
-    let bad = bad.replacen(r#"host="127.0.0.1""#, r#"host="no-such-host.invalid""#, 1);
-    let rig = Rig::with(peers, bad).await?;
-    rig.tells(&[
+    let bad = BadTunnel::start(|mut profile| {
+        profile.host = "no-such-host.invalid".into();
+        profile
+    })
+    .await?;
+    bad.tells(&[
         "no address for SSH server no-such-host.invalid",
         "check the name",
     ])
@@ -62,8 +62,9 @@ async fn unknown_name() -> anyhow::Result<()> {
 }
 
 async fn wrong_family() -> anyhow::Result<()> {
-    let rig = Rig::start(r#"<address-family type="inet6"/>"#, |_| {}).await?;
-    rig.tells(&["no address for SSH server 127.0.0.1", "no IPv6 address"])
+    let family = r#"<address-family type="inet6"/>"#;
+    let bad = BadTunnel::start(|profile| profile.with(family)).await?;
+    bad.tells(&["no address for SSH server 127.0.0.1", "no IPv6 address"])
         .await
 }
 
@@ -73,17 +74,14 @@ async fn login_banner() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("banner");
     fs::write(&file, CLEAR.repeat(LONG_BANNER / CLEAR.len()))?;
-    let sshd = Sshd::start(SshdOptions {
+    let sshd = SshdOptions {
         extra_config: vec![format!("Banner {}", file.display())],
         ..SshdOptions::default()
-    })
-    .await?;
-    let peers = Peers::start().await?;
-    let profile = Login::to(&sshd)?.profile("", &peers.tunnel());
-    let broker = Broker::start(&config(&profile), &[]).await?;
-    let mut ftp = Ftp::login(broker.listener(0).await?).await?;
+    };
+    let fixture = embedded().ssh(sshd).start().await?;
+    let mut ftp = fixture.login().await?;
     ensure!(ftp.fetch("file").await? == CONTENT);
-    let log = broker.log();
+    let log = fixture.broker.log();
     ensure!(!log.contains(CLEAR), "the log clears the screen");
     ensure!(log.contains("[2J\\u{1b}[2J"), "the banner is not told");
     ensure!(log.len() < LONG_BANNER, "the whole banner is in the log");
@@ -105,7 +103,7 @@ fn garbage() -> Vec<u8> {
 /// A server that says one thing to everybody: its client tells why at once, and keeps little of it.
 async fn impostor(says: fn() -> Vec<u8>, expected: &'static str) -> anyhow::Result<()> {
     let listener = ScriptedListener::bind().await?;
-    let rig = Rig::start("", |login| login.server = listener.addr()).await?;
+    let bad = BadTunnel::start(|profile| profile.at(listener.addr())).await?;
     let says = says();
     let serves = async {
         loop {
@@ -118,10 +116,10 @@ async fn impostor(says: fn() -> Vec<u8>, expected: &'static str) -> anyhow::Resu
     let address = listener.addr().to_string();
     let parts = ["SSH handshake with", address.as_str(), expected];
     tokio::select! {
-        told = rig.tells(&parts) => told?,
+        told = bad.tells(&parts) => told?,
         served = serves => return served,
     }
-    let used = peak_memory(rig.broker.process().pid())?;
+    let used = peak_memory(bad.broker.process().pid())?;
     ensure!(used < MAX_MEMORY, "the daemon took {used} KiB");
     Ok(())
 }
@@ -130,7 +128,7 @@ async fn slow_garbage() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let server = listener.local_addr()?;
     let limit = r#"<tcp-connect-timeout time="2"/>"#;
-    let rig = Rig::start(limit, |login| login.server = server).await?;
+    let bad = BadTunnel::start(|profile| profile.at(server).with(limit)).await?;
     let address = server.to_string();
     let parts = [
         "SSH handshake with",
@@ -139,7 +137,7 @@ async fn slow_garbage() -> anyhow::Result<()> {
         "it sent: ",
     ];
     tokio::select! {
-        told = rig.tells(&parts) => told,
+        told = bad.tells(&parts) => told,
         served = drips(&listener) => served,
     }
 }
@@ -173,11 +171,11 @@ async fn no_common_cipher() -> anyhow::Result<()> {
         ..SshdOptions::default()
     })
     .await?;
-    let peers = Peers::start().await?;
     let only = r#"<ciphers><cipher name="aes256-gcm@openssh.com"/></ciphers>"#;
-    let bad = Login::to(&sshd)?.profile(only, &peers.tunnel());
-    let rig = Rig::with(peers, bad).await?;
-    rig.tells(&[
+    let servers = embedded().servers().await?;
+    let profile = sshd.profile()?.with(only).tunnel(servers.tunnel());
+    let bad = BadTunnel::with(servers, vec![profile]).await?;
+    bad.tells(&[
         "no common cipher",
         &sshd.addr().to_string(),
         "it offers aes128-ctr",

@@ -12,14 +12,19 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 use testkit::broker::Broker;
 use testkit::files::pattern;
-use testkit::scripted::{Conversation, End, ScriptedListener};
-use testkit::ssh_server::SshServer;
+use testkit::fixture::{Fixture, Scripted};
+use testkit::ftp_client::FtpClient;
+use testkit::profile::Profile;
+use testkit::scripted::{Conversation, End};
+use testkit::ssh_server::SshCounters;
+use testkit::vsftpd::Vsftpd;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, Peers, SOON, Servers, ftp_tunnel};
+use crate::support::fixture::{
+    CONTENT, Real, SOON, embedded, nothing_is_dialled, nothing_is_left, real,
+};
 use crate::support::{Need, trial};
 
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
@@ -102,29 +107,33 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Two tunnels of one profile to vsftpd.
-struct Rig {
-    servers: Servers,
-    broker: Broker,
+struct TwoTunnels {
+    fixture: Real,
     tunnels: [SocketAddr; 2],
 }
 
-impl Rig {
+impl TwoTunnels {
     async fn start(settings: &str) -> anyhow::Result<Self> {
-        let servers = Servers::start_default().await?;
-        File::create(servers.ftp.root().join("endless"))?.set_len(ENDLESS)?;
-        let tunnel = ftp_tunnel(servers.ftp.addr().ip(), servers.ftp.addr(), "");
-        let config = servers.login.config(settings, &tunnel.repeat(2));
-        let broker = Broker::start(&config, &[]).await?;
-        let tunnels = [broker.listener(0).await?, broker.listener(1).await?];
-        Ok(Self {
-            servers,
-            broker,
-            tunnels,
-        })
+        let twice = |profile: Profile| {
+            let second = profile.tunnels[0].clone();
+            profile.tunnel(second)
+        };
+        let fixture = real().settings(settings).profile(twice).start().await?;
+        File::create(fixture.servers.ftp.root().join("endless"))?.set_len(ENDLESS)?;
+        let tunnels = [fixture.tunnel, fixture.broker.listener(1).await?];
+        Ok(Self { fixture, tunnels })
+    }
+
+    fn broker(&self) -> &Broker {
+        &self.fixture.broker
+    }
+
+    fn ftp(&self) -> &Vsftpd {
+        &self.fixture.servers.ftp
     }
 
     /// A download on each tunnel that is begun and not read.
-    async fn stand_still(&self) -> anyhow::Result<[(Ftp, Conversation); 2]> {
+    async fn stand_still(&self) -> anyhow::Result<[(FtpClient, Conversation); 2]> {
         let [first, second] = self.tunnels;
         Ok([
             begin(first, "endless").await?,
@@ -141,7 +150,7 @@ impl Rig {
                 Instant::now() < deadline,
                 "the transfers do not come to a stop"
             );
-            let connections = self.broker.json(&["list-connections"]).await?;
+            let connections = self.broker().json(&["list-connections"]).await?;
             let now = each(&connections, "bytes_in")
                 .filter_map(Value::as_u64)
                 .sum();
@@ -157,7 +166,7 @@ impl Rig {
     /// Ten sessions list, upload and download; all of it works, and their control channels answer at once each time.
     async fn others_work(&self) -> anyhow::Result<()> {
         let answers = self.answers_at_work().await?;
-        let slowest = |of: fn(&Answer) -> Duration| answers.iter().map(of).max();
+        let slowest = |of: fn(&Noop) -> Duration| answers.iter().map(of).max();
         let through = slowest(|answer| answer.through).context("nobody was asked")?;
         let straight = slowest(|answer| answer.straight).context("nobody was asked")?;
         let bound = (AT_ONCE + straight * TURNS).min(HELD_UP);
@@ -169,12 +178,12 @@ impl Rig {
     }
 
     /// How long each answer took that a control channel gave in the middle of the ten sessions' work.
-    async fn answers_at_work(&self) -> anyhow::Result<Vec<Answer>> {
+    async fn answers_at_work(&self) -> anyhow::Result<Vec<Noop>> {
         let content = Arc::new(pattern(7, SIZE));
         let mut sessions = JoinSet::new();
         for number in 0..OTHERS {
             let tunnel = self.tunnels[number % 2];
-            let straight = Ftp::login(self.servers.ftp.addr()).await?;
+            let straight = FtpClient::login(self.ftp().addr()).await?;
             sessions.spawn(work(tunnel, straight, number, Arc::clone(&content)));
         }
         let mut answers = Vec::new();
@@ -182,7 +191,7 @@ impl Rig {
             answers.extend(done??);
         }
         for number in 0..OTHERS {
-            let stored = fs::read(self.servers.ftp.root().join(format!("up{number}")))?;
+            let stored = fs::read(self.ftp().root().join(format!("up{number}")))?;
             ensure!(
                 stored == *content,
                 "other bytes were stored by session {number}"
@@ -190,41 +199,35 @@ impl Rig {
         }
         Ok(answers)
     }
-
-    fn log_of(&self, done: anyhow::Result<()>) -> anyhow::Result<()> {
-        done.with_context(|| self.broker.log())
-    }
 }
 
 /// Begins a download and reads nothing of it.
-async fn begin(tunnel: SocketAddr, name: &str) -> anyhow::Result<(Ftp, Conversation)> {
-    let mut ftp = Ftp::login(tunnel).await?;
-    let data = ftp.passive("EPSV").await?;
-    ftp.ask(&format!("RETR {name}"), "150").await?;
+async fn begin(tunnel: SocketAddr, name: &str) -> anyhow::Result<(FtpClient, Conversation)> {
+    let mut ftp = FtpClient::login(tunnel).await?;
+    let data = ftp.begin("EPSV", &format!("RETR {name}")).await?;
     Ok((ftp, data))
 }
 
 /// What one session does, and how long its control channel took to answer each time.
 async fn work(
     tunnel: SocketAddr,
-    mut straight: Ftp,
+    mut straight: FtpClient,
     number: usize,
     content: Arc<Vec<u8>>,
-) -> anyhow::Result<Vec<Answer>> {
-    let mut ftp = Ftp::login(tunnel).await?;
+) -> anyhow::Result<Vec<Noop>> {
+    let mut ftp = FtpClient::login(tunnel).await?;
     let mut answers = Vec::new();
     let name = format!("up{number}");
     for _ in 0..ROUNDS {
-        let mut listing = ftp.passive("EPSV").await?;
-        ftp.ask("LIST", "150").await?;
+        let mut listing = ftp.begin("EPSV", "LIST").await?;
         let listing = String::from_utf8(listing.rest().await?)?;
         ensure!(listing.contains("endless"), "the listing is {listing:?}");
         ftp.reply("226").await?;
-        answers.push(Answer::of(&mut ftp, &mut straight).await?);
+        answers.push(Noop::of(&mut ftp, &mut straight).await?);
         ftp.store(&name, &content).await?;
-        answers.push(Answer::of(&mut ftp, &mut straight).await?);
+        answers.push(Noop::of(&mut ftp, &mut straight).await?);
         ensure!(ftp.fetch(&name).await? == *content, "other bytes came back");
-        answers.push(Answer::of(&mut ftp, &mut straight).await?);
+        answers.push(Noop::of(&mut ftp, &mut straight).await?);
     }
     ftp.ask("QUIT", "221").await?;
     Ok(answers)
@@ -232,21 +235,21 @@ async fn work(
 
 /// How long NOOP took at one moment.
 #[derive(Debug)]
-struct Answer {
+struct Noop {
     /// Through the broker.
     through: Duration,
     /// From the FTP server itself.
     straight: Duration,
 }
 
-impl Answer {
-    async fn of(ftp: &mut Ftp, straight: &mut Ftp) -> anyhow::Result<Self> {
+impl Noop {
+    async fn of(ftp: &mut FtpClient, straight: &mut FtpClient) -> anyhow::Result<Self> {
         let (through, straight) = tokio::try_join!(noop(ftp), noop(straight))?;
         Ok(Self { through, straight })
     }
 }
 
-async fn noop(ftp: &mut Ftp) -> anyhow::Result<Duration> {
+async fn noop(ftp: &mut FtpClient) -> anyhow::Result<Duration> {
     let asked = Instant::now();
     ftp.ask("NOOP", "200").await?;
     Ok(asked.elapsed())
@@ -259,76 +262,66 @@ fn each<'a>(rows: &'a Value, field: &'a str) -> impl Iterator<Item = &'a Value> 
 }
 
 async fn unread_downloads() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let done = async {
-        let unread = rig.stand_still().await?;
-        rig.buffers_are_full(STILL).await?;
-        rig.others_work().await?;
-        // Those that stand still have not been touched either.
-        let channels = rig.broker.json(&["list-channels"]).await?;
-        let data = each(&channels, "kind").filter(|kind| *kind == "data");
-        ensure!(data.count() == unread.len(), "{channels:#}");
-        anyhow::Ok(())
-    };
-    rig.log_of(done.await)
+    let rig = TwoTunnels::start("").await?;
+    let unread = rig.stand_still().await?;
+    rig.buffers_are_full(STILL).await?;
+    rig.others_work().await?;
+    // Those that stand still have not been touched either.
+    let channels = rig.broker().json(&["list-channels"]).await?;
+    let data = each(&channels, "kind").filter(|kind| *kind == "data");
+    ensure!(data.count() == unread.len(), "{channels:#}");
+    Ok(())
 }
 
 async fn unread_downloads_on_one_connection() -> anyhow::Result<()> {
-    let rig = Rig::start(ONE_CONNECTION).await?;
-    let done = async {
-        // More than there are connections, with those that are kept for newcomers.
-        let (first, second) = (rig.stand_still().await?, rig.stand_still().await?);
-        rig.others_work().await?;
-        let mut cut = 0;
-        for (mut ftp, mut data) in first.into_iter().chain(second) {
-            match data.end().await? {
-                End::Reset => {
-                    ftp.reply("426").await?;
-                    cut += 1;
-                }
-                // Once the other one is cut, nobody may be left to wait for this one: read again, it comes whole.
-                End::Orderly => {
-                    ftp.reply("226").await?;
-                    let whole = format!("code=226 up=0 down={ENDLESS}");
-                    rig.broker.process().wait_log(&whole, SOON).await?;
-                }
+    let rig = TwoTunnels::start(ONE_CONNECTION).await?;
+    // More than there are connections, with those that are kept for newcomers.
+    let (first, second) = (rig.stand_still().await?, rig.stand_still().await?);
+    rig.others_work().await?;
+    let mut cut = 0;
+    for (mut ftp, mut data) in first.into_iter().chain(second) {
+        match data.end().await? {
+            End::Reset => {
+                ftp.reply("426").await?;
+                cut += 1;
             }
-            ftp.ask("NOOP", "200").await?;
+            // Once the other one is cut, nobody may be left to wait for this one: read again, it comes whole.
+            End::Orderly => {
+                ftp.reply("226").await?;
+                let whole = format!("code=226 up=0 down={ENDLESS}");
+                rig.broker().wait_log(&whole, SOON).await?;
+            }
         }
-        ensure!(cut > 0, "nothing was cut");
-        let log = rig.broker.log();
-        let told = |line: &&str| line.contains(" WARN ") && line.contains("stood still for 2 s");
-        ensure!(
-            log.lines().filter(told).count() >= cut,
-            "no reason is logged"
-        );
-        rig.others_work().await
-    };
-    rig.log_of(done.await)
+        ftp.ask("NOOP", "200").await?;
+    }
+    ensure!(cut > 0, "nothing was cut");
+    let log = rig.broker().log();
+    let told = |line: &&str| line.contains(" WARN ") && line.contains("stood still for 2 s");
+    ensure!(
+        log.lines().filter(told).count() >= cut,
+        "no reason is logged"
+    );
+    rig.others_work().await
 }
 
 async fn paused_download() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let done = async {
-        let paused = pause(&rig, STILL).await?;
-        rig.others_work().await?;
-        resume(paused).await
-    };
-    rig.log_of(done.await)
+    let rig = TwoTunnels::start("").await?;
+    let paused = pause(&rig, STILL).await?;
+    rig.others_work().await?;
+    resume(paused).await
 }
 
 async fn paused_alone() -> anyhow::Result<()> {
-    let rig = Rig::start(ONE_CONNECTION).await?;
-    let done = async { resume(pause(&rig, LONGER).await?).await };
-    rig.log_of(done.await)
+    let rig = TwoTunnels::start(ONE_CONNECTION).await?;
+    resume(pause(&rig, LONGER).await?).await
 }
 
 /// Begins a download, reads a little, and lets it stand still for so long.
-async fn pause(rig: &Rig, still: Duration) -> anyhow::Result<(Ftp, Conversation)> {
-    fs::write(rig.servers.ftp.root().join("paused"), pattern(1, PAUSED))?;
+async fn pause(rig: &TwoTunnels, still: Duration) -> anyhow::Result<(FtpClient, Conversation)> {
+    fs::write(rig.ftp().root().join("paused"), pattern(1, PAUSED))?;
     let (ftp, data) = begin(rig.tunnels[0], "paused").await?;
     rig.buffers_are_full(still).await?;
-    let channels = rig.broker.json(&["list-channels"]).await?;
+    let channels = rig.broker().json(&["list-channels"]).await?;
     let most = each(&channels, "bytes_down")
         .filter_map(Value::as_u64)
         .max();
@@ -339,42 +332,37 @@ async fn pause(rig: &Rig, still: Duration) -> anyhow::Result<(Ftp, Conversation)
     Ok((ftp, data))
 }
 
-async fn resume((mut ftp, mut data): (Ftp, Conversation)) -> anyhow::Result<()> {
+async fn resume((mut ftp, mut data): (FtpClient, Conversation)) -> anyhow::Result<()> {
     ensure!(data.rest().await? == pattern(1, PAUSED), "other bytes came");
     ftp.reply("226").await?;
     Ok(())
 }
 
 async fn unread_replies() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let many = rig.servers.ftp.root().join("many");
+    let rig = TwoTunnels::start("").await?;
+    let many = rig.ftp().root().join("many");
     fs::create_dir(&many)?;
     for number in 0..FILES_IN_DIRECTORY {
         File::create(many.join(number.to_string()))?;
     }
-    let done = async {
-        let rude = Ftp::login(rig.tunnels[0]).await?;
-        let (dropped, worked) = tokio::join!(never_read(rude), rig.others_work());
-        dropped?;
-        worked?;
-        let none = |channels: &Value| channels.as_array().is_some_and(Vec::is_empty);
-        rig.broker.wait_json(&["list-channels"], SOON, none).await?;
-        // Its replies pile up here or there, as fast as they come.
-        let log = rig.broker.log();
-        let told =
-            |line: &str| line.contains("not read its replies") || line.contains("nobody read");
-        ensure!(
-            log.lines()
-                .any(|line| line.contains(" WARN ") && told(line)),
-            "no reason is logged"
-        );
-        rig.others_work().await
-    };
-    rig.log_of(done.await)
+    let rude = FtpClient::login(rig.tunnels[0]).await?;
+    let (dropped, worked) = tokio::join!(never_read(rude), rig.others_work());
+    dropped?;
+    worked?;
+    nothing_is_left(rig.broker(), "list-channels").await?;
+    // Its replies pile up here or there, as fast as they come.
+    let log = rig.broker().log();
+    let told = |line: &str| line.contains("not read its replies") || line.contains("nobody read");
+    ensure!(
+        log.lines()
+            .any(|line| line.contains(" WARN ") && told(line)),
+        "no reason is logged"
+    );
+    rig.others_work().await
 }
 
 /// Sends commands with long replies and reads none, until it is thrown out.
-async fn never_read(mut ftp: Ftp) -> anyhow::Result<()> {
+async fn never_read(mut ftp: FtpClient) -> anyhow::Result<()> {
     let stream = ftp.control().stream();
     let sending = async {
         loop {
@@ -395,84 +383,66 @@ async fn never_read(mut ftp: Ftp) -> anyhow::Result<()> {
 
 /// What is read as it comes is not taken for unread, however much it is: a server may list a large directory in a reply.
 async fn long_reply() -> anyhow::Result<()> {
-    let peers = Peers::start().await?;
-    let server = ScriptedListener::bind().await?;
-    let tunnel = ftp_tunnel(server.addr().ip(), server.addr(), "");
-    let broker = Broker::start(&peers.embedded.login.config("", &tunnel), &[]).await?;
-    let tunnel = broker.listener(0).await?;
+    let fixture = Fixture::builder().ftp(Scripted).start().await?;
     let listing = format!(
         "213-Status\r\n{}213 End\r\n",
         FILE_IN_REPLY.repeat(FILES_IN_REPLY)
     );
-    let done = async {
-        let serve = async {
-            let mut server = server.accept().await?;
-            server.send("220 ready\r\n").await?;
-            server.expect("STAT big").await?;
-            server.send(&listing).await?;
-            anyhow::Ok(server)
-        };
-        let read = async {
-            let mut client = Ftp::connect(tunnel).await?;
-            client.control().send("STAT big\r\n").await?;
-            let read = client.control().bytes(listing.len()).await?;
-            ensure!(read == listing.as_bytes(), "another reply came");
-            anyhow::Ok(client)
-        };
-        tokio::try_join!(serve, read)
+    let serve = async {
+        let mut server = fixture.servers.ftp.accept().await?;
+        server.send("220 ready\r\n").await?;
+        server.expect("STAT big").await?;
+        server.send(&listing).await?;
+        anyhow::Ok(server)
     };
-    done.await.map(drop).with_context(|| broker.log())
+    let read = async {
+        let mut client = FtpClient::connect(fixture.tunnel).await?;
+        client.control().send("STAT big\r\n").await?;
+        let read = client.control().bytes(listing.len()).await?;
+        ensure!(read == listing.as_bytes(), "another reply came");
+        anyhow::Ok(client)
+    };
+    tokio::try_join!(serve, read).map(drop)
 }
 
 /// Each session's control channel and transfers have connections that no other session uses, and that end with it.
 async fn exclusive() -> anyhow::Result<()> {
-    let peers = Peers::start().await?;
     let settings = r#"<exclusive-connection enable="yes"/>"#;
-    let file = peers.embedded.login.config(settings, &peers.tunnel());
-    let broker = Broker::start(&file, &[]).await?;
-    let tunnel = broker.listener(0).await?;
-    let done = async {
-        let mut first = Ftp::login(tunnel).await?;
-        ensure!(first.fetch("file").await? == CONTENT);
-        let own = connections(&broker).await?;
-        let mut second = Ftp::login(tunnel).await?;
-        ensure!(second.fetch("file").await? == CONTENT);
-        let all = connections(&broker).await?;
-        ensure!(own.len() >= 2, "a session has only {own:?}");
-        ensure!(
-            all.is_superset(&own) && all.len() >= own.len() + 2,
-            "{own:?}, {all:?}"
-        );
+    let fixture = embedded().settings(settings).start().await?;
+    let broker = &fixture.broker;
+    let mut first = fixture.login().await?;
+    ensure!(first.fetch("file").await? == CONTENT);
+    let own = connections(broker).await?;
+    let mut second = fixture.login().await?;
+    ensure!(second.fetch("file").await? == CONTENT);
+    let all = connections(broker).await?;
+    ensure!(own.len() >= 2, "a session has only {own:?}");
+    ensure!(
+        all.is_superset(&own) && all.len() >= own.len() + 2,
+        "{own:?}, {all:?}"
+    );
 
-        let channels = broker.json(&["list-channels"]).await?;
-        let carriers: BTreeSet<_> = each(&channels, "connection").map(Value::as_u64).collect();
-        ensure!(carriers.len() == 2, "{channels:#}");
+    let channels = broker.json(&["list-channels"]).await?;
+    let carriers: BTreeSet<_> = each(&channels, "connection").map(Value::as_u64).collect();
+    ensure!(carriers.len() == 2, "{channels:#}");
 
-        second.ask("QUIT", "221").await?;
-        drop(second);
-        let left = |listed: &Value| ids(listed).is_subset(&own);
-        broker.wait_json(&["list-connections"], SOON, left).await?;
-        ensure!(first.fetch("file").await? == CONTENT);
-        first.ask("QUIT", "221").await?;
-        drop(first);
-        none_left(&peers.embedded.ssh).await
-    };
-    done.await.with_context(|| broker.log())
+    second.ask("QUIT", "221").await?;
+    drop(second);
+    let left = |listed: &Value| ids(listed).is_subset(&own);
+    broker.wait_json(&["list-connections"], SOON, left).await?;
+    ensure!(first.fetch("file").await? == CONTENT);
+    first.ask("QUIT", "221").await?;
+    drop(first);
+    let none_left = |seen: &SshCounters| seen.connections_open == 0;
+    fixture.servers.ssh.wait_for(SOON, none_left).await?;
+    Ok(())
 }
 
 /// The connections that are up, once none is being made.
 async fn connections(broker: &Broker) -> anyhow::Result<BTreeSet<u64>> {
-    let up = |listed: &Value| each(listed, "state").all(|state| state != "connecting");
-    let listed = broker.wait_json(&["list-connections"], SOON, up).await?;
-    Ok(ids(&listed))
+    Ok(ids(&nothing_is_dialled(broker).await?))
 }
 
 fn ids(listed: &Value) -> BTreeSet<u64> {
     each(listed, "id").filter_map(Value::as_u64).collect()
-}
-
-async fn none_left(ssh: &SshServer) -> anyhow::Result<()> {
-    ssh.wait_for(SOON, |seen| seen.connections_open == 0)
-        .await?;
-    Ok(())
 }

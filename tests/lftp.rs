@@ -1,20 +1,17 @@
 //! lftp at its busiest: one file in four parts at once, and whole trees both ways.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use libtest_mimic::Trial;
 use testkit::client::{Output, lftp};
 use testkit::files::{make_tree, tree, write_pattern};
 
 use crate::support::clients::{sent, transcript};
 use crate::support::compare::same_files;
-use crate::support::stage::Stage;
+use crate::support::fixture::{Real, real};
 use crate::support::{Need, trial_within};
-
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -41,42 +38,59 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn pget() -> anyhow::Result<()> {
-    let stage = Stage::real(HERE, HERE).await?;
+    let (fixture, home) = (real().start().await?, tempfile::tempdir()?);
     let name = "parted";
-    write_pattern(&stage.directory().join(name), 1, PARTED)?;
-    let said = run(&stage, &format!("{RATE}; pget -n {PARTS} parted -o copy")).await?;
+    write_pattern(&fixture.servers.ftp.root().join(name), 1, PARTED)?;
+    let said = run(
+        &fixture,
+        home.path(),
+        &format!("{RATE}; pget -n {PARTS} parted -o copy"),
+    )
+    .await?;
     let transcript = transcript(&said);
     let parts = sent(&transcript, "RETR");
     ensure!(
         parts == PARTS,
-        "{parts} downloads instead of {PARTS}:\n{transcript}\n{}",
-        stage.broker_log()
+        "{parts} downloads instead of {PARTS}:\n{transcript}"
     );
-    same_files(&stage.home().join("copy"), &stage.directory().join(name))
+    same_files(
+        &home.path().join("copy"),
+        &fixture.servers.ftp.root().join(name),
+    )
 }
 
 async fn mirror_down() -> anyhow::Result<()> {
-    let stage = Stage::real(HERE, HERE).await?;
-    let (there, here) = (stage.directory().join("tree"), stage.home().join("copy"));
+    let (fixture, home) = (real().start().await?, tempfile::tempdir()?);
+    let (there, here) = (
+        fixture.servers.ftp.root().join("tree"),
+        home.path().join("copy"),
+    );
     make_tree(&there, FILES as u64)?;
-    let said = run(&stage, "mirror --parallel=2 tree copy").await?;
+    let said = run(&fixture, home.path(), "mirror --parallel=2 tree copy").await?;
     check_trees(&there, &here, &transcript(&said), "RETR")
 }
 
 async fn mirror_up() -> anyhow::Result<()> {
-    let stage = Stage::real(HERE, HERE).await?;
-    let (here, there) = (stage.home().join("tree"), stage.directory().join("copy"));
+    let (fixture, home) = (real().start().await?, tempfile::tempdir()?);
+    let (here, there) = (
+        home.path().join("tree"),
+        fixture.servers.ftp.root().join("copy"),
+    );
     make_tree(&here, FILES as u64)?;
-    let said = run(&stage, "mirror --reverse --parallel=2 tree copy").await?;
+    let said = run(
+        &fixture,
+        home.path(),
+        "mirror --reverse --parallel=2 tree copy",
+    )
+    .await?;
     check_trees(&here, &there, &transcript(&said), "STOR")
 }
 
-async fn run(stage: &Stage, command: &str) -> anyhow::Result<Output> {
-    let open = format!("open ftp://anonymous:guest@{}/", stage.tunnel());
+async fn run(fixture: &Real, home: &Path, command: &str) -> anyhow::Result<Output> {
+    let open = format!("open ftp://anonymous:guest@{}/", fixture.tunnel);
     let settings = "set cmd:fail-exit yes; set net:max-retries 1; debug 5";
     let script = format!("{settings}; {open}; {command}");
-    let output = lftp(&script, stage.home(), LIMIT).await?.success();
-    output.with_context(|| stage.broker_log())
+    lftp(&script, home, LIMIT).await?.success()
 }
 
 /// Both trees must have the same names and bytes, and every file must have been transferred.

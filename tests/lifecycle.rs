@@ -1,7 +1,6 @@
 //! How the daemon ends, and how it begins beside another or after one.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -12,12 +11,13 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 use testkit::broker::{self, Broker};
 use testkit::files;
+use testkit::fixture::{Fixture, FtpFiles};
+use testkit::ftp_client::FtpClient;
 use testkit::process::Process;
 use testkit::programs::broker_program;
 use testkit::scripted::{Conversation, End};
 
-use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, Peers, SOON};
+use crate::support::fixture::{CONTENT, SOON, embedded};
 use crate::support::trial;
 
 /// More than the buffers on the way hold.
@@ -105,55 +105,43 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A daemon in the middle of a transfer.
-struct Rig {
-    peers: Peers,
-    broker: Broker,
-    listens: SocketAddr,
-    ftp: Ftp,
+struct MidTransfer {
+    fixture: Fixture,
+    ftp: FtpClient,
     data: Conversation,
 }
 
-impl Rig {
+impl MidTransfer {
     async fn start(command: &str, args: &[&str]) -> anyhow::Result<Self> {
-        let peers = Peers::start().await?;
-        fs::write(peers.root.path().join("big"), files::pattern(1, BIG))?;
-        let broker = Broker::start(&peers.config(), args).await?;
-        let listens = broker.listener(0).await?;
-        let mut ftp = Ftp::login(listens).await?;
-        let mut data = ftp.passive("EPSV").await?;
-        ftp.ask(command, "150").await?;
+        let builder = embedded().file("big", files::pattern(1, BIG));
+        let fixture = builder.arguments(args).start().await?;
+        let mut ftp = fixture.login().await?;
+        let mut data = ftp.begin("EPSV", command).await?;
         if command.starts_with("STOR") {
             data.send(vec![7; MOVED]).await?;
         }
-        Ok(Self {
-            peers,
-            broker,
-            listens,
-            ftp,
-            data,
-        })
+        Ok(Self { fixture, ftp, data })
+    }
+
+    fn broker(&self) -> &Broker {
+        &self.fixture.broker
     }
 
     /// The daemon knows that it is to stop: it lets nobody in, and says so.
     async fn stopping(&self) -> anyhow::Result<()> {
-        self.broker.process().wait_log("stopping", SOON).await?;
+        self.broker().wait_log("stopping", SOON).await?;
         let stopping = |status: &serde_json::Value| status["stopping"] == true;
-        self.broker.wait_json(&["status"], SOON, stopping).await?;
-        let refused = Conversation::connect(self.listens).await;
+        self.broker().wait_json(&["status"], SOON, stopping).await?;
+        let refused = Conversation::connect(self.fixture.tunnel).await;
         ensure!(refused.is_err(), "a new client was let in");
         Ok(())
     }
 
     async fn ends_well(self) -> anyhow::Result<()> {
-        let Self {
-            mut broker,
-            ftp,
-            data,
-            ..
-        } = self;
-        drop((ftp, data));
+        drop((self.ftp, self.data));
+        let mut broker = self.fixture.broker;
         let status = broker.wait(SOON).await?;
-        ensure!(status.code() == Some(0), "{status}\n{}", broker.log());
+        ensure!(status.code() == Some(0), "{status}");
         ensure!(!broker.socket().exists(), "the socket is still there");
         Ok(())
     }
@@ -171,62 +159,64 @@ impl Rig {
 }
 
 async fn finishes(signal: Signal) -> anyhow::Result<()> {
-    let mut rig = Rig::start("RETR big", &[]).await?;
-    let mut bytes = rig.data.bytes(MOVED).await?;
-    rig.broker.process().signal(signal)?;
-    rig.stopping().await?;
-    let refused = rig
-        .broker
+    let mut transfer = MidTransfer::start("RETR big", &[]).await?;
+    let mut bytes = transfer.data.bytes(MOVED).await?;
+    transfer.broker().process().signal(signal)?;
+    transfer.stopping().await?;
+    let refused = transfer
+        .broker()
         .ctl(&["open-tunnel-listener", "-L", "ftp/0:h:21", "work"])
         .await?;
     ensure!(refused.stderr.contains("stopping"), "{refused:?}");
-    bytes.extend(rig.data.rest().await?);
-    rig.data.finish().await?;
+    bytes.extend(transfer.data.rest().await?);
+    transfer.data.finish().await?;
     ensure!(
         bytes == files::pattern(1, BIG),
         "{} bytes came",
         bytes.len()
     );
-    rig.ftp.reply("226").await?;
-    rig.ftp.reply("421").await?;
-    rig.ends_well().await
+    transfer.ftp.reply("226").await?;
+    transfer.ftp.reply("421").await?;
+    transfer.ends_well().await
 }
 
 async fn upload_finishes() -> anyhow::Result<()> {
-    let mut rig = Rig::start("STOR stored", &[]).await?;
-    rig.broker.process().signal(Signal::TERM)?;
-    rig.stopping().await?;
-    rig.data.send(vec![8; MOVED]).await?;
-    rig.data.finish().await?;
-    rig.ftp.reply("226").await?;
-    let stored = fs::read(rig.peers.root.path().join("stored"))?;
+    let mut transfer = MidTransfer::start("STOR stored", &[]).await?;
+    transfer.broker().process().signal(Signal::TERM)?;
+    transfer.stopping().await?;
+    transfer.data.send(vec![8; MOVED]).await?;
+    transfer.data.finish().await?;
+    transfer.ftp.reply("226").await?;
+    let stored = transfer.fixture.servers.ftp.file("stored");
     ensure!(
-        stored == [vec![7; MOVED], vec![8; MOVED]].concat(),
+        stored == Some([vec![7; MOVED], vec![8; MOVED]].concat()),
         "something else was stored"
     );
-    rig.ends_well().await
+    transfer.ends_well().await
 }
 
 async fn second_signal() -> anyhow::Result<()> {
-    let mut rig = Rig::start("RETR big", &[]).await?;
-    rig.data.bytes(MOVED).await?;
-    rig.broker.process().signal(Signal::TERM)?;
-    rig.stopping().await?;
-    rig.broker.process().signal(Signal::TERM)?;
-    rig.broker.process().wait_log("told twice", SOON).await?;
-    rig.was_cut().await?;
-    rig.ends_well().await
+    let mut transfer = MidTransfer::start("RETR big", &[]).await?;
+    transfer.data.bytes(MOVED).await?;
+    transfer.broker().process().signal(Signal::TERM)?;
+    transfer.stopping().await?;
+    transfer.broker().process().signal(Signal::TERM)?;
+    transfer.broker().wait_log("told twice", SOON).await?;
+    transfer.was_cut().await?;
+    transfer.ends_well().await
 }
 
 async fn grace_over() -> anyhow::Result<()> {
     for command in ["RETR big", "STOR half"] {
-        let mut rig = Rig::start(command, &["--grace", "1"]).await?;
-        rig.broker.process().signal(Signal::TERM)?;
+        let mut transfer = MidTransfer::start(command, &["--grace", "1"]).await?;
+        transfer.broker().process().signal(Signal::TERM)?;
         // Nothing is read before, lest the download be over sooner than the grace period.
-        let process = rig.broker.process();
-        process.wait_log("grace period is over", SOON).await?;
-        rig.was_cut().await.context(command)?;
-        rig.ends_well().await?;
+        transfer
+            .broker()
+            .wait_log("grace period is over", SOON)
+            .await?;
+        transfer.was_cut().await.context(command)?;
+        transfer.ends_well().await?;
     }
     Ok(())
 }
@@ -234,28 +224,35 @@ async fn grace_over() -> anyhow::Result<()> {
 /// The client has the whole file and knows it; what it does with its end is its own business.
 async fn kept_open() -> anyhow::Result<()> {
     for quits in [false, true] {
-        let mut rig = Rig::start("RETR file", &["--grace", "600"]).await?;
-        ensure!(rig.data.rest().await? == CONTENT, "something else came");
-        rig.ftp.reply("226").await?;
+        let mut transfer = MidTransfer::start("RETR file", &["--grace", "600"]).await?;
+        ensure!(
+            transfer.data.rest().await? == CONTENT,
+            "something else came"
+        );
+        transfer.ftp.reply("226").await?;
         if quits {
-            rig.ftp.ask("QUIT", "221").await?;
+            transfer.ftp.ask("QUIT", "221").await?;
         }
-        rig.broker.process().signal(Signal::TERM)?;
-        let status = rig.broker.wait(SOON).await?;
-        ensure!(status.success(), "{status}\n{}", rig.broker.log());
-        ensure!(rig.data.end().await? == End::Orderly, "the end was no end");
+        transfer.broker().process().signal(Signal::TERM)?;
+        let status = transfer.fixture.broker.wait(SOON).await?;
+        ensure!(status.success(), "{status}");
+        ensure!(
+            transfer.data.end().await? == End::Orderly,
+            "the end was no end"
+        );
     }
     Ok(())
 }
 
 async fn stop_by_request() -> anyhow::Result<()> {
-    let mut rig = Rig::start("RETR big", &[]).await?;
-    let mut bytes = rig.data.bytes(MOVED).await?;
-    let stop = rig.broker.ctl(&["stop"]);
+    let mut transfer = MidTransfer::start("RETR big", &[]).await?;
+    let mut bytes = transfer.data.bytes(MOVED).await?;
+    let broker = &transfer.fixture.broker;
+    let stop = broker.ctl(&["stop"]);
     let rest = async {
-        rig.broker.process().wait_log("stopping", SOON).await?;
-        let rest = rig.data.rest().await?;
-        rig.data.finish().await?;
+        broker.wait_log("stopping", SOON).await?;
+        let rest = transfer.data.rest().await?;
+        transfer.data.finish().await?;
         anyhow::Ok(rest)
     };
     // The command returns when the daemon has ended, which it does when the transfer has.
@@ -268,37 +265,37 @@ async fn stop_by_request() -> anyhow::Result<()> {
         "{} bytes came",
         bytes.len()
     );
-    rig.ftp.reply("226").await?;
-    rig.ends_well().await
+    transfer.ftp.reply("226").await?;
+    transfer.ends_well().await
 }
 
 async fn stop_with_grace() -> anyhow::Result<()> {
-    let mut rig = Rig::start("RETR big", &["--grace", "600"]).await?;
-    rig.broker.told(&["stop", "--grace", "0"]).await?;
-    rig.was_cut().await?;
-    rig.ends_well().await
+    let mut transfer = MidTransfer::start("RETR big", &["--grace", "600"]).await?;
+    transfer.broker().told(&["stop", "--grace", "0"]).await?;
+    transfer.was_cut().await?;
+    transfer.ends_well().await
 }
 
 async fn idle_session() -> anyhow::Result<()> {
-    let peers = Peers::start().await?;
-    let mut broker = Broker::start(&peers.config(), &[]).await?;
-    let mut ftp = Ftp::login(broker.listener(0).await?).await?;
-    broker.process().signal(Signal::TERM)?;
+    let mut fixture = embedded().start().await?;
+    let mut ftp = fixture.login().await?;
+    fixture.broker.process().signal(Signal::TERM)?;
     let reply = ftp.reply("421").await?;
     ensure!(reply.contains("stopping"), "{reply}");
     ensure!(
         ftp.control().end().await? == End::Orderly,
         "the control connection was cut"
     );
-    let status = broker.wait(SOON).await?;
+    let status = fixture.broker.wait(SOON).await?;
     ensure!(status.success(), "{status}");
     Ok(())
 }
 
 async fn second_daemon() -> anyhow::Result<()> {
-    let peers = Peers::start().await?;
-    let first = Broker::start(&peers.config(), &[]).await?;
-    let mut second = broker::launch(first.directory(), &peers.config(), &[])?;
+    let fixture = embedded().start().await?;
+    let first = &fixture.broker;
+    let config = fs::read_to_string(first.config_file())?;
+    let mut second = broker::launch(first.directory(), &config, &[])?;
     let status = second.wait(SOON).await?;
     ensure!(status.code() == Some(1), "{status}");
     let said = second.log();
@@ -316,20 +313,19 @@ async fn second_daemon() -> anyhow::Result<()> {
         "more than one line: {said}"
     );
     // The first one is as it was.
-    let mut ftp = Ftp::login(first.listener(0).await?).await?;
+    let mut ftp = fixture.login().await?;
     ensure!(ftp.fetch("file").await? == CONTENT);
     Ok(())
 }
 
 async fn stale_socket() -> anyhow::Result<()> {
-    let peers = Peers::start().await?;
-    let mut first = Broker::start(&peers.config(), &[]).await?;
+    let mut first = Broker::start("<secsh-broker/>", &[]).await?;
     first.kill();
     ensure!(
         first.socket().exists(),
         "there is no stale socket to try this with"
     );
-    let second = broker::launch(first.directory(), &peers.config(), &[])?;
+    let second = broker::launch(first.directory(), "<secsh-broker/>", &[])?;
     second.wait_log("broker ready", SOON).await?;
     let told = broker::ctl(&first.socket(), &["status", "--pid"])
         .await?
@@ -432,20 +428,22 @@ async fn no_core_files() -> anyhow::Result<()> {
 }
 
 async fn hang_up() -> anyhow::Result<()> {
-    let mut rig = Rig::start("RETR big", &[]).await?;
-    let mut bytes = rig.data.bytes(MOVED).await?;
-    rig.broker.process().signal(Signal::HUP)?;
-    let process = rig.broker.process();
-    process.wait_log("SIGHUP changes nothing", SOON).await?;
-    bytes.extend(rig.data.rest().await?);
-    rig.data.finish().await?;
-    rig.ftp.reply("226").await?;
+    let mut transfer = MidTransfer::start("RETR big", &[]).await?;
+    let mut bytes = transfer.data.bytes(MOVED).await?;
+    transfer.broker().process().signal(Signal::HUP)?;
+    transfer
+        .broker()
+        .wait_log("SIGHUP changes nothing", SOON)
+        .await?;
+    bytes.extend(transfer.data.rest().await?);
+    transfer.data.finish().await?;
+    transfer.ftp.reply("226").await?;
     ensure!(
         bytes == files::pattern(1, BIG),
         "{} bytes came",
         bytes.len()
     );
-    let mut another = Ftp::login(rig.listens).await?;
+    let mut another = FtpClient::login(transfer.fixture.tunnel).await?;
     ensure!(another.fetch("file").await? == CONTENT);
     Ok(())
 }
@@ -463,7 +461,7 @@ async fn bounded_log() -> anyhow::Result<()> {
         let mut knock = Conversation::connect(tunnel).await?;
         knock.reply().await?;
     }
-    broker.process().wait_log("left out within", SOON).await?;
+    broker.wait_log("left out within", SOON).await?;
     let log = broker.log();
     let refused = log.matches("session refused").count();
     ensure!(

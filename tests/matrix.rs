@@ -4,18 +4,19 @@ use std::ffi::OsStr;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use tempfile::TempDir;
 use testkit::files::pattern;
 
 use crate::support::clients::Client::{Curl, Ftplib, Lftp, Tnftp};
 use crate::support::clients::Mode::{Eprt, Epsv, Pasv, Port};
 use crate::support::clients::{Client, Mode, Step, sent, transcript};
 use crate::support::compare::{same_bytes, same_files};
-use crate::support::stage::Stage;
+use crate::support::fixture::{Channels, Real, between, expect_data_channels, expect_transfers};
 use crate::support::{BigFile, Need, trial_within};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -92,7 +93,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// One client in one mode, and what it has done so far.
 struct Visit {
-    stage: Stage,
+    fixture: Real,
+    home: TempDir,
     client: Client,
     mode: Mode,
     transfers: usize,
@@ -101,7 +103,8 @@ struct Visit {
 impl Visit {
     async fn begin(near: IpAddr, far: IpAddr, client: Client, mode: Mode) -> anyhow::Result<Self> {
         Ok(Self {
-            stage: Stage::real(near, far).await?,
+            fixture: between(near, far).start().await?,
+            home: tempfile::tempdir()?,
             client,
             mode,
             transfers: 0,
@@ -122,12 +125,12 @@ impl Visit {
 
     /// What the broker and sshd have counted must be what the client has asked for: nothing went past them.
     async fn end(self) -> anyhow::Result<()> {
-        self.stage.expect_transfers(self.transfers).await?;
+        expect_transfers(&self.fixture.broker, self.transfers).await?;
         let (passive, active) = match self.mode {
             Pasv | Epsv => (self.transfers, 0),
             Port | Eprt => (0, self.transfers),
         };
-        self.stage.expect_data_channels(passive, active).await
+        expect_data_channels(&self.fixture.servers, Channels::default(), passive, active).await
     }
 
     async fn list(&mut self) -> anyhow::Result<()> {
@@ -151,7 +154,7 @@ impl Visit {
         let content = pattern(1, SIZE);
         let name = OsStr::new("down");
         self.at_server(name, &content)?;
-        let local = self.stage.home().join("down");
+        let local = self.home.path().join("down");
         self.perform(Step::Get(name, &local)).await?;
         same_bytes(&local, &content)
     }
@@ -160,7 +163,7 @@ impl Visit {
         let content = pattern(2, SIZE);
         let local = self.at_client("up", &content)?;
         self.perform(Step::Put(&local, OsStr::new("up"))).await?;
-        same_bytes(&self.stage.directory().join("up"), &content)
+        same_bytes(&self.at("up"), &content)
     }
 
     async fn resume_download(&mut self) -> anyhow::Result<()> {
@@ -179,41 +182,35 @@ impl Visit {
         let local = self.at_client("rest up", &content)?;
         self.perform(Step::Reput(&local, name, FIRST_PART as u64))
             .await?;
-        same_bytes(&self.stage.directory().join(name), &content)
+        same_bytes(&self.at(name), &content)
     }
 
     async fn rename(&mut self) -> anyhow::Result<()> {
         let (old, new) = (OsStr::new("old name"), OsStr::new("new name"));
         self.at_server(old, b"the same")?;
         self.perform(Step::Rename(old, new)).await?;
-        ensure!(
-            !self.stage.directory().join(old).exists(),
-            "the old name is still there"
-        );
-        same_bytes(&self.stage.directory().join(new), b"the same")
+        ensure!(!self.at(old).exists(), "the old name is still there");
+        same_bytes(&self.at(new), b"the same")
     }
 
     async fn delete(&mut self) -> anyhow::Result<()> {
         let name = OsStr::new("to delete");
         self.at_server(name, b"short-lived")?;
         self.perform(Step::Delete(name)).await?;
-        ensure!(
-            !self.stage.directory().join(name).exists(),
-            "the file is still there"
-        );
+        ensure!(!self.at(name).exists(), "the file is still there");
         Ok(())
     }
 
     async fn difficult_names(&mut self) -> anyhow::Result<()> {
         for name in NAMES {
             let name = OsStr::from_bytes(name);
-            let remote = self.stage.directory().join(name);
+            let remote = self.at(name);
             fs::remove_file(&remote)?;
             let content = pattern(5, 1000);
             let local = self.at_client("named", &content)?;
             self.perform(Step::Put(&local, name)).await?;
             same_bytes(&remote, &content)?;
-            let back = self.stage.home().join("back");
+            let back = self.home.path().join("back");
             self.perform(Step::Get(name, &back)).await?;
             same_bytes(&back, &content)?;
         }
@@ -223,8 +220,8 @@ impl Visit {
     async fn empty_file(&mut self) -> anyhow::Result<()> {
         let local = self.at_client("empty", b"")?;
         self.perform(Step::Put(&local, OsStr::new("empty"))).await?;
-        same_bytes(&self.stage.directory().join("empty"), b"")?;
-        let back = self.stage.home().join("empty back");
+        same_bytes(&self.at("empty"), b"")?;
+        let back = self.home.path().join("empty back");
         self.perform(Step::Get(OsStr::new("empty"), &back)).await?;
         same_bytes(&back, b"")
     }
@@ -234,18 +231,17 @@ impl Visit {
         let big = BigFile::get()?;
         let original = big.path();
         self.perform(Step::Put(&original, name)).await?;
-        let remote = self.stage.directory().join(name);
+        let remote = self.at(name);
         same_files(&remote, &original).context("upload")?;
-        let back = self.stage.home().join("big back");
+        let back = self.home.path().join("big back");
         self.perform(Step::Get(name, &back)).await?;
         same_files(&back, &original).context("download")
     }
 
     /// Does it, counts it, and returns what came on standard output.
     async fn perform(&mut self, step: Step<'_>) -> anyhow::Result<Vec<u8>> {
-        let (server, home) = (self.stage.tunnel(), self.stage.home());
-        let output = self.client.perform(server, self.mode, step, home).await;
-        let output = output.with_context(|| self.stage.broker_log())?;
+        let (server, home) = (self.fixture.tunnel, self.home.path());
+        let output = self.client.perform(server, self.mode, step, home).await?;
         let transcript = transcript(&output);
         let count = |verb: &&str| sent(&transcript, verb);
         self.transfers += TRANSFERS.iter().map(count).sum::<usize>();
@@ -253,15 +249,23 @@ impl Visit {
         Ok(output.stdout)
     }
 
+    /// Where the FTP server finds a file.
+    fn at(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.fixture.servers.ftp.root().join(name)
+    }
+
     fn at_server(&self, name: &OsStr, content: &[u8]) -> anyhow::Result<()> {
-        self.stage.put_at_server(name, content)
+        write(self.at(name), content).map(drop)
     }
 
     fn at_client(&self, name: &str, content: &[u8]) -> anyhow::Result<PathBuf> {
-        let path = self.stage.home().join(name);
-        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path)
+        write(self.home.path().join(name), content)
     }
+}
+
+fn write(path: PathBuf, content: &[u8]) -> anyhow::Result<PathBuf> {
+    fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
 }
 
 /// A client that sends the whole file again also ends with the right bytes.

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
-use testkit::broker::Broker;
 use testkit::client::{self, Output};
 use testkit::files;
+use testkit::fixture::{Builder, FtpFiles};
 use testkit::netns::{HIDDEN_ADDR, Netns};
+use testkit::profile::{Profile, Tunnel};
 use testkit::sshd::SshdOptions;
 use testkit::vsftpd::VsftpdOptions;
 
-use crate::support::rig::{Servers, ftp_tunnel};
+use crate::support::fixture::{Channels, Real, RealServers, expect_data_channels, real, real_with};
 use crate::support::{Need, trial};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -69,21 +70,17 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn on_loopback() -> anyhow::Result<()> {
-    let (_netns, servers) = inside(HERE, &[]).await?;
-    let tunnels = ftp_tunnel(HERE, servers.ftp.addr(), "") + &plain_tunnel(servers.ftp.addr());
-    let broker = Broker::start(&servers.login.config("", &tunnels), &[]).await?;
-    every_mode(&servers, broker.listener(0).await?).await?;
-    unrewritten_fails(&servers, broker.listener(1).await?).await
+    let fixture = inside(HERE)?.profile(plain_too).start().await?;
+    every_mode(&fixture).await?;
+    unrewritten_fails(&fixture).await
 }
 
 async fn on_hidden() -> anyhow::Result<()> {
-    let (_netns, servers) = inside(HIDDEN_ADDR.into(), &["GatewayPorts clientspecified"]).await?;
+    let inside = inside(HIDDEN_ADDR.into())?;
     let options = format!(r#"active-address="{HIDDEN_ADDR}""#);
-    let tunnels =
-        ftp_tunnel(HERE, servers.ftp.addr(), &options) + &plain_tunnel(servers.ftp.addr());
-    let broker = Broker::start(&servers.login.config("", &tunnels), &[]).await?;
-    every_mode(&servers, broker.listener(0).await?).await?;
-    unrewritten_fails(&servers, broker.listener(1).await?).await
+    let fixture = inside.tunnel(options).profile(plain_too).start().await?;
+    every_mode(&fixture).await?;
+    unrewritten_fails(&fixture).await
 }
 
 async fn announcing_in_namespace() -> anyhow::Result<()> {
@@ -94,19 +91,16 @@ async fn announcing_in_namespace() -> anyhow::Result<()> {
     };
     let sshd = SshdOptions {
         bind: netns.inside_addr(),
-        netns: Some(netns.clone()),
+        netns: Some(netns),
         ..SshdOptions::default()
     };
-    let servers = Servers::start(sshd, vsftpd).await?;
-    let (_broker, listens) = servers.broker(&[]).await?;
-    every_mode(&servers, listens).await
+    every_mode(&real_with(sshd, vsftpd).start().await?).await
 }
 
 /// The address an FTP server shows to the world is not where the SSH server beside it should connect.
 async fn announcing() -> anyhow::Result<()> {
-    let servers = Servers::start(SshdOptions::default(), announcing_vsftpd()).await?;
-    let (_broker, listens) = servers.broker(&[]).await?;
-    every_mode(&servers, listens).await
+    let fixture = real().ftp(announcing_vsftpd()).start().await?;
+    every_mode(&fixture).await
 }
 
 fn announcing_vsftpd() -> VsftpdOptions {
@@ -117,34 +111,33 @@ fn announcing_vsftpd() -> VsftpdOptions {
 }
 
 /// Both servers in a namespace: sshd where this host reaches it, vsftpd on `ftp`.
-async fn inside(ftp: IpAddr, sshd_config: &[&str]) -> anyhow::Result<(Netns, Servers)> {
+fn inside(ftp: IpAddr) -> anyhow::Result<Builder<SshdOptions, VsftpdOptions>> {
     let netns = Netns::create()?;
     let sshd = SshdOptions {
         bind: netns.inside_addr(),
         netns: Some(netns.clone()),
-        extra_config: sshd_config.iter().map(|line| (*line).to_owned()).collect(),
         ..SshdOptions::default()
     };
     let vsftpd = VsftpdOptions {
         bind: ftp,
-        netns: Some(netns.clone()),
+        netns: Some(netns),
         ..VsftpdOptions::default()
     };
-    let servers = Servers::start(sshd, vsftpd).await?;
-    Ok((netns, servers))
+    Ok(real_with(sshd, vsftpd))
 }
 
-/// A tunnel that carries the control connection alone, as `ssh -L` would.
-fn plain_tunnel(to: SocketAddr) -> String {
-    let (host, port) = (to.ip(), to.port());
-    format!(r#"<local-tunnel type="tcp" listen-port="0" dst-host="{host}" dst-port="{port}"/>"#)
+/// A second tunnel that carries the control connection alone, as `ssh -L` would.
+fn plain_too(profile: Profile) -> Profile {
+    let to = profile.tunnels[0].to;
+    profile.tunnel(Tunnel::tcp(to))
 }
 
 /// Down, up and a listing in each mode, each with a data channel of its own and no other.
-async fn every_mode(servers: &Servers, listens: SocketAddr) -> anyhow::Result<()> {
+async fn every_mode(fixture: &Real) -> anyhow::Result<()> {
+    let (servers, listens) = (&fixture.servers, fixture.tunnel);
     let content = files::pattern(1, SIZE);
-    std::fs::write(servers.ftp.root().join("file"), &content)?;
-    let before = servers.channels();
+    servers.ftp.put("file", &content)?;
+    let before = Channels::of(servers);
     for (mode, options) in MODES {
         let fetched = curl(listens, "file", options).await?.success();
         let fetched = fetched.with_context(|| format!("{mode}: download"))?;
@@ -156,12 +149,11 @@ async fn every_mode(servers: &Servers, listens: SocketAddr) -> anyhow::Result<()
         let listed = listed.with_context(|| format!("{mode}: listing"))?.text();
         ensure!(listed.contains(&SIZE.to_string()), "{mode}: {listed}");
     }
-    servers.expect_data_channels(before, 6, 6).await?;
-    Ok(())
+    expect_data_channels(servers, before, 6, 6).await
 }
 
 async fn store(
-    servers: &Servers,
+    servers: &RealServers,
     listens: SocketAddr,
     options: &[&str],
     content: &[u8],
@@ -171,18 +163,21 @@ async fn store(
     let path = local.path().to_string_lossy();
     let upload = [options, &["--upload-file", &path]].concat();
     curl(listens, "stored", &upload).await?.success()?;
-    let stored = servers.ftp.root().join("stored");
+    let stored = servers.ftp.file("stored");
     ensure!(
-        std::fs::read(&stored)? == content,
+        stored.as_deref() == Some(content),
         "something else was stored"
     );
-    Ok(std::fs::remove_file(stored)?)
+    servers.ftp.remove("stored");
+    Ok(())
 }
 
 /// The test itself is put to the test: without rewriting nothing but the control connection works.
-async fn unrewritten_fails(servers: &Servers, plain: SocketAddr) -> anyhow::Result<()> {
-    let asked = |servers: &Servers| servers.ftp.log().matches("\"PASV\"").count();
-    let before = asked(servers);
+async fn unrewritten_fails(fixture: &Real) -> anyhow::Result<()> {
+    let plain = fixture.broker.listener(1).await?;
+    let ftp = &fixture.servers.ftp;
+    let asked = || ftp.log().matches("\"PASV\"").count();
+    let before = asked();
     for (mode, options) in MODES {
         // Where nobody refuses the connection, nobody answers it either.
         let options = [options, &["--connect-timeout", "2", "--max-time", "4"]].concat();
@@ -190,9 +185,9 @@ async fn unrewritten_fails(servers: &Servers, plain: SocketAddr) -> anyhow::Resu
         ensure!(!output.status.success(), "{mode} works without rewriting");
     }
     ensure!(
-        asked(servers) > before,
+        asked() > before,
         "PASV did not reach vsftpd:\n{}",
-        servers.ftp.log()
+        ftp.log()
     );
     Ok(())
 }

@@ -2,20 +2,16 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
-use testkit::broker;
-use testkit::process::Process;
-use testkit::programs::broker_program;
+use testkit::broker::Broker;
+use testkit::ftp_client::FtpClient;
 use testkit::scripted::Conversation;
 
-use crate::ctl::{count, fetches, refused, start};
-use crate::support::ftp::Ftp;
-use crate::support::rig::{Peers, SOON};
+use crate::ctl::{count, fetches, refused};
+use crate::support::fixture::embedded;
 use crate::support::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -50,8 +46,9 @@ fn address(listener: &Value) -> anyhow::Result<SocketAddr> {
 }
 
 async fn open_through_profile() -> anyhow::Result<()> {
-    let (peers, broker) = start().await?;
-    let port = peers.ftp.addr().port().to_string();
+    let fixture = embedded().start().await?;
+    let broker = &fixture.broker;
+    let port = fixture.servers.ftp.addr().port().to_string();
     let spec = format!("ftp/0:localhost:{port}");
     let bracketed = format!("ftp/[::1]:0:localhost:{port}");
     for words in [
@@ -88,12 +85,8 @@ async fn open_through_profile() -> anyhow::Result<()> {
         text.starts_with("Opened ftp tunnel ") && text.contains(&format!(" to localhost:{port} ")),
         "{text}"
     );
-    let listeners = broker.json(&["list-tunnel-listeners"]).await?;
-    let origins = listeners
-        .as_array()
-        .context("no list")?
-        .iter()
-        .map(|one| &one["origin"]);
+    let listeners = broker.list(&["list-tunnel-listeners"]).await?;
+    let origins = listeners.iter().map(|one| &one["origin"]);
     let origins: Vec<&str> = origins.filter_map(Value::as_str).collect();
     ensure!(
         origins
@@ -112,20 +105,18 @@ async fn open_through_profile() -> anyhow::Result<()> {
 
 /// A daemon of somebody who uses OpenSSH already: their keys and known hosts serve a target that no file names.
 async fn open_through_target() -> anyhow::Result<()> {
-    let peers = Peers::start().await?;
-    let home = tempfile::tempdir()?;
-    let login = &peers.embedded.login;
-    let (host, port) = (login.server.ip(), login.server.port());
-    fs::create_dir(home.path().join(".ssh"))?;
-    let known = format!("[{host}]:{port} {}\n", login.host_key);
-    fs::write(home.path().join(".ssh/known_hosts"), known)?;
-    let (daemon, socket) = at_home(home.path())?;
-    daemon.wait_log("broker ready", SOON).await?;
-    let spec = format!("ftp/0:localhost:{}", peers.ftp.addr().port());
+    let servers = embedded().servers().await?;
+    let broker = Broker::start("<secsh-broker/>", &[]).await?;
+    let home = broker.directory().join(".ssh");
+    fs::create_dir(&home)?;
+    let (host, port) = (servers.ssh.addr().ip(), servers.ssh.addr().port());
+    let known = format!("[{host}]:{port} {}\n", servers.ssh.host_key_openssh()?);
+    fs::write(home.join("known_hosts"), known)?;
+    let spec = format!("ftp/0:localhost:{}", servers.ftp.addr().port());
     let target = format!("user@{host}#{port}");
     let open = ["open-tunnel-listener", "--json", "-L", &spec, &target];
 
-    let refused = broker::ctl(&socket, &open).await?;
+    let refused = broker.ctl(&open).await?;
     ensure!(refused.status.code() == Some(1), "{refused:?}");
     ensure!(
         refused
@@ -134,8 +125,8 @@ async fn open_through_target() -> anyhow::Result<()> {
         "{refused:?}"
     );
 
-    fs::copy(&login.identity, home.path().join(".ssh/id_ed25519"))?;
-    let opened = broker::ctl(&socket, &open).await?.success()?;
+    fs::copy(servers.ssh.identity_file(), home.join("id_ed25519"))?;
+    let opened = broker.ctl(&open).await?.success()?;
     let opened: Value = serde_json::from_slice(&opened.stdout)?;
     ensure!(
         opened["target"] == *target && opened["profile"].is_null(),
@@ -144,24 +135,11 @@ async fn open_through_target() -> anyhow::Result<()> {
     fetches(address(&opened)?).await
 }
 
-/// Starts a daemon without any configuration of tunnels, whose user has this home.
-fn at_home(home: &Path) -> anyhow::Result<(Process, PathBuf)> {
-    let (config, socket) = (home.join("config.xml"), home.join("run/broker.sock"));
-    broker::write_private(&config, "<secsh-broker/>")?;
-    let mut command = Command::new(broker_program("brokerd")?);
-    command
-        .arg("--config")
-        .arg(config)
-        .arg("--socket")
-        .arg(&socket);
-    command.env("HOME", home).env_remove("SSH_AUTH_SOCK");
-    Ok((Process::spawn(command, None)?, socket))
-}
-
 async fn open_several() -> anyhow::Result<()> {
-    let (peers, broker) = start().await?;
-    let spec = format!("ftp/0:localhost:{}", peers.ftp.addr().port());
-    let taken = format!("ftp/{}:localhost:21", broker.listener(0).await?.port());
+    let fixture = embedded().start().await?;
+    let broker = &fixture.broker;
+    let spec = format!("ftp/0:localhost:{}", fixture.servers.ftp.addr().port());
+    let taken = format!("ftp/{}:localhost:21", fixture.tunnel.port());
     let command = [
         "open-tunnel-listener",
         "-L",
@@ -178,7 +156,7 @@ async fn open_several() -> anyhow::Result<()> {
         "{output:?}"
     );
     ensure!(output.text().lines().count() == 2, "{output:?}");
-    ensure!(count(&broker).await? == 3);
+    ensure!(count(broker).await? == 3);
 
     let all_or_none = [&command[..], &["--abort-on-failing-tunnel"]].concat();
     let output = broker.ctl(&all_or_none).await?;
@@ -186,17 +164,18 @@ async fn open_several() -> anyhow::Result<()> {
         output.status.code() == Some(1) && output.stdout.is_empty(),
         "{output:?}"
     );
-    ensure!(count(&broker).await? == 3);
+    ensure!(count(broker).await? == 3);
     Ok(())
 }
 
 async fn open_with_options() -> anyhow::Result<()> {
-    let (peers, broker) = start().await?;
-    let spec = format!("ftp/0:localhost:{}", peers.ftp.addr().port());
+    let fixture = embedded().start().await?;
+    let broker = &fixture.broker;
+    let spec = format!("ftp/0:localhost:{}", fixture.servers.ftp.addr().port());
     let open = ["open-tunnel-listener", "-L", &spec, "work"];
     let one_client = [&open[..], &["--option", "max-sessions=1"]].concat();
     let tunnel = address(&broker.json(&one_client).await?)?;
-    let first = Ftp::login(tunnel).await?;
+    let first = FtpClient::login(tunnel).await?;
     let told = Conversation::connect(tunnel).await?.reply().await?;
     ensure!(told.contains("already serves 1 sessions"), "{told}");
     drop(first);
@@ -213,6 +192,6 @@ async fn open_with_options() -> anyhow::Result<()> {
             .await?;
         refused(&output, 1, &[said])?;
     }
-    ensure!(count(&broker).await? == 2);
+    ensure!(count(broker).await? == 2);
     Ok(())
 }

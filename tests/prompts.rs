@@ -1,7 +1,6 @@
 //! What only a person can answer is asked on a real terminal, and of nobody else.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,20 +10,20 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
-use tempfile::TempDir;
 use testkit::account::Account;
 use testkit::broker::{self, Broker, ctl_command, socket_in, write_private};
 use testkit::client;
-use testkit::ftp_server::FtpServer;
+use testkit::fixture::{Fixture, SshPeer};
+use testkit::ftp_client::FtpClient;
 use testkit::process::Process;
+use testkit::profile::{self, Profile, Tunnel};
 use testkit::programs::broker_program;
 use testkit::scripted::Conversation;
 use testkit::ssh_server::{Asked, SshServer, SshServerOptions};
 use testkit::sshd::{Sshd, SshdOptions};
 use testkit::terminal::Terminal;
 
-use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, Login, SOON, config, ftp_tunnel};
+use crate::support::fixture::{CONTENT, SOON};
 use crate::support::{Need, python, trial};
 
 const NEEDS: &[Need] = &[Need::Program("setsid")];
@@ -85,16 +84,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Peers of which the SSH one lets in whoever has the password, and a broker that does not know it.
-struct Rig {
-    broker: Broker,
-    tunnel: SocketAddr,
-    ssh: SshServer,
-    _ftp: FtpServer,
-    _root: TempDir,
-}
+/// Servers of which the SSH one lets in whoever has the password, and a broker that does not know it.
+struct Asking(Fixture);
 
-impl Rig {
+impl Asking {
     async fn start(settings: &str) -> anyhow::Result<Self> {
         let lets_in = SshServerOptions {
             password: Some(PASSWORD.into()),
@@ -104,44 +97,38 @@ impl Rig {
     }
 
     async fn with(options: SshServerOptions, method: &str, settings: &str) -> anyhow::Result<Self> {
-        let root = tempfile::tempdir()?;
-        let ftp = FtpServer::start(root.path()).await?;
-        let ssh = SshServer::start(options).await?;
-        let (port, key) = (ssh.addr().port(), ssh.host_key_openssh()?);
-        let key = key.split_whitespace().nth(1).context("a host key")?;
-        let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), ftp.addr(), "");
-        let profile = format!(
-            r#"<profile id="id1" name="work" host="127.0.0.1" port="{port}" user="anne">
-                 <hostkey>{key}</hostkey>
-                 <authentication-methods><{method}/></authentication-methods>
-                 {settings}
-                 <tunnels>{tunnel}</tunnels>
-               </profile>"#
-        );
-        let broker = Broker::start(&config(&profile), &[]).await?;
-        Ok(Self {
-            tunnel: broker.listener(0).await?,
-            broker,
-            ssh,
-            _ftp: ftp,
-            _root: root,
-        })
+        let login = format!("<authentication-methods><{method}/></authentication-methods>");
+        let by_anne = |mut profile: Profile| {
+            profile.user = "anne".into();
+            profile.login = login;
+            profile
+        };
+        let builder = Fixture::builder().ssh(options).profile(by_anne);
+        Ok(Self(builder.settings(settings).start().await?))
+    }
+
+    fn broker(&self) -> &Broker {
+        &self.0.broker
+    }
+
+    fn ssh(&self) -> &SshServer {
+        &self.0.servers.ssh
     }
 
     async fn handler(&self) -> anyhow::Result<Terminal> {
-        let handler = self.broker.ctl_on_terminal(&["auth-handler"])?;
+        let handler = self.broker().ctl_on_terminal(&["auth-handler"])?;
         handler.shows(ATTACHED, SOON).await?;
         Ok(handler)
     }
 
     /// What an FTP client is greeted with.
     async fn greeting(&self) -> anyhow::Result<String> {
-        Conversation::connect(self.tunnel).await?.reply().await
+        Conversation::connect(self.0.tunnel).await?.reply().await
     }
 
     fn expect_no_secret(&self, screen: &str) -> anyhow::Result<()> {
         ensure!(!screen.contains(PASSWORD), "the screen shows it: {screen}");
-        ensure!(!self.broker.log().contains(PASSWORD), "the log has it");
+        ensure!(!self.broker().log().contains(PASSWORD), "the log has it");
         Ok(())
     }
 }
@@ -154,9 +141,9 @@ async fn give(terminal: &Terminal, nth: usize, password: &str) -> anyhow::Result
 }
 
 async fn nobody_attached() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
+    let asking = Asking::start("").await?;
     for _ in 0..4 {
-        let greeting = rig.greeting().await?;
+        let greeting = asking.greeting().await?;
         ensure!(greeting.starts_with("421 "), "{greeting}");
         for part in [
             "password of anne",
@@ -167,36 +154,36 @@ async fn nobody_attached() -> anyhow::Result<()> {
         }
         ensure!(greeting.is_ascii() && greeting.len() < 512, "{greeting}");
     }
-    let refused = rig.broker.ctl(&OPEN).await?;
+    let refused = asking.broker().ctl(&OPEN).await?;
     ensure!(refused.status.code() == Some(1), "{refused:?}");
     ensure!(refused.stderr.contains("is not a terminal"), "{refused:?}");
     Ok(())
 }
 
 async fn password() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
+    let asking = Asking::start("").await?;
     // That nobody was there before must not keep whoever is there now from answering.
     for _ in 0..3 {
-        ensure!(rig.greeting().await?.starts_with("421"));
+        ensure!(asking.greeting().await?.starts_with("421"));
     }
-    let mut command = rig.broker.ctl_on_terminal(&OPEN)?;
+    let mut command = asking.broker().ctl_on_terminal(&OPEN)?;
     give(&command, 1, PASSWORD).await?;
     command.shows("Opened ftp tunnel", SOON).await?;
     ensure!(command.wait(SOON).await?.success());
-    rig.expect_no_secret(&command.screen())?;
-    Ftp::connect(rig.tunnel).await?;
+    asking.expect_no_secret(&command.screen())?;
+    FtpClient::connect(asking.0.tunnel).await?;
     Ok(())
 }
 
 async fn again() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let mut command = rig.broker.ctl_on_terminal(&OPEN)?;
+    let asking = Asking::start("").await?;
+    let mut command = asking.broker().ctl_on_terminal(&OPEN)?;
     give(&command, 1, "wrong").await?;
     command.shows("did not accept", SOON).await?;
     give(&command, 2, PASSWORD).await?;
     command.shows("Opened ftp tunnel", SOON).await?;
     ensure!(command.wait(SOON).await?.success());
-    rig.expect_no_secret(&command.screen())
+    asking.expect_no_secret(&command.screen())
 }
 
 async fn interactive() -> anyhow::Result<()> {
@@ -208,8 +195,8 @@ async fn interactive() -> anyhow::Result<()> {
         ]],
         ..SshServerOptions::default()
     };
-    let rig = Rig::with(lets_in, "auth-keyboard-interactive", "").await?;
-    let mut command = rig.broker.ctl_on_terminal(&OPEN)?;
+    let asking = Asking::with(lets_in, "auth-keyboard-interactive", "").await?;
+    let mut command = asking.broker().ctl_on_terminal(&OPEN)?;
     command.shows("asks anne", SOON).await?;
     command.shows("Badge\\u{1b}[2J: ", SOON).await?;
     ensure!(command.echoes()?, "what may be seen is hidden");
@@ -224,19 +211,19 @@ async fn interactive() -> anyhow::Result<()> {
         screen.contains("4711") && !screen.contains('\u{1b}'),
         "{screen}"
     );
-    rig.expect_no_secret(&screen)?;
+    asking.expect_no_secret(&screen)?;
     // Nobody would answer for another connection: transfers go over the one there is.
-    let mut ftp = Ftp::login(rig.tunnel).await?;
+    let mut ftp = asking.0.login().await?;
     ftp.store("file", CONTENT).await?;
     ensure!(ftp.fetch("file").await? == CONTENT);
-    let dialled = rig.ssh.counters().connections;
+    let dialled = asking.ssh().counters().connections;
     ensure!(dialled == 1, "{dialled} connections");
     Ok(())
 }
 
 async fn declined() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let mut command = rig.broker.ctl_on_terminal(&OPEN)?;
+    let asking = Asking::start("").await?;
+    let mut command = asking.broker().ctl_on_terminal(&OPEN)?;
     command.shows(LABEL, SOON).await?;
     command.end_input()?;
     command.shows("it was declined", SOON).await?;
@@ -245,8 +232,8 @@ async fn declined() -> anyhow::Result<()> {
 }
 
 async fn interrupted() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let mut command = rig.broker.ctl_on_terminal(&OPEN)?;
+    let asking = Asking::start("").await?;
+    let mut command = asking.broker().ctl_on_terminal(&OPEN)?;
     command.shows(LABEL, SOON).await?;
     ensure!(!command.echoes()?);
     command.interrupt()?;
@@ -257,31 +244,32 @@ async fn interrupted() -> anyhow::Result<()> {
 }
 
 async fn handler() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
+    let asking = Asking::start("").await?;
     for _ in 0..5 {
-        ensure!(rig.greeting().await?.starts_with("421"));
+        ensure!(asking.greeting().await?.starts_with("421"));
     }
-    let mut handler = rig.handler().await?;
+    let mut handler = asking.handler().await?;
     // Whoever comes within the second after the last failure would still be told so.
     let ready = |profiles: &Value| profiles[0]["retry_in"].is_null();
-    rig.broker
+    asking
+        .broker()
         .wait_json(&["list-profiles"], Duration::from_secs(2), ready)
         .await?;
     let client = async {
-        let greeting = rig.greeting().await?;
+        let greeting = asking.greeting().await?;
         ensure!(greeting.starts_with("220"), "{greeting}");
         Ok(())
     };
     tokio::try_join!(client, give(&handler, 1, PASSWORD))?;
     handler.interrupt()?;
     ensure!(handler.wait(SOON).await?.success());
-    rig.expect_no_secret(&handler.screen())
+    asking.expect_no_secret(&handler.screen())
 }
 
 async fn killed() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let mut handler = rig.handler().await?;
-    let client = rig.greeting();
+    let asking = Asking::start("").await?;
+    let mut handler = asking.handler().await?;
+    let client = asking.greeting();
     let kill = async {
         handler.shows(LABEL, SOON).await?;
         handler.kill();
@@ -298,17 +286,17 @@ async fn killed() -> anyhow::Result<()> {
 }
 
 async fn shared() -> anyhow::Result<()> {
-    let rig = Rig::start("<exclusive-connection enable=\"yes\"/>").await?;
-    let handler = rig.handler().await?;
+    let asking = Asking::start("<exclusive-connection enable=\"yes\"/>").await?;
+    let handler = asking.handler().await?;
     let clients = async {
-        let (one, two) = tokio::join!(rig.greeting(), rig.greeting());
+        let (one, two) = tokio::join!(asking.greeting(), asking.greeting());
         anyhow::Ok([one?, two?])
     };
     let answer = async {
         handler.shows(LABEL, SOON).await?;
         let both = |seen: &testkit::ssh_server::SshCounters| seen.connections_open == 2;
-        rig.ssh.wait_for(SOON, both).await?;
-        rig.broker.process().wait_log("joins prompt", SOON).await?;
+        asking.ssh().wait_for(SOON, both).await?;
+        asking.broker().wait_log("joins prompt", SOON).await?;
         handler.type_line(PASSWORD)
     };
     let (greetings, answered) = tokio::join!(clients, answer);
@@ -325,14 +313,14 @@ async fn shared() -> anyhow::Result<()> {
 }
 
 async fn hung_up() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let handler = rig.handler().await?;
+    let asking = Asking::start("").await?;
+    let handler = asking.handler().await?;
     let cut = async {
         handler.shows(LABEL, SOON).await?;
-        rig.ssh.kill_all();
+        asking.ssh().kill_all();
         handler.shows("no longer asked", SOON).await
     };
-    let (greeting, withdrawn) = tokio::join!(rig.greeting(), cut);
+    let (greeting, withdrawn) = tokio::join!(asking.greeting(), cut);
     withdrawn?;
     let greeting = greeting?;
     ensure!(
@@ -345,13 +333,11 @@ async fn hung_up() -> anyhow::Result<()> {
 
 /// A broker that has never seen the host key of a real sshd.
 async fn unseen(sshd: &Sshd) -> anyhow::Result<Broker> {
-    let login = Login {
-        host_key: String::new(),
-        ..Login::to(sshd)?
-    };
+    let mut profile = sshd.profile()?;
+    profile.host_key.clear();
     // Where the tunnel leads is of no matter.
-    let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), sshd.addr(), "");
-    Broker::start(&login.config("", &tunnel), &[]).await
+    let profile = profile.tunnel(Tunnel::ftp(sshd.addr()));
+    Broker::start(&profile.config(), &[]).await
 }
 
 /// The file with the host keys that were accepted.
@@ -421,12 +407,9 @@ async fn passphrase() -> anyhow::Result<()> {
         .args(["-q", "-p", "-N", PASSWORD, "-f"])
         .arg(&identity);
     client::run(keygen, SOON).await?.success()?;
-    let login = Login {
-        identity,
-        ..Login::to(&sshd)?
-    };
-    let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), sshd.addr(), "");
-    let broker = Broker::start(&login.config("", &tunnel), &[]).await?;
+    let mut profile = sshd.profile()?.tunnel(Tunnel::ftp(sshd.addr()));
+    profile.login = profile::identity(identity);
+    let broker = Broker::start(&profile.config(), &[]).await?;
     let mut command = broker.ctl_on_terminal(&OPEN)?;
     command.shows("Passphrase: ", SOON).await?;
     ensure!(!command.echoes()?, "what is typed would be seen");
@@ -455,8 +438,8 @@ async fn too_slow() -> anyhow::Result<()> {
 }
 
 async fn no_terminal() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let refused = rig.broker.ctl(&["auth-handler"]).await?;
+    let asking = Asking::start("").await?;
+    let refused = asking.broker().ctl(&["auth-handler"]).await?;
     ensure!(refused.status.code() == Some(1), "{refused:?}");
     ensure!(refused.stderr.contains("terminal"), "{refused:?}");
     Ok(())
@@ -486,7 +469,7 @@ async fn other_user() -> anyhow::Result<()> {
     let mut copy = Command::new("cp");
     copy.arg(broker_program("brokerd")?).arg(&program);
     client::run(copy, SOON).await?.success()?;
-    write_private(&file, &config(""))?;
+    write_private(&file, "<secsh-broker/>")?;
     own(&file)?;
     let socket = socket_in(directory.path());
     let mut command = Command::new(program);

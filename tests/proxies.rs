@@ -7,12 +7,11 @@ use libtest_mimic::Trial;
 use testkit::proxy::{Login, Proxy};
 use testkit::scripted::ScriptedListener;
 use testkit::sshd::SshdOptions;
-use testkit::vsftpd::VsftpdOptions;
 
-use crate::faults::Rig;
-use crate::support::rig::{Servers, config};
+use crate::support::bad_tunnel::BadTunnel;
+use crate::support::fixture::real;
+use crate::support::routes::{IN_RULE, LOGIN, SECRET, by_name, proxy, works};
 use crate::support::sockets::closed_port;
-use crate::support::ways::{IN_RULE, LOGIN, SECRET, by_name, profile, proxy, works};
 use crate::support::{Need, trial};
 
 const MICROSOCKS: &[Need] = &[
@@ -80,14 +79,19 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn through_microsocks(login: Option<Login<'_>>) -> anyhow::Result<()> {
-    let servers = Servers::start_default().await?;
+    let servers = real().servers().await?;
     let socks = Proxy::microsocks(login).await?;
     let in_rule = if login.is_some() { IN_RULE } else { "" };
     let rule = proxy("socks5", in_rule, socks.addr());
     // By name, which the proxy is to look up.
-    let config = config(&by_name(&profile(&servers, &rule)));
-    works(&servers, &config, &format!("SOCKS5 proxy {}", socks.addr())).await?;
-    let named = format!("connected to localhost:{}", servers.sshd.addr().port());
+    let profile = by_name(servers.profile()?.with(&rule));
+    works(
+        &servers,
+        &[profile],
+        &format!("SOCKS5 proxy {}", socks.addr()),
+    )
+    .await?;
+    let named = format!("connected to localhost:{}", servers.ssh.addr().port());
     ensure!(
         socks.log().contains(&named),
         "no {named} in {}",
@@ -101,55 +105,67 @@ async fn through_microsocks_to_ipv6() -> anyhow::Result<()> {
         bind: Ipv6Addr::LOCALHOST.into(),
         ..SshdOptions::default()
     };
-    let servers = Servers::start(sshd, VsftpdOptions::default()).await?;
+    let servers = real().ssh(sshd).servers().await?;
     let socks = Proxy::microsocks(None).await?;
-    let config = config(&profile(&servers, &proxy("socks5", "", socks.addr())));
-    works(&servers, &config, &format!("SOCKS5 proxy {}", socks.addr())).await
+    let rule = proxy("socks5", "", socks.addr());
+    let profile = servers.profile()?.with(&rule);
+    works(
+        &servers,
+        &[profile],
+        &format!("SOCKS5 proxy {}", socks.addr()),
+    )
+    .await
 }
 
 async fn through_tinyproxy(login: Option<Login<'_>>) -> anyhow::Result<()> {
-    let servers = Servers::start_default().await?;
+    let servers = real().servers().await?;
     let http = Proxy::tinyproxy(login, &[]).await?;
     let in_rule = if login.is_some() { IN_RULE } else { "" };
     let rule = proxy("http-connect", in_rule, http.addr());
-    let config = config(&by_name(&profile(&servers, &rule)));
-    works(&servers, &config, &format!("HTTP proxy {}", http.addr())).await?;
-    let named = format!("CONNECT localhost:{}", servers.sshd.addr().port());
+    let profile = by_name(servers.profile()?.with(&rule));
+    works(&servers, &[profile], &format!("HTTP proxy {}", http.addr())).await?;
+    let named = format!("CONNECT localhost:{}", servers.ssh.addr().port());
     ensure!(http.log().contains(&named), "no {named} in {}", http.log());
     Ok(())
 }
 
 async fn through_openssh(scheme: &str) -> anyhow::Result<()> {
-    let servers = Servers::start_default().await?;
-    let socks = Proxy::openssh(&servers.sshd).await?;
-    let way = format!("{} proxy {}", scheme.to_uppercase(), socks.addr());
-    let plain = profile(&servers, &proxy(scheme, "", socks.addr()));
-    works(&servers, &config(&plain), &way).await?;
-    works(&servers, &config(&by_name(&plain)), &way).await
+    let servers = real().servers().await?;
+    let socks = Proxy::openssh(&servers.ssh).await?;
+    let route = format!("{} proxy {}", scheme.to_uppercase(), socks.addr());
+    let rule = proxy(scheme, "", socks.addr());
+    let profile = servers.profile()?.with(&rule);
+    works(&servers, std::slice::from_ref(&profile), &route).await?;
+    works(&servers, &[by_name(profile)], &route).await
 }
 
 async fn the_first_rule() -> anyhow::Result<()> {
-    let servers = Servers::start_default().await?;
+    let servers = real().servers().await?;
     let socks = Proxy::microsocks(None).await?;
     let nobody = closed_port().await?;
-    let ssh_port = servers.sshd.addr().port();
+    let ssh_port = servers.ssh.addr().port();
     let rules = format!(
         "socks5://{nobody}/192.0.2.0/24,*.example.com,127.0.0.1:1-1023;socks5://{}/127.0.0.0/8:{ssh_port};direct:///",
         socks.addr()
     );
     let rules = format!(r#"<proxy ruleset="{rules}"/>"#);
-    let config = config(&by_name(&profile(&servers, &rules)));
-    works(&servers, &config, &format!("SOCKS5 proxy {}", socks.addr())).await
+    let profile = by_name(servers.profile()?.with(&rules));
+    works(
+        &servers,
+        &[profile],
+        &format!("SOCKS5 proxy {}", socks.addr()),
+    )
+    .await
 }
 
 /// A broker with a profile that goes through a proxy in vain, and tells why without telling the password.
 async fn refused_by(settings: &str, parts: &[&str]) -> anyhow::Result<()> {
-    let rig = Rig::start(settings, |_| {}).await?;
-    rig.tells(parts).await?;
-    let shown = rig.broker.told(&["list-profiles", "--json"]).await?;
+    let bad = BadTunnel::start(|profile| profile.with(settings)).await?;
+    bad.tells(parts).await?;
+    let shown = bad.broker.told(&["list-profiles", "--json"]).await?;
     ensure!(!shown.contains(SECRET), "the password is shown: {shown}");
     ensure!(
-        !rig.broker.log().contains(SECRET),
+        !bad.broker.log().contains(SECRET),
         "the password is in the log"
     );
     Ok(())

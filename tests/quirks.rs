@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use testkit::ftp_client::FtpClient;
 use testkit::quirky_ftp::{Noop, Quirks, Success};
 
-use crate::support::ftp::Ftp;
 use crate::support::quirky::{HALF, Quirky, hear, promptly};
 use crate::support::trial;
 
@@ -160,47 +160,41 @@ async fn whole_transfers(quirks: Quirks, mode: &'static str) -> anyhow::Result<(
         Success::AfterData | Success::BeforeData => Duration::ZERO,
     };
     let rig = Quirky::start(quirks).await?;
-    let outcome = async {
-        let mut ftp = rig.login().await?;
-        for name in ["a", "b"] {
-            let mut data = rig.begin(&mut ftp, mode, &format!("STOR {name}")).await?;
-            data.send(HALF).await?;
-            // Only on some systems may a client close before the broker has looked at it, as one could without a 150.
-            rig.ftp.wait_for_bytes(name, HALF.len()).await?;
-            drop(data);
-            if !wait.is_zero() {
-                rig.ftp.wait_for_line(&format!("< {}", done[0])).await?;
-            }
-            hear(&mut ftp, done).await.context("STOR")?;
-            let stored = rig.ftp.file(name);
-            ensure!(stored.as_deref() == Some(HALF), "the server has more");
-            let mut data = rig.begin(&mut ftp, mode, &format!("RETR {name}")).await?;
-            ensure!(data.rest().await? == HALF, "RETR brought not all");
-            hear(&mut ftp, done).await.context("RETR")?;
+    let mut ftp = rig.login().await?;
+    for name in ["a", "b"] {
+        let mut data = rig.begin(&mut ftp, mode, &format!("STOR {name}")).await?;
+        data.send(HALF).await?;
+        // Only on some systems may a client close before the broker has looked at it, as one could without a 150.
+        rig.ftp().wait_for_bytes(name, HALF.len()).await?;
+        drop(data);
+        if !wait.is_zero() {
+            rig.ftp().wait_for_line(&format!("< {}", done[0])).await?;
         }
-        in_step(&mut ftp).await
-    };
-    rig.explain(outcome.await)
+        hear(&mut ftp, done).await.context("STOR")?;
+        let stored = rig.ftp().file(name);
+        ensure!(stored.as_deref() == Some(HALF), "the server has more");
+        let mut data = rig.begin(&mut ftp, mode, &format!("RETR {name}")).await?;
+        ensure!(data.rest().await? == HALF, "RETR brought not all");
+        hear(&mut ftp, done).await.context("RETR")?;
+    }
+    in_step(&mut ftp).await
 }
 
 async fn cut_upload(quirks: Quirks, mode: &'static str) -> anyhow::Result<()> {
     let mode = visible(&quirks, mode);
     let done = format!("< {}", quirks.done[0]);
     let rig = Quirky::start(quirks).await?;
-    let outcome = async {
-        let mut ftp = rig.login().await?;
-        let _data = rig.half_stored(&mut ftp, mode).await?;
-        rig.cut_data();
-        // The server takes half of the file for the whole.
-        rig.ftp.wait_for_line(&done).await?;
-        no_success(&mut ftp).await?;
-        in_step(&mut ftp).await
-    };
-    rig.explain(outcome.await)
+    let mut ftp = rig.login().await?;
+    let _data = rig.half_stored(&mut ftp, mode).await?;
+    rig.cut_data();
+    // The server takes half of the file for the whole.
+    rig.ftp().wait_for_line(&done).await?;
+    no_success(&mut ftp).await?;
+    in_step(&mut ftp).await
 }
 
 /// The next line, which must call nothing complete.
-async fn no_success(ftp: &mut Ftp) -> anyhow::Result<()> {
+async fn no_success(ftp: &mut FtpClient) -> anyhow::Result<()> {
     let line = promptly(ftp).await?;
     ensure!(
         line.starts_with('4'),
@@ -220,22 +214,19 @@ async fn pipelined(
         ..Quirks::default()
     };
     let rig = Quirky::start(quirks).await?;
-    let outcome = async {
-        let mut ftp = rig.login().await?;
-        let data = rig.half_stored(&mut ftp, mode).await?;
-        ftp.control().send(format!("{command}\r\n")).await?;
-        rig.ftp.wait_for_line(&format!("> {command}")).await?;
-        if cut {
-            rig.cut_data();
-            no_success(&mut ftp).await?;
-        } else {
-            drop(data);
-            hear(&mut ftp, done).await?;
-        }
-        hear(&mut ftp, &[answer]).await?;
-        in_step(&mut ftp).await
-    };
-    rig.explain(outcome.await)
+    let mut ftp = rig.login().await?;
+    let data = rig.half_stored(&mut ftp, mode).await?;
+    ftp.control().send(format!("{command}\r\n")).await?;
+    rig.ftp().wait_for_line(&format!("> {command}")).await?;
+    if cut {
+        rig.cut_data();
+        no_success(&mut ftp).await?;
+    } else {
+        drop(data);
+        hear(&mut ftp, done).await?;
+    }
+    hear(&mut ftp, &[answer]).await?;
+    in_step(&mut ftp).await
 }
 
 /// Three NOOPs keep the session alive during an upload.
@@ -246,64 +237,58 @@ async fn noops(noop: Noop, mode: &'static str, cut: bool) -> anyhow::Result<()> 
     };
     let done = quirks.done;
     let rig = Quirky::start(quirks).await?;
-    let outcome = async {
-        let mut ftp = rig.login().await?;
-        let data = rig.half_stored(&mut ftp, mode).await?;
-        ftp.control().send("NOOP\r\nNOOP\r\nNOOP\r\n").await?;
-        let answers = [NOOP; 3];
-        rig.ftp.wait_for_lines("> NOOP", answers.len()).await?;
-        if noop == Noop::Now {
-            hear(&mut ftp, &answers).await?;
-        }
-        if cut {
-            rig.cut_data()
-        } else {
-            drop(data)
-        }
-        let before = if noop == Noop::Before {
-            &answers[..]
-        } else {
-            &[]
-        };
-        if cut {
-            // A success that may be the upload's is its failure, also where it is meant for a NOOP.
-            no_success(&mut ftp).await?;
-            if let [_, others @ ..] = before {
-                hear(&mut ftp, others).await?;
-                no_success(&mut ftp).await?;
-            }
-        } else {
-            hear(&mut ftp, before).await?;
-            hear(&mut ftp, done).await?;
-        }
-        if noop == Noop::After {
-            hear(&mut ftp, &answers).await?;
-        }
-        in_step(&mut ftp).await
+    let mut ftp = rig.login().await?;
+    let data = rig.half_stored(&mut ftp, mode).await?;
+    ftp.control().send("NOOP\r\nNOOP\r\nNOOP\r\n").await?;
+    let answers = [NOOP; 3];
+    rig.ftp().wait_for_lines("> NOOP", answers.len()).await?;
+    if noop == Noop::Now {
+        hear(&mut ftp, &answers).await?;
+    }
+    if cut {
+        rig.cut_data()
+    } else {
+        drop(data)
+    }
+    let before = if noop == Noop::Before {
+        &answers[..]
+    } else {
+        &[]
     };
-    rig.explain(outcome.await)
+    if cut {
+        // A success that may be the upload's is its failure, also where it is meant for a NOOP.
+        no_success(&mut ftp).await?;
+        if let [_, others @ ..] = before {
+            hear(&mut ftp, others).await?;
+            no_success(&mut ftp).await?;
+        }
+    } else {
+        hear(&mut ftp, before).await?;
+        hear(&mut ftp, done).await?;
+    }
+    if noop == Noop::After {
+        hear(&mut ftp, &answers).await?;
+    }
+    in_step(&mut ftp).await
 }
 
 /// The client has nothing to give, and says so before the server has given anything.
 async fn half_closing_client(mode: &'static str) -> anyhow::Result<()> {
     let rig = Quirky::start(Quirks::default()).await?;
-    let outcome = async {
-        rig.ftp.put("file", &HALF.repeat(20));
-        let mut ftp = rig.login().await?;
-        let mut data = rig.begin(&mut ftp, mode, "RETR file").await?;
-        data.finish().await?;
-        ensure!(
-            data.rest().await? == HALF.repeat(20),
-            "RETR brought not all"
-        );
-        hear(&mut ftp, Quirks::default().done).await?;
-        in_step(&mut ftp).await
-    };
-    rig.explain(outcome.await)
+    rig.ftp().put("file", &HALF.repeat(20));
+    let mut ftp = rig.login().await?;
+    let mut data = rig.begin(&mut ftp, mode, "RETR file").await?;
+    data.finish().await?;
+    ensure!(
+        data.rest().await? == HALF.repeat(20),
+        "RETR brought not all"
+    );
+    hear(&mut ftp, Quirks::default().done).await?;
+    in_step(&mut ftp).await
 }
 
 /// The next reply is the one asked for.
-async fn in_step(ftp: &mut Ftp) -> anyhow::Result<()> {
+async fn in_step(ftp: &mut FtpClient) -> anyhow::Result<()> {
     ftp.control().send("PWD\r\n").await?;
     hear(ftp, &[r#"257 "/" is the directory"#]).await
 }

@@ -1,27 +1,28 @@
 //! A server that goes away and comes back: clients are told at once, and served again as soon as it can be.
 
-use std::fs::{self, File};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use libtest_mimic::Trial;
 use serde_json::Value;
 use testkit::broker::Broker;
+use testkit::fixture::{Fixture, FtpFiles, Servers, SshPeer};
+use testkit::ftp_client::FtpClient;
+use testkit::profile::Profile;
 use testkit::scripted::{Conversation, End};
-use testkit::ssh_server::{SshServer, SshServerOptions};
+use testkit::ssh_server::SshServer;
+use testkit::sshd::Sshd;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
-use crate::support::ftp::Ftp;
-use crate::support::rig::{CONTENT, Embedded, Login, Peers, SOON, Servers, ftp_tunnel};
-use crate::support::sockets::eventually;
+use crate::support::fixture::{CONTENT, SOON, embedded, nothing_is_left, real};
 use crate::support::{Need, trial};
 
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
 
 /// More than all buffers on the way hold, so that it cannot be over before the server goes.
-const BIG: u64 = 1 << 30;
+const BIG: usize = 64 << 20;
 
 /// What has been fetched of it by then.
 const FETCHED: usize = 1 << 20;
@@ -41,12 +42,12 @@ const KNOCKS: usize = 20;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("reconnect: sshd stops and starts again", REAL, || async {
-            outage(Servers::start_default().await?).await
+            outage(real().servers().await?).await
         }),
         trial(
             "reconnect: an embedded server stops and starts again",
             &[],
-            || async { outage(Peers::start().await?).await },
+            || async { outage(embedded().servers().await?).await },
         ),
         trial(
             "reconnect: clients of a server that is away",
@@ -71,123 +72,67 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// An SSH server that can go away, with an FTP server behind it that stays.
-trait Leaves {
-    fn login(&self) -> &Login;
-    fn ftp(&self) -> SocketAddr;
-    /// Puts a small and a big file where the FTP server finds them.
-    fn put_files(&self) -> anyhow::Result<()>;
+/// An SSH server that can go away.
+trait Leaves: SshPeer {
     /// Ends all connections; its port refuses from then on.
-    async fn go(&mut self) -> anyhow::Result<()>;
+    async fn go(&mut self);
     /// Serves again, on the same port and with the same key.
     async fn come_back(&mut self) -> anyhow::Result<()>;
 }
 
-impl Leaves for Servers {
-    fn login(&self) -> &Login {
-        &self.login
-    }
-
-    fn ftp(&self) -> SocketAddr {
-        self.ftp.addr()
-    }
-
-    fn put_files(&self) -> anyhow::Result<()> {
-        fs::write(self.ftp.root().join("file"), CONTENT)?;
-        Ok(File::create(self.ftp.root().join("big"))?.set_len(BIG)?)
-    }
-
-    async fn go(&mut self) -> anyhow::Result<()> {
-        self.sshd.kill();
-        Ok(())
+impl Leaves for Sshd {
+    async fn go(&mut self) {
+        self.kill();
     }
 
     async fn come_back(&mut self) -> anyhow::Result<()> {
-        self.sshd.restart().await
+        self.restart().await
     }
 }
 
-impl Leaves for Peers {
-    fn login(&self) -> &Login {
-        &self.embedded.login
-    }
-
-    fn ftp(&self) -> SocketAddr {
-        self.ftp.addr()
-    }
-
-    fn put_files(&self) -> anyhow::Result<()> {
-        Ok(File::create(self.root.path().join("big"))?.set_len(BIG)?)
-    }
-
-    async fn go(&mut self) -> anyhow::Result<()> {
-        self.embedded.ssh.stop_accepting();
-        self.embedded.ssh.kill_all();
-        let addr = self.embedded.ssh.addr();
-        eventually("its port refuses", || TcpStream::connect(addr).is_err()).await?;
-        // Who came in between is served otherwise.
-        self.embedded.ssh.kill_all();
-        Ok(())
+impl Leaves for SshServer {
+    async fn go(&mut self) {
+        self.stop().await;
     }
 
     async fn come_back(&mut self) -> anyhow::Result<()> {
-        let Embedded { ssh, login, .. } = &mut self.embedded;
-        *ssh = SshServer::start(SshServerOptions {
-            bind: ssh.addr(),
-            host_key: Some(ssh.host_key().clone()),
-            users: vec![login.user.clone()],
-            authorized_keys: vec![fs::read_to_string(login.identity.with_extension("pub"))?],
-            ..SshServerOptions::default()
-        })
-        .await?;
-        Ok(())
+        self.restart().await
     }
 }
 
-async fn start(server: &impl Leaves, settings: &str) -> anyhow::Result<(Broker, SocketAddr)> {
-    let tunnel = ftp_tunnel(server.ftp().ip(), server.ftp(), "");
-    let config = server.login().config(settings, &tunnel);
-    let broker = Broker::start(&config, &[]).await?;
+async fn outage<S: Leaves, F: FtpFiles>(mut servers: Servers<S, F>) -> anyhow::Result<()> {
+    servers.ftp.put("big", &vec![0; BIG])?;
+    let broker = Broker::start(&servers.profile()?.config(), &[]).await?;
     let tunnel = broker.listener(0).await?;
-    Ok((broker, tunnel))
-}
+    let idle = FtpClient::login(tunnel).await?;
+    let mut busy = FtpClient::login(tunnel).await?;
+    let mut data = busy.begin("EPSV", "RETR big").await?;
+    data.bytes(FETCHED).await?;
 
-async fn outage(mut server: impl Leaves) -> anyhow::Result<()> {
-    server.put_files()?;
-    let (broker, tunnel) = start(&server, "").await?;
-    let done = async {
-        let idle = Ftp::login(tunnel).await?;
-        let mut busy = Ftp::login(tunnel).await?;
-        let mut data = busy.passive("EPSV").await?;
-        busy.ask("RETR big", "150").await?;
-        data.bytes(FETCHED).await?;
+    servers.ssh.go().await;
+    ensure!(data.end().await? == End::Reset, "the cut looks like an end");
+    for session in [idle, busy] {
+        goodbye(session).await?;
+    }
+    refused(&broker, tunnel).await?;
+    ensure!(
+        broker.listener(0).await? == tunnel,
+        "the listener did not stay"
+    );
 
-        server.go().await?;
-        ensure!(data.end().await? == End::Reset, "the cut looks like an end");
-        for session in [idle, busy] {
-            goodbye(session).await?;
-        }
-        refused(&broker, tunnel).await?;
-        ensure!(
-            broker.listener(0).await? == tunnel,
-            "the listener did not stay"
-        );
-
-        server.come_back().await?;
-        let mut ftp = served(tunnel).await?;
-        ensure!(ftp.fetch("file").await? == CONTENT);
-        let profiles = broker.json(&["list-profiles"]).await?;
-        ensure!(profiles[0]["last_error"].is_null(), "{profiles:#}");
-        ensure!(profiles[0]["retry_in"].is_null(), "{profiles:#}");
-        let listeners = broker.json(&["list-tunnel-listeners"]).await?;
-        ensure!(listeners[0]["reason"].is_null(), "{listeners:#}");
-        anyhow::Ok(())
-    };
-    done.await.with_context(|| broker.log())
+    servers.ssh.come_back().await?;
+    let mut ftp = served(tunnel).await?;
+    ensure!(ftp.fetch("file").await? == CONTENT);
+    let profiles = broker.json(&["list-profiles"]).await?;
+    ensure!(profiles[0]["last_error"].is_null(), "{profiles:#}");
+    ensure!(profiles[0]["retry_in"].is_null(), "{profiles:#}");
+    let listeners = broker.json(&["list-tunnel-listeners"]).await?;
+    ensure!(listeners[0]["reason"].is_null(), "{listeners:#}");
+    Ok(())
 }
 
 /// A session's last words: only failures, at last 421, and then its connection ends in order.
-async fn goodbye(mut session: Ftp) -> anyhow::Result<()> {
+async fn goodbye(mut session: FtpClient) -> anyhow::Result<()> {
     let words = session.control().rest().await?;
     let words = String::from_utf8(words)?;
     let failures = words.lines().all(|line| line.starts_with('4'));
@@ -237,10 +182,10 @@ async fn knock(tunnel: SocketAddr) -> anyhow::Result<(String, Duration)> {
 }
 
 /// Knocks until a session is had: refusals end when the pause does.
-async fn served(tunnel: SocketAddr) -> anyhow::Result<Ftp> {
+async fn served(tunnel: SocketAddr) -> anyhow::Result<FtpClient> {
     let deadline = Instant::now() + SOON;
     loop {
-        match Ftp::login(tunnel).await {
+        match FtpClient::login(tunnel).await {
             Ok(ftp) => return Ok(ftp),
             Err(error) => ensure!(Instant::now() < deadline, "still refused: {error:#}"),
         }
@@ -251,17 +196,15 @@ async fn served(tunnel: SocketAddr) -> anyhow::Result<Ftp> {
 
 /// However many come, the server is not dialled more often than the pauses allow.
 async fn clients_do_not_dial() -> anyhow::Result<()> {
-    let peers = Peers::start().await?;
     let closing = TcpListener::bind("127.0.0.1:0").await?;
-    let mut login = peers.login().clone();
-    login.server = closing.local_addr()?;
-    let broker = Broker::start(&login.config("", &peers.tunnel()), &[]).await?;
-    let tunnel = broker.listener(0).await?;
+    let closes = closing.local_addr()?;
+    let fixture = embedded().profile(move |profile| profile.at(closes));
+    let fixture = fixture.start().await?;
     let began = Instant::now();
     let mut dials = 0;
     let clients = async {
         for _ in 0..KNOCKS {
-            let (reply, _) = knock(tunnel).await?;
+            let (reply, _) = knock(fixture.tunnel).await?;
             ensure!(reply.starts_with("421 "), "{reply}");
         }
         anyhow::Ok(())
@@ -289,54 +232,51 @@ async fn clients_do_not_dial() -> anyhow::Result<()> {
 
 /// Where each session has connections of its own, what one has found out holds for the next.
 async fn own_connections() -> anyhow::Result<()> {
-    let mut server = Peers::start().await?;
     let settings = r#"<exclusive-connection enable="yes"/>"#;
-    let (broker, tunnel) = start(&server, settings).await?;
-    let done = async {
-        let session = Ftp::login(tunnel).await?;
-        server.go().await?;
-        goodbye(session).await?;
-        refused(&broker, tunnel).await?;
-        let none = |listed: &Value| listed.as_array().is_some_and(Vec::is_empty);
-        broker.wait_json(&["list-connections"], SOON, none).await?;
-        server.come_back().await?;
-        ensure!(served(tunnel).await?.fetch("file").await? == CONTENT);
-        anyhow::Ok(())
-    };
-    done.await.with_context(|| broker.log())
+    let Fixture {
+        mut servers,
+        broker,
+        tunnel,
+    } = embedded().settings(settings).start().await?;
+    let session = FtpClient::login(tunnel).await?;
+    servers.ssh.go().await;
+    goodbye(session).await?;
+    refused(&broker, tunnel).await?;
+    nothing_is_left(&broker, "list-connections").await?;
+    servers.ssh.come_back().await?;
+    ensure!(served(tunnel).await?.fetch("file").await? == CONTENT);
+    Ok(())
 }
 
-/// A configuration whose one profile is connected from the start, and listens only while it is.
-fn kept(login: &Login, tunnel: &str) -> String {
-    let config = login.config(r#"<idle-timeout time="0"/>"#, tunnel);
-    let config = config.replace("<profile ", r#"<profile connect-on-startup="yes" "#);
-    config.replace("<tunnels>", r#"<tunnels listen="connected">"#)
+/// Connected from the start, with listeners only while it is.
+fn kept(mut profile: Profile) -> Profile {
+    profile.tunnels_attributes = r#" listen="connected""#;
+    profile
+        .attribute(r#"connect-on-startup="yes""#)
+        .with(r#"<idle-timeout time="0"/>"#)
 }
 
 /// Nobody can come while they are down, so that they come back without anybody.
 async fn kept_connected() -> anyhow::Result<()> {
-    let mut server = Peers::start().await?;
-    let broker = Broker::start(&kept(server.login(), &server.tunnel()), &[]).await?;
-    let done = async {
-        for _ in 0..2 {
-            until_listeners_are(&broker, "listening").await?;
-            let mut ftp = Ftp::login(broker.listener(0).await?).await?;
-            ensure!(ftp.fetch("file").await? == CONTENT);
-            ftp.ask("QUIT", "221").await?;
-            drop(ftp);
-            let unused = |listed: &Value| listed.as_array().is_some_and(|all| all.len() == 1);
-            broker
-                .wait_json(&["list-connections"], SOON, unused)
-                .await?;
-            until_listeners_are(&broker, "listening").await?;
+    let mut servers = embedded().servers().await?;
+    let broker = Broker::start(&kept(servers.profile()?).config(), &[]).await?;
+    for _ in 0..2 {
+        until_listeners_are(&broker, "listening").await?;
+        let mut ftp = FtpClient::login(broker.listener(0).await?).await?;
+        ensure!(ftp.fetch("file").await? == CONTENT);
+        ftp.ask("QUIT", "221").await?;
+        drop(ftp);
+        let unused = |listed: &Value| listed.as_array().is_some_and(|all| all.len() == 1);
+        broker
+            .wait_json(&["list-connections"], SOON, unused)
+            .await?;
+        until_listeners_are(&broker, "listening").await?;
 
-            server.go().await?;
-            until_listeners_are(&broker, "waiting").await?;
-            server.come_back().await?;
-        }
-        anyhow::Ok(())
-    };
-    done.await.with_context(|| broker.log())
+        servers.ssh.go().await;
+        until_listeners_are(&broker, "waiting").await?;
+        servers.ssh.come_back().await?;
+    }
+    Ok(())
 }
 
 async fn until_listeners_are(broker: &Broker, state: &str) -> anyhow::Result<()> {
@@ -347,16 +287,16 @@ async fn until_listeners_are(broker: &Broker, state: &str) -> anyhow::Result<()>
 
 /// To try a key again that is not accepted would lock its user out.
 async fn refused_login() -> anyhow::Result<()> {
-    let server = Peers::start().await?;
-    let mut login = server.login().clone();
-    login.user = "nobody".into();
-    let broker = Broker::start(&kept(&login, &server.tunnel()), &[]).await?;
+    let servers = embedded().servers().await?;
+    let mut profile = servers.profile()?;
+    profile.user = "nobody".into();
+    let broker = Broker::start(&kept(profile).config(), &[]).await?;
     let refused = "not tried again by itself";
-    broker.process().wait_log(refused, SOON).await?;
+    broker.wait_log(refused, SOON).await?;
     // Longer than the first pauses.
     // tidy: sleeps because it is about what does not happen
     sleep(FIRST_PAUSE * 3).await;
-    let dialled = server.embedded.ssh.counters().connections;
-    ensure!(dialled == 1, "{dialled} connections\n{}", broker.log());
+    let dialled = servers.ssh.counters().connections;
+    ensure!(dialled == 1, "{dialled} connections");
     until_listeners_are(&broker, "waiting").await
 }

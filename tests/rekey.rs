@@ -1,21 +1,18 @@
 //! New keys in the middle of transfers, asked for by either side: every byte arrives.
 
-use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use libtest_mimic::Trial;
 use tempfile::TempDir;
-use testkit::broker::Broker;
 use testkit::files::write_pattern;
-use testkit::ftp_server::FtpServer;
+use testkit::fixture::Fixture;
 use testkit::sshd::{Sshd, SshdOptions};
+use tokio::fs::File;
+use tokio::io::copy;
 
-use crate::support::clients::Mode;
 use crate::support::compare::same_files;
-use crate::support::rig::{Login, ftp_tunnel};
-use crate::support::session::Session;
+use crate::support::fixture::embedded;
 use crate::support::{BigFile, Need, trial};
 
 const NEEDS: &[Need] = &[Need::Program("sshd")];
@@ -31,55 +28,43 @@ const EXCHANGE: &str = "SSH2_MSG_KEXINIT received";
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("rekey::after_1_mib_each_way", NEEDS, || async {
-            Stage::start(MIB, "default none").await?.small(25).await
+            Transfers::start(MIB, "default none").await?.small(25).await
         }),
         trial("rekey::after_256_mib_each_way", NEEDS, || async {
-            Stage::start(256 * MIB, "default none").await?.big(1).await
+            Transfers::start(256 * MIB, "default none")
+                .await?
+                .big(1)
+                .await
         }),
         trial("rekey::asked_for_by_the_server_alone", NEEDS, || async {
-            Stage::start(0, "1M none").await?.small(25).await
+            Transfers::start(0, "1M none").await?.small(25).await
         }),
         trial("rekey::asked_for_by_both_sides", NEEDS, || async {
-            Stage::start(3 * MIB, "2M none").await?.small(12).await
+            Transfers::start(3 * MIB, "2M none").await?.small(12).await
         }),
         trial("rekey::by_nobody_where_nobody_asks", NEEDS, || async {
-            Stage::start(0, "default none").await?.none().await
+            Transfers::start(0, "default none").await?.none().await
         }),
     ]
 }
 
-struct Stage {
-    sshd: Sshd,
-    broker: Broker,
-    tunnel: SocketAddr,
+struct Transfers {
+    fixture: Fixture<Sshd>,
     directory: TempDir,
-    _ftp: FtpServer,
 }
 
-impl Stage {
+impl Transfers {
     /// With new keys after so many bytes, and after those that the server's `RekeyLimit` says.
     async fn start(bytes: u64, server_limit: &str) -> anyhow::Result<Self> {
-        let sshd = Sshd::start(SshdOptions {
-            extra_config: vec![
-                format!("RekeyLimit {server_limit}"),
-                "LogLevel DEBUG1".into(),
-            ],
+        let sshd = SshdOptions {
+            extra_config: vec![format!("RekeyLimit {server_limit}")],
             ..SshdOptions::default()
-        })
-        .await?;
-        let directory = tempfile::tempdir()?;
-        let ftp = FtpServer::start(directory.path()).await?;
-        let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), ftp.addr(), "");
+        };
         let settings = format!(r#"<rekey bytes="{bytes}"/>"#);
-        let config = Login::to(&sshd)?.config(&settings, &tunnel);
-        let broker = Broker::start(&config, &[]).await?;
-        let tunnel = broker.listener(0).await?;
+        let builder = embedded().ssh(sshd).settings(settings);
         Ok(Self {
-            sshd,
-            broker,
-            tunnel,
-            directory,
-            _ftp: ftp,
+            fixture: builder.start().await?,
+            directory: tempfile::tempdir()?,
         })
     }
 
@@ -117,26 +102,31 @@ impl Stage {
         Ok(())
     }
 
+    /// Uploads a file and downloads it again.
     async fn transfer(&self, file: &Path) -> anyhow::Result<()> {
-        let (tunnel, file) = (self.tunnel, file.to_owned());
+        let mut ftp = self.fixture.login().await?;
+        let mut upload = ftp.begin("EPSV", "STOR stored").await?;
+        copy(&mut File::open(file).await?, upload.stream()).await?;
+        upload.finish().await?;
+        ftp.reply("226").await?;
+
         let fetched = self.directory.path().join("fetched");
-        let moved = tokio::task::spawn_blocking(move || round_trip(tunnel, &file, &fetched));
-        moved.await?.with_context(|| self.broker.log())
+        let mut download = ftp.begin("EPSV", "RETR stored").await?;
+        copy(download.stream(), &mut File::create(&fetched).await?).await?;
+        ftp.reply("226").await?;
+        same_files(&fetched, file)
     }
 
     fn exchanges(&self) -> usize {
-        self.sshd.log().matches(EXCHANGE).count()
+        self.fixture.servers.ssh.log().matches(EXCHANGE).count()
     }
 
     fn connections(&self) -> usize {
-        self.sshd.log().matches("Accepted publickey").count()
+        self.fixture
+            .servers
+            .ssh
+            .log()
+            .matches("Accepted publickey")
+            .count()
     }
-}
-
-/// Uploads a file as `stored` and downloads that.
-fn round_trip(tunnel: SocketAddr, file: &Path, fetched: &Path) -> anyhow::Result<()> {
-    let mut session = Session::open(tunnel, Mode::Epsv)?;
-    session.put("stored", &mut File::open(file)?, 0)?;
-    session.get("stored", &mut File::create(fetched)?, 0)?;
-    same_files(fetched, file)
 }

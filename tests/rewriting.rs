@@ -6,14 +6,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use testkit::broker::Broker;
+use testkit::fixture::{Fixture, Scripted, SshPeer};
+use testkit::ftp_client::{FtpClient, port_command};
+use testkit::profile::Tunnel;
 use testkit::relay::{Recording, Relay, RelayOptions};
 use testkit::scripted::{Conversation, ScriptedListener};
 use testkit::ssh_server::SshCounters;
 use testkit::sshd::SshdOptions;
 use testkit::vsftpd::VsftpdOptions;
 
-use crate::support::ftp::{Ftp, port_command};
-use crate::support::rig::{Channels, Embedded, SOON, Servers, ftp_tunnel};
+use crate::support::fixture::{CONTENT, Channels, SOON, expect_data_channels, real, real_with};
+use crate::support::played::PlayedSession;
 use crate::support::{Need, trial};
 
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
@@ -84,22 +87,20 @@ async fn recorded(ip: IpAddr, modes: &[&str]) -> anyhow::Result<()> {
         bind: ip,
         ..VsftpdOptions::default()
     };
-    let servers = Servers::start(SshdOptions::default(), vsftpd).await?;
+    let servers = real_with(SshdOptions::default(), vsftpd).servers().await?;
     let behind = relay(ip, servers.ftp.addr()).await?;
-    let tunnel = ftp_tunnel(ip, behind.addr(), "");
-    let broker = Broker::start(&servers.login.config("", &tunnel), &[]).await?;
+    let tunnel = Tunnel::ftp(behind.addr()).on(ip);
+    let config = servers.ssh.profile()?.tunnel(tunnel).config();
+    let broker = Broker::start(&config, &[]).await?;
     let before = relay(ip, broker.listener(0).await?).await?;
 
-    std::fs::write(servers.ftp.root().join("file"), "content")?;
-    let mut ftp = Ftp::connect(before.addr()).await?;
+    let mut ftp = FtpClient::connect(before.addr()).await?;
     ftp.ask("AUTH TLS", "534").await?;
     ftp.ask("USER anonymous", "331").await?;
     ftp.ask("PASS guest", "230").await?;
     ftp.ask("HELP", "214").await?;
     for mode in modes {
-        transfer(&mut ftp, mode)
-            .await
-            .with_context(|| (*mode).to_owned())?;
+        ensure!(ftp.fetch_by(mode, "file").await? == CONTENT, "{mode}");
     }
     ftp.ask("QUIT", "221").await?;
     drop(ftp);
@@ -120,9 +121,7 @@ async fn recorded(ip: IpAddr, modes: &[&str]) -> anyhow::Result<()> {
     let passive = modes.iter().filter(|mode| mode.ends_with("SV")).count();
     let active = modes.len() - passive;
     // The control channel leads to the relay here, and so counts among the others.
-    servers
-        .expect_data_channels(Channels::default(), passive + 1, active)
-        .await
+    expect_data_channels(&servers, Channels::default(), passive + 1, active).await
 }
 
 async fn relay(ip: IpAddr, target: SocketAddr) -> anyhow::Result<Relay> {
@@ -132,22 +131,6 @@ async fn relay(ip: IpAddr, target: SocketAddr) -> anyhow::Result<Relay> {
         ..RelayOptions::to(target)
     })
     .await
-}
-
-/// Fetches the file in one mode.
-async fn transfer(ftp: &mut Ftp, mode: &str) -> anyhow::Result<()> {
-    let mut data = if mode.ends_with("SV") {
-        let data = ftp.passive(mode).await?;
-        ftp.ask("RETR file", "150").await?;
-        data
-    } else {
-        let listener = ftp.active(mode).await?;
-        ftp.ask("RETR file", "150").await?;
-        listener.accept().await?
-    };
-    ensure!(data.rest().await? == b"content");
-    ftp.reply("226").await?;
-    Ok(())
 }
 
 fn compare(
@@ -237,46 +220,7 @@ fn around_port(line: &str) -> Option<(&str, &str, &str)> {
     Some((&line[..start], &line[start..end], &line[end..]))
 }
 
-/// A client and the server end of one session through a broker, both played by the test.
-struct Scripted {
-    embedded: Embedded,
-    client: Conversation,
-    server: Conversation,
-    server_ip: IpAddr,
-    _broker: Broker,
-}
-
-impl Scripted {
-    async fn start(client_ip: IpAddr, server_ip: IpAddr) -> anyhow::Result<Self> {
-        Self::start_with(client_ip, server_ip, "").await
-    }
-
-    async fn start_with(
-        client_ip: IpAddr,
-        server_ip: IpAddr,
-        attributes: &str,
-    ) -> anyhow::Result<Self> {
-        let embedded = Embedded::start().await?;
-        let control = ScriptedListener::bind_on(SocketAddr::new(server_ip, 0)).await?;
-        let tunnel = ftp_tunnel(client_ip, control.addr(), attributes);
-        let broker = Broker::start(&embedded.login.config("", &tunnel), &[]).await?;
-        let mut client = Conversation::connect(broker.listener(0).await?).await?;
-        let mut server = control.accept().await?;
-        server.send("220 ready\r\n").await?;
-        client.expect("220 ready").await?;
-        Ok(Self {
-            embedded,
-            client,
-            server,
-            server_ip,
-            _broker: broker,
-        })
-    }
-
-    async fn start_v4() -> anyhow::Result<Self> {
-        Self::start(Ipv4Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()).await
-    }
-
+impl PlayedSession {
     /// Sends a command that must reach the server as it is.
     async fn command(&mut self, command: &str) -> anyhow::Result<()> {
         self.client.send(format!("{command}\r\n")).await?;
@@ -312,7 +256,7 @@ impl Scripted {
     /// Announces a data port with `reply`, in which `A` stands for the address and `P` for the port in 227's spelling
     /// and `E` for the port as one number, and moves a byte each way through what the client is told.
     async fn passive(&mut self, command: &str, reply: &str) -> anyhow::Result<()> {
-        let listener = ScriptedListener::bind_on(SocketAddr::new(self.server_ip, 0)).await?;
+        let listener = ScriptedListener::bind().await?;
         self.command(command).await?;
         self.server.send(written(reply, listener.addr())).await?;
         let line = self.client.line().await?;
@@ -365,7 +309,7 @@ fn told(reply: &str, line: &[u8]) -> anyhow::Result<u16> {
 }
 
 async fn spellings() -> anyhow::Result<()> {
-    let mut session = Scripted::start_v4().await?;
+    let mut session = PlayedSession::start(Ipv4Addr::LOCALHOST.into()).await?;
     session.login().await?;
     // For the broker this changes nothing.
     session.command("EPSV ALL").await?;
@@ -399,14 +343,14 @@ async fn spellings() -> anyhow::Result<()> {
             .await
             .with_context(|| (*reply).to_owned())?;
         // The control channel and one data channel each, so that nothing took another way.
-        let opened = session.embedded.ssh.counters().direct_opened;
+        let opened = session.fixture.servers.ssh.counters().direct_opened;
         ensure!(opened == number + 2, "{reply:?}: {opened} channels");
     }
     Ok(())
 }
 
 async fn look_alikes() -> anyhow::Result<()> {
-    let mut session = Scripted::start_v4().await?;
+    let mut session = PlayedSession::start(Ipv4Addr::LOCALHOST.into()).await?;
     session.login().await?;
     let replies = [
         (
@@ -448,7 +392,7 @@ async fn look_alikes() -> anyhow::Result<()> {
     session.client.send(b"SITE \xff\xfe\xe9\r\n").await?;
     let line = session.server.line().await?;
     ensure!(line == b"SITE \xff\xfe\xe9\r\n", "{line:?}");
-    let counters = session.embedded.ssh.counters();
+    let counters = session.fixture.servers.ssh.counters();
     ensure!(
         counters.direct_opened + counters.direct_refused == 1,
         "{counters:?}"
@@ -462,8 +406,8 @@ async fn look_alikes() -> anyhow::Result<()> {
 }
 
 async fn lazy() -> anyhow::Result<()> {
-    let v4 = IpAddr::from(Ipv4Addr::LOCALHOST);
-    let mut session = Scripted::start_with(v4, v4, r#"data-open="lazy""#).await?;
+    let lazy = Fixture::builder().tunnel(r#"data-open="lazy""#);
+    let mut session = PlayedSession::start_with(lazy.ftp(Scripted)).await?;
     session.login().await?;
     // A data connection stands ready from now on, so that an early channel would be there at once.
     session.passive("EPSV", EPSV_REPLY).await?;
@@ -473,7 +417,7 @@ async fn lazy() -> anyhow::Result<()> {
         session.command("NOOP").await?;
         session.passes("200 ok\r\n").await?;
     }
-    let opened = session.embedded.ssh.counters().direct_opened;
+    let opened = session.fixture.servers.ssh.counters().direct_opened;
     ensure!(opened == 2, "{opened} channels before the client came");
     let mut client = Conversation::connect(port).await?;
     let mut server = listener.accept().await?;
@@ -499,7 +443,7 @@ async fn lazy() -> anyhow::Result<()> {
 }
 
 async fn pieces() -> anyhow::Result<()> {
-    let mut session = Scripted::start_v4().await?;
+    let mut session = PlayedSession::start(Ipv4Addr::LOCALHOST.into()).await?;
     session.login().await?;
     let listener = ScriptedListener::bind().await?;
     session.command("PASV").await?;
@@ -525,7 +469,7 @@ async fn pieces() -> anyhow::Result<()> {
 }
 
 async fn active_spellings() -> anyhow::Result<()> {
-    let mut session = Scripted::start_v4().await?;
+    let mut session = PlayedSession::start(Ipv4Addr::LOCALHOST.into()).await?;
     session.login().await?;
     let mut told = Vec::new();
     for (number, verb) in ["PORT", "EPRT", "port"].into_iter().enumerate() {
@@ -536,7 +480,7 @@ async fn active_spellings() -> anyhow::Result<()> {
         let line = session.server.text().await?;
         only_the_address_differs(&command.to_uppercase(), &line, Ipv4Addr::LOCALHOST.into())?;
         // The first was asked for when it was needed, each other one while the one before was in use.
-        let granted = session.embedded.ssh.counters().forwards_granted;
+        let granted = session.fixture.servers.ssh.counters().forwards_granted;
         ensure!(granted == number + 1, "{granted} forwards");
         let address = address_in(&line)?;
         ensure!(!told.contains(&address), "{address} again");
@@ -548,7 +492,12 @@ async fn active_spellings() -> anyhow::Result<()> {
         // It is taken back, and the next one made.
         let one_ahead =
             |c: &SshCounters| (c.forwards_granted, c.forwards_active) == (number + 2, 1);
-        session.embedded.ssh.wait_for(SOON, one_ahead).await?;
+        session
+            .fixture
+            .servers
+            .ssh
+            .wait_for(SOON, one_ahead)
+            .await?;
         session.passes("150 go\r\n").await?;
         server.send("down").await?;
         server.finish().await?;
@@ -560,7 +509,12 @@ async fn active_spellings() -> anyhow::Result<()> {
     session.passes("221 bye\r\n").await?;
     drop((session.client, session.server));
     let all_cancelled = |c: &SshCounters| c.forwards_active == 0;
-    session.embedded.ssh.wait_for(SOON, all_cancelled).await?;
+    session
+        .fixture
+        .servers
+        .ssh
+        .wait_for(SOON, all_cancelled)
+        .await?;
     Ok(())
 }
 
@@ -583,7 +537,7 @@ fn address_in(command: &str) -> anyhow::Result<SocketAddr> {
 }
 
 async fn active_refusals() -> anyhow::Result<()> {
-    let mut session = Scripted::start_v4().await?;
+    let mut session = PlayedSession::start(Ipv4Addr::LOCALHOST.into()).await?;
     session.login().await?;
     for command in [
         "PORT 127,0,0,1,256,1",
@@ -622,14 +576,13 @@ async fn active_refusals() -> anyhow::Result<()> {
     }
     // The next thing the server sees is this: none of those reached it.
     session.command("NOOP").await?;
-    let counters = session.embedded.ssh.counters();
+    let counters = session.fixture.servers.ssh.counters();
     ensure!(counters.forwards_granted == 0, "{counters:?}");
     Ok(())
 }
 
 async fn families() -> anyhow::Result<()> {
-    let mut session =
-        Scripted::start(Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()).await?;
+    let mut session = PlayedSession::start(Ipv6Addr::LOCALHOST.into()).await?;
     session.login().await?;
     session
         .passive("EPSV", "229 Entering Extended Passive Mode (|||{E}|)\r\n")
@@ -674,7 +627,7 @@ async fn families() -> anyhow::Result<()> {
 }
 
 async fn auth_in_turn() -> anyhow::Result<()> {
-    let mut session = Scripted::start_v4().await?;
+    let mut session = PlayedSession::start(Ipv4Addr::LOCALHOST.into()).await?;
     session
         .client
         .send("FEAT\r\nAUTH TLS\r\nAUTH SSL\r\nNOOP\r\n")
@@ -695,11 +648,8 @@ async fn auth_in_turn() -> anyhow::Result<()> {
 
 /// vsftpd takes all of these. On one host an address that was passed on works as well, so what counts is the channels.
 async fn lenient_ports() -> anyhow::Result<()> {
-    let servers = Servers::start(SshdOptions::default(), VsftpdOptions::default()).await?;
-    let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), servers.ftp.addr(), "");
-    let broker = Broker::start(&servers.login.config("", &tunnel), &[]).await?;
-    std::fs::write(servers.ftp.root().join("file"), "content")?;
-    let mut ftp = Ftp::connect(broker.listener(0).await?).await?;
+    let fixture = real().start().await?;
+    let mut ftp = FtpClient::connect(fixture.tunnel).await?;
     ftp.ask("USER anonymous", "331").await?;
     ftp.ask("PASS guest", "230").await?;
     let forms = ["{},", "{} x", " {}", "{}\0"];
@@ -708,20 +658,18 @@ async fn lenient_ports() -> anyhow::Result<()> {
         let command = port_command("PORT", listener.addr());
         ftp.ask(&form.replace("{}", &command), "200").await?;
         ftp.ask("RETR file", "150").await?;
-        ensure!(listener.accept().await?.rest().await? == b"content");
+        ensure!(listener.accept().await?.rest().await? == CONTENT);
         ftp.reply("226").await?;
     }
     // vsftpd counts to 255 and no further; others count on from 0.
     ftp.ask("PORT 127,0,0,1,31,400", "500").await?;
     ftp.ask("RETR file", "425").await?;
-    servers
-        .expect_data_channels(Channels::default(), 0, forms.len())
-        .await
+    expect_data_channels(&fixture.servers, Channels::default(), 0, forms.len()).await
 }
 
 /// What a browser sends for a page that means to drive the FTP server.
 async fn web_page() -> anyhow::Result<()> {
-    let mut session = Scripted::start_v4().await?;
+    let mut session = PlayedSession::start(Ipv4Addr::LOCALHOST.into()).await?;
     let request = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nUSER anonymous\r\nPASS x\r\nMKD a\r\n";
     let reply = session.client.command(request).await?;
     ensure!(

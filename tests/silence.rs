@@ -1,11 +1,11 @@
 //! A line that goes silent is noticed, also in the middle of an upload; one that only stands still is not cut.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
-use testkit::broker::Broker;
+use testkit::fixture::{Fixture, Scripted};
+use testkit::ftp_client::FtpClient;
 use testkit::netns::Netns;
 use testkit::relay::{Cut, Flow};
 use testkit::scripted::{Conversation, End, ScriptedListener};
@@ -14,12 +14,10 @@ use testkit::vsftpd::VsftpdOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::ftp::Ftp;
-use crate::support::line::{ALIVE, Direction, Rig, last_words};
-use crate::support::rig::{Login, Servers, ftp_tunnel};
+use crate::support::fixture::{failure, real_with};
+use crate::support::line::{ALIVE, Direction, FailingLine};
 use crate::support::{Need, trial, trial_within};
 
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
 const INSIDE: &[Need] = &[
     Need::Program("ip"),
@@ -88,36 +86,30 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn silent_data() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let done = async {
-        let mut ftp = rig.login().await?;
-        let data = rig.middle(&mut ftp, Direction::Download, "EPSV").await?;
-        let number = rig.data_connection()?;
-        goes_silent(&rig, ftp, data, number).await
-    };
-    done.await.with_context(|| rig.broker.log())
+    let rig = FailingLine::start("").await?;
+    let mut ftp = rig.login().await?;
+    let data = rig.middle(&mut ftp, Direction::Download, "EPSV").await?;
+    let number = rig.data_connection()?;
+    goes_silent(&rig, ftp, data, number).await
 }
 
 async fn silent_control() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
-    let done = async {
-        let mut ftp = rig.login().await?;
-        let data = rig.middle(&mut ftp, Direction::Upload, "EPSV").await?;
-        // The control connection is dialled before all others.
-        goes_silent(&rig, ftp, data, 0).await
-    };
-    done.await.with_context(|| rig.broker.log())
+    let rig = FailingLine::start("").await?;
+    let mut ftp = rig.login().await?;
+    let data = rig.middle(&mut ftp, Direction::Upload, "EPSV").await?;
+    // The control connection is dialled before all others.
+    goes_silent(&rig, ftp, data, 0).await
 }
 
 /// One connection of the line goes silent: the transfer fails when the keepalives have had their time, and the next works.
 async fn goes_silent(
-    rig: &Rig,
-    mut ftp: Ftp,
+    rig: &FailingLine,
+    mut ftp: FtpClient,
     mut data: Conversation,
     number: usize,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
-    rig.line.set_flow_of(number, Flow::Swallow);
+    rig.line().set_flow_of(number, Flow::Swallow);
     ensure!(
         read_to_end(&mut data, USUAL + LATE).await? == End::Reset,
         "the data connection ended in order"
@@ -127,11 +119,11 @@ async fn goes_silent(
         noticed > USUAL - EARLY,
         "cut after {noticed:?}, before the keepalives had their time"
     );
-    let reply = last_words(&mut ftp).await?;
+    let reply = failure(&mut ftp).await?;
     ensure!(reply.starts_with('4'), "{reply}");
     drop((ftp, data));
     // The server's end of what went silent still stands.
-    rig.line.cut(number, Cut::Reset);
+    rig.line().cut(number, Cut::Reset);
     rig.recovers().await
 }
 
@@ -171,24 +163,18 @@ async fn lost_upload() -> anyhow::Result<()> {
         netns: Some(netns.clone()),
         ..VsftpdOptions::default()
     };
-    let servers = Servers::start(sshd, vsftpd).await?;
-    let tunnel = ftp_tunnel(HERE, servers.ftp.addr(), "");
-    let broker = Broker::start(&servers.login.config(ALIVE, &tunnel), &[]).await?;
-    let done = async {
-        let mut ftp = Ftp::login(broker.listener(0).await?).await?;
-        let mut data = ftp.passive("EPSV").await?;
-        ftp.ask("STOR half", "150").await?;
-        data.send(&CHUNK).await?;
-        netns.answer_only(first_client(&servers.sshd)?)?;
-        write_to_end(&mut data).await?;
-        let reply = last_words(&mut ftp).await?;
-        ensure!(reply.starts_with('4'), "{reply}");
-        broker
-            .process()
-            .wait_log("the server no longer answers", NOTICED)
-            .await
-    };
-    done.await.map(drop).with_context(|| broker.log())
+    let fixture = real_with(sshd, vsftpd).settings(ALIVE).start().await?;
+    let mut ftp = fixture.login().await?;
+    let mut data = ftp.begin("EPSV", "STOR half").await?;
+    data.send(&CHUNK).await?;
+    netns.answer_only(first_client(&fixture.servers.ssh)?)?;
+    write_to_end(&mut data).await?;
+    let reply = failure(&mut ftp).await?;
+    ensure!(reply.starts_with('4'), "{reply}");
+    fixture
+        .broker
+        .wait_log("the server no longer answers", NOTICED)
+        .await
 }
 
 /// The port from which the first connection came: the control connection's.
@@ -207,33 +193,27 @@ fn first_client(sshd: &Sshd) -> anyhow::Result<u16> {
 }
 
 async fn stuck_upload() -> anyhow::Result<()> {
-    let rig = Rig::start(ALIVE).await?;
-    let done = async {
-        let mut ftp = rig.login().await?;
-        let mut data = rig.middle(&mut ftp, Direction::Upload, "EPSV").await?;
-        let number = rig.data_connection()?;
-        rig.line.set_flow_of(number, Flow::Stall);
-        write_to_end(&mut data).await?;
-        let reply = last_words(&mut ftp).await?;
-        ensure!(reply.starts_with('4'), "{reply}");
-        drop((ftp, data));
-        rig.line.cut(number, Cut::Reset);
-        rig.recovers().await
-    };
-    done.await.with_context(|| rig.broker.log())
+    let rig = FailingLine::start(ALIVE).await?;
+    let mut ftp = rig.login().await?;
+    let mut data = rig.middle(&mut ftp, Direction::Upload, "EPSV").await?;
+    let number = rig.data_connection()?;
+    rig.line().set_flow_of(number, Flow::Stall);
+    write_to_end(&mut data).await?;
+    let reply = failure(&mut ftp).await?;
+    ensure!(reply.starts_with('4'), "{reply}");
+    drop((ftp, data));
+    rig.line().cut(number, Cut::Reset);
+    rig.recovers().await
 }
 
 /// Neither a server that does not read its socket for a while nor such a client makes a line a dead one.
 async fn paused(direction: Direction) -> anyhow::Result<()> {
-    let sshd = Sshd::start(SshdOptions::default()).await?;
-    let control = ScriptedListener::bind().await?;
-    let tunnel = ftp_tunnel(HERE, control.addr(), "");
-    let broker = Broker::start(&Login::to(&sshd)?.config(ALIVE, &tunnel), &[]).await?;
-    let tunnel = broker.listener(0).await?;
+    let builder = Fixture::builder().ssh(SshdOptions::default()).ftp(Scripted);
+    let fixture = builder.settings(ALIVE).start().await?;
     let data = ScriptedListener::bind().await?;
-    let server = serve(&control, &data, direction);
+    let server = serve(&fixture.servers.ftp, &data, direction);
     let client = async {
-        let mut ftp = Ftp::connect(tunnel).await?;
+        let mut ftp = FtpClient::connect(fixture.tunnel).await?;
         let mut data = ftp.passive("EPSV").await?;
         match direction {
             Direction::Upload => {
@@ -250,8 +230,7 @@ async fn paused(direction: Direction) -> anyhow::Result<()> {
         }
         ftp.reply("226").await
     };
-    let done = tokio::try_join!(server, client);
-    done.map(drop).with_context(|| broker.log())
+    tokio::try_join!(server, client).map(drop)
 }
 
 /// An FTP server with one file for one client.

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
-use testkit::broker::Broker;
 use testkit::files::pattern;
+use testkit::fixture::Fixture;
+use testkit::profile::{Profile, Tunnel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::rig::{Embedded, SOON};
+use crate::support::fixture::{SOON, embedded};
 use crate::support::trial;
 
 /// More than the buffers on the way hold.
@@ -31,9 +32,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 async fn echo() -> anyhow::Result<()> {
     let target = TcpListener::bind("127.0.0.1:0").await?;
-    let (_ssh, _broker, tunnel) = tunnel(target.local_addr()?).await?;
+    let fixture = tunnel(target.local_addr()?).await?;
     let sent = pattern(1, PAYLOAD);
-    let mut client = TcpStream::connect(tunnel).await?;
+    let mut client = TcpStream::connect(fixture.tunnel).await?;
     let (mut server, _) = timeout(SOON, target.accept()).await??;
     let (from_client, to_client) = server.split();
     // The server answers only once it has seen the client's end.
@@ -59,35 +60,31 @@ async fn echo() -> anyhow::Result<()> {
 
 async fn cut() -> anyhow::Result<()> {
     let target = TcpListener::bind("127.0.0.1:0").await?;
-    let (ssh, _broker, tunnel) = tunnel(target.local_addr()?).await?;
-    let mut client = TcpStream::connect(tunnel).await?;
+    let fixture = tunnel(target.local_addr()?).await?;
+    let mut client = TcpStream::connect(fixture.tunnel).await?;
     let (mut server, _) = timeout(SOON, target.accept()).await??;
     server.write_all(b"half").await?;
     let mut half = [0; 4];
     timeout(SOON, client.read_exact(&mut half)).await??;
-    ssh.ssh.kill_all();
+    fixture.servers.ssh.kill_all();
     expect_reset(&mut client).await
 }
 
 async fn refused() -> anyhow::Result<()> {
     let gone = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-    let (_ssh, broker, tunnel) = tunnel(gone).await?;
-    let mut client = TcpStream::connect(tunnel).await?;
+    let fixture = tunnel(gone).await?;
+    let mut client = TcpStream::connect(fixture.tunnel).await?;
     expect_reset(&mut client).await?;
     let told = format!("did not open a channel to {gone}");
-    broker.process().wait_log(&told, SOON).await?;
-    Ok(())
+    fixture.broker.wait_log(&told, SOON).await
 }
 
-async fn tunnel(to: SocketAddr) -> anyhow::Result<(Embedded, Broker, SocketAddr)> {
-    let ssh = Embedded::start().await?;
-    let (host, port) = (to.ip(), to.port());
-    let tunnel = format!(
-        r#"<local-tunnel type="tcp" listen-port="0" dst-host="{host}" dst-port="{port}"/>"#
-    );
-    let broker = Broker::start(&ssh.login.config("", &tunnel), &[]).await?;
-    let listens = broker.listener(0).await?;
-    Ok((ssh, broker, listens))
+async fn tunnel(to: SocketAddr) -> anyhow::Result<Fixture> {
+    let leads_there = move |mut profile: Profile| {
+        profile.tunnels = vec![Tunnel::tcp(to)];
+        profile
+    };
+    embedded().profile(leads_there).start().await
 }
 
 async fn expect_reset(client: &mut TcpStream) -> anyhow::Result<()> {

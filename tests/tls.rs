@@ -1,18 +1,18 @@
 //! Clients that try TLS against a server that offers it: refused by the broker, or let through where it is told so.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use libtest_mimic::Trial;
+use tempfile::TempDir;
 use testkit::client::{Output, curl, lftp};
+use testkit::sshd::SshdOptions;
+use testkit::vsftpd::VsftpdOptions;
 
 use crate::support::clients::{sent, transcript};
 use crate::support::compare::same_bytes;
-use crate::support::stage::{Stage, Variant};
+use crate::support::fixture::{Real, expect_transfers, real_with};
 use crate::support::{Need, trial};
-
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -49,20 +49,18 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn lftp_goes_on() -> anyhow::Result<()> {
-    let stage = stage("").await?;
-    let server = stage.tunnel();
+    let (fixture, home) = offering("").await?;
+    let server = fixture.tunnel;
     let script = format!("debug 5; open ftp://anonymous:guest@{server}/; get {NAME}");
-    let output = lftp(&script, stage.home(), LIMIT).await?.success();
-    let output = output.with_context(|| stage.broker_log())?;
-    refused_once(&output)?;
-    same_bytes(&stage.home().join(NAME), CONTENT)?;
-    stage.expect_transfers(1).await
+    let output = lftp(&script, home.path(), LIMIT).await?.success();
+    refused_once(&output?)?;
+    same_bytes(&home.path().join(NAME), CONTENT)?;
+    expect_transfers(&fixture.broker, 1).await
 }
 
 async fn curl_goes_on() -> anyhow::Result<()> {
-    let stage = stage("").await?;
-    let output = curl_with(&stage, &["--ssl"]).await?.success();
-    let output = output.with_context(|| stage.broker_log())?;
+    let (fixture, home) = offering("").await?;
+    let output = curl_with(&fixture, &home, &["--ssl"]).await?.success()?;
     // It tries AUTH SSL and then AUTH TLS.
     let refusals = transcript(&output).matches("< 534 ").count();
     ensure!(
@@ -70,14 +68,14 @@ async fn curl_goes_on() -> anyhow::Result<()> {
         "{}",
         output.stderr
     );
-    same_bytes(&stage.home().join(NAME), CONTENT)?;
-    stage.expect_transfers(1).await
+    same_bytes(&home.path().join(NAME), CONTENT)?;
+    expect_transfers(&fixture.broker, 1).await
 }
 
 /// Cleanly: at once, with the reason, and without having sent a name or a password.
 async fn curl_fails() -> anyhow::Result<()> {
-    let stage = stage("").await?;
-    let output = curl_with(&stage, &["--ssl-reqd"]).await?;
+    let (fixture, home) = offering("").await?;
+    let output = curl_with(&fixture, &home, &["--ssl-reqd"]).await?;
     let said = transcript(&output);
     ensure!(
         output.status.code() == Some(NO_TLS),
@@ -89,36 +87,35 @@ async fn curl_fails() -> anyhow::Result<()> {
         "no reason in:\n{said}"
     );
     ensure!(sent(&said, "USER") == 0, "curl went on:\n{said}");
-    stage.expect_transfers(0).await
+    expect_transfers(&fixture.broker, 0).await
 }
 
 /// Only the login: inside TLS the broker cannot see, and so not rewrite, where the data goes.
 async fn curl_passes() -> anyhow::Result<()> {
-    let stage = stage(r#"tls="pass""#).await?;
+    let (fixture, home) = offering(r#"tls="pass""#).await?;
     let arguments = ["--ssl", "--insecure", "--head", "--quote", "NOOP"];
-    let output = curl_with(&stage, &arguments).await?.success();
-    let said = transcript(&output.with_context(|| stage.broker_log())?);
+    let output = curl_with(&fixture, &home, &arguments).await?;
+    let said = transcript(&output.success()?);
     ensure!(said.contains("< 234 "), "AUTH did not pass:\n{said}");
     ensure!(said.contains("SSL connection using TLS"), "no TLS:\n{said}");
     ensure!(said.contains("< 230 "), "no login inside TLS:\n{said}");
-    stage.expect_transfers(0).await
+    expect_transfers(&fixture.broker, 0).await
 }
 
-/// A vsftpd that offers TLS and has one file.
-async fn stage(tunnel: &'static str) -> anyhow::Result<Stage> {
-    let variant = Variant {
-        ftp_tls: true,
-        tunnel,
-        ..Variant::default()
+/// A vsftpd that offers TLS and has one file, and a directory for the client.
+async fn offering(tunnel: &str) -> anyhow::Result<(Real, TempDir)> {
+    let vsftpd = VsftpdOptions {
+        tls: true,
+        ..VsftpdOptions::default()
     };
-    let stage = Stage::real_with(HERE, HERE, variant).await?;
-    stage.put_at_server(NAME.as_ref(), CONTENT)?;
-    Ok(stage)
+    let builder = real_with(SshdOptions::default(), vsftpd).file(NAME, CONTENT);
+    let fixture = builder.tunnel(tunnel).start().await?;
+    Ok((fixture, tempfile::tempdir()?))
 }
 
-async fn curl_with(stage: &Stage, arguments: &[&str]) -> anyhow::Result<Output> {
-    let url = format!("ftp://{}/{NAME}", stage.tunnel());
-    let local = stage.home().join(NAME);
+async fn curl_with(fixture: &Real, home: &TempDir, arguments: &[&str]) -> anyhow::Result<Output> {
+    let url = format!("ftp://{}/{NAME}", fixture.tunnel);
+    let local = home.path().join(NAME);
     let local = local.to_string_lossy();
     let common = [
         "--verbose",

@@ -4,12 +4,12 @@ use std::fmt;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
-use testkit::broker::Broker;
 use testkit::relay::{Cut, Flow};
-use testkit::scripted::{Conversation, End, ScriptedListener};
+use testkit::scripted::End;
 
-use crate::support::line::{ALIVE, Direction, Rig, last_words};
-use crate::support::rig::{CONTENT, Embedded, ftp_tunnel};
+use crate::support::fixture::{CONTENT, failure};
+use crate::support::line::{ALIVE, Direction, FailingLine};
+use crate::support::played::PlayedDownload;
 use crate::support::sockets::started;
 use crate::support::{Need, trial};
 
@@ -40,40 +40,19 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// The FTP server's side of a cut can be silent: sshd then keeps its data connection open, and nothing ends the transfer.
 async fn a_server_that_keeps_silent() -> anyhow::Result<()> {
-    let ssh = Embedded::start().await?;
-    let (control, data) = (
-        ScriptedListener::bind().await?,
-        ScriptedListener::bind().await?,
-    );
-    let tunnel = ftp_tunnel(control.addr().ip(), control.addr(), "");
-    let broker = Broker::start(&ssh.login.config("", &tunnel), &[]).await?;
-    let tunnel = broker.listener(0).await?;
-    let mut client = Conversation::connect(tunnel).await?;
-    let mut server = control.accept().await?;
-    server.send("220 ready\r\n").await?;
-    client.reply().await?;
-    client.send("EPSV\r\n").await?;
-    server.expect("EPSV").await?;
-    let port = data.addr().port();
-    server.send(format!("229 at (|||{port}|)\r\n")).await?;
-    let reply = client.reply().await?;
-    let port = reply.split('|').nth(3).context("no port")?.parse()?;
-    let mut receiver = Conversation::connect((tunnel.ip(), port).into()).await?;
-    let mut sender = data.accept().await?;
-    client.send("RETR big\r\n").await?;
-    server.expect("RETR big").await?;
-    server.send("150 here it comes\r\n").await?;
-    client.reply().await?;
-    sender.send("half of it").await?;
+    let mut download = PlayedDownload::begin().await?;
+    let (session, receiver) = (&mut download.session, &mut download.receiver);
+    download.sender.send("half of it").await?;
     receiver.bytes(10).await?;
-    for number in ssh.ssh.connections().into_iter().filter(|n| *n != 0) {
-        ssh.ssh.kill_connection(number);
+    let ssh = &session.fixture.servers.ssh;
+    for number in ssh.connections().into_iter().filter(|n| *n != 0) {
+        ssh.kill_connection(number);
     }
     ensure!(
         receiver.end().await? == End::Reset,
         "the data connection was not reset"
     );
-    let told = client.reply().await?;
+    let told = session.client.reply().await?;
     ensure!(told.starts_with("421 the transfer was cut"), "{told}");
     Ok(())
 }
@@ -139,29 +118,25 @@ impl fmt::Display for How {
     }
 }
 
-impl Rig {
+impl FailingLine {
     async fn cut(&self, how: How) -> anyhow::Result<()> {
         match how {
             How::KillData => self.kill_sessions(|sessions| &sessions[1..]),
             How::KillControl => self.kill_sessions(|sessions| &sessions[..1]),
             How::KillBoth => self.kill_sessions(|sessions| sessions),
-            How::Reset => self.line.cut(self.data_connection()?, Cut::Reset),
-            How::Close => self.line.cut(self.data_connection()?, Cut::Close),
-            How::Silence => self.line.set_flow(Flow::Swallow),
+            How::Reset => self.line().cut(self.data_connection()?, Cut::Reset),
+            How::Close => self.line().cut(self.data_connection()?, Cut::Close),
+            How::Silence => self.line().set_flow(Flow::Swallow),
             How::KillFtp => {
-                for pid in self.servers.ftp.session_pids() {
-                    self.servers.ftp.process().kill_child(pid);
+                for pid in self.ftp().session_pids() {
+                    self.ftp().process().kill_child(pid);
                 }
             }
             How::CloseChannel => {
-                let channels = self.broker.json(&["list-channels"]).await?;
-                let data = channels
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .find(|c| c["kind"] == "data");
+                let channels = self.broker().list(&["list-channels"]).await?;
+                let data = channels.iter().find(|c| c["kind"] == "data");
                 let id = data.context("no data channel is listed")?["id"].to_string();
-                self.broker.told(&["close-channel", &id]).await?;
+                self.broker().told(&["close-channel", &id]).await?;
             }
             How::KillClient => {}
         }
@@ -170,22 +145,17 @@ impl Rig {
 
     /// Kills some of sshd's sessions. The control connection is dialled before all others.
     fn kill_sessions(&self, choose: impl Fn(&[u32]) -> &[u32]) {
-        let mut sessions = self.servers.sshd.session_pids();
+        let mut sessions = self.sshd().session_pids();
         // Not by their ids, which begin anew some time.
         sessions.sort_by_key(|pid| started(*pid));
         for pid in choose(&sessions) {
-            self.servers.sshd.kill_session(*pid);
+            self.sshd().kill_session(*pid);
         }
     }
 }
 
 async fn cut_once(how: How, direction: Direction, mode: &str) -> anyhow::Result<()> {
-    let rig = Rig::start(ALIVE).await?;
-    let done = cut(&rig, how, direction, mode).await;
-    done.with_context(|| rig.broker.log())
-}
-
-async fn cut(rig: &Rig, how: How, direction: Direction, mode: &str) -> anyhow::Result<()> {
+    let rig = FailingLine::start(ALIVE).await?;
     let mut ftp = rig.login().await?;
     let mut data = rig.middle(&mut ftp, direction, mode).await?;
     if how == How::KillClient {
@@ -201,7 +171,7 @@ async fn cut(rig: &Rig, how: How, direction: Direction, mode: &str) -> anyhow::R
         ensure!(ended == End::Reset, "the data connection ended in order");
     }
     drop(data);
-    let reply = last_words(&mut ftp).await?;
+    let reply = failure(&mut ftp).await?;
     if how.spares_control() {
         ensure!(reply.starts_with("426"), "{reply}");
         ftp.ask("NOOP", "200").await?;
@@ -215,21 +185,21 @@ async fn cut(rig: &Rig, how: How, direction: Direction, mode: &str) -> anyhow::R
     drop(ftp);
     if how == How::Silence {
         // Nothing that was on a dead line comes back to life with it.
-        rig.line.cut_all(Cut::Reset);
-        rig.line.set_flow(Flow::Pass);
+        rig.line().cut_all(Cut::Reset);
+        rig.line().set_flow(Flow::Pass);
     }
     rig.recovers().await
 }
 
 /// The server believes the half it has to be the whole, and says so: the client must not hear it.
 async fn half_an_upload() -> anyhow::Result<()> {
-    let rig = Rig::start(ALIVE).await?;
+    let rig = FailingLine::start(ALIVE).await?;
     let mut ftp = rig.login().await?;
     let data = rig.middle(&mut ftp, Direction::Upload, "EPSV").await?;
     rig.cut(How::KillData).await?;
-    let reply = last_words(&mut ftp).await?;
+    let reply = failure(&mut ftp).await?;
     ensure!(reply.starts_with("426 "), "{reply}");
-    let log = rig.servers.ftp.log();
+    let log = rig.ftp().log();
     ensure!(
         log.contains("226 Transfer complete"),
         "vsftpd did not say 226:\n{log}"

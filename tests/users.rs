@@ -1,6 +1,5 @@
 //! Another user of the same host cannot take a session's data connection.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -11,12 +10,13 @@ use libtest_mimic::Trial;
 use testkit::account::Account;
 use testkit::broker::Broker;
 use testkit::client::{self, Output};
+use testkit::fixture::FtpFiles;
+use testkit::ftp_client::port_command;
 use testkit::netns::Netns;
 use testkit::programs::find_program;
 use testkit::scripted::{Conversation, ScriptedListener};
 
-use crate::support::ftp::{Ftp, port_command};
-use crate::support::rig::{CONTENT, Peers, ftp_tunnel};
+use crate::support::fixture::{CONTENT, embedded};
 use crate::support::sockets::eventually;
 use crate::support::{Need, trial};
 
@@ -72,14 +72,6 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-async fn start(ip: IpAddr) -> anyhow::Result<(Peers, Broker, SocketAddr)> {
-    let peers = Peers::start().await?;
-    let tunnel = ftp_tunnel(ip, peers.ftp.addr(), "");
-    let broker = Broker::start(&peers.embedded.login.config("", &tunnel), &[]).await?;
-    let listens = broker.listener(0).await?;
-    Ok((peers, broker, listens))
-}
-
 /// Runs a program as the user nobody.
 async fn as_nobody(program: &str, args: &[&str]) -> anyhow::Result<Output> {
     let nobody = Account::named("nobody")?;
@@ -112,47 +104,46 @@ async fn deputise(tunnel: SocketAddr, port: SocketAddr, transfer: &str) -> anyho
 }
 
 async fn deputy_download() -> anyhow::Result<()> {
-    let (peers, broker, listens) = start(Ipv4Addr::LOCALHOST.into()).await?;
-    let mut ftp = Ftp::login(listens).await?;
+    let fixture = embedded().start().await?;
+    let mut ftp = fixture.login().await?;
     for round in 0..2 {
         let announced = ftp.announced("EPSV").await?;
-        let said = deputise(listens, announced, "STOR loot").await?;
+        let said = deputise(fixture.tunnel, announced, "STOR loot").await?;
         let mut data = Conversation::connect(announced).await?;
         ftp.ask("RETR file", "150").await?;
         ensure!(data.rest().await? == CONTENT, "the thief was told {said}");
         ftp.reply("226").await?;
-        let loot = fs::read(peers.root.path().join("loot")).unwrap_or_default();
+        let loot = fixture.servers.ftp.file("loot").unwrap_or_default();
         ensure!(loot.is_empty(), "{:?}", String::from_utf8_lossy(&loot));
-        expect_refusals(&broker, round + 1).await?;
+        expect_refusals(&fixture.broker, round + 1).await?;
     }
     Ok(())
 }
 
 async fn deputy_upload() -> anyhow::Result<()> {
-    let (peers, broker, listens) = start(Ipv4Addr::LOCALHOST.into()).await?;
-    fs::write(peers.root.path().join("evil"), "evil")?;
-    let mut ftp = Ftp::login(listens).await?;
+    let fixture = embedded().start().await?;
+    fixture.servers.ftp.put("evil", b"evil")?;
+    let mut ftp = fixture.login().await?;
     let announced = ftp.announced("EPSV").await?;
-    deputise(listens, announced, "RETR evil").await?;
+    deputise(fixture.tunnel, announced, "RETR evil").await?;
     let mut data = Conversation::connect(announced).await?;
     ftp.ask("STOR stored", "150").await?;
     data.send(CONTENT).await?;
     data.finish().await?;
     ftp.reply("226").await?;
-    ensure!(fs::read(peers.root.path().join("stored"))? == CONTENT);
-    expect_refusals(&broker, 1).await
+    ensure!(fixture.servers.ftp.file("stored").as_deref() == Some(CONTENT));
+    expect_refusals(&fixture.broker, 1).await
 }
 
 /// A port of this test's, which runs as the daemon's user.
 async fn deputy_service() -> anyhow::Result<()> {
-    let (peers, broker, listens) = start(Ipv4Addr::LOCALHOST.into()).await?;
+    let fixture = embedded().start().await?;
     let service = ScriptedListener::bind().await?;
-    let said = deputise(listens, service.addr(), "RETR file").await?;
+    let said = deputise(fixture.tunnel, service.addr(), "RETR file").await?;
     // Either end is one without a byte.
     let got = service.accept().await?.rest().await.unwrap_or_default();
     ensure!(got.is_empty(), "{got:?} came; {said}");
-    drop(peers);
-    expect_refusals(&broker, 1).await
+    expect_refusals(&fixture.broker, 1).await
 }
 
 async fn expect_refusals(broker: &Broker, count: usize) -> anyhow::Result<()> {
@@ -162,8 +153,8 @@ async fn expect_refusals(broker: &Broker, count: usize) -> anyhow::Result<()> {
 }
 
 async fn download(ip: IpAddr) -> anyhow::Result<()> {
-    let (_peers, broker, listens) = start(ip).await?;
-    let mut ftp = Ftp::login(listens).await?;
+    let fixture = embedded().listen(ip).start().await?;
+    let mut ftp = fixture.login().await?;
     // The first one is opened before the client is told its port, later ones are not.
     for _ in 0..2 {
         let announced = ftp.announced("EPSV").await?;
@@ -175,7 +166,14 @@ async fn download(ip: IpAddr) -> anyhow::Result<()> {
         drop(data);
         ftp.reply("226").await?;
     }
-    let warned = || broker.log().matches("data connection refused").count() == 2;
+    let warned = || {
+        fixture
+            .broker
+            .log()
+            .matches("data connection refused")
+            .count()
+            == 2
+    };
     eventually("both attempts are in the log", warned).await?;
     Ok(())
 }
@@ -188,8 +186,8 @@ async fn reachable() -> anyhow::Result<()> {
 
 /// However many come first, the client gets its file, and the log stays short.
 async fn crowd() -> anyhow::Result<()> {
-    let (_peers, broker, listens) = start(Ipv4Addr::LOCALHOST.into()).await?;
-    let mut ftp = Ftp::login(listens).await?;
+    let fixture = embedded().start().await?;
+    let mut ftp = fixture.login().await?;
     let announced = ftp.announced("EPSV").await?;
     let (ip, port) = (announced.ip(), announced.port());
     let knock = format!("for n in {{1..{CROWD}}}; do : <>/dev/tcp/{ip}/{port}; done");
@@ -199,16 +197,16 @@ async fn crowd() -> anyhow::Result<()> {
     ensure!(data.rest().await? == CONTENT);
     ftp.reply("226").await?;
     let summed = format!("further={}", CROWD - 1);
-    broker.process().wait_log(&summed, LIMIT).await?;
-    let log = broker.log();
+    fixture.broker.wait_log(&summed, LIMIT).await?;
+    let log = fixture.broker.log();
     let lines = log.lines().filter(|line| line.contains("refused"));
     ensure!(lines.count() == 2, "{log}");
     Ok(())
 }
 
 async fn upload() -> anyhow::Result<()> {
-    let (peers, _broker, listens) = start(Ipv4Addr::LOCALHOST.into()).await?;
-    let mut ftp = Ftp::login(listens).await?;
+    let fixture = embedded().start().await?;
+    let mut ftp = fixture.login().await?;
     let announced = ftp.announced("EPSV").await?;
     ftp.control().send("STOR stored\r\n").await?;
     thief(announced).await?;
@@ -217,14 +215,14 @@ async fn upload() -> anyhow::Result<()> {
     data.send(CONTENT).await?;
     data.finish().await?;
     ftp.reply("226").await?;
-    ensure!(fs::read(peers.root.path().join("stored"))? == CONTENT);
+    ensure!(fixture.servers.ftp.file("stored").as_deref() == Some(CONTENT));
     Ok(())
 }
 
 /// Who owns the control connection owns the data connections, whoever runs the daemon.
 async fn own() -> anyhow::Result<()> {
-    let (_peers, _broker, listens) = start(Ipv4Addr::LOCALHOST.into()).await?;
-    let url = format!("ftp://{listens}/file");
+    let fixture = embedded().start().await?;
+    let url = format!("ftp://{}/file", fixture.tunnel);
     let fetched = as_nobody("curl", &["--disable", "-sS", &url])
         .await?
         .success()?;

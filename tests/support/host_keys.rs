@@ -7,13 +7,14 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 use testkit::broker::Broker;
-use testkit::ftp_server::FtpServer;
+use testkit::fixture::Servers;
+use testkit::ftp_client::FtpClient;
+use testkit::profile::{Profile, config};
 use testkit::scripted::Conversation;
 use testkit::sshd::{Sshd, SshdOptions};
 
-use super::ftp::Ftp;
+use super::fixture::{CONTENT, embedded};
 use super::needs::Need;
-use super::rig::{CONTENT, Login, ftp_tunnel};
 
 /// What the tests need of the machine.
 pub(crate) const NEEDS: &[Need] = &[Need::Program("sshd"), Need::Program("ssh-keygen")];
@@ -22,14 +23,12 @@ pub(crate) const NEEDS: &[Need] = &[Need::Program("sshd"), Need::Program("ssh-ke
 const TYPES: [&str; 3] = ["ed25519", "ecdsa", "rsa"];
 
 /// An sshd with a key of each type, an FTP server behind it, and a directory for what the test makes.
-pub(crate) struct Bench {
+pub(crate) struct KeyedServer {
     pub(crate) directory: TempDir,
-    sshd: Sshd,
-    ftp: FtpServer,
-    _root: TempDir,
+    servers: Servers<Sshd>,
 }
 
-impl Bench {
+impl KeyedServer {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut lines = Vec::new();
@@ -47,7 +46,7 @@ impl Bench {
         Self::certified_by("ecdsa", options).await
     }
 
-    /// As [`Bench::certified`], where the authority has a key of this type.
+    /// As [`KeyedServer::certified`], where the authority has a key of this type.
     pub(crate) async fn certified_by(kind: &str, options: &[&str]) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let key = keygen(directory.path(), "ed25519", "ed25519")?;
@@ -69,14 +68,8 @@ impl Bench {
             extra_config,
             ..SshdOptions::default()
         };
-        let root = tempfile::tempdir()?;
-        fs::write(root.path().join("file"), CONTENT)?;
-        Ok(Self {
-            directory,
-            sshd: Sshd::start(options).await?,
-            ftp: FtpServer::start(root.path()).await?,
-            _root: root,
-        })
+        let servers = embedded().ssh(options).servers().await?;
+        Ok(Self { directory, servers })
     }
 
     /// A broker with this policy and one FTP tunnel, whose known hosts are those that the test writes into `known`.
@@ -96,14 +89,15 @@ impl Bench {
         let settings = format!(
             r#"<server-authentication-methods><auth-server-publickey policy="{policy}"/></server-authentication-methods>"#
         );
-        let mut login = Login::to(&self.sshd)?;
-        login.host_key.clear();
-        let tunnel = ftp_tunnel(self.ftp.addr().ip(), self.ftp.addr(), "");
-        let profile = login.profile(&settings, &tunnel);
-        let config = format!(
-            "<secsh-broker><general>{general}</general><profiles>{profile}</profiles></secsh-broker>"
-        );
-        Broker::start(&config, &[]).await
+        let profile = self.profile()?.with(&settings);
+        Broker::start(&config(&general, [profile]), &[]).await
+    }
+
+    /// A profile that names no host key.
+    pub(crate) fn profile(&self) -> anyhow::Result<Profile> {
+        let mut profile = self.servers.profile()?;
+        profile.host_key.clear();
+        Ok(profile)
     }
 
     pub(crate) fn known(&self) -> PathBuf {
@@ -112,11 +106,11 @@ impl Bench {
 
     /// The name under which the server stands in known_hosts files.
     pub(crate) fn name(&self) -> String {
-        format!("[127.0.0.1]:{}", self.sshd.addr().port())
+        format!("[127.0.0.1]:{}", self.servers.ssh.addr().port())
     }
 
     pub(crate) fn target(&self) -> String {
-        format!("127.0.0.1#{}", self.sshd.addr().port())
+        format!("127.0.0.1#{}", self.servers.ssh.addr().port())
     }
 
     /// A known_hosts line with one of the keys made for the test.
@@ -152,7 +146,7 @@ pub(crate) fn store(broker: &Broker) -> PathBuf {
 }
 
 pub(crate) async fn fetches(broker: &Broker) -> anyhow::Result<()> {
-    let mut ftp = Ftp::login(broker.listener(0).await?).await?;
+    let mut ftp = FtpClient::login(broker.listener(0).await?).await?;
     ensure!(ftp.fetch("file").await? == CONTENT);
     Ok(())
 }
@@ -172,11 +166,7 @@ pub(crate) async fn refusal(broker: &Broker) -> anyhow::Result<String> {
         said.contains(told) && !told.is_empty(),
         "421 {said}\nbroker-ctl: {told}"
     );
-    ensure!(
-        broker.log().contains(told),
-        "{told}\nis not in the log:\n{}",
-        broker.log()
-    );
+    ensure!(broker.log().contains(told), "{told:?} is not in the log");
     Ok(reason)
 }
 

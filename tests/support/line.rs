@@ -6,11 +6,14 @@ use std::fs::{self, File};
 
 use anyhow::{Context, ensure};
 use testkit::broker::Broker;
-use testkit::relay::{Relay, RelayOptions};
+use testkit::fixture::{Fixture, Relayed, RelayedOptions};
+use testkit::ftp_client::FtpClient;
+use testkit::relay::Relay;
 use testkit::scripted::Conversation;
+use testkit::sshd::{Sshd, SshdOptions};
+use testkit::vsftpd::Vsftpd;
 
-use super::ftp::Ftp;
-use super::rig::{CONTENT, SOON, Servers, ftp_tunnel};
+use super::fixture::{CONTENT, nothing_is_dialled, nothing_is_left, real};
 use super::sockets::{eventually, listening};
 
 /// More than all buffers on the way hold, so that it cannot be over before it is cut.
@@ -39,43 +42,48 @@ impl fmt::Display for Direction {
 }
 
 /// sshd and vsftpd, a line to sshd that can fail, and a broker.
-pub(crate) struct Rig {
-    pub(crate) servers: Servers,
-    pub(crate) line: Relay,
-    pub(crate) broker: Broker,
+pub(crate) struct FailingLine {
+    pub(crate) fixture: Fixture<Relayed<Sshd>, Vsftpd>,
     listeners: BTreeSet<u16>,
 }
 
-impl Rig {
+impl FailingLine {
     /// With these elements in the profile.
     pub(crate) async fn start(settings: &str) -> anyhow::Result<Self> {
-        let servers = Servers::start_default().await?;
-        fs::write(servers.ftp.root().join("file"), CONTENT)?;
-        File::create(servers.ftp.root().join("big"))?.set_len(BIG)?;
-        let mut line = RelayOptions::to(servers.sshd.addr());
-        line.record = false;
-        let line = Relay::start_with(line).await?;
-        let mut login = servers.login.clone();
-        login.server = line.addr();
-        let tunnel = ftp_tunnel(servers.ftp.addr().ip(), servers.ftp.addr(), "");
-        let broker = Broker::start(&login.config(settings, &tunnel), &[]).await?;
-        let listeners = listening(broker.process().pid());
-        Ok(Self {
-            servers,
-            line,
-            broker,
-            listeners,
-        })
+        let relayed = RelayedOptions {
+            server: SshdOptions::default(),
+            record: false,
+        };
+        let fixture = real().ssh(relayed).settings(settings).start().await?;
+        File::create(fixture.servers.ftp.root().join("big"))?.set_len(BIG)?;
+        let listeners = listening(fixture.broker.process().pid());
+        Ok(Self { fixture, listeners })
     }
 
-    pub(crate) async fn login(&self) -> anyhow::Result<Ftp> {
-        Ftp::login(self.broker.listener(0).await?).await
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.fixture.broker
+    }
+
+    pub(crate) fn line(&self) -> &Relay {
+        &self.fixture.servers.ssh.line
+    }
+
+    pub(crate) fn sshd(&self) -> &Sshd {
+        &self.fixture.servers.ssh.server
+    }
+
+    pub(crate) fn ftp(&self) -> &Vsftpd {
+        &self.fixture.servers.ftp
+    }
+
+    pub(crate) async fn login(&self) -> anyhow::Result<FtpClient> {
+        self.fixture.login().await
     }
 
     /// A transfer in its middle: so much has arrived, and more is to come.
     pub(crate) async fn middle(
         &self,
-        ftp: &mut Ftp,
+        ftp: &mut FtpClient,
         direction: Direction,
         mode: &str,
     ) -> anyhow::Result<Conversation> {
@@ -83,29 +91,14 @@ impl Rig {
             Direction::Download => "RETR big",
             Direction::Upload => "STOR half",
         };
-        let mut data = if mode == "EPSV" {
-            let data = ftp.passive(mode).await?;
-            ftp.ask(command, "150").await?;
-            data
-        } else {
-            let listener = ftp.active(mode).await?;
-            ftp.ask(command, "150").await?;
-            listener.accept().await?
-        };
-        // A spare connection that dies while it is dialled is another matter.
-        let dialled = |connections: &serde_json::Value| {
-            let all = connections.as_array();
-            all.is_some_and(|all| all.iter().all(|one| one["state"] != "connecting"))
-        };
-        self.broker
-            .wait_json(&["list-connections"], SOON, dialled)
-            .await?;
+        let mut data = ftp.begin(mode, command).await?;
+        nothing_is_dialled(self.broker()).await?;
         if direction == Direction::Download {
             data.bytes(MOVED).await?;
             return Ok(data);
         }
         data.send(vec![7; MOVED]).await?;
-        let stored = self.servers.ftp.root().join("half");
+        let stored = self.ftp().root().join("half");
         let arrived = || fs::metadata(&stored).is_ok_and(|file| file.len() == MOVED as u64);
         eventually("the first half is stored", arrived).await?;
         Ok(data)
@@ -113,7 +106,7 @@ impl Rig {
 
     /// The connection that carried most.
     pub(crate) fn data_connection(&self) -> anyhow::Result<usize> {
-        let passed = self.line.passed();
+        let passed = self.line().passed();
         let most = passed
             .iter()
             .enumerate()
@@ -127,34 +120,18 @@ impl Rig {
         ensure!(ftp.fetch("file").await? == CONTENT, "the next transfer");
         ftp.ask("QUIT", "221").await?;
         drop(ftp);
-        let none = |channels: &serde_json::Value| channels.as_array().is_some_and(Vec::is_empty);
-        self.broker
-            .wait_json(&["list-channels"], SOON, none)
-            .await?;
-        let pid = self.broker.process().pid();
+        nothing_is_left(self.broker(), "list-channels").await?;
+        let pid = self.broker().process().pid();
         eventually("the broker's extra listeners are closed", || {
             listening(pid) == self.listeners
         })
         .await?;
-        let sshd = &self.servers.sshd;
         let quiet = || {
-            sshd.session_pids()
-                .iter()
-                .all(|pid| listening(*pid).is_empty())
+            let sessions = self.sshd().session_pids();
+            sessions.iter().all(|pid| listening(*pid).is_empty())
         };
         eventually("sshd's forwards are cancelled", quiet).await?;
-        let log = self.broker.log();
-        ensure!(!log.contains("panic"), "{log}");
+        ensure!(!self.broker().log().contains("panic"), "a task panicked");
         Ok(())
     }
-}
-
-/// The reply that ends the transfer, which must be no success.
-pub(crate) async fn last_words(ftp: &mut Ftp) -> anyhow::Result<String> {
-    let reply = ftp.control().reply().await?;
-    ensure!(
-        !reply.starts_with('2'),
-        "a transfer that was cut was reported complete: {reply}"
-    );
-    Ok(reply)
 }

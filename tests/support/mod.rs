@@ -1,20 +1,19 @@
 //! What the capabilities share.
 
+pub(crate) mod bad_tunnel;
 mod big_file;
 pub(crate) mod clients;
 pub(crate) mod compare;
-pub(crate) mod ftp;
+pub(crate) mod fixture;
 pub(crate) mod host_keys;
 pub(crate) mod line;
 pub(crate) mod needs;
+pub(crate) mod played;
 pub(crate) mod python;
 pub(crate) mod quirky;
-pub(crate) mod rig;
-pub(crate) mod session;
+pub(crate) mod routes;
 pub(crate) mod sockets;
-pub(crate) mod stage;
 pub(crate) mod trial;
-pub(crate) mod ways;
 
 pub(crate) use big_file::BigFile;
 pub(crate) use needs::Need;

@@ -1,18 +1,17 @@
 //! An FTP server with declared oddities behind the testkit's SSH server, and a broker before them.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use testkit::broker::Broker;
+use testkit::fixture::{Fixture, Relayed, RelayedOptions};
+use testkit::ftp_client::FtpClient;
 use testkit::quirky_ftp::{Quirks, QuirkyFtp};
-use testkit::relay::{Flow, Relay};
+use testkit::relay::Flow;
 use testkit::scripted::{Conversation, ScriptedListener};
+use testkit::ssh_server::{SshServer, SshServerOptions};
 use tokio::time::timeout;
 
-use super::ftp::Ftp;
 use super::line::ALIVE;
-use super::rig::{Embedded, ftp_tunnel};
 
 /// What takes no more than a round trip is through by then, on a machine that is busy with other tests too.
 pub(crate) const PROMPT: Duration = Duration::from_secs(5);
@@ -22,13 +21,8 @@ pub(crate) const HALF: &[u8] = &[7; 300_000];
 
 /// Everything from the client's tunnel to the FTP server.
 pub(crate) struct Quirky {
-    pub(crate) ftp: QuirkyFtp,
-    pub(crate) broker: Broker,
+    fixture: Fixture<Relayed<SshServer>, QuirkyFtp>,
     quirks: Quirks,
-    /// On the way to the SSH server.
-    line: Relay,
-    embedded: Embedded,
-    tunnel: SocketAddr,
 }
 
 /// The client's part of a data connection.
@@ -41,26 +35,21 @@ pub(crate) enum Offer {
 
 impl Quirky {
     pub(crate) async fn start(quirks: Quirks) -> anyhow::Result<Self> {
-        let embedded = Embedded::start().await?;
-        let ftp = QuirkyFtp::start(quirks.clone()).await?;
-        let tunnel = ftp_tunnel(Ipv4Addr::LOCALHOST.into(), ftp.addr(), "");
-        let line = Relay::start(embedded.ssh.addr()).await?;
-        let mut login = embedded.login.clone();
-        login.server = line.addr();
-        let broker = Broker::start(&login.config(ALIVE, &tunnel), &[]).await?;
-        let tunnel = broker.listener(0).await?;
-        Ok(Self {
-            ftp,
-            broker,
-            quirks,
-            line,
-            embedded,
-            tunnel,
-        })
+        let ssh = RelayedOptions {
+            server: SshServerOptions::default(),
+            record: false,
+        };
+        let builder = Fixture::builder().ssh(ssh).ftp(quirks.clone());
+        let fixture = builder.settings(ALIVE).start().await?;
+        Ok(Self { fixture, quirks })
     }
 
-    pub(crate) async fn login(&self) -> anyhow::Result<Ftp> {
-        let mut ftp = Ftp::connect(self.tunnel).await?;
+    pub(crate) fn ftp(&self) -> &QuirkyFtp {
+        &self.fixture.servers.ftp
+    }
+
+    pub(crate) async fn login(&self) -> anyhow::Result<FtpClient> {
+        let mut ftp = FtpClient::connect(self.fixture.tunnel).await?;
         ftp.ask("USER anonymous", "331").await?;
         ftp.ask("PASS guest", self.quirks.login).await?;
         Ok(ftp)
@@ -69,7 +58,7 @@ impl Quirky {
     /// Asks for a transfer and hears it announced as the server announces it.
     pub(crate) async fn offer(
         &self,
-        ftp: &mut Ftp,
+        ftp: &mut FtpClient,
         mode: &str,
         command: &str,
     ) -> anyhow::Result<Offer> {
@@ -86,7 +75,7 @@ impl Quirky {
     /// The data connection of a transfer that has been asked for and announced.
     pub(crate) async fn begin(
         &self,
-        ftp: &mut Ftp,
+        ftp: &mut FtpClient,
         mode: &str,
         command: &str,
     ) -> anyhow::Result<Conversation> {
@@ -99,18 +88,18 @@ impl Quirky {
     /// An upload of the file `half`, whose first half the server has.
     pub(crate) async fn half_stored(
         &self,
-        ftp: &mut Ftp,
+        ftp: &mut FtpClient,
         mode: &str,
     ) -> anyhow::Result<Conversation> {
         let mut data = self.begin(ftp, mode, "STOR half").await?;
         data.send(HALF).await?;
-        self.ftp.wait_for_bytes("half", HALF.len()).await?;
+        self.ftp().wait_for_bytes("half", HALF.len()).await?;
         Ok(data)
     }
 
     /// Cuts every SSH connection but the first, which carries the control channel.
     pub(crate) fn cut_data(&self) {
-        let ssh = &self.embedded.ssh;
+        let ssh = &self.fixture.servers.ssh.server;
         for number in ssh.connections().into_iter().filter(|number| *number != 0) {
             ssh.kill_connection(number);
         }
@@ -118,22 +107,15 @@ impl Quirky {
 
     /// Swallows from now on what is on the way of every SSH connection but the first.
     pub(crate) fn silence_data(&self) {
-        for number in 1..self.line.passed().len() {
-            self.line.set_flow_of(number, Flow::Swallow);
+        let line = &self.fixture.servers.ssh.line;
+        for number in 1..line.passed().len() {
+            line.set_flow_of(number, Flow::Swallow);
         }
-    }
-
-    /// What became of a trial, with both sides of the story where it failed.
-    pub(crate) fn explain(&self, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
-        outcome.with_context(|| {
-            let (log, said) = (self.broker.log(), self.ftp.transcript());
-            format!("the server's session: {said:#?}\nthe broker's log:\n{log}\nwhat is wrong")
-        })
     }
 }
 
 /// Takes these lines, as they came from the server and at once.
-pub(crate) async fn hear(ftp: &mut Ftp, lines: &[&str]) -> anyhow::Result<()> {
+pub(crate) async fn hear(ftp: &mut FtpClient, lines: &[&str]) -> anyhow::Result<()> {
     for expected in lines {
         let line = promptly(ftp).await?;
         ensure!(line == *expected, "{line:?} came instead of {expected:?}");
@@ -142,7 +124,7 @@ pub(crate) async fn hear(ftp: &mut Ftp, lines: &[&str]) -> anyhow::Result<()> {
 }
 
 /// The next line, which must come at once.
-pub(crate) async fn promptly(ftp: &mut Ftp) -> anyhow::Result<String> {
+pub(crate) async fn promptly(ftp: &mut FtpClient) -> anyhow::Result<String> {
     let line = timeout(PROMPT, ftp.control().text()).await;
     line.with_context(|| format!("no reply within {PROMPT:?}"))?
 }

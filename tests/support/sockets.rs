@@ -9,7 +9,7 @@ use anyhow::ensure;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
-use super::rig::SOON;
+use super::fixture::SOON;
 
 /// How often to look.
 const POLL: Duration = Duration::from_millis(20);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use libtest_mimic::{Failed, Trial};
+use testkit::server_logs;
 use tokio::runtime::{Builder, Runtime};
 
 use super::Need;
@@ -48,7 +49,7 @@ where
     }
 }
 
-/// Runs a test to its end or its limit. What it started ends with it, since everything is dropped.
+/// Runs a test to its end or its limit. A failure shows the logs of its servers. What it started ends with it, since everything is dropped.
 fn run(
     title: &str,
     limit: Duration,
@@ -56,8 +57,11 @@ fn run(
 ) -> Result<(), Failed> {
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
-        let ended = tokio::time::timeout(limit, test).await;
-        ended.unwrap_or_else(|_| Err(anyhow!("{title} did not end within {limit:?}")))
+        server_logs::shown(async {
+            let ended = tokio::time::timeout(limit, test).await;
+            ended.unwrap_or_else(|_| Err(anyhow!("{title} did not end within {limit:?}")))
+        })
+        .await
     });
     runtime.shutdown_timeout(LAST_WORDS);
     outcome.map_err(|error| Failed::from(format!("{error:#}")))

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::client::{self, Output};
 use crate::process::Process;
 use crate::programs::broker_program;
+use crate::server_logs;
 use crate::terminal::Terminal;
 
 /// Starting takes a fraction of a second; a busy machine may take its time.
@@ -35,44 +36,40 @@ pub struct Broker {
     directory: TempDir,
 }
 
+/// How a daemon is started. [`Default`] is the workspace's own brokerd, which logs everything.
+#[derive(Clone, Copy, Default)]
+pub struct BrokerOptions<'a> {
+    /// More arguments.
+    pub arguments: &'a [&'a str],
+    /// Environment variables that name files or directories.
+    pub env: &'a [(&'a str, &'a Path)],
+    /// The directory that holds brokerd, where it is not the workspace's own. It logs as it is shipped.
+    pub programs: Option<&'a Path>,
+}
+
 impl Broker {
     /// Starts it on the text of a configuration, with more arguments if needed, and waits until it is ready.
     ///
     /// # Errors
     /// When the programs are missing or the daemon does not become ready; the message shows its log.
     pub async fn start(config: &str, arguments: &[&str]) -> anyhow::Result<Self> {
-        Self::start_with_files(config, &[], arguments).await
+        let options = BrokerOptions {
+            arguments,
+            ..BrokerOptions::default()
+        };
+        Self::start_with(config, &options).await
     }
 
-    /// As [`Broker::start`], with files beside the configuration, which names them by relative paths.
-    ///
-    /// # Errors
-    /// As [`Broker::start`], and when a file cannot be written.
-    pub async fn start_with_files(
-        config: &str,
-        files: &[(&str, &str)],
-        arguments: &[&str],
-    ) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir().context("cannot make a directory for brokerd")?;
-        for (name, contents) in files {
-            write_private(&directory.path().join(name), contents)?;
-        }
-        let process = launch(directory.path(), config, arguments)?;
-        process.wait_log("broker ready", READY_LIMIT).await?;
-        Ok(Self { process, directory })
-    }
-
-    /// As [`Broker::start`], with environment variables that name files or directories.
+    /// As [`Broker::start`], with more to choose.
     ///
     /// # Errors
     /// As [`Broker::start`].
-    pub async fn start_with_env(config: &str, env: &[(&str, &Path)]) -> anyhow::Result<Self> {
+    pub async fn start_with(config: &str, options: &BrokerOptions<'_>) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("cannot make a directory for brokerd")?;
-        let mut command = brokerd(directory.path(), config, &[])?;
-        command.envs(env.iter().copied());
-        let process = Process::spawn(command, None)?;
-        process.wait_log("broker ready", READY_LIMIT).await?;
-        Ok(Self { process, directory })
+        let process = launch_with(directory.path(), config, options)?;
+        let broker = Self { process, directory };
+        broker.wait_log("broker ready", READY_LIMIT).await?;
+        Ok(broker)
     }
 
     /// The directory with its configuration and socket.
@@ -97,6 +94,14 @@ impl Broker {
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Waits until its log contains `text`.
+    ///
+    /// # Errors
+    /// When it ends or `limit` passes before; the message shows the log.
+    pub async fn wait_log(&self, text: &str, limit: Duration) -> anyhow::Result<()> {
+        self.process.wait_log(text, limit).await
     }
 
     /// What it has logged so far.
@@ -137,6 +142,16 @@ impl Broker {
     pub async fn told(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = self.ctl(arguments).await?.success();
         Ok(output.with_context(|| format!("{arguments:?}"))?.text())
+    }
+
+    /// As [`Broker::json`], for a list.
+    ///
+    /// # Errors
+    /// As [`Broker::json`], and when it is no list.
+    pub async fn list(&self, arguments: &[&str]) -> anyhow::Result<Vec<Value>> {
+        let answer = self.json(arguments).await?;
+        let list = answer.as_array().cloned();
+        list.with_context(|| format!("{arguments:?} is no list: {answer:#}"))
     }
 
     /// Asks with `--json` until the answer is as `done` wants it, and returns it: the daemon answers questions and does
@@ -215,7 +230,13 @@ impl Broker {
         self.process.kill();
         let config = fs::read_to_string(self.config_file())?;
         self.process = launch(self.directory.path(), &config, arguments)?;
-        self.process.wait_log("broker ready", READY_LIMIT).await
+        self.wait_log("broker ready", READY_LIMIT).await
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        server_logs::hand_in("brokerd", &self.log());
     }
 }
 
@@ -224,18 +245,34 @@ impl Broker {
 /// # Errors
 /// When brokerd is missing or the configuration cannot be written.
 pub fn launch(directory: &Path, config: &str, arguments: &[&str]) -> anyhow::Result<Process> {
-    Process::spawn(brokerd(directory, config, arguments)?, None)
+    let options = BrokerOptions {
+        arguments,
+        ..BrokerOptions::default()
+    };
+    launch_with(directory, config, &options)
 }
 
-fn brokerd(directory: &Path, config: &str, arguments: &[&str]) -> anyhow::Result<Command> {
+fn launch_with(
+    directory: &Path,
+    config: &str,
+    options: &BrokerOptions<'_>,
+) -> anyhow::Result<Process> {
     write_private(&directory.join(CONFIG), config)?;
-    let mut command = Command::new(broker_program("brokerd")?);
+    let mut command = match options.programs {
+        Some(programs) => Command::new(programs.join("brokerd")),
+        None => {
+            let mut command = Command::new(broker_program("brokerd")?);
+            command.args(["--log", "debug"]);
+            command
+        }
+    };
     command.arg("--config").arg(directory.join(CONFIG));
     command.arg("--socket").arg(socket_in(directory));
-    command.args(["--log", "debug"]).args(arguments);
+    command.args(options.arguments);
     // What the daemon keeps for its user belongs to the test, and what the user has is none of its business.
-    command.env("HOME", directory);
-    Ok(command)
+    command.env("HOME", directory).env_remove("SSH_AUTH_SOCK");
+    command.envs(options.env.iter().copied());
+    Process::spawn(command, None)
 }
 
 /// Runs broker-ctl on a socket.
@@ -280,56 +317,6 @@ fn text<'a>(listener: &'a Value, field: &str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ftp_server::FtpServer;
-    use crate::keys::KeyPair;
-    use crate::scripted::Conversation;
-    use crate::ssh_server::{SshServer, SshServerOptions};
-
-    const LIMIT: Duration = Duration::from_secs(20);
-
-    #[tokio::test]
-    async fn a_client_is_carried_through_both_peers() {
-        let root = tempfile::tempdir().unwrap();
-        let ftp = FtpServer::start(root.path()).await.unwrap();
-        let key = KeyPair::generate().unwrap();
-        let ssh = SshServer::start(SshServerOptions {
-            authorized_keys: vec![key.public_openssh().unwrap()],
-            ..SshServerOptions::default()
-        })
-        .await
-        .unwrap();
-        let config = format!(
-            r#"<secsh-broker version="1.0"><profiles>
-                 <profile id="id1" host="127.0.0.1" port="{}" user="me">
-                   <hostkey file="host.pub"/>
-                   <user-identities><identity identity-file="key"/></user-identities>
-                   <tunnels><local-tunnel type="FTP" listen-port="0" dst-port="{}"/></tunnels>
-                 </profile>
-               </profiles></secsh-broker>"#,
-            ssh.addr().port(),
-            ftp.addr().port()
-        );
-        let files = [
-            ("host.pub", ssh.host_key_openssh().unwrap()),
-            ("key", key.private_openssh().unwrap()),
-        ];
-        let files = [(files[0].0, &*files[0].1), (files[1].0, &*files[1].1)];
-        let mut broker = Broker::start_with_files(&config, &files, &[])
-            .await
-            .unwrap();
-        let listener = broker.listener(0).await.unwrap();
-        let mut client = Conversation::connect(listener).await.unwrap();
-        assert!(client.reply().await.unwrap().starts_with("220"));
-        assert_eq!(ssh.counters().direct_opened, 1);
-        drop(client);
-        assert!(broker.listener(1).await.is_err());
-        let no_sessions = |status: &Value| status["sessions"] == 0;
-        broker
-            .wait_json(&["status"], LIMIT, no_sessions)
-            .await
-            .unwrap();
-        assert!(broker.stop(LIMIT).await.unwrap().success());
-    }
 
     #[tokio::test]
     async fn a_daemon_that_does_not_start_shows_its_log() {

@@ -13,10 +13,18 @@ use crate::process::Process;
 use crate::programs::{DROPBEAR, DROPBEARCONVERT};
 use crate::shadow;
 
+/// What a dropbear lets in.
+#[derive(Clone, Copy)]
+pub struct DropbearOptions {
+    /// The present user's password.
+    pub password: &'static str,
+}
+
 /// A running dropbear, which lets the present user in with a password of its own; dropping it ends it with all its
 /// sessions. It reads keys that may log in from the user's own home only.
 pub struct Dropbear {
     addr: SocketAddr,
+    password: &'static str,
     place: Place,
     host_key: KeyPair,
     _process: Process,
@@ -28,12 +36,12 @@ impl Dropbear {
     ///
     /// # Errors
     /// When dropbear is not installed or does not start; the message shows its log.
-    pub async fn start(password: &str) -> anyhow::Result<Self> {
+    pub async fn start(options: DropbearOptions) -> anyhow::Result<Self> {
         let place = Place::new(IpAddr::V4(Ipv4Addr::LOCALHOST), None, None)?;
         let directory = place.directory()?;
         let host_key = KeyPair::generate()?;
         let key = convert(directory.path(), &host_key)?;
-        let shadow = shadow::write(directory.path(), &place.account, password)?;
+        let shadow = shadow::write(directory.path(), &place.account, options.password)?;
         let mut attempt = 1;
         let (addr, process) = loop {
             let addr = place.free_addr()?;
@@ -45,6 +53,7 @@ impl Dropbear {
         };
         Ok(Self {
             addr,
+            password: options.password,
             place,
             host_key,
             _process: process,
@@ -62,6 +71,12 @@ impl Dropbear {
     #[must_use]
     pub fn user(&self) -> &str {
         &self.place.account.name
+    }
+
+    /// The password to log in with.
+    #[must_use]
+    pub fn password(&self) -> &str {
+        self.password
     }
 
     /// The public host key as one OpenSSH line.

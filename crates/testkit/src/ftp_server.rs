@@ -3,13 +3,14 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use async_trait::async_trait;
 use libunftp::ServerBuilder;
 use libunftp::options::{ActivePassiveMode, Binder};
+use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -17,45 +18,51 @@ use unftp_sbe_fs::Filesystem;
 
 use crate::peer_runtime::PeerRuntime;
 
-/// A running server; dropping it ends it with all its sessions.
+/// Where a server listens. [`Default`] is 127.0.0.1.
+#[derive(Clone, Copy)]
+pub struct FtpServerOptions {
+    /// The address, on a free port.
+    pub bind: IpAddr,
+}
+
+impl Default for FtpServerOptions {
+    fn default() -> Self {
+        let bind = Ipv4Addr::LOCALHOST.into();
+        Self { bind }
+    }
+}
+
+/// A running server; dropping it ends it with all its sessions, and removes its directory.
 ///
 /// It knows PASV, EPSV and PORT but not EPRT, and wants names in UTF-8.
 pub struct FtpServer {
     addr: SocketAddr,
-    root: PathBuf,
     sessions: watch::Receiver<usize>,
     _runtime: PeerRuntime,
+    root: TempDir,
 }
 
 impl FtpServer {
-    /// Serves `root` on a free port of 127.0.0.1.
+    /// Serves a directory of its own.
     ///
     /// # Errors
-    /// When the directory cannot be opened or no port can be bound.
-    pub async fn start(root: &Path) -> anyhow::Result<Self> {
-        Self::start_on(root, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
-    }
-
-    /// Serves `root` on an address of the caller's choice; port 0 takes a free one.
-    ///
-    /// # Errors
-    /// When the directory cannot be opened or the address cannot be bound.
-    pub async fn start_on(root: &Path, bind: SocketAddr) -> anyhow::Result<Self> {
-        Filesystem::new(root)
-            .with_context(|| format!("the FTP server cannot open {}", root.display()))?;
+    /// When the directory cannot be made or no port can be bound.
+    pub async fn start(options: FtpServerOptions) -> anyhow::Result<Self> {
+        let root = tempfile::tempdir().context("cannot make a directory for the FTP server")?;
         let runtime = PeerRuntime::new("ftp-server")?;
+        let bind = options.bind;
         let listener = runtime
-            .run(TcpListener::bind(bind))
+            .run(TcpListener::bind((bind, 0)))
             .await
             .with_context(|| format!("the FTP server cannot listen on {bind}"))?;
         let addr = listener.local_addr()?;
         let (count, sessions) = watch::channel(0);
-        runtime.spawn(accept(listener, Arc::from(root), count));
+        runtime.spawn(accept(listener, Arc::from(root.path()), count));
         Ok(Self {
             addr,
-            root: root.to_owned(),
             sessions,
             _runtime: runtime,
+            root,
         })
     }
 
@@ -68,7 +75,7 @@ impl FtpServer {
     /// The directory it serves.
     #[must_use]
     pub fn root(&self) -> &Path {
-        &self.root
+        self.root.path()
     }
 
     /// Control connections accepted so far.

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::peer_runtime::PeerRuntime;
+use crate::server_logs;
 
 mod control;
 mod data;
@@ -174,6 +175,12 @@ impl Shared {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for QuirkyFtp {
+    fn drop(&mut self) {
+        server_logs::hand_in("the quirky FTP server", &self.transcript().join("\n"));
+    }
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {

@@ -87,6 +87,7 @@ impl Conversation {
         let stream = connected
             .with_context(|| format!("{to} does not answer"))?
             .with_context(|| format!("cannot connect to {to}"))?;
+        stream.set_nodelay(true)?;
         Ok(Self::new(stream))
     }
 

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use russh::server::Config;
+use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,14 +21,17 @@ use crate::peer_runtime::PeerRuntime;
 mod forward;
 mod session;
 
-/// What a server lets in. [`Default`] is an open forwarder on 127.0.0.1 that nobody can log in to yet.
+/// The file with the key that may log in.
+const CLIENT_KEY: &str = "client_key";
+
+/// What a server lets in beside its own client key. [`Default`] is an open forwarder on 127.0.0.1.
 #[derive(Clone)]
 pub struct SshServerOptions {
     /// Where to listen; port 0 takes a free one.
     pub bind: SocketAddr,
     /// The host key; `None` makes one.
     pub host_key: Option<KeyPair>,
-    /// Who may log in; empty means any name.
+    /// Who may log in, the first by the client key; empty means any name.
     pub users: Vec<String>,
     /// Public keys that may log in, one OpenSSH line each.
     pub authorized_keys: Vec<String>,
@@ -108,10 +113,16 @@ pub struct SshCounters {
 /// A running server; dropping it ends it with all its connections.
 pub struct SshServer {
     addr: SocketAddr,
+    options: SshServerOptions,
     host_key: KeyPair,
     shared: Arc<Shared>,
-    accepting: CancellationToken,
+    /// Cancelled to close the port.
+    closing: CancellationToken,
+    /// Cancelled once the port is closed.
+    closed: CancellationToken,
     _runtime: PeerRuntime,
+    /// Holds the client key.
+    directory: Arc<TempDir>,
 }
 
 impl SshServer {
@@ -119,7 +130,41 @@ impl SshServer {
     ///
     /// # Errors
     /// When the address cannot be bound or a key cannot be read.
-    pub async fn start(options: SshServerOptions) -> anyhow::Result<Self> {
+    pub async fn start(mut options: SshServerOptions) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir().context("cannot make a directory for a key")?;
+        let key = KeyPair::generate()?;
+        key.write(directory.path(), CLIENT_KEY)?;
+        options.authorized_keys.push(key.public_openssh()?);
+        Self::serve(options, Arc::new(directory)).await
+    }
+
+    /// Closes the listening port; connections that are open go on.
+    pub fn stop_accepting(&self) {
+        self.closing.cancel();
+    }
+
+    /// Closes the listening port and cuts all connections.
+    pub async fn stop(&self) {
+        self.stop_accepting();
+        self.closed.cancelled().await;
+        self.kill_all();
+    }
+
+    /// Serves again after [`SshServer::stop`], on the same port and with the same keys. The counters begin anew.
+    ///
+    /// # Errors
+    /// When somebody else has the port.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        let options = SshServerOptions {
+            bind: self.addr,
+            host_key: Some(self.host_key.clone()),
+            ..self.options.clone()
+        };
+        *self = Self::serve(options, Arc::clone(&self.directory)).await?;
+        Ok(())
+    }
+
+    async fn serve(options: SshServerOptions, directory: Arc<TempDir>) -> anyhow::Result<Self> {
         let host_key = match &options.host_key {
             Some(key) => key.clone(),
             None => KeyPair::generate()?,
@@ -132,20 +177,24 @@ impl SshServer {
             .with_context(|| format!("the SSH server cannot listen on {bind}"))?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared::new(&options)?);
-        let accepting = CancellationToken::new();
         let config = Arc::new(server_config(&host_key));
-        runtime.spawn(accept_until(
-            accepting.clone(),
-            listener,
-            config,
-            Arc::clone(&shared),
-        ));
+        let closing = CancellationToken::new();
+        let closed = CancellationToken::new();
+        let accepting = accept_until(closing.clone(), listener, config, Arc::clone(&shared));
+        let at_end = closed.clone().drop_guard();
+        runtime.spawn(async move {
+            accepting.await;
+            drop(at_end);
+        });
         Ok(Self {
             addr,
+            options,
             host_key,
             shared,
-            accepting,
+            closing,
+            closed,
             _runtime: runtime,
+            directory,
         })
     }
 
@@ -155,18 +204,24 @@ impl SshServer {
         self.addr
     }
 
+    /// The user to log in as.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.options.users.first().map_or("user", String::as_str)
+    }
+
+    /// The file with the private key that may log in.
+    #[must_use]
+    pub fn identity_file(&self) -> PathBuf {
+        self.directory.path().join(CLIENT_KEY)
+    }
+
     /// The public host key as one OpenSSH line.
     ///
     /// # Errors
     /// When the key cannot be encoded.
     pub fn host_key_openssh(&self) -> anyhow::Result<String> {
         self.host_key.public_openssh()
-    }
-
-    /// The host key, for a second server that must look like this one.
-    #[must_use]
-    pub fn host_key(&self) -> &KeyPair {
-        &self.host_key
     }
 
     /// What has happened so far.
@@ -213,11 +268,6 @@ impl SshServer {
     pub fn kill_all(&self) {
         let killed = std::mem::take(&mut *self.shared.connections());
         killed.values().for_each(Connection::cut);
-    }
-
-    /// Closes the listening port; connections that are open go on.
-    pub fn stop_accepting(&self) {
-        self.accepting.cancel();
     }
 
     /// Grants or refuses direct-tcpip channels from now on.

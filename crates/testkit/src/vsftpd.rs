@@ -16,6 +16,7 @@ use crate::daemon::{Place, START_ATTEMPTS, START_LIMIT};
 use crate::netns::Netns;
 use crate::process::Process;
 use crate::programs::{OPENSSL, VSFTPD};
+use crate::server_logs;
 
 /// vsftpd does not say when it listens: it is asked this often.
 const READY_POLL: Duration = Duration::from_millis(10);
@@ -136,6 +137,12 @@ impl Vsftpd {
     /// Ends it with all its sessions; its port refuses from then on.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+}
+
+impl Drop for Vsftpd {
+    fn drop(&mut self) {
+        server_logs::hand_in("vsftpd", &self.log());
     }
 }
 

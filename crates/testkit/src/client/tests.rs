@@ -3,16 +3,15 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::ftp_server::FtpServer;
+use crate::ftp_server::{FtpServer, FtpServerOptions};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A server with one file, and a directory for the client.
-async fn fixture() -> (FtpServer, TempDir, TempDir) {
-    let (root, local) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    std::fs::write(root.path().join("file"), "contents").unwrap();
-    let server = FtpServer::start(root.path()).await.unwrap();
-    (server, root, local)
+async fn server() -> (FtpServer, TempDir) {
+    let server = FtpServer::start(FtpServerOptions::default()).await.unwrap();
+    std::fs::write(server.root().join("file"), "contents").unwrap();
+    (server, tempfile::tempdir().unwrap())
 }
 
 fn fetched(local: &TempDir) -> String {
@@ -24,7 +23,7 @@ async fn curl_fetches() {
     if CURL.find().is_err() {
         return;
     }
-    let (server, _root, _local) = fixture().await;
+    let (server, _local) = server().await;
     let url = format!("ftp://{}/file", server.addr());
     let output = curl([url], LIMIT).await.unwrap().success().unwrap();
     assert_eq!(output.text(), "contents");
@@ -35,7 +34,7 @@ async fn curl_fails_with_a_reason() {
     if CURL.find().is_err() {
         return;
     }
-    let (server, _root, _local) = fixture().await;
+    let (server, _local) = server().await;
     let url = format!("ftp://{}/no-such-file", server.addr());
     let output = curl([url], LIMIT).await.unwrap();
     let error = output.success().unwrap_err().to_string();
@@ -47,7 +46,7 @@ async fn lftp_fetches() {
     if LFTP.find().is_err() {
         return;
     }
-    let (server, _root, local) = fixture().await;
+    let (server, local) = server().await;
     let script = format!("open -u me,secret {}; get file", server.addr());
     let output = lftp(&script, local.path(), LIMIT).await.unwrap();
     output.success().unwrap();
@@ -59,7 +58,7 @@ async fn tnftp_fetches_in_passive_and_active_mode() {
     if TNFTP.find().is_err() {
         return;
     }
-    let (server, _root, local) = fixture().await;
+    let (server, local) = server().await;
     let addr = server.addr();
     let script = format!(
         "open {} {}\nuser me secret\nget file",
@@ -78,7 +77,7 @@ async fn ftplib_fetches() {
     if PYTHON.find().is_err() {
         return;
     }
-    let (server, _root, local) = fixture().await;
+    let (server, local) = server().await;
     let program = "
 import ftplib, sys
 ftp = ftplib.FTP()
