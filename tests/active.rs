@@ -9,10 +9,11 @@ use testkit::dropbear::DropbearOptions;
 use testkit::ftp_client::{FtpClient, port_command};
 use testkit::netns::Netns;
 use testkit::scripted::{Conversation, ScriptedListener};
+use testkit::sockets::listening;
 use tokio::task::JoinSet;
 
 use crate::support::fixture::{CONTENT, Channels, RealServers, SOON, expect_data_channels, real};
-use crate::support::sockets::{eventually, listening};
+use crate::support::sockets::eventually;
 use crate::support::{Need, trial};
 
 const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];

@@ -10,11 +10,12 @@ use testkit::fixture::{Fixture, Relayed, RelayedOptions};
 use testkit::ftp_client::FtpClient;
 use testkit::relay::Relay;
 use testkit::scripted::Conversation;
+use testkit::sockets::listening;
 use testkit::sshd::{Sshd, SshdOptions};
 use testkit::vsftpd::Vsftpd;
 
 use super::fixture::{CONTENT, nothing_is_dialled, nothing_is_left, real};
-use super::sockets::{eventually, listening};
+use super::sockets::eventually;
 
 /// More than all buffers on the way hold, so that it cannot be over before it is cut.
 const BIG: u64 = 1 << 30;

@@ -34,6 +34,7 @@ pub mod relay;
 pub mod scripted;
 pub mod server_logs;
 mod shadow;
+pub mod sockets;
 pub mod ssh_server;
 pub mod sshd;
 pub mod terminal;

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use rustix::net::{SendFlags, send};
+use testkit::ftp_client::{announced, port_command};
 use testkit::relay::{Cut, Relay};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
-use super::address::{announced, announcement};
 use super::transfer::{Deed, Direction, Interruption, Mode, Progress, Step, Transfer, Urgency};
 
 /// How much is read and written at once.
@@ -224,7 +224,7 @@ impl Client {
             return Ok(false);
         }
         let reply = self.seen.transcript.last().cloned().unwrap_or_default();
-        let mut address = SocketAddr::new(self.server.ip(), announced(&reply)?);
+        let mut address = announced(&reply, self.server.ip())?;
         if let Some(bytes) = self.manners.box_resets_after {
             let relay = Relay::start(address).await?;
             relay.cut_after(Some((bytes, Cut::ResetTarget)));
@@ -258,9 +258,12 @@ impl Client {
             (Port::Open(listener), address)
         };
         self.port = Some(port);
-        let code = self
-            .ask(&announcement(ip, address.port(), extended))
-            .await?;
+        let verb = if extended || ip.is_ipv6() {
+            "EPRT"
+        } else {
+            "PORT"
+        };
+        let code = self.ask(&port_command(verb, address)).await?;
         Ok(self.accepts(code))
     }
 

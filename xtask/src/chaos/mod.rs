@@ -1,12 +1,10 @@
 //! `cargo xtask chaos`: cuts transfers at random moments and sees that none that is short was reported complete
 
-mod address;
 mod client;
 mod fault;
 mod plan;
 mod quiet;
 mod round;
-mod sockets;
 mod stage;
 mod table;
 mod transfer;

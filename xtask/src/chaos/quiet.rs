@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
+use testkit::sockets::{Connection, Sockets};
 use tokio::time::{Instant, sleep};
 
-use super::sockets::{Connection, Sockets};
 use super::stage::{IDLE_TIMEOUT, Stage};
 
 /// By then everything has gone. Shorter than the time after which idle connections are closed: their end must not take
@@ -87,7 +87,7 @@ async fn left(stage: &Stage, baseline: Option<Baseline>) -> Result<Vec<String>> 
     let sockets = Sockets::now()?;
     held_by_daemon(stage, &sockets, baseline, connections, &mut left);
     held_by_sshd(stage, &sockets, connections, &mut left);
-    let sessions = stage.ftp.session_pids();
+    let sessions = stage.servers.ftp.session_pids();
     if !sessions.is_empty() {
         left.push(format!("sessions of vsftpd: {sessions:?}"));
     }
@@ -107,17 +107,16 @@ async fn told(stage: &Stage, left: &mut Vec<String>) -> Result<()> {
             "status counts sessions, channels, transfers: {counts:?}"
         ));
     }
-    let channels = stage.broker.json(&["list-channels"]).await?;
-    if channels.as_array().is_none_or(|list| !list.is_empty()) {
-        left.push(format!("list-channels: {channels}"));
+    let channels = stage.broker.list(&["list-channels"]).await?;
+    if !channels.is_empty() {
+        left.push(format!("list-channels: {channels:?}"));
     }
     Ok(())
 }
 
 /// How many SSH connections the daemon lists; none may be on its way.
 async fn connections(stage: &Stage, left: &mut Vec<String>) -> Result<usize> {
-    let listed = stage.broker.json(&["list-connections"]).await?;
-    let list = listed.as_array().map_or(&[][..], Vec::as_slice);
+    let list = stage.broker.list(&["list-connections"]).await?;
     let on_the_way = |connection: &&Value| {
         let state = connection.get("state").and_then(Value::as_str);
         matches!(state, Some("connecting" | "closing"))
@@ -171,8 +170,8 @@ fn held_by_daemon(
 }
 
 fn held_by_sshd(stage: &Stage, sockets: &Sockets, connections: usize, left: &mut Vec<String>) {
-    let port = stage.sshd.addr().port();
-    let families = stage.sshd.process().families();
+    let port = stage.servers.ssh.addr().port();
+    let families = stage.servers.ssh.process().families();
     if families.len() != connections {
         left.push(format!(
             "sshd has {} sessions, the daemon lists {connections} connections",
@@ -182,7 +181,7 @@ fn held_by_sshd(stage: &Stage, sockets: &Sockets, connections: usize, left: &mut
     let everybody: Vec<u32> = families
         .concat()
         .into_iter()
-        .chain([stage.sshd.pid()])
+        .chain([stage.servers.ssh.pid()])
         .collect();
     let held = sockets.held_by(&everybody);
     let forwards: Vec<_> = held.listening.iter().filter(|p| **p != port).collect();

@@ -338,7 +338,7 @@ impl<'a> File<'a> {
             .get(transfer.offset..transfer.offset + transfer.size)
             .context("the file is larger than there is content")?;
         if transfer.direction() == Direction::Download {
-            stage.put(server, name, content)?;
+            stage.server(server).put(name, content)?;
         }
         Ok(Self {
             name: name.to_owned(),
@@ -354,7 +354,8 @@ impl<'a> File<'a> {
         let arrived = match self.transfer.direction() {
             Direction::Download => &seen.received,
             Direction::Upload => {
-                stored = stage.stored(self.server, &self.name);
+                let file = stage.server(self.server).file(&self.name);
+                stored = file.unwrap_or_default();
                 &stored
             }
         };
@@ -365,6 +366,6 @@ impl<'a> File<'a> {
     }
 
     fn remove(&self, stage: &Stage) {
-        stage.remove(self.server, &self.name);
+        stage.server(self.server).remove(&self.name);
     }
 }

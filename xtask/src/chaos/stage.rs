@@ -1,21 +1,21 @@
 //! The peers: sshd, both FTP servers, a relay, and the daemon with tunnels on a direct and on a relayed line
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use testkit::broker::Broker;
+use testkit::fixture::{Fixture, FtpFiles, Servers};
+use testkit::profile::{Tunnel, config};
 use testkit::quirky_ftp::{Quirks, QuirkyFtp};
 use testkit::relay::{self, Flow, Passed, Relay, RelayOptions};
+use testkit::sockets::Sockets;
 use testkit::sshd::{Sshd, SshdOptions};
 use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 
 use super::fault::{Cut, Server};
 use super::plan::Plan;
-use super::sockets::Sockets;
 
 /// Seconds between keepalives, so that a silent line is noticed in seconds.
 const KEEPALIVE: u64 = 1;
@@ -28,40 +28,14 @@ const GRACE: &str = "1";
 
 /// Everything that runs. Dropping it ends it all.
 pub(super) struct Stage {
-    pub(super) sshd: Sshd,
-    pub(super) ftp: Vsftpd,
+    pub(super) broker: Broker,
+    pub(super) servers: Servers<Sshd, Vsftpd>,
     pub(super) quirky: QuirkyFtp,
     relay: Relay,
     /// The connection of the relay that is silent alone.
     silent: Option<usize>,
-    pub(super) broker: Broker,
-    direct: Tunnels,
-    relayed: Tunnels,
-}
-
-/// Where FTP clients connect, by the server that they want.
-#[derive(Clone, Copy)]
-struct Tunnels {
-    vsftpd: SocketAddr,
-    quirky: SocketAddr,
-}
-
-impl Tunnels {
-    /// The two of a profile, of which there are so many before it.
-    async fn of_profile(broker: &Broker, before: usize) -> Result<Self> {
-        Ok(Self {
-            vsftpd: broker.listener(2 * before).await?,
-            quirky: broker.listener(2 * before + 1).await?,
-        })
-    }
-
-    fn to(self, server: Server) -> SocketAddr {
-        if server == Server::Vsftpd {
-            self.vsftpd
-        } else {
-            self.quirky
-        }
-    }
+    /// Where FTP clients connect: to either server on the direct line, then on the relayed one.
+    tunnels: [SocketAddr; 4],
 }
 
 /// Whom a cut may strike, looked up before the moment comes.
@@ -79,54 +53,57 @@ pub(super) struct Targets {
 
 impl Stage {
     pub(super) async fn set() -> Result<Self> {
-        let sshd = Sshd::start(SshdOptions::default()).await?;
-        let ftp = Vsftpd::start(VsftpdOptions::default()).await?;
+        let sshd = SshdOptions {
+            // The rest would be read by nobody.
+            extra_config: vec!["LogLevel VERBOSE".to_owned()],
+            ..SshdOptions::default()
+        };
+        let builder = Fixture::builder().ssh(sshd);
+        let servers = builder.ftp(VsftpdOptions::default()).servers().await?;
         let quirky = QuirkyFtp::start(Quirks::default()).await?;
-        let ftp_ports = [ftp.addr().port(), quirky.addr().port()];
         let relay = Relay::start_with(RelayOptions {
             record: false,
-            ..RelayOptions::to(sshd.addr())
-        })
-        .await?;
-        let profiles = [("direct", sshd.addr()), ("relayed", relay.addr())]
-            .map(|(name, address)| profile(name, address, &sshd, ftp_ports))
-            .into_iter()
-            .collect::<Result<String>>()?;
-        let config = format!(
-            r#"<secsh-broker version="1.0"><profiles>{profiles}</profiles></secsh-broker>"#
+            ..RelayOptions::to(servers.ssh.addr())
+        });
+        let relay = relay.await?;
+        let settings = format!(
+            r#"<idle-timeout time="{IDLE_TIMEOUT}"/><keepalive-interval time="{KEEPALIVE}"/>"#
         );
-        let broker = Broker::start(&config, &[]).await?;
-        let direct = Tunnels::of_profile(&broker, 0).await?;
-        let relayed = Tunnels::of_profile(&broker, 1).await?;
+        let direct = servers.profile()?.with(&settings);
+        let direct = direct.tunnel(Tunnel::ftp(quirky.addr())).called("direct");
+        let relayed = direct.clone().at(relay.addr()).called("relayed");
+        let broker = Broker::start(&config("", [direct, relayed]), &[]).await?;
         Ok(Self {
-            sshd,
-            ftp,
+            tunnels: tunnels(&broker).await?,
+            broker,
+            servers,
             quirky,
             relay,
             silent: None,
-            broker,
-            direct,
-            relayed,
         })
     }
 
     /// Where an FTP client connects.
     pub(super) fn tunnel(&self, relayed: bool, server: Server) -> SocketAddr {
-        let tunnels = if relayed { self.relayed } else { self.direct };
-        tunnels.to(server)
+        let [vsftpd, quirky, relayed_vsftpd, relayed_quirky] = self.tunnels;
+        match (relayed, server == Server::Vsftpd) {
+            (false, true) => vsftpd,
+            (false, false) => quirky,
+            (true, true) => relayed_vsftpd,
+            (true, false) => relayed_quirky,
+        }
     }
 
     /// The ports of all tunnels, in order.
     pub(super) fn tunnel_ports(&self) -> Vec<u16> {
-        let all = [self.direct, self.relayed].map(|tunnels| [tunnels.vsftpd, tunnels.quirky]);
-        let mut ports: Vec<u16> = all.concat().iter().map(SocketAddr::port).collect();
+        let mut ports = self.tunnels.map(|tunnel| tunnel.port());
         ports.sort_unstable();
-        ports
+        ports.to_vec()
     }
 
     /// The ports at which the daemon reaches sshd.
     pub(super) fn ssh_ports(&self) -> [u16; 2] {
-        [self.sshd.addr().port(), self.relay.addr().port()]
+        [self.servers.ssh.addr().port(), self.relay.addr().port()]
     }
 
     /// Gives the round's FTP server its habit.
@@ -135,41 +112,13 @@ impl Stage {
             .set_quirks(plan.fault.server.quirks(plan.variant));
     }
 
-    /// Puts a file where a download finds it.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub(super) fn put(&self, server: Server, name: &str, content: &[u8]) -> Result<()> {
-        if server != Server::Vsftpd {
-            self.quirky.put(name, content);
-            return Ok(());
-        }
-        let path = self.path(name);
-        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    /// What the FTP server has of a file.
-    pub(super) fn stored(&self, server: Server, name: &str) -> Vec<u8> {
-        let stored = if server == Server::Vsftpd {
-            fs::read(self.path(name)).ok()
-        } else {
-            self.quirky.file(name)
-        };
-        stored.unwrap_or_default()
-    }
-
-    /// Removes a file, if it is there.
-    pub(super) fn remove(&self, server: Server, name: &str) {
+    /// The FTP server of a round.
+    pub(super) fn server(&self, server: Server) -> &dyn FtpFiles {
         if server == Server::Vsftpd {
-            // An upload that never began left none.
-            let _ = fs::remove_file(self.path(name));
+            &self.servers.ftp
         } else {
-            self.quirky.remove(name);
+            &self.quirky
         }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.ftp.root().join(name)
     }
 
     /// Looks up whom the cut may strike.
@@ -183,7 +132,7 @@ impl Stage {
             ..Targets::default()
         };
         if cut == Cut::FtpSession {
-            targets.ftp = self.ftp.process().families().concat();
+            targets.ftp = self.servers.ftp.process().families().concat();
         }
         let strikes_sshd = matches!(
             cut,
@@ -192,10 +141,10 @@ impl Stage {
         if !strikes_sshd {
             return Ok(targets);
         }
-        let ssh_port = self.sshd.addr().port();
-        let ftp_ports = [self.ftp.addr().port(), self.quirky.addr().port()];
+        let ssh_port = self.servers.ssh.addr().port();
+        let ftp_ports = [self.servers.ftp.addr().port(), self.quirky.addr().port()];
         let sockets = Sockets::now()?;
-        for family in self.sshd.process().families() {
+        for family in self.servers.ssh.process().families() {
             let held = sockets.held_by(&family);
             let controls = held
                 .connections
@@ -244,7 +193,7 @@ impl Stage {
             Cut::LineReset => self.cut_line(plan.coin, relay::Cut::Reset, targets),
             Cut::LineClosed => self.cut_line(plan.coin, relay::Cut::Close, targets),
             Cut::FtpSession => kill(&targets.ftp),
-            Cut::FtpServer => self.ftp.kill(),
+            Cut::FtpServer => self.servers.ftp.kill(),
             Cut::DaemonStopped => self.stop_daemon("0").await?,
             Cut::DaemonPastGrace => self.stop_daemon(GRACE).await?,
             Cut::DaemonKilled => self.broker.kill(),
@@ -259,11 +208,10 @@ impl Stage {
     pub(super) async fn heal(&mut self, cut: Cut) -> Result<()> {
         match cut {
             Cut::LineSilent => self.end_silence(),
-            Cut::FtpServer => self.ftp.restart().await?,
+            Cut::FtpServer => self.servers.ftp.restart().await?,
             Cut::DaemonStopped | Cut::DaemonPastGrace | Cut::DaemonKilled => {
                 self.broker.restart(&[]).await?;
-                self.direct = Tunnels::of_profile(&self.broker, 0).await?;
-                self.relayed = Tunnels::of_profile(&self.broker, 1).await?;
+                self.tunnels = tunnels(&self.broker).await?;
             }
             Cut::Nothing
             | Cut::SshdData
@@ -349,33 +297,13 @@ fn total(passed: &Passed) -> u64 {
     passed.to_client + passed.to_target
 }
 
-fn profile(name: &str, server: SocketAddr, sshd: &Sshd, ftp_ports: [u16; 2]) -> Result<String> {
-    let host_key = sshd.host_key_openssh()?;
-    let key = host_key
-        .split_whitespace()
-        .nth(1)
-        .context("a host key without a key")?;
-    let tunnels = ftp_ports.map(|port| {
-        format!(
-            r#"<local-tunnel type="FTP" listen-port="0" dst-host="127.0.0.1" dst-port="{port}"/>"#
-        )
-    });
-    Ok(format!(
-        r#"<profile id="{name}" name="{name}" host="{host}" port="{port}" user="{user}">
-             <hostkey>{key}</hostkey>
-             <user-identities><identity identity-file="{identity}"/></user-identities>
-             <idle-timeout time="{IDLE_TIMEOUT}"/>
-             <keepalive-interval time="{KEEPALIVE}"/>
-             <tunnels>
-               {tunnels}
-             </tunnels>
-           </profile>"#,
-        host = server.ip(),
-        port = server.port(),
-        user = sshd.user(),
-        identity = sshd.identity_file().display(),
-        tunnels = tunnels.concat(),
-    ))
+async fn tunnels(broker: &Broker) -> Result<[SocketAddr; 4]> {
+    Ok([
+        broker.listener(0).await?,
+        broker.listener(1).await?,
+        broker.listener(2).await?,
+        broker.listener(3).await?,
+    ])
 }
 
 fn kill(processes: &[u32]) {

@@ -1,51 +1,58 @@
-//! What processes hold open, from `/proc`
+//! What processes hold open, from `/proc`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Context;
 
 /// `st` of a listening socket in `/proc/net/tcp`.
 const LISTENING: &str = "0A";
 
 /// A TCP connection, by its ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Connection {
-    pub(super) local: u16,
-    pub(super) remote: u16,
+pub struct Connection {
+    /// This end's.
+    pub local: u16,
+    /// The other end's.
+    pub remote: u16,
 }
 
 /// What some processes hold open.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Holdings {
+pub struct Holdings {
     /// Ports listened on.
-    pub(super) listening: Vec<u16>,
+    pub listening: Vec<u16>,
     /// TCP connections that are not over.
-    pub(super) connections: Vec<Connection>,
+    pub connections: Vec<Connection>,
     /// Everything else: files, pipes, local sockets, and TCP sockets whose connection is over.
-    pub(super) others: usize,
+    pub others: usize,
 }
 
 /// Every TCP socket of the system by its inode, as they are at one moment.
-pub(super) struct Sockets(HashMap<u64, Socket>);
+pub struct Sockets(HashMap<u64, Socket>);
 
 impl Sockets {
     /// Takes the picture.
     ///
     /// # Errors
     /// When the system's table of sockets cannot be read.
-    pub(super) fn now() -> Result<Self> {
+    pub fn now() -> anyhow::Result<Self> {
+        Self::of_namespace("self")
+    }
+
+    /// Takes the picture of the network namespace in which a process runs.
+    fn of_namespace(process: &str) -> anyhow::Result<Self> {
         let mut sockets = HashMap::new();
-        for name in ["/proc/net/tcp", "/proc/net/tcp6"] {
-            let text = fs::read_to_string(name).with_context(|| format!("cannot read {name}"))?;
+        for name in ["tcp", "tcp6"].map(|table| format!("/proc/{process}/net/{table}")) {
+            let text = fs::read_to_string(&name).with_context(|| format!("cannot read {name}"))?;
             sockets.extend(text.lines().skip(1).filter_map(parse));
         }
         Ok(Self(sockets))
     }
 
     /// What the processes hold open together. One that has ended holds nothing.
-    pub(super) fn held_by(&self, processes: &[u32]) -> Holdings {
+    pub fn held_by(&self, processes: &[u32]) -> Holdings {
         let mut held = Holdings::default();
         for process in processes {
             let Ok(entries) = fs::read_dir(format!("/proc/{process}/fd")) else {
@@ -66,6 +73,14 @@ impl Sockets {
         held.listening.sort_unstable();
         held
     }
+}
+
+/// The TCP ports that a process listens on; none where it has ended.
+#[must_use]
+pub fn listening(pid: u32) -> BTreeSet<u16> {
+    let sockets = Sockets::of_namespace(&pid.to_string());
+    let held = sockets.map(|sockets| sockets.held_by(&[pid]).listening);
+    held.unwrap_or_default().into_iter().collect()
 }
 
 struct Socket {
