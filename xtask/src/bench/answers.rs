@@ -6,10 +6,8 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use testkit::scripted::Conversation;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use anyhow::{Context, Result};
+use testkit::ftp_client::FtpClient;
 use tokio::time::sleep;
 
 use super::Run;
@@ -40,7 +38,7 @@ pub(super) async fn noop(run: &Run) -> Result<Vec<Figure>> {
 }
 
 async fn noops_beside_download(run: &Run, ftp: SocketAddr) -> Result<f64> {
-    let mut session = login(ftp).await?;
+    let mut session = FtpClient::login(ftp).await?;
     let mut taken = Vec::new();
     let noops = async {
         loop {
@@ -80,14 +78,17 @@ pub(super) async fn listing(run: &Run) -> Result<Vec<Figure>> {
     let mut warm = Figure::against(SSH, what, "ms", Some(Aim::AtMost(3.0)));
     run.stage.make_file("listed", 1)?;
     for _ in 0..run.pairs {
-        let daemon = run.stage.broker(run.stage.sshd.addr()).await?;
+        let daemon = run.stage.broker(run.stage.servers.ssh.addr()).await?;
         let began = Instant::now();
-        let mut session = login(daemon.ftp).await?;
+        let mut session = FtpClient::login(daemon.ftp).await?;
         list(&mut session).await?;
         cold.pair(milliseconds(began), ssh_to_greeting(run).await?);
     }
     let (broker, ssh) = run.stage.both().await?;
-    let mut sessions = (login(broker.ftp).await?, login(ssh.ftp).await?);
+    let mut sessions = (
+        FtpClient::login(broker.ftp).await?,
+        FtpClient::login(ssh.ftp).await?,
+    );
     for _ in 0..run.pairs {
         let a = warm_listing(&mut sessions.0).await?;
         warm.pair(a, warm_listing(&mut sessions.1).await?);
@@ -96,7 +97,7 @@ pub(super) async fn listing(run: &Run) -> Result<Vec<Figure>> {
 }
 
 /// The median of some listings, after one that does not count.
-async fn warm_listing(session: &mut Conversation) -> Result<f64> {
+async fn warm_listing(session: &mut FtpClient) -> Result<f64> {
     list(session).await?;
     let mut taken = Vec::new();
     for _ in 0..LISTINGS {
@@ -105,33 +106,16 @@ async fn warm_listing(session: &mut Conversation) -> Result<f64> {
     Ok(summary(&taken).median)
 }
 
-/// Logs in.
-pub(super) async fn login(ftp: SocketAddr) -> Result<Conversation> {
-    let mut session = Conversation::connect(ftp).await?;
-    session.stream().set_nodelay(true)?;
-    session.reply().await?;
-    session.ask("USER anonymous", "331").await?;
-    session.ask("PASS bench", "230").await?;
-    Ok(session)
-}
-
 /// Lists the directory to its end, and returns the milliseconds from the first command to the first byte.
-async fn list(session: &mut Conversation) -> Result<f64> {
+async fn list(session: &mut FtpClient) -> Result<f64> {
     let began = Instant::now();
-    let reply = session.ask("EPSV", "229").await?;
-    let port = reply.split('|').nth(3).and_then(|port| port.parse().ok());
-    let port: u16 = port.with_context(|| format!("no port in {reply:?}"))?;
-    let mut data = TcpStream::connect((session.peer_addr()?.ip(), port)).await?;
-    session.send("LIST\r\n").await?;
-    let mut listing = vec![0];
-    data.read_exact(&mut listing)
-        .await
-        .context("an empty listing")?;
+    let mut data = session.passive("EPSV").await?;
+    session.control().send("LIST\r\n").await?;
+    data.bytes(1).await.context("an empty listing")?;
     let first = milliseconds(began);
-    data.read_to_end(&mut listing).await?;
+    data.rest().await?;
     for expected in ["150", "226"] {
-        let reply = session.reply().await?;
-        ensure!(reply.starts_with(expected), "{reply:?} to LIST");
+        session.reply(expected).await?;
     }
     Ok(first)
 }
@@ -139,11 +123,13 @@ async fn list(session: &mut Conversation) -> Result<f64> {
 /// Milliseconds until `ssh` has connected, logged in and opened a channel, through which the FTP server greets.
 async fn ssh_to_greeting(run: &Run) -> Result<f64> {
     let directory = tempfile::tempdir()?;
-    let mut command = run.stage.ssh(directory.path(), run.stage.sshd.addr())?;
+    let mut command = run
+        .stage
+        .ssh(directory.path(), run.stage.servers.ssh.addr())?;
     command
         .arg("-W")
-        .arg(run.stage.ftp.addr().to_string())
-        .arg(run.stage.sshd.addr().ip().to_string())
+        .arg(run.stage.servers.ftp.addr().to_string())
+        .arg(run.stage.servers.ssh.addr().ip().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use testkit::scripted::Conversation;
+use testkit::ftp_client::FtpClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::Run;
 use super::answers::milliseconds;
 use super::figure::{Aim, Figure, summary};
-use super::stage::Way;
+use super::stage::Forwarder;
 use super::transfers::{SSH, four_downloads};
 use super::usage::{peak_kib, resident_kib};
 
@@ -38,13 +38,13 @@ pub(super) async fn memory(run: &Run) -> Result<Vec<Figure>> {
     for _ in 0..run.pairs {
         let daemon = run
             .stage
-            .broker_to(run.stage.sshd.addr(), peer.addr, 1)
+            .broker_to(run.stage.servers.ssh.addr(), peer.addr, 1)
             .await?;
         sleep(SETTLED).await;
         idle.broker.push(resident_kib(daemon.pid())? / 1024.0);
         each.broker.push(each_session(&daemon).await?);
 
-        let daemon = run.stage.broker(run.stage.sshd.addr()).await?;
+        let daemon = run.stage.broker(run.stage.servers.ssh.addr()).await?;
         four_downloads(run, daemon.ftp, run.size / 2).await?;
         peak.broker.push(peak_kib(daemon.pid())? / 1024.0);
     }
@@ -52,7 +52,7 @@ pub(super) async fn memory(run: &Run) -> Result<Vec<Figure>> {
 }
 
 /// KiB that each session adds, the SSH connections not counted.
-async fn each_session(daemon: &Way) -> Result<f64> {
+async fn each_session(daemon: &Forwarder) -> Result<f64> {
     let _first = open_session(daemon.ftp).await?;
     sleep(SETTLED).await;
     let before = resident_kib(daemon.pid())?;
@@ -75,7 +75,7 @@ pub(super) async fn sessions_and_tunnels(run: &Run) -> Result<Vec<Figure>> {
         let what = format!("opening a session on one of {tunnels} tunnels");
         Figure::alone(&what, "ms", None)
     });
-    let ssh = run.stage.sshd.addr();
+    let ssh = run.stage.servers.ssh.addr();
     for _ in 0..run.pairs {
         let broker = run.stage.broker_to(ssh, peer.addr, 1).await?;
         let broker = beside_others(broker).await?;
@@ -93,17 +93,17 @@ pub(super) async fn sessions_and_tunnels(run: &Run) -> Result<Vec<Figure>> {
     Ok(sessions.into_iter().chain(tunnels).collect())
 }
 
-/// What opening takes beside so many others, from few to many. The way ends with them, before anything else is measured.
-async fn beside_others(way: Way) -> Result<Vec<f64>> {
+/// What opening takes beside so many others, from few to many. The forwarder ends with them, before anything else is measured.
+async fn beside_others(forwarder: Forwarder) -> Result<Vec<f64>> {
     let mut others = Vec::new();
     let mut taken = Vec::new();
     for count in SESSIONS {
         while others.len() < count {
-            others.push(open_session(way.ftp).await?);
+            others.push(open_session(forwarder.ftp).await?);
         }
-        taken.push(open_some(way.ftp).await?);
+        taken.push(open_some(forwarder.ftp).await?);
     }
-    drop((others, way));
+    drop((others, forwarder));
     sleep(SETTLED).await;
     Ok(taken)
 }
@@ -120,9 +120,8 @@ async fn open_some(ftp: SocketAddr) -> Result<f64> {
     Ok(summary(&taken).median)
 }
 
-async fn open_session(ftp: SocketAddr) -> Result<Conversation> {
-    let mut session = Conversation::connect(ftp).await?;
-    session.reply().await?;
+async fn open_session(ftp: SocketAddr) -> Result<FtpClient> {
+    let mut session = FtpClient::connect(ftp).await?;
     session.ask("USER bench", "230").await?;
     Ok(session)
 }

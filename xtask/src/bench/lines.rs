@@ -33,8 +33,8 @@ pub(super) async fn long_line(run: &Run) -> Result<Vec<Figure>> {
     let broker = run.stage.broker(line.addr()).await?;
     let ssh = run.stage.forwarding(line.addr()).await?;
     let size = run.size / 2;
-    for way in [&broker, &ssh] {
-        download(run, way.ftp, 1).await?;
+    for forwarder in [&broker, &ssh] {
+        download(run, forwarder.ftp, 1).await?;
     }
     for _ in 0..run.pairs {
         let a = download(run, broker.ftp, size).await?;

@@ -1,4 +1,4 @@
-//! The peers: sshd and vsftpd, and the ways that lead to them: brokerd, and OpenSSH's client with `-L`
+//! The servers, and what forwards to them: brokerd, and OpenSSH's client with `-L`
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
-use testkit::broker::write_private;
+use testkit::broker::{Broker, BrokerOptions};
 use testkit::files::write_pattern;
+use testkit::fixture::{Fixture, Servers, SshPeer};
+use testkit::ftp_client::FtpClient;
 use testkit::process::Process;
+use testkit::profile::Tunnel;
 use testkit::programs::SSH;
 use testkit::relay::{Relay, RelayOptions};
-use testkit::scripted::Conversation;
 use testkit::sshd::{Sshd, SshdOptions};
 use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 use tokio::time::{Instant, sleep};
@@ -39,26 +41,35 @@ const READY_POLL: Duration = Duration::from_millis(10);
 
 /// The servers, and what they serve.
 pub(super) struct Stage {
-    pub(super) sshd: Sshd,
-    pub(super) ftp: Vsftpd,
+    pub(super) servers: Servers<Sshd, Vsftpd>,
     passive_ports: Vec<u16>,
     programs: PathBuf,
     /// The files: in memory, so that no disk is measured.
     served: TempDir,
 }
 
-/// A way to an FTP server. Dropping it ends it.
-pub(super) struct Way {
-    /// Where an FTP client connects.
+/// What an FTP client connects to in the place of the FTP server. Dropping it ends it.
+pub(super) struct Forwarder {
+    /// Where it listens.
     pub(super) ftp: SocketAddr,
-    process: Process,
-    _directory: TempDir,
+    program: Program,
 }
 
-impl Way {
+enum Program {
+    Broker(Broker),
+    Ssh(
+        Process,
+        #[expect(dead_code, reason = "removed when ssh ends")] TempDir,
+    ),
+}
+
+impl Forwarder {
     /// The process that encrypts.
     pub(super) fn pid(&self) -> u32 {
-        self.process.pid()
+        match &self.program {
+            Program::Broker(broker) => broker.process().pid(),
+            Program::Ssh(ssh, _) => ssh.pid(),
+        }
     }
 }
 
@@ -72,14 +83,18 @@ impl Stage {
         };
         let served = served.context("cannot make a directory for the files")?;
         let passive_ports = free_ports()?;
-        let sshd = Sshd::start(SshdOptions {
-            extra_config: vec![format!("Ciphers {CIPHER}"), format!("KexAlgorithms {KEX}")],
+        let sshd = SshdOptions {
+            extra_config: vec![
+                format!("Ciphers {CIPHER}"),
+                format!("KexAlgorithms {KEX}"),
+                "LogLevel VERBOSE".to_owned(),
+            ],
             ..SshdOptions::default()
-        });
+        };
         let [lowest, .., highest] = passive_ports.as_slice() else {
             anyhow::bail!("no passive ports");
         };
-        let ftp = Vsftpd::start(VsftpdOptions {
+        let ftp = VsftpdOptions {
             extra_config: vec![
                 format!("anon_root={}", served.path().display()),
                 format!("pasv_min_port={lowest}"),
@@ -87,10 +102,9 @@ impl Stage {
                 "log_ftp_protocol=NO".to_owned(),
             ],
             ..VsftpdOptions::default()
-        });
+        };
         Ok(Self {
-            sshd: sshd.await?,
-            ftp: ftp.await?,
+            servers: Fixture::builder().ssh(sshd).ftp(ftp).servers().await?,
             passive_ports,
             programs,
             served,
@@ -118,8 +132,8 @@ impl Stage {
     ///
     /// # Errors
     /// When one does not start.
-    pub(super) async fn both(&self) -> Result<(Way, Way)> {
-        let ssh = self.sshd.addr();
+    pub(super) async fn both(&self) -> Result<(Forwarder, Forwarder)> {
+        let ssh = self.servers.ssh.addr();
         Ok((self.broker(ssh).await?, self.forwarding(ssh).await?))
     }
 
@@ -127,8 +141,8 @@ impl Stage {
     ///
     /// # Errors
     /// When it does not become ready; the message shows its log.
-    pub(super) async fn broker(&self, ssh: SocketAddr) -> Result<Way> {
-        self.broker_to(ssh, self.ftp.addr(), 1).await
+    pub(super) async fn broker(&self, ssh: SocketAddr) -> Result<Forwarder> {
+        self.broker_to(ssh, self.servers.ftp.addr(), 1).await
     }
 
     /// The same to an FTP server of the caller's choice, with so many tunnels, the first of which is given back.
@@ -140,67 +154,31 @@ impl Stage {
         ssh: SocketAddr,
         ftp: SocketAddr,
         tunnels: usize,
-    ) -> Result<Way> {
-        let directory = tempfile::tempdir()?;
+    ) -> Result<Forwarder> {
         let listen = free_addr()?;
-        let config = directory.path().join("broker.xml");
-        write_private(&config, &self.config(ssh, ftp, listen, tunnels)?)?;
-        let mut command = Command::new(self.programs.join("brokerd"));
-        command.arg("--config").arg(config);
-        command
-            .arg("--socket")
-            .arg(directory.path().join("run/socket"));
-        let process = Process::spawn(command, None)?;
-        process.wait_log("broker ready", READY_LIMIT).await?;
-        Ok(Way {
+        let mut first = Tunnel::ftp(ftp).with(r#"max-sessions="2000""#);
+        first.port = listen.port();
+        let mut profile = self.servers.ssh.profile()?.at(ssh);
+        profile.tunnels = vec![first];
+        profile.tunnels.resize(tunnels, Tunnel::ftp(ftp));
+        let cipher = format!(r#"<ciphers><cipher name="{CIPHER}"/></ciphers>"#);
+        let options = BrokerOptions {
+            programs: Some(&self.programs),
+            ..BrokerOptions::default()
+        };
+        let broker = Broker::start_with(&profile.with(&cipher).config(), &options).await?;
+        Ok(Forwarder {
             ftp: listen,
-            process,
-            _directory: directory,
+            program: Program::Broker(broker),
         })
-    }
-
-    fn config(
-        &self,
-        ssh: SocketAddr,
-        ftp: SocketAddr,
-        listen: SocketAddr,
-        tunnels: usize,
-    ) -> Result<String> {
-        let host_key = self.sshd.host_key_openssh()?;
-        let key = host_key.split_whitespace().nth(1);
-        let more = format!(
-            r#"<local-tunnel type="FTP" listen-port="0" dst-host="127.0.0.1" dst-port="{}"/>"#,
-            ftp.port()
-        )
-        .repeat(tunnels.saturating_sub(1));
-        Ok(format!(
-            r#"<secsh-broker version="1.0"><profiles>
-  <profile id="bench" name="bench" host="{host}" port="{port}" user="{user}">
-    <hostkey>{key}</hostkey>
-    <ciphers><cipher name="{CIPHER}"/></ciphers>
-    <user-identities><identity identity-file="{identity}"/></user-identities>
-    <tunnels>
-      <local-tunnel type="FTP" listen-port="{listen_port}" dst-host="127.0.0.1" dst-port="{ftp_port}" max-sessions="2000"/>
-      {more}
-    </tunnels>
-  </profile>
-</profiles></secsh-broker>"#,
-            host = ssh.ip(),
-            port = ssh.port(),
-            user = self.sshd.user(),
-            key = key.context("a host key without a key")?,
-            identity = self.sshd.identity_file().display(),
-            listen_port = listen.port(),
-            ftp_port = ftp.port(),
-        ))
     }
 
     /// OpenSSH's client on one connection, with the control port and every passive port forwarded.
     ///
     /// # Errors
     /// When it does not forward in time; the message shows what it said.
-    pub(super) async fn forwarding(&self, ssh: SocketAddr) -> Result<Way> {
-        self.forwarding_to(ssh, self.ftp.addr(), &self.passive_ports)
+    pub(super) async fn forwarding(&self, ssh: SocketAddr) -> Result<Forwarder> {
+        self.forwarding_to(ssh, self.servers.ftp.addr(), &self.passive_ports)
             .await
     }
 
@@ -213,7 +191,7 @@ impl Stage {
         ssh: SocketAddr,
         target: SocketAddr,
         passive_ports: &[u16],
-    ) -> Result<Way> {
+    ) -> Result<Forwarder> {
         let directory = tempfile::tempdir()?;
         let mut command = self.ssh(directory.path(), ssh)?;
         command.args(["-N", "-o", "ExitOnForwardFailure=yes"]);
@@ -230,10 +208,9 @@ impl Stage {
             ensure!(hopeful, "ssh -L does not forward:\n{}", process.log());
             sleep(READY_POLL).await;
         }
-        Ok(Way {
+        Ok(Forwarder {
             ftp,
-            process,
-            _directory: directory,
+            program: Program::Ssh(process, directory),
         })
     }
 
@@ -243,7 +220,7 @@ impl Stage {
     /// When it is not installed or the known hosts cannot be written.
     pub(super) fn ssh(&self, directory: &Path, ssh: SocketAddr) -> Result<Command> {
         let known_hosts = directory.join("known_hosts");
-        let host_key = self.sshd.host_key_openssh()?;
+        let host_key = self.servers.ssh.host_key_openssh()?;
         std::fs::write(
             &known_hosts,
             format!("[{}]:{} {host_key}\n", ssh.ip(), ssh.port()),
@@ -262,8 +239,8 @@ impl Stage {
             .arg("-o")
             .arg(format!("UserKnownHostsFile={}", known_hosts.display()))
             .arg("-i")
-            .arg(self.sshd.identity_file())
-            .args(["-p", &ssh.port().to_string(), "-l", self.sshd.user()]);
+            .arg(self.servers.ssh.identity_file())
+            .args(["-p", &ssh.port().to_string(), "-l", self.servers.ssh.user()]);
         Ok(command)
     }
 
@@ -280,7 +257,7 @@ impl Stage {
             record: false,
             delay: round_trip / 2,
             bandwidth,
-            ..RelayOptions::to(self.sshd.addr())
+            ..RelayOptions::to(self.servers.ssh.addr())
         })
         .await
     }
@@ -291,7 +268,7 @@ impl Stage {
     /// # Errors
     /// When a port cannot be bound.
     pub(super) async fn line_to_ftp(&self, round_trip: Duration) -> Result<Vec<Relay>> {
-        let target = self.ftp.addr();
+        let target = self.servers.ftp.addr();
         let control = Relay::start_with(RelayOptions {
             bind: SocketAddr::new(FAR_AWAY, target.port()),
             record: false,
@@ -314,10 +291,7 @@ impl Stage {
 }
 
 async fn greets(ftp: SocketAddr) -> bool {
-    match Conversation::connect(ftp).await {
-        Ok(mut client) => client.reply().await.is_ok(),
-        Err(_) => false,
-    }
+    FtpClient::connect(ftp).await.is_ok()
 }
 
 /// A free port for a listener that has to be named before it is there.

@@ -10,7 +10,7 @@ use testkit::client::curl;
 
 use super::Run;
 use super::figure::{Aim, Figure};
-use super::stage::Way;
+use super::stage::Forwarder;
 use super::usage::cpu_seconds;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -46,9 +46,9 @@ pub(super) async fn one(run: &Run, direction: Direction) -> Result<Vec<Figure>> 
         Some(Aim::RatioAtMost(cpu_aim)),
     );
     let (broker, ssh) = run.stage.both().await?;
-    for way in [&broker, &ssh] {
-        // At full size: the first file to fill so much memory waits for it, whichever way comes first.
-        move_file(run, way, direction, run.size).await?;
+    for forwarder in [&broker, &ssh] {
+        // At full size: the first file to fill so much memory waits for it, whichever comes first.
+        move_file(run, forwarder, direction, run.size).await?;
     }
     for _ in 0..run.pairs {
         let a = move_file(run, &broker, direction, run.size).await?;
@@ -70,8 +70,8 @@ pub(super) async fn four(run: &Run) -> Result<Vec<Figure>> {
     );
     let (broker, ssh) = run.stage.both().await?;
     let size = run.size / 2;
-    for way in [&broker, &ssh] {
-        four_downloads(run, way.ftp, size).await?;
+    for forwarder in [&broker, &ssh] {
+        four_downloads(run, forwarder.ftp, size).await?;
     }
     for _ in 0..run.pairs {
         let a = four_downloads(run, broker.ftp, size).await?;
@@ -112,15 +112,20 @@ struct Moved {
     cpu: f64,
 }
 
-async fn move_file(run: &Run, way: &Way, direction: Direction, size: u64) -> Result<Moved> {
+async fn move_file(
+    run: &Run,
+    forwarder: &Forwarder,
+    direction: Direction,
+    size: u64,
+) -> Result<Moved> {
     // Made before the clock starts, whichever way it goes.
     let file = run.stage.make_file(&format!("down-{size}"), size)?;
-    let before = cpu_seconds(way.pid())?;
+    let before = cpu_seconds(forwarder.pid())?;
     let seconds = match direction {
-        Direction::Down => download(run, way.ftp, size).await?,
-        Direction::Up => upload(run, way.ftp, &file, size).await?,
+        Direction::Down => download(run, forwarder.ftp, size).await?,
+        Direction::Up => upload(run, forwarder.ftp, &file, size).await?,
     };
-    let cpu = cpu_seconds(way.pid())? - before;
+    let cpu = cpu_seconds(forwarder.pid())? - before;
     Ok(Moved { seconds, cpu })
 }
 
