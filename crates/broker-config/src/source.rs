@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use file_access::{Readers, is_open_to_others};
+
 use crate::access::{Exposure, exposure};
 use crate::config::Position;
 use crate::findings::{Findings, Span};
@@ -122,7 +124,7 @@ pub(crate) fn read(
     let mut open_to_others = false;
     let mut exposed = None;
     let read = open(path).and_then(|(opened, metadata)| {
-        open_to_others = is_open_to_others(&metadata);
+        open_to_others = is_open_to_others(&metadata, Readers::None);
         exposed = exposure(path, &metadata);
         opened.take(limit).read_to_end(&mut bytes)
     });
@@ -172,19 +174,6 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
     } else {
         Err(io::Error::other("it is not a regular file"))
     }
-}
-
-/// Whether users other than the owner can read or write a file.
-#[cfg(unix)]
-fn is_open_to_others(metadata: &Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o077 != 0
-}
-
-/// Access lists on Windows are inherited from the user's directory; there is no mode to look at.
-#[cfg(not(unix))]
-fn is_open_to_others(_metadata: &Metadata) -> bool {
-    false
 }
 
 /// The bytes as text without a byte order mark; complains where they are not UTF-8.

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt}
 use std::path::{Path, PathBuf};
 
 use crate::peer::own_uid;
+use file_access::{Exposure, Readers};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName, tokio::Listener};
 
 /// Longest path a Unix socket can have, in bytes: `sun_path` less its closing zero.
@@ -172,18 +173,17 @@ fn prepare_directory(directory: &Path, private: bool) -> Result<(), BindError> {
 }
 
 fn unsafe_because(meta: &fs::Metadata, private: bool) -> Option<&'static str> {
-    let (mode, own) = (meta.mode(), own_uid());
-    let sticky = mode & 0o1000 != 0;
     if !meta.is_dir() {
         Some("it is not a directory")
-    } else if meta.uid() != own && (private || meta.uid() != 0) {
+    } else if private && meta.uid() != own_uid() {
         Some("it belongs to another user")
-    } else if private && mode & 0o077 != 0 {
+    } else if private && file_access::is_open_to_others(meta, Readers::None) {
         Some("other users may enter it (its mode must be 0700)")
-    } else if mode & 0o022 != 0 && !sticky {
-        Some("other users may write to it")
     } else {
-        None
+        file_access::exposure(meta).map(|exposure| match exposure {
+            Exposure::Writable => "other users may write to it",
+            Exposure::Foreign => "it belongs to another user",
+        })
     }
 }
 

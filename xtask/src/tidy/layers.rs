@@ -6,9 +6,21 @@ use super::Fault;
 use super::packages::Package;
 
 /// A crate, and what its shipped code must not depend on. docs/architecture.md gives the reasons.
-const FORBIDDEN: [(&str, &[&str]); 9] = [
+const FORBIDDEN: [(&str, &[&str]); 10] = [
     (
         "plain-text",
+        &[
+            "tokio",
+            "russh",
+            "ftp-proto",
+            "broker-config",
+            "broker-ipc",
+            "broker-ssh",
+            "broker",
+        ],
+    ),
+    (
+        "file-access",
         &[
             "tokio",
             "russh",

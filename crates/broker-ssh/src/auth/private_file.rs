@@ -1,8 +1,8 @@
 //! Files that hold a secret, and who else may read them
 
-use std::fs::Metadata;
 use std::path::Path;
 
+use file_access::Readers;
 use tokio::fs::File;
 
 use super::error::PrivateFileError;
@@ -20,7 +20,12 @@ pub(crate) async fn open_private(path: &Path) -> Result<File, PrivateFileError> 
     let credentials = std::env::var_os(CREDENTIALS);
     let is_credential =
         credentials.is_some_and(|directory| is_directly_in(path, directory.as_ref()));
-    if open_to_others(&metadata, is_credential) {
+    let readers = if is_credential {
+        Readers::Group
+    } else {
+        Readers::None
+    };
+    if file_access::is_open_to_others(&metadata, readers) {
         return Err(PrivateFileError::OpenToOthers(path.to_owned()));
     }
     Ok(file)
@@ -30,46 +35,9 @@ fn is_directly_in(path: &Path, directory: &Path) -> bool {
     directory.is_absolute() && path.parent() == Some(directory)
 }
 
-/// Whether users other than the owner can read or write a file. systemd gives a credential to the service's user with an
-/// access list, whose mask shows as if the group could read it.
-#[cfg(unix)]
-fn open_to_others(metadata: &Metadata, is_credential: bool) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    let others = if is_credential { 0o037 } else { 0o077 };
-    metadata.permissions().mode() & others != 0
-}
-
-/// Access lists on Windows are inherited from the user's directory; there is no mode to look at.
-#[cfg(not(unix))]
-fn open_to_others(_metadata: &Metadata, _is_credential: bool) -> bool {
-    false
-}
-
 #[cfg(all(test, unix))]
 mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
-
-    #[test]
-    fn only_a_credential_may_show_its_group_as_a_reader() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let open = |mode, is_credential| {
-            std::fs::set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
-            open_to_others(&file.path().metadata().unwrap(), is_credential)
-        };
-        for (mode, as_credential, as_other_file) in [
-            (0o400, false, false),
-            (0o600, false, false),
-            (0o440, false, true),
-            (0o460, true, true),
-            (0o444, true, true),
-        ] {
-            assert_eq!(open(mode, true), as_credential, "{mode:o}");
-            assert_eq!(open(mode, false), as_other_file, "{mode:o}");
-        }
-    }
 
     #[test]
     fn a_credential_lies_directly_in_the_directory() {
