@@ -446,12 +446,12 @@ async fn no_terminal() -> anyhow::Result<()> {
 }
 
 async fn other_program() -> anyhow::Result<()> {
-    let rig = Rig::start("").await?;
+    let asking = Asking::start("").await?;
     let mut program = Command::new("python3");
     program.arg(python::script("ipc_prompts.py"));
-    program.arg(rig.broker.socket()).arg(PASSWORD);
+    program.arg(asking.broker().socket()).arg(PASSWORD);
     client::run(program, SOON).await?.success()?;
-    ensure!(!rig.broker.log().contains(PASSWORD), "the log has it");
+    ensure!(!asking.broker().log().contains(PASSWORD), "the log has it");
     Ok(())
 }
 
