@@ -56,6 +56,8 @@ fn run(
     test: impl Future<Output = anyhow::Result<()>>,
 ) -> Result<(), Failed> {
     let runtime = runtime()?;
+    // Some tests hold much, and each of the futures around one would hold it again, on the stack of the test's thread.
+    let test = Box::pin(test);
     let outcome = runtime.block_on(async {
         server_logs::shown(async {
             let ended = tokio::time::timeout(limit, test).await;
