@@ -1,6 +1,5 @@
 //! What the daemon tells of itself: profiles, connections, listeners and channels as the local socket's types.
 
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker_config::{ListenAddress, LocalKind};
@@ -14,7 +13,9 @@ use ftp_proto::Mode;
 
 use crate::listeners::{Listeners, OpenTunnel};
 use crate::profiles::{ProfilePool, Profiles, no_connection};
-use crate::registry::{DataEntry, DataState, SessionEntry, SessionRegistry, TrafficTotals, read};
+use crate::registry::{
+    ChannelEntry, DataEntry, SessionEntry, SessionRegistry, TrafficTotals, read,
+};
 
 /// What stands in a MAC's place where the cipher authenticates by itself.
 const IMPLICIT_MAC: &str = "implicit";
@@ -164,49 +165,30 @@ fn connection_view(pool: &ProfilePool, info: &ConnectionInfo) -> Connection {
 }
 
 fn control_view(session: &SessionEntry) -> ChannelInfo {
-    let connection = connection_id(&session.connection);
-    let label = session.label();
-    let (up, down) = (
-        read(&session.progress.to_channel),
-        read(&session.progress.from_channel),
-    );
+    let kind = match session.tunnel.is_ftp {
+        true => ChannelKind::Control,
+        false => ChannelKind::Tcp,
+    };
+    let channel = &session.channel;
+    let state = match channel.connection() {
+        Some(_) => ChannelState::Open,
+        None => ChannelState::Opening,
+    };
     ChannelInfo {
-        id: session.id,
-        connection,
-        tunnel: session.tunnel.id,
-        session: session.id,
-        kind: match session.tunnel.is_ftp {
-            true => ChannelKind::Control,
-            false => ChannelKind::Tcp,
-        },
-        mode: None,
-        direction: None,
-        command: (!label.is_empty()).then_some(label),
-        state: match connection {
-            Some(_) => ChannelState::Open,
-            None => ChannelState::Opening,
-        },
-        bytes_up: up,
-        bytes_down: down,
-        rate: rate(up + down, session.since),
-        since: unix(session.since),
+        command: Some(session.label()).filter(|label| !label.is_empty()),
         target: session.tunnel.destination.clone(),
-        client: session.client.to_string(),
+        ..channel_view(session, channel, kind, state, channel.since)
     }
 }
 
 fn data_view(session: &SessionEntry, data: &DataEntry) -> ChannelInfo {
     let label = data.label();
-    let (up, down) = (
-        read(&data.progress.to_channel),
-        read(&data.progress.from_channel),
-    );
+    let state = match label.joined {
+        Some(_) => ChannelState::Open,
+        None => ChannelState::Opening,
+    };
+    let moving = label.joined.unwrap_or(data.channel.since);
     ChannelInfo {
-        id: data.id,
-        connection: connection_id(&data.connection),
-        tunnel: session.tunnel.id,
-        session: session.id,
-        kind: ChannelKind::Data,
         mode: Some(match data.mode {
             Mode::Passive => DataMode::Passive,
             Mode::Active => DataMode::Active,
@@ -216,22 +198,38 @@ fn data_view(session: &SessionEntry, data: &DataEntry) -> ChannelInfo {
             Some(ftp_proto::Direction::Download) => Some(Direction::Download),
             Some(ftp_proto::Direction::Unknown) | None => None,
         },
-        command: (!label.command.is_empty()).then_some(label.command),
-        state: match label.state {
-            DataState::Offered | DataState::Open => ChannelState::Opening,
-            DataState::Transferring => ChannelState::Open,
-        },
-        bytes_up: up,
-        bytes_down: down,
-        rate: rate(up + down, label.joined.unwrap_or(data.since)),
-        since: unix(data.since),
+        command: Some(label.command).filter(|command| !command.is_empty()),
         target: label.target,
-        client: session.client.to_string(),
+        ..channel_view(session, &data.channel, ChannelKind::Data, state, moving)
     }
 }
 
-fn connection_id(id: &AtomicU64) -> Option<u64> {
-    Some(read(id)).filter(|id| *id != 0)
+/// What all channels show; bytes have been moving since `moving`.
+fn channel_view(
+    session: &SessionEntry,
+    channel: &ChannelEntry,
+    kind: ChannelKind,
+    state: ChannelState,
+    moving: SystemTime,
+) -> ChannelInfo {
+    let (bytes_up, bytes_down) = channel.traffic();
+    ChannelInfo {
+        id: channel.id,
+        connection: channel.connection(),
+        tunnel: session.tunnel.id,
+        session: session.channel.id,
+        kind,
+        mode: None,
+        direction: None,
+        command: None,
+        state,
+        bytes_up,
+        bytes_down,
+        rate: rate(bytes_up + bytes_down, moving),
+        since: unix(channel.since),
+        target: String::new(),
+        client: session.client.to_string(),
+    }
 }
 
 /// The address alone: brackets belong where a port follows, and whoever prints one adds them.

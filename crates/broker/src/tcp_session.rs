@@ -2,20 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use broker_ssh::{SpliceEnd, Target, splice};
 use tokio::net::TcpStream;
 use tracing::{info, warn};
 
 use crate::refusal::refuse;
-use crate::registry::{add, read};
 use crate::tunnel::Tunnel;
 
 /// Carries one client's connection to the end.
 pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
     let guard = tunnel.register(id, peer);
-    let stop = guard.entry.stop.clone();
+    let stop = guard.entry.channel.stop.clone();
     let _ = client.set_nodelay(true);
     let target = Target {
         host: tunnel.spec.dst_host.clone(),
@@ -34,14 +32,12 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
             return;
         }
     };
-    let connection = &guard.entry.connection;
-    connection.store(channel.info().connection, Ordering::Relaxed);
-    let progress = &guard.entry.progress;
-    match splice(client, channel, progress, stop).await {
+    let entry = &guard.entry.channel;
+    entry.carried_by(channel.info().connection);
+    match splice(client, channel, &entry.progress, stop).await {
         SpliceEnd::Complete => info!("connection closed"),
         SpliceEnd::ChannelCut(reason) => warn!(%reason, "connection cut"),
         SpliceEnd::TcpGone(reason) => info!(%reason, "connection given up by the client"),
     }
-    add(&tunnel.totals.bytes_up, read(&progress.to_channel));
-    add(&tunnel.totals.bytes_down, read(&progress.from_channel));
+    tunnel.totals.add_traffic(entry.traffic());
 }

@@ -8,7 +8,9 @@ use tokio::sync::Semaphore;
 
 use crate::own_host::Host;
 use crate::profiles::Connections;
-use crate::registry::{Registration, SessionEntry, SessionRegistry, SessionTunnel, TunnelTotals};
+use crate::registry::{
+    ChannelEntry, Registration, SessionEntry, SessionRegistry, SessionTunnel, TunnelTotals,
+};
 use crate::shutdown::Shutdown;
 
 /// Sessions that may wait for the server's greeting at once. Clients that come in a burst would else reach the FTP
@@ -57,9 +59,9 @@ impl Tunnel {
             is_ftp: matches!(self.spec.kind, LocalKind::Ftp(_)),
             destination: self.destination(),
         };
-        let stop = self.shutdown.kill.child_token();
-        let session = SessionEntry::new(id, tunnel, client, stop);
-        self.registry.enter(session)
+        let channel = ChannelEntry::new(id, self.shutdown.kill.child_token());
+        self.registry
+            .enter(SessionEntry::new(channel, tunnel, client))
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, info, warn};
 
 use super::data::{self, ControlConnection, DataReport, DataTask, Signals};
-use crate::registry::{DataEntry, DataState, SessionEntry, add, drop_one, read};
+use crate::registry::{ChannelEntry, DataEntry, SessionEntry, add, drop_one};
 
 /// The commands that have data follow (RFC 959 section 4.1.3, RFC 3659 section 7).
 const TRANSFERS: [&str; 7] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"];
@@ -25,14 +25,6 @@ struct DataChannel {
     questions: watch::Sender<u64>,
     /// Its task still runs.
     live: bool,
-}
-
-impl DataChannel {
-    /// The bytes that went up and down.
-    fn carried(&self) -> (u64, u64) {
-        let progress = &self.entry.progress;
-        (read(&progress.to_channel), read(&progress.from_channel))
-    }
 }
 
 /// All data channels of a session that may still matter to it.
@@ -90,7 +82,7 @@ impl DataChannels {
         let number = tunnel.registry.new_id();
         let stop = tunnel.shutdown.kill.child_token();
         let channel = DataChannel {
-            entry: Arc::new(DataEntry::new(number, mode, stop)),
+            entry: Arc::new(DataEntry::new(ChannelEntry::new(number, stop), mode)),
             signals: Signals::default(),
             questions: watch::Sender::new(0),
             live: true,
@@ -132,14 +124,13 @@ impl DataChannels {
 
     /// The bytes that the channels have carried so far.
     pub(super) fn carried(&self) -> u64 {
-        let carried = self.channels.values().map(DataChannel::carried);
+        let carried = self.channels.values().map(|it| it.entry.channel.traffic());
         carried.map(|(up, down)| up + down).sum()
     }
 
     /// Whether a transfer is on its way: begun and not yet answered, or still carrying bytes.
     pub(super) fn any_transfer(&self) -> bool {
-        let carries =
-            |channel: &DataChannel| channel.entry.label().state == DataState::Transferring;
+        let carries = |channel: &DataChannel| channel.entry.label().joined.is_some();
         self.running > 0 || self.channels.values().any(|o| o.live && carries(o))
     }
 
@@ -228,7 +219,7 @@ impl DataChannels {
         };
         add(outcome, 1);
         let channel = id.and_then(|id| self.channels.get(&id.0));
-        let (up, down) = channel.map_or((0, 0), |channel| channel.carried());
+        let (up, down) = channel.map_or((0, 0), |it| it.entry.channel.traffic());
         if replaced {
             warn!(%command, code, up, down, "transfer cut; the server's success was not passed on");
         } else {

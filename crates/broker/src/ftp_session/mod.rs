@@ -31,7 +31,7 @@ use crate::tunnel::Tunnel;
 /// Serves one FTP client to the end of its session.
 pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
     let guard = tunnel.register(id, peer);
-    let stop = guard.entry.stop.clone();
+    let stop = guard.entry.channel.stop.clone();
     let Ok(local) = client.local_addr().map(canonical) else {
         debug!("the client left before its session began");
         return;

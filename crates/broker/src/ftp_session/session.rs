@@ -3,7 +3,6 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session};
@@ -58,7 +57,7 @@ impl FtpSession {
         server: Server,
     ) -> Self {
         let connection = server.channel.info().connection;
-        guard.entry.connection.store(connection, Ordering::Relaxed);
+        guard.entry.channel.carried_by(connection);
         let (sender, reports) = mpsc::channel(REPORTS);
         let control = Arc::new(control);
         Self {
@@ -102,7 +101,7 @@ impl FtpSession {
             client: self.proto.wants_client_bytes(),
             server: self.proto.wants_server_bytes(),
         };
-        let stop = self.guard.entry.stop.clone();
+        let stop = self.guard.entry.channel.stop.clone();
         let drain = self.control.tunnel.shutdown.drain.clone();
         let idle = !self.data_channels.any_transfer();
         let own = self.deadlines.next(self.standing());
@@ -120,13 +119,19 @@ impl FtpSession {
         let now = Instant::now();
         match event {
             IoEvent::FromClient(bytes) => {
-                add(&self.guard.entry.progress.to_channel, bytes.len() as u64);
+                add(
+                    &self.guard.entry.channel.progress.to_channel,
+                    bytes.len() as u64,
+                );
                 self.proto.client_bytes(now, &bytes);
             }
             IoEvent::FromServer(bytes) => {
                 self.server_spoke = true;
                 self.deadlines.greeted();
-                add(&self.guard.entry.progress.from_channel, bytes.len() as u64);
+                add(
+                    &self.guard.entry.channel.progress.from_channel,
+                    bytes.len() as u64,
+                );
                 self.proto.server_bytes(now, &bytes);
             }
             IoEvent::ClientEnd => {

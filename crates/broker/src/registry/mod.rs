@@ -3,8 +3,9 @@
 //! Sessions and transfers write here as they go; `status` and the list commands read. Nothing waits
 //! for a reader: counters are atomics, labels stand behind short locks that no await crosses.
 
+mod counters;
 mod session;
-mod totals;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +14,9 @@ use std::sync::{Arc, Mutex};
 use broker_ipc::RpcError;
 use broker_ipc::methods::Done;
 
-pub(crate) use session::{DataEntry, DataState, SessionEntry, SessionTunnel};
-pub(crate) use totals::{TrafficTotals, TunnelTotals, add, drop_one, read};
+pub(crate) use counters::{TunnelTotals, add, drop_one, read};
+pub(crate) use session::{ChannelEntry, DataEntry, SessionEntry, SessionTunnel};
+pub(crate) use traffic::TrafficTotals;
 
 use crate::sync::lock;
 
@@ -50,7 +52,7 @@ impl SessionRegistry {
     /// Puts a session on the registry until the returned guard is dropped.
     pub(crate) fn enter(self: &Arc<Self>, session: SessionEntry) -> Registration {
         let entry = Arc::new(session);
-        lock(&self.sessions).insert(entry.id, entry.clone());
+        lock(&self.sessions).insert(entry.channel.id, entry.clone());
         Registration {
             registry: self.clone(),
             entry,
@@ -75,11 +77,15 @@ impl SessionRegistry {
     /// There is none of that number.
     pub(crate) fn close_channel(&self, id: u64) -> Result<Done, RpcError> {
         for session in self.sessions() {
-            if session.id == id {
-                session.stop.cancel();
+            if session.channel.id == id {
+                session.channel.stop.cancel();
                 return Ok(Done {});
             }
-            if let Some(data) = session.data().into_iter().find(|data| data.id == id) {
+            if let Some(data) = session
+                .data()
+                .into_iter()
+                .find(|data| data.channel.id == id)
+            {
                 data.cut("broker-ctl closed the channel");
                 return Ok(Done {});
             }
@@ -109,7 +115,7 @@ pub(crate) struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        lock(&self.registry.sessions).remove(&self.entry.id);
+        lock(&self.registry.sessions).remove(&self.entry.channel.id);
     }
 }
 

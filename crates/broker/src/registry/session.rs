@@ -2,33 +2,68 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use broker_ssh::SpliceProgress;
 use ftp_proto::{Direction, Mode};
 use tokio_util::sync::CancellationToken;
 
+use super::counters::read;
 use crate::sync::lock;
+
+/// What is counted of a channel.
+#[derive(Debug)]
+pub(crate) struct ChannelEntry {
+    /// Number of the channel.
+    pub(crate) id: u64,
+    /// When it was asked for.
+    pub(crate) since: SystemTime,
+    /// Ends it at once.
+    pub(crate) stop: CancellationToken,
+    /// The bytes that went each way.
+    pub(crate) progress: Arc<SpliceProgress>,
+    connection: OnceLock<u64>,
+}
+
+impl ChannelEntry {
+    /// A channel that is about to be opened.
+    pub(crate) fn new(id: u64, stop: CancellationToken) -> Self {
+        Self {
+            id,
+            stop,
+            since: SystemTime::now(),
+            progress: Arc::default(),
+            connection: OnceLock::new(),
+        }
+    }
+
+    /// The SSH connection that carries it, once there is one.
+    pub(crate) fn connection(&self) -> Option<u64> {
+        self.connection.get().copied()
+    }
+
+    /// This SSH connection carries it from now on.
+    pub(crate) fn carried_by(&self, connection: u64) {
+        self.connection.get_or_init(|| connection);
+    }
+
+    /// The bytes that went up and down.
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        let progress = &self.progress;
+        (read(&progress.to_channel), read(&progress.from_channel))
+    }
+}
 
 /// One client's connection through a tunnel.
 #[derive(Debug)]
 pub(crate) struct SessionEntry {
-    /// Number of the session; also the number of its control channel.
-    pub(crate) id: u64,
+    /// Its control channel, or the channel of a plain tunnel. The session has the same number, and ends with it.
+    pub(crate) channel: ChannelEntry,
     /// The tunnel it came through; its listener may be closed by now.
     pub(crate) tunnel: SessionTunnel,
     /// The client's address.
     pub(crate) client: SocketAddr,
-    /// When it was accepted.
-    pub(crate) since: SystemTime,
-    /// Ends the session at once.
-    pub(crate) stop: CancellationToken,
-    /// The SSH connection that carries its control channel; 0 until there is one.
-    pub(crate) connection: AtomicU64,
-    /// The bytes that went each way: on the control channel, or through the plain tunnel.
-    pub(crate) progress: Arc<SpliceProgress>,
     label: Mutex<String>,
     data: Mutex<BTreeMap<u64, Arc<DataEntry>>>,
 }
@@ -46,20 +81,11 @@ pub(crate) struct SessionTunnel {
 
 impl SessionEntry {
     /// A session that has just been accepted.
-    pub(crate) fn new(
-        id: u64,
-        tunnel: SessionTunnel,
-        client: SocketAddr,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(channel: ChannelEntry, tunnel: SessionTunnel, client: SocketAddr) -> Self {
         Self {
-            id,
-            stop,
+            channel,
             tunnel,
             client,
-            since: SystemTime::now(),
-            connection: AtomicU64::new(0),
-            progress: Arc::default(),
             label: Mutex::default(),
             data: Mutex::default(),
         }
@@ -80,7 +106,7 @@ impl SessionEntry {
     }
 
     pub(crate) fn add_data(&self, entry: Arc<DataEntry>) {
-        lock(&self.data).insert(entry.id, entry);
+        lock(&self.data).insert(entry.channel.id, entry);
     }
 
     pub(crate) fn remove_data(&self, id: u64) {
@@ -91,18 +117,9 @@ impl SessionEntry {
 /// One data channel, from the moment an address was offered.
 #[derive(Debug)]
 pub(crate) struct DataEntry {
-    /// Number of the channel.
-    pub(crate) id: u64,
+    pub(crate) channel: ChannelEntry,
     /// Passive or active.
     pub(crate) mode: Mode,
-    /// When it was offered.
-    pub(crate) since: SystemTime,
-    /// Ends it as a cut.
-    pub(crate) stop: CancellationToken,
-    /// The SSH connection that carries it; 0 until there is one.
-    pub(crate) connection: AtomicU64,
-    /// The bytes that went each way.
-    pub(crate) progress: Arc<SpliceProgress>,
     label: Mutex<DataLabel>,
 }
 
@@ -115,36 +132,18 @@ pub(crate) struct DataLabel {
     pub(crate) command: String,
     /// Which way the data goes, once known.
     pub(crate) direction: Option<Direction>,
-    /// What it is doing.
-    pub(crate) state: DataState,
     /// Why it was cut from here.
     pub(crate) cut_reason: Option<String>,
-    /// When both ends were there.
+    /// When both ends were there: since then it carries data.
     pub(crate) joined: Option<SystemTime>,
-}
-
-/// What a data channel is doing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum DataState {
-    /// An address was given out; nobody has come yet.
-    #[default]
-    Offered,
-    /// The SSH channel is open.
-    Open,
-    /// Both ends are joined.
-    Transferring,
 }
 
 impl DataEntry {
     /// A data channel that is about to be offered.
-    pub(crate) fn new(id: u64, mode: Mode, stop: CancellationToken) -> Self {
+    pub(crate) fn new(channel: ChannelEntry, mode: Mode) -> Self {
         Self {
-            id,
+            channel,
             mode,
-            since: SystemTime::now(),
-            stop,
-            connection: AtomicU64::new(0),
-            progress: Arc::default(),
             label: Mutex::default(),
         }
     }
@@ -157,7 +156,7 @@ impl DataEntry {
     /// Ends it as a cut, for this reason.
     pub(crate) fn cut(&self, reason: &str) {
         self.relabel(|label| label.cut_reason = Some(reason.to_owned()));
-        self.stop.cancel();
+        self.channel.stop.cancel();
     }
 
     pub(crate) fn relabel(&self, change: impl FnOnce(&mut DataLabel)) {

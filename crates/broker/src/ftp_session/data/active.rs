@@ -1,7 +1,6 @@
 //! Active mode: the SSH server listens for the FTP server, leading to the port that the client announced.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker_ssh::{ForwardedConnection, RemoteForward};
@@ -45,9 +44,7 @@ async fn forward(task: &DataTask) -> Result<RemoteForward, String> {
         forward = task.control.forwards.open(&bind, ports) => forward.map_err(|e| e.to_string())?,
         () = task.signals.withdraw.cancelled() => return Err("the session ended".to_owned()),
     };
-    task.entry
-        .connection
-        .store(forward.connection(), Ordering::Relaxed);
+    task.entry.channel.carried_by(forward.connection());
     task.entry
         .relabel(|label| label.target = host_port(&bind, forward.port()));
     Ok(forward)
@@ -84,7 +81,7 @@ async fn meet(task: &DataTask, mut forward: RemoteForward, client: SocketAddr) -
             forward.cancel().await;
             return end;
         }
-        () = task.entry.stop.cancelled() => return DataEnd::Cut(task.stop_reason()),
+        () = task.entry.channel.stop.cancelled() => return DataEnd::Cut(task.stop_reason()),
     };
     match incoming {
         Ok(incoming) => carry(task, forward, incoming, client).await,
@@ -120,7 +117,7 @@ async fn carry(
 ) -> DataEnd {
     let connected = tokio::select! {
         connected = connect_client(task, to) => connected,
-        () = task.entry.stop.cancelled() => Err(task.stop_reason()),
+        () = task.entry.channel.stop.cancelled() => Err(task.stop_reason()),
     };
     let tcp = match connected {
         Ok(tcp) => tcp,

@@ -1,12 +1,14 @@
 //! Where the far end of a data channel is: which host the SSH server is asked to connect to.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use broker_config::DataAddress;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep;
+
+use crate::sync::lock;
 
 /// How long a candidate may take before the next is dialled beside it. Long enough for a host that is there (RFC 8305
 /// section 5 recommends as much), short for one whose packets vanish.
@@ -41,65 +43,50 @@ pub(crate) fn candidates(
 #[derive(Debug)]
 pub(crate) struct DataHost {
     control: String,
-    worked: AtomicU8,
+    /// Whether it was the control connection's, once one was opened.
+    at_control: Mutex<Option<bool>>,
 }
-
-const NEITHER: u8 = 0;
-const CONTROL: u8 = 1;
-const ANNOUNCED: u8 = 2;
 
 impl DataHost {
     /// None was opened yet.
     pub(crate) fn for_control(control: &str) -> Self {
         Self {
             control: control.to_owned(),
-            worked: AtomicU8::new(NEITHER),
+            at_control: Mutex::default(),
         }
     }
 
     /// The candidate to dial alone, where the choice was made before.
     pub(crate) fn known(&self, candidates: &[String]) -> Option<String> {
-        let wanted = match self.worked.load(Ordering::Relaxed) {
-            CONTROL => true,
-            ANNOUNCED => false,
-            _ => return None,
-        };
-        let mut fitting = candidates
-            .iter()
-            .filter(|host| (**host == self.control) == wanted);
-        fitting.next().cloned()
+        let at_control = (*lock(&self.at_control))?;
+        let mut candidates = candidates.iter();
+        let fitting = candidates.find(|host| (**host == self.control) == at_control);
+        fitting.cloned()
     }
 
     /// Keeps where a data connection was opened.
     pub(crate) fn worked(&self, host: &str) {
-        let which = if host == self.control {
-            CONTROL
-        } else {
-            ANNOUNCED
-        };
-        self.worked.store(which, Ordering::Relaxed);
+        *lock(&self.at_control) = Some(host == self.control);
     }
 }
 
 /// The first of these dials to succeed, or the last failure. Each begins [`HEAD_START`] after the one before, or as soon as
-/// all before it have failed; the rest are dropped.
+/// one has failed; the rest are dropped.
 pub(crate) async fn first_open<T>(
-    dials: impl IntoIterator<Item = impl Future<Output = Result<T, String>>>,
+    dials: Vec<impl Future<Output = Result<T, String>>>,
 ) -> Result<T, String> {
     let mut waiting = dials.into_iter();
-    let mut running: FuturesUnordered<_> = waiting.next().into_iter().collect();
+    let mut running = FuturesUnordered::new();
     let mut failure = String::new();
     loop {
+        running.extend(waiting.next());
         tokio::select! {
-            Some(dialled) = running.next() => match dialled {
-                Ok(opened) => return Ok(opened),
-                Err(reason) => failure = reason,
+            ended = running.next() => match ended {
+                Some(Ok(opened)) => return Ok(opened),
+                Some(Err(reason)) => failure = reason,
+                None => return Err(failure),
             },
-            () = sleep(HEAD_START), if waiting.size_hint() != (0, Some(0)) => running.extend(waiting.next()),
-            else => return Err(failure),
-        }
-        if running.is_empty() {
-            running.extend(waiting.next());
+            () = sleep(HEAD_START), if waiting.len() > 0 => {}
         }
     }
 }
@@ -152,7 +139,7 @@ mod tests {
         after: u64,
     ) {
         let began = Instant::now();
-        let opened = first_open(dials.map(|(takes, outcome)| dial(takes, outcome))).await;
+        let opened = first_open(dials.map(|(takes, outcome)| dial(takes, outcome)).into()).await;
         assert_eq!(opened, expected.map_err(str::to_owned));
         assert_eq!(began.elapsed(), Duration::from_millis(after), "{dials:?}");
     }
@@ -166,7 +153,7 @@ mod tests {
         check_race([(10, Err("a")), (20, Ok("b"))], Ok("b"), 30).await;
         check_race([(10, Err("a")), (20, Err("b"))], Err("b"), 30).await;
         check_race([(300, Err("a")), (20, Err("b"))], Err("a"), 300).await;
-        let alone = first_open([pending::<Result<(), String>>()]);
+        let alone = first_open(vec![pending::<Result<(), String>>()]);
         assert!(
             tokio::time::timeout(Duration::from_secs(3600), alone)
                 .await

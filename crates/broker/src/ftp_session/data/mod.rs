@@ -13,8 +13,6 @@ use tracing::{debug, warn};
 pub(super) use destination::{DataHost, dial_names};
 pub(super) use task::{ControlConnection, DataReport, DataTask, Signals};
 
-use crate::registry::{add, read};
-
 /// Runs a data channel from its offer to its end.
 pub(super) async fn run(task: DataTask, target: Announced, open_first: bool) {
     let end = match task.entry.mode {
@@ -28,8 +26,7 @@ pub(super) async fn run(task: DataTask, target: Announced, open_first: bool) {
         }
         DataEnd::Complete | DataEnd::Unused => {}
     }
-    let (totals, progress) = (&task.control.tunnel.totals, &task.entry.progress);
-    add(&totals.bytes_up, read(&progress.to_channel));
-    add(&totals.bytes_down, read(&progress.from_channel));
+    let totals = &task.control.tunnel.totals;
+    totals.add_traffic(task.entry.channel.traffic());
     task.tell(DataEvent::Ended(end)).await;
 }

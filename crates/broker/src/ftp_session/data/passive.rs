@@ -23,7 +23,7 @@ pub(super) async fn run(task: &DataTask, announced: Announced, open_first: bool)
     let met = tokio::select! {
         met = meet(task, announced, open_first) => met,
         () = task.signals.withdraw.cancelled() => Err(DataEnd::Unused),
-        () = task.entry.stop.cancelled() => {
+        () = task.entry.channel.stop.cancelled() => {
             // The session may still wait for its offer; one that does not takes no notice.
             task.offer(Err(task.stop_reason())).await;
             Err(DataEnd::Cut(task.stop_reason()))
@@ -76,7 +76,7 @@ fn listen(task: &DataTask) -> Result<(Listener, SocketAddr), String> {
     let (ip, host) = (control.local.ip(), &control.tunnel.host);
     let bound = match &control.ftp.passive_ports {
         None => Listener::bind(host, SocketAddr::new(ip, 0), false).map_err(|e| e.to_string()),
-        Some(range) => first_free(host, ip, range.clone(), task.entry.id),
+        Some(range) => first_free(host, ip, range.clone(), task.entry.channel.id),
     };
     let listener =
         bound.map_err(|why| format!("no port for the data connection on {ip}: {why}"))?;
@@ -115,7 +115,7 @@ async fn open(task: &DataTask, announced: Announced) -> Result<Channel, String> 
 /// that open later are closed.
 async fn race(task: &DataTask, hosts: Vec<String>, port: u16) -> Result<(String, Channel), String> {
     let dials = hosts.into_iter().map(|host| dial(task, host, port));
-    destination::first_open(dials).await
+    destination::first_open(dials.collect()).await
 }
 
 async fn dial(task: &DataTask, host: String, port: u16) -> Result<(String, Channel), String> {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use broker_config::FtpOptions;
 use broker_ssh::{Channel, Forwards, Pool};
@@ -12,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::destination::DataHost;
 use crate::ftp_session::client_owner::ClientOwner;
-use crate::registry::{DataEntry, DataState};
+use crate::registry::DataEntry;
 use crate::tunnel::Tunnel;
 
 /// What a data channel tells its session.
@@ -74,9 +73,7 @@ pub(crate) struct DataTask {
 impl DataTask {
     /// The SSH channel is open.
     pub(super) async fn opened(&self, channel: &Channel) {
-        let connection = channel.info().connection;
-        self.entry.connection.store(connection, Ordering::Relaxed);
-        self.entry.relabel(|label| label.state = DataState::Open);
+        self.entry.channel.carried_by(channel.info().connection);
         self.tell(DataEvent::Opened).await;
     }
 

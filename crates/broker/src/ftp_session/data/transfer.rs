@@ -9,7 +9,6 @@ use ftp_proto::{DataEnd, DataEvent};
 use tokio::net::TcpStream;
 
 use super::task::DataTask;
-use crate::registry::DataState;
 
 /// Which ends that were passed on the session knows of.
 #[derive(Debug, Default)]
@@ -20,13 +19,12 @@ struct ToldEnds {
 
 /// Joins the two ends, and says how the copying ended.
 pub(super) async fn run(task: &DataTask, tcp: TcpStream, channel: Channel) -> DataEnd {
-    task.entry.relabel(|label| {
-        label.state = DataState::Transferring;
-        label.joined = Some(SystemTime::now());
-    });
+    task.entry
+        .relabel(|label| label.joined = Some(SystemTime::now()));
     task.tell(DataEvent::Joined).await;
     let liveness = channel.liveness();
-    let copying = splice(tcp, channel, &task.entry.progress, task.entry.stop.clone());
+    let entry = &task.entry.channel;
+    let copying = splice(tcp, channel, &entry.progress, entry.stop.clone());
     tokio::select! {
         end = follow(task, copying) => end,
         never = answer_questions(task, liveness) => match never {},
@@ -35,7 +33,7 @@ pub(super) async fn run(task: &DataTask, tcp: TcpStream, channel: Channel) -> Da
 
 /// Tells the session of each end that is passed on, and says how the copying ended.
 async fn follow(task: &DataTask, copying: impl Future<Output = SpliceEnd>) -> DataEnd {
-    let progress = &task.entry.progress;
+    let progress = &task.entry.channel.progress;
     let drain = &task.control.tunnel.shutdown.drain;
     let mut told = ToldEnds::default();
     let mut copying = pin!(copying);
@@ -60,7 +58,7 @@ async fn follow(task: &DataTask, copying: impl Future<Output = SpliceEnd>) -> Da
 }
 
 async fn tell_ends(task: &DataTask, told: &mut ToldEnds) {
-    let progress = &task.entry.progress;
+    let progress = &task.entry.channel.progress;
     if progress.channel_done.is_cancelled() && !std::mem::replace(&mut told.server, true) {
         task.tell(DataEvent::ServerDone).await;
     }
@@ -86,7 +84,7 @@ fn data_end(task: &DataTask, end: SpliceEnd) -> DataEnd {
     match end {
         SpliceEnd::Complete => DataEnd::Complete,
         SpliceEnd::TcpGone(reason) => DataEnd::ClientGone(reason),
-        SpliceEnd::ChannelCut(_) if task.entry.stop.is_cancelled() => {
+        SpliceEnd::ChannelCut(_) if task.entry.channel.stop.is_cancelled() => {
             DataEnd::Cut(task.stop_reason())
         }
         SpliceEnd::ChannelCut(reason) => DataEnd::Cut(reason),
