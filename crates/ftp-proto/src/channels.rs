@@ -99,9 +99,15 @@ pub(crate) struct Channels {
     framed: bool,
     /// How many liveness checks were asked for.
     checks: u64,
+    actions: Actions,
 }
 
 impl Channels {
+    /// What the caller is to do, about channels and otherwise, in order.
+    pub(crate) fn actions(&mut self) -> &mut Actions {
+        &mut self.actions
+    }
+
     /// Names a new channel.
     pub(crate) fn allocate(&mut self, mode: Mode) -> DataId {
         let id = DataId(self.next);
@@ -168,15 +174,10 @@ impl Channels {
 
     /// From now on the server would use this channel. The one before is withdrawn, unless it is `busy`: a transfer runs on
     /// it.
-    pub(crate) fn replace_current(
-        &mut self,
-        new: Option<DataId>,
-        busy: Option<DataId>,
-        actions: &mut Actions,
-    ) {
+    pub(crate) fn replace_current(&mut self, new: Option<DataId>, busy: Option<DataId>) {
         let old = std::mem::replace(&mut self.current, new);
         if let Some(old) = old.filter(|_| old != busy) {
-            self.withdraw(old, actions);
+            self.withdraw(old);
         }
     }
 
@@ -191,17 +192,17 @@ impl Channels {
     }
 
     /// Stops offering a channel and forgets it.
-    pub(crate) fn withdraw(&mut self, id: DataId, actions: &mut Actions) {
+    pub(crate) fn withdraw(&mut self, id: DataId) {
         if self.forget(id).is_some_and(|channel| channel.end.is_none()) {
-            actions.push(Action::Withdraw { id });
+            self.actions.push(Action::Withdraw { id });
         }
     }
 
     /// Asks for a check whether the SSH session of this channel is alive. Its number.
-    pub(crate) fn check_liveness(&mut self, id: DataId, actions: &mut Actions) -> u64 {
+    pub(crate) fn check_liveness(&mut self, id: DataId) -> u64 {
         self.checks += 1;
         let check = self.checks;
-        actions.push(Action::CheckLiveness { id, check });
+        self.actions.push(Action::CheckLiveness { id, check });
         check
     }
 
@@ -231,23 +232,23 @@ impl Channels {
 
     /// A transfer on this channel is over. Forgets the channel if it was used up. Otherwise it stays on offer, unless it
     /// was replaced meanwhile.
-    pub(crate) fn release(&mut self, id: DataId, complete: bool, actions: &mut Actions) {
+    pub(crate) fn release(&mut self, id: DataId, complete: bool) {
         let used_up = |channel: &Channel| channel.end.is_some() || (channel.joined && !self.framed);
         if self.get(id).is_none_or(used_up) {
             self.current = self.current.filter(|current| *current != id);
-            self.let_go(id, complete, actions);
+            self.let_go(id, complete);
         } else if self.current != Some(id) {
-            self.withdraw(id, actions);
+            self.withdraw(id);
         }
     }
 
     /// Forgets a channel that was used up. A server may keep its end of a complete upload open, which would hold the
     /// channel.
-    fn let_go(&mut self, id: DataId, complete: bool, actions: &mut Actions) {
+    fn let_go(&mut self, id: DataId, complete: bool) {
         let left_open =
             |channel: Channel| channel.end.is_none() && channel.client_done && !channel.server_done;
         if self.forget(id).is_some_and(left_open) && complete {
-            actions.push(Action::Release { id });
+            self.actions.push(Action::Release { id });
         }
     }
 }

@@ -7,9 +7,8 @@ use super::announcement::{Announcement, NO_DATA_CONNECTION};
 use super::data::{Data, Release};
 use super::reply_part::{Heard, Place, ReplyPart};
 use super::server::ServerSide;
-use crate::actions::Actions;
 use crate::config::DataOpen;
-use crate::event::{Announced, DataEvent, DataId, Event};
+use crate::event::{DataEvent, DataId, Event};
 use crate::kind::{CommandKind, is_completion, reports_success};
 use crate::pending_replies::{Answered, PendingReplies, Sent};
 
@@ -19,7 +18,6 @@ pub(super) struct Exchange {
     pub(super) server: ServerSide,
     pending: PendingReplies,
     pub(super) data: Data,
-    pub(super) actions: Actions,
     data_open: DataOpen,
     logged_in: bool,
     in_use: bool,
@@ -33,7 +31,6 @@ impl Exchange {
             server: ServerSide::default(),
             pending: PendingReplies::new(),
             data: Data::default(),
-            actions: Actions::default(),
             data_open,
             logged_in: false,
             in_use: false,
@@ -80,7 +77,7 @@ impl Exchange {
     /// Something happened on a data channel. True if a reply was held for it, and is no longer.
     pub(super) fn data_event(&mut self, now: Instant, id: DataId, event: DataEvent) -> bool {
         let asked = self.pending.transfer_direction();
-        let release = self.data.event(now, id, event, asked, &mut self.actions);
+        let release = self.data.event(now, id, event, asked);
         let released = release.is_some();
         self.release(release);
         released
@@ -88,7 +85,7 @@ impl Exchange {
 
     /// Ends what has been waited for long enough. True if a reply of the server's was held, and is no longer.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
-        let release = self.data.expire(now, &mut self.actions);
+        let release = self.data.expire(now);
         let released = release.is_some();
         self.release(release);
         let heard = self.server.expire(now);
@@ -104,26 +101,21 @@ impl Exchange {
 
     /// There is an endpoint for a passive reply, or none.
     pub(super) fn passive_offered(&mut self, id: DataId, answer: Result<SocketAddr, String>) {
-        if let Some(reply) = self.data.passive_offered(id, answer, &mut self.actions) {
+        if let Some(reply) = self.data.passive_offered(id, answer) {
             self.server.pass(&reply);
         }
-    }
-
-    /// Asks for an endpoint to announce instead of the client's.
-    pub(super) fn offer_active(&mut self, target: Announced) -> DataId {
-        self.data.offer_active(target, &mut self.actions)
     }
 
     /// Stops offering these channels.
     pub(super) fn withdraw(&mut self, offers: impl IntoIterator<Item = DataId>) {
         for id in offers {
-            self.data.withdraw(id, &mut self.actions);
+            self.data.withdraw(id);
         }
     }
 
     /// The client gives its transfer up.
     pub(super) fn abort(&mut self) {
-        let release = self.data.abort(&mut self.actions);
+        let release = self.data.abort();
         self.release(release);
     }
 
@@ -136,7 +128,7 @@ impl Exchange {
     /// The server will say nothing more. `code` is what the client was told of a transfer that runs.
     pub(super) fn close(&mut self, code: u16) {
         self.server.close();
-        self.data.close(code, &mut self.actions);
+        self.data.close(code);
         let sent = self.pending.clear();
         self.withdraw(sent.into_iter().filter_map(|sent| sent.offer));
     }
@@ -156,7 +148,7 @@ impl Exchange {
     /// Commands that will never be answered are taken as accepted, since the server went on behind them.
     fn assume_accepted(&mut self, skipped: impl IntoIterator<Item = Sent>) {
         for sent in skipped {
-            self.data.assume_accepted(&sent, &mut self.actions);
+            self.data.assume_accepted(&sent);
         }
     }
 
@@ -177,7 +169,7 @@ impl Exchange {
             self.assume_accepted(skipped);
             self.in_use = true;
             let aborted = self.pending.has_abort();
-            self.data.begin(sent, aborted, &mut self.actions);
+            self.data.begin(sent, aborted);
             let release = self.data.pass_start(part);
             return self.release(release);
         }
@@ -190,7 +182,7 @@ impl Exchange {
         let begins = part.place == Place::First;
         if begins && matches!(part.code, 230 | 232) && !self.logged_in {
             self.logged_in = true;
-            self.actions.tell(Event::LoggedIn);
+            self.data.actions().tell(Event::LoggedIn);
         }
         let running = self.data.has_transfer();
         let may_be_a_transfers = if begins {
@@ -202,7 +194,7 @@ impl Exchange {
             return self.harmless(part);
         }
         let asked = self.pending.transfer_direction();
-        let release = self.data.consider(part, asked, &mut self.actions);
+        let release = self.data.consider(part, asked);
         self.release(release);
     }
 
@@ -222,8 +214,7 @@ impl Exchange {
             Ok(reply) => {
                 self.in_use = true;
                 let (text, open) = (announcement.text, self.data_open);
-                self.data
-                    .offer_passive(reply, text, open, &mut self.actions);
+                self.data.offer_passive(reply, text, open);
             }
             Err(why) => self.server.pass(&announcement.refusal(why)),
         }
@@ -288,7 +279,7 @@ impl Exchange {
         if sent.kind.is_transfer() {
             return self.end_unannounced_transfer(sent, part);
         }
-        self.data.answered(&sent, accepted, &mut self.actions);
+        self.data.answered(&sent, accepted);
         self.server.pass(&part.line);
         if sent.kind == CommandKind::Auth && part.code == 234 {
             self.encrypts = true;
@@ -296,15 +287,13 @@ impl Exchange {
     }
 
     fn end_transfer(&mut self, part: ReplyPart) {
-        let release = self.data.complete(part, &mut self.actions);
+        let release = self.data.complete(part);
         self.release(release);
     }
 
     fn end_unannounced_transfer(&mut self, sent: Sent, part: ReplyPart) {
         let aborted = self.pending.has_abort();
-        let release = self
-            .data
-            .complete_unannounced(sent, aborted, part, &mut self.actions);
+        let release = self.data.complete_unannounced(sent, aborted, part);
         self.release(release);
     }
 }

@@ -161,7 +161,7 @@ impl Session {
 
     /// The next thing to do, once the bytes have been taken and written.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.exchange.actions.pop()
+        self.exchange.data.actions().pop()
     }
 
     /// Whether more of the client's bytes should be read now. False while what is held has reached 64 KiB;
@@ -216,7 +216,7 @@ impl Session {
     }
 
     fn command(&mut self, now: Instant, command: Command, line: Vec<u8>) {
-        self.exchange.actions.tell(Event::Command {
+        self.exchange.data.actions().tell(Event::Command {
             verb: command.verb.clone(),
             argument: command.shown_argument(&line),
         });
@@ -241,7 +241,7 @@ impl Session {
             }
             PortDecision::Offer(port) => {
                 let target = target(&self.config, &port);
-                let id = self.exchange.offer_active(target);
+                let id = self.exchange.data.offer_active(target);
                 self.client.hold(ActiveOffer {
                     id,
                     line,
@@ -324,7 +324,7 @@ impl Session {
     /// Passes the ends on behind everything that came before them.
     fn pass_ends(&mut self) {
         if self.client.pass_end() {
-            self.exchange.actions.push(Action::EndServer);
+            self.exchange.data.actions().push(Action::EndServer);
         }
         if self.exchange.server.end_is_due() && !self.exchange.data.holds_reply() {
             let code = self.tell_of_broken_transfer();
@@ -347,7 +347,10 @@ impl Session {
     /// Ends the session of a client that speaks another protocol.
     fn end_other_protocol(&mut self) {
         if let Some(protocol) = self.client.other_protocol() {
-            self.exchange.actions.tell(Event::NotFtp { protocol });
+            self.exchange
+                .data
+                .actions()
+                .tell(Event::NotFtp { protocol });
             self.lose(&format!(
                 "This is an FTP server, and what you sent is {protocol}; the session ends"
             ));
@@ -374,7 +377,7 @@ impl Session {
         let offer = self.client.become_opaque();
         self.exchange.withdraw(offer);
         self.exchange.server.pass_rest();
-        self.exchange.actions.tell(Event::Opaque);
+        self.exchange.data.actions().tell(Event::Opaque);
     }
 
     /// The server will say nothing more: ends what depended on it, and the client's side. `code` is what the client was
@@ -388,6 +391,6 @@ impl Session {
         }
         let offer = self.client.drop_held();
         self.exchange.withdraw(offer);
-        self.exchange.actions.push(Action::EndClient);
+        self.exchange.data.actions().push(Action::EndClient);
     }
 }

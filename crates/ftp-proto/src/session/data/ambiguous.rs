@@ -9,7 +9,6 @@
 
 use super::super::reply_part::ReplyPart;
 use super::transfer::Transfer;
-use crate::actions::Actions;
 use crate::channels::{Channels, TransferOutcome};
 use crate::event::{DataId, Direction};
 
@@ -48,10 +47,10 @@ impl AmbiguousReply {
     }
 
     /// Asks for a check once there is a connection that can give one.
-    pub(super) fn ask(&mut self, channels: &mut Channels, actions: &mut Actions) {
+    pub(super) fn ask(&mut self, channels: &mut Channels) {
         let joined = channels.get(self.data).is_some_and(|it| it.joined);
         if self.check.is_none() && joined {
-            self.check = Some(channels.check_liveness(self.data, actions));
+            self.check = Some(channels.check_liveness(self.data));
         }
     }
 }

@@ -8,7 +8,6 @@
 use std::time::{Duration, Instant};
 
 use super::transfer::Transfer;
-use crate::actions::Actions;
 use crate::channels::{Channels, TransferOutcome};
 use crate::event::{Action, Direction, Mode};
 
@@ -71,12 +70,7 @@ impl Completion {
 
     /// What is to become of it. Where it waits for word of an upload, a check is asked for: once when the success has come,
     /// to learn whether the upload goes on, and once when the answer proves it whole.
-    pub(super) fn review(
-        &mut self,
-        transfer: &Transfer,
-        channels: &mut Channels,
-        actions: &mut Actions,
-    ) -> Verdict {
+    pub(super) fn review(&mut self, transfer: &Transfer, channels: &mut Channels) -> Verdict {
         let verdict = self.verdict(transfer, channels);
         if verdict == Verdict::Wait {
             let decisive = transfer.awaits_confirmation(channels);
@@ -85,7 +79,7 @@ impl Completion {
                 None => transfer.is_joined(channels) && transfer.direction != Direction::Download,
             };
             if is_news {
-                self.ask(decisive, transfer, channels, actions);
+                self.ask(decisive, transfer, channels);
             }
         }
         verdict
@@ -109,16 +103,15 @@ impl Completion {
         now: Instant,
         transfer: &Transfer,
         channels: &mut Channels,
-        actions: &mut Actions,
     ) -> Option<String> {
         let due = self.deadline(transfer, channels)?;
-        if now < due || self.goes_on(now, transfer, channels, actions) {
+        if now < due || self.goes_on(now, transfer, channels) {
             return None;
         }
         let joined = transfer.is_joined(channels);
         let reason = if joined { UNCONFIRMED } else { NEVER_OPENED }.to_owned();
         if let Some(id) = transfer.data {
-            actions.push(Action::Abort {
+            channels.actions().push(Action::Abort {
                 id,
                 reason: reason.clone(),
             });
@@ -152,30 +145,18 @@ impl Completion {
 
     /// Whether an upload goes on behind a success that the server told early: its client has not ended it, and its SSH
     /// session is alive. If so it is given as much time again.
-    fn goes_on(
-        &mut self,
-        now: Instant,
-        transfer: &Transfer,
-        channels: &mut Channels,
-        actions: &mut Actions,
-    ) -> bool {
+    fn goes_on(&mut self, now: Instant, transfer: &Transfer, channels: &mut Channels) -> bool {
         let alive = self.is_answered(false, transfer, channels);
         if alive {
-            self.ask(false, transfer, channels, actions);
+            self.ask(false, transfer, channels);
             self.since = now;
         }
         alive
     }
 
-    fn ask(
-        &mut self,
-        decisive: bool,
-        transfer: &Transfer,
-        channels: &mut Channels,
-        actions: &mut Actions,
-    ) {
+    fn ask(&mut self, decisive: bool, transfer: &Transfer, channels: &mut Channels) {
         self.check = transfer.data.map(|id| LivenessCheck {
-            number: channels.check_liveness(id, actions),
+            number: channels.check_liveness(id),
             decisive,
         });
     }

@@ -61,6 +61,11 @@ pub(super) enum Release {
 }
 
 impl Data {
+    /// What the caller is to do, about data channels and otherwise, in order.
+    pub(super) fn actions(&mut self) -> &mut Actions {
+        self.channels.actions()
+    }
+
     /// Whether a reply is held.
     pub(super) fn holds_reply(&self) -> bool {
         self.offer.is_some()
@@ -82,12 +87,11 @@ impl Data {
         id: DataId,
         event: DataEvent,
         asked: Option<Direction>,
-        actions: &mut Actions,
     ) -> Option<Release> {
         self.channels.note(id, event);
         self.review_start()
-            .or_else(|| self.review_completion(actions))
-            .or_else(|| self.review_ambiguous(now, asked, actions))
+            .or_else(|| self.review_completion())
+            .or_else(|| self.review_ambiguous(now, asked))
     }
 
     /// Until when a reply may be held.
@@ -99,19 +103,19 @@ impl Data {
     }
 
     /// Releases a reply that has been held for long enough.
-    pub(super) fn expire(&mut self, now: Instant, actions: &mut Actions) -> Option<Release> {
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Release> {
         if let Some(start) = self.start.take_if(|start| now >= start.deadline()) {
             return Some(Release::Pass(start.line));
         }
         let transfer = self.transfer.as_ref()?;
         let completion = self.completion.as_mut()?;
-        let reason = completion.expire(now, transfer, &mut self.channels, actions)?;
-        self.settle(Some(reason), actions)
+        let reason = completion.expire(now, transfer, &mut self.channels)?;
+        self.settle(Some(reason))
     }
 
     /// Asks for an endpoint to announce instead of the client's.
-    pub(super) fn offer_active(&mut self, target: Announced, actions: &mut Actions) -> DataId {
-        self.offer_channel(Mode::Active, target, false, actions)
+    pub(super) fn offer_active(&mut self, target: Announced) -> DataId {
+        self.offer_channel(Mode::Active, target, false)
     }
 
     /// Holds a passive reply, and asks for an endpoint to announce instead of the server's.
@@ -120,16 +124,15 @@ impl Data {
         reply: PassiveReply,
         text: Vec<u8>,
         data_open: DataOpen,
-        actions: &mut Actions,
     ) {
         // The server listens there no longer (RFC 959 allows one data port at a time).
-        self.replace_current(None, actions);
+        self.replace_current(None);
         let open_first = match data_open {
             DataOpen::Auto => !self.channels.passive_worked(),
             DataOpen::Eager => true,
             DataOpen::Lazy => false,
         };
-        let id = self.offer_channel(Mode::Passive, reply.announced, open_first, actions);
+        let id = self.offer_channel(Mode::Passive, reply.announced, open_first);
         self.offer = Some(PassiveOffer {
             id,
             reply,
@@ -143,11 +146,10 @@ impl Data {
         &mut self,
         id: DataId,
         answer: Result<SocketAddr, String>,
-        actions: &mut Actions,
     ) -> Option<Vec<u8>> {
         let Some(offer) = self.offer.take_if(|offer| offer.id == id) else {
             if answer.is_ok() {
-                actions.push(Action::Withdraw { id });
+                self.channels.actions().push(Action::Withdraw { id });
             }
             return None;
         };
@@ -158,12 +160,12 @@ impl Data {
         }
         match answer.and_then(|address| offer.announce(address)) {
             Ok(text) => {
-                self.replace_current(Some(id), actions);
+                self.replace_current(Some(id));
                 self.channels.set_seen(true);
                 Some(text)
             }
             Err(reason) => {
-                self.withdraw(id, actions);
+                self.withdraw(id);
                 Some(reply(NO_DATA_CONNECTION, &reason))
             }
         }
@@ -175,41 +177,38 @@ impl Data {
     }
 
     /// Stops offering a channel.
-    pub(super) fn withdraw(&mut self, id: DataId, actions: &mut Actions) {
-        self.channels.withdraw(id, actions);
+    pub(super) fn withdraw(&mut self, id: DataId) {
+        self.channels.withdraw(id);
     }
 
     /// The server answered this command, which is no transfer.
-    pub(super) fn answered(&mut self, sent: &Sent, accepted: bool, actions: &mut Actions) {
+    pub(super) fn answered(&mut self, sent: &Sent, accepted: bool) {
         if !accepted {
-            sent.offer
-                .into_iter()
-                .for_each(|id| self.withdraw(id, actions));
+            sent.offer.into_iter().for_each(|id| self.withdraw(id));
             return;
         }
         if let Some(framed) = sent.kind.framed() {
             self.channels.set_framed(framed);
         }
-        self.assume_accepted(sent, actions);
+        self.assume_accepted(sent);
     }
 
     /// The server accepted this command, or has gone on behind it without an answer: it would use the channel named in it.
-    pub(super) fn assume_accepted(&mut self, sent: &Sent, actions: &mut Actions) {
+    pub(super) fn assume_accepted(&mut self, sent: &Sent) {
         if sent.kind == CommandKind::Port {
             self.channels.set_seen(sent.offer.is_some());
-            self.replace_current(sent.offer, actions);
+            self.replace_current(sent.offer);
         }
     }
 
     /// The server has begun the transfer that this command asked for. `aborted`: the client has sent `ABOR` behind it.
-    pub(super) fn begin(&mut self, sent: Sent, aborted: bool, actions: &mut Actions) {
+    pub(super) fn begin(&mut self, sent: Sent, aborted: bool) {
         // Where the end of an earlier one was missed, it is over now.
-        self.finish(0, false, actions);
-        let transfer = self.set_transfer(sent, aborted);
-        transfer.start(actions);
-        if let Some(transfer) = &self.transfer {
-            transfer.stop_refused(&self.channels, actions);
-        }
+        self.finish(0, false);
+        let mut transfer = self.new_transfer(sent, aborted);
+        transfer.start(self.channels.actions());
+        transfer.stop_refused(&mut self.channels);
+        self.transfer = Some(transfer);
     }
 
     /// The line that tells the client that its transfer has begun, once that is true on its side.
@@ -222,22 +221,22 @@ impl Data {
     }
 
     /// The client gives its transfer up.
-    pub(super) fn abort(&mut self, actions: &mut Actions) -> Option<Release> {
+    pub(super) fn abort(&mut self) -> Option<Release> {
         let start = self.start.take().map(|start| Release::Pass(start.line));
         if let Some(transfer) = &mut self.transfer {
             transfer.abort(&self.channels);
-            transfer.stop_refused(&self.channels, actions);
+            transfer.stop_refused(&mut self.channels);
         }
-        start.or_else(|| self.review_completion(actions))
+        start.or_else(|| self.review_completion())
     }
 
     /// A reply ended the transfer that runs.
-    pub(super) fn complete(&mut self, part: ReplyPart, actions: &mut Actions) -> Option<Release> {
+    pub(super) fn complete(&mut self, part: ReplyPart) -> Option<Release> {
         if self.transfer.is_none() {
             return Some(Release::Pass(part.line));
         }
         self.completion = Some(Completion::new(part.code, part.line, part.at));
-        self.review_completion(actions)
+        self.review_completion()
     }
 
     /// A reply ended a transfer whose start no reply had told.
@@ -246,13 +245,13 @@ impl Data {
         sent: Sent,
         aborted: bool,
         part: ReplyPart,
-        actions: &mut Actions,
     ) -> Option<Release> {
-        let transfer = self.set_transfer(sent, aborted);
+        let mut transfer = self.new_transfer(sent, aborted);
         if part.code < 400 {
-            transfer.start(actions);
+            transfer.start(self.channels.actions());
         }
-        self.complete(part, actions)
+        self.transfer = Some(transfer);
+        self.complete(part)
     }
 
     /// Whether nothing is left to be done for the transfer that runs, so that the server's last word on it is due.
@@ -268,14 +267,13 @@ impl Data {
         &mut self,
         part: ReplyPart,
         asked: Option<Direction>,
-        actions: &mut Actions,
     ) -> Option<Release> {
         match self.finding(asked) {
             Finding::Harmless => return Some(Release::Harmless(part)),
             Finding::Broken => return Some(Release::Broken(part)),
             Finding::Unclear(data) => {
                 let mut ambiguous = AmbiguousReply::new(part, data);
-                ambiguous.ask(&mut self.channels, actions);
+                ambiguous.ask(&mut self.channels);
                 self.ambiguous = Some(ambiguous);
             }
         }
@@ -290,26 +288,20 @@ impl Data {
     }
 
     /// The server will say nothing more. `code` is what the client was told of a transfer that runs.
-    pub(super) fn close(&mut self, code: u16, actions: &mut Actions) {
+    pub(super) fn close(&mut self, code: u16) {
         if let Some(offer) = self.offer.take() {
-            self.withdraw(offer.id, actions);
+            self.withdraw(offer.id);
         }
         self.start = None;
         self.completion = None;
         self.ambiguous = None;
-        self.finish(code, false, actions);
-        self.channels.replace_current(None, None, actions);
+        self.finish(code, false);
+        self.channels.replace_current(None, None);
     }
 
-    fn offer_channel(
-        &mut self,
-        mode: Mode,
-        target: Announced,
-        open_first: bool,
-        actions: &mut Actions,
-    ) -> DataId {
+    fn offer_channel(&mut self, mode: Mode, target: Announced, open_first: bool) -> DataId {
         let id = self.channels.allocate(mode);
-        actions.push(Action::Offer {
+        self.channels.actions().push(Action::Offer {
             id,
             mode,
             target,
@@ -318,15 +310,14 @@ impl Data {
         id
     }
 
-    fn set_transfer(&mut self, sent: Sent, aborted: bool) -> &mut Transfer {
+    fn new_transfer(&mut self, sent: Sent, aborted: bool) -> Transfer {
         self.incomplete = None;
-        let transfer = Transfer::new(sent, self.channels.current(), aborted);
-        self.transfer.insert(transfer)
+        Transfer::new(sent, self.channels.current(), aborted)
     }
 
-    fn replace_current(&mut self, new: Option<DataId>, actions: &mut Actions) {
+    fn replace_current(&mut self, new: Option<DataId>) {
         let busy = self.transfer.as_ref().and_then(|transfer| transfer.data);
-        self.channels.replace_current(new, busy, actions);
+        self.channels.replace_current(new, busy);
     }
 
     fn transfer_channel(&self) -> Option<&Channel> {
@@ -356,23 +347,18 @@ impl Data {
     }
 
     /// Decides anew on a completion that is held.
-    fn review_completion(&mut self, actions: &mut Actions) -> Option<Release> {
+    fn review_completion(&mut self) -> Option<Release> {
         let transfer = self.transfer.as_ref()?;
         let completion = self.completion.as_mut()?;
-        match completion.review(transfer, &mut self.channels, actions) {
+        match completion.review(transfer, &mut self.channels) {
             Verdict::Wait => None,
-            Verdict::Pass => self.settle(None, actions),
-            Verdict::Replace(reason) => self.settle(Some(reason), actions),
+            Verdict::Pass => self.settle(None),
+            Verdict::Replace(reason) => self.settle(Some(reason)),
         }
     }
 
     /// Decides anew on an ambiguous reply that is held.
-    fn review_ambiguous(
-        &mut self,
-        now: Instant,
-        asked: Option<Direction>,
-        actions: &mut Actions,
-    ) -> Option<Release> {
+    fn review_ambiguous(&mut self, now: Instant, asked: Option<Direction>) -> Option<Release> {
         let finding = self.finding(asked);
         let mut ambiguous = self.ambiguous.take()?;
         // What waits for it from here on has its whole time.
@@ -380,7 +366,7 @@ impl Data {
         match finding {
             Finding::Broken => return Some(Release::Broken(ambiguous.part)),
             Finding::Unclear(_) if !ambiguous.is_settled(&self.channels) => {
-                ambiguous.ask(&mut self.channels, actions);
+                ambiguous.ask(&mut self.channels);
                 self.ambiguous = Some(ambiguous);
             }
             Finding::Unclear(_) | Finding::Harmless => {
@@ -391,14 +377,14 @@ impl Data {
     }
 
     /// Passes the completion that is held, or tells the client instead why it was not seen to be true.
-    fn settle(&mut self, objection: Option<String>, actions: &mut Actions) -> Option<Release> {
+    fn settle(&mut self, objection: Option<String>) -> Option<Release> {
         let completion = self.completion.take()?;
         let Some(reason) = objection else {
-            self.finish(completion.code, false, actions);
+            self.finish(completion.code, false);
             return Some(Release::Pass(completion.line));
         };
         let code = self.failure_code();
-        self.finish(code, true, actions);
+        self.finish(code, true);
         let replaced = reply(code, &reason);
         self.incomplete = Some(reason);
         Some(Release::Replace(replaced))
@@ -417,7 +403,7 @@ impl Data {
     }
 
     /// The transfer is over, and the client was told this code. One that never began has not touched its channel.
-    fn finish(&mut self, code: u16, replaced: bool, actions: &mut Actions) {
+    fn finish(&mut self, code: u16, replaced: bool) {
         let Some(transfer) = self.transfer.take().filter(Transfer::is_started) else {
             return;
         };
@@ -425,9 +411,8 @@ impl Data {
         let objection = transfer.objection(&self.channels);
         self.incomplete = objection.filter(|_| !told_complete);
         if let Some(id) = transfer.data {
-            self.channels
-                .release(id, self.incomplete.is_none(), actions);
+            self.channels.release(id, self.incomplete.is_none());
         }
-        transfer.end(code, replaced, actions);
+        transfer.end(code, replaced, self.channels.actions());
     }
 }

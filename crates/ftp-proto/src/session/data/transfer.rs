@@ -60,11 +60,11 @@ impl Transfer {
 
     /// Stops the data of a download that its client gave up. Some servers look at their commands only when a write fails,
     /// since the signal that goes with `ABOR` (RFC 959, section 4.1.3) does not pass through SSH.
-    pub(super) fn stop_refused(&self, channels: &Channels, actions: &mut Actions) {
+    pub(super) fn stop_refused(&self, channels: &mut Channels) {
         let stoppable =
             self.is_refused_by_client() && self.outcome(channels) == TransferOutcome::Undecided;
         if let Some(id) = self.data.filter(|_| stoppable) {
-            actions.push(Action::Abort {
+            channels.actions().push(Action::Abort {
                 id,
                 reason: "the client aborted the transfer".to_owned(),
             });
