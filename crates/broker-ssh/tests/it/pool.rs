@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use broker_ssh::{
-    AuthError, ChannelError, ChannelRead, ChannelRefusal, ConnectSpec, ConnectionKind,
-    ConnectionPhase, CutReason, HandshakeError, OpenError, PoolLimits, RouteError, Target,
+    AuthError, ChannelRead, ConnectSpec, ConnectionKind, ConnectionPhase, CutReason,
+    HandshakeError, OpenError, PoolLimits, RouteError, Target,
 };
 use testkit::ssh_server::SshServerOptions;
 use tokio::net::TcpListener;
@@ -375,16 +375,7 @@ async fn a_refused_channel_names_the_reason_and_what_to_do() {
     let refused = soon(pool.open_data(&crate::peers::target(nobody), originator()))
         .await
         .unwrap_err();
-    assert!(
-        matches!(
-            &refused,
-            OpenError::Channel(ChannelError::Refused {
-                reason: ChannelRefusal::ConnectFailed,
-                ..
-            })
-        ),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("could not connect"));
 
     bench.server.set_allow_local_forward(false);
     let refused = soon(pool.open_control(&Target::new("127.0.0.1", 21), originator()))
@@ -415,8 +406,12 @@ async fn an_unreachable_server_fails_twice_and_then_backs_off() {
     let failed = soon(pool.open_control(&echo, originator()))
         .await
         .unwrap_err();
+    assert!(matches!(
+        failed,
+        OpenError::Route(RouteError::Connect { .. })
+    ));
     assert!(
-        matches!(&failed, OpenError::Route(RouteError::Connect { reason, .. }) if reason.to_string().contains("refused")),
+        failed.to_string().contains("connection refused"),
         "{failed}"
     );
     // The second failure, one that dials no more, and one on other connections to the same server.
@@ -467,10 +462,10 @@ async fn a_dial_into_silence_ends_with_its_timeout_and_leaves_nothing() {
         listener.accept()
     );
     let failed = opened.unwrap_err();
-    assert!(
-        matches!(failed, OpenError::Handshake(HandshakeError::Late { .. })),
-        "{failed}"
-    );
+    assert!(matches!(
+        failed,
+        OpenError::Handshake(HandshakeError::Late { .. })
+    ));
     // The broker's end is closed, although the server never said a word.
     let mut greeting = Vec::new();
     soon(tokio::io::AsyncReadExt::read_to_end(
@@ -495,10 +490,10 @@ async fn what_is_no_ssh_server_is_named_so() {
         drop(listener.accept().await.unwrap());
     });
     let failed = opened.unwrap_err();
-    assert!(
-        matches!(failed, OpenError::Handshake(HandshakeError::Failed { .. })),
-        "{failed}"
-    );
+    assert!(matches!(
+        failed,
+        OpenError::Handshake(HandshakeError::Failed { .. })
+    ));
     bench.end().await;
 }
 
@@ -582,10 +577,7 @@ async fn cancelling_ends_even_stalled_channels_and_refuses_new_ones() {
     let refused = soon(pool.open_data(&flood, originator()))
         .await
         .unwrap_err();
-    assert!(
-        matches!(refused, OpenError::ShuttingDown { .. }),
-        "{refused}"
-    );
+    assert!(matches!(refused, OpenError::ShuttingDown { .. }));
     bench.end().await;
 }
 
@@ -601,10 +593,7 @@ async fn a_failing_login_is_tried_once_for_an_open_not_once_for_each_connection(
     let failed = soon(pool.open_control(&echo, originator()))
         .await
         .unwrap_err();
-    assert!(
-        matches!(failed, OpenError::Auth(AuthError::Refused { .. })),
-        "{failed}"
-    );
+    assert!(matches!(failed, OpenError::Auth(AuthError::Refused { .. })));
     assert_eq!(bench.server.counters().connections, 1);
     bench.end().await;
 }
