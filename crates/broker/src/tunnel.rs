@@ -13,7 +13,7 @@ use crate::registry::{
 };
 use crate::shutdown::Shutdown;
 
-/// Sessions that may wait for the server's greeting at once. Clients that come in a burst would else reach the FTP
+/// Sessions that may wait for the server's greeting at once. Clients that come in a burst would otherwise reach the FTP
 /// server in the same instant, and many a server's accept queue holds 32; what overflows it never gets a greeting.
 pub(crate) const GREETINGS_AWAITED: usize = 16;
 

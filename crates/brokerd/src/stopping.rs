@@ -1,4 +1,4 @@
-//! From the first word to stop to the end: let transfers finish, then cut, then leave.
+//! Stopping: running transfers may finish, what still runs after that is cut, and the process ends.
 
 use std::io;
 use std::time::Duration;

@@ -123,7 +123,7 @@ impl DataChannels {
     }
 
     /// The bytes that the channels have carried so far.
-    pub(super) fn carried(&self) -> u64 {
+    pub(super) fn bytes_moved(&self) -> u64 {
         let carried = self.channels.values().map(|it| it.entry.channel.traffic());
         carried.map(|(up, down)| up + down).sum()
     }

@@ -33,7 +33,7 @@ struct ClientLeft {
     /// When that was, or bytes were last seen to move.
     since: Instant,
     /// The bytes that data channels had carried then.
-    carried: u64,
+    bytes_moved: u64,
 }
 
 /// How a session stands at a moment.
@@ -44,7 +44,7 @@ pub(super) struct Standing {
     /// A transfer runs.
     pub(super) in_transfer: bool,
     /// The bytes that data channels have carried.
-    pub(super) carried: u64,
+    pub(super) bytes_moved: u64,
 }
 
 /// What has not come in time.
@@ -74,10 +74,10 @@ impl Deadlines {
     }
 
     /// The client has ended its side, when data channels had carried so many bytes.
-    pub(super) fn client_leaves(&mut self, now: Instant, carried: u64) {
+    pub(super) fn client_leaves(&mut self, now: Instant, bytes_moved: u64) {
         self.client_left = Some(ClientLeft {
             since: now,
-            carried,
+            bytes_moved,
         });
     }
 
@@ -122,10 +122,10 @@ impl Deadlines {
         self.close(standing.in_transfer).filter(|due| now >= *due)?;
         if self
             .client_left
-            .is_some_and(|left| left.carried != standing.carried)
+            .is_some_and(|left| left.bytes_moved != standing.bytes_moved)
         {
             // Data still flows.
-            self.client_leaves(now, standing.carried);
+            self.client_leaves(now, standing.bytes_moved);
             return None;
         }
         Some(Overdue::SessionEnd)
@@ -153,7 +153,7 @@ mod tests {
     const AT_WORK: Standing = Standing {
         waits_for_login: false,
         in_transfer: false,
-        carried: 0,
+        bytes_moved: 0,
     };
 
     fn deadlines(now: Instant) -> Deadlines {
@@ -186,9 +186,9 @@ mod tests {
         let now = Instant::now();
         let mut deadlines = deadlines(now);
         deadlines.client_leaves(now, 0);
-        let running = |carried| Standing {
+        let running = |bytes_moved| Standing {
             in_transfer: true,
-            carried,
+            bytes_moved,
             ..AT_WORK
         };
         assert_eq!(deadlines.next(AT_WORK), Some(after(now, 60)));

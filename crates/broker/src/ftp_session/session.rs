@@ -167,8 +167,8 @@ impl FtpSession {
     }
 
     fn client_leaves(&mut self, now: Instant) {
-        let carried = self.data_channels.carried();
-        self.deadlines.client_leaves(now, carried);
+        let bytes_moved = self.data_channels.bytes_moved();
+        self.deadlines.client_leaves(now, bytes_moved);
         self.control.client_ended.cancel();
     }
 
@@ -300,7 +300,7 @@ impl FtpSession {
             // A login inside TLS can't be seen.
             waits_for_login: !self.proto.in_use() && !self.proto.is_opaque(),
             in_transfer: self.data_channels.any_transfer(),
-            carried: self.data_channels.carried(),
+            bytes_moved: self.data_channels.bytes_moved(),
         }
     }
 

@@ -86,7 +86,7 @@ impl OpenTunnel {
     }
 }
 
-/// Binds a tunnel's listener, with a sentence for whoever has to mend what is in the way.
+/// Binds the listener of a tunnel. The error says what is in the way, and what to do.
 fn bind(tunnel: &Tunnel) -> Result<Listener, RpcError> {
     let spec = &tunnel.spec;
     Listener::for_tunnel(&tunnel.host, spec.listen_address, spec.listen_port).map_err(|error| {

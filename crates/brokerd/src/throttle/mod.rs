@@ -50,7 +50,7 @@ const TARGET: &str = "brokerd::throttle";
 /// What a line is counted for. The kind is missing only where budgets are shared.
 type Key = (Option<Identifier>, Level, Source);
 
-/// The layer, and the other hand of it that tells what was left out.
+/// The layer, and what reports the lines that it left out.
 pub(crate) fn new() -> (Throttle, Reporter) {
     let shared = Arc::new(Shared {
         budgets: Mutex::new(Budgets::new((None, Level::WARN, Source::Rest))),
