@@ -140,10 +140,11 @@ type ReadResponse = serde_json::Result<Response>;
 struct PendingCall {
     id: i64,
     line: Zeroizing<String>,
+    /// Dropped unanswered where the connection ends.
     answer: oneshot::Sender<ReadResponse>,
 }
 
-/// A connection to the daemon on which `hello` has succeeded. Calls may be under way at the same time.
+/// A connection to the daemon on which `hello` has succeeded. Several calls may be under way at the same time.
 #[derive(Debug)]
 pub struct Client {
     /// To the task that owns the connection, which ends when this is dropped.
@@ -234,8 +235,10 @@ async fn greet(lines: &mut FramedStream) -> Result<HelloReply, ClientError> {
     result::<Hello>(serde_json::from_str(&answer))
 }
 
-/// Sends requests and gives each answer to whoever waits for it, until the daemon ends the connection or the client is dropped.
+/// Sends requests and gives each answer to whoever waits for it, until the daemon ends the connection or the client is
+/// dropped.
 async fn converse(mut lines: FramedStream, mut calls: mpsc::Receiver<PendingCall>) {
+    // Bounded by the calls that the program makes at once.
     let mut waiting = BTreeMap::new();
     loop {
         tokio::select! {

@@ -29,8 +29,8 @@ use crate::{BUILD, PROTOCOL};
 /// daemon's file descriptors.
 pub const MAX_CLIENTS: usize = 64;
 
-/// Requests of one client that are carried out at once: more than a program waits for, so that a fault of one cannot fill
-/// the memory. Beyond it a request is refused rather than left unread, so that it is always seen when the client leaves.
+/// Requests of one client that run at the same time: more than a program waits for, and few enough that a faulty one
+/// cannot fill the memory. One more is refused and not left unread, since only by reading is it seen that a client leaves.
 pub const MAX_CALLS: usize = 64;
 
 /// How long a new client may take to say `hello`, so that a silent one does not keep a place.
@@ -48,8 +48,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is tried to fill the reserve of descriptors again.
 const REFILL: Duration = Duration::from_secs(1);
 
-/// What the daemon does with requests. Those of one client are carried out at once, too, and begin in the order in which
-/// they came.
+/// What the daemon does with requests. Those of one client run at the same time, and begin in the order in which they
+/// came.
 pub trait Handler: Send + Sync + 'static {
     /// What the daemon keeps of a client, from its arrival until it leaves.
     type Client: Send + Sync;
@@ -57,8 +57,8 @@ pub trait Handler: Send + Sync + 'static {
     /// A client was admitted.
     fn arrived(&self) -> Self::Client;
 
-    /// A client has left, or sends no more. What it waits for with [`Self::prompt_request`] is to end; other requests of
-    /// its still get their reply.
+    /// A client has left, or sends no more. It can answer no prompt any more, so its requests about prompts end. Its other
+    /// requests still get their replies.
     fn left(&self, client: &Self::Client);
 
     /// Takes on one request. The reply may be sent later.
