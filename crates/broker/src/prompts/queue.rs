@@ -34,9 +34,16 @@ pub(crate) struct PromptQueue {
 #[derive(Default)]
 struct State {
     last_id: u64,
-    /// Clients that answer, each with the one profile it does it for, or all.
-    responders: BTreeMap<u64, Option<String>>,
+    /// The clients that are there, each with the prompts that it takes on.
+    responders: BTreeMap<u64, TakesOn>,
     pending: BTreeMap<u64, PendingPrompt>,
+}
+
+/// The prompts that a client takes on.
+enum TakesOn {
+    Nothing,
+    Profile(String),
+    Everything,
 }
 
 /// A prompt without an answer.
@@ -71,8 +78,11 @@ impl PromptQueue {
 
     /// A client has come, which answers nothing yet.
     pub(crate) fn arrived(self: &Arc<Self>) -> ClientResponder {
+        let mut state = self.lock();
+        let id = state.new_id();
+        state.responders.insert(id, TakesOn::Nothing);
         ClientResponder {
-            id: self.lock().new_id(),
+            id,
             queue: Arc::clone(self),
         }
     }
@@ -154,10 +164,14 @@ impl State {
 
     /// Whoever came last of those that answer for this profile, or else of those that answer for all.
     fn responder_for(&self, profile: &str) -> Option<u64> {
-        let suits = |scope: &Option<String>| scope.as_deref().is_none_or(|s| s == profile);
-        let suitable = self.responders.iter().filter(|(_, scope)| suits(scope));
-        let best = suitable.max_by_key(|(id, scope)| (scope.is_some(), **id));
-        best.map(|(id, _)| *id)
+        let rank = |takes_on: &TakesOn| match takes_on {
+            TakesOn::Nothing => None,
+            TakesOn::Everything => Some(0),
+            TakesOn::Profile(own) => (own == profile).then_some(1),
+        };
+        let responders = self.responders.iter();
+        let suitable = responders.filter_map(|(id, takes_on)| Some((rank(takes_on)?, *id)));
+        suitable.max().map(|(_, id)| id)
     }
 
     /// The oldest prompt brought to a responder.
@@ -256,9 +270,11 @@ pub struct ClientResponder {
 }
 
 impl ClientResponder {
-    /// Answers from now on, for one profile or for all.
+    /// Answers from now on, for one profile or for all, unless it has left meanwhile.
     pub(crate) fn attend(&self, profile: Option<String>) {
-        self.queue.lock().responders.insert(self.id, profile);
+        if let Some(takes_on) = self.queue.lock().responders.get_mut(&self.id) {
+            *takes_on = profile.map_or(TakesOn::Everything, TakesOn::Profile);
+        }
     }
 
     /// Answers no more: its prompts go to the next, and its waits end.
@@ -288,7 +304,7 @@ impl ClientResponder {
 
     fn current(&self) -> Result<Option<PromptMessage>, RpcError> {
         let state = self.queue.lock();
-        if !state.responders.contains_key(&self.id) {
+        if let None | Some(TakesOn::Nothing) = state.responders.get(&self.id) {
             let message = "this client takes on no prompts: say attend-prompts first";
             return Err(RpcError::invalid_params(message));
         }

@@ -175,6 +175,19 @@ async fn the_prompt_of_one_who_leaves_goes_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_has_left_takes_on_no_more_prompts() {
+    let queue = queue();
+    let leaving = client(&queue, None);
+    leaving.leave();
+    // Its request was under way when it left.
+    leaving.attend(None);
+    let asked = ask(&queue, "work", password("host")).await.unwrap();
+    assert_eq!(told(asked), Err(NoAnswer::Nobody));
+    let wait = leaving.next(None).await.unwrap_err();
+    assert_eq!(wait.code, ErrorCode::InvalidParams);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_prompt_waits_two_minutes() {
     let queue = queue();
     let person = client(&queue, None);
