@@ -147,14 +147,13 @@ fn parse_login(kind: ProxyKind, text: &str) -> Result<ProxyLogin, ProxyError> {
 fn host_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.parse().ok().filter(|port| *port > 0)?;
-    let bare = match host.strip_prefix('[') {
-        Some(rest) => rest
-            .strip_suffix(']')
-            .filter(|it| it.parse::<IpAddr>().is_ok())?,
-        None => host,
-    };
+    let bare = plain_text::without_brackets(host);
     let usable = !bare.is_empty() && !bare.contains(char::is_whitespace);
-    let known = host.starts_with('[') || !bare.contains(':');
+    let known = if bare == host {
+        !host.contains([':', '[', ']'])
+    } else {
+        bare.parse::<IpAddr>().is_ok()
+    };
     (usable && known).then(|| (bare.to_owned(), port))
 }
 

@@ -196,11 +196,8 @@ impl FromStr for ListenAddress {
         if text.eq_ignore_ascii_case("localhost") {
             return Ok(Self::LOOPBACK);
         }
-        let bare = text
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(text);
-        bare.parse()
+        plain_text::without_brackets(text)
+            .parse()
             .map(Self::Address)
             .map_err(|_| ListenAddressError(text.to_owned()))
     }

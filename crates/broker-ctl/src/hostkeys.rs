@@ -2,7 +2,8 @@
 
 use anyhow::{Context, bail};
 use broker_ipc::types::{HostKey, HostKeyStanding};
-use broker_ipc::{ClientError, methods, printable};
+use broker_ipc::{ClientError, methods};
+use plain_text::printable;
 
 use crate::cli::{Format, TrustHostArgs};
 use crate::daemon::Daemon;

@@ -4,9 +4,9 @@ use broker_ipc::types::{
     ChannelInfo, ChannelState, Connection, ConnectionDetail, DaemonStatus, Direction, HostKey,
     HostKeyStanding, ListenerState, Profile, TransferCounts, TunnelListener,
 };
+use plain_text::host_port;
 
 use crate::table::{Cell, Table};
-use crate::tunnel_spec::host_port;
 
 pub(crate) fn status(status: &DaemonStatus) -> Table {
     let TransferCounts { active, ok, failed } = status.transfers;

@@ -7,13 +7,14 @@ use broker_ipc::methods::{CloseTunnelListener, OpenTunnelListener};
 use broker_ipc::types::TunnelListener;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use plain_text::host_port;
 
 use crate::cli::{Cli, Format, OpenTunnelArgs};
 use crate::daemon::{Daemon, Reported};
 use crate::listing;
 use crate::output::Output;
 use crate::prompts;
-use crate::tunnel_spec::{TunnelSpec, host_port};
+use crate::tunnel_spec::TunnelSpec;
 
 /// Opens every tunnel asked for, in order, and asks what the daemon wants to know for it.
 pub(crate) async fn open_tunnels(daemon: &Daemon<'_>, args: OpenTunnelArgs) -> anyhow::Result<()> {

@@ -3,8 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use broker_ipc::printable;
-use plain_text::is_printable;
+use plain_text::{is_printable, printable};
 use serde::Serialize;
 
 use crate::cli::Format;

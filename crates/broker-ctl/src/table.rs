@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
-use broker_ipc::printable;
 use clap::builder::styling::{AnsiColor, Style};
+use plain_text::printable;
 use unicode_width::UnicodeWidthStr;
 
 use crate::units;

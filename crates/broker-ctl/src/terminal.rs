@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::sync::mpsc as blocking;
 use std::thread;
 
-use broker_ipc::printable;
+use plain_text::printable;
 use rustix::termios::{
     LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr,
 };

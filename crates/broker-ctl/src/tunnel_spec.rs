@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use broker_ipc::types::{TunnelKind, TunnelListener};
+use plain_text::{host_port, without_brackets};
 
 /// The FTP port (RFC 959, section 8).
 const FTP_PORT: u16 = 21;
@@ -74,7 +75,7 @@ impl TunnelSpec {
                 return Err("a tcp tunnel needs a dst-host and a dst-port".into());
             }
         };
-        let dst_host = host_field(unbracketed(host.unwrap_or("localhost")), "dst-host")?;
+        let dst_host = host_field(without_brackets(host.unwrap_or("localhost")), "dst-host")?;
         Ok(Self {
             kind,
             listen: listen.parse()?,
@@ -173,15 +174,6 @@ impl ListenAt {
     }
 }
 
-/// `host:port`, an IPv6 address in brackets.
-pub(crate) fn host_port(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
-}
-
 /// What a tunnel forwards.
 pub(crate) fn kind(text: &str) -> Result<TunnelKind, String> {
     match text.to_ascii_lowercase().as_str() {
@@ -231,12 +223,6 @@ fn first_field(text: &str) -> Result<(&str, Option<&str>), String> {
             "\"{rest}\" after a closing bracket, where a colon was expected"
         )),
     }
-}
-
-fn unbracketed(host: &str) -> &str {
-    host.strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host)
 }
 
 fn host_field(text: &str, name: &str) -> Result<String, String> {

@@ -19,7 +19,6 @@ pub use client::{Client, ClientError, Patience};
 pub use endpoint::{BindError, Endpoint, bind, default_socket_path};
 pub use error::{ErrorCode, RpcError};
 pub use methods::{Method, PromptRequest, ReplySender, Request};
-pub use plain_text::printable;
 pub use secret::Secret;
 pub use server::{Handler, serve};
 

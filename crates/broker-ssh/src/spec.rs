@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
+use plain_text::host_port;
 
 use crate::prompt::{Keyring, Responder};
 
@@ -79,7 +80,7 @@ impl ConnectSpec {
 
     /// The server as a person writes it: `host:port`, with brackets around an IPv6 address.
     pub fn server(&self) -> String {
-        host_and_port(&self.host, self.port)
+        host_port(&self.host, self.port)
     }
 }
 
@@ -135,15 +136,7 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&host_and_port(&self.host, self.port))
-    }
-}
-
-fn host_and_port(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
+        f.write_str(&host_port(&self.host, self.port))
     }
 }
 

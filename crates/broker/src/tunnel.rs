@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use broker_config::{FtpOptions, LocalKind, LocalTunnel};
+use plain_text::host_port;
 use tokio::sync::Semaphore;
 
 use crate::own_host::Host;
@@ -68,14 +69,5 @@ impl Tunnel {
 impl Drop for Tunnel {
     fn drop(&mut self) {
         self.registry.remove_tunnel(self.id);
-    }
-}
-
-/// Writes a host and a port so that an IPv6 address stays readable.
-pub(crate) fn host_port(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
     }
 }

@@ -1,19 +1,61 @@
 //! Text of strangers, made fit for a terminal and for one line of a log.
 //!
 //! Clients and servers choose names, banners and replies. Where such a text is shown, nothing in it may steer the
-//! terminal, begin a line of its own, or read as something else than it is.
+//! terminal, begin a line of its own, or read as something else than it is. Hosts and ports are written here, too, so that
+//! they look the same everywhere.
+
+use std::net::SocketAddr;
+
+/// What stands for the rest of a text that was cut.
+const CUT: char = '…';
 
 /// The text in one line, with what is not printable escaped as in Rust: `\n`, `\u{202e}`.
 pub fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
+    printable_start(text, usize::MAX)
+}
+
+/// The same in at most `most` bytes; `…` stands for what is cut.
+pub fn printable_start(text: &str, most: usize) -> String {
+    let mut safe = String::with_capacity(text.len().min(most));
+    let mut kept = 0;
     for c in text.chars() {
         if is_printable(c) {
             safe.push(c);
         } else {
             safe.extend(c.escape_default());
         }
+        if safe.len() > most {
+            safe.truncate(kept);
+            safe.push(CUT);
+            break;
+        }
+        if safe.len() <= most.saturating_sub(CUT.len_utf8()) {
+            kept = safe.len();
+        }
     }
     safe
+}
+
+/// `host:port`, an IPv6 address in brackets.
+pub fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// An IPv6 address without the brackets that it may have. What else is in brackets keeps them, and so is no host.
+pub fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .filter(|inside| inside.contains(':'))
+        .unwrap_or(host)
+}
+
+/// The same place, as IPv4 where it is an IPv4-mapped IPv6 address.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Whether a character can be shown as it is: it does not control the terminal, can be seen, and does not turn the
@@ -62,6 +104,37 @@ mod tests {
             ("tag\u{e0041}", "tag\\u{e0041}"),
         ] {
             assert_eq!(printable(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_its_characters_and_shows_it() {
+        for (text, most, expected) in [
+            ("äöü", 6, "äöü"),
+            ("äöüß", 7, "äö…"),
+            ("abcdef", 6, "abcdef"),
+            ("abcdefg", 6, "abc…"),
+            ("ab\u{1b}", 8, "ab\\u{1b}"),
+            ("ab\u{1b}cd", 8, "ab…"),
+        ] {
+            let shown = printable_start(text, most);
+            assert!(shown.len() <= most, "{shown}");
+            assert_eq!(shown, expected);
+        }
+    }
+
+    #[test]
+    fn brackets_belong_to_ipv6_addresses() {
+        assert_eq!(host_port("::1", 21), "[::1]:21");
+        assert_eq!(host_port("ftp.example", 21), "ftp.example:21");
+        for (host, bare) in [
+            ("[::1]", "::1"),
+            ("::1", "::1"),
+            ("[ftp.example]", "[ftp.example]"),
+            ("[]", "[]"),
+            ("[::1", "[::1"),
+        ] {
+            assert_eq!(without_brackets(host), bare);
         }
     }
 }

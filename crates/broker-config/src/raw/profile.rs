@@ -146,10 +146,7 @@ impl RawProfile {
 /// The host without the brackets that an IPv6 address may have.
 fn host(field: &mut Field<'_, '_>) -> Option<String> {
     let host = field.word()?;
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    let bare = bare.unwrap_or(&host);
+    let bare = plain_text::without_brackets(&host);
     if bare.contains(['*', '?']) {
         field
             .error("a profile is for one server, so that its host cannot be a pattern")

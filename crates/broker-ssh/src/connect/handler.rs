@@ -4,13 +4,13 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use plain_text::printable_start;
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::listeners::{Arrival, ForwardListeners, Originator};
 use crate::host_key::{HostKeyError, KnownKeys, Trust, fingerprint, same_key_type};
-use crate::net::text::printable;
 use crate::state::info::{ConnectionKind, Negotiated};
 use crate::state::{ConnectionState, CutReason};
 
@@ -124,7 +124,7 @@ impl Handler for ConnectionHandler {
         _session: &mut Session,
     ) -> Result<(), HandlerError> {
         if std::mem::take(&mut self.banners) {
-            let banner = printable(banner.trim(), MAX_BANNER);
+            let banner = printable_start(banner.trim(), MAX_BANNER);
             tracing::info!(server = %self.state.server, %banner, "the SSH server has something to say");
         }
         Ok(())
@@ -184,7 +184,7 @@ impl Handler for ConnectionHandler {
             tracing::warn!(
                 connection = self.state.id,
                 port = connected_port,
-                from = %printable(originator_address, MAX_DISCONNECT_TEXT),
+                from = %printable_start(originator_address, MAX_DISCONNECT_TEXT),
                 "refused a connection to a listener that the server did not end; nobody is told of its port any more"
             );
             self.state.retire();
@@ -279,7 +279,7 @@ fn check_type(agreed: &Algorithm, shown: &PublicKey) -> Result<(), HandlerError>
 
 /// What a server says when it leaves (RFC 4253 section 11.1), fit for messages and logs.
 fn disconnect_text(message: &str) -> String {
-    let message = printable(message, MAX_DISCONNECT_TEXT);
+    let message = printable_start(message, MAX_DISCONNECT_TEXT);
     format!("the server disconnected: {message}")
 }
 

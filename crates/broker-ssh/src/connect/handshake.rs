@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_settings::Compression;
+use plain_text::printable_start;
 use russh::client;
 use russh::keys::Algorithm;
 use russh::{Limits, Preferred, SshId};
@@ -15,7 +16,6 @@ use super::handler::{ConnectionHandler, HandlerError, SshHandle};
 use crate::host_key::KnownKeys;
 use crate::net::lock::lock;
 use crate::net::stream::SeverableStream;
-use crate::net::text::printable;
 use crate::net::window;
 use crate::route::Transport;
 use crate::spec::ConnectSpec;
@@ -158,7 +158,7 @@ fn limits(rekey_bytes: Option<u64>) -> Limits {
 fn not_ssh(state: &ConnectionState) -> Option<HandshakeFault> {
     let sent = lock(&state.wire.before_version).clone();
     let no_version = state.wire.identification.get().is_none() && !sent.is_empty();
-    no_version.then(|| HandshakeFault::NotSsh(printable(&sent, MAX_SENT)))
+    no_version.then(|| HandshakeFault::NotSsh(printable_start(&sent, MAX_SENT)))
 }
 
 fn failed(state: &ConnectionState, reason: HandshakeFault) -> HandshakeError {
@@ -177,7 +177,7 @@ fn handshake_error(state: &ConnectionState, error: HandlerError) -> OpenError {
                 server: state.server.clone(),
                 kind: format!("{kind:?} algorithm").to_lowercase(),
                 ours: ours.join(", "),
-                theirs: printable(&theirs.join(", "), MAX_SHOWN),
+                theirs: printable_start(&theirs.join(", "), MAX_SHOWN),
             }
             .into();
         }

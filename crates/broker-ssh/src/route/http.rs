@@ -3,12 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use broker_settings::ProxyLogin;
+use plain_text::printable_start;
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
 use super::error::ProxyFault;
-use crate::net::text::printable;
 use crate::spec::Target;
 
 /// Longest header that is read: proxies answer with some hundred bytes, and the rest says nothing to us.
@@ -73,7 +73,7 @@ async fn read_line<S: AsyncRead + Unpin>(
 
 /// Any code of 200 to 299 is a yes.
 fn judge(status: &str, logged_in: bool) -> Result<(), ProxyFault> {
-    let shown = printable(status, MAX_SHOWN);
+    let shown = printable_start(status, MAX_SHOWN);
     let answer = status
         .strip_prefix("HTTP/1.")
         .and_then(|rest| rest.split_once(' '));

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use crate::own_host::{Host, Owner, canonical, is_own};
+use plain_text::canonical;
+
+use crate::own_host::{Host, Owner, is_own};
 
 /// Whose the client's end of the control connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

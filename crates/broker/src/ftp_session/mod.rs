@@ -16,6 +16,7 @@ use std::sync::Arc;
 use broker_config::FtpOptions;
 use broker_ssh::Forwards;
 use ftp_proto::{Session, SessionConfig};
+use plain_text::canonical;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ use tracing::{debug, warn};
 use self::client_owner::ClientOwner;
 use self::data::{ControlConnection, DataHost};
 use self::session::FtpSession;
-use crate::own_host::{canonical, notice_when_sending, own_addresses};
+use crate::own_host::{notice_when_sending, own_addresses};
 use crate::refusal::refuse;
 use crate::tunnel::Tunnel;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session};
+use plain_text::host_port;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
@@ -17,7 +18,6 @@ use super::deadlines::{Deadlines, Overdue, Standing};
 use super::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use super::server::Server;
 use crate::registry::{Registration, add};
-use crate::tunnel::host_port;
 
 /// How long the last words may take to reach a client that is slow to read.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);

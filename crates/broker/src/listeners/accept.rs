@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use broker_config::LocalKind;
+use plain_text::canonical;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span};
 
-use crate::own_host::{Listener, canonical};
+use crate::own_host::Listener;
 use crate::refusal::refuse;
 use crate::registry::add;
 use crate::tunnel::Tunnel;

@@ -41,5 +41,5 @@ pub(crate) fn notice_when_sending(client: &TcpStream) {
 
 /// Lets the coming drop be a failure to the peer and not an end.
 pub(crate) fn reset_when_dropped(tcp: &TcpStream) {
-    let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+    let _ = tcp.set_zero_linger();
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_config::ListenAddress;
+use plain_text::canonical;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -100,11 +101,6 @@ impl Listener {
             }
         }
     }
-}
-
-/// An IPv4 client of an IPv6 listener is an IPv4 client.
-pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

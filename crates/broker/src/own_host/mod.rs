@@ -8,6 +8,6 @@ mod peer_owner;
 
 pub(crate) use client_socket::{notice_when_idle, notice_when_sending, reset_when_dropped};
 pub(crate) use host::Host;
-pub(crate) use listener::{Listener, canonical};
+pub(crate) use listener::Listener;
 pub(crate) use own_addresses::own_addresses;
 pub(crate) use peer_owner::{Owner, is_own};

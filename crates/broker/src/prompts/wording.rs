@@ -2,8 +2,9 @@
 
 use broker_ipc::methods::AnswerPrompt;
 use broker_ipc::types::{Prompt as PromptMessage, PromptField, PromptKind};
-use broker_ipc::{RpcError, Secret, printable};
+use broker_ipc::{RpcError, Secret};
 use broker_ssh::{Answer, NoAnswer, Prompt, SecretString};
+use plain_text::printable;
 use tokio::time::Instant;
 
 /// Most of a server's text that is shown, in characters: two screens full.

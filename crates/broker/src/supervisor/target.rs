@@ -75,10 +75,7 @@ pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError
         ),
         None => (rest, None),
     };
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|h| h.strip_suffix(']'))
-        .unwrap_or(host);
+    let bare = plain_text::without_brackets(host);
     if bare.is_empty() || user == Some("") || port == Some(0) {
         return Err(wrong("is incomplete"));
     }

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Cursor, canonical, is_blank, long_form, read_long_form, short_form};
+use plain_text::canonical;
+
+use super::{Cursor, is_blank, long_form, read_long_form, short_form};
 
 /// A command that names where the client listens.
 #[derive(Debug, PartialEq, Eq)]

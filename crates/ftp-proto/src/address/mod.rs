@@ -167,8 +167,3 @@ fn long_form(address: SocketAddr) -> String {
         listed.join(",")
     )
 }
-
-/// The same place, as IPv4 where it is an IPv4-mapped IPv6 address.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}

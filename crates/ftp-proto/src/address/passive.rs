@@ -6,8 +6,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
+use plain_text::canonical;
+
 use super::leftover::all_stand_alone;
-use super::{Cursor, canonical, is_blank, long_form, read_long_form, short_form, trim_end};
+
+use super::{Cursor, is_blank, long_form, read_long_form, short_form, trim_end};
 use crate::event::Announced;
 use crate::telnet;
 

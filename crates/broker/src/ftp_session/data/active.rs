@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use broker_ssh::{ForwardedConnection, RemoteForward};
 use ftp_proto::{Announced, DataEnd};
+use plain_text::host_port;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -14,7 +15,6 @@ use super::task::DataTask;
 use super::transfer;
 use crate::ftp_session::client_owner::Objection;
 use crate::own_host::{notice_when_idle, reset_when_dropped};
-use crate::tunnel::host_port;
 
 /// How long the client's own port may take to answer in active mode. It is next door or behind a
 /// relay; a client that does not listen answers at once.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use broker_config::DataOpen;
 use broker_ssh::{Channel, Target};
 use ftp_proto::{Announced, DataEnd};
+use plain_text::host_port;
 use tokio::net::TcpStream;
 use tracing::debug;
 
@@ -16,7 +17,6 @@ use super::task::DataTask;
 use super::transfer;
 use crate::ftp_session::client_owner::ClientOwner;
 use crate::own_host::{Host, Listener};
-use crate::tunnel::host_port;
 
 /// Offers the client a port, and carries its data connection to the end.
 pub(super) async fn run(task: &DataTask, announced: Announced, open_first: bool) -> DataEnd {
