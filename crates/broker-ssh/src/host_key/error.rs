@@ -155,6 +155,9 @@ pub enum FileError {
     /// Others can write it, or the directory around it.
     #[error("other users can write {place}; look through it, then run: chmod go-w {place}", place = .0.display())]
     WritableByOthers(PathBuf),
+    /// It, or the directory around it, belongs to somebody who is neither this user nor root.
+    #[error("{place} belongs to another user, who can change it; look through it, then make it yours with chown", place = .0.display())]
+    Foreign(PathBuf),
 }
 
 impl From<io::Error> for FileError {

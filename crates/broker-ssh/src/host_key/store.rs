@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use file_access::Exposure;
 use russh::keys::{PublicKey, PublicKeyBase64};
 
 use super::error::{FileError, StoreError};
@@ -90,8 +91,12 @@ impl Store {
     fn guard(&self) -> Result<(), FileError> {
         let places = [Some(self.path.as_path()), self.path.parent()];
         for place in places.into_iter().flatten() {
-            if others_can_write(place)? {
-                return Err(FileError::WritableByOthers(place.to_owned()));
+            match exposure(place)? {
+                None => {}
+                Some(Exposure::Writable) => {
+                    return Err(FileError::WritableByOthers(place.to_owned()));
+                }
+                Some(Exposure::Foreign) => return Err(FileError::Foreign(place.to_owned())),
             }
         }
         Ok(())
@@ -136,21 +141,13 @@ impl Store {
     }
 }
 
-/// Whether users other than the owner can write a place; one that does not exist nobody can.
-#[cfg(unix)]
-fn others_can_write(path: &Path) -> std::io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt;
+/// How others can change a place; one that does not exist nobody can.
+fn exposure(path: &Path) -> std::io::Result<Option<Exposure>> {
     match fs::metadata(path) {
-        Ok(metadata) => Ok(metadata.permissions().mode() & 0o022 != 0),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Ok(metadata) => Ok(file_access::exposure(&metadata)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Access lists on Windows are inherited from the user's directory; there is no mode to look at.
-#[cfg(not(unix))]
-fn others_can_write(_path: &Path) -> std::io::Result<bool> {
-    Ok(false)
 }
 
 /// Makes the directory, if need be, for the owner alone.

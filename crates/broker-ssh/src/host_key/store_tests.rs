@@ -156,6 +156,18 @@ mod permissions {
     }
 
     #[test]
+    fn a_store_of_another_user_is_refused_with_what_to_do() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let (_dir, store) = store();
+        store.put(&name(), &key(KEY), Others::Replace).unwrap();
+        std::os::unix::fs::chown(&store.path, Some(4242), None).unwrap();
+        let refused = store.read().unwrap_err().to_string();
+        assert!(refused.contains("belongs to another user"), "{refused}");
+    }
+
+    #[test]
     fn a_store_that_others_can_write_is_refused_with_what_to_do() {
         let (_dir, store) = store();
         store.put(&name(), &key(KEY), Others::Replace).unwrap();
