@@ -28,7 +28,7 @@ pub use connect::{
     Liveness, OpenError, Originator, probe, trust,
 };
 pub use forward::{ForwardedConnection, Forwards, RemoteForward};
-pub use host_key::{CertificateFault, FileError, HostKeyError, StoreError};
+pub use host_key::{CertificateFault, FileError, HostKeyError, ShownKey, StoreError};
 pub use pool::{KeepGuard, Pool, PoolSnapshot, PoolUseGuard};
 pub use prompt::{Answer, Field, KeepFor, Keyring, NoAnswer, Prompt, PromptError, Responder};
 pub use route::{FailedAttempt, ProxyFault, ResolveError, RouteError, Unreachable};

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use broker_settings::HostKeyPolicy;
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
 
-use super::error::{CertificateFault, HostKeyError, StoreError};
+use super::error::{CertificateFault, HostKeyError, ShownKey, StoreError};
 use super::store::Others;
 use super::{Former, KeyStanding, Trust, fingerprint};
 use crate::prompt::{DialPrompts, Prompt, Responder};
@@ -62,9 +62,7 @@ impl Trust {
         };
         if !prompts.confirm(responder, connection, prompt).await? {
             return Err(HostKeyError::Rejected {
-                server: self.server.clone(),
-                algorithm: key.algorithm().to_string(),
-                fingerprint: fingerprint(key),
+                key: self.shown(key),
             });
         }
         self.keep_if_possible(key, Others::Replace).await;
@@ -122,18 +120,14 @@ impl Trust {
         key: &PublicKey,
         reason: CertificateFault,
     ) -> Result<(), HostKeyError> {
-        let (server, fingerprint) = (self.server.clone(), fingerprint(key));
+        let key = self.shown(key);
         match self.policy {
             HostKeyPolicy::Advisory => {
-                tracing::warn!(%server, %fingerprint, %reason, "host certificate does not hold, accepted as the policy says");
+                tracing::warn!(server = %key.server, fingerprint = %key.fingerprint, %reason, "host certificate does not hold, accepted as the policy says");
                 Ok(())
             }
             HostKeyPolicy::Ask | HostKeyPolicy::Strict | HostKeyPolicy::Tofu => {
-                Err(HostKeyError::Certificate {
-                    server,
-                    fingerprint,
-                    reason,
-                })
+                Err(HostKeyError::Certificate { key, reason })
             }
         }
     }
@@ -174,19 +168,23 @@ impl Trust {
         }
     }
 
-    fn revoked(&self, key: &PublicKey, revoked_at: String) -> HostKeyError {
-        HostKeyError::Revoked {
+    /// The key as messages name it.
+    fn shown(&self, key: &PublicKey) -> Box<ShownKey> {
+        Box::new(ShownKey {
             server: self.server.clone(),
+            algorithm: key.algorithm().to_string(),
             fingerprint: fingerprint(key),
-            revoked_at,
-        }
+        })
+    }
+
+    fn revoked(&self, key: &PublicKey, revoked_at: String) -> HostKeyError {
+        let key = self.shown(key);
+        HostKeyError::Revoked { key, revoked_at }
     }
 
     fn unknown(&self, key: &PublicKey) -> HostKeyError {
         HostKeyError::Unknown {
-            server: self.server.clone(),
-            algorithm: key.algorithm().to_string(),
-            fingerprint: fingerprint(key),
+            key: self.shown(key),
             target: self.target.clone(),
         }
     }
@@ -198,20 +196,15 @@ impl Trust {
             format!("run: broker-ctl trust-host {}", self.target)
         };
         HostKeyError::Changed {
-            server: self.server.clone(),
-            algorithm: key.algorithm().to_string(),
-            fingerprint: fingerprint(key),
+            key: self.shown(key),
             former: former.to_string(),
             remedy,
         }
     }
 
     fn not_stored(&self, key: &PublicKey, reason: StoreError) -> HostKeyError {
-        HostKeyError::NotStored {
-            server: self.server.clone(),
-            fingerprint: fingerprint(key),
-            reason,
-        }
+        let key = self.shown(key);
+        HostKeyError::NotStored { key, reason }
     }
 }
 

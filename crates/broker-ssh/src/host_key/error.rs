@@ -13,70 +13,54 @@ use crate::prompt::PromptError;
 pub enum HostKeyError {
     /// The server's key is not known.
     #[error(
-        "host key of {server} is unknown: {algorithm} {fingerprint}; compare it with the server's, then run: \
-         broker-ctl trust-host {target}"
+        "host key of {} is unknown: {key}; compare it with the server's, then run: broker-ctl trust-host {target}",
+        key.server
     )]
     Unknown {
-        /// Host and port.
-        server: String,
-        /// The key's algorithm.
-        algorithm: String,
-        /// SHA-256 fingerprint as OpenSSH prints it.
-        fingerprint: String,
+        /// The key.
+        key: Box<ShownKey>,
         /// The server as commands take it.
         target: String,
     },
     /// The server showed another key than the one known.
     #[error(
-        "host key of {server} has changed: it showed {algorithm} {fingerprint}, known is {former}; somebody may be \
-         intercepting the connection, so ask the server's administrator, and if the change is genuine, {remedy}"
+        "host key of {} has changed: it showed {key}, known is {former}; somebody may be intercepting the connection, so \
+         ask the server's administrator, and if the change is genuine, {remedy}", key.server
     )]
     Changed {
-        /// Host and port.
-        server: String,
-        /// The key's algorithm.
-        algorithm: String,
-        /// SHA-256 fingerprint as OpenSSH prints it.
-        fingerprint: String,
+        /// The key.
+        key: Box<ShownKey>,
         /// Algorithm, fingerprint and place of the key known before.
         former: String,
         /// What to do if the change is genuine.
         remedy: String,
     },
     /// Whoever was asked did not take the key for the server's.
-    #[error("host key of {server} was not confirmed: {algorithm} {fingerprint}")]
+    #[error("host key of {} was not confirmed: {key}", key.server)]
     Rejected {
-        /// Host and port.
-        server: String,
-        /// The key's algorithm.
-        algorithm: String,
-        /// SHA-256 fingerprint as OpenSSH prints it.
-        fingerprint: String,
+        /// The key.
+        key: Box<ShownKey>,
     },
     /// Whoever was to confirm the key was asked in vain.
     #[error(transparent)]
     Prompt(#[from] PromptError),
     /// The key was to be remembered and cannot be; without that, the next one would be believed as well.
     #[error(
-        "host key of {server} ({fingerprint}) cannot be stored, so it is not accepted: {reason}"
+        "host key of {} ({}) cannot be stored, so it is not accepted: {reason}", key.server, key.fingerprint
     )]
     NotStored {
-        /// Host and port.
-        server: String,
-        /// SHA-256 fingerprint as OpenSSH prints it.
-        fingerprint: String,
+        /// The key.
+        key: Box<ShownKey>,
         /// What is wrong, and what to do.
         reason: StoreError,
     },
     /// A known authority signed for the key, but not for this server at this time.
     #[error(
-        "host certificate of {server} does not hold: {reason} (key {fingerprint}); its administrator must renew it"
+        "host certificate of {} does not hold: {reason} (key {}); its administrator must renew it", key.server, key.fingerprint
     )]
     Certificate {
-        /// Host and port.
-        server: String,
-        /// SHA-256 fingerprint of the key inside, as OpenSSH prints it.
-        fingerprint: String,
+        /// The key inside.
+        key: Box<ShownKey>,
         /// What is wrong.
         reason: CertificateFault,
     },
@@ -92,13 +76,11 @@ pub enum HostKeyError {
     },
     /// The server's key is marked as revoked.
     #[error(
-        "host key of {server} is revoked by {revoked_at} ({fingerprint}); do not use this server with this key"
+        "host key of {} is revoked by {revoked_at} ({}); do not use this server with this key", key.server, key.fingerprint
     )]
     Revoked {
-        /// Host and port.
-        server: String,
-        /// SHA-256 fingerprint as OpenSSH prints it.
-        fingerprint: String,
+        /// The key.
+        key: Box<ShownKey>,
         /// Where it is revoked.
         revoked_at: String,
     },
@@ -126,6 +108,18 @@ impl HostKeyError {
     pub(crate) fn wants_person(&self) -> bool {
         matches!(self, Self::Prompt(_))
     }
+}
+
+/// A key that a server showed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{algorithm} {fingerprint}")]
+pub struct ShownKey {
+    /// Host and port of the server.
+    pub server: String,
+    /// The key's algorithm.
+    pub algorithm: String,
+    /// SHA-256 fingerprint as OpenSSH prints it.
+    pub fingerprint: String,
 }
 
 /// Why a file that says something of host keys cannot be used.

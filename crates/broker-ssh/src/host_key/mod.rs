@@ -19,7 +19,7 @@ use russh::keys::{Certificate, HashAlg, PublicKey};
 
 use crate::spec::{ConnectSpec, HostKeyRules};
 use decision::UnconfirmedKey;
-pub use error::{CertificateFault, FileError, HostKeyError, StoreError};
+pub use error::{CertificateFault, FileError, HostKeyError, ShownKey, StoreError};
 use known_hosts::{HostName, KnownKey, Role};
 use krl::Krl;
 use sources::Known;
