@@ -1,5 +1,6 @@
 //! What the kernel is asked to do about a connection with a client.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -40,6 +41,6 @@ pub(crate) fn notice_when_sending(client: &TcpStream) {
 }
 
 /// Lets the coming drop be a failure to the peer and not an end.
-pub(crate) fn reset_when_dropped(tcp: &TcpStream) {
-    let _ = tcp.set_zero_linger();
+pub(crate) fn reset_when_dropped(tcp: &impl AsFd) {
+    let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use broker_ipc::methods::AnswerPrompt;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::wording;
+use crate::sync::lock;
 
 /// How long a prompt waits for its answer. A server seldom waits longer for a login (sshd: 120 s).
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -145,8 +146,7 @@ impl PromptQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each holder leaves it valid at every step.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
 
 use rustix::fs::{Gid, Uid, fchown};
 use rustix::process::geteuid;
@@ -11,6 +10,7 @@ use socket2::SockRef;
 use super::Owner;
 use super::held_end::hold;
 use super::kernel::Kernel;
+use crate::own_host::client_socket::reset_when_dropped;
 
 /// Whom a socket of root's is given for a moment: the answer 0 could as well mean that the kernel does not know.
 const SOMEBODY: u32 = 65534;
@@ -68,6 +68,6 @@ pub(super) fn names_closed(kernel: &Kernel) -> io::Result<bool> {
     drop(client);
     let named = kernel.owner(peer, local);
     // Nothing is left behind that would wait for an answer.
-    SockRef::from(&server).set_linger(Some(Duration::ZERO))?;
+    reset_when_dropped(&server);
     Ok(named == Owner::User(owner.as_raw()))
 }
