@@ -44,56 +44,56 @@ const EXIT_CONFIG: i32 = 78;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
-            "authentication::a_key_and_a_password_from_systemds_credentials",
+            "authentication: a key and a password from systemd's credentials",
             WITH_PASSWORD,
             credentials,
         ),
         trial(
-            "authentication::a_key_named_by_its_hash_is_taken_from_the_agent",
+            "authentication: a key named by its hash is taken from the agent",
             &[SSHD, Need::Program("ssh")],
             by_hash,
         ),
         trial(
-            "authentication::keys_of_a_key_store_are_tried_where_none_is_named",
+            "authentication: keys of a key store are tried where none is named",
             &[SSHD],
             key_store,
         ),
         trial(
-            "authentication::an_expired_certificate_is_told",
+            "authentication: an expired certificate is told",
             &[SSHD, Need::Program("ssh")],
             expired,
         ),
         trial(
-            "authentication::every_method_refused_is_told_with_what_the_server_takes",
+            "authentication: every method refused is told with what the server takes",
             &[SSHD],
             refused,
         ),
         trial(
-            "authentication::too_many_attempts_are_told",
+            "authentication: too many attempts are told",
             &[SSHD],
             too_many,
         ),
         trial(
-            "authentication::algorithms_are_offered_in_the_configured_order",
+            "authentication: algorithms are offered in the configured order",
             &[SSHD],
             algorithms,
         ),
         trial(
-            "authentication::no_common_algorithm_names_both_sides",
+            "authentication: no common algorithm names both sides",
             &[SSHD],
             no_common,
         ),
         trial(
-            "authentication::methods_that_are_not_supported_are_told_at_load",
+            "authentication: methods that are not supported are told at load",
             &[],
             unsupported,
         ),
         trial(
-            "authentication::a_file_open_to_others_is_refused_where_access_is_controlled",
+            "authentication: a file open to others is refused where access is controlled",
             &[],
             access,
         ),
-        trial("authentication::fips_is_not_pretended", &[], fips),
+        trial("authentication: FIPS is not pretended", &[], fips),
     ]
 }
 

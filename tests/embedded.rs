@@ -25,9 +25,9 @@ const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// Addresses at the client's side and at the FTP server's, which does not know EPRT.
 const ROWS: &[(&str, IpAddr, IpAddr, &[Mode])] = &[
-    ("ipv4", V4, V4, &[Mode::Pasv, Mode::Epsv, Mode::Port]),
-    ("ipv6", V6, V6, &[Mode::Epsv]),
-    ("ipv6-to-ipv4", V6, V4, &[Mode::Epsv]),
+    ("IPv4", V4, V4, &[Mode::Pasv, Mode::Epsv, Mode::Port]),
+    ("IPv6", V6, V6, &[Mode::Epsv]),
+    ("IPv6 to IPv4", V6, V4, &[Mode::Epsv]),
 ];
 
 /// Larger than the window of an SSH channel, and no multiple of any buffer.
@@ -54,19 +54,19 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for &(family, near, far, modes) in ROWS {
         for &mode in modes {
-            let name = format!("embedded::{family}::{mode}");
+            let name = format!("embedded: {mode}, {family}");
             trials.push(trial_within(LIMIT, name, &[], move || {
                 visit(near, far, mode, Visit::every_operation)
             }));
         }
     }
     for mode in [Mode::Pasv, Mode::Port] {
-        let name = format!("embedded::ipv4::{mode}::256_mib");
+        let name = format!("embedded: {mode}, IPv4, 256 MiB");
         trials.push(trial_within(BIG_LIMIT, name, &[], move || {
             visit(V4, V4, mode, Visit::big_file)
         }));
     }
-    let name = "embedded::a_session_goes_on_after_an_abort";
+    let name = "embedded: a session goes on after an abort";
     trials.push(trial_within(LIMIT, name, &[], abort));
     trials
 }

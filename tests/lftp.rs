@@ -31,9 +31,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         Need::Program("lftp"),
     ];
     vec![
-        trial_within(LIMIT, "lftp::pget", &needs, pget),
-        trial_within(LIMIT, "lftp::mirror_down", &needs, mirror_down),
-        trial_within(LIMIT, "lftp::mirror_up", &needs, mirror_up),
+        trial_within(LIMIT, "lftp: pget", &needs, pget),
+        trial_within(LIMIT, "lftp: mirror down", &needs, mirror_down),
+        trial_within(LIMIT, "lftp: mirror up", &needs, mirror_up),
     ]
 }
 

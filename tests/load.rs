@@ -33,26 +33,29 @@ pub(crate) fn trials() -> Vec<Trial> {
     let none: &[Need] = &[];
     let real = &[Need::Program("sshd"), Need::Program("vsftpd")];
     let (thousand, many) = (
-        "load::thousand_transfers_in_one_session",
-        "load::two_hundred_sessions_at_once",
+        "load: a thousand transfers in one session",
+        "load: two hundred sessions at once",
     );
     vec![
-        trial_within(LIMIT, format!("{thousand}::embedded"), none, || async {
+        trial_within(LIMIT, format!("{thousand}, embedded"), none, || async {
             let fixture = embedded().start().await?;
             thousand_transfers(&fixture).await?;
             let active = (0..TRANSFERS).filter(|&n| mode(n) == "PORT").count();
             expect_channels(&fixture, 1, TRANSFERS - active, active).await
         }),
-        trial_within(LIMIT, format!("{thousand}::sshd_vsftpd"), real, || async {
-            thousand_transfers(&without_limits().start().await?).await
-        }),
-        trial_within(LIMIT, format!("{many}::embedded"), none, || async {
+        trial_within(
+            LIMIT,
+            format!("{thousand}, sshd and vsftpd"),
+            real,
+            || async { thousand_transfers(&without_limits().start().await?).await },
+        ),
+        trial_within(LIMIT, format!("{many}, embedded"), none, || async {
             let fixture = embedded().start().await?;
             many_sessions(&fixture).await?;
             let active = 2 * (0..SESSIONS).filter(|&n| mode(n) == "PORT").count();
             expect_channels(&fixture, SESSIONS, 2 * SESSIONS - active, active).await
         }),
-        trial_within(LIMIT, format!("{many}::sshd_vsftpd"), real, || async {
+        trial_within(LIMIT, format!("{many}, sshd and vsftpd"), real, || async {
             many_sessions(&without_limits().start().await?).await
         }),
     ]

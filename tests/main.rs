@@ -12,72 +12,72 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
+mod abandoned_sessions;
 mod active;
 mod authentication;
-mod certificates;
-mod cpython;
+mod bad_ssh_servers;
+mod client_matrix;
 mod ctl;
-mod early;
+mod cut_transfers;
+mod dead_lines;
+mod early_close;
 mod embedded;
 mod faults;
 mod gateways;
-mod honesty;
-mod hostkeys;
-mod impostors;
+mod host_certificates;
+mod host_keys;
 mod isolation;
-mod left;
 mod lftp;
 mod lifecycle;
 mod load;
-mod matrix;
 mod namespace;
-mod opening;
+mod open_tunnel;
+mod other_users;
 mod prompts;
 mod proxies;
-mod quirks;
+mod python_ftplib;
 mod reconnect;
 mod rekey;
 mod rewriting;
-mod silence;
+mod server_quirks;
 mod support;
-mod tcp;
+mod tcp_tunnels;
 mod tls;
-mod truth;
-mod users;
+mod transfer_outcome;
 
 /// The capabilities, each with the function that lists its trials.
 const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
-    matrix::trials,
+    client_matrix::trials,
     embedded::trials,
-    cpython::trials,
+    python_ftplib::trials,
     lftp::trials,
-    tcp::trials,
+    tcp_tunnels::trials,
     tls::trials,
     load::trials,
     rewriting::trials,
     active::trials,
     namespace::trials,
     faults::trials,
-    truth::trials,
-    honesty::trials,
-    quirks::trials,
-    silence::trials,
+    cut_transfers::trials,
+    transfer_outcome::trials,
+    server_quirks::trials,
+    dead_lines::trials,
     isolation::trials,
     reconnect::trials,
     lifecycle::trials,
     ctl::trials,
-    opening::trials,
-    users::trials,
-    early::trials,
-    left::trials,
+    open_tunnel::trials,
+    other_users::trials,
+    early_close::trials,
+    abandoned_sessions::trials,
     prompts::trials,
     proxies::trials,
     gateways::trials,
-    impostors::trials,
+    bad_ssh_servers::trials,
     authentication::trials,
     rekey::trials,
-    hostkeys::trials,
-    certificates::trials,
+    host_keys::trials,
+    host_certificates::trials,
 ];
 
 /// Trials run at once, unless the command line says otherwise. They wait for other programs more than they compute.

@@ -27,22 +27,22 @@ const EXCHANGE: &str = "SSH2_MSG_KEXINIT received";
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("rekey::after_1_mib_each_way", NEEDS, || async {
+        trial("rekey: after 1 MiB each way", NEEDS, || async {
             Transfers::start(MIB, "default none").await?.small(25).await
         }),
-        trial("rekey::after_256_mib_each_way", NEEDS, || async {
+        trial("rekey: after 256 MiB each way", NEEDS, || async {
             Transfers::start(256 * MIB, "default none")
                 .await?
                 .big(1)
                 .await
         }),
-        trial("rekey::asked_for_by_the_server_alone", NEEDS, || async {
+        trial("rekey: asked for by the server alone", NEEDS, || async {
             Transfers::start(0, "1M none").await?.small(25).await
         }),
-        trial("rekey::asked_for_by_both_sides", NEEDS, || async {
+        trial("rekey: asked for by both sides", NEEDS, || async {
             Transfers::start(3 * MIB, "2M none").await?.small(12).await
         }),
-        trial("rekey::by_nobody_where_nobody_asks", NEEDS, || async {
+        trial("rekey: by nobody where nobody asks", NEEDS, || async {
             Transfers::start(0, "default none").await?.none().await
         }),
     ]

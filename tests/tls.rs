@@ -26,22 +26,22 @@ pub(crate) fn trials() -> Vec<Trial> {
     let with = |client| ["sshd", "vsftpd", "openssl", client].map(Need::Program);
     vec![
         trial(
-            "tls::lftp_with_its_defaults_goes_on_in_the_clear",
+            "TLS: lftp with its defaults goes on in the clear",
             &with("lftp"),
             lftp_goes_on,
         ),
         trial(
-            "tls::curl_that_tries_tls_goes_on_in_the_clear",
+            "TLS: curl that tries TLS goes on in the clear",
             &with("curl"),
             curl_goes_on,
         ),
         trial(
-            "tls::curl_that_requires_tls_fails_cleanly",
+            "TLS: curl that requires TLS fails cleanly",
             &with("curl"),
             curl_fails,
         ),
         trial(
-            "tls::curl_reaches_tls_where_it_may_pass",
+            "TLS: curl reaches TLS where it may pass",
             &with("curl"),
             curl_passes,
         ),

@@ -20,18 +20,18 @@ pub(crate) fn trials() -> Vec<Trial> {
     for how in How::ALL {
         for direction in [Direction::Download, Direction::Upload] {
             for mode in ["EPSV", "EPRT"] {
-                let name = format!("truth: {direction} by {mode}, {how}");
+                let name = format!("cut transfers: {direction} by {mode}, {how}");
                 trials.push(trial(name, REAL, move || cut_once(how, direction, mode)));
             }
         }
     }
     trials.push(trial(
-        "truth: an upload cut while vsftpd says 226",
+        "cut transfers: an upload cut while vsftpd says 226",
         REAL,
         half_an_upload,
     ));
     trials.push(trial(
-        "truth: a cut that the FTP server never answers is told all the same",
+        "cut transfers: a cut that the FTP server never answers is told all the same",
         &[],
         a_server_that_keeps_silent,
     ));

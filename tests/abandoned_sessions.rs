@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial_within(
         LIMIT,
-        "left: a client that has its file while the FTP server hangs",
+        "abandoned sessions: a client that has its file while the FTP server hangs",
         &[],
         hung_server,
     )]

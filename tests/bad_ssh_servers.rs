@@ -27,24 +27,38 @@ const MAX_MEMORY: u64 = 128 * 1024;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("impostors: a name that nobody knows", &[], unknown_name),
         trial(
-            "impostors: an address of a family that is not allowed",
+            "bad SSH servers: a name that nobody knows",
+            &[],
+            unknown_name,
+        ),
+        trial(
+            "bad SSH servers: an address of a family that is not allowed",
             &[],
             wrong_family,
         ),
-        trial("impostors: a login banner of 200 KiB", SSHD, login_banner),
-        trial("impostors: a banner of 1 MiB", &[], || {
+        trial(
+            "bad SSH servers: a login banner of 200 KiB",
+            SSHD,
+            login_banner,
+        ),
+        trial("bad SSH servers: a banner of 1 MiB", &[], || {
             impostor(banner, "does not begin as SSH")
         }),
-        trial("impostors: a thousand lines before the banner", &[], || {
-            impostor(many_lines, "does not begin as SSH")
-        }),
-        trial("impostors: garbage after the banner", &[], || {
+        trial(
+            "bad SSH servers: a thousand lines before the banner",
+            &[],
+            || impostor(many_lines, "does not begin as SSH"),
+        ),
+        trial("bad SSH servers: garbage after the banner", &[], || {
             impostor(garbage, "no SSH packet")
         }),
-        trial("impostors: ten seconds of garbage", &[], slow_garbage),
-        trial("impostors: no cipher in common", SSHD, no_common_cipher),
+        trial("bad SSH servers: ten seconds of garbage", &[], slow_garbage),
+        trial(
+            "bad SSH servers: no cipher in common",
+            SSHD,
+            no_common_cipher,
+        ),
     ]
 }
 

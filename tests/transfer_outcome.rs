@@ -32,51 +32,52 @@ const PASSED: u64 = 1_500_000;
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial(
-            "honesty: upload reset by a box before the broker",
+            "transfer outcome: upload reset by a box before the broker",
             REAL,
             reset_by_a_box,
         ),
         trial(
-            "honesty: download reset by a box before the broker",
+            "transfer outcome: download reset by a box before the broker",
             REAL,
             reset_download_by_a_box,
         ),
         trial(
-            "honesty: upload by EPSV to a server that half-closes, cut before its first byte",
+            "transfer outcome: upload by EPSV to a server that half-closes, cut before its first byte",
             &[],
             half_closed_and_empty,
         ),
     ];
     for mode in ["EPSV", "EPRT"] {
         for direction in [Direction::Download, Direction::Upload] {
-            let name = format!("honesty: {direction} by {mode}, reset by the client");
+            let name = format!("transfer outcome: {direction} by {mode}, reset by the client");
             let test = move || reset_by_the_client(direction, mode);
             trials.push(trial(name, REAL, test));
         }
-        let name = format!("honesty: upload by {mode} to a server that half-closes, cut");
+        let name = format!("transfer outcome: upload by {mode} to a server that half-closes, cut");
         trials.push(trial(name, &[], move || half_closed(mode)));
         for (what, quirks) in dubious_ends() {
-            let name = format!("honesty: upload by {mode} to {what}, cut on a dead line");
+            let name = format!("transfer outcome: upload by {mode} to {what}, cut on a dead line");
             trials.push(trial(name, &[], move || cut_on_a_dead_line(mode, quirks)));
         }
         for command in ["STOR half", "RETR file"] {
             let name = format!(
-                "honesty: {command} by {mode}, of which the server sees no data connection"
+                "transfer outcome: {command} by {mode}, of which the server sees no data connection"
             );
             trials.push(trial(name, &[], move || without_connection(mode, command)));
         }
         for aborts in [Aborts::AtOnce, Aborts::AfterTransfer] {
-            let name = format!("honesty: upload by {mode}, cut after an ABOR obeyed {aborts:?}");
+            let name =
+                format!("transfer outcome: upload by {mode}, cut after an ABOR obeyed {aborts:?}");
             trials.push(trial(name, &[], move || cut_after_abort(mode, aborts)));
         }
         for urgency in [Urgency::Plain, Urgency::Urgent, Urgency::Telnet] {
-            let name = format!("honesty: download by {mode}, ABOR as {urgency}");
+            let name = format!("transfer outcome: download by {mode}, ABOR as {urgency}");
             trials.push(trial(name, &[], move || abort_download(mode, urgency)));
         }
     }
     for command in ["STOR new", "APPE new", "RETR file", "LIST"] {
         for verb in ["PORT", "EPRT"] {
-            let name = format!("honesty: {command} by {verb} to a port that refuses");
+            let name = format!("transfer outcome: {command} by {verb} to a port that refuses");
             trials.push(trial(name, REAL, move || refused(verb, command)));
         }
     }

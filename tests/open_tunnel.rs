@@ -17,22 +17,22 @@ use crate::support::trial;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
-            "ctl: open-tunnel-listener through a profile",
+            "open tunnel: open-tunnel-listener through a profile",
             &[],
             open_through_profile,
         ),
         trial(
-            "ctl: open-tunnel-listener through user@host#port",
+            "open tunnel: open-tunnel-listener through user@host#port",
             &[],
             open_through_target,
         ),
         trial(
-            "ctl: open-tunnel-listener with several tunnels",
+            "open tunnel: open-tunnel-listener with several tunnels",
             &[],
             open_several,
         ),
         trial(
-            "ctl: open-tunnel-listener with options of the file",
+            "open tunnel: open-tunnel-listener with options of the file",
             &[],
             open_with_options,
         ),

@@ -10,15 +10,19 @@ use anyhow::ensure;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("certificates: of a known authority", NEEDS, certificate),
-        trial("certificates: expired", NEEDS, expired),
-        trial("certificates: for another host", NEEDS, misdirected),
         trial(
-            "certificates: of a revoked authority, or for a revoked key",
+            "host certificates: of a known authority",
+            NEEDS,
+            certificate,
+        ),
+        trial("host certificates: expired", NEEDS, expired),
+        trial("host certificates: for another host", NEEDS, misdirected),
+        trial(
+            "host certificates: of a revoked authority, or for a revoked key",
             NEEDS,
             revoked,
         ),
-        trial("certificates: signed with SHA-1", NEEDS, forgeable),
+        trial("host certificates: signed with SHA-1", NEEDS, forgeable),
     ]
 }
 

@@ -26,17 +26,17 @@ const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 ///
 /// ftplib takes the extended commands for IPv6 alone, and so does lftp with EPRT.
 const ROWS: &[(&str, IpAddr, IpAddr, Client, &[Mode])] = &[
-    ("ipv4", V4, V4, Curl, &[Pasv, Epsv, Port, Eprt]),
-    ("ipv4", V4, V4, Lftp, &[Pasv, Epsv, Port]),
-    ("ipv4", V4, V4, Tnftp, &[Pasv, Epsv, Port, Eprt]),
-    ("ipv4", V4, V4, Ftplib, &[Pasv, Port]),
-    ("ipv6", V6, V6, Curl, &[Epsv, Eprt]),
-    ("ipv6", V6, V6, Lftp, &[Epsv, Eprt]),
-    ("ipv6", V6, V6, Tnftp, &[Epsv, Eprt]),
-    ("ipv6", V6, V6, Ftplib, &[Epsv, Eprt]),
-    ("ipv4-to-ipv6", V4, V6, Curl, &[Pasv, Epsv, Port, Eprt]),
-    ("ipv6-to-ipv4", V6, V4, Curl, &[Epsv, Eprt]),
-    ("ipv6-to-ipv4", V6, V4, Ftplib, &[Epsv, Eprt]),
+    ("IPv4", V4, V4, Curl, &[Pasv, Epsv, Port, Eprt]),
+    ("IPv4", V4, V4, Lftp, &[Pasv, Epsv, Port]),
+    ("IPv4", V4, V4, Tnftp, &[Pasv, Epsv, Port, Eprt]),
+    ("IPv4", V4, V4, Ftplib, &[Pasv, Port]),
+    ("IPv6", V6, V6, Curl, &[Epsv, Eprt]),
+    ("IPv6", V6, V6, Lftp, &[Epsv, Eprt]),
+    ("IPv6", V6, V6, Tnftp, &[Epsv, Eprt]),
+    ("IPv6", V6, V6, Ftplib, &[Epsv, Eprt]),
+    ("IPv4 to IPv6", V4, V6, Curl, &[Pasv, Epsv, Port, Eprt]),
+    ("IPv6 to IPv4", V6, V4, Curl, &[Epsv, Eprt]),
+    ("IPv6 to IPv4", V6, V4, Ftplib, &[Epsv, Eprt]),
 ];
 
 /// Larger than the window of an SSH channel, so that it has to be granted anew, and no multiple of any buffer.
@@ -60,13 +60,13 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for &(family, near, far, client, modes) in ROWS {
         for &mode in modes {
-            let name = format!("matrix::{family}::{client}::{mode}");
+            let name = format!("client matrix: {client} by {mode}, {family}");
             let needs = [
                 Need::Program("sshd"),
                 Need::Program("vsftpd"),
                 Need::Program(client.requirement().program),
             ];
-            let big_name = format!("{name}::256_mib");
+            let big_name = format!("{name}, 256 MiB");
             trials.push(trial_within(LIMIT, name, &needs, move || async move {
                 let mut visit = Visit::begin(near, far, client, mode).await?;
                 visit.every_operation().await?;

@@ -52,33 +52,33 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial_within(
             LONG,
-            "silence: on the data connection, with the usual keepalive",
+            "dead lines: on the data connection, with the usual keepalive",
             REAL,
             silent_data,
         ),
         trial_within(
             LONG,
-            "silence: on the control connection, with the usual keepalive",
+            "dead lines: on the control connection, with the usual keepalive",
             REAL,
             silent_control,
         ),
         trial(
-            "silence: an upload whose packets are lost",
+            "dead lines: an upload whose packets are lost",
             INSIDE,
             lost_upload,
         ),
         trial(
-            "silence: an upload that the line no longer takes",
+            "dead lines: an upload that the line no longer takes",
             REAL,
             stuck_upload,
         ),
         trial(
-            "silence: an upload that its FTP server pauses is not cut",
+            "dead lines: an upload that its FTP server pauses is not cut",
             &[Need::Program("sshd")],
             || paused(Direction::Upload),
         ),
         trial(
-            "silence: a download that its client pauses is not cut",
+            "dead lines: a download that its client pauses is not cut",
             &[Need::Program("sshd")],
             || paused(Direction::Download),
         ),

@@ -25,18 +25,18 @@ const REMEMBERS: (u32, u32) = (6, 17);
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
-            "early: an upload that is over before the broker looks at it",
+            "early close: an upload that is over before the broker looks at it",
             &[],
             || over("tiny"),
         ),
         trial(
-            "early: an empty upload that is over before the broker looks at it",
+            "early close: an empty upload that is over before the broker looks at it",
             &[],
             || over(""),
         ),
-        trial("early: thirty uploads without a pause", &[], thirty),
+        trial("early close: thirty uploads without a pause", &[], thirty),
         trial(
-            "early: a data connection that is reset before the broker looks at it",
+            "early close: a data connection that is reset before the broker looks at it",
             &[],
             reset,
         ),

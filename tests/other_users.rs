@@ -31,14 +31,14 @@ const CROWD: usize = 200;
 pub(crate) fn trials() -> Vec<Trial> {
     let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
     vec![
-        trial("users: another's download, IPv4", NEEDS, move || {
+        trial("other users: another's download, IPv4", NEEDS, move || {
             download(v4)
         }),
-        trial("users: another's download, IPv6", NEEDS, move || {
+        trial("other users: another's download, IPv6", NEEDS, move || {
             download(v6)
         }),
         trial(
-            "users: another's download, by an address of the host that others reach",
+            "other users: another's download, by an address of the host that others reach",
             &[
                 Need::Root,
                 Need::Program("bash"),
@@ -47,25 +47,25 @@ pub(crate) fn trials() -> Vec<Trial> {
             ],
             reachable,
         ),
-        trial("users: a crowd at another's data port", NEEDS, crowd),
-        trial("users: another's upload", NEEDS, upload),
+        trial("other users: a crowd at another's data port", NEEDS, crowd),
+        trial("other users: another's upload", NEEDS, upload),
         trial(
-            "users: another's PORT at the data port of a download",
+            "other users: another's PORT at the data port of a download",
             NEEDS,
             deputy_download,
         ),
         trial(
-            "users: another's PORT at the data port of an upload",
+            "other users: another's PORT at the data port of an upload",
             NEEDS,
             deputy_upload,
         ),
         trial(
-            "users: another's PORT at a port of the daemon's user",
+            "other users: another's PORT at a port of the daemon's user",
             NEEDS,
             deputy_service,
         ),
         trial(
-            "users: every user may use the tunnel",
+            "other users: every user may use the tunnel",
             &[Need::Root, Need::Program("curl")],
             own,
         ),

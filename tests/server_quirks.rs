@@ -26,26 +26,26 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for mode in MODES {
         for (what, quirks) in habits() {
-            let name = format!("quirks: {what}, whole transfers by {mode}");
+            let name = format!("server quirks: {what}, whole transfers by {mode}");
             let whole = quirks.clone();
             trials.push(trial(name, &[], move || whole_transfers(whole, mode)));
-            let name = format!("quirks: {what}, upload by {mode}, cut");
+            let name = format!("server quirks: {what}, upload by {mode}, cut");
             trials.push(trial(name, &[], move || cut_upload(quirks, mode)));
         }
         for (what, done, meanwhile) in MEANWHILE {
-            let name = format!("quirks: {what}, upload by {mode}");
+            let name = format!("server quirks: {what}, upload by {mode}");
             let test = move || pipelined(done, meanwhile, mode, false);
             trials.push(trial(name, &[], test));
-            let name = format!("quirks: {what}, upload by {mode}, cut");
+            let name = format!("server quirks: {what}, upload by {mode}, cut");
             let test = move || pipelined(done, meanwhile, mode, true);
             trials.push(trial(name, &[], test));
         }
-        let name = format!("quirks: a client that half-closes, download by {mode}");
+        let name = format!("server quirks: a client that half-closes, download by {mode}");
         trials.push(trial(name, &[], move || half_closing_client(mode)));
         for noop in [Noop::Now, Noop::Before, Noop::After, Noop::Never] {
             for cut in [false, true] {
                 let end = if cut { ", cut" } else { "" };
-                let name = format!("quirks: NOOP answered {noop:?}, upload by {mode}{end}");
+                let name = format!("server quirks: NOOP answered {noop:?}, upload by {mode}{end}");
                 trials.push(trial(name, &[], move || noops(noop, mode, cut)));
             }
         }

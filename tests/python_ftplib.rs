@@ -24,7 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial_within(
             LIMIT,
-            "cpython::test_ftplib",
+            "Python ftplib: CPython's own tests",
             &[
                 Need::Program("sshd"),
                 Need::Program("vsftpd"),
@@ -34,7 +34,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         trial_within(
             LIMIT,
-            "cpython::abort_in_the_middle_of_a_download",
+            "Python ftplib: abort in the middle of a download",
             &[
                 Need::Program("sshd"),
                 Need::Program("vsftpd"),

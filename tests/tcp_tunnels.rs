@@ -20,10 +20,18 @@ const PAYLOAD: usize = 4 << 20;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("tcp::what_is_sent_comes_back_after_a_half_close", &[], echo),
-        trial("tcp::a_lost_ssh_connection_resets_the_client", &[], cut),
         trial(
-            "tcp::an_unreachable_destination_resets_the_client",
+            "TCP tunnels: what is sent comes back after a half-close",
+            &[],
+            echo,
+        ),
+        trial(
+            "TCP tunnels: a lost SSH connection resets the client",
+            &[],
+            cut,
+        ),
+        trial(
+            "TCP tunnels: an unreachable destination resets the client",
             &[],
             refused,
         ),
