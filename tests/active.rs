@@ -14,9 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::support::fixture::{CONTENT, Channels, RealServers, SOON, expect_data_channels, real};
 use crate::support::sockets::eventually;
-use crate::support::{Need, trial};
-
-const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+use crate::support::{Need, REAL, trial};
 
 const WITH_DROPBEAR: &[Need] = &[
     Need::Program("dropbear"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
-use testkit::fixture::SshPeer;
+use testkit::peer::SshPeer;
 use testkit::scripted::ScriptedListener;
 use testkit::sshd::{Sshd, SshdOptions};
 use tokio::net::TcpListener;

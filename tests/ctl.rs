@@ -8,8 +8,9 @@ use serde_json::Value;
 use testkit::broker::{self, Broker};
 use testkit::client::Output;
 use testkit::files;
-use testkit::fixture::{Fixture, FtpFiles};
+use testkit::fixture::Fixture;
 use testkit::ftp_client::FtpClient;
+use testkit::peer::FtpFiles;
 use testkit::scripted::{Conversation, End};
 
 use crate::support::fixture::{CONTENT, SOON, embedded, nothing_is_left};

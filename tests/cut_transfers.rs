@@ -11,9 +11,7 @@ use crate::support::fixture::{CONTENT, failure};
 use crate::support::line::{ALIVE, Direction, FailingLine};
 use crate::support::played::PlayedDownload;
 use crate::support::sockets::started;
-use crate::support::{Need, trial};
-
-const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+use crate::support::{REAL, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();

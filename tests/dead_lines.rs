@@ -16,9 +16,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::fixture::{failure, real_with};
 use crate::support::line::{ALIVE, Direction, FailingLine};
-use crate::support::{Need, trial, trial_within};
+use crate::support::{Need, REAL, trial, trial_within};
 
-const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
 const INSIDE: &[Need] = &[
     Need::Program("ip"),
     Need::Namespaces,

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use rustix::process::{Signal, geteuid};
-use testkit::fixture::{Fixture, FtpFiles};
+use testkit::fixture::Fixture;
 use testkit::ftp_client::FtpClient;
+use testkit::peer::FtpFiles;
 use testkit::scripted::Conversation;
 use tokio::time::timeout;
 

@@ -23,9 +23,8 @@ use tokio::time::timeout;
 use crate::support::bad_tunnel::{BadTunnel, refusal, says, warns};
 use crate::support::fixture::{CONTENT, embedded, nothing_is_left, real};
 use crate::support::sockets::{closed_port, eventually};
-use crate::support::{Need, trial};
+use crate::support::{Need, REAL, trial};
 
-const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
 const REAL_AND_CURL: &[Need] = &[
     Need::Program("sshd"),
     Need::Program("vsftpd"),

@@ -7,8 +7,8 @@ use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal, kill_process};
 use testkit::broker::Broker;
-use testkit::fixture::SshPeer;
 use testkit::ftp_client::FtpClient;
+use testkit::peer::SshPeer;
 use testkit::profile::{Profile, config};
 use testkit::proxy::Proxy;
 use testkit::relay::{Flow, Relay, RelayOptions};
@@ -24,9 +24,8 @@ use crate::support::fixture::{
 };
 use crate::support::routes::{IN_RULE, LOGIN, proxy, works};
 use crate::support::sockets::{closed_port, eventually, started};
-use crate::support::{Need, trial};
+use crate::support::{Need, REAL, trial};
 
-const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
 const MICROSOCKS: &[Need] = &[
     Need::Program("sshd"),
     Need::Program("vsftpd"),

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use testkit::broker::Broker;
-use testkit::fixture::SshPeer;
+use testkit::peer::SshPeer;
 use testkit::profile::config;
 use testkit::sshd::{Sshd, SshdOptions};
 

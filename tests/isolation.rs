@@ -25,9 +25,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::fixture::{
     CONTENT, Real, SOON, embedded, nothing_is_dialled, nothing_is_left, real,
 };
-use crate::support::{Need, trial};
-
-const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+use crate::support::{REAL, trial};
 
 /// More than all buffers on the way hold.
 const ENDLESS: u64 = 1 << 30;

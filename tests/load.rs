@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::embedded::expect_channels;
 use crate::support::fixture::{embedded, expect_transfers, real_with};
-use crate::support::{Need, trial_within};
+use crate::support::{Need, REAL, trial_within};
 
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -31,7 +31,6 @@ const NO_LIMITS: [&str; 2] = ["max_per_ip=0", "max_clients=0"];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let none: &[Need] = &[];
-    let real = &[Need::Program("sshd"), Need::Program("vsftpd")];
     let (thousand, many) = (
         "load: a thousand transfers in one session",
         "load: two hundred sessions at once",
@@ -46,7 +45,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial_within(
             LIMIT,
             format!("{thousand}, sshd and vsftpd"),
-            real,
+            REAL,
             || async { thousand_transfers(&without_limits().start().await?).await },
         ),
         trial_within(LIMIT, format!("{many}, embedded"), none, || async {
@@ -55,7 +54,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             let active = 2 * (0..SESSIONS).filter(|&n| mode(n) == "PORT").count();
             expect_channels(&fixture, SESSIONS, 2 * SESSIONS - active, active).await
         }),
-        trial_within(LIMIT, format!("{many}, sshd and vsftpd"), real, || async {
+        trial_within(LIMIT, format!("{many}, sshd and vsftpd"), REAL, || async {
             many_sessions(&without_limits().start().await?).await
         }),
     ]

@@ -10,9 +10,9 @@ use libtest_mimic::Trial;
 use testkit::account::Account;
 use testkit::broker::Broker;
 use testkit::client::{self, Output};
-use testkit::fixture::FtpFiles;
 use testkit::ftp_client::port_command;
 use testkit::netns::Netns;
+use testkit::peer::FtpFiles;
 use testkit::programs::find_program;
 use testkit::scripted::{Conversation, ScriptedListener};
 

@@ -7,8 +7,9 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 use serde_json::Value;
 use testkit::broker::Broker;
-use testkit::fixture::{Fixture, FtpFiles, Servers, SshPeer};
+use testkit::fixture::{Fixture, Servers};
 use testkit::ftp_client::FtpClient;
+use testkit::peer::{FtpFiles, SshPeer};
 use testkit::profile::Profile;
 use testkit::scripted::{Conversation, End};
 use testkit::ssh_server::SshServer;
@@ -17,9 +18,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
 use crate::support::fixture::{CONTENT, SOON, embedded, nothing_is_left, real};
-use crate::support::{Need, trial};
-
-const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+use crate::support::{REAL, trial};
 
 /// More than all buffers on the way hold, so that it cannot be over before the server goes.
 const BIG: usize = 64 << 20;

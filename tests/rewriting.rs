@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use testkit::broker::Broker;
-use testkit::fixture::{Fixture, Scripted, SshPeer};
+use testkit::fixture::{Fixture, Scripted};
 use testkit::ftp_client::{FtpClient, port_command};
+use testkit::peer::SshPeer;
 use testkit::profile::Tunnel;
 use testkit::relay::{Recording, Relay, RelayOptions};
 use testkit::scripted::{Conversation, ScriptedListener};
@@ -17,9 +18,7 @@ use testkit::vsftpd::VsftpdOptions;
 
 use crate::support::fixture::{CONTENT, Channels, SOON, expect_data_channels, real, real_with};
 use crate::support::played::PlayedSession;
-use crate::support::{Need, trial};
-
-const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+use crate::support::{REAL, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let v4 = IpAddr::from(Ipv4Addr::LOCALHOST);

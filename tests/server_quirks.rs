@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use testkit::ftp_client::FtpClient;
+use testkit::peer::FtpFiles;
 use testkit::quirky_ftp::{Noop, Quirks, Success};
 
 use crate::support::quirky::{HALF, Quirky, hear, promptly};
@@ -275,7 +276,7 @@ async fn noops(noop: Noop, mode: &'static str, cut: bool) -> anyhow::Result<()> 
 /// The client has nothing to give, and says so before the server has given anything.
 async fn half_closing_client(mode: &'static str) -> anyhow::Result<()> {
     let rig = Quirky::start(Quirks::default()).await?;
-    rig.ftp().put("file", &HALF.repeat(20));
+    rig.ftp().put("file", &HALF.repeat(20))?;
     let mut ftp = rig.login().await?;
     let mut data = rig.begin(&mut ftp, mode, "RETR file").await?;
     data.finish().await?;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use testkit::broker::Broker;
 use testkit::ftp_client::{FtpClient, port_command};
+use testkit::peer::FtpFiles;
 use testkit::quirky_ftp::{Aborts, Quirks};
 use testkit::relay::{Cut, Relay};
 use testkit::scripted::{Conversation, End};
@@ -19,9 +20,7 @@ use tokio::net::TcpSocket;
 use crate::support::fixture::{CONTENT, SOON, failure};
 use crate::support::line::{ALIVE, Direction, FailingLine};
 use crate::support::quirky::{HALF, Quirky, hear, promptly};
-use crate::support::{Need, trial};
-
-const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+use crate::support::{REAL, trial};
 
 /// More than all buffers on the way to a client that does not read hold.
 const LONG: usize = 64 << 20;
@@ -249,7 +248,7 @@ async fn without_connection(mode: &'static str, command: &'static str) -> anyhow
         ..Quirks::default()
     })
     .await?;
-    rig.ftp().put("file", CONTENT);
+    rig.ftp().put("file", CONTENT)?;
     let mut ftp = rig.login().await?;
     let _offer = rig.offer(&mut ftp, mode, command).await?;
     rig.ftp().wait_for_line("< 226").await?;
@@ -323,8 +322,8 @@ async fn abort_download(mode: &'static str, urgency: Urgency) -> anyhow::Result<
         ..Quirks::default()
     })
     .await?;
-    rig.ftp().put("long", &vec![7; LONG]);
-    rig.ftp().put("file", CONTENT);
+    rig.ftp().put("long", &vec![7; LONG])?;
+    rig.ftp().put("file", CONTENT)?;
     let mut ftp = rig.login().await?;
     let mut data = rig.begin(&mut ftp, mode, "RETR long").await?;
     data.bytes(1000).await?;

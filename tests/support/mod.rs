@@ -16,5 +16,5 @@ pub(crate) mod sockets;
 pub(crate) mod trial;
 
 pub(crate) use big_file::BigFile;
-pub(crate) use needs::Need;
+pub(crate) use needs::{Need, REAL};
 pub(crate) use trial::{trial, trial_within};

@@ -18,6 +18,9 @@ pub(crate) enum Need {
     Namespaces,
 }
 
+/// The usual real servers.
+pub(crate) const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
+
 impl Need {
     pub(crate) fn is_met(self) -> bool {
         match self {

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use anyhow::ensure;
 use testkit::broker::Broker;
-use testkit::fixture::FtpFiles;
 use testkit::ftp_client::FtpClient;
+use testkit::peer::FtpFiles;
 use testkit::profile::{Profile, config};
 use testkit::proxy::Login;
 

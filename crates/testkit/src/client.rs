@@ -1,4 +1,4 @@
-//! FTP clients as users have them: curl, lftp, tnftp and Python's ftplib, each with a time limit.
+//! Programs that run to their end within a time limit, curl and lftp among them.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::process::Process;
-use crate::programs::{CURL, LFTP, PYTHON, Requirement, TNFTP};
+use crate::programs::{CURL, LFTP, Requirement};
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -81,51 +81,6 @@ pub async fn lftp(script: &str, directory: &Path, limit: Duration) -> anyhow::Re
     command
         .args(["--norc", "-c", script])
         .env("LFTP_HOME", directory)
-        .current_dir(directory);
-    run(command, limit).await
-}
-
-/// Runs tnftp on a script of its commands, one a line, in `directory`. `options` come before the script, such as `-A` for
-/// active mode; log in with `user` in the script. tnftp's status tells little: look at its output and at the files.
-///
-/// # Errors
-/// As [`run`], and when tnftp is not installed or the script cannot be written.
-pub async fn tnftp(
-    options: &[&str],
-    script: &str,
-    directory: &Path,
-    limit: Duration,
-) -> anyhow::Result<Output> {
-    let program = TNFTP.find()?;
-    let input = tempfile::NamedTempFile::new().context("cannot make a script for tnftp")?;
-    std::fs::write(input.path(), format!("{script}\nquit\n"))?;
-    // tnftp takes its commands from standard input only; the shell puts the file there.
-    let mut command = Command::new("/bin/sh");
-    command
-        .args(["-c", "script=$1; shift; exec \"$@\" <\"$script\"", "sh"])
-        .arg(input.path())
-        .arg(program)
-        .args(["-n", "-i", "-v"])
-        .args(options)
-        .env("HOME", directory)
-        .current_dir(directory);
-    run(command, limit).await
-}
-
-/// Runs a Python program in `directory`, with `arguments` in `sys.argv[1:]`.
-///
-/// # Errors
-/// As [`run`], and when Python is not installed.
-pub async fn python<S: AsRef<OsStr>>(
-    program: &str,
-    arguments: impl IntoIterator<Item = S>,
-    directory: &Path,
-    limit: Duration,
-) -> anyhow::Result<Output> {
-    let mut command = client(PYTHON)?;
-    command
-        .args(["-c", program])
-        .args(arguments)
         .current_dir(directory);
     run(command, limit).await
 }

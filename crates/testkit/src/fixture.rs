@@ -1,7 +1,6 @@
 //! Servers and a broker before them: what tests, the demo, the benchmarks and the chaos runs start from.
 
 use std::fs;
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use crate::broker::Broker;
 use crate::dropbear::{Dropbear, DropbearOptions};
 use crate::ftp_client::FtpClient;
 use crate::ftp_server::{FtpServer, FtpServerOptions};
+use crate::peer::{FtpFiles, FtpPeer, Launch, SshPeer};
 use crate::profile::{Profile, Tunnel, identity};
 use crate::quirky_ftp::{Quirks, QuirkyFtp};
 use crate::relay::{Relay, RelayOptions};
@@ -18,45 +18,6 @@ use crate::scripted::ScriptedListener;
 use crate::ssh_server::{SshServer, SshServerOptions};
 use crate::sshd::{Sshd, SshdOptions};
 use crate::vsftpd::{Vsftpd, VsftpdOptions};
-
-/// What a server is started from.
-pub trait Launch: Send + 'static {
-    /// The server.
-    type Server: Send + 'static;
-
-    /// Starts it and waits until it serves.
-    fn launch(self) -> impl Future<Output = anyhow::Result<Self::Server>> + Send;
-}
-
-/// An SSH server.
-pub trait SshPeer {
-    /// A profile with a login that works, and no tunnel.
-    ///
-    /// # Errors
-    /// When the host key cannot be encoded.
-    fn profile(&self) -> anyhow::Result<Profile>;
-}
-
-/// An FTP server.
-pub trait FtpPeer {
-    /// Where it listens.
-    fn addr(&self) -> SocketAddr;
-}
-
-/// An FTP server whose files can be reached from behind.
-pub trait FtpFiles: FtpPeer {
-    /// Puts a file where a download finds it.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    fn put(&self, name: &str, content: &[u8]) -> anyhow::Result<()>;
-
-    /// What the server has of a file; `None` when it has no such file.
-    fn file(&self, name: &str) -> Option<Vec<u8>>;
-
-    /// Removes a file, if it is there.
-    fn remove(&self, name: &str);
-}
 
 /// An SSH server and an FTP server that it reaches.
 pub struct Servers<S = SshServer, F = FtpServer> {
@@ -370,21 +331,6 @@ macro_rules! ftp_files_on_disk {
 
 ftp_files_on_disk!(FtpServer);
 ftp_files_on_disk!(Vsftpd);
-
-impl FtpFiles for QuirkyFtp {
-    fn put(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
-        self.put(name, content);
-        Ok(())
-    }
-
-    fn file(&self, name: &str) -> Option<Vec<u8>> {
-        self.file(name)
-    }
-
-    fn remove(&self, name: &str) {
-        self.remove(name);
-    }
-}
 
 fn put(root: impl AsRef<Path>, name: &str, content: &[u8]) -> anyhow::Result<()> {
     let path = root.as_ref().join(name);

@@ -5,16 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use crate::scripted::{Conversation, ScriptedListener};
 use anyhow::{Context, ensure};
 
-/// A control connection.
+/// A control connection. Each method fails where the server answers otherwise than expected, or not in time.
 pub struct FtpClient {
     control: Conversation,
 }
 
 impl FtpClient {
     /// Connects and takes the greeting, which must be 220.
-    ///
-    /// # Errors
-    /// When nobody answers, or with another greeting.
     pub async fn connect(server: SocketAddr) -> anyhow::Result<Self> {
         let control = Conversation::connect(server).await?;
         let mut ftp = Self { control };
@@ -23,9 +20,6 @@ impl FtpClient {
     }
 
     /// Connects, logs in as anonymous and chooses binary transfers.
-    ///
-    /// # Errors
-    /// When the server refuses any of it.
     pub async fn login(server: SocketAddr) -> anyhow::Result<Self> {
         let mut ftp = Self::connect(server).await?;
         ftp.ask("USER anonymous", "331").await?;
@@ -35,17 +29,11 @@ impl FtpClient {
     }
 
     /// Sends a command, whose reply must begin with `code`, and returns it.
-    ///
-    /// # Errors
-    /// When another reply comes, or none.
     pub async fn ask(&mut self, command: &str, code: &str) -> anyhow::Result<String> {
         self.control.ask(command, code).await
     }
 
     /// Takes the next reply, which must begin with `code`.
-    ///
-    /// # Errors
-    /// When another reply comes, or none.
     pub async fn reply(&mut self, code: &str) -> anyhow::Result<String> {
         let reply = self.control.reply().await?;
         ensure!(reply.starts_with(code), "{reply:?} came, not {code}");
@@ -58,26 +46,17 @@ impl FtpClient {
     }
 
     /// Where the server says it waits for data, after `PASV` or `EPSV`.
-    ///
-    /// # Errors
-    /// When the reply announces no address.
     pub async fn announced(&mut self, command: &str) -> anyhow::Result<SocketAddr> {
         let reply = self.ask(command, "22").await?;
         announced(&reply, self.control.peer_addr()?.ip())
     }
 
     /// Opens a passive data connection with `PASV` or `EPSV`.
-    ///
-    /// # Errors
-    /// When the server refuses, or nobody listens where it says.
     pub async fn passive(&mut self, command: &str) -> anyhow::Result<Conversation> {
         Conversation::connect(self.announced(command).await?).await
     }
 
     /// Listens for an active data connection and tells the server with `PORT` or `EPRT`.
-    ///
-    /// # Errors
-    /// When the server refuses.
     pub async fn active(&mut self, verb: &str) -> anyhow::Result<ScriptedListener> {
         let own = self.control.local_addr()?.ip();
         let listener = ScriptedListener::bind_on(SocketAddr::new(own, 0)).await?;
@@ -87,9 +66,6 @@ impl FtpClient {
     }
 
     /// Begins a transfer in the mode of a command: `PASV`, `EPSV`, `PORT` or `EPRT`.
-    ///
-    /// # Errors
-    /// When the server refuses, or the data connection does not come.
     pub async fn begin(&mut self, mode: &str, command: &str) -> anyhow::Result<Conversation> {
         if mode.ends_with("SV") {
             let data = self.passive(mode).await?;
@@ -102,17 +78,11 @@ impl FtpClient {
     }
 
     /// Fetches a whole file over a passive connection.
-    ///
-    /// # Errors
-    /// When it does not come to its end, or that is no success.
     pub async fn fetch(&mut self, name: &str) -> anyhow::Result<Vec<u8>> {
         self.fetch_by("EPSV", name).await
     }
 
     /// Fetches a whole file in the mode of a command.
-    ///
-    /// # Errors
-    /// As [`FtpClient::fetch`].
     pub async fn fetch_by(&mut self, mode: &str, name: &str) -> anyhow::Result<Vec<u8>> {
         let mut data = self.begin(mode, &format!("RETR {name}")).await?;
         let bytes = data.rest().await?;
@@ -121,17 +91,11 @@ impl FtpClient {
     }
 
     /// Stores a whole file over a passive connection.
-    ///
-    /// # Errors
-    /// When the server does not take it, or that is no success.
     pub async fn store(&mut self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         self.store_by("EPSV", name, bytes).await
     }
 
     /// Stores a whole file in the mode of a command.
-    ///
-    /// # Errors
-    /// As [`FtpClient::store`].
     pub async fn store_by(&mut self, mode: &str, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let mut data = self.begin(mode, &format!("STOR {name}")).await?;
         data.send(bytes).await?;
@@ -154,9 +118,6 @@ pub fn port_command(verb: &str, address: SocketAddr) -> String {
 }
 
 /// The address in a 227 reply, or the port in a 229 reply together with the control connection's peer.
-///
-/// # Errors
-/// When there is none.
 pub fn announced(reply: &str, peer: IpAddr) -> anyhow::Result<SocketAddr> {
     let inside = reply
         .split_once('(')

@@ -24,6 +24,7 @@ pub mod keys;
 pub mod netns;
 #[cfg(test)]
 mod openssh_client;
+pub mod peer;
 mod peer_runtime;
 pub mod process;
 pub mod profile;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use crate::peer::FtpFiles;
 use crate::peer_runtime::PeerRuntime;
 use crate::server_logs;
 
@@ -69,25 +70,6 @@ impl QuirkyFtp {
     /// Behaves like this from the next command on.
     pub fn set_quirks(&self, quirks: Quirks) {
         *lock(&self.shared.quirks) = quirks;
-    }
-
-    /// Puts a file where a download finds it.
-    pub fn put(&self, name: &str, bytes: &[u8]) {
-        let put = |files: &mut Files| drop(files.insert(name.to_owned(), bytes.to_owned()));
-        self.shared.files.send_modify(put);
-    }
-
-    /// What the server has of a file; `None` when nobody has put or stored it.
-    #[must_use]
-    pub fn file(&self, name: &str) -> Option<Vec<u8>> {
-        self.shared.files.borrow().get(name).cloned()
-    }
-
-    /// Removes a file.
-    pub fn remove(&self, name: &str) {
-        self.shared
-            .files
-            .send_modify(|files| drop(files.remove(name)));
     }
 
     /// Waits until the server has this many bytes of a file.
@@ -175,6 +157,23 @@ impl Shared {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FtpFiles for QuirkyFtp {
+    fn put(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
+        let put = |files: &mut Files| drop(files.insert(name.to_owned(), content.to_owned()));
+        self.shared.files.send_modify(put);
+        Ok(())
+    }
+
+    fn file(&self, name: &str) -> Option<Vec<u8>> {
+        self.shared.files.borrow().get(name).cloned()
+    }
+
+    fn remove(&self, name: &str) {
+        let remove = |files: &mut Files| drop(files.remove(name));
+        self.shared.files.send_modify(remove);
+    }
 }
 
 impl Drop for QuirkyFtp {

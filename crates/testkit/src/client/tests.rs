@@ -54,45 +54,6 @@ async fn lftp_fetches() {
 }
 
 #[tokio::test]
-async fn tnftp_fetches_in_passive_and_active_mode() {
-    if TNFTP.find().is_err() {
-        return;
-    }
-    let (server, local) = server().await;
-    let addr = server.addr();
-    let script = format!(
-        "open {} {}\nuser me secret\nget file",
-        addr.ip(),
-        addr.port()
-    );
-    for options in [&[][..], &["-A"]] {
-        let output = tnftp(options, &script, local.path(), LIMIT).await.unwrap();
-        assert_eq!(fetched(&local), "contents", "{output:?}");
-        std::fs::remove_file(local.path().join("file")).unwrap();
-    }
-}
-
-#[tokio::test]
-async fn ftplib_fetches() {
-    if PYTHON.find().is_err() {
-        return;
-    }
-    let (server, local) = server().await;
-    let program = "
-import ftplib, sys
-ftp = ftplib.FTP()
-ftp.connect(sys.argv[1], int(sys.argv[2]))
-ftp.login('me', 'secret')
-ftp.retrbinary('RETR file', open('file', 'wb').write)
-";
-    let addr = server.addr();
-    let arguments = [addr.ip().to_string(), addr.port().to_string()];
-    let output = python(program, arguments, local.path(), LIMIT).await;
-    output.unwrap().success().unwrap();
-    assert_eq!(fetched(&local), "contents");
-}
-
-#[tokio::test]
 async fn what_takes_too_long_is_killed_and_shown() {
     let mut command = Command::new("sh");
     command.args(["-c", "echo so far; exec sleep 1000"]);

@@ -32,7 +32,7 @@ async fn files_make_the_round_trip_in_every_mode() {
 /// A session after its login, with a passive data connection.
 async fn session(quirks: Quirks) -> (QuirkyFtp, Conversation, Conversation) {
     let server = QuirkyFtp::start(quirks).await.unwrap();
-    server.put("big", &vec![7; 16 << 20]);
+    server.put("big", &vec![7; 16 << 20]).unwrap();
     let mut control = Conversation::connect(server.addr()).await.unwrap();
     control.reply().await.unwrap();
     let reply = control.ask("EPSV", "229").await.unwrap();
