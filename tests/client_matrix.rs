@@ -68,9 +68,9 @@ pub(crate) fn trials() -> Vec<Trial> {
             ];
             let big_name = format!("{name}, 256 MiB");
             trials.push(trial_within(LIMIT, name, &needs, move || async move {
-                let mut visit = Visit::begin(near, far, client, mode).await?;
-                visit.every_operation().await?;
-                visit.end().await
+                let mut run = ClientRun::begin(near, far, client, mode).await?;
+                run.every_operation().await?;
+                run.end().await
             }));
             // Between two families the bytes go the same ways as within one.
             if near != far {
@@ -81,9 +81,9 @@ pub(crate) fn trials() -> Vec<Trial> {
                 big_name,
                 &needs,
                 move || async move {
-                    let mut visit = Visit::begin(near, far, client, mode).await?;
-                    visit.big_file().await?;
-                    visit.end().await
+                    let mut run = ClientRun::begin(near, far, client, mode).await?;
+                    run.big_file().await?;
+                    run.end().await
                 },
             ));
         }
@@ -92,7 +92,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// One client in one mode, and what it has done so far.
-struct Visit {
+struct ClientRun {
     fixture: Real,
     home: TempDir,
     client: Client,
@@ -100,7 +100,7 @@ struct Visit {
     transfers: usize,
 }
 
-impl Visit {
+impl ClientRun {
     async fn begin(near: IpAddr, far: IpAddr, client: Client, mode: Mode) -> anyhow::Result<Self> {
         Ok(Self {
             fixture: between(near, far).start().await?,

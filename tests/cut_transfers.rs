@@ -7,8 +7,8 @@ use libtest_mimic::Trial;
 use testkit::relay::{Cut, Flow};
 use testkit::scripted::End;
 
+use crate::support::failing_line::{ALIVE, Direction, FailingLine};
 use crate::support::fixture::{CONTENT, failure};
-use crate::support::line::{ALIVE, Direction, FailingLine};
 use crate::support::played::PlayedDownload;
 use crate::support::sockets::started;
 use crate::support::{REAL, trial};

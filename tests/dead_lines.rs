@@ -14,8 +14,8 @@ use testkit::vsftpd::VsftpdOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::support::failing_line::{ALIVE, Direction, FailingLine};
 use crate::support::fixture::{failure, real_with};
-use crate::support::line::{ALIVE, Direction, FailingLine};
 use crate::support::{Need, REAL, trial, trial_within};
 
 const INSIDE: &[Need] = &[

@@ -56,14 +56,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         for &mode in modes {
             let name = format!("embedded: {mode}, {family}");
             trials.push(trial_within(LIMIT, name, &[], move || {
-                visit(near, far, mode, Visit::every_operation)
+                run(near, far, mode, SuppaftpRun::every_operation)
             }));
         }
     }
     for mode in [Mode::Pasv, Mode::Port] {
         let name = format!("embedded: {mode}, IPv4, 256 MiB");
         trials.push(trial_within(BIG_LIMIT, name, &[], move || {
-            visit(V4, V4, mode, Visit::big_file)
+            run(V4, V4, mode, SuppaftpRun::big_file)
         }));
     }
     let name = "embedded: a session goes on after an abort";
@@ -71,28 +71,28 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Runs a visit, and counts the data channels afterwards: each transfer must have had one through SSH, and no more.
-async fn visit(
+/// Runs a run, and counts the data channels afterwards: each transfer must have had one through SSH, and no more.
+async fn run(
     near: IpAddr,
     far: IpAddr,
     mode: Mode,
-    task: fn(&mut Visit) -> anyhow::Result<()>,
+    task: fn(&mut SuppaftpRun) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let ftp = FtpServerOptions { bind: far };
     let fixture = embedded().ftp(ftp).listen(near).start().await?;
     let (server, directory) = (fixture.tunnel, fixture.servers.ftp.root().to_owned());
-    let visit = move || {
-        let mut visit = Visit {
-            session: Session::open(server, mode)?,
+    let run = move || {
+        let mut run = SuppaftpRun {
+            client: SuppaftpClient::open(server, mode)?,
             directory,
             home: tempfile::tempdir()?,
             transfers: 0,
         };
-        task(&mut visit)?;
-        visit.session.0.quit().context("QUIT")?;
-        anyhow::Ok(visit.transfers)
+        task(&mut run)?;
+        run.client.0.quit().context("QUIT")?;
+        anyhow::Ok(run.transfers)
     };
-    let transfers = tokio::task::spawn_blocking(visit).await??;
+    let transfers = tokio::task::spawn_blocking(run).await??;
     let (passive, active) = match mode {
         Mode::Pasv | Mode::Epsv => (transfers, 0),
         Mode::Port | Mode::Eprt => (0, transfers),
@@ -142,14 +142,14 @@ pub(crate) async fn expect_channels(
 }
 
 /// One session, and what it has done so far.
-struct Visit {
-    session: Session,
+struct SuppaftpRun {
+    client: SuppaftpClient,
     directory: PathBuf,
     home: TempDir,
     transfers: usize,
 }
 
-impl Visit {
+impl SuppaftpRun {
     fn every_operation(&mut self) -> anyhow::Result<()> {
         self.upload().context("upload")?;
         self.download().context("download")?;
@@ -196,10 +196,10 @@ impl Visit {
             self.directory.join("new name"),
         );
         fs::write(&old, "the same")?;
-        self.session.0.rename("old name", "new name")?;
+        self.client.0.rename("old name", "new name")?;
         ensure!(!old.exists(), "the old name is still there");
         same_bytes(&new, b"the same")?;
-        self.session.0.rm("new name")?;
+        self.client.0.rm("new name")?;
         ensure!(!new.exists(), "the file is still there");
         Ok(())
     }
@@ -216,7 +216,7 @@ impl Visit {
 
     fn list(&mut self) -> anyhow::Result<()> {
         self.transfers += 1;
-        let listing = self.session.0.list(None)?;
+        let listing = self.client.0.list(None)?;
         for name in NAMES {
             let listed = listing.iter().any(|line| line.ends_with(name));
             ensure!(listed, "{name} is missing in {listing:#?}");
@@ -236,29 +236,29 @@ impl Visit {
         let back = self.home.path().join("back");
         self.transfers += 2;
         let mut original = File::open(big.path())?;
-        self.session.put("big", &mut original, 0)?;
+        self.client.put("big", &mut original, 0)?;
         same_files(&self.directory.join("big"), &big.path()).context("upload")?;
-        self.session.get("big", &mut File::create(&back)?, 0)?;
+        self.client.get("big", &mut File::create(&back)?, 0)?;
         same_files(&back, &big.path()).context("download")
     }
 
     fn put(&mut self, name: &str, content: &[u8], offset: usize) -> anyhow::Result<()> {
         self.transfers += 1;
-        self.session.put(name, &mut &*content, offset)
+        self.client.put(name, &mut &*content, offset)
     }
 
     fn get(&mut self, name: &str, offset: usize) -> anyhow::Result<Vec<u8>> {
         self.transfers += 1;
         let mut content = Vec::new();
-        self.session.get(name, &mut content, offset)?;
+        self.client.get(name, &mut content, offset)?;
         Ok(content)
     }
 }
 
 /// A session of suppaftp that is logged in. Its methods block.
-struct Session(FtpStream);
+struct SuppaftpClient(FtpStream);
 
-impl Session {
+impl SuppaftpClient {
     /// Connects and logs in, with data connections in `mode`.
     fn open(server: SocketAddr, mode: Mode) -> anyhow::Result<Self> {
         let ftp = FtpStream::connect(server).context("connect")?;

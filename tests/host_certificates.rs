@@ -4,7 +4,7 @@ use std::fs;
 
 use libtest_mimic::Trial;
 
-use crate::support::host_keys::{KeyedServer, NEEDS, contains_all, fetches, refusal, store};
+use crate::support::keyed_server::{KeyedServer, NEEDS, contains_all, fetches, refusal, store};
 use crate::support::trial;
 use anyhow::ensure;
 

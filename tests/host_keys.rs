@@ -13,7 +13,7 @@ use testkit::profile::config;
 use testkit::sshd::{Sshd, SshdOptions};
 
 use crate::support::fixture::SOON;
-use crate::support::host_keys::{
+use crate::support::keyed_server::{
     KeyedServer, NEEDS, contains_all, fetches, keygen, refusal, run_keygen, store,
 };
 use crate::support::{Need, trial};

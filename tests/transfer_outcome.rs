@@ -17,8 +17,8 @@ use testkit::relay::{Cut, Relay};
 use testkit::scripted::{Conversation, End};
 use tokio::net::TcpSocket;
 
+use crate::support::failing_line::{ALIVE, Direction, FailingLine};
 use crate::support::fixture::{CONTENT, SOON, failure};
-use crate::support::line::{ALIVE, Direction, FailingLine};
 use crate::support::quirky::{HALF, Quirky, hear, promptly};
 use crate::support::{REAL, trial};
 

@@ -11,7 +11,7 @@ use testkit::scripted::{Conversation, ScriptedListener};
 use testkit::ssh_server::{SshServer, SshServerOptions};
 use tokio::time::timeout;
 
-use super::line::ALIVE;
+use super::failing_line::ALIVE;
 
 /// What takes no more than a round trip is through by then, on a machine that is busy with other tests too.
 pub(crate) const PROMPT: Duration = Duration::from_secs(5);

@@ -93,5 +93,5 @@ fn client(requirement: Requirement) -> anyhow::Result<Command> {
 }
 
 #[cfg(test)]
-#[path = "client/tests.rs"]
+#[path = "client_tests.rs"]
 mod tests;

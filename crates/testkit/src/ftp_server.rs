@@ -148,5 +148,5 @@ impl Binder for FreePort {
 }
 
 #[cfg(test)]
-#[path = "ftp_server/tests.rs"]
+#[path = "ftp_server_tests.rs"]
 mod tests;

@@ -288,5 +288,5 @@ LogLevel DEBUG1
 }
 
 #[cfg(test)]
-#[path = "sshd/tests.rs"]
+#[path = "sshd_tests.rs"]
 mod tests;

@@ -297,5 +297,5 @@ fn read_greeting(addr: SocketAddr) -> io::Result<String> {
 }
 
 #[cfg(test)]
-#[path = "vsftpd/tests.rs"]
+#[path = "vsftpd_tests.rs"]
 mod tests;

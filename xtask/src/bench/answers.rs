@@ -27,7 +27,7 @@ pub(super) async fn noop(run: &Run) -> Result<Vec<Figure>> {
     };
     let mut absolute = figure(Aim::AtMost(5.0));
     let mut relative = figure(Aim::RatioAtMost(0.2));
-    let (broker, ssh) = run.stage.both().await?;
+    let (broker, ssh) = run.peers.both().await?;
     for _ in 0..run.pairs {
         let a = noops_beside_download(run, broker.ftp).await?;
         let b = noops_beside_download(run, ssh.ftp).await?;
@@ -76,15 +76,15 @@ pub(super) async fn listing(run: &Run) -> Result<Vec<Figure>> {
     );
     let what = "first byte of a listing, warm";
     let mut warm = Figure::against(SSH, what, "ms", Some(Aim::AtMost(3.0)));
-    run.stage.make_file("listed", 1)?;
+    run.peers.make_file("listed", 1)?;
     for _ in 0..run.pairs {
-        let daemon = run.stage.broker(run.stage.servers.ssh.addr()).await?;
+        let daemon = run.peers.broker(run.peers.servers.ssh.addr()).await?;
         let began = Instant::now();
         let mut session = FtpClient::login(daemon.ftp).await?;
         list(&mut session).await?;
         cold.pair(milliseconds(began), ssh_to_greeting(run).await?);
     }
-    let (broker, ssh) = run.stage.both().await?;
+    let (broker, ssh) = run.peers.both().await?;
     let mut sessions = (
         FtpClient::login(broker.ftp).await?,
         FtpClient::login(ssh.ftp).await?,
@@ -124,12 +124,12 @@ async fn list(session: &mut FtpClient) -> Result<f64> {
 async fn ssh_to_greeting(run: &Run) -> Result<f64> {
     let directory = tempfile::tempdir()?;
     let mut command = run
-        .stage
-        .ssh(directory.path(), run.stage.servers.ssh.addr())?;
+        .peers
+        .ssh(directory.path(), run.peers.servers.ssh.addr())?;
     command
         .arg("-W")
-        .arg(run.stage.servers.ftp.addr().to_string())
-        .arg(run.stage.servers.ssh.addr().ip().to_string())
+        .arg(run.peers.servers.ftp.addr().to_string())
+        .arg(run.peers.servers.ssh.addr().ip().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::Run;
 use super::answers::milliseconds;
 use super::figure::{Aim, Figure, summary};
-use super::stage::Forwarder;
+use super::peers::Forwarder;
 use super::transfers::{SSH, four_downloads};
 use super::usage::{peak_kib, resident_kib};
 
@@ -37,14 +37,14 @@ pub(super) async fn memory(run: &Run) -> Result<Vec<Figure>> {
     let peer = Greeter::start().await?;
     for _ in 0..run.pairs {
         let daemon = run
-            .stage
-            .broker_to(run.stage.servers.ssh.addr(), peer.addr, 1)
+            .peers
+            .broker_to(run.peers.servers.ssh.addr(), peer.addr, 1)
             .await?;
         sleep(SETTLED).await;
         idle.broker.push(resident_kib(daemon.pid())? / 1024.0);
         each.broker.push(each_session(&daemon).await?);
 
-        let daemon = run.stage.broker(run.stage.servers.ssh.addr()).await?;
+        let daemon = run.peers.broker(run.peers.servers.ssh.addr()).await?;
         four_downloads(run, daemon.ftp, run.size / 2).await?;
         peak.broker.push(peak_kib(daemon.pid())? / 1024.0);
     }
@@ -75,17 +75,17 @@ pub(super) async fn sessions_and_tunnels(run: &Run) -> Result<Vec<Figure>> {
         let what = format!("opening a session on one of {tunnels} tunnels");
         Figure::alone(&what, "ms", None)
     });
-    let ssh = run.stage.servers.ssh.addr();
+    let ssh = run.peers.servers.ssh.addr();
     for _ in 0..run.pairs {
-        let broker = run.stage.broker_to(ssh, peer.addr, 1).await?;
+        let broker = run.peers.broker_to(ssh, peer.addr, 1).await?;
         let broker = beside_others(broker).await?;
-        let forwarding = run.stage.forwarding_to(ssh, peer.addr, &[]).await?;
+        let forwarding = run.peers.forwarding_to(ssh, peer.addr, &[]).await?;
         let forwarding = beside_others(forwarding).await?;
         for (figure, (a, b)) in sessions.iter_mut().zip(broker.into_iter().zip(forwarding)) {
             figure.pair(a, b);
         }
         for (figure, tunnels) in tunnels.iter_mut().zip(TUNNELS) {
-            let many = run.stage.broker_to(ssh, peer.addr, tunnels).await?;
+            let many = run.peers.broker_to(ssh, peer.addr, tunnels).await?;
             let _first = open_session(many.ftp).await?;
             figure.broker.push(open_some(many.ftp).await?);
         }

@@ -29,9 +29,9 @@ pub(super) async fn long_line(run: &Run) -> Result<Vec<Figure>> {
         "MiB/s",
         Some(Aim::RatioAtLeast(3.5)),
     );
-    let line = run.stage.line_to_ssh(FAR, Some(GIGABIT)).await?;
-    let broker = run.stage.broker(line.addr()).await?;
-    let ssh = run.stage.forwarding(line.addr()).await?;
+    let line = run.peers.line_to_ssh(FAR, Some(GIGABIT)).await?;
+    let broker = run.peers.broker(line.addr()).await?;
+    let ssh = run.peers.forwarding(line.addr()).await?;
     let size = run.size / 2;
     for forwarder in [&broker, &ssh] {
         download(run, forwarder.ftp, 1).await?;
@@ -51,12 +51,12 @@ pub(super) async fn many_files(run: &Run) -> Result<Vec<Figure>> {
     let mut passive = Figure::against(PLAIN, &what("passive"), "s", Some(Aim::RatioAtMost(0.75)));
     let mut active = Figure::against(PLAIN, &what("active"), "s", Some(Aim::RatioAtMost(1.0)));
     for number in 1..=FILES {
-        run.stage
+        run.peers
             .make_file(&format!("small-{number:03}"), FILE_SIZE)?;
     }
-    let line = run.stage.line_to_ssh(NEAR, None).await?;
-    let broker = run.stage.broker(line.addr()).await?;
-    let plain_line = run.stage.line_to_ftp(NEAR).await?;
+    let line = run.peers.line_to_ssh(NEAR, None).await?;
+    let broker = run.peers.broker(line.addr()).await?;
+    let plain_line = run.peers.line_to_ftp(NEAR).await?;
     let plain = plain_line.first().context("a line without an end")?.addr();
     fetch_all(broker.ftp, 2, &[]).await?;
     for _ in 0..run.pairs {

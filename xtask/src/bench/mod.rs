@@ -4,8 +4,8 @@ mod answers;
 mod figure;
 mod growth;
 mod lines;
+mod peers;
 mod report;
-mod stage;
 mod transfers;
 mod usage;
 
@@ -17,8 +17,8 @@ use clap::{Args, ValueEnum};
 
 use crate::cargo;
 use figure::Figure;
+use peers::BenchPeers;
 use report::Machine;
-use stage::Stage;
 use transfers::Direction;
 
 #[derive(Args)]
@@ -65,7 +65,7 @@ enum Row {
 
 /// What every row needs.
 struct Run {
-    stage: Stage,
+    peers: BenchPeers,
     pairs: usize,
     /// Bytes of the file that is moved.
     size: u64,
@@ -83,7 +83,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
         None => build_release().await?,
     };
     let run = Run {
-        stage: Stage::set(programs).await?,
+        peers: BenchPeers::start(programs).await?,
         pairs: options.pairs,
         size: options.size << 20,
     };

@@ -10,7 +10,7 @@ use testkit::client::curl;
 
 use super::Run;
 use super::figure::{Aim, Figure};
-use super::stage::Forwarder;
+use super::peers::Forwarder;
 use super::usage::cpu_seconds;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -45,7 +45,7 @@ pub(super) async fn one(run: &Run, direction: Direction) -> Result<Vec<Figure>> 
         "s/GiB",
         Some(Aim::RatioAtMost(cpu_aim)),
     );
-    let (broker, ssh) = run.stage.both().await?;
+    let (broker, ssh) = run.peers.both().await?;
     for forwarder in [&broker, &ssh] {
         // At full size: the first file to fill so much memory waits for it, whichever comes first.
         move_file(run, forwarder, direction, run.size).await?;
@@ -68,7 +68,7 @@ pub(super) async fn four(run: &Run) -> Result<Vec<Figure>> {
         "MiB/s",
         Some(Aim::RatioAtLeast(1.3)),
     );
-    let (broker, ssh) = run.stage.both().await?;
+    let (broker, ssh) = run.peers.both().await?;
     let size = run.size / 2;
     for forwarder in [&broker, &ssh] {
         four_downloads(run, forwarder.ftp, size).await?;
@@ -93,7 +93,7 @@ pub(super) async fn four_downloads(run: &Run, ftp: SocketAddr, size: u64) -> Res
 /// Seconds that one download takes, from the client's start to its end.
 pub(super) async fn download(run: &Run, ftp: SocketAddr, size: u64) -> Result<f64> {
     let name = format!("down-{size}");
-    run.stage.make_file(&name, size)?;
+    run.peers.make_file(&name, size)?;
     timed_curl(["-o", "/dev/null", &format!("ftp://{ftp}/{name}")]).await
 }
 
@@ -119,7 +119,7 @@ async fn move_file(
     size: u64,
 ) -> Result<Moved> {
     // Made before the clock starts, whichever way it goes.
-    let file = run.stage.make_file(&format!("down-{size}"), size)?;
+    let file = run.peers.make_file(&format!("down-{size}"), size)?;
     let before = cpu_seconds(forwarder.pid())?;
     let seconds = match direction {
         Direction::Down => download(run, forwarder.ftp, size).await?,
@@ -132,7 +132,7 @@ async fn move_file(
 async fn upload(run: &Run, ftp: SocketAddr, file: &Path, size: u64) -> Result<f64> {
     let url = format!("ftp://{ftp}/up");
     let seconds = timed_curl([Path::new("-T"), file, Path::new(&url)]).await?;
-    let arrived = run.stage.file("up");
+    let arrived = run.peers.file("up");
     ensure!(
         arrived.metadata()?.len() == size,
         "the upload arrived in part"

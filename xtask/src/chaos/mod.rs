@@ -2,10 +2,10 @@
 
 mod client;
 mod fault;
+mod peers;
 mod plan;
 mod quiet;
 mod round;
-mod stage;
 mod table;
 mod transfer;
 
@@ -17,10 +17,10 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::time::Instant;
 
+use self::peers::ChaosPeers;
 use self::plan::{MAX_OFFSET, MAX_SIZE, Plan};
 use self::quiet::Baseline;
 use self::round::Outcome;
-use self::stage::Stage;
 use self::table::Table;
 
 /// Lines of the daemon's log that are shown of a round that went wrong.
@@ -87,20 +87,20 @@ async fn play(seed: u64, rounds: RangeInclusive<u64>, verbose: bool) -> Result<T
     let content = testkit::files::pattern(seed, MAX_SIZE + MAX_OFFSET);
     let first = Plan::of(seed, *rounds.start());
     let mut table = Table::default();
-    let (mut stage, mut baseline) = begin(&first, &content).await?;
+    let (mut peers, mut baseline) = begin(&first, &content).await?;
     let mut news = Instant::now();
     for number in rounds {
         let plan = Plan::of(seed, number);
-        let log_before = stage.broker.log().len();
-        let outcome = round::play(&mut stage, baseline, &plan, &content).await?;
+        let log_before = peers.broker.log().len();
+        let outcome = round::play(&mut peers, baseline, &plan, &content).await?;
         table.add(&plan, &outcome);
         if verbose {
             tell(&plan, &outcome);
         }
         if !outcome.is_good() {
-            accuse(seed, &plan, &outcome, &stage, log_before);
+            accuse(seed, &plan, &outcome, &peers, log_before);
             // What is left over must not spoil the rounds to come.
-            (stage, baseline) = begin(&plan, &content).await?;
+            (peers, baseline) = begin(&plan, &content).await?;
         }
         if news.elapsed() > NEWS {
             let [rounds, short, leaks, faults] = table.totals();
@@ -108,7 +108,7 @@ async fn play(seed: u64, rounds: RangeInclusive<u64>, verbose: bool) -> Result<T
             news = Instant::now();
         }
     }
-    let left = quiet::at_the_end(&stage, baseline).await?;
+    let left = quiet::at_the_end(&peers, baseline).await?;
     for text in &left {
         println!("LEAK when all SSH connections are gone: {text}");
     }
@@ -116,11 +116,11 @@ async fn play(seed: u64, rounds: RangeInclusive<u64>, verbose: bool) -> Result<T
     Ok(table)
 }
 
-async fn begin(plan: &Plan, content: &[u8]) -> Result<(Stage, Baseline)> {
-    let stage = Stage::set().await?;
-    round::warm_up(&stage, plan, content).await?;
-    let baseline = quiet::baseline(&stage).await?;
-    Ok((stage, baseline))
+async fn begin(plan: &Plan, content: &[u8]) -> Result<(ChaosPeers, Baseline)> {
+    let peers = ChaosPeers::start().await?;
+    round::warm_up(&peers, plan, content).await?;
+    let baseline = quiet::baseline(&peers).await?;
+    Ok((peers, baseline))
 }
 
 fn tell(plan: &Plan, outcome: &Outcome) {
@@ -140,7 +140,7 @@ fn tell(plan: &Plan, outcome: &Outcome) {
 }
 
 /// Shows everything about a round that went wrong, and how to see it again.
-fn accuse(seed: u64, plan: &Plan, outcome: &Outcome, stage: &Stage, log_before: usize) {
+fn accuse(seed: u64, plan: &Plan, outcome: &Outcome, peers: &ChaosPeers, log_before: usize) {
     println!("\nFAILED {plan}");
     tell(plan, outcome);
     let short = outcome.short.iter().map(|text| ("SHORT", text));
@@ -153,7 +153,7 @@ fn accuse(seed: u64, plan: &Plan, outcome: &Outcome, stage: &Stage, log_before: 
     for line in &outcome.seen.transcript {
         println!("    {line}");
     }
-    let log = stage.broker.log();
+    let log = peers.broker.log();
     // A daemon that was started again has a new log.
     let log = log.get(log_before..).unwrap_or(&log);
     println!("  the daemon's log:");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use testkit::sockets::{Connection, Sockets};
 use tokio::time::{Instant, sleep};
 
-use super::stage::{IDLE_TIMEOUT, Stage};
+use super::peers::{ChaosPeers, IDLE_TIMEOUT};
 
 /// By then everything has gone. Shorter than the time after which idle connections are closed: their end must not take
 /// with it what was left on them.
@@ -36,10 +36,10 @@ struct Transfers {
 ///
 /// # Errors
 /// When it does not become quiet.
-pub(super) async fn baseline(stage: &Stage) -> Result<Baseline> {
-    let left = wait(stage, None, LIMIT).await?;
+pub(super) async fn baseline(peers: &ChaosPeers) -> Result<Baseline> {
+    let left = wait(peers, None, LIMIT).await?;
     ensure!(left.is_empty(), "not quiet at the start: {left:?}");
-    let held = Sockets::now()?.held_by(&[stage.broker.process().pid()]);
+    let held = Sockets::now()?.held_by(&[peers.broker.process().pid()]);
     Ok(Baseline(held.others))
 }
 
@@ -47,31 +47,35 @@ pub(super) async fn baseline(stage: &Stage) -> Result<Baseline> {
 ///
 /// # Errors
 /// When somebody cannot be asked.
-pub(super) async fn after_round(stage: &Stage, baseline: Baseline) -> Result<Vec<String>> {
-    wait(stage, Some(baseline), LIMIT).await
+pub(super) async fn after_round(peers: &ChaosPeers, baseline: Baseline) -> Result<Vec<String>> {
+    wait(peers, Some(baseline), LIMIT).await
 }
 
 /// Waits until the idle SSH connections are gone too.
 ///
 /// # Errors
 /// When somebody cannot be asked.
-pub(super) async fn at_the_end(stage: &Stage, baseline: Baseline) -> Result<Vec<String>> {
+pub(super) async fn at_the_end(peers: &ChaosPeers, baseline: Baseline) -> Result<Vec<String>> {
     let limit = LIMIT + Duration::from_secs(IDLE_TIMEOUT);
     let gone = |list: &Value| list.as_array().is_some_and(Vec::is_empty);
-    if let Err(error) = stage
+    if let Err(error) = peers
         .broker
         .wait_json(&["list-connections"], limit, gone)
         .await
     {
         return Ok(vec![format!("idle connections stay: {error:#}")]);
     }
-    wait(stage, Some(baseline), LIMIT).await
+    wait(peers, Some(baseline), LIMIT).await
 }
 
-async fn wait(stage: &Stage, baseline: Option<Baseline>, limit: Duration) -> Result<Vec<String>> {
+async fn wait(
+    peers: &ChaosPeers,
+    baseline: Option<Baseline>,
+    limit: Duration,
+) -> Result<Vec<String>> {
     let deadline = Instant::now() + limit;
     loop {
-        let left = left(stage, baseline).await?;
+        let left = left(peers, baseline).await?;
         if left.is_empty() || Instant::now() > deadline {
             return Ok(left);
         }
@@ -80,18 +84,18 @@ async fn wait(stage: &Stage, baseline: Option<Baseline>, limit: Duration) -> Res
 }
 
 /// Everything that should not be there.
-async fn left(stage: &Stage, baseline: Option<Baseline>) -> Result<Vec<String>> {
+async fn left(peers: &ChaosPeers, baseline: Option<Baseline>) -> Result<Vec<String>> {
     let mut left = Vec::new();
-    told(stage, &mut left).await?;
-    let connections = connections(stage, &mut left).await?;
+    told(peers, &mut left).await?;
+    let connections = connections(peers, &mut left).await?;
     let sockets = Sockets::now()?;
-    held_by_daemon(stage, &sockets, baseline, connections, &mut left);
-    held_by_sshd(stage, &sockets, connections, &mut left);
-    let sessions = stage.servers.ftp.session_pids();
+    held_by_daemon(peers, &sockets, baseline, connections, &mut left);
+    held_by_sshd(peers, &sockets, connections, &mut left);
+    let sessions = peers.servers.ftp.session_pids();
     if !sessions.is_empty() {
         left.push(format!("sessions of vsftpd: {sessions:?}"));
     }
-    let sessions = stage.quirky.sessions();
+    let sessions = peers.quirky.sessions();
     if sessions > 0 {
         left.push(format!("sessions of the other FTP server: {sessions}"));
     }
@@ -99,15 +103,15 @@ async fn left(stage: &Stage, baseline: Option<Baseline>) -> Result<Vec<String>> 
 }
 
 /// What the daemon says of itself.
-async fn told(stage: &Stage, left: &mut Vec<String>) -> Result<()> {
-    let status: Status = serde_json::from_value(stage.broker.json(&["status"]).await?)?;
+async fn told(peers: &ChaosPeers, left: &mut Vec<String>) -> Result<()> {
+    let status: Status = serde_json::from_value(peers.broker.json(&["status"]).await?)?;
     let counts = [status.sessions, status.channels, status.transfers.active];
     if counts != [0; 3] {
         left.push(format!(
             "status counts sessions, channels, transfers: {counts:?}"
         ));
     }
-    let channels = stage.broker.list(&["list-channels"]).await?;
+    let channels = peers.broker.list(&["list-channels"]).await?;
     if !channels.is_empty() {
         left.push(format!("list-channels: {channels:?}"));
     }
@@ -115,8 +119,8 @@ async fn told(stage: &Stage, left: &mut Vec<String>) -> Result<()> {
 }
 
 /// How many SSH connections the daemon lists; none may be on its way.
-async fn connections(stage: &Stage, left: &mut Vec<String>) -> Result<usize> {
-    let list = stage.broker.list(&["list-connections"]).await?;
+async fn connections(peers: &ChaosPeers, left: &mut Vec<String>) -> Result<usize> {
+    let list = peers.broker.list(&["list-connections"]).await?;
     let on_the_way = |connection: &&Value| {
         let state = connection.get("state").and_then(Value::as_str);
         matches!(state, Some("connecting" | "closing"))
@@ -131,21 +135,21 @@ async fn connections(stage: &Stage, left: &mut Vec<String>) -> Result<usize> {
 }
 
 fn held_by_daemon(
-    stage: &Stage,
+    peers: &ChaosPeers,
     sockets: &Sockets,
     baseline: Option<Baseline>,
     connections: usize,
     left: &mut Vec<String>,
 ) {
-    let held = sockets.held_by(&[stage.broker.process().pid()]);
-    if held.listening != stage.tunnel_ports() {
+    let held = sockets.held_by(&[peers.broker.process().pid()]);
+    if held.listening != peers.tunnel_ports() {
         left.push(format!(
             "the daemon listens on {:?}, its tunnels are {:?}",
             held.listening,
-            stage.tunnel_ports()
+            peers.tunnel_ports()
         ));
     }
-    let ports = stage.ssh_ports();
+    let ports = peers.ssh_ports();
     let (to_ssh, others) = held
         .connections
         .into_iter()
@@ -169,9 +173,9 @@ fn held_by_daemon(
     }
 }
 
-fn held_by_sshd(stage: &Stage, sockets: &Sockets, connections: usize, left: &mut Vec<String>) {
-    let port = stage.servers.ssh.addr().port();
-    let families = stage.servers.ssh.process().families();
+fn held_by_sshd(peers: &ChaosPeers, sockets: &Sockets, connections: usize, left: &mut Vec<String>) {
+    let port = peers.servers.ssh.addr().port();
+    let families = peers.servers.ssh.process().families();
     if families.len() != connections {
         left.push(format!(
             "sshd has {} sessions, the daemon lists {connections} connections",
@@ -181,7 +185,7 @@ fn held_by_sshd(stage: &Stage, sockets: &Sockets, connections: usize, left: &mut
     let everybody: Vec<u32> = families
         .concat()
         .into_iter()
-        .chain([stage.servers.ssh.pid()])
+        .chain([peers.servers.ssh.pid()])
         .collect();
     let held = sockets.held_by(&everybody);
     let forwards: Vec<_> = held.listening.iter().filter(|p| **p != port).collect();

@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{Client, Hold, Manners, Seen};
 use super::fault::{Cut, Server};
+use super::peers::{ChaosPeers, Targets};
 use super::plan::Plan;
 use super::quiet::{self, Baseline};
-use super::stage::{Stage, Targets};
 use super::transfer::{Direction, Moment, Progress, Step, Transfer, Verb};
 
 /// Longer than the broker waits for anything it may wait for while a transfer hangs.
@@ -62,7 +62,7 @@ impl Outcome {
 /// # Errors
 /// When the peers fail in a way that says nothing about the broker.
 pub(super) async fn play(
-    stage: &mut Stage,
+    peers: &mut ChaosPeers,
     baseline: Baseline,
     plan: &Plan,
     content: &[u8],
@@ -71,14 +71,14 @@ pub(super) async fn play(
     let mut faults = Vec::new();
     let name = format!("file-{}", plan.number);
     let cut = plan.fault.cut;
-    stage.prepare(plan);
-    let file = File::new(stage, &name, plan.fault.server, &plan.transfer, content)?;
+    peers.prepare(plan);
+    let file = File::new(peers, &name, plan.fault.server, &plan.transfer, content)?;
 
     let (progress, watched) = watch::channel(Progress::default());
     let (release, hold) = hold(plan);
-    let tunnel = stage.tunnel(plan.relayed, plan.fault.server);
+    let tunnel = peers.tunnel(plan.relayed, plan.fault.server);
     let mut client = Client::new(tunnel, progress, manners(plan, hold));
-    let played = transfer_and_cut(stage, plan, &file, &mut client, watched, release);
+    let played = transfer_and_cut(peers, plan, &file, &mut client, watched, release);
     let left = match timeout(TRANSFER_LIMIT, played).await {
         Ok(Ok(left)) => left,
         Ok(Err(error)) => {
@@ -95,25 +95,25 @@ pub(super) async fn play(
     let ending = if left { Ending::Left } else { ending(&seen) };
     let transfer_took = began.elapsed();
     let short = if believes(plan, &seen) {
-        file.difference(stage, &seen)?
+        file.difference(peers, &seen)?
     } else {
         None
     };
     faults.extend(unexpected(plan, &seen));
-    if stage.broker.log().contains("panicked") {
+    if peers.broker.log().contains("panicked") {
         faults.push("a task of the daemon panicked".to_owned());
     }
-    stage.heal(cut).await?;
+    peers.heal(cut).await?;
     let new_daemon = cut.ends_the_daemon();
     if new_daemon {
         // It holds what the baseline counts only once it has carried something.
-        faults.extend(next(stage, plan, content).await?);
+        faults.extend(next(peers, plan, content).await?);
     }
-    let leaks = quiet::after_round(stage, baseline).await?;
+    let leaks = quiet::after_round(peers, baseline).await?;
     if !new_daemon && faults.is_empty() && leaks.is_empty() {
-        faults.extend(next(stage, plan, content).await?);
+        faults.extend(next(peers, plan, content).await?);
     }
-    file.remove(stage);
+    file.remove(peers);
     Ok(Outcome {
         ending,
         short,
@@ -129,22 +129,22 @@ pub(super) async fn play(
 ///
 /// # Errors
 /// When one fails.
-pub(super) async fn warm_up(stage: &Stage, plan: &Plan, content: &[u8]) -> Result<()> {
+pub(super) async fn warm_up(peers: &ChaosPeers, plan: &Plan, content: &[u8]) -> Result<()> {
     for relayed in [false, true] {
         let plan = plan.warm_up(relayed);
-        let fault = next(stage, &plan, content).await?;
+        let fault = next(peers, &plan, content).await?;
         anyhow::ensure!(fault.is_none(), "{}", fault.unwrap_or_default());
     }
     Ok(())
 }
 
 /// The transfer after the cut. Returns what is wrong with it.
-async fn next(stage: &Stage, plan: &Plan, content: &[u8]) -> Result<Option<String>> {
+async fn next(peers: &ChaosPeers, plan: &Plan, content: &[u8]) -> Result<Option<String>> {
     let name = format!("next-{}", plan.number);
     let server = plan.fault.server;
-    let file = File::new(stage, &name, server, &plan.next, content)?;
+    let file = File::new(peers, &name, server, &plan.next, content)?;
     let (progress, _) = watch::channel(Progress::default());
-    let tunnel = stage.tunnel(plan.relayed, server);
+    let tunnel = peers.tunnel(plan.relayed, server);
     let mut client = Client::new(tunnel, progress, Manners::default());
     let ended = timeout(
         NEXT_LIMIT,
@@ -157,10 +157,10 @@ async fn next(stage: &Stage, plan: &Plan, content: &[u8]) -> Result<Option<Strin
     } else if !seen.is_complete() {
         Some("the next transfer fails".to_owned())
     } else {
-        file.difference(stage, &seen)?
+        file.difference(peers, &seen)?
             .map(|short| format!("the next transfer: {short}"))
     };
-    file.remove(stage);
+    file.remove(peers);
     Ok(fault.map(|fault| {
         let (data, lost) = (&seen.data_end, &seen.lost);
         format!(
@@ -220,7 +220,7 @@ fn hold(plan: &Plan) -> (watch::Sender<bool>, Option<Hold>) {
 
 /// Returns whether the client left.
 async fn transfer_and_cut(
-    stage: &mut Stage,
+    peers: &mut ChaosPeers,
     plan: &Plan,
     file: &File<'_>,
     client: &mut Client,
@@ -231,7 +231,7 @@ async fn transfer_and_cut(
         return Ok(cut_by_client(client, plan, file, watched).await);
     }
     let run = client.run(&file.transfer, &file.name, file.content);
-    let (cut, ()) = tokio::join!(cut_by_others(stage, plan, watched, release), run);
+    let (cut, ()) = tokio::join!(cut_by_others(peers, plan, watched, release), run);
     cut.map(|()| false)
 }
 
@@ -259,7 +259,7 @@ async fn cut_by_client(
 }
 
 async fn cut_by_others(
-    stage: &mut Stage,
+    peers: &mut ChaosPeers,
     plan: &Plan,
     watched: watch::Receiver<Progress>,
     release: watch::Sender<bool>,
@@ -272,11 +272,11 @@ async fn cut_by_others(
     let mut targets = Targets::default();
     if !early {
         reached(watched.clone(), Moment::Step(Step::Offered)).await;
-        targets = stage.look(plan)?;
+        targets = peers.look(plan)?;
     }
     reached(watched.clone(), plan.moment).await;
     if early {
-        targets = stage.look(plan)?;
+        targets = peers.look(plan)?;
     }
     if plan.fault.cut == Cut::AbortAndSshdData {
         let said = |progress: &Progress| progress.interrupted || progress.step == Step::Over;
@@ -285,14 +285,14 @@ async fn cut_by_others(
     if let Some(wait) = plan.hold {
         sleep(wait).await;
     }
-    let struck = stage.strike(plan, &targets).await;
+    let struck = peers.strike(plan, &targets).await;
     // A receiver that has gone was not held.
     let _ = release.send(true);
     if plan.fault.cut == Cut::DataSilent {
         // The FTP server is not told that its data goes nowhere, and answers when the line is back.
         let over = reached(watched, Moment::Step(Step::Over));
         let _ = timeout(SILENCE, over).await;
-        stage.end_silence();
+        peers.end_silence();
     }
     struck
 }
@@ -328,7 +328,7 @@ struct File<'a> {
 impl<'a> File<'a> {
     /// Puts it where a download finds it.
     fn new(
-        stage: &Stage,
+        peers: &ChaosPeers,
         name: &str,
         server: Server,
         transfer: &Transfer,
@@ -338,7 +338,7 @@ impl<'a> File<'a> {
             .get(transfer.offset..transfer.offset + transfer.size)
             .context("the file is larger than there is content")?;
         if transfer.direction() == Direction::Download {
-            stage.server(server).put(name, content)?;
+            peers.server(server).put(name, content)?;
         }
         Ok(Self {
             name: name.to_owned(),
@@ -349,12 +349,12 @@ impl<'a> File<'a> {
     }
 
     /// How what arrived differs from what was sent.
-    fn difference(&self, stage: &Stage, seen: &Seen) -> Result<Option<String>> {
+    fn difference(&self, peers: &ChaosPeers, seen: &Seen) -> Result<Option<String>> {
         let stored;
         let arrived = match self.transfer.direction() {
             Direction::Download => &seen.received,
             Direction::Upload => {
-                let file = stage.server(self.server).file(&self.name);
+                let file = peers.server(self.server).file(&self.name);
                 stored = file.unwrap_or_default();
                 &stored
             }
@@ -365,7 +365,7 @@ impl<'a> File<'a> {
         }))
     }
 
-    fn remove(&self, stage: &Stage) {
-        stage.server(self.server).remove(&self.name);
+    fn remove(&self, peers: &ChaosPeers) {
+        peers.server(self.server).remove(&self.name);
     }
 }

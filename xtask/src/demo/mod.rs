@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: the real daemon between an FTP client and an FTP server, and a look at the wire
 
 mod client;
+mod peers;
 mod screen;
-mod stage;
 mod wire;
 
 use std::path::Path;
@@ -17,8 +17,8 @@ use testkit::files;
 
 use crate::cargo;
 use client::Client;
+use peers::DemoPeers;
 use screen::Progress;
-use stage::Stage;
 
 const MIB: usize = 1024 * 1024;
 /// Large enough that the closer look half-way sees a transfer at work, small enough not to be waited for.
@@ -47,24 +47,24 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     let programs = cargo::build(&PROGRAMS).await?;
     screen::fact("programs in", programs.display());
 
-    let stage = Arc::new(Stage::set().await?);
-    stage.introduce()?;
+    let peers = Arc::new(DemoPeers::start().await?);
+    peers.introduce()?;
 
     let outcome = tokio::select! {
-        outcome = perform(Arc::clone(&stage)) => outcome,
+        outcome = perform(Arc::clone(&peers)) => outcome,
         _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
     };
     if let Err(error) = outcome {
-        screen::command("brokerd's log", &stage.log());
-        stage.abandon();
+        screen::command("brokerd's log", &peers.log());
+        peers.abandon();
         return Err(error);
     }
 
     if options.keep {
-        keep(&stage, &programs).await?;
+        keep(&peers, &programs).await?;
     }
-    let stage = Arc::into_inner(stage).context("somebody still looks at the stage")?;
-    stage.clear().await?;
+    let peers = Arc::into_inner(peers).context("the peers are still in use")?;
+    peers.stop().await?;
     screen::heading(&format!(
         "All of it worked, in {} s",
         started.elapsed().as_secs()
@@ -73,21 +73,21 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// Moves files, then looks at what could be seen of it.
-async fn perform(stage: Arc<Stage>) -> Result<()> {
-    let shown = Arc::clone(&stage);
+async fn perform(peers: Arc<DemoPeers>) -> Result<()> {
+    let shown = Arc::clone(&peers);
     tokio::task::spawn_blocking(move || transfers(&shown))
         .await
-        .context("the FTP client came to grief")??;
+        .context("the FTP client failed")??;
     screen::heading("What the wire saw");
-    check_wire(&stage)?;
-    check_channels(&stage)
+    check_wire(&peers)?;
+    check_channels(&peers)
 }
 
 /// Lists, uploads and downloads in both modes.
-fn transfers(stage: &Stage) -> Result<()> {
+fn transfers(peers: &DemoPeers) -> Result<()> {
     let mut file = files::pattern(1, FILE_SIZE);
     wire::mark(&mut file);
-    let mut client = Client::connect(stage.tunnel(), USER, stage.password())?;
+    let mut client = Client::connect(peers.tunnel(), USER, peers.password())?;
 
     for (mode, name) in [
         (Mode::ExtendedPassive, "passive mode (EPSV)"),
@@ -96,7 +96,7 @@ fn transfers(stage: &Stage) -> Result<()> {
         screen::heading(&format!("A directory and a file of 64 MiB in {name}"));
         client.set_mode(mode);
         screen::block(&client.list()?.join("\n"));
-        let look = || stage.look();
+        let look = || peers.look();
         client.upload(
             FILE_NAME,
             &file,
@@ -104,15 +104,15 @@ fn transfers(stage: &Stage) -> Result<()> {
         )?;
         let fetched =
             client.download(FILE_NAME, Progress::new("download", FILE_SIZE as u64, None))?;
-        check_copies(&file, &fetched, stage)?;
+        check_copies(&file, &fetched, peers)?;
     }
     client.quit()
 }
 
 /// What the server stored and what came back must be what was sent.
-fn check_copies(sent: &[u8], fetched: &[u8], stage: &Stage) -> Result<()> {
+fn check_copies(sent: &[u8], fetched: &[u8], peers: &DemoPeers) -> Result<()> {
     let sent = files::sha256(sent);
-    let stored = files::sha256_file(&stage.served().join(FILE_NAME))?;
+    let stored = files::sha256_file(&peers.served().join(FILE_NAME))?;
     ensure!(
         stored == sent,
         "the server stored something else than was sent: {stored}, not {sent}"
@@ -130,8 +130,8 @@ fn check_copies(sent: &[u8], fetched: &[u8], stage: &Stage) -> Result<()> {
 }
 
 /// Neither the password nor the file may be seen between broker and SSH server.
-fn check_wire(stage: &Stage) -> Result<()> {
-    let findings = stage.search_wire();
+fn check_wire(peers: &DemoPeers) -> Result<()> {
+    let findings = peers.search_wire();
     screen::fact(
         "recorded",
         format!(
@@ -147,8 +147,8 @@ fn check_wire(stage: &Stage) -> Result<()> {
 }
 
 /// Every data connection went through SSH, in the way that its mode asks for.
-fn check_channels(stage: &Stage) -> Result<()> {
-    let counters = stage.ssh_counters();
+fn check_channels(peers: &DemoPeers) -> Result<()> {
+    let counters = peers.ssh_counters();
     // Up, down and a listing in each mode; the control connection is one more channel.
     let (passive, active) = (counters.direct_opened - 1, counters.forwarded_opened);
     ensure!(
@@ -165,9 +165,9 @@ fn check_channels(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-async fn keep(stage: &Stage, programs: &Path) -> Result<()> {
+async fn keep(peers: &DemoPeers, programs: &Path) -> Result<()> {
     screen::heading("Everything goes on until you press Ctrl-C");
-    stage.invite(programs);
+    peers.invite(programs);
     tokio::signal::ctrl_c()
         .await
         .context("cannot wait for Ctrl-C")

@@ -20,7 +20,7 @@ const MAX_WAITING: usize = 256;
 
 pub(super) async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut session = Session {
+    let mut session = QuirkySession {
         control: Control::new(stream, Arc::clone(shared)),
         shared: Arc::clone(shared),
         offer: None,
@@ -37,7 +37,7 @@ pub(super) async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> io::Result
     Ok(())
 }
 
-struct Session {
+struct QuirkySession {
     control: Control,
     shared: Arc<Shared>,
     offer: Option<Offer>,
@@ -46,7 +46,7 @@ struct Session {
     kept: VecDeque<TcpStream>,
 }
 
-impl Session {
+impl QuirkySession {
     async fn next(&mut self) -> io::Result<Option<String>> {
         match self.waiting.pop_front() {
             Some(command) => Ok(Some(command)),

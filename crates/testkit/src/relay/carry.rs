@@ -12,14 +12,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::lane::Line;
-use super::{Cut, Flow, Orders, Shared, Way};
+use super::{Cut, Flow, Orders, RelayDirection, Shared};
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
 /// How long a side may take to answer an orderly end with its own.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// A piece under way, when it arrives, and the room it takes on the line.
+/// A piece under direction, when it arrives, and the room it takes on the line.
 type UnderWay = (Instant, Bytes, OwnedSemaphorePermit);
 
 /// Passes both directions until both have ended, one side fails, or the connection is to be cut.
@@ -35,8 +35,8 @@ pub(super) async fn carry(
     let end = {
         let (from_client, to_client) = client.split();
         let (from_target, to_target) = target.split();
-        let up = Lane::new(shared, number, Way::ToTarget, &flow);
-        let down = Lane::new(shared, number, Way::ToClient, &flow);
+        let up = Lane::new(shared, number, RelayDirection::ToTarget, &flow);
+        let down = Lane::new(shared, number, RelayDirection::ToClient, &flow);
         let both = async {
             tokio::try_join!(
                 up.pass(from_client, to_target),
@@ -88,17 +88,22 @@ struct Lane<'a> {
     shared: &'a Shared,
     line: &'a Line,
     number: usize,
-    way: Way,
+    direction: RelayDirection,
     flow: &'a watch::Receiver<Flow>,
 }
 
 impl<'a> Lane<'a> {
-    fn new(shared: &'a Shared, number: usize, way: Way, flow: &'a watch::Receiver<Flow>) -> Self {
+    fn new(
+        shared: &'a Shared,
+        number: usize,
+        direction: RelayDirection,
+        flow: &'a watch::Receiver<Flow>,
+    ) -> Self {
         Self {
             shared,
-            line: way.of(&shared.to_target, &shared.to_client),
+            line: direction.of(&shared.to_target, &shared.to_client),
             number,
-            way,
+            direction,
             flow,
         }
     }
@@ -172,7 +177,7 @@ impl<'a> Lane<'a> {
             if arrival > Instant::now() {
                 sleep_until(arrival).await;
             }
-            self.shared.note(self.number, self.way, &piece);
+            self.shared.note(self.number, self.direction, &piece);
             to.write_all(&piece).await?;
         }
         to.shutdown().await

@@ -1,4 +1,4 @@
-//! The line one direction takes: how long a byte is under way, and how many pass in a second.
+//! The line one direction takes: how long a byte is under direction, and how many pass in a second.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Line {
         }
     }
 
-    /// How many bytes of one connection may be under way.
+    /// How many bytes of one connection may be under direction.
     pub(super) fn capacity(&self) -> usize {
         if self.delay.is_zero() {
             SHORT_LINE

@@ -23,7 +23,7 @@ use super::{Asked, Shared, SshCounters};
 const FORWARD_BACKLOG: i32 = 128;
 
 /// The handler of one connection; its methods run inside the connection's loop and so never wait for the network.
-pub(super) struct Session {
+pub(super) struct SshSession {
     shared: Arc<Shared>,
     ended: CancellationToken,
     /// Listening forwards by the address and port of the request, each ended by its token.
@@ -32,7 +32,7 @@ pub(super) struct Session {
     round: usize,
 }
 
-impl Session {
+impl SshSession {
     pub(super) fn new(shared: Arc<Shared>, ended: CancellationToken) -> Self {
         Self {
             shared,
@@ -137,7 +137,7 @@ fn ask(round: &[Asked]) -> Auth {
     }
 }
 
-impl Handler for Session {
+impl Handler for SshSession {
     type Error = russh::Error;
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {

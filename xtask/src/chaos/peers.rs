@@ -28,7 +28,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 const GRACE: &str = "1";
 
 /// Everything that runs. Dropping it ends it all.
-pub(super) struct Stage {
+pub(super) struct ChaosPeers {
     pub(super) broker: Broker,
     pub(super) servers: Servers<Sshd, Vsftpd>,
     pub(super) quirky: QuirkyFtp,
@@ -52,8 +52,8 @@ pub(super) struct Targets {
     passed: Vec<Passed>,
 }
 
-impl Stage {
-    pub(super) async fn set() -> Result<Self> {
+impl ChaosPeers {
+    pub(super) async fn start() -> Result<Self> {
         let sshd = SshdOptions {
             // The rest would be read by nobody.
             extra_config: vec!["LogLevel VERBOSE".to_owned()],

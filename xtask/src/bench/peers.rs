@@ -41,7 +41,7 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(10);
 
 /// The servers, and what they serve.
-pub(super) struct Stage {
+pub(super) struct BenchPeers {
     pub(super) servers: Servers<Sshd, Vsftpd>,
     passive_ports: Vec<u16>,
     programs: PathBuf,
@@ -74,9 +74,9 @@ impl Forwarder {
     }
 }
 
-impl Stage {
+impl BenchPeers {
     /// Starts the servers. `programs` is the directory of the release build.
-    pub(super) async fn set(programs: PathBuf) -> Result<Self> {
+    pub(super) async fn start(programs: PathBuf) -> Result<Self> {
         let memory = Path::new("/dev/shm");
         let served = match memory.is_dir() {
             true => tempfile::tempdir_in(memory),
@@ -149,7 +149,7 @@ impl Stage {
     /// The same to an FTP server of the caller's choice, with so many tunnels, the first of which is given back.
     ///
     /// # Errors
-    /// As [`Stage::broker`].
+    /// As [`BenchPeers::broker`].
     pub(super) async fn broker_to(
         &self,
         ssh: SocketAddr,
@@ -186,7 +186,7 @@ impl Stage {
     /// The same to an FTP server of the caller's choice.
     ///
     /// # Errors
-    /// As [`Stage::forwarding`].
+    /// As [`BenchPeers::forwarding`].
     pub(super) async fn forwarding_to(
         &self,
         ssh: SocketAddr,

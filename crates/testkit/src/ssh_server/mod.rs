@@ -397,7 +397,7 @@ async fn serve(stream: TcpStream, number: usize, config: Arc<Config>, shared: Ar
         c.connections += 1;
         c.connections_open += 1;
     });
-    let handler = session::Session::new(Arc::clone(&shared), ended.clone());
+    let handler = session::SshSession::new(Arc::clone(&shared), ended.clone());
     if let Ok(running) = russh::server::run_stream(config, stream, handler).await
         && let Err(error) = running.await
     {
@@ -417,5 +417,4 @@ fn second_handle(stream: TcpStream) -> std::io::Result<(TcpStream, std::net::Tcp
 }
 
 #[cfg(test)]
-#[path = "ssh_server/tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! The demo's stage: an FTP server, an SSH server, a relay that records, and the real daemon
+//! The demo's peers: an FTP server, an SSH server, a relay that records, and the real daemon
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,14 +21,14 @@ use super::wire::{self, Findings};
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// Everything that runs during the demo. Dropping it ends and removes it all.
-pub(super) struct Stage {
+pub(super) struct DemoPeers {
     fixture: Fixture<Relayed<SshServer>>,
     password: String,
 }
 
-impl Stage {
+impl DemoPeers {
     /// Starts everything.
-    pub(super) async fn set() -> Result<Self> {
+    pub(super) async fn start() -> Result<Self> {
         let ssh = RelayedOptions {
             server: SshServerOptions::default(),
             record: true,
@@ -155,7 +155,7 @@ impl Stage {
     }
 
     /// Ends the daemon the way a user does, and everything else with it.
-    pub(super) async fn clear(mut self) -> Result<()> {
+    pub(super) async fn stop(mut self) -> Result<()> {
         let status = self.fixture.broker.stop(STOP_LIMIT).await?;
         ensure!(
             status.success(),

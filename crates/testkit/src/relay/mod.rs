@@ -312,18 +312,18 @@ impl Shared {
     }
 
     /// Keeps and counts bytes that are about to be passed on, and cuts the connection when it is due.
-    fn note(&self, number: usize, way: Way, bytes: &[u8]) {
+    fn note(&self, number: usize, direction: RelayDirection, bytes: &[u8]) {
         if self.options.record
             && let Some(recording) = lock(&self.recordings).get_mut(number)
         {
-            let kept = way.of(&mut recording.to_target, &mut recording.to_client);
+            let kept = direction.of(&mut recording.to_target, &mut recording.to_client);
             let room = RECORDING_LIMIT.saturating_sub(kept.len());
             kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         }
         let mut total = 0;
         self.passed.send_modify(|all| {
             if let Some(passed) = all.get_mut(number) {
-                *way.of(&mut passed.to_target, &mut passed.to_client) += bytes.len() as u64;
+                *direction.of(&mut passed.to_target, &mut passed.to_client) += bytes.len() as u64;
                 total = passed.to_target + passed.to_client;
             }
         });
@@ -336,12 +336,12 @@ impl Shared {
 
 /// One of the two directions.
 #[derive(Clone, Copy)]
-enum Way {
+enum RelayDirection {
     ToTarget,
     ToClient,
 }
 
-impl Way {
+impl RelayDirection {
     fn of<T>(self, to_target: T, to_client: T) -> T {
         match self {
             Self::ToTarget => to_target,
@@ -381,5 +381,4 @@ async fn serve(client: TcpStream, number: usize, orders: Orders, shared: Arc<Sha
 }
 
 #[cfg(test)]
-#[path = "relay/tests.rs"]
 mod tests;

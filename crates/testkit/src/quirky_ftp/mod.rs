@@ -200,5 +200,4 @@ async fn serve(stream: tokio::net::TcpStream, shared: Arc<Shared>) {
 }
 
 #[cfg(test)]
-#[path = "quirky_ftp/tests.rs"]
 mod tests;
