@@ -1,11 +1,11 @@
 //! The resolved configuration: the only thing the daemon sees.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 
+use crate::position::Position;
 use crate::tunnel::{LocalTunnel, RemoteTunnel};
 
 /// What all configuration files together mean.
@@ -221,37 +221,4 @@ pub struct Unsupported {
     pub position: Position,
     /// What it is, as a message for a person.
     pub message: String,
-}
-
-/// A place in a configuration file.
-///
-/// All positions are equal to each other: they say where a thing was written, never what it means.
-#[derive(Clone, Default)]
-pub struct Position {
-    /// The file; empty for what no file defines.
-    pub file: PathBuf,
-    /// Counted from 1; 0 for what no file defines.
-    pub line: usize,
-    /// In characters, counted from 1; 0 for what no file defines.
-    pub column: usize,
-}
-
-impl PartialEq for Position {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Position {}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
-    }
-}
-
-impl fmt::Debug for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::config::Config;
-use crate::render::render;
 use crate::source::Source;
 
 /// How much a diagnostic matters.
@@ -84,12 +83,5 @@ impl Report {
         self.diagnostics
             .iter()
             .any(|diagnostic| diagnostic.severity == Severity::Error)
-    }
-
-    /// The diagnostics as text for a person, each with the line it is about; empty when there are none.
-    ///
-    /// With `color`, the text contains terminal escape sequences.
-    pub fn render(&self, color: bool) -> String {
-        render(&self.diagnostics, &self.shown, color)
     }
 }

@@ -25,10 +25,12 @@ mod config;
 mod diagnostic;
 mod environment;
 mod expand;
+mod files;
 mod findings;
 mod load;
 mod mask;
 mod names;
+mod position;
 mod proxy;
 mod raw;
 mod reference;
@@ -51,12 +53,13 @@ pub use broker_settings::{
 };
 pub use config::{
     Config, Identification, KeyStoreProvider, KeyStores, KnownHosts, ListenWhen, LogTarget,
-    Position, Profile, StaticTunnel, Unsupported, UserKeys,
+    Profile, StaticTunnel, Unsupported, UserKeys,
 };
 pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;
 pub use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
 pub use load::{Exposed, Sources, check, load};
+pub use position::Position;
 pub use reference::reference;
 pub use request::local_tunnel;
 pub use tunnel::{

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use crate::access::Exposure;
 use crate::diagnostic::Report;
 use crate::environment::Environment;
+use crate::files;
 use crate::findings::{Findings, Span};
 use crate::names;
 use crate::raw::{self, FORMAT, File};
 use crate::resolve::resolve;
-use crate::source::{self, Source};
+use crate::source::Source;
 use crate::syntax;
 
 /// The configuration files to read.
@@ -121,7 +122,7 @@ impl Loader<'_> {
     fn read(&mut self, path: &Path, optional: bool) -> Option<File> {
         let number = self.sources.len();
         let before = self.findings.errors();
-        let source = source::read(path, number, optional, &mut self.findings)?;
+        let source = files::read(path, number, optional, &mut self.findings)?;
         let readable = self.findings.errors() == before;
         let text = source.text.clone();
         if let Some(exposure) = &source.exposure {

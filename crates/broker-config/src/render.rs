@@ -5,14 +5,23 @@ use std::path::Path;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Report, Severity};
 use crate::source::{Excerpt, Source};
 
 /// Lines of a file with places marked in them.
 type Lines<'a> = Snippet<'a, Annotation<'a>>;
 
+impl Report {
+    /// The diagnostics as text for a person, each with the line it is about; empty when there are none.
+    ///
+    /// With `color`, the text contains terminal escape sequences.
+    pub fn render(&self, color: bool) -> String {
+        render(&self.diagnostics, &self.shown, color)
+    }
+}
+
 /// All diagnostics, with an empty line between two of them and a line break at the end.
-pub(crate) fn render(diagnostics: &[Diagnostic], shown: &[Source], color: bool) -> String {
+fn render(diagnostics: &[Diagnostic], shown: &[Source], color: bool) -> String {
     let renderer = if color {
         Renderer::styled()
     } else {

@@ -10,7 +10,7 @@ use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
 use ipnet::IpNet;
 use plain_text::is_printable;
 
-use crate::config::Position;
+use crate::position::Position;
 
 /// The longest host: RFC 1035 allows 253 characters to a name, and an address with its zone is shorter.
 pub const MAX_HOST: usize = 255;

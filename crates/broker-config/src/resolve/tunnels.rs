@@ -3,8 +3,9 @@
 use super::Resolver;
 use super::profiles::report_unknown;
 use crate::choices::TunnelType;
-use crate::config::{Position, StaticTunnel};
+use crate::config::StaticTunnel;
 use crate::findings::Span;
+use crate::position::Position;
 use crate::raw::{RawProfile, RawTunnel};
 use crate::tunnel::{ListenAddress, LocalKind, LocalTunnel, RemoteKind, RemoteTunnel};
 

@@ -11,8 +11,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use super::Active;
 use super::Shared;
-use super::session::Active;
 
 /// Bytes read from TCP at once: smaller reads cost throughput.
 const COPY_BUFFER: usize = 64 * 1024;

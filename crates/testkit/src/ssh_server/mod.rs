@@ -416,5 +416,27 @@ fn second_handle(stream: TcpStream) -> std::io::Result<(TcpStream, std::net::Tcp
     Ok((TcpStream::from_std(stream)?, socket))
 }
 
+/// One more of something that is counted while it lasts.
+struct Active {
+    shared: Arc<Shared>,
+    gauge: fn(&mut SshCounters) -> &mut usize,
+}
+
+impl Active {
+    fn start(shared: &Arc<Shared>, gauge: fn(&mut SshCounters) -> &mut usize) -> Self {
+        shared.count(|c| *gauge(c) += 1);
+        Self {
+            shared: Arc::clone(shared),
+            gauge,
+        }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.shared.count(|c| *(self.gauge)(c) -= 1);
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::forward::{Forward, join};
-use super::{Asked, Shared, SshCounters};
+use super::{Active, Asked, Shared};
 
 /// Connections that may wait on a forwarded port; the default of most servers.
 const FORWARD_BACKLOG: i32 = 128;
@@ -277,26 +277,4 @@ fn bind_forward(address: &str, port: u32) -> std::io::Result<TcpListener> {
     socket.bind(&SocketAddr::new(ip, port).into())?;
     socket.listen(FORWARD_BACKLOG)?;
     TcpListener::from_std(socket.into())
-}
-
-/// One more of something that is counted while it lasts.
-pub(super) struct Active {
-    shared: Arc<Shared>,
-    gauge: fn(&mut SshCounters) -> &mut usize,
-}
-
-impl Active {
-    pub(super) fn start(shared: &Arc<Shared>, gauge: fn(&mut SshCounters) -> &mut usize) -> Self {
-        shared.count(|c| *gauge(c) += 1);
-        Self {
-            shared: Arc::clone(shared),
-            gauge,
-        }
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.shared.count(|c| *(self.gauge)(c) -= 1);
-    }
 }
