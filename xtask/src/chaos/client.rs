@@ -224,7 +224,8 @@ impl Client {
             return Ok(false);
         }
         let reply = self.seen.transcript.last().cloned().unwrap_or_default();
-        let mut address = announced(&reply, self.server.ip())?;
+        let reply = reply.trim_start_matches("< ");
+        let mut address = announced(reply, self.server.ip())?;
         if let Some(bytes) = self.manners.box_resets_after {
             let relay = Relay::start(address).await?;
             relay.cut_after(Some((bytes, Cut::ResetTarget)));
