@@ -25,7 +25,7 @@ const MOVED: usize = 1 << 20;
 /// Descriptors that are too few for as many clients.
 const FEW: u64 = 64;
 
-/// The command line makes no sense.
+/// The command line is invalid.
 const USAGE: i32 = 2;
 
 /// No daemon could be reached.

@@ -200,7 +200,7 @@ async fn gateway_that_asks() -> anyhow::Result<()> {
     let inner = servers.profile()?.called("inner").behind("outer");
     let broker = Broker::start(&config("", [outer, inner]), &[]).await?;
     let handler = broker.ctl_on_terminal(&["auth-handler"])?;
-    handler.shows("Prompts are asked here", SOON).await?;
+    handler.shows("This terminal now shows", SOON).await?;
     let answers = async {
         handler.shows(CODE.text, SOON).await?;
         handler.type_line(CODE.answer)

@@ -39,7 +39,7 @@ const SSHD: &[Need] = &[
 const PASSWORD: &str = "correct horse battery";
 
 /// What `auth-handler` says once it is attached.
-const ATTACHED: &str = "Prompts are asked here";
+const ATTACHED: &str = "This terminal now shows";
 
 /// What is asked for the password.
 const LABEL: &str = "Password: ";
@@ -319,7 +319,7 @@ async fn hung_up() -> anyhow::Result<()> {
     let cut = async {
         handler.shows(LABEL, SOON).await?;
         asking.ssh().kill_all();
-        handler.shows("no longer asked", SOON).await
+        handler.shows("withdrawn", SOON).await
     };
     let (greeting, withdrawn) = tokio::join!(asking.greeting(), cut);
     withdrawn?;

@@ -1,4 +1,4 @@
-//! `check-config`: what the daemon would say of a configuration file, without the daemon.
+//! `check-config`: reports what the daemon would report about a configuration file, without the daemon.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use broker_config::{Concern, Environment, Exposed, Report, Severity};
 use crate::daemon::Reported;
 use crate::output::Output;
 
-/// Prints every complaint, then a line that sums up; fails where the file cannot be used.
+/// Prints every diagnostic, then a summary line. Fails if the daemon cannot use the file.
 pub(crate) fn check_config(file: &Path, allow_unsafe: bool, output: &Output) -> anyhow::Result<()> {
     let exposed = if allow_unsafe {
         Exposed::Accepted

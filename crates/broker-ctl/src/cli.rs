@@ -1,4 +1,4 @@
-//! The command line: what there is to say, and its help.
+//! The command line and its help.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::tunnel_spec::{self, ListenerName, TunnelSpec};
 const EXIT_STATUS: &str = "\
 Commands may be abbreviated as long as they are unambiguous.
 
-Exit status: 0 success; 1 the request failed, or the file checked has errors; 2 the command line makes no sense; \
+Exit status: 0 success; 1 the request failed, or the checked file has errors; 2 the command line is invalid; \
 3 no daemon could be reached.";
 
-/// Steers the Connection Broker, the daemon that carries FTP through SSH
+/// Controls the Connection Broker, the daemon that carries FTP through SSH
 #[derive(Debug, Parser)]
 #[command(name = "broker-ctl", version, infer_subcommands = true, max_term_width = 100, after_help = EXIT_STATUS)]
 pub struct Cli {
@@ -30,15 +30,15 @@ pub struct Cli {
     #[arg(global = true, hide_env_values = true)]
     pub(crate) socket: Option<PathBuf>,
 
-    /// How long the daemon may take to answer [default: 10, and 900 where a server or a person has a part]
+    /// Seconds to wait for the daemon's answer [default: 10; 900 if the command needs a server or a person]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Print no answer: the exit status tells, and errors go to standard error
+    /// Print no answer, only errors; the exit status shows the result
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Say which daemon answers
+    /// Show which daemon answers
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 
@@ -48,7 +48,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show the daemon: its version, what it carries, what it has carried
+    /// Show the daemon's version, its current work and its totals
     Status {
         /// Print the daemon's process id only
         #[arg(long, conflicts_with_all = ["json", "short"])]
@@ -56,16 +56,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// End the daemon: no new clients, running transfers may finish within a grace period
+    /// Stop the daemon; running transfers may finish within a grace period
     Stop {
-        /// Seconds that running transfers may still take [default: the daemon's own]
+        /// Seconds that running transfers may still take [default: the daemon's setting]
         #[arg(long, value_name = "SECONDS")]
         grace: Option<u64>,
-        /// Return at once, not when the daemon has ended
+        /// Return at once, without waiting for the daemon to end
         #[arg(long)]
         no_wait: bool,
     },
-    /// Have the daemon read its configuration again
+    /// Make the daemon read its configuration again
     Reload,
     /// List the profiles of the configuration
     ListProfiles {
@@ -74,7 +74,7 @@ pub(crate) enum Command {
     },
     /// List the SSH connections
     ListConnections {
-        /// Show the channels on each connection too
+        /// Also show the channels on each connection
         #[arg(short = 'c', long)]
         show_channels: bool,
         #[command(flatten)]
@@ -84,68 +84,68 @@ pub(crate) enum Command {
     ConnectionStatus {
         /// The connection's id, as listed by list-connections
         id: u64,
-        /// Show the channels on it too
+        /// Also show the channels on it
         #[arg(long)]
         show_channels: bool,
         #[command(flatten)]
         format: Format,
     },
-    /// Close SSH connections, and with each the channels on it
+    /// Close SSH connections and the channels on them
     CloseConnection {
         /// Ids, as listed by list-connections
         #[arg(required = true)]
         id: Vec<u64>,
     },
-    /// List the SSH channels: each control connection, and each transfer with its file and rate
+    /// List the SSH channels: control connections, and transfers with their files and rates
     ListChannels {
         #[command(flatten)]
         format: Format,
     },
-    /// Cut SSH channels; a transfer on one of them fails
+    /// Close SSH channels; transfers on them fail
     CloseChannel {
         /// Ids, as listed by list-channels
         #[arg(required = true)]
         id: Vec<u64>,
     },
-    /// List the tunnels that listen for local clients
+    /// List the tunnel listeners
     ListTunnelListeners {
         #[command(flatten)]
         format: Format,
     },
-    /// Open a tunnel that the configuration does not have
+    /// Open a tunnel that is not in the configuration
     OpenTunnelListener(OpenTunnelArgs),
-    /// Close tunnel listeners; clients that are connected go on
+    /// Close tunnel listeners; connected clients continue
     CloseTunnelListener {
-        /// Each an id, as listed by list-tunnel-listeners, or [ADDRESS:]PORT; a number alone is an id before it is a
-        /// port, and :PORT is always a port
+        /// Ids, as listed by list-tunnel-listeners, or [ADDRESS:]PORT. A number alone means the id if a listener has it,
+        /// otherwise the port; :PORT always means a port
         #[arg(required = true, value_name = "ID|[ADDRESS:]PORT")]
         listener: Vec<ListenerName>,
     },
-    /// Ask here what the daemon needs a person for: new host keys, passphrases, passwords
+    /// Show the daemon's prompts in this terminal: new host keys, passphrases, passwords
     ///
-    /// Stays attached until Ctrl-C. Run it as the user who runs the daemon. A command that makes the daemon connect asks
-    /// by itself what is asked for its sake; all else is asked here, and where nobody is attached it fails at once.
+    /// Runs until Ctrl-C. Run it as the user who runs the daemon. If a broker-ctl command makes the daemon connect, that
+    /// command shows the prompts itself; auth-handler shows all others. Without auth-handler, those fail at once.
     AuthHandler,
-    /// Show the host keys of an SSH server, without logging in, and how each stands to what is known
+    /// Show the host keys of an SSH server without logging in, and whether each is known
     ProbeKey {
         /// A profile's name or id, or host[#port]
         target: String,
         #[command(flatten)]
         format: Format,
     },
-    /// Store a host key of an SSH server as known, after showing it and asking
+    /// Show a host key of an SSH server, ask, and store it as known
     TrustHost(TrustHostArgs),
-    /// Check a configuration file, without a daemon: every fault with its place, and what has no effect
+    /// Check a configuration file without a daemon; show each fault with its place, and what has no effect
     CheckConfig {
-        /// The file
+        /// The configuration file
         file: PathBuf,
-        /// Only warn where other users can change the file; brokerd has this option too
+        /// Warn instead of failing if other users can change the file; brokerd has this option too
         #[arg(long)]
         allow_unsafe_config: bool,
     },
     /// Print a completion script for a shell
     Completions {
-        /// The shell that reads the script
+        /// The shell to write the script for
         shell: Shell,
     },
 }
@@ -153,10 +153,10 @@ pub(crate) enum Command {
 /// How to print an answer.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Format {
-    /// Print one line of JSON, as described in the interface's documentation
+    /// Print one line of JSON, as docs/ipc-api.md describes it
     #[arg(long, conflicts_with = "short")]
     pub(crate) json: bool,
-    /// Print for scripts: no heading, one record a line, fields split by tabs, plain numbers
+    /// Print for scripts: no heading, one record per line, fields separated by tabs, plain numbers
     #[arg(short, long)]
     pub(crate) short: bool,
 }
@@ -168,7 +168,7 @@ broker-ctl open-tunnel-listener [OPTIONS] -L <SPEC>... <TARGET>
 const OPEN_HELP: &str = "\
 TARGET is a profile's name or id, or [user@]host[#port].
 
-In a terminal, it asks what only a person can answer: a new host key, a passphrase, a password.
+In a terminal, this command shows the prompts of the connection: a new host key, a passphrase, a password.
 
 Examples:
   broker-ctl open-tunnel-listener -L ftp/1234:localhost:21 username@sshserver
@@ -179,8 +179,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(override_usage = OPEN_USAGE, after_help = OPEN_HELP)]
 pub(crate) struct OpenTunnelArgs {
-    /// [PROTOCOL/][LISTEN-ADDRESS:]LISTEN-PORT:DST-HOST:DST-PORT, where PROTOCOL is tcp (default) or ftp, port 0
-    /// listens on a free one, and IPv6 addresses stand in brackets; may be given several times
+    /// [PROTOCOL/][LISTEN-ADDRESS:]LISTEN-PORT:DST-HOST:DST-PORT. PROTOCOL is tcp (default) or ftp. Listen port 0 takes
+    /// a free port. Put IPv6 addresses in brackets. Can be repeated
     #[arg(short = 'L', long = "local", value_name = "SPEC")]
     pub(crate) local: Vec<TunnelSpec>,
     /// Let other hosts connect to the listeners of this command
@@ -195,11 +195,11 @@ pub(crate) struct OpenTunnelArgs {
     )]
     #[arg(value_parser = tunnel_spec::kind)]
     pub(crate) kind: TunnelKind,
-    /// Another attribute of a tunnel in the configuration file, such as tls=pass, active-ports=40000-40099 or
-    /// allow-from=192.0.2.0/24; may be given several times
+    /// A further attribute of a tunnel, as in the configuration file, such as tls=pass, active-ports=40000-40099 or
+    /// allow-from=192.0.2.0/24. Can be repeated
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = tunnel_spec::option)]
     pub(crate) options: Vec<(String, String)>,
-    /// If one of several listeners cannot be opened, close those already opened by this command
+    /// If a listener cannot be opened, close those that this command has opened
     #[arg(long)]
     pub(crate) abort_on_failing_tunnel: bool,
     #[command(flatten)]
@@ -212,8 +212,9 @@ pub(crate) struct OpenTunnelArgs {
 const TRUST_HELP: &str = "\
 TARGET is a profile's name or id, or host[#port].
 
-Without --fingerprint, the key that the server prefers is shown, and stored after a yes on the terminal. Compare the
-fingerprint with what the server's administrator tells you: on the server, ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+Without --fingerprint, this command shows the key that the server prefers, and stores it if you answer yes. Compare the
+fingerprint with the one that the server's administrator gives you. To print it on the server:
+ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
 
 Examples:
   broker-ctl trust-host work
@@ -224,14 +225,14 @@ Examples:
 pub(crate) struct TrustHostArgs {
     /// The server
     pub(crate) target: String,
-    /// Ask nobody, and store the key with this fingerprint; fail if the server has no such key
+    /// Store the key with this fingerprint without asking; fail if the server has no such key
     #[arg(long, value_name = "SHA256:...", value_parser = sha256)]
     pub(crate) fingerprint: Option<String>,
     #[command(flatten)]
     pub(crate) format: Format,
 }
 
-/// A time of a second or more, and at most a day: longer ones are mistakes.
+/// From one second to one day: a longer time is a mistake.
 fn seconds(text: &str) -> Result<Duration, String> {
     const A_DAY: u64 = 24 * 60 * 60;
     match text.parse() {

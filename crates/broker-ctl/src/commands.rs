@@ -1,4 +1,4 @@
-//! The commands: which requests each one sends, and what it makes of the answers.
+//! The commands: which requests each one sends, and how it uses the answers.
 
 use broker_ipc::methods::{
     CloseChannel, CloseConnection, CloseTunnelListener, ConnectionStatus, ListChannels,
@@ -17,7 +17,7 @@ use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
 use crate::{check, hostkeys, listing, prompts};
 
-/// Runs one command to its end.
+/// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let socket = cli.socket.unwrap_or_else(default_socket_path);
     let patience = (cli.timeout).map_or_else(Patience::default, Patience::of);

@@ -1,4 +1,4 @@
-//! The daemon, as one command deals with it.
+//! The connection of one command to the daemon.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,19 +8,19 @@ use tokio::sync::OnceCell;
 
 use crate::output::Output;
 
-/// Something failed, and the user has been told already.
+/// Something failed, and the command has already printed the reason.
 #[derive(Debug)]
 pub(crate) struct Reported;
 
 impl fmt::Display for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("something failed, as said above")
+        f.write_str("something failed; see the messages above")
     }
 }
 
 impl std::error::Error for Reported {}
 
-/// Connects when the first request is made: what needs no daemon, and what makes no sense, gets by without one.
+/// Connects at the first request, so commands that need no daemon, or are invalid, work without one.
 pub(crate) struct Daemon<'a> {
     socket: PathBuf,
     patience: Patience,
@@ -57,7 +57,7 @@ impl<'a> Daemon<'a> {
         self.client().await?.wait(request).await
     }
 
-    /// Sends one request for each thing named. A failure is told at once and spares the others nothing.
+    /// Sends one request for each item. Prints a failure at once, and continues with the others.
     pub(crate) async fn call_each<M: Method>(
         &self,
         requests: impl Iterator<Item = M>,
@@ -76,7 +76,7 @@ impl<'a> Daemon<'a> {
         if failed { Err(Reported.into()) } else { Ok(()) }
     }
 
-    /// Waits until the daemon has ended; returns at once where none was asked anything.
+    /// Waits until the daemon has ended. Returns at once if the command sent no request.
     pub(crate) async fn closed(&self) {
         if let Some(client) = self.client.get() {
             client.closed().await;

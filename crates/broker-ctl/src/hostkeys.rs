@@ -1,4 +1,4 @@
-//! `probe-key` and `trust-host`: seeing a server's keys, and storing one after a person has looked at it.
+//! `probe-key` and `trust-host`: show a server's host keys, and store one that a person has checked.
 
 use anyhow::{Context, bail};
 use broker_ipc::types::{HostKey, HostKeyStanding};
@@ -11,7 +11,7 @@ use crate::output::Output;
 use crate::terminal::Terminal;
 use crate::{listing, prompts};
 
-/// Shows the keys, for people with their pictures.
+/// Shows the keys. A person also sees their pictures.
 pub(crate) async fn probe(
     daemon: &Daemon<'_>,
     target: String,
@@ -21,7 +21,7 @@ pub(crate) async fn probe(
     prompts::while_asking(daemon, &target, work).await
 }
 
-/// Stores the key that has the fingerprint given, or the one that a person says yes to.
+/// Stores the key with the given fingerprint, or the one that a person accepts.
 pub(crate) async fn trust(daemon: &Daemon<'_>, args: TrustHostArgs) -> anyhow::Result<()> {
     let target = args.target.clone();
     prompts::while_asking(daemon, &target, store(daemon, args)).await
@@ -78,13 +78,13 @@ fn report(output: &Output, format: Format, key: &HostKey) -> anyhow::Result<()> 
     Ok(output.print(printable(&text))?)
 }
 
-/// The fingerprint of the server's preferred key, once a person has looked at it.
+/// The fingerprint of the server's preferred key, after a person has accepted it.
 async fn confirmed(daemon: &Daemon<'_>, target: String) -> anyhow::Result<String> {
     let terminal = Terminal::open();
     let mut terminal =
-        terminal.context("there is no terminal to ask on: name the key with --fingerprint")?;
+        terminal.context("cannot ask whether to store the key, since standard input is not a terminal: name the key with --fingerprint")?;
     let mut keys = probed(daemon, target).await?.into_iter();
-    let key = keys.next().context("the server has shown no key")?;
+    let key = keys.next().context("the server presented no host key")?;
     match key.standing {
         HostKeyStanding::Known | HostKeyStanding::Revoked => return Ok(key.fingerprint),
         HostKeyStanding::Unknown | HostKeyStanding::Changed => {}
@@ -94,19 +94,19 @@ async fn confirmed(daemon: &Daemon<'_>, target: String) -> anyhow::Result<String
         let typed = terminal.ask("Store this key as known (yes or no)? ", true);
         match typed.await?.as_deref().map(|typed| typed.trim()) {
             Some("yes") => return Ok(key.fingerprint),
-            Some("no") | None => bail!("nothing was stored"),
-            Some(_) => terminal.show("That is neither yes nor no")?,
+            Some("no") | None => bail!("the key was not accepted; nothing was stored"),
+            Some(_) => terminal.show("Answer yes or no")?,
         }
     }
 }
 
-/// A key as a person compares it.
+/// A key in the form in which a person compares it.
 fn described(key: &HostKey) -> String {
     let place = key.known_at.as_deref().unwrap_or_default();
     let standing = match key.standing {
         HostKeyStanding::Known => format!("known: {place}"),
         HostKeyStanding::Unknown => "not known".to_owned(),
-        HostKeyStanding::Changed => format!("CHANGED, known is {place}"),
+        HostKeyStanding::Changed => format!("CHANGED: the known key is {place}"),
         HostKeyStanding::Revoked => format!("REVOKED: {place}"),
     };
     let (algorithm, bits, fingerprint) = (&key.algorithm, key.bits, &key.fingerprint);

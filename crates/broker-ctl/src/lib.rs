@@ -1,4 +1,4 @@
-//! The client that steers the daemon: one command line, one or a few requests, one answer for people or programs.
+//! The client that controls the daemon: one command line, one or a few requests, one answer for people or programs.
 //!
 //! A library beside its program so that help, manual page and completions can be made from one definition.
 
@@ -23,14 +23,14 @@ use broker_ipc::ClientError;
 pub use cli::Cli;
 use output::Output;
 
-/// Exit status where the request failed.
+/// Exit status if the request failed.
 const FAILED: u8 = 1;
-/// Exit status where the command line makes no sense; clap's own.
+/// Exit status if the command line is invalid; clap uses it too.
 const USAGE: u8 = 2;
-/// Exit status where no daemon could be reached.
+/// Exit status if no daemon could be reached.
 const UNREACHABLE: u8 = 3;
 
-/// Runs the command and says what went wrong, if anything did.
+/// Runs the command, and prints the error if it fails.
 pub async fn run(cli: Cli) -> ExitCode {
     let output = Output::new(cli.quiet, cli.verbose);
     match commands::run(cli, &output).await {
@@ -41,7 +41,7 @@ pub async fn run(cli: Cli) -> ExitCode {
 
 fn report(failure: &anyhow::Error, output: &Output) -> ExitCode {
     if let Some(usage) = failure.downcast_ref::<clap::Error>() {
-        // The status says it all if even standard error is gone.
+        // If standard error is closed as well, only the exit status remains.
         let _ = usage.print();
         return ExitCode::from(USAGE);
     }

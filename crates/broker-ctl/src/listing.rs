@@ -1,4 +1,4 @@
-//! What of each answer is worth a person's look.
+//! The part of each answer that a person wants to see.
 
 use broker_ipc::types::{
     ChannelInfo, ChannelState, Connection, ConnectionDetail, DaemonStatus, Direction, HostKey,
@@ -220,7 +220,7 @@ pub(crate) fn listeners(listeners: &[TunnelListener]) -> Table {
     }
 }
 
-/// What was opened, for a script: where to connect to comes first.
+/// The opened listener, for a script: the address to connect to comes first.
 pub(crate) fn opened(l: &TunnelListener) -> Table {
     Table::List {
         headings: &["ID", "ADDRESS", "PORT"],

@@ -1,4 +1,4 @@
-//! The program: reads the command line, runs one command, ends with its exit status.
+//! The program: reads the command line, runs one command, and exits with its status.
 
 use std::process::ExitCode;
 

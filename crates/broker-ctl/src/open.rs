@@ -1,4 +1,4 @@
-//! `open-tunnel-listener`: from either spelling to requests, and what to do when one of several fails.
+//! `open-tunnel-listener`: turns either spelling into requests, and decides what to do if one of several fails.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::prompts;
 use crate::tunnel_spec::TunnelSpec;
 
-/// Opens every tunnel asked for, in order, and asks what the daemon wants to know for it.
+/// Opens each tunnel in order, and shows the prompts that the daemon has for it.
 pub(crate) async fn open_tunnels(daemon: &Daemon<'_>, args: OpenTunnelArgs) -> anyhow::Result<()> {
     let (abort, format, relay) = (args.abort_on_failing_tunnel, args.format, args.relay);
     let options = options(&args.options).map_err(usage)?;
@@ -75,7 +75,7 @@ fn usage(message: String) -> anyhow::Error {
     usage.into()
 }
 
-/// With `-L`, the words are the target; without, they are listen-port, target, dst-host and dst-port.
+/// With `-L`, the words are the target. Without it, they are listen-port, target, dst-host and dst-port.
 fn specs_and_target(args: OpenTunnelArgs) -> Result<(Vec<TunnelSpec>, String), String> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let (specs, target) = if args.local.is_empty() {
@@ -92,7 +92,7 @@ fn specs_and_target(args: OpenTunnelArgs) -> Result<(Vec<TunnelSpec>, String), S
     } else {
         match words.as_slice() {
             [target] => (args.local, *target),
-            [..] => return Err("with -L there is one target and nothing else".into()),
+            [..] => return Err("-L takes exactly one target and no other arguments".into()),
         }
     };
     if target.is_empty() {
@@ -101,7 +101,7 @@ fn specs_and_target(args: OpenTunnelArgs) -> Result<(Vec<TunnelSpec>, String), S
     Ok((specs, target.to_owned()))
 }
 
-/// The options by name; each may be given once.
+/// The options by name. Each can occur once.
 fn options(given: &[(String, String)]) -> Result<BTreeMap<String, String>, String> {
     let mut options = BTreeMap::new();
     for (name, value) in given {

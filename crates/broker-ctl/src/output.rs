@@ -1,4 +1,4 @@
-//! Where words go: answers to standard output, all else to standard error, colours only to a terminal.
+//! Output: answers go to standard output, everything else to standard error, and colours only to a terminal.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::Format;
 use crate::table::{ALERT, Table};
 
-/// The two streams, and how much is wanted on them.
+/// The two streams, and how much the user wants to see on them.
 pub(crate) struct Output {
     quiet: bool,
     verbose: bool,
@@ -28,7 +28,7 @@ impl Output {
         writeln!(anstream::stdout(), "{text}")
     }
 
-    /// Prints an answer in the form asked for: as the daemon gave it, or as the table made of it.
+    /// Prints an answer in the requested form: as the daemon sent it, or as a table.
     pub(crate) fn answer(
         &self,
         format: Format,
@@ -48,15 +48,15 @@ impl Output {
         Ok(self.print(text)?)
     }
 
-    /// Says something about the way, to those who want to know.
+    /// Prints a note for a user who asked for more detail.
     pub(crate) fn note(&self, text: impl Display) {
         if self.verbose {
-            // Nothing can be done where standard error is gone.
+            // If standard error is closed, there is nowhere to report it.
             let _ = writeln!(anstream::stderr(), "{text}");
         }
     }
 
-    /// Says what went wrong.
+    /// Prints an error.
     pub(crate) fn error(&self, text: impl Display) {
         let text = printable(&text.to_string());
         // As above.
@@ -64,8 +64,8 @@ impl Output {
     }
 }
 
-/// An answer as JSON on one line, with what could steer a terminal or mislead its reader written as `\u202e`, which
-/// means the same to programs.
+/// An answer as JSON on one line. Characters that could control a terminal or mislead a reader are escaped, for
+/// example as `\u202e`, which means the same to programs.
 fn json(answer: &impl Serialize) -> serde_json::Result<String> {
     let text = serde_json::to_string(answer)?;
     let mut safe = String::with_capacity(text.len());
@@ -81,7 +81,7 @@ fn json(answer: &impl Serialize) -> serde_json::Result<String> {
     Ok(safe)
 }
 
-/// True where the reader of standard output went away.
+/// True if the reader of standard output has closed it.
 pub(crate) fn is_broken_pipe(failure: &anyhow::Error) -> bool {
     failure
         .downcast_ref::<io::Error>()

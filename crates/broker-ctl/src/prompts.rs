@@ -1,4 +1,4 @@
-//! Prompts of the daemon, answered by the person at the terminal.
+//! Prompts of the daemon, which the person at the terminal answers.
 
 use std::future::{Future, pending};
 use std::io;
@@ -12,22 +12,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::daemon::Daemon;
 use crate::terminal::Terminal;
 
-/// `auth-handler`: asks until it is interrupted.
+/// `auth-handler`: shows prompts until it is interrupted.
 pub(crate) async fn auth_handler(daemon: &Daemon<'_>) -> anyhow::Result<()> {
     let terminal = Terminal::open()
-        .context("auth-handler asks on a terminal, and standard input is none: run it in one")?;
+        .context("auth-handler needs a terminal, and standard input is not one: run auth-handler in a terminal")?;
     let mut responder = TerminalResponder::attend(daemon, None, terminal).await?;
     daemon
         .output()
-        .print("Prompts are asked here; Ctrl-C ends")?;
+        .print("This terminal now shows the daemon's prompts; Ctrl-C ends")?;
     tokio::select! {
         ended = responder.answer_all() => ended,
         () = interrupted() => Ok(()),
     }
 }
 
-/// Does something that makes the daemon connect to a target, and asks what it wants to know meanwhile, where there is a
-/// terminal to ask on.
+/// Does something that makes the daemon connect to a target. Meanwhile shows the daemon's prompts, if there is a
+/// terminal.
 pub(crate) async fn while_asking(
     daemon: &Daemon<'_>,
     target: &str,
@@ -39,8 +39,8 @@ pub(crate) async fn while_asking(
     let mut responder = match TerminalResponder::attend(daemon, Some(target), terminal).await {
         Ok(responder) => responder,
         Err(refused) => {
-            // The work may need no answer; if it can't be done, it says why itself.
-            let note = format_args!("no prompt is asked here: {refused}");
+            // The work may need no answer. If it fails, it reports the reason itself.
+            let note = format_args!("this command shows no prompts: {refused}");
             daemon.output().note(note);
             return work.await;
         }
@@ -55,10 +55,12 @@ pub(crate) async fn while_asking(
     work.await
 }
 
-/// A refusal with what this command has to do with it.
+/// A refusal, and why this command could not show a prompt.
 pub(crate) fn explained(refusal: &RpcError) -> String {
     if refusal.code == ErrorCode::Unanswered && Terminal::open().is_none() {
-        format!("{refusal} (this command asks nothing, since its standard input is not a terminal)")
+        format!(
+            "{refusal} (this command shows no prompts, since its standard input is not a terminal)"
+        )
     } else {
         refusal.to_string()
     }
@@ -81,7 +83,7 @@ impl<'a> TerminalResponder<'a> {
         Ok(Self { daemon, terminal })
     }
 
-    /// Asks one prompt after the other until the daemon or the terminal ends.
+    /// Shows one prompt after another until the daemon or the terminal ends.
     async fn answer_all(&mut self) -> anyhow::Result<()> {
         let mut current = None;
         loop {
@@ -92,7 +94,7 @@ impl<'a> TerminalResponder<'a> {
         }
     }
 
-    /// Asks one prompt, unless it is withdrawn before it is answered. Returns what is to be asked then.
+    /// Shows one prompt until it is answered or withdrawn. Returns the next one, if it was withdrawn.
     async fn answer(&mut self, prompt: &Prompt) -> anyhow::Result<Option<Prompt>> {
         let Self { daemon, terminal } = self;
         let until_another = NextPrompt {
@@ -102,7 +104,7 @@ impl<'a> TerminalResponder<'a> {
         tokio::pin!(next);
         let answer = tokio::select! {
             next = &mut next => {
-                terminal.show("This is no longer asked")?;
+                terminal.show("The daemon has withdrawn this prompt")?;
                 return Ok(next?.prompt);
             }
             answer = ask(terminal, prompt) => answer?,
@@ -144,7 +146,7 @@ async fn confirm(terminal: &mut Terminal, prompt: &Prompt) -> io::Result<Option<
             "yes" => return Ok(Some(true)),
             "no" => return Ok(Some(false)),
             typed if Some(typed) == prompt.fingerprint.as_deref() => return Ok(Some(true)),
-            _ => terminal.show("That is neither yes nor no nor the fingerprint shown above")?,
+            _ => terminal.show("Answer yes, no, or the fingerprint shown above")?,
         }
     }
 }
@@ -161,7 +163,7 @@ async fn texts(terminal: &mut Terminal, prompt: &Prompt) -> io::Result<Option<Ve
     Ok(Some(texts))
 }
 
-/// Waits for a signal that ends the command, so that the terminal is left as it was found.
+/// Waits for a signal that ends the command, so that the command can restore the terminal.
 async fn interrupted() {
     let signals = [
         SignalKind::interrupt(),
@@ -171,7 +173,7 @@ async fn interrupted() {
     let [interrupt, terminate, hangup] = signals.map(|kind| async move {
         match signal(kind) {
             Ok(mut arrivals) => drop(arrivals.recv().await),
-            // Then the signal ends the process by itself.
+            // Without a handler, the signal ends the process.
             Err(_) => pending().await,
         }
     });

@@ -1,4 +1,4 @@
-//! Answers as rows of cells: aligned for people, split by tabs for scripts.
+//! Answers as rows of cells: aligned for people, separated by tabs for scripts.
 
 use std::fmt::Display;
 
@@ -8,12 +8,12 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::units;
 
-/// The style of what needs attention.
+/// The style of a value that needs attention.
 pub(crate) const ALERT: Style = AnsiColor::Red.on_default().bold();
 /// The style of headings and labels.
 const HEADING: Style = Style::new().bold();
 
-/// One value, as a person reads it and as a script does.
+/// One value, in the forms for a person and for a script.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
     human: String,
@@ -33,7 +33,7 @@ impl Cell {
         }
     }
 
-    /// A value that may be absent, which a person sees as a dash and a script as nothing.
+    /// An optional value. If it is absent, a person sees a dash and a script an empty field.
     pub(crate) fn maybe(value: Option<impl Display>) -> Self {
         match value {
             Some(value) => Self::text(value),
@@ -65,7 +65,7 @@ impl Cell {
         }
     }
 
-    /// A number that may be absent.
+    /// An optional number.
     pub(crate) fn maybe_number(value: Option<u64>) -> Self {
         Self {
             right: true,
@@ -73,7 +73,7 @@ impl Cell {
         }
     }
 
-    /// A number of seconds from now that may be absent.
+    /// An optional number of seconds from now.
     pub(crate) fn seconds(value: Option<u64>) -> Self {
         Self {
             human: value.map_or_else(|| "-".into(), |seconds| format!("in {seconds} s")),
@@ -81,7 +81,7 @@ impl Cell {
         }
     }
 
-    /// A Unix time, which a person sees as the time since.
+    /// A Unix time. A person sees the time that has passed since.
     pub(crate) fn age(since: u64) -> Self {
         Self {
             human: units::age(since),
@@ -89,7 +89,7 @@ impl Cell {
         }
     }
 
-    /// The same, in a sentence of its own.
+    /// The same, with the word "ago".
     pub(crate) fn ago(since: u64) -> Self {
         Self {
             human: format!("{} ago", units::age(since)),
@@ -97,7 +97,7 @@ impl Cell {
         }
     }
 
-    /// The same, and it needs attention.
+    /// Marks the value if it needs attention.
     pub(crate) fn alert_if(self, alert: bool) -> Self {
         Self { alert, ..self }
     }
@@ -120,15 +120,15 @@ impl Cell {
 /// An answer, ready to be printed.
 #[derive(Debug)]
 pub(crate) enum Table {
-    /// Records under headings, and what to say where there are none.
+    /// Records under headings, and the text to print if there are none.
     List {
         headings: &'static [&'static str],
         rows: Vec<Vec<Cell>>,
         nothing: &'static str,
     },
-    /// One record, a label for each value.
+    /// One record, with a label for each value.
     Record(Vec<(&'static str, Cell)>),
-    /// One after the other.
+    /// Two tables, one after the other.
     Both(Box<Table>, Box<Table>),
 }
 
@@ -184,7 +184,7 @@ fn aligned_list(headings: &[&str], rows: &[Vec<Cell>]) -> String {
     lines(std::iter::once(format!("{HEADING}{heading}{HEADING:#}")).chain(rows))
 }
 
-/// A column's width, and whether it stands to the right.
+/// A column's width, and whether it is right-aligned.
 fn column(n: usize, heading: &str, rows: &[Vec<Cell>]) -> (usize, bool) {
     let cells = || rows.iter().filter_map(|row| row.get(n));
     let widest = cells().map(|cell| cell.human.width()).max().unwrap_or(0);

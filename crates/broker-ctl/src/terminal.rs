@@ -1,4 +1,4 @@
-//! The terminal of the person who runs a command: where prompts are shown and answered.
+//! The terminal of the person who runs a command. It shows prompts and reads the answers.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
@@ -15,24 +15,24 @@ use zeroize::Zeroizing;
 /// The terminal of this process, whatever its standard streams are.
 const DEVICE: &str = "/dev/tty";
 
-/// No terminal hands over a longer line.
+/// Terminals deliver no longer line.
 const MAX_LINE: usize = 4096;
 
-/// What was typed, without the end of the line; `None`: the end of the input (Ctrl-D).
+/// The typed text without the end of the line; `None`: the end of the input (Ctrl-D).
 type Line = Option<Zeroizing<String>>;
 
 /// Asks for lines, one at a time.
 pub(crate) struct Terminal {
     device: File,
-    /// Has a thread read one more line: reading cannot be given up, and must not hold the command up.
+    /// Makes a thread read one more line: a read cannot be cancelled, and must not delay the command.
     wanted: blocking::SyncSender<()>,
     lines: mpsc::Receiver<io::Result<Line>>,
-    /// Whether a line is being read, perhaps for a question that is no longer asked.
+    /// Whether a line is being read, perhaps for a prompt that the daemon has withdrawn.
     reading: bool,
 }
 
 impl Terminal {
-    /// `None` where standard input is something else: a script's answers would come from nowhere.
+    /// `None` if standard input is not a terminal: a script has nobody to answer.
     pub(crate) fn open() -> Option<Self> {
         if !io::stdin().is_terminal() {
             return None;
@@ -50,7 +50,6 @@ impl Terminal {
         })
     }
 
-    /// Shows some lines.
     pub(crate) fn show(&mut self, text: &str) -> io::Result<()> {
         for line in text.lines() {
             writeln!(self.device, "{}", printable(line))?;
@@ -58,7 +57,7 @@ impl Terminal {
         Ok(())
     }
 
-    /// Asks for a line. What was typed before does not count: it was not meant for this question.
+    /// Asks for a line. Discards what was typed before, since it was not meant for this prompt.
     pub(crate) async fn ask(&mut self, label: &str, echo: bool) -> io::Result<Line> {
         while self.lines.try_recv().is_ok() {
             self.reading = false;
@@ -66,7 +65,7 @@ impl Terminal {
         let mut modes = Modes::set(&self.device, echo)?;
         write!(&self.device, "{}", printable(label))?;
         if !self.reading {
-            // It is read by a thread that lives as long as this does.
+            // The thread that reads it lives as long as this value.
             let _ = self.wanted.send(());
             self.reading = true;
         }
@@ -77,11 +76,11 @@ impl Terminal {
     }
 }
 
-/// How the terminal is set while a line is typed; it is set back when dropped.
+/// The terminal's mode while a person types a line. Dropping it restores the mode.
 struct Modes<'a> {
     device: &'a File,
     before: Termios,
-    /// Whether what follows begins on a line of its own.
+    /// Whether the next output begins on a new line.
     line_ended: bool,
 }
 
@@ -105,7 +104,7 @@ impl<'a> Modes<'a> {
 
 impl Drop for Modes<'_> {
     fn drop(&mut self) {
-        // A terminal that is gone needs neither.
+        // A closed terminal needs neither.
         if !self.line_ended {
             let _ = writeln!(&*self.device);
         }
@@ -125,7 +124,7 @@ fn read_lines(
     }
 }
 
-/// A terminal hands over a whole line at once.
+/// A terminal delivers a whole line at once.
 fn read_line(input: &mut impl Read) -> io::Result<Line> {
     let mut bytes = Zeroizing::new([0; MAX_LINE]);
     let count = input.read(&mut bytes[..])?;
@@ -133,8 +132,8 @@ fn read_line(input: &mut impl Read) -> io::Result<Line> {
     if typed.is_empty() {
         return Ok(None);
     }
-    let text = std::str::from_utf8(typed)
-        .map_err(|_| io::Error::other("what was typed is not UTF-8 text"))?;
+    let text =
+        std::str::from_utf8(typed).map_err(|_| io::Error::other("the typed text is not UTF-8"))?;
     Ok(Some(Zeroizing::new(
         text.trim_end_matches(['\r', '\n']).to_owned(),
     )))

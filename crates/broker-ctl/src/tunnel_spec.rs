@@ -10,7 +10,7 @@ const FTP_PORT: u16 = 21;
 
 const SYNTAX: &str = "expected [tcp/|ftp/][listen-address:]listen-port:dst-host:dst-port";
 
-/// A tunnel to open, less its target.
+/// A tunnel to open, without its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TunnelSpec {
     pub(crate) kind: TunnelKind,
@@ -42,7 +42,7 @@ impl FromStr for TunnelSpec {
             [_, _] | [_] | [] => return Err(format!("parts are missing: {SYNTAX}")),
             [..] => {
                 return Err(format!(
-                    "too many parts (an IPv6 address stands in brackets): {SYNTAX}"
+                    "too many parts (put IPv6 addresses in brackets): {SYNTAX}"
                 ));
             }
         };
@@ -61,7 +61,7 @@ impl FromStr for TunnelSpec {
 }
 
 impl TunnelSpec {
-    /// Reads `[listen-address:]listen-port`, dst-host and dst-port from words of their own.
+    /// Reads `[listen-address:]listen-port`, dst-host and dst-port from separate words.
     pub(crate) fn from_words(
         kind: TunnelKind,
         listen: &str,
@@ -94,7 +94,7 @@ impl FromStr for ListenAt {
                 address: None,
                 port: any_port(port)?,
             }),
-            // `:1234` says that the number is a port, and nothing of the address.
+            // `:1234` marks the number as a port, and leaves the address open.
             ["", port] => Ok(Self {
                 address: None,
                 port: any_port(port)?,
@@ -108,12 +108,12 @@ impl FromStr for ListenAt {
     }
 }
 
-/// How a user names a listener that exists.
+/// How a user names an existing listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ListenerName {
-    /// A bare number: an id before it is a port.
+    /// A number alone: an id if a listener has it, otherwise a port.
     Number(u64),
-    /// A port, perhaps with its address.
+    /// A port, with or without an address.
     At(ListenAt),
 }
 
@@ -129,7 +129,7 @@ impl FromStr for ListenerName {
 }
 
 impl ListenerName {
-    /// The id of the one listener that is meant.
+    /// The id of the one listener with this name.
     pub(crate) fn find(&self, listeners: &[TunnelListener]) -> Result<u64, String> {
         let matching: Vec<&TunnelListener> = match self {
             Self::Number(id) if listeners.iter().any(|l| l.id == *id) => return Ok(*id),
@@ -142,11 +142,11 @@ impl ListenerName {
         match matching.as_slice() {
             [one] => Ok(one.id),
             [] => Err(format!(
-                "no tunnel listener {}: list-tunnel-listeners shows them all",
+                "there is no tunnel listener {}: run broker-ctl list-tunnel-listeners to see all",
                 self.text()
             )),
             [..] => Err(format!(
-                "several tunnel listeners on {}: name one by its id",
+                "there are several tunnel listeners on {}: name one by its id",
                 self.text()
             )),
         }
@@ -179,14 +179,12 @@ pub(crate) fn kind(text: &str) -> Result<TunnelKind, String> {
     match text.to_ascii_lowercase().as_str() {
         "tcp" => Ok(TunnelKind::Tcp),
         "ftp" => Ok(TunnelKind::Ftp),
-        "socks" => Err("socks tunnels are not supported yet; there are tcp and ftp".into()),
-        _ => Err(format!(
-            "there is no protocol \"{text}\"; there are tcp and ftp"
-        )),
+        "socks" => Err("socks tunnels are not supported yet: use tcp or ftp".into()),
+        _ => Err(format!("there is no protocol \"{text}\": use tcp or ftp")),
     }
 }
 
-/// A name and a value with `=` between.
+/// A name and a value, separated by `=`.
 pub(crate) fn option(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
@@ -194,7 +192,7 @@ pub(crate) fn option(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Splits at colons, but not within brackets, and takes the brackets off.
+/// Splits at colons outside brackets, and removes the brackets.
 fn fields(text: &str) -> Result<Vec<&str>, String> {
     let mut fields = Vec::new();
     let mut rest = text;
@@ -208,7 +206,7 @@ fn fields(text: &str) -> Result<Vec<&str>, String> {
     }
 }
 
-/// The first field, and what comes after its colon if it has one.
+/// The first field, and the rest after its colon, if any.
 fn first_field(text: &str) -> Result<(&str, Option<&str>), String> {
     let Some(inside) = text.strip_prefix('[') else {
         return Ok(text
@@ -220,7 +218,7 @@ fn first_field(text: &str) -> Result<(&str, Option<&str>), String> {
         Some(rest) => Ok((field, Some(rest))),
         None if rest.is_empty() => Ok((field, None)),
         None => Err(format!(
-            "\"{rest}\" after a closing bracket, where a colon was expected"
+            "expected a colon after the closing bracket, found \"{rest}\""
         )),
     }
 }
@@ -305,9 +303,9 @@ mod tests {
             ("sftp/1:h:2", "no protocol \"sftp\""),
             ("socks/1080", "socks tunnels are not supported yet"),
             ("/1:h:2", "no protocol \"\""),
-            ("::1:0:host:21", "IPv6 address stands in brackets"),
+            ("::1:0:host:21", "put IPv6 addresses in brackets"),
             ("[::1:0:host:21", "bracket is not closed"),
-            ("[::1]0:host:21", "where a colon was expected"),
+            ("[::1]0:host:21", "expected a colon"),
             ("x:host:21", "\"x\" is not a port"),
             ("65536:host:21", "\"65536\" is not a port"),
             ("-1:host:21", "\"-1\" is not a port"),

@@ -1,6 +1,6 @@
-//! Sizes, rates and times as people read them.
+//! Sizes, rates and times in the form that people read.
 
-/// Names of the powers of 1024, from the first on.
+/// Names of the powers of 1024, starting with the first.
 const PREFIXES: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
 
 /// A number of bytes, for example `64.0 MiB`.
@@ -8,7 +8,7 @@ pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    // Three digits are shown, so what an f64 loses beyond 2^53 is nobody's loss.
+    // The text has three digits, so the precision that an f64 loses beyond 2^53 does not matter.
     let mut value = bytes as f64;
     let mut unit = "B";
     for prefix in PREFIXES {
@@ -22,7 +22,7 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.1} {unit}")
 }
 
-/// Bytes a second, for example `1.5 MiB/s`.
+/// Bytes per second, for example `1.5 MiB/s`.
 pub(crate) fn rate(bytes: u64) -> String {
     format!("{}/s", size(bytes))
 }
@@ -38,7 +38,7 @@ pub(crate) fn duration(seconds: u64) -> String {
     }
 }
 
-/// How long ago a Unix time was; nothing where the clock was set back since.
+/// How long ago a Unix time was; zero if the clock was set back since.
 pub(crate) fn age(since: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     duration(now.map_or(0, |now| now.as_secs().saturating_sub(since)))

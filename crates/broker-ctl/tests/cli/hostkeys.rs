@@ -16,7 +16,7 @@ not known
 +----[SHA256]-----+
 
 ssh-rsa 3072 SHA256:Nh0Me49Zh9fDw/VYUfq43IJmI1T+XrjiYONPND8GzaM
-CHANGED, known is ssh-rsa SHA256:abc (/home/u/.ssh/known_hosts line 3)
+CHANGED: the known key is ssh-rsa SHA256:abc (/home/u/.ssh/known_hosts line 3)
 +--[ED25519 256]--+
 |o+oO==+ o..      |
 +----[SHA256]-----+
@@ -83,7 +83,7 @@ fn what_is_no_fingerprint_is_told_before_the_daemon_is_asked() {
 fn without_a_terminal_nobody_can_say_yes() {
     let daemon = Daemon::start();
     let refused = str![[r#"
-broker-ctl: there is no terminal to ask on: name the key with --fingerprint
+broker-ctl: cannot ask whether to store the key, since standard input is not a terminal: name the key with --fingerprint
 
 "#]];
     let trust = daemon.ctl(&["trust-host", "work"]);

@@ -203,7 +203,7 @@ fn an_unknown_listener_is_named_and_the_others_are_closed() {
         .assert()
         .code(1);
     unknown.stderr_eq(str![[r#"
-broker-ctl: no tunnel listener 4711: list-tunnel-listeners shows them all
+broker-ctl: there is no tunnel listener 4711: run broker-ctl list-tunnel-listeners to see all
 
 "#]]);
     assert_eq!(daemon.requests(), [request(&CloseTunnelListener { id: 1 })]);
@@ -341,7 +341,7 @@ fn a_command_line_that_makes_no_sense_has_status_2_and_needs_no_daemon() {
 fn what_is_wrong_with_a_tunnel_is_said() {
     let wrong = broker_ctl().args(["open-tunnel-listener", "-L", "ftp/::1:0:host:21", "work"]);
     wrong.assert().code(2).stderr_eq(str![[r#"
-error: invalid value 'ftp/::1:0:host:21' for '--local <SPEC>': too many parts (an IPv6 address stands in brackets): expected [tcp/|ftp/][listen-address:]listen-port:dst-host:dst-port
+error: invalid value 'ftp/::1:0:host:21' for '--local <SPEC>': too many parts (put IPv6 addresses in brackets): expected [tcp/|ftp/][listen-address:]listen-port:dst-host:dst-port
 
 For more information, try '--help'.
 
