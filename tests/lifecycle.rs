@@ -202,7 +202,10 @@ async fn second_signal() -> anyhow::Result<()> {
     transfer.broker().process().signal(Signal::TERM)?;
     transfer.stopping().await?;
     transfer.broker().process().signal(Signal::TERM)?;
-    transfer.broker().wait_log("told twice", SOON).await?;
+    transfer
+        .broker()
+        .wait_log("second request to stop", SOON)
+        .await?;
     transfer.was_cut().await?;
     transfer.ends_well().await
 }
@@ -432,10 +435,7 @@ async fn hang_up() -> anyhow::Result<()> {
     let mut transfer = MidTransfer::start("RETR big", &[]).await?;
     let mut bytes = transfer.data.bytes(MOVED).await?;
     transfer.broker().process().signal(Signal::HUP)?;
-    transfer
-        .broker()
-        .wait_log("SIGHUP changes nothing", SOON)
-        .await?;
+    transfer.broker().wait_log("ignored SIGHUP", SOON).await?;
     bytes.extend(transfer.data.rest().await?);
     transfer.data.finish().await?;
     transfer.ftp.reply("226").await?;
@@ -485,7 +485,7 @@ async fn bad_configuration() -> anyhow::Result<()> {
         daemon.log()
     );
     let said = daemon.log();
-    let parts = ["ssh-broker-config.xml:2:", "hots", "host", "cannot be used"];
+    let parts = ["ssh-broker-config.xml:2:", "hots", "host", "cannot use"];
     ensure!(parts.iter().all(|part| said.contains(part)), "{said}");
     Ok(())
 }

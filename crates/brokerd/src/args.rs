@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-/// Makes plain FTP safe over SSH: listens for FTP clients as ssh-broker-config.xml says, and carries
-/// their control and data connections through SSH.
+/// Makes plain FTP safe over SSH: listens for FTP clients as ssh-broker-config.xml configures it, and carries their
+/// control and data connections through SSH.
 ///
-/// Runs in the foreground; SIGTERM, SIGINT or `broker-ctl stop` end it once running transfers are
-/// done, a second signal at once; SIGHUP changes nothing. The exit status is 78 where the configuration cannot be used.
+/// Runs in the foreground. SIGTERM, SIGINT and `broker-ctl stop` end it after the running transfers; a second signal
+/// ends it at once. SIGHUP changes nothing. The exit status is 78 if it cannot use the configuration.
 #[derive(Debug, Parser)]
 #[command(name = "brokerd", version, max_term_width = 100)]
 pub(crate) struct Args {
-    /// The one configuration file to read, instead of /etc/ssh2/ssh-broker-config.xml and the user's
+    /// Read only this configuration file, instead of /etc/ssh2/ssh-broker-config.xml and the user's
     #[arg(long, short = 'f', value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Use a configuration file that other users can change, and warn of it in the log
+    /// Accept a configuration file that other users can change, and log a warning
     #[arg(long)]
     pub(crate) allow_unsafe_config: bool,
 
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
 
-    /// Seconds that running transfers may take after the daemon was told to stop
+    /// Seconds that running transfers may still take after a request to stop
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) grace: u64,
 }
@@ -49,12 +49,12 @@ impl Args {
     }
 }
 
-/// How a line of the log looks.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
     /// To the systemd journal, with fields.
     Journald,

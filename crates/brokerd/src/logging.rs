@@ -1,4 +1,4 @@
-//! Where the log goes: standard error, the journal, or what the configuration's log targets say.
+//! The log's destinations: standard error, the journal, or the log targets of the configuration.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -18,17 +18,17 @@ use crate::throttle::{self, Reporter};
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Starts logging; what the throttle leaves out is told by whoever runs its reporter.
+/// Starts logging. The caller runs the reporter, which reports the lines that the throttle dropped.
 ///
 /// # Errors
-/// A level that is none, a log file that can't be opened, a journal that isn't there.
+/// An invalid level, a log file that cannot be opened, or a missing journal.
 pub(crate) fn start(args: &Args, config: &Config) -> anyhow::Result<Reporter> {
     let mut layers = vec![standard_error(args.log_format)?];
     for target in &config.logging {
         layers.extend(configured(target)?);
     }
     let (throttle, reporter) = throttle::new();
-    // From the last on: what the level lets pass is counted, and what is not too much is written.
+    // The last layer acts first: the level filters, the throttle counts what is left, and the others write.
     tracing_subscriber::registry()
         .with(layers)
         .with(throttle)
@@ -38,9 +38,10 @@ pub(crate) fn start(args: &Args, config: &Config) -> anyhow::Result<Reporter> {
 }
 
 fn level(asked: &str) -> anyhow::Result<EnvFilter> {
-    // What matters of it the broker tells itself, for people; `--log info,russh=debug` brings it back.
+    // The broker logs what matters about SSH itself, in words for people. `--log info,russh=debug` shows the library's
+    // log.
     EnvFilter::try_new(format!("russh=off,{asked}"))
-        .with_context(|| format!("--log {asked} is neither a level nor a filter"))
+        .with_context(|| format!("--log {asked} is neither a level nor a filter: use error, warn, info, debug, trace, or a filter such as info,broker=debug"))
 }
 
 fn standard_error(format: LogFormat) -> anyhow::Result<BoxedLayer> {
@@ -68,21 +69,21 @@ fn configured(target: &LogTarget) -> anyhow::Result<Option<BoxedLayer>> {
     })
 }
 
-/// For its owner alone, since it names users and files. A link is not followed: who can write to the directory could
-/// have the log appended to any file of the daemon's user.
+/// Opens the file for its owner alone, since the log names users and files. Follows no link: otherwise anybody who can
+/// write to the directory could make the daemon append the log to any of its user's files.
 fn open(path: &Path) -> io::Result<File> {
     let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600);
     let opened = options.custom_flags(no_follow).open(path);
     opened.map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::LOOP) => io::Error::other("it is a link; name the file itself"),
+        Some(Errno::LOOP) => io::Error::other("it is a symbolic link: name the file itself"),
         Some(_) | None => error,
     })
 }
 
 fn journal() -> anyhow::Result<BoxedLayer> {
-    let layer = tracing_journald::layer().context("there is no systemd journal to log to")?;
+    let layer = tracing_journald::layer().context("cannot log to the systemd journal")?;
     Ok(layer.boxed())
 }
 

@@ -23,11 +23,11 @@ use crate::throttle::Reporter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Exit status for a configuration that can't be used; supervisors of services need not retry it.
+/// Exit status for an invalid configuration. Service managers need not restart the daemon after it.
 const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
-    // Before the configuration with its passwords is read.
+    // First of all, since the configuration can contain passwords.
     let limited = [
         ("core files", process::forbid_core_files()),
         ("the limit of descriptors", process::allow_all_descriptors()),
@@ -57,15 +57,15 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What the configuration files say, and where they are.
+/// The configuration, and the files that it comes from.
 struct Loaded {
     config: Config,
     files: Vec<PathBuf>,
-    /// What lets other users change them.
+    /// Why other users can change the files.
     exposed: Vec<String>,
 }
 
-/// The configuration, or `None` after what is wrong with it was printed.
+/// The configuration, or `None` after printing its faults.
 fn load(args: &Args, environment: &Environment) -> Option<Loaded> {
     let sources = match &args.config {
         Some(path) => Sources::Only(path.clone()),
@@ -89,7 +89,8 @@ fn load(args: &Args, environment: &Environment) -> Option<Loaded> {
     let config = report.config?;
     if config.fips {
         anstream::eprintln!(
-            "brokerd: crypto-lib mode=\"fips\" asks for FIPS-validated cryptography, which this build does not have; it will not pretend"
+            "brokerd: cannot use the configuration: crypto-lib mode=\"fips\" requires FIPS-validated cryptography, which \
+             this build does not have; remove the mode if you can do without it, and start brokerd again"
         );
         return None;
     }
@@ -108,14 +109,14 @@ fn about_access(report: &Report) -> impl Iterator<Item = &broker_config::Diagnos
 
 fn what_to_do(report: &Report) -> &'static str {
     if about_access(report).any(|it| it.severity == Severity::Error) {
-        "the configuration cannot be used, since other users can change it; mend that and start again, or start \
-         with --allow-unsafe-config if they may"
+        "cannot use the configuration, since other users can change it: correct the faults above and start brokerd \
+         again, or start it with --allow-unsafe-config if you trust those users"
     } else {
-        "the configuration cannot be used; mend it and start again"
+        "cannot use the configuration: correct the faults above and start brokerd again"
     }
 }
 
-/// The files there are. Whoever asks for the status may stand in another directory.
+/// The existing files, with absolute paths, since a client that asks for the status can be in another directory.
 fn present(sources: &Sources) -> Vec<PathBuf> {
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let read = match sources {
@@ -150,7 +151,7 @@ fn run(
         }
     });
     reporter.tell();
-    // A name that is still being looked up would hold up the end for as long as the resolver likes.
+    // A name lookup in progress must not delay the end until the resolver gives up.
     runtime.shutdown_background();
     served
 }
@@ -174,7 +175,7 @@ async fn serve(args: Args, loaded: Loaded, identity: Identity) -> anyhow::Result
     let api = Arc::new(Api::of(&supervisor));
     supervisor.open_configured();
     shutdown.tasks.spawn(supervisor.run());
-    // The socket answers until the last transfer is over, so that its status can be asked for.
+    // The socket answers until the last transfer is over, so that a client can ask for the status.
     let serving = broker_ipc::serve(endpoint, api, shutdown.tasks.clone(), shutdown.kill.clone());
     shutdown.tasks.spawn(serving);
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), socket = %socket.display(), "broker ready");

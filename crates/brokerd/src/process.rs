@@ -1,8 +1,8 @@
-//! What the daemon asks of the kernel for itself before it does anything else.
+//! Limits that the daemon sets for its own process before it does anything else.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Keeps passwords and keys out of core files, and other processes of the user from looking into this one's memory.
+/// Keeps passwords and keys out of core files, and prevents other processes of the user from reading this one's memory.
 ///
 /// # Errors
 /// The kernel's reason.
@@ -14,7 +14,7 @@ pub(crate) fn forbid_core_files() -> rustix::io::Result<()> {
             maximum: Some(0),
         },
     )?;
-    // A program that the kernel hands core files to gets them whatever the limit says.
+    // The limit does not apply if the kernel pipes core files to a program.
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     Ok(())

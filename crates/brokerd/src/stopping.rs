@@ -1,4 +1,4 @@
-//! Stopping: running transfers may finish, what still runs after that is cut, and the process ends.
+//! Stopping: running transfers may finish, the daemon closes what still runs after that, and the process ends.
 
 use std::io;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-/// How long tasks may take to reset their connections once they are told to end.
+/// How long tasks may take to reset their connections when the daemon ends.
 const KILL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// SIGTERM and SIGINT end the daemon. SIGHUP does not: service managers and administrators send it for "read the
-/// configuration again", and a daemon that nohup started outlives its terminal.
+/// SIGTERM and SIGINT end the daemon. SIGHUP does not: service managers and administrators send it to make a daemon
+/// read its configuration again, and a daemon started with nohup outlives its terminal.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -29,21 +29,21 @@ impl Signals {
         })
     }
 
-    /// The next one that ends the daemon.
+    /// The next signal that ends the daemon.
     async fn next(&mut self) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.hang_up.recv() => warn!(
-                    "SIGHUP changes nothing: the configuration is read at the start only; broker-ctl stop ends the daemon"
+                    "ignored SIGHUP: the daemon reads its configuration only at the start; use broker-ctl stop to end it"
                 ),
             }
         }
     }
 }
 
-/// Returns when everything that ran has ended, or was given up.
+/// Returns when all tasks have ended, or when the time to wait for them is over.
 pub(crate) async fn until_stopped(
     mut signals: Signals,
     mut asked: mpsc::Receiver<Option<Duration>>,
@@ -58,14 +58,17 @@ pub(crate) async fn until_stopped(
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     shutdown.drain.cancel();
     tokio::select! {
-        () = shutdown.idle() => info!("nothing was left running"),
-        () = tokio::time::sleep(grace) => warn!("the grace period is over; what still runs is cut"),
-        name = signals.next() => warn!(by = %name, "told twice; what still runs is cut"),
-        Some(_) = asked.recv() => warn!("told twice; what still runs is cut"),
+        () = shutdown.idle() => info!("all transfers have ended"),
+        () = tokio::time::sleep(grace) => warn!("the grace period is over: closing what still runs"),
+        name = signals.next() => warn!(by = %name, "second request to stop: closing what still runs"),
+        Some(_) = asked.recv() => warn!("second request to stop: closing what still runs"),
     }
     shutdown.kill.cancel();
     shutdown.tasks.close();
     if timeout(KILL_TIMEOUT, shutdown.tasks.wait()).await.is_err() {
-        warn!(tasks = shutdown.tasks.len(), "tasks were given up");
+        warn!(
+            tasks = shutdown.tasks.len(),
+            "tasks did not end in time: ending without them"
+        );
     }
 }

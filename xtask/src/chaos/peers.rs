@@ -272,7 +272,7 @@ impl ChaosPeers {
             .await?;
         let status = self.broker.wait(STOP_LIMIT).await?;
         ensure!(status.success(), "the daemon ended with {status}");
-        let left = "tasks were given up";
+        let left = "tasks did not end in time";
         ensure!(!self.broker.log().contains(left), "{left}");
         Ok(())
     }

@@ -1,31 +1,30 @@
-//! How many lines of one kind one source may log: a token bucket for each pair.
+//! Limits how many lines of one kind one source may log, with a token bucket for each pair.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// Pairs of kind and source that are kept in mind at one time. Each takes some 300 bytes; when there are more, those
-/// that have been quiet are forgotten, and what still does not fit shares one budget.
+/// The largest number of pairs with their own bucket. Each takes some 300 bytes. A full table drops its quiet pairs;
+/// pairs that still do not fit share one budget.
 const MAX_KEPT: usize = 4096;
 
-/// How often a full table is searched for those that have been quiet: searching it for each line would cost more than
-/// writing the line.
+/// How often a full table is searched for quiet pairs: a search for each line would cost more than writing the line.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// What a source may log.
+/// How much a source may log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
-    /// Lines at once, and after a long pause.
+    /// Lines in a burst, at first and after a long pause.
     pub(super) burst: f64,
-    /// Lines a second from then on.
+    /// Lines per second after the burst.
     pub(super) rate: f64,
 }
 
-/// What was left out of one kind and source.
+/// The lines of one kind and source that were left out.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LeftOut<K> {
     pub(super) key: K,
-    /// What such a line says.
+    /// One of them.
     pub(super) example: String,
     pub(super) lines: u64,
     pub(super) within: Duration,
@@ -35,7 +34,7 @@ pub(super) struct LeftOut<K> {
 struct Bucket {
     tokens: f64,
     filled: Instant,
-    /// How many lines were left out since the last report, what one said, and since when.
+    /// How many lines were left out since the last report, an example, and the time of the first.
     left_out: Option<(u64, String, Instant)>,
 }
 
@@ -54,7 +53,7 @@ impl Bucket {
         self.filled = now;
     }
 
-    /// Whether it is as if it had never been used.
+    /// Whether the bucket is full again, like a new one.
     fn is_idle(&mut self, allowance: Allowance, now: Instant) -> bool {
         self.fill(allowance, now);
         self.left_out.is_none() && self.tokens >= allowance.burst
@@ -65,9 +64,9 @@ impl Bucket {
 #[derive(Debug)]
 pub(super) struct Budgets<K> {
     buckets: HashMap<K, (Allowance, Bucket)>,
-    /// For what no longer fits.
+    /// The shared budget of the pairs that do not fit.
     rest: K,
-    /// When those that have been quiet were last forgotten.
+    /// When the table last dropped its quiet pairs.
     swept: Option<Instant>,
 }
 
@@ -80,8 +79,8 @@ impl<K: Hash + Eq + Clone> Budgets<K> {
         }
     }
 
-    /// Whether a line may be logged that costs as much as so many usual ones. `example` is asked for the first of those
-    /// left out.
+    /// Whether a line that costs as much as `cost` usual ones may be logged. Calls `example` for the first line left
+    /// out.
     pub(super) fn admit(
         &mut self,
         key: K,
@@ -94,7 +93,7 @@ impl<K: Hash + Eq + Clone> Budgets<K> {
         let fresh = || (allowance, Bucket::full(allowance, now));
         let (allowance, bucket) = self.buckets.entry(key).or_insert_with(fresh);
         bucket.fill(*allowance, now);
-        // A line longer than a whole burst would else never be logged.
+        // Otherwise a line longer than a whole burst would never be logged.
         let cost = cost.min(allowance.burst);
         if bucket.tokens >= cost {
             bucket.tokens -= cost;
@@ -105,7 +104,7 @@ impl<K: Hash + Eq + Clone> Budgets<K> {
         false
     }
 
-    /// What was left out since the last report, the most first.
+    /// The lines left out since the last report, in descending order of their number.
     pub(super) fn report(&mut self, now: Instant) -> Vec<LeftOut<K>> {
         let mut report: Vec<_> = self
             .buckets
@@ -124,7 +123,7 @@ impl<K: Hash + Eq + Clone> Budgets<K> {
         report
     }
 
-    /// The key itself where it is known or there is room, else the one of the rest.
+    /// The key itself if it has a bucket or there is room for one; otherwise the key of the shared budget.
     fn place_for(&mut self, key: K, now: Instant) -> K {
         if self.buckets.contains_key(&key) || self.buckets.len() < MAX_KEPT {
             return key;
@@ -168,7 +167,7 @@ mod tests {
         assert_eq!(passed, 2);
         assert!(
             admit(&mut budgets, "b", later),
-            "another source is not concerned"
+            "another source has its own budget"
         );
     }
 
@@ -207,7 +206,7 @@ mod tests {
             .count();
         assert_eq!(admitted, MAX_KEPT + 3, "the rest shares one budget");
         assert!(budgets.buckets.len() <= MAX_KEPT + 1);
-        // Those that have been quiet make room.
+        // Quiet pairs make room.
         let later = start + Duration::from_secs(60);
         assert!(budgets.admit(usize::MAX - 1, FEW, 1.0, later, String::new));
         assert!(budgets.buckets.contains_key(&(usize::MAX - 1)));

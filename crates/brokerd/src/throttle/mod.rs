@@ -1,9 +1,9 @@
-//! Keeps the log bounded whoever writes: of each kind of line, a source may log a burst, and then so many a second.
+//! Bounds the log: each source may log a burst of each kind of line, and then so many lines per second.
 //!
-//! Clients, servers and strangers who knock at a port decide how often the daemon has something to say. A kind is a place
-//! in the source code. Inside a session, both the session and its client have a budget, so that a session in a loop does
-//! not use up what its client's other sessions may log; elsewhere the server, profile or tunnel has one. What is left
-//! out is counted, and told soon after.
+//! Clients, servers and strangers who connect to a port decide how often the daemon logs. A kind is a place in the
+//! source code. Inside a session, both the session and its client have a budget, so that a session in a loop does not
+//! use up the budget of its client's other sessions. Elsewhere the server, profile or tunnel has one. The throttle
+//! counts the lines that it leaves out, and reports their number soon after.
 
 mod budget;
 mod origin;
@@ -22,35 +22,35 @@ use tracing_subscriber::registry::LookupSpan;
 use budget::{Allowance, Budgets, LeftOut};
 use origin::{Line, Origin, Source};
 
-/// What a session, server, profile or tunnel may log of one kind: a mirror of a thousand files at once, and a file every
-/// fifth of a second for as long as it likes.
+/// The budget of a session, server, profile or tunnel for one kind: enough to mirror a thousand files at once, and then
+/// five files per second without end.
 const USUAL: Allowance = Allowance {
     burst: 1000.0,
     rate: 5.0,
 };
 
-/// What one client may log of one kind in all its sessions, which are many where a host's users share loopback.
+/// The budget of one client for one kind in all its sessions, which are many if a host's users share loopback.
 const OF_A_CLIENT: Allowance = Allowance {
     burst: 2000.0,
     rate: 20.0,
 };
 
-/// A line of so many bytes costs as much as one; longer ones cost as much as several.
+/// A line of up to this many bytes costs one line; a longer one costs several.
 const LINE: usize = 256;
 
-/// How soon after the first line was left out it is told how many were.
+/// How soon after the first line left out the number of such lines is reported.
 const REPORT_AFTER: Duration = Duration::from_secs(10);
 
-/// Sources that are named in one report; what others logged is summed up.
+/// The number of sources that one report names. It sums up the lines of the others.
 const MAX_REPORTED: usize = 20;
 
-/// The target of what is told here, which is never left out: it is bounded already.
+/// The target of the reports. They are never left out, since they are bounded already.
 const TARGET: &str = "brokerd::throttle";
 
-/// What a line is counted for. The kind is missing only where budgets are shared.
+/// The bucket that a line counts against. Only the shared budget has no kind.
 type Key = (Option<Identifier>, Level, Source);
 
-/// The layer, and what reports the lines that it left out.
+/// The layer, and the reporter of the lines that it left out.
 pub(crate) fn new() -> (Throttle, Reporter) {
     let shared = Arc::new(Shared {
         budgets: Mutex::new(Budgets::new((None, Level::WARN, Source::Rest))),
@@ -62,7 +62,7 @@ pub(crate) fn new() -> (Throttle, Reporter) {
 
 struct Shared {
     budgets: Mutex<Budgets<Key>>,
-    /// Told when a line was left out.
+    /// Notified when a line is left out.
     left_out: Notify,
 }
 
@@ -72,7 +72,7 @@ impl Shared {
     }
 }
 
-/// Drops the lines that are too many, before any other layer writes them.
+/// Drops lines above the budget before any other layer writes them.
 pub(crate) struct Throttle(Arc<Shared>);
 
 impl Throttle {
@@ -127,11 +127,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Throttle {
     }
 }
 
-/// Tells what was left out.
+/// Reports the lines left out.
 pub(crate) struct Reporter(Arc<Shared>);
 
 impl Reporter {
-    /// Tells it a while after a line was left out, for as long as it is polled.
+    /// Reports a while after a line was left out, for as long as it is polled.
     pub(crate) async fn run(&self) -> ! {
         loop {
             self.0.left_out.notified().await;
@@ -140,7 +140,7 @@ impl Reporter {
         }
     }
 
-    /// Tells it now.
+    /// Reports now.
     pub(crate) fn tell(&self) {
         let left_out = self.0.with(|budgets| budgets.report(Instant::now()));
         for told in left_out.iter().take(MAX_REPORTED) {

@@ -1,25 +1,25 @@
-//! Who caused a line of the log, and how long it is, taken from its fields.
+//! Finds who caused a line of the log, and how long the line is, from its fields.
 
 use std::fmt::{self, Debug, Write};
 use std::net::{IpAddr, SocketAddr};
 
 use tracing::field::{Field, Visit};
 
-/// Bytes of a name that are kept: those of profiles and servers are shorter.
+/// The length to which a name is cut, in bytes. Names of profiles and servers are shorter.
 const MAX_NAME: usize = 80;
 
 /// Who caused a line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Source {
-    /// A session of a client.
+    /// One session of a client.
     Session(u64),
-    /// A client, in all its sessions.
+    /// A client with all its sessions.
     Client(IpAddr),
-    /// Something else that is named by a field, such as `server files.example.com:22`.
+    /// Something else that a field names, such as `server files.example.com:22`.
     Named(String),
     /// Nobody in particular.
     Unnamed,
-    /// All for whom there is no budget left.
+    /// All sources that share one budget.
     Rest,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// The session that a span is about.
+/// The session of a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) session: Option<u64>,
@@ -57,21 +57,21 @@ impl Visit for Origin {
     }
 }
 
-/// Fields that tell who caused a line outside of sessions; the first that is there counts.
+/// Fields that name who caused a line outside sessions. The first one present counts.
 const NAMING: [&str; 4] = ["server", "profile", "tunnel", "uid"];
 
-/// What a line says.
+/// What the fields of a line contain.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     /// Bytes of all its fields.
     pub(super) length: usize,
     pub(super) message: String,
-    /// The place of the field in [`NAMING`], and what names the source.
+    /// The position of the field in [`NAMING`], and the source's name.
     named: Option<(usize, String)>,
 }
 
 impl Line {
-    /// Who caused it, if no session did.
+    /// Who caused the line, if no session did.
     pub(super) fn source(self) -> Source {
         self.named
             .map_or(Source::Unnamed, |(_, name)| Source::Named(name))
@@ -102,7 +102,7 @@ impl Visit for Line {
     }
 }
 
-/// How long a value is when written.
+/// The length of a value as text.
 fn length(value: &dyn Debug) -> usize {
     struct Count(usize);
     impl Write for Count {
@@ -112,12 +112,12 @@ fn length(value: &dyn Debug) -> usize {
         }
     }
     let mut count = Count(0);
-    // Counting never fails; a value that fails to be written is not written in the log either.
+    // Counting never fails. A value whose formatting fails is not in the log either.
     let _ = write!(count, "{value:?}");
     count.0
 }
 
-/// The beginning of a value, of at most so many bytes.
+/// The beginning of a value, at most `longest` bytes.
 fn text(value: &dyn Debug, longest: usize) -> String {
     struct Beginning(String, usize);
     impl Write for Beginning {
@@ -132,7 +132,7 @@ fn text(value: &dyn Debug, longest: usize) -> String {
         }
     }
     let mut beginning = Beginning(String::new(), longest);
-    // It fails where there is no more room.
+    // It fails when the buffer is full.
     let _ = write!(beginning, "{value:?}");
     beginning.0
 }

@@ -1,4 +1,4 @@
-//! The layer as the log sees it: what passes, what does not, and what is told of it.
+//! The layer's effect on the log: which lines pass, which do not, and the report.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ impl Log {
     }
 }
 
-/// Runs something that logs; returns the log, in which what was left out is told at the end.
+/// Runs something that logs. Returns the log, which ends with the report of the lines left out.
 fn logged(work: impl FnOnce()) -> Log {
     let log = Log::default();
     let (throttle, reporter) = super::new();
@@ -60,7 +60,7 @@ fn a_flood_is_cut_and_counted() {
             info!(server = "h:22", "banner");
         }
     });
-    // A slow machine may have earned a few more meanwhile.
+    // On a slow machine the budget grows by a few lines meanwhile.
     let passed = log.count("banner") - 1;
     assert!((BURST..BURST + 100).contains(&passed), "{passed}");
     let told = format!(
@@ -128,7 +128,7 @@ fn long_lines_cost_more() {
     assert!((100 * 1024..512 * 1024).contains(&length), "{length}");
 }
 
-/// One place in the source code, for all that call it.
+/// One place in the source code for all callers.
 fn transfer(what: &str) {
     info!(what, "transfer ended");
 }
