@@ -1,4 +1,4 @@
-//! The client's end: connects, says `hello`, and turns typed requests into typed results.
+//! The client's end: connects, sends `hello`, and turns typed requests into typed results.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,20 +25,20 @@ use crate::{BUILD, PROTOCOL};
 /// The id of the first request.
 const HELLO_ID: i64 = 1;
 
-/// Calls that wait to be sent. The others wait with their callers.
+/// Calls in the send queue. Further callers wait.
 const CALLS_TO_SEND: usize = 1;
 
 /// How long a client waits for the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// For the answer to an ordinary request.
+    /// The limit for an ordinary request.
     pub answer: Duration,
-    /// For one in which a server or a person has a part.
+    /// The limit for a request that needs a server or a person.
     pub work: Duration,
 }
 
 impl Patience {
-    /// The same for all requests.
+    /// The same limit for all requests.
     pub fn of(time: Duration) -> Self {
         Self {
             answer: time,
@@ -48,9 +48,9 @@ impl Patience {
 }
 
 impl Default for Patience {
-    /// The daemon answers ordinary requests within milliseconds: after ten seconds it is stuck, or has no descriptor left
-    /// to let the client in. A server is dialled within minutes through gateways, and each question to a person has its
-    /// own time limit in the daemon.
+    /// The daemon answers ordinary requests within milliseconds. After ten seconds it is stuck, or has no descriptor
+    /// left to accept the client. A connection to a server through gateways takes minutes at most, and each prompt has
+    /// its own time limit in the daemon.
     fn default() -> Self {
         Self {
             answer: Duration::from_secs(10),
@@ -65,13 +65,13 @@ pub enum ClientError {
     /// The path does not fit into a socket address.
     #[error(transparent)]
     Path(BindError),
-    /// Nobody listens there.
+    /// No process listens on the socket.
     #[error("no daemon answers on {}: start one with brokerd --socket {}", path.display(), path.display())]
     NotRunning {
         /// The socket tried.
         path: PathBuf,
     },
-    /// The socket is there and cannot be used.
+    /// The socket exists, and connecting to it failed.
     #[error("cannot connect to the daemon on {}: {source}", path.display())]
     Connect {
         /// The socket tried.
@@ -79,36 +79,36 @@ pub enum ClientError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The process behind the socket is not one that this user should talk to.
-    #[error("the daemon on {} belongs to another user: name your own with --socket", path.display())]
+    /// The process behind the socket belongs to a user whom this user must not trust.
+    #[error("the daemon on {} belongs to another user: name your own daemon's socket with --socket", path.display())]
     Untrusted {
         /// The socket tried.
         path: PathBuf,
     },
-    /// The daemon went away before it answered.
+    /// The daemon closed the connection before it answered.
     #[error("the daemon ended the connection before it answered {method}")]
     Vanished {
-        /// The method asked for.
+        /// The requested method.
         method: &'static str,
     },
     /// The daemon did not answer in time.
     #[error(
-        "the daemon did not answer {method} within {} s: it may be very busy or hang. Try again, with --timeout for \
-         longer; its log says what it does",
+        "the daemon did not answer {method} within {} s: it can be busy or hang. Look at its log, and try again with a \
+ longer --timeout",
         limit.as_secs()
     )]
     TimedOut {
-        /// The method asked for.
+        /// The requested method.
         method: &'static str,
-        /// How long was waited.
+        /// How long the client waited.
         limit: Duration,
     },
-    /// The daemon answered something that this build cannot read.
-    #[error("the daemon's answer to {method} makes no sense: {reason}")]
+    /// This build cannot read the daemon's answer.
+    #[error("cannot read the daemon's answer to {method}: {reason}")]
     BadAnswer {
-        /// The method asked for.
+        /// The requested method.
         method: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the answer.
         reason: String,
     },
     /// The daemon answered that the request failed.
@@ -117,7 +117,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// True where there is no daemon to talk to, so that starting one may help.
+    /// True if no daemon runs, so starting one can help.
     pub fn is_unreachable(&self) -> bool {
         match self {
             Self::Path(_)
@@ -132,22 +132,22 @@ impl ClientError {
     }
 }
 
-/// What the daemon answered, or why that cannot be read.
+/// The daemon's answer, or why this build cannot read it.
 type ReadResponse = serde_json::Result<Response>;
 
-/// A request to be sent, and who waits for its answer.
+/// A request to send, and the sender that waits for its answer.
 #[derive(Debug)]
 struct PendingCall {
     id: i64,
     line: Zeroizing<String>,
-    /// Dropped unanswered where the connection ends.
+    /// Dropped without an answer if the connection ends.
     answer: oneshot::Sender<ReadResponse>,
 }
 
-/// A connection to the daemon on which `hello` has succeeded. Several calls may be under way at the same time.
+/// A connection to the daemon on which `hello` has succeeded. Several calls can run at the same time.
 #[derive(Debug)]
 pub struct Client {
-    /// To the task that owns the connection, which ends when this is dropped.
+    /// The queue to the task that owns the connection. The task ends when this is dropped.
     calls: mpsc::Sender<PendingCall>,
     last_id: AtomicI64,
     server: HelloReply,
@@ -155,10 +155,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the daemon at `path` and says `hello`.
+    /// Connects to the daemon at `path` and sends `hello`.
     ///
     /// # Errors
-    /// [`ClientError`]: no daemon, another user's daemon, or one that speaks another version.
+    /// [`ClientError`]: no daemon, another user's daemon, or a daemon with another version.
     pub async fn connect(path: &Path, patience: Patience) -> Result<Self, ClientError> {
         check_length(path).map_err(ClientError::Path)?;
         let stream = open(path).await?;
@@ -179,7 +179,7 @@ impl Client {
         })
     }
 
-    /// What the daemon answered to `hello`.
+    /// The daemon's answer to `hello`.
     pub fn server(&self) -> &HelloReply {
         &self.server
     }
@@ -187,12 +187,12 @@ impl Client {
     /// Sends one request and waits for its reply.
     ///
     /// # Errors
-    /// [`ClientError::Failed`] where the daemon says no; the others where no answer came.
+    /// [`ClientError::Failed`] if the daemon refuses; the others if no answer came.
     pub async fn call<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
         within::<M>(self.patience.answer, self.wait(request)).await
     }
 
-    /// As [`Self::call`], for requests that make the daemon connect to a server and perhaps ask a person.
+    /// Like [`Self::call`], for requests that make the daemon connect to a server and perhaps ask a person.
     ///
     /// # Errors
     /// As [`Self::call`].
@@ -200,16 +200,16 @@ impl Client {
         within::<M>(self.patience.work, self.wait(request)).await
     }
 
-    /// As [`Self::call`], however long it takes: for requests that wait for something to come.
+    /// Like [`Self::call`] without a time limit: for requests that wait for an event.
     ///
     /// # Errors
-    /// As [`Self::call`], but for the bound.
+    /// As [`Self::call`], without the time limit.
     pub async fn wait<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let line = wire::request(id, request).map_err(|fault| bad_answer(M::NAME, &fault))?;
         let (answer, answered) = oneshot::channel();
         let call = PendingCall { id, line, answer };
-        // Where the connection has ended, the call is dropped.
+        // If the connection has ended, the call is dropped.
         let _ = self.calls.send(call).await;
         let vanished = |_| ClientError::Vanished { method: M::NAME };
         result::<M>(answered.await.map_err(vanished)?)
@@ -221,7 +221,8 @@ impl Client {
     }
 }
 
-/// Says `hello`. A daemon that refuses this client says why and closes: its answer is read even where the write failed.
+/// Sends `hello`. A daemon that refuses this client sends the reason and closes, so the answer is read even if the
+/// write failed.
 async fn greet(lines: &mut FramedStream) -> Result<HelloReply, ClientError> {
     let hello = Hello {
         protocol: PROTOCOL,
@@ -235,17 +236,17 @@ async fn greet(lines: &mut FramedStream) -> Result<HelloReply, ClientError> {
     result::<Hello>(serde_json::from_str(&answer))
 }
 
-/// Sends requests and gives each answer to whoever waits for it, until the daemon ends the connection or the client is
+/// Sends requests and delivers each answer to its caller, until the daemon closes the connection or the client is
 /// dropped.
 async fn converse(mut lines: FramedStream, mut calls: mpsc::Receiver<PendingCall>) {
-    // Bounded by the calls that the program makes at once.
+    // Bounded by the number of calls that the program makes at the same time.
     let mut waiting = BTreeMap::new();
     loop {
         tokio::select! {
             call = calls.recv() => {
                 let Some(call) = call else { return };
                 waiting.insert(call.id, call.answer);
-                // Where this fails, the end of the answers tells.
+                // If the write fails, the end of the answers reports it.
                 let _ = lines.send(call.line).await;
             }
             line = lines.next() => {
@@ -256,7 +257,7 @@ async fn converse(mut lines: FramedStream, mut calls: mpsc::Receiver<PendingCall
     }
 }
 
-/// An answer without an id, or one that cannot be read, is most likely for the first who waits.
+/// An answer without an id, or an unreadable one, most likely belongs to the first waiting call.
 fn deliver(line: &str, waiting: &mut BTreeMap<i64, oneshot::Sender<ReadResponse>>) {
     let answered: ReadResponse = serde_json::from_str(line);
     let id = answered.as_ref().ok().and_then(|it| it.id.clone());
@@ -265,7 +266,7 @@ fn deliver(line: &str, waiting: &mut BTreeMap<i64, oneshot::Sender<ReadResponse>
         Some(Id::Text(_)) | None => waiting.pop_first().map(|(_, first)| first),
     };
     if let Some(waiting) = waiting {
-        // Whoever asked may have given up.
+        // The caller may have given up.
         let _ = waiting.send(answered);
     }
 }

@@ -1,7 +1,7 @@
-//! Where the daemon's socket is, and how exactly one daemon comes to own it.
+//! The place of the daemon's socket, and the lock that lets exactly one daemon own it.
 //!
-//! A lock file beside the socket decides who owns it; only the holder removes or replaces the socket, so a daemon
-//! that died leaves nothing in the way, and a living one is never displaced.
+//! A lock file beside the socket decides who owns the socket. Only the lock's holder removes or replaces the socket. So
+//! a dead daemon's socket blocks nobody, and no other daemon replaces the socket of a running one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ use crate::peer::own_uid;
 use file_access::{Exposure, Readers};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName, tokio::Listener};
 
-/// Longest path a Unix socket can have, in bytes: `sun_path` less its closing zero.
+/// The longest path of a Unix socket in bytes: `sun_path` without its closing zero.
 pub const MAX_SOCKET_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) {
     107
 } else {
@@ -22,11 +22,11 @@ pub const MAX_SOCKET_PATH: usize = if cfg!(any(target_os = "linux", target_os = 
 const DIRECTORY: &str = "ssh-broker";
 const SOCKET: &str = "broker.sock";
 
-/// Why the socket cannot be had.
+/// Why the daemon cannot open its socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The path does not fit into a socket address.
-    #[error("the socket path {} has {length} bytes and may have {MAX_SOCKET_PATH}: choose a shorter one with --socket", path.display())]
+    #[error("the socket path {} is too long, with {length} bytes of at most {MAX_SOCKET_PATH}: choose a shorter one with --socket", path.display())]
     TooLong {
         /// The path asked for.
         path: PathBuf,
@@ -36,31 +36,31 @@ pub enum BindError {
     /// Another daemon holds the lock.
     #[error("a daemon already runs on {}{}: use it, or stop it with broker-ctl stop", path.display(), with_pid(*pid))]
     AlreadyRunning {
-        /// The socket of both.
+        /// The socket of both daemons.
         path: PathBuf,
-        /// The other's process id, where it could be read.
+        /// The other daemon's process id, if it could be read.
         pid: Option<u32>,
     },
-    /// Something that is no socket stands in the socket's place.
+    /// Something other than a socket has the socket's path.
     #[error("{} exists and is not a socket: move it away, or choose another path with --socket", path.display())]
     NotASocket {
         /// The path asked for.
         path: PathBuf,
     },
-    /// Others could put a socket of their own in this one's place.
-    #[error("the directory {} is not safe for the socket, since {reason}: choose another path with --socket", directory.display())]
+    /// Other users could replace the socket with their own.
+    #[error("the directory {} is not safe for the socket, since {reason}: correct that, or choose another path with --socket", directory.display())]
     UnsafeDirectory {
         /// The socket's directory.
         directory: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the directory.
         reason: &'static str,
     },
     /// The system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     System {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
@@ -71,8 +71,7 @@ fn with_pid(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(", as process {pid}"))
 }
 
-/// The socket of a user who names none: in the session's runtime directory, or else in a directory of the user's own in
-/// `/tmp`.
+/// The default socket: in the session's runtime directory; if there is none, in the user's own directory in `/tmp`.
 pub fn default_socket_path() -> PathBuf {
     let runtime = directories::BaseDirs::new()
         .and_then(|dirs| dirs.runtime_dir().map(|dir| dir.join(DIRECTORY)));
@@ -81,7 +80,7 @@ pub fn default_socket_path() -> PathBuf {
     directory.join(SOCKET)
 }
 
-/// A socket this process owns. Dropping it removes the socket, then the lock.
+/// A socket that this process owns. Dropping it removes the socket, then the lock.
 #[derive(Debug)]
 pub struct Endpoint {
     listener: Listener,
@@ -91,7 +90,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Where the socket is.
+    /// The socket's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -103,16 +102,15 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        // The lock is still held, so this can only be our own socket. One that is gone already is no fault.
+        // This process still holds the lock, so this can only be its own socket. A missing socket is no error.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Takes the socket at `path`, which only this user can open, and makes its directory where that is missing.
-/// Needs a tokio runtime.
+/// Opens the socket at `path` for this user alone. Makes its directory if it is missing. Needs a tokio runtime.
 ///
 /// # Errors
-/// See [`BindError`]; nothing is left behind.
+/// See [`BindError`]. On an error, no file is left behind.
 pub fn bind(path: &Path) -> Result<Endpoint, BindError> {
     check_length(path)?;
     let directory = path
@@ -149,8 +147,8 @@ fn system(action: &'static str, path: &Path, source: io::Error) -> BindError {
     }
 }
 
-/// Makes the directory for nobody but us where it is missing, and refuses one in which others could replace the socket.
-/// The default directory stands where anybody may make one, so it must be private as well.
+/// Makes a missing directory for this user alone, and refuses a directory in which other users could replace the
+/// socket. The default directory can be in a place where everybody may make one, so it must be private as well.
 fn prepare_directory(directory: &Path, private: bool) -> Result<(), BindError> {
     DirBuilder::new()
         .recursive(true)
@@ -178,10 +176,10 @@ fn unsafe_because(meta: &fs::Metadata, private: bool) -> Option<&'static str> {
     } else if private && meta.uid() != own_uid() {
         Some("it belongs to another user")
     } else if private && file_access::is_open_to_others(meta, Readers::None) {
-        Some("other users may enter it (its mode must be 0700)")
+        Some("other users can enter it (its mode must be 0700)")
     } else {
         file_access::exposure(meta).map(|exposure| match exposure {
-            Exposure::Writable => "other users may write to it",
+            Exposure::Writable => "other users can write to it",
             Exposure::Foreign => "it belongs to another user",
         })
     }
@@ -212,7 +210,7 @@ fn listen(path: &Path) -> io::Result<Listener> {
         .create_tokio()
 }
 
-/// Elsewhere a mode cannot be given before the socket exists; until it is set, the directory keeps others out.
+/// On other systems the socket must exist before its mode can be set. Until then, the directory keeps other users out.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn listen(path: &Path) -> io::Result<Listener> {
     use std::os::unix::fs::PermissionsExt;
@@ -225,7 +223,7 @@ fn listen(path: &Path) -> io::Result<Listener> {
     Ok(listener)
 }
 
-/// The right to own a socket: an exclusive lock on `<socket>.lock`, which holds the owner's process id.
+/// The right to own a socket: an exclusive lock on `<socket>.lock`, which contains the owner's process id.
 #[derive(Debug)]
 struct Lock {
     path: PathBuf,
@@ -250,8 +248,8 @@ impl Lock {
                 }
                 Err(TryLockError::Error(source)) => return Err(system("lock", &path, source)),
             }
-            // An owner that ends removes the file while it still holds the lock. Who opened it before that now has
-            // a lock on a file without a name, which excludes nobody: try again with the file of that name.
+            // An owner that ends removes the file while it still holds the lock. A process that opened the file before
+            // then has a lock on a file without a name, which excludes nobody. So try again with the current file.
             if is_at(&file, &path) {
                 write_pid(&mut file).map_err(|source| system("write to", &path, source))?;
                 return Ok(Self { path, _file: file });
@@ -287,7 +285,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
-    // A process id has ten digits at most; a longer file is not ours.
+    // A process id has ten digits at most. A longer file does not come from a daemon.
     file.take(16).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }

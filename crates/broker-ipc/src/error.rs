@@ -1,4 +1,4 @@
-//! What a request can fail with, as it crosses the socket.
+//! The errors of requests, as they cross the socket.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct RpcError {
-    /// Which kind of failure this is.
+    /// The kind of the failure.
     pub code: ErrorCode,
     /// What failed, on what, and what to do.
     pub message: String,
@@ -33,12 +33,12 @@ impl RpcError {
         Self::new(ErrorCode::NotSupported, message)
     }
 
-    /// A value in the parameters that has the right type and makes no sense.
+    /// An invalid value of the right type in the parameters.
     pub fn invalid_params(message: impl fmt::Display) -> Self {
         Self::new(ErrorCode::InvalidParams, message)
     }
 
-    /// A fault of the daemon's own.
+    /// A fault of the daemon.
     pub fn internal(message: impl fmt::Display) -> Self {
         Self::new(ErrorCode::Internal, message)
     }
@@ -50,13 +50,13 @@ impl RpcError {
 pub enum ErrorCode {
     /// -32700: the line is not JSON.
     Parse,
-    /// -32600: the line is JSON and no request.
+    /// -32600: the line is JSON but not a request.
     InvalidRequest,
     /// -32601: no such method.
     MethodNotFound,
     /// -32602: the parameters do not fit the method.
     InvalidParams,
-    /// -32603: a fault of the daemon's own.
+    /// -32603: a fault of the daemon.
     Internal,
     /// 1: the two ends speak different versions of this interface.
     ProtocolMismatch,
@@ -64,29 +64,29 @@ pub enum ErrorCode {
     HelloRequired,
     /// 3: the peer may not use this daemon.
     Denied,
-    /// 4: as many clients are attached as the daemon admits.
+    /// 4: the daemon already serves as many clients as it admits.
     TooManyClients,
-    /// 5: the listener, connection, channel or profile named does not exist.
+    /// 5: the named listener, connection, channel or profile does not exist.
     NotFound,
     /// 6: known, and not supported by this daemon.
     NotSupported,
-    /// 7: the address or port cannot be listened on.
+    /// 7: the daemon cannot listen on the address or port.
     ListenFailed,
-    /// 8: the SSH server cannot be reached, or refused the session.
+    /// 8: the daemon cannot reach the SSH server, or the server refused the session.
     ConnectFailed,
-    /// 9: a bound was reached, for example that on tunnels.
+    /// 9: a limit was reached, for example on tunnels.
     LimitReached,
-    /// 10: the daemon is about to end and takes no new work.
+    /// 10: the daemon is stopping and accepts no new work.
     ShuttingDown,
-    /// 11: the configuration cannot be used.
+    /// 11: the daemon cannot use the configuration.
     BadConfig,
     /// 12: a prompt got no answer.
     Unanswered,
-    /// A code this build does not know.
+    /// A code that this build does not know.
     Other(i64),
 }
 
-/// Every named code with its number. Both directions of the conversion read this table.
+/// Every named code with its number, for both directions of the conversion.
 const CODES: [(ErrorCode, i64); 17] = [
     (ErrorCode::Parse, -32700),
     (ErrorCode::InvalidRequest, -32600),

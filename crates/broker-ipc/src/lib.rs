@@ -1,8 +1,8 @@
 //! The daemon's local interface: wire types, methods, and both ends of the socket.
 //!
-//! JSON-RPC 2.0, one object a line, over a local socket that only its owner can open. [`methods`] names every
-//! method once, with its parameters and its result; [`server`] and [`client`] are generic over that list, so no
-//! caller handles JSON. This crate knows nothing of what the daemon does with a request.
+//! The protocol is JSON-RPC 2.0, one object per line, over a local socket that only its owner can open. [`methods`]
+//! names every method once, with its parameters and its result. [`server`] and [`client`] are generic over that list,
+//! so no caller handles JSON. This crate does not know what the daemon does with a request.
 
 pub mod client;
 pub mod endpoint;
@@ -22,8 +22,8 @@ pub use methods::{Method, PromptRequest, ReplySender, Request};
 pub use secret::Secret;
 pub use server::{Handler, serve};
 
-/// The version of this interface. It changes when an existing method, field or value changes its meaning or goes
-/// away, or when an enumeration gains a value; a new field or method leaves it as it is.
+/// The version of this interface. It changes when a method, field or value disappears or changes its meaning, and when
+/// an enumeration gains a value. A new field or method does not change it.
 pub const PROTOCOL: u32 = 1;
 
 /// The version of this build, as exchanged in `hello`.

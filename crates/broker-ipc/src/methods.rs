@@ -15,18 +15,18 @@ use crate::types::{
     TunnelKind, TunnelListener,
 };
 
-/// A method: the type is its parameters.
+/// A method. The type that implements it contains the parameters.
 pub trait Method: Serialize + DeserializeOwned + Send {
     /// The name on the wire.
     const NAME: &'static str;
-    /// What a successful answer holds.
+    /// The result of a successful request.
     type Reply: Serialize + DeserializeOwned + Send;
 }
 
-/// What a request comes to, as it stands on the wire.
+/// The outcome of a request in its wire form.
 pub(crate) type RawReply = Result<Value, RpcError>;
 
-/// Where the reply to a request goes. Dropped without one, it tells the client that the daemon is ending.
+/// Sends the reply to one request. If it is dropped without a reply, the client learns that the daemon is stopping.
 #[derive(Debug)]
 pub struct ReplySender<M> {
     outcome: oneshot::Sender<RawReply>,
@@ -41,15 +41,15 @@ impl<M: Method> ReplySender<M> {
         }
     }
 
-    /// Sends the reply. Whoever asked may have left.
+    /// Sends the reply. The client may have left.
     pub fn send(self, reply: Result<M::Reply, RpcError>) {
         let reply = reply.and_then(|it| serde_json::to_value(it).map_err(RpcError::internal));
         let _ = self.outcome.send(reply);
     }
 }
 
-/// Ties names, parameters and replies together, and derives from that one list the method names and the requests that
-/// the daemon's handler gets.
+/// Derives the method names, and the requests that the daemon's handler gets, from one list of names, parameters and
+/// replies.
 macro_rules! requests {
     ($(#[$doc:meta])* $request:ident { $( $(#[$about:meta])* $name:literal => $method:ident -> $reply:ty; )* }) => {
         $( impl Method for $method {
@@ -65,7 +65,7 @@ macro_rules! requests {
             /// The names of these methods.
             pub const METHODS: &[&str] = &[$( $name ),*];
 
-            /// Reads the parameters of the method named.
+            /// Reads the parameters of the named method.
             pub(crate) fn parse(
                 method: &str,
                 params: Option<Value>,
@@ -84,7 +84,7 @@ macro_rules! requests {
 }
 
 requests! {
-    /// A request, its parameters checked, and where its reply goes. `hello` is answered before it gets here.
+    /// A request with checked parameters, and the sender of its reply. The server answers `hello` itself.
     Request {
         /// The daemon as a whole.
         "status" => Status -> DaemonStatus;
@@ -98,19 +98,19 @@ requests! {
         "list-connections" => ListConnections -> Vec<Connection>;
         /// One SSH connection and its channels.
         "connection-status" => ConnectionStatus -> ConnectionDetail;
-        /// Close one SSH connection, its channels with it.
+        /// Close one SSH connection and its channels.
         "close-connection" => CloseConnection -> Done;
         /// The SSH channels.
         "list-channels" => ListChannels -> Vec<ChannelInfo>;
-        /// Cut one SSH channel.
+        /// Close one SSH channel.
         "close-channel" => CloseChannel -> Done;
         /// The tunnel listeners.
         "list-tunnel-listeners" => ListTunnelListeners -> Vec<TunnelListener>;
         /// Open a tunnel listener.
         "open-tunnel-listener" => OpenTunnelListener -> TunnelListener;
-        /// Close a tunnel listener; clients it serves go on.
+        /// Close a tunnel listener; connected clients continue.
         "close-tunnel-listener" => CloseTunnelListener -> Done;
-        /// Have an SSH server show its host keys.
+        /// Fetch the host keys of an SSH server.
         "probe-key" => ProbeKey -> Vec<HostKey>;
         /// Store one of an SSH server's host keys as known.
         "trust-host" => TrustHost -> HostKey;
@@ -118,23 +118,23 @@ requests! {
 }
 
 requests! {
-    /// A request about prompts. Secrets pass, so only the daemon's own user may send it.
+    /// A request about prompts. It can carry secrets, so only the daemon's user may send it.
     PromptRequest {
-        /// Take on prompts, for as long as this client is connected.
+        /// Take on prompts for as long as this client is connected.
         "attend-prompts" => AttendPrompts -> Done;
-        /// Wait for the prompt to be shown next.
+        /// Wait for the next prompt to show.
         "next-prompt" => NextPrompt -> CurrentPrompt;
         /// Answer a prompt, or decline it.
         "answer-prompt" => AnswerPrompt -> Done;
     }
 }
 
-/// Says who is there. The first request on every connection.
+/// Introduces the client. The first request on every connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The interface version spoken, see [`crate::PROTOCOL`].
+    /// The client's version of the interface, see [`crate::PROTOCOL`].
     pub protocol: u32,
-    /// The version of the client's build; for the daemon's log only.
+    /// The version of the client's build, for the daemon's log.
     #[serde(default)]
     pub build: String,
 }
@@ -144,10 +144,10 @@ impl Method for Hello {
     type Reply = HelloReply;
 }
 
-/// What the daemon answers to `hello`.
+/// The daemon's answer to `hello`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HelloReply {
-    /// The interface version spoken.
+    /// The daemon's version of the interface.
     pub protocol: u32,
     /// The version of the daemon's build.
     pub build: String,
@@ -155,7 +155,7 @@ pub struct HelloReply {
     pub pid: u32,
 }
 
-/// The answer of a method that has nothing to tell but that it succeeded.
+/// The answer of a method that reports only its success.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {}
 
@@ -166,7 +166,7 @@ pub struct Status {}
 /// Parameters of `stop`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
-    /// Seconds that running transfers may still take; absent: the daemon's own grace period.
+    /// Seconds that running transfers may still take. Absent: the daemon's grace period.
     pub grace: Option<u64>,
 }
 
@@ -216,7 +216,7 @@ pub struct ListTunnelListeners {}
 pub struct OpenTunnelListener {
     /// What to forward.
     pub kind: TunnelKind,
-    /// The address to listen on; absent: loopback, or every address where `relay` is set.
+    /// The address to listen on. Absent: loopback, or every address if `relay` is set.
     pub listen_address: Option<String>,
     /// The port to listen on; 0 takes a free one.
     pub listen_port: u16,
@@ -227,7 +227,7 @@ pub struct OpenTunnelListener {
     /// Whether other hosts may connect.
     #[serde(default)]
     pub relay: bool,
-    /// Further attributes of a tunnel in the configuration file, by name, such as `tls`.
+    /// Further attributes of a tunnel, named as in the configuration file, such as `tls`.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
     /// A profile's name or id, or `[user@]host[#port]`.
@@ -244,15 +244,16 @@ pub struct CloseTunnelListener {
 /// Parameters of `attend-prompts`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttendPrompts {
-    /// Take on the prompts of this target only, before anybody who takes on all: a profile's name or id, or
-    /// `[user@]host[#port]`. Absent: those of every target.
+    /// Take on only the prompts of this target: a profile's name or id, or `[user@]host[#port]`. Such a client comes
+    /// before clients that take on all prompts. Absent: the prompts of every target.
     pub target: Option<String>,
 }
 
 /// Parameters of `next-prompt`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextPrompt {
-    /// The id of the prompt being shown; the answer comes once another is to be shown, or none. Absent: none is shown.
+    /// The id of the prompt that the client shows. The answer comes when the client should show another prompt, or
+    /// none. Absent: the client shows none.
     pub shown: Option<u64>,
 }
 
@@ -261,7 +262,7 @@ pub struct NextPrompt {
 pub struct AnswerPrompt {
     /// The prompt's id.
     pub id: u64,
-    /// Whether the host key is the right one.
+    /// Whether the host key is correct.
     pub confirm: Option<bool>,
     /// A text for each field.
     pub texts: Option<Vec<Secret>>,
@@ -283,20 +284,20 @@ pub struct TrustHost {
     pub fingerprint: String,
 }
 
-/// Reads a method's parameters; absent ones are an empty object.
+/// Reads a method's parameters. Absent parameters count as an empty object.
 pub(crate) fn parse_params<T: DeserializeOwned>(
     method: &str,
     params: Option<Value>,
 ) -> Result<T, RpcError> {
     let params = params.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     serde_json::from_value(params).map_err(|fault| {
-        // A fault quotes what it found, which here may be a secret.
+        // The error quotes the text, which can be a secret here.
         let fault = if method == AnswerPrompt::NAME {
-            "see its description".to_owned()
+            "see docs/ipc-api.md".to_owned()
         } else {
             fault.to_string()
         };
-        RpcError::invalid_params(format!("the parameters of {method} are wrong: {fault}"))
+        RpcError::invalid_params(format!("the parameters of {method} are invalid: {fault}"))
     })
 }
 

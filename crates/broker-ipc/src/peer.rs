@@ -1,4 +1,4 @@
-//! Who is at the other end, and whether that user is to be dealt with.
+//! The user at the other end of the socket, and what that user may do.
 
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::StreamCommon;
@@ -11,24 +11,24 @@ pub(crate) fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The user at the other end; `None` where the system does not say.
+/// The user at the other end; `None` if the system does not report it.
 pub(crate) fn uid(stream: &Stream) -> Option<u32> {
     stream.peer_creds().ok().and_then(|peer| peer.euid())
 }
 
-/// Whether a daemon of user `own` serves a client of user `peer`: its own user's, and root's.
+/// Whether a daemon of user `own` serves a client of user `peer`. It serves its own user and root.
 pub(crate) fn is_admitted(peer: Option<u32>, own: u32) -> bool {
     peer.is_some_and(|peer| peer == own || peer == ROOT)
 }
 
-/// Whether a client of user `peer` may answer the prompts of a daemon of user `own`: the secrets asked for are that
-/// user's, so that not even root's programs are asked for them by mistake.
+/// Whether a client of user `peer` may answer the prompts of a daemon of user `own`. The prompts ask for that user's
+/// secrets, so not even root's programs get them by mistake.
 pub(crate) fn may_answer_prompts(peer: Option<u32>, own: u32) -> bool {
     peer == Some(own)
 }
 
-/// Whether a client of user `own` trusts a daemon of user `peer`: in a shared directory anybody may have put a socket in
-/// the place of the daemon's. Root looks after the daemons of all users.
+/// Whether a client of user `own` trusts a daemon of user `peer`. In a shared directory, another user may have replaced
+/// the daemon's socket. Root manages the daemons of all users.
 pub(crate) fn is_trusted(peer: Option<u32>, own: u32) -> bool {
     peer.is_some_and(|peer| peer == own || peer == ROOT || own == ROOT)
 }

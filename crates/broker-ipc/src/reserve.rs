@@ -1,14 +1,14 @@
-//! Descriptors kept back for the local socket: when clients of tunnels have taken all others, whoever steers the daemon
-//! must still get in.
+//! Descriptors in reserve for the local socket: broker-ctl must still reach the daemon when the clients of tunnels have
+//! taken all other descriptors.
 
 use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
-/// How many are kept. One client needs one; the rest is for those that are taken by somebody else between giving one up and
-/// accepting.
+/// The size of the reserve. One client needs one descriptor. The others replace descriptors that another task takes
+/// between their release and the accept.
 const RESERVE: usize = 4;
 
-/// Descriptors of nothing, given up one by one where accepting a client fails.
+/// Unused descriptors. The server releases one whenever it cannot accept a client.
 #[derive(Debug, Default)]
 pub(crate) struct Reserve {
     held: Mutex<Vec<File>>,
@@ -21,7 +21,7 @@ impl Reserve {
         new
     }
 
-    /// Takes back what was given up, as far as there are descriptors.
+    /// Fills the reserve again, as far as there are descriptors.
     pub(crate) fn refill(&self) {
         self.with(|held| {
             while held.len() < RESERVE {
@@ -33,7 +33,7 @@ impl Reserve {
         });
     }
 
-    /// Frees one descriptor; false where none is left.
+    /// Frees one descriptor; false if none is left.
     pub(crate) fn give_up(&self) -> bool {
         self.with(|held| held.pop().is_some())
     }

@@ -1,11 +1,11 @@
-//! A text that is for the other end alone.
+//! A secret text that only the other end may see.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-/// A secret on its way over the local socket: written to the wire, shown nowhere else, wiped when dropped.
+/// A secret that crosses the local socket. It is written to the wire, never shown, and wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 

@@ -25,46 +25,48 @@ use crate::reserve::Reserve;
 use crate::wire::{self, Call, FramedStream, Id, Response};
 use crate::{BUILD, PROTOCOL};
 
-/// Clients attached at once. People and their scripts need a few; the rest keeps a runaway script from using up the
+/// The most clients at a time. People and their scripts need a few; the limit keeps a runaway script from using up the
 /// daemon's file descriptors.
 pub const MAX_CLIENTS: usize = 64;
 
-/// Requests of one client that run at the same time: more than a program waits for, and few enough that a faulty one
-/// cannot fill the memory. One more is refused and not left unread, since only by reading is it seen that a client leaves.
+/// The most requests of one client that run at the same time: more than a program waits for, and few enough that a
+/// faulty program cannot fill the memory. The server refuses a further request instead of leaving it unread, since it
+/// notices only by reading that a client leaves.
 pub const MAX_CALLS: usize = 64;
 
-/// How long a new client may take to say `hello`, so that a silent one does not keep a place.
+/// How long a new client may take to send `hello`, so that a silent client does not occupy a place.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a client may take to read an answer before it is cut off.
+/// How long a client may take to read an answer before the server disconnects it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the requests in hand may still take once the daemon is told to end: `stop` itself wants its answer.
+/// How long running requests may still take when the daemon stops: `stop` itself needs its answer.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Pause after a failed accept where the reserve of descriptors is used up: trying at once would only burn CPU.
+/// The pause after a failed accept with an empty reserve of descriptors: trying again at once would only waste CPU
+/// time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often it is tried to fill the reserve of descriptors again.
+/// How often the server tries to fill the reserve of descriptors.
 const REFILL: Duration = Duration::from_secs(1);
 
-/// What the daemon does with requests. Those of one client run at the same time, and begin in the order in which they
-/// came.
+/// The daemon's part: handles requests. The requests of one client run at the same time, and start in the order of
+/// their arrival.
 pub trait Handler: Send + Sync + 'static {
-    /// What the daemon keeps of a client, from its arrival until it leaves.
+    /// The daemon's state for one client, from its arrival until it leaves.
     type Client: Send + Sync;
 
     /// A client was admitted.
     fn arrived(&self) -> Self::Client;
 
-    /// A client has left, or sends no more. It can answer no prompt any more, so its requests about prompts end. Its other
-    /// requests still get their replies.
+    /// A client has left, or sends no more requests. It can no longer answer prompts, so its requests about prompts
+    /// end. Its other requests still get their replies.
     fn left(&self, client: &Self::Client);
 
-    /// Takes on one request. The reply may be sent later.
+    /// Handles one request. The reply can follow later.
     fn request(&self, request: Request) -> impl Future<Output = ()> + Send;
 
-    /// Takes on one request about prompts.
+    /// Handles one request about prompts.
     fn prompt_request(
         &self,
         client: &Self::Client,
@@ -72,8 +74,8 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = ()> + Send;
 }
 
-/// Serves clients until `stop` is cancelled, then removes the socket and returns. Each client is a task on
-/// `tracker`, and ends soon after `stop`: a request in hand still gets its answer if that comes within 2 s.
+/// Serves clients until `stop` is cancelled, then removes the socket and returns. Each client is a task on `tracker`.
+/// It ends soon after `stop`: a running request still gets its answer if that comes within 2 s.
 pub async fn serve<H: Handler>(
     endpoint: Endpoint,
     handler: Arc<H>,
@@ -83,7 +85,7 @@ pub async fn serve<H: Handler>(
     let part = CancellationToken::new();
     stop.run_until_cancelled(accept_all(&endpoint, &handler, &tracker, &part))
         .await;
-    // In this order: a client that sees the conversation end may start the next daemon at once.
+    // In this order, since a client that sees its connection end may start the next daemon at once.
     drop(endpoint);
     part.cancel();
 }
@@ -107,10 +109,10 @@ async fn accept_all<H: Handler>(
                     reserve.refill();
                 });
             }
-            // Most likely for want of descriptors. One of the reserve will do.
+            // Most likely there is no descriptor left, so release one of the reserve.
             Err(_) if reserve.give_up() => {}
             Err(fault) => {
-                tracing::warn!(%fault, "cannot accept a client on the local socket; if this goes on, raise the limit of open files");
+                tracing::warn!(%fault, "cannot accept a client on the local socket; if this continues, raise the limit of open files");
                 sleep(ACCEPT_PAUSE).await;
                 reserve.refill();
             }
@@ -118,7 +120,7 @@ async fn accept_all<H: Handler>(
     }
 }
 
-/// The next client. While the reserve is not whole, it is looked now and then whether it can be filled.
+/// The next client. While the reserve is not full, tries now and then to fill it.
 async fn accept(endpoint: &Endpoint, reserve: &Reserve) -> io::Result<Stream> {
     let accepted = endpoint.listener().accept();
     tokio::pin!(accepted);
@@ -155,18 +157,19 @@ async fn attend<H: Handler>(
     };
     tokio::select! {
         biased;
-        // Whichever side ends the conversation, there is nobody left to tell.
+        // Whichever side ended the connection, there is nobody left to report it to.
         _ = ended => {}
         () = end => {}
     }
 }
 
-/// Why a client is not admitted: no place left, or the process of another user, who got past the file's mode only
-/// by a descriptor handed over.
+/// Why the daemon does not admit a client: too many clients, or a process of another user, which can only have passed
+/// the file's mode with a descriptor from another process.
 fn refusal(stream: &Stream, has_place: bool) -> Option<RpcError> {
     if !has_place {
-        let message =
-            format!("the daemon already serves {MAX_CLIENTS} clients: end one and try again");
+        let message = format!(
+            "the daemon already serves {MAX_CLIENTS} clients: disconnect one and try again"
+        );
         return Some(RpcError::new(ErrorCode::TooManyClients, message));
     }
     let uid = peer::uid(stream);
@@ -180,16 +183,16 @@ fn refusal(stream: &Stream, has_place: bool) -> Option<RpcError> {
     ))
 }
 
-/// The conversation is over: the client left, broke the rules of the line, or the daemon ends.
+/// The connection is over: the client left or sent an unreadable line, or the daemon is stopping.
 struct Over;
 
-/// What comes from a client.
+/// Input from a client.
 enum Incoming {
-    /// A request, or a line that is none.
+    /// A request, or a line that is not a request.
     Line(Result<Call, RpcError>),
-    /// A line that cannot be told from the next one.
+    /// A line whose end cannot be found.
     Broken(RpcError),
-    /// No more lines: the client sends no more, or the daemon ends.
+    /// No more lines: the client sends no more, or the daemon is stopping.
     End,
 }
 
@@ -231,19 +234,18 @@ impl Conversation {
     fn permitted(&self, call: &Call, in_hand: usize) -> Result<(), RpcError> {
         if in_hand >= MAX_CALLS {
             let message = format!(
-                "{MAX_CALLS} requests of this connection wait for their answers: send no more until one has come"
+                "{MAX_CALLS} requests of this connection have no answer yet: wait for one before the next request"
             );
             return Err(RpcError::new(ErrorCode::LimitReached, message));
         }
         if PromptRequest::METHODS.contains(&call.method.as_str()) && !self.answers_prompts {
-            let message =
-                "only the user who runs the daemon may answer its prompts: do it as that user";
+            let message = "only the user who runs the daemon may answer its prompts: run the command as that user";
             return Err(RpcError::new(ErrorCode::Denied, message));
         }
         Ok(())
     }
 
-    /// Expects `hello`; whoever says anything else, or speaks another version, is told so and has to leave.
+    /// Expects `hello`. A client that sends something else, or has another version, gets an error and is disconnected.
     async fn greet(&mut self) -> Result<(), Over> {
         let first = timeout(HELLO_TIMEOUT, self.incoming()).await;
         let (id, outcome) = match first.map_err(|_| Over)? {
@@ -258,24 +260,27 @@ impl Conversation {
         if welcome { Ok(()) } else { Err(Over) }
     }
 
-    /// May be dropped while it waits: nothing is lost.
+    /// Cancel-safe: dropping it while it waits loses nothing.
     async fn incoming(&mut self) -> Incoming {
         let next = self.stop.run_until_cancelled(self.lines.next()).await;
         let message = match next.flatten() {
-            // It may hold a secret.
+            // The line can contain a secret.
             Some(Ok(line)) => return Incoming::Line(Call::parse(&Zeroizing::new(line))),
             Some(Err(LinesCodecError::MaxLineLengthExceeded)) => {
-                format!("a line may have {} bytes", wire::MAX_REQUEST_LINE)
+                format!(
+                    "the line is too long: send at most {} bytes",
+                    wire::MAX_REQUEST_LINE
+                )
             }
             Some(Err(LinesCodecError::Io(fault))) if fault.kind() == io::ErrorKind::InvalidData => {
-                "a line must be UTF-8".to_owned()
+                "the line is not UTF-8".to_owned()
             }
             Some(Err(LinesCodecError::Io(_))) | None => return Incoming::End,
         };
         Incoming::Broken(RpcError::new(ErrorCode::Parse, message))
     }
 
-    /// Answers a request. A notification gets no answer, not even an error: section 4.1.
+    /// Answers a request. A notification gets no answer, not even an error (JSON-RPC 2.0, section 4.1).
     async fn answer<T: Serialize>(
         &mut self,
         id: Option<Id>,
@@ -287,7 +292,7 @@ impl Conversation {
         }
     }
 
-    /// Answers a line of which the id is not known.
+    /// Answers a line whose id is unknown.
     async fn refuse(&mut self, error: RpcError) -> Result<(), Over> {
         self.send(&Response::new(None, Err::<(), _>(error))).await
     }
@@ -299,7 +304,7 @@ impl Conversation {
     }
 }
 
-/// What a call comes to, and the id to answer with.
+/// The outcome of a call, and the id of its answer.
 async fn carry_out<H: Handler>(
     handler: &H,
     kept: &H::Client,
@@ -334,8 +339,8 @@ fn hello(call: Call) -> Result<HelloReply, RpcError> {
     let hello: Hello = parse_params(Hello::NAME, call.params)?;
     if hello.protocol != PROTOCOL {
         let message = format!(
-            "the client speaks version {} of the interface and this daemon ({BUILD}) version {PROTOCOL}: \
-             use both from one release",
+            "the client uses version {} of the interface, and this daemon ({BUILD}) version {PROTOCOL}: \
+ use both programs from the same release",
             hello.protocol
         );
         return Err(RpcError::new(ErrorCode::ProtocolMismatch, message));

@@ -1,6 +1,6 @@
-//! What the daemon tells of itself. Times are Unix seconds; sizes are bytes; `up` is towards the SSH server.
+//! The daemon's reports about itself. Times are Unix seconds, sizes are bytes, and `up` is towards the SSH server.
 //!
-//! A reader ignores fields it does not know, so that a newer daemon can say more.
+//! A reader ignores unknown fields, so that a newer daemon can send more.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct DaemonStatus {
     pub version: String,
     /// When it started, in Unix seconds.
     pub started: u64,
-    /// The configuration files in force, in the order they were read.
+    /// The configuration files in use, in the order in which they were read.
     pub config: Vec<String>,
     /// Configured profiles.
     pub profiles: u64,
@@ -33,7 +33,7 @@ pub struct DaemonStatus {
     pub bytes_up: u64,
     /// Payload bytes received from SSH servers since the start.
     pub bytes_down: u64,
-    /// True once the daemon was told to stop and only lets running transfers finish.
+    /// True if the daemon is stopping and only lets running transfers finish.
     #[serde(default)]
     pub stopping: bool,
 }
@@ -43,7 +43,7 @@ pub struct DaemonStatus {
 pub struct TransferCounts {
     /// Running at this moment.
     pub active: u64,
-    /// Ended as complete.
+    /// Ended, and complete.
     pub ok: u64,
     /// Cut, refused or timed out.
     pub failed: u64,
@@ -52,15 +52,15 @@ pub struct TransferCounts {
 /// A profile of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
-    /// The unique id it is configured under.
+    /// The unique id in the configuration.
     pub id: String,
-    /// The name for people, where one is given.
+    /// The name for people, if there is one.
     pub name: Option<String>,
     /// The SSH server.
     pub host: String,
     /// The SSH server's port.
     pub port: u16,
-    /// The user to log in as, where one is configured.
+    /// The user to log in as, if one is configured.
     pub user: Option<String>,
     /// Its SSH connections at this moment.
     pub connections: u64,
@@ -68,7 +68,8 @@ pub struct Profile {
     pub tunnels: u64,
     /// Why the last attempt to connect failed, unless a later one succeeded.
     pub last_error: Option<String>,
-    /// Seconds during which clients are refused because of it; absent where the next client makes it connect.
+    /// Seconds for which the daemon refuses clients because of that error; absent if the daemon connects for the next
+    /// client.
     pub retry_in: Option<u64>,
 }
 
@@ -79,28 +80,28 @@ pub struct Connection {
     pub id: u64,
     /// The profile's id; absent for a target given on the command line.
     pub profile: Option<String>,
-    /// `host#port` as configured or asked for.
+    /// `host#port` as configured or requested.
     pub target: String,
-    /// The user logged in as.
+    /// The user that the daemon logs in as.
     pub user: String,
     /// What the connection carries.
     pub kind: ConnectionKind,
-    /// Where in its life it is.
+    /// Its state.
     pub state: ConnectionPhase,
     /// When it was opened, in Unix seconds.
     pub since: u64,
-    /// The server's address and port, once reached; absent where only a proxy or a gateway knows it.
+    /// The server's address and port, once connected; absent if only a proxy or a gateway knows it.
     pub peer: Option<String>,
-    /// The proxy and the gateways it goes through, in this order; absent where it goes straight.
+    /// The proxy and the gateways on its route, in this order; absent if the connection is direct.
     #[serde(default)]
     pub route: Option<String>,
     /// The server's SSH identification, for example `SSH-2.0-OpenSSH_9.2`.
     pub server_version: Option<String>,
-    /// The key exchange agreed on.
+    /// The negotiated key exchange.
     pub kex: Option<String>,
-    /// The cipher agreed on.
+    /// The negotiated cipher.
     pub cipher: Option<String>,
-    /// The MAC agreed on; absent where the cipher authenticates by itself.
+    /// The negotiated MAC; absent if the cipher includes authentication.
     pub mac: Option<String>,
     /// The server's host key: algorithm and SHA-256 fingerprint.
     pub host_key: Option<String>,
@@ -110,7 +111,7 @@ pub struct Connection {
     pub bytes_in: u64,
     /// Payload bytes sent on its channels.
     pub bytes_out: u64,
-    /// What last went wrong on it, if anything did.
+    /// Its last error, if any.
     pub last_error: Option<String>,
 }
 
@@ -118,19 +119,19 @@ pub struct Connection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConnectionKind {
-    /// FTP control channels and plain TCP tunnels.
+    /// FTP control connections and plain TCP tunnels.
     Control,
-    /// One FTP data channel at a time.
+    /// One FTP data connection at a time.
     Data,
 }
 
-/// Where in its life an SSH connection is.
+/// The state of an SSH connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConnectionPhase {
-    /// Dialling, or proving who the two ends are.
+    /// Connecting or authenticating.
     Connecting,
-    /// Ready, and carrying nothing.
+    /// Ready, without channels.
     Idle,
     /// Carrying at least one channel.
     Active,
@@ -147,7 +148,7 @@ pub struct ConnectionDetail {
     pub channels: Vec<ChannelInfo>,
 }
 
-/// An SSH channel, and the local connection it belongs to.
+/// An SSH channel, and the local connection that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelInfo {
     /// Unique while the daemon runs.
@@ -156,27 +157,27 @@ pub struct ChannelInfo {
     pub connection: Option<u64>,
     /// The tunnel listener whose client it serves.
     pub tunnel: u64,
-    /// The session: one client's control connection and all its data channels share it.
+    /// The session: one client's control connection and all its data connections share this id.
     pub session: u64,
     /// What it carries.
     pub kind: ChannelKind,
-    /// How the FTP client asked for it; data channels only.
+    /// How the FTP client requested it; data connections only.
     pub mode: Option<DataMode>,
-    /// Which way the transfer goes; data channels only, once known.
+    /// The direction of the transfer; data connections only, once known.
     pub direction: Option<Direction>,
-    /// The FTP command it belongs to with its file, for example `RETR report.txt`; data channels only, once known.
+    /// The FTP command with its file, for example `RETR report.txt`; data connections only, once known.
     pub command: Option<String>,
-    /// Where in its life it is.
+    /// Its state.
     pub state: ChannelState,
     /// Bytes sent towards the SSH server.
     pub bytes_up: u64,
     /// Bytes received from the SSH server.
     pub bytes_down: u64,
-    /// Bytes a second, both ways together, on average since both ends were there.
+    /// Bytes per second in both directions together, on average since both ends were connected.
     pub rate: u64,
-    /// When it was asked for, in Unix seconds.
+    /// When it was requested, in Unix seconds.
     pub since: u64,
-    /// The far end, `host:port` as the SSH server is asked to reach it.
+    /// The remote end, `host:port` as the SSH server sees it.
     pub target: String,
     /// The local client's address and port.
     pub client: String,
@@ -204,17 +205,17 @@ pub enum DataMode {
     Active,
 }
 
-/// Which way a transfer goes.
+/// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// From the client to the server.
     Upload,
-    /// From the server to the client; listings too.
+    /// From the server to the client, including listings.
     Download,
 }
 
-/// Where in its life an SSH channel is.
+/// The state of an SSH channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChannelState {
@@ -235,7 +236,7 @@ pub struct TunnelListener {
     pub kind: TunnelKind,
     /// The address listened on.
     pub address: String,
-    /// The port listened on; the one taken, where any free one was asked for.
+    /// The port listened on. If the request was for any free port, the port taken.
     pub port: u16,
     /// The destination, as seen from the SSH server.
     pub dst_host: String,
@@ -245,15 +246,15 @@ pub struct TunnelListener {
     pub profile: Option<String>,
     /// The SSH server, `user@host#port`.
     pub target: String,
-    /// True where other hosts may connect.
+    /// Whether other hosts may connect.
     pub relay: bool,
     /// Whether it listens.
     pub state: ListenerState,
-    /// Why it does not listen, or waits.
+    /// Why it waits or does not listen.
     pub reason: Option<String>,
     /// Clients being served at this moment.
     pub sessions_active: u64,
-    /// Clients served since the start, the present ones included.
+    /// Clients served since the start, including the current ones.
     pub sessions_total: u64,
     /// Its FTP transfers.
     pub transfers: TransferCounts,
@@ -261,7 +262,7 @@ pub struct TunnelListener {
     pub bytes_up: u64,
     /// Payload bytes received from the SSH server.
     pub bytes_down: u64,
-    /// Where the listener comes from.
+    /// The listener's origin.
     pub origin: TunnelOrigin,
 }
 
@@ -271,7 +272,7 @@ pub struct TunnelListener {
 pub enum TunnelKind {
     /// Any TCP connection, as it is.
     Tcp,
-    /// An FTP control connection and every data connection it agrees on.
+    /// An FTP control connection and every data connection that it negotiates.
     Ftp,
 }
 
@@ -287,7 +288,7 @@ pub enum ListenerState {
     Failed,
 }
 
-/// Where a tunnel listener comes from.
+/// The origin of a tunnel listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TunnelOrigin {
@@ -299,55 +300,55 @@ pub enum TunnelOrigin {
     Command,
 }
 
-/// A question that only a person can answer.
+/// A prompt that only a person can answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
     /// Unique while the daemon runs.
     pub id: u64,
-    /// What is asked.
+    /// The kind of prompt.
     pub kind: PromptKind,
-    /// The question in words, in one or more lines. Text of the server in it is made harmless: control characters are
+    /// The text of the prompt, in one or more lines. Text from the server is made harmless: control characters are
     /// escaped, and each of its lines begins with `| `.
     pub message: String,
-    /// What is to be typed, in order; empty for a host key, which is confirmed or not.
+    /// The fields to fill in, in order; empty for a host key, which is confirmed or not.
     pub fields: Vec<PromptField>,
-    /// The SHA-256 fingerprint of the host key to be confirmed.
+    /// The SHA-256 fingerprint of the host key to confirm.
     pub fingerprint: Option<String>,
-    /// Seconds until it is no longer asked.
+    /// Seconds until the daemon withdraws it.
     pub seconds_left: u64,
 }
 
-/// One thing to be typed.
+/// One field of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromptField {
-    /// What stands before the input. A server's own is made harmless and begins with `| `.
+    /// The label before the input. A label from the server is made harmless and begins with `| `.
     pub label: String,
-    /// Whether what is typed may be seen.
+    /// Whether the typed text may be visible.
     pub echo: bool,
 }
 
-/// The prompt that a client should be showing at this moment.
+/// The prompt that the client should show now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CurrentPrompt {
-    /// Absent where there is none.
+    /// Absent if there is none.
     pub prompt: Option<Prompt>,
 }
 
-/// What a prompt is about.
+/// The subject of a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PromptKind {
-    /// Whether an SSH server's key is the right one.
+    /// Whether an SSH server's host key is correct.
     HostKey,
     /// The passphrase of a private key.
     Passphrase,
     /// The user's password.
     Password,
-    /// The server's own questions (RFC 4256).
+    /// The server's questions (RFC 4256).
     Interactive,
 }
 
-/// A host key that an SSH server has shown.
+/// A host key that an SSH server has presented.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostKey {
     /// Its algorithm, for example `ssh-ed25519`.
@@ -358,27 +359,27 @@ pub struct HostKey {
     pub fingerprint: String,
     /// The fingerprint as a picture of several lines, as OpenSSH draws it.
     pub randomart: String,
-    /// How it stands to what is known of the server.
+    /// Whether it is known, unknown, changed or revoked.
     pub standing: HostKeyStanding,
-    /// Where that is said: file and line; with the other key's algorithm and fingerprint where it has changed.
+    /// The file and line that decide it. If the key has changed, also the known key's algorithm and fingerprint.
     pub known_at: Option<String>,
 }
 
-/// How a host key stands to what is known of its server.
+/// A host key compared with the known keys of its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostKeyStanding {
-    /// It is the server's.
+    /// It is a known key of the server.
     Known,
     /// No key of its type is known.
     Unknown,
     /// Another key of its type is known.
     Changed,
-    /// It is not to be believed, whoever shows it.
+    /// It is revoked: no server may use it.
     Revoked,
 }
 
-/// Shows a value as it stands on the wire, so that people and programs read the same words.
+/// Displays a value in its wire form, so that people and programs read the same words.
 macro_rules! display_as_on_the_wire {
     ($($name:ty),*) => { $(
         impl fmt::Display for $name {

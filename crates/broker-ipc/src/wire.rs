@@ -10,25 +10,26 @@ use zeroize::Zeroizing;
 use crate::error::{ErrorCode, RpcError};
 use crate::methods::Method;
 
-/// Longest line the daemon reads. The largest request is an open-tunnel-listener of a few hundred bytes; the rest
-/// is room for what comes later. A client past it is cut off, so that it cannot fill the daemon's memory.
+/// The longest line that the daemon reads. The largest request is an open-tunnel-listener of a few hundred bytes; the
+/// rest is room for later versions. The daemon disconnects a client that exceeds it, so a client cannot fill its
+/// memory.
 pub(crate) const MAX_REQUEST_LINE: usize = 1024 * 1024;
 
-/// Longest line a client reads: the list of all channels of a busy daemon, at about 500 bytes each.
+/// The longest line that a client reads: the list of all channels of a busy daemon, at about 500 bytes each.
 pub(crate) const MAX_ANSWER_LINE: usize = 64 * 1024 * 1024;
 
 /// The one value of the `jsonrpc` member.
 const VERSION: &str = "2.0";
 
-/// A connection, as lines.
+/// A connection that carries lines.
 pub(crate) type FramedStream = Framed<Stream, LinesCodec>;
 
-/// One end of a connection, which reads lines up to this length.
+/// Frames one end of a connection, which reads lines up to this length.
 pub(crate) fn framed(stream: Stream, longest: usize) -> FramedStream {
     Framed::new(stream, LinesCodec::new_with_max_length(longest))
 }
 
-/// What ties an answer to its request (JSON-RPC 2.0, section 4).
+/// Connects an answer with its request (JSON-RPC 2.0, section 4).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Id {
@@ -36,7 +37,7 @@ pub(crate) enum Id {
     Text(String),
 }
 
-/// A request's line, without its end. It may hold a secret, so it is made without a copy and wiped.
+/// A request's line without its end. It can contain a secret, so it is made without a copy, and wiped.
 pub(crate) fn request<M: Method>(id: i64, params: &M) -> serde_json::Result<Zeroizing<String>> {
     #[derive(Serialize)]
     struct Outgoing<'a, M> {
@@ -54,7 +55,7 @@ pub(crate) fn request<M: Method>(id: i64, params: &M) -> serde_json::Result<Zero
     serde_json::to_string(&outgoing).map(Zeroizing::new)
 }
 
-/// A request as it came.
+/// A request as received.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Call {
     jsonrpc: String,
@@ -67,7 +68,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Reads a line; tells what is no JSON from what is JSON and no request.
+    /// Reads a line. Distinguishes invalid JSON from JSON that is not a request.
     pub(crate) fn parse(line: &str) -> Result<Self, RpcError> {
         let value: Value = serde_json::from_str(line).map_err(|fault| {
             RpcError::new(ErrorCode::Parse, format!("the line is not JSON: {fault}"))
@@ -81,8 +82,7 @@ impl Call {
     }
 }
 
-/// An id that is there. `null` is none: a client that waits for an answer could not tell it from that to a line which
-/// could not be read.
+/// A present id. `null` is not valid: the client could not distinguish the answer from that to an unreadable line.
 fn present<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Id>, D::Error> {
     let wrong = |_| D::Error::custom("the id must be a whole number or a string");
     Id::deserialize(source).map(Some).map_err(wrong)
@@ -95,11 +95,11 @@ fn invalid(fault: impl std::fmt::Display) -> RpcError {
     )
 }
 
-/// A response as it stands on the line: exactly one of `result` and `error`.
+/// A response in its wire form: exactly one of `result` and `error`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Response {
     jsonrpc: String,
-    /// `null` where the request could not be read.
+    /// `null` if the request could not be read.
     pub(crate) id: Option<Id>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) result: Option<Value>,

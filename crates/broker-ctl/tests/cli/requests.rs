@@ -292,7 +292,7 @@ fn a_daemon_that_does_not_answer_is_not_waited_for_without_end() {
         .assert()
         .code(1);
     silent.stdout_eq("").stderr_eq(str![[r#"
-broker-ctl: the daemon did not answer hello within 1 s: it may be very busy or hang. Try again, with --timeout for longer; its log says what it does
+broker-ctl: the daemon did not answer hello within 1 s: it can be busy or hang. Look at its log, and try again with a longer --timeout
 
 "#]]);
 }
