@@ -1,18 +1,18 @@
-//! Who can change a configuration file: it names commands that are run, so whoever writes to it commands the daemon.
+//! Who can change a configuration file. The file names commands that the daemon runs, so whoever writes to it controls
+//! the daemon.
 //!
-//! As OpenSSH does with its own, the file must belong to the user who runs the program or to root, and nobody else may
-//! write to it. The same holds for each directory on the way to it: who can write there can put another file in its
-//! place.
+//! As with OpenSSH's files, the file must belong to the user who runs the program or to root, and nobody else may write
+//! to it. The same applies to each directory on its path: whoever can write there can replace the file.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use file_access::Exposure as Kind;
 
-/// What lets somebody else decide what the configuration says.
+/// A way in which another user can change the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Exposure {
-    /// The file, or a directory on the way to it.
+    /// The file, or a directory on its path.
     pub(crate) path: PathBuf,
     pub(crate) kind: Kind,
     pub(crate) is_directory: bool,
@@ -38,14 +38,14 @@ impl Exposure {
             }
             Kind::Foreign => {
                 format!(
-                    "look at what it says, then have it made yours or root's: chown root {path}"
+                    "check its contents, then make it yours or root's. As root, run: chown root {path}"
                 )
             }
         }
     }
 }
 
-/// What is wrong with the file that was opened under this path, and else with a directory on the way to it.
+/// What is wrong with the file opened under this path; if nothing, what is wrong with a directory on its path.
 pub(crate) fn exposure(path: &Path, opened: &Metadata) -> Option<Exposure> {
     let look = |path: &Path, metadata: &Metadata| {
         let kind = file_access::exposure(metadata)?;
@@ -62,7 +62,7 @@ pub(crate) fn exposure(path: &Path, opened: &Metadata) -> Option<Exposure> {
     })
 }
 
-/// The directories on the way to the file, the closest first: as it was named, and where links lead.
+/// The directories on the path to the file, the closest first: of the path as written, and of the targets of its links.
 fn directories(path: &Path) -> Vec<PathBuf> {
     let named = std::path::absolute(path).ok();
     let real = path.canonicalize().ok();

@@ -1,15 +1,15 @@
-//! The names of SSH algorithms: which are known, and which are known to be broken.
+//! The names of SSH algorithms: those that the broker supports, and those that are known to be insecure.
 
-/// What algorithms are for.
+/// A family of algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Family {
     /// The list's element.
     pub(crate) list: &'static str,
-    /// The element of one name.
+    /// The element for one name.
     pub(crate) item: &'static str,
-    /// Names that can be offered.
+    /// Names that the broker can offer.
     pub(crate) good: &'static [&'static str],
-    /// Names that must not be offered any more, each with what to use instead.
+    /// Insecure names that the broker never offers, each with a replacement.
     pub(crate) broken: &'static [(&'static str, &'static str)],
 }
 

@@ -1,4 +1,4 @@
-//! The values that are one of a few words.
+//! Values from a fixed set of words.
 
 use broker_settings::{AddressFamily, AuthMethod, HostKeyPolicy};
 use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
@@ -6,13 +6,13 @@ use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
 use crate::config::ListenWhen;
 use crate::tunnel::DataAddress;
 
-/// A value that is one of a few words, which count in any letter case.
+/// A value from a fixed set of words, in any letter case.
 pub(crate) trait Choice: Copy + 'static {
-    /// The words and what they mean.
+    /// The words with their values.
     const WORDS: &'static [(&'static str, Self)];
 }
 
-/// What kind of tunnel.
+/// The kind of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TunnelType {
     Tcp,
@@ -20,21 +20,21 @@ pub(crate) enum TunnelType {
     Socks,
 }
 
-/// Whether a compression is used.
+/// The kind of compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CompressionName {
     None,
     Zlib,
 }
 
-/// Which cryptography is used.
+/// The kind of cryptography.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CryptoMode {
     Standard,
     Fips,
 }
 
-/// What kind of log target.
+/// The kind of a log target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LogType {
     #[default]
@@ -43,7 +43,7 @@ pub(crate) enum LogType {
     Discard,
 }
 
-/// How host names are stored.
+/// How the broker stores host names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FilenameFormat {
     Hash,

@@ -1,4 +1,4 @@
-//! The resolved configuration: the only thing the daemon sees.
+//! The resolved configuration: the only form that the daemon sees.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,41 +8,41 @@ use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 use crate::position::Position;
 use crate::tunnel::{LocalTunnel, RemoteTunnel};
 
-/// What all configuration files together mean.
+/// The meaning of all configuration files together.
 ///
-/// Two configurations are equal when they mean the same: positions do not count, so that a comment added to the file
-/// changes nothing.
+/// Two configurations are equal if they mean the same. Positions do not count, so adding a comment to a file makes no
+/// difference.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
-    /// The profiles, in the order of the files; ids are unique.
+    /// The profiles, in the order of the files. Their ids are unique.
     pub profiles: Vec<Profile>,
-    /// Tunnels whose listeners stand from the daemon's start.
+    /// Tunnels whose listeners are open from the daemon's start.
     pub static_tunnels: Vec<StaticTunnel>,
-    /// The settings of targets that have no profile.
+    /// The settings of targets without a profile.
     pub defaults: Settings,
-    /// The user on the server where no profile names one; `None` when the daemon's own user has no known name either.
+    /// The user on the server if a profile names none; `None` if the name of the daemon's user is unknown as well.
     pub default_user: Option<String>,
-    /// Where host keys are looked up besides the profiles' own.
+    /// The places of host keys, in addition to those of the profiles.
     pub known_hosts: KnownHosts,
-    /// Where private keys are looked for besides the profiles' own.
+    /// The places of private keys, in addition to those of the profiles.
     pub key_stores: KeyStores,
-    /// Whether the user's configuration must be accessible to its owner only; it is then, or there is no configuration.
+    /// Whether only its owner may have access to the user's configuration file. If set, that has been checked.
     pub file_access_control: bool,
-    /// Whether only FIPS-validated cryptography may be used.
+    /// Whether the daemon may use only FIPS-validated cryptography.
     pub fips: bool,
-    /// The user's configuration directory, where the file moves it.
+    /// The user's configuration directory, if the file moves it.
     pub user_config_directory: Option<PathBuf>,
-    /// Where the log goes; empty: wherever the daemon was told.
+    /// The log targets; empty: only the log that the command line chooses.
     pub logging: Vec<LogTarget>,
-    /// What the files ask for and this version cannot do yet.
+    /// The settings in the files that this version does not support yet.
     pub unsupported: Vec<Unsupported>,
 }
 
 impl Config {
-    /// The SSH port where none is given.
+    /// The SSH port of a target without one.
     pub const SSH_PORT: u16 = 22;
 
-    /// The profile of this name, else the one of this id.
+    /// The profile with this name; if none, the one with this id.
     pub fn profile(&self, name_or_id: &str) -> Option<&Profile> {
         self.profiles
             .iter()
@@ -50,14 +50,14 @@ impl Config {
             .or_else(|| self.profile_by_id(name_or_id))
     }
 
-    /// The profile of this id.
+    /// The profile with this id.
     pub fn profile_by_id(&self, id: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.id == id)
     }
 
-    /// A profile for the target `[user@]host[#port]`, made of the default settings.
+    /// A profile for the target `[user@]host[#port]`, with the default settings.
     ///
-    /// Its id is the target written in full, so that equal targets share a profile.
+    /// Its id is the target in full, so equal targets share a profile.
     pub fn adhoc(&self, user: Option<&str>, host: &str, port: Option<u16>) -> Profile {
         let user = user
             .map(str::to_owned)
@@ -90,76 +90,76 @@ impl Config {
 /// A server and how to reach it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// What other elements of the file call it; unique, never empty.
+    /// Its name for other elements of the file; unique, never empty.
     pub id: String,
-    /// What people call it.
+    /// Its name for people.
     pub name: Option<String>,
     /// The server's name or address; never empty.
     pub host: String,
     /// The server's port, never 0.
     pub port: u16,
-    /// The user on the server: the profile's, else the default one, else the daemon's own user; `None` when even that
-    /// has no known name.
+    /// The user on the server: the profile's, otherwise the default one, otherwise the daemon's user. `None` if the
+    /// name of that user is unknown.
     pub user: Option<String>,
-    /// Whether to connect when the daemon starts.
+    /// Whether the daemon connects at its start.
     pub connect_on_startup: bool,
-    /// The id of the profile through whose server this one is reached; the proxy is ignored then.
+    /// The id of the gateway profile, through whose server the broker connects. The proxy is ignored then.
     pub gateway: Option<String>,
-    /// Everything else about the connection.
+    /// All other settings of the connection.
     pub settings: Settings,
-    /// The server's keys; empty: they are looked up in the known-hosts places.
+    /// The server's keys; empty: the broker looks them up in the places of `known_hosts`.
     pub host_keys: Vec<PinnedKey>,
-    /// The private keys to use; empty: the usual ones.
+    /// The private keys to use; empty: the default ones.
     pub identities: Vec<Identity>,
-    /// Where the password comes from.
+    /// The source of the password.
     pub password: Option<PasswordSource>,
-    /// When the profile's listeners stand.
+    /// When the profile's listeners are open.
     pub listen: ListenWhen,
     /// Tunnels from this host.
     pub local_tunnels: Vec<LocalTunnel>,
     /// Tunnels to this host.
     pub remote_tunnels: Vec<RemoteTunnel>,
-    /// Where the file defines it.
+    /// Its position in the file.
     pub position: Position,
 }
 
-/// A tunnel that stands from the daemon's start; its profile connects with the first client.
+/// A tunnel that is open from the daemon's start. Its profile connects for the first client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StaticTunnel {
-    /// The id of a profile, which exists.
+    /// The id of an existing profile.
     pub profile: String,
     /// The tunnel.
     pub tunnel: LocalTunnel,
 }
 
-/// When a profile's listeners stand.
+/// When a profile's listeners are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenWhen {
-    /// From the daemon's start; the first client makes the profile connect.
+    /// From the daemon's start. The profile connects for the first client.
     Startup,
     /// While the profile is connected.
     Connected,
 }
 
-/// Where host keys are looked up besides the profiles' own.
+/// The places of host keys, in addition to those of the profiles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownHosts {
-    /// Files in OpenSSH's format; `None`: none is named; empty: the usual ones are turned off.
+    /// Files in OpenSSH's format; `None`: the configuration names none; empty: it turns off the default ones.
     pub files: Option<Vec<PathBuf>>,
-    /// Directories whose files are all in that format.
+    /// Directories that contain only files in that format.
     pub directories: Vec<PathBuf>,
-    /// Whether names are stored as hashes.
+    /// Whether the broker stores names as hashes.
     pub hash_names: bool,
 }
 
 impl KnownHosts {
-    /// Whether no place is named, so that the user's and the system's usual files count.
+    /// Whether the configuration names no place, so the default files of the user and the system apply.
     pub fn are_the_usual(&self) -> bool {
         self.files.is_none() && self.directories.is_empty()
     }
 }
 
-/// Where private keys are looked for besides the profiles' own.
+/// The places of private keys, in addition to those of the profiles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyStores {
     /// Directories of keys.
@@ -173,37 +173,37 @@ pub struct KeyStores {
 /// A directory of private keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserKeys {
-    /// The directory; `None`: the usual one.
+    /// The directory; `None`: the default one.
     pub directory: Option<PathBuf>,
-    /// How long a passphrase is kept; `None`: for ever.
+    /// How long the broker keeps a passphrase; `None`: without limit.
     pub passphrase_timeout: Option<Duration>,
-    /// How long a passphrase is kept after its last use; `None`: for ever.
+    /// How long the broker keeps a passphrase after its last use; `None`: without limit.
     pub passphrase_idle_timeout: Option<Duration>,
 }
 
 /// A file that lists private keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identification {
-    /// The file; `None`: the usual one.
+    /// The file; `None`: the default one.
     pub file: Option<PathBuf>,
-    /// Where the listed files are looked for; `None`: beside the list.
+    /// The directory of the listed files; `None`: that of the list.
     pub base_path: Option<PathBuf>,
-    /// How long a passphrase is kept; `None`: for ever.
+    /// How long the broker keeps a passphrase; `None`: without limit.
     pub passphrase_timeout: Option<Duration>,
-    /// How long a passphrase is kept after its last use; `None`: for ever.
+    /// How long the broker keeps a passphrase after its last use; `None`: without limit.
     pub passphrase_idle_timeout: Option<Duration>,
 }
 
-/// A provider of private keys by its type.
+/// A provider of private keys, by type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyStoreProvider {
     /// `software`, `pkcs11`, …
     pub kind: String,
-    /// What the provider is started with.
+    /// The provider's start parameter.
     pub init: Option<String>,
 }
 
-/// Where the log goes.
+/// A destination of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {
     /// To a file.
@@ -214,11 +214,11 @@ pub enum LogTarget {
     Discard,
 }
 
-/// Something a file asks for that this version cannot do yet.
+/// A setting in a file that this version does not support yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {
-    /// Where it is asked for.
+    /// Its position.
     pub position: Position,
-    /// What it is, as a message for a person.
+    /// A message for a person.
     pub message: String,
 }

@@ -1,4 +1,4 @@
-//! What is to be said about a configuration, and how it is shown.
+//! Diagnostics about a configuration, and the report that shows them.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -6,44 +6,44 @@ use std::path::PathBuf;
 use crate::config::Config;
 use crate::source::Source;
 
-/// How much a diagnostic matters.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The configuration cannot be used.
+    /// The daemon cannot use the configuration.
     Error,
-    /// A person should look, but the configuration can be used.
+    /// A person should check this, but the daemon can use the configuration.
     Warning,
-    /// The file asks for something that this version cannot do yet.
+    /// This version does not support the setting yet.
     Unsupported,
-    /// The file says something that is known and has no effect.
+    /// The setting is known, and has no effect.
     Note,
 }
 
-/// What a diagnostic is about.
+/// The subject of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concern {
-    /// What the file says.
+    /// The contents of the file.
     Content,
-    /// Who can change what it says.
+    /// Who can change the file.
     Access,
 }
 
-/// One thing to say about a configuration.
+/// A message about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How much it matters.
+    /// Its severity.
     pub severity: Severity,
-    /// What it is about.
+    /// Its subject.
     pub concern: Concern,
     /// The file.
     pub file: PathBuf,
-    /// Counted from 1; 0 when the whole file is meant, as when it cannot be read.
+    /// The line, counted from 1; 0 if the diagnostic is about the whole file, such as an unreadable one.
     pub line: usize,
-    /// In characters, counted from 1; 0 when the whole file is meant.
+    /// The column in characters, counted from 1; 0 if the diagnostic is about the whole file.
     pub column: usize,
     /// The bytes meant, counted from the file's start.
     pub span: Range<usize>,
-    /// What is wrong, with what.
+    /// What is wrong, and on what.
     pub message: String,
     /// What to do.
     pub help: Option<String>,
@@ -51,7 +51,7 @@ pub struct Diagnostic {
     pub related: Option<Related>,
 }
 
-/// A second place that a diagnostic refers to.
+/// A second place that explains a diagnostic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Related {
     /// The file.
@@ -62,23 +62,23 @@ pub struct Related {
     pub column: usize,
     /// The bytes meant, counted from the file's start.
     pub span: Range<usize>,
-    /// What stands there.
+    /// A label for the place.
     pub message: String,
 }
 
-/// The outcome of reading configuration files.
+/// The result of reading configuration files.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Everything there is to say, in the order of the files' lines.
+    /// All diagnostics, in the order of the files' lines.
     pub diagnostics: Vec<Diagnostic>,
-    /// What the files mean; `None` when any diagnostic is an error.
+    /// The configuration; `None` if any diagnostic is an error.
     pub config: Option<Config>,
-    /// The files as they may be shown.
+    /// The files in a form that can be shown, without passwords.
     pub(crate) shown: Vec<Source>,
 }
 
 impl Report {
-    /// Whether the configuration cannot be used.
+    /// Whether any diagnostic is an error, so the daemon cannot use the configuration.
     pub fn has_errors(&self) -> bool {
         self.diagnostics
             .iter()

@@ -1,11 +1,11 @@
-//! What the surroundings contribute to a configuration: variables, the user, the usual directories.
+//! The environment of a configuration: variables, the user, the standard directories.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What the surroundings contribute to a configuration.
+/// The environment of a configuration.
 ///
-/// Tests make one by hand; [`Environment::current`] asks the operating system.
+/// Tests make their own; [`Environment::current`] asks the operating system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     /// Environment variables.
@@ -25,7 +25,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The surroundings of this process. Variables that are not UTF-8 are left out.
+    /// The environment of this process, without variables that are not UTF-8.
     pub fn current() -> Self {
         let variables: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -51,7 +51,7 @@ impl Environment {
     }
 }
 
-/// Who runs this process. Where users have no numbers, they are 0.
+/// The user who runs this process. On systems without user numbers, the numbers are 0.
 #[derive(Default)]
 struct Owner {
     user: String,
@@ -61,7 +61,7 @@ struct Owner {
 }
 
 impl Owner {
-    /// As the system tells it, which also knows the users of a directory service.
+    /// From the system's user database, which also knows the users of a directory service.
     #[cfg(unix)]
     fn current() -> Self {
         use nix::unistd::{Group, User, getgid, getuid};

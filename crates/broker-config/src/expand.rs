@@ -1,4 +1,4 @@
-//! Variables in values: `%NAME%`, `$NAME`, `${NAME:-default}` and `%U`, `%D` and their like.
+//! Variables in values: `%NAME%`, `$NAME`, `${NAME:-default}`, and specials such as `%U` and `%D`.
 
 use crate::environment::Environment;
 
@@ -6,15 +6,15 @@ use crate::environment::Environment;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Expanded {
     pub(crate) text: String,
-    /// The names of `$` variables that were not set, and so became nothing.
+    /// The names of unset `$` variables, which were replaced by nothing.
     pub(crate) unset: Vec<String>,
 }
 
 /// Replaces the variables in `text`.
 ///
-/// `%NAME%` is looked up in any letter case and stays as written when it is not set; `$NAME` is
-/// looked up exactly and becomes nothing. A variable of the environment wins over a special of the
-/// same name. What was put in is not expanded again.
+/// `%NAME%` matches in any letter case, and stays as written if it is not set. `$NAME` matches exactly, and is replaced
+/// by nothing if it is not set. A variable of the environment takes precedence over a special with the same name. The
+/// inserted text is not expanded again.
 pub(crate) fn expand(text: &str, env: &Environment) -> Expanded {
     let mut expanded = Expanded {
         text: String::with_capacity(text.len()),
@@ -45,7 +45,7 @@ pub(crate) fn expand(text: &str, env: &Environment) -> Expanded {
     expanded
 }
 
-/// The value of the `%…` at the start of `text`, and the length of what it replaces.
+/// The value of the `%…` at the start of `text`, and the length of the text that it replaces.
 fn percent(text: &str, env: &Environment) -> Option<(String, usize)> {
     named(text, env).or_else(|| short(text, env))
 }
@@ -71,7 +71,7 @@ fn named(text: &str, env: &Environment) -> Option<(String, usize)> {
     Some((value, name.len() + 2))
 }
 
-/// `%U` and its like, which have no closing sign and end where a word ends.
+/// Specials such as `%U`, which have no closing sign and end with the word.
 fn short(text: &str, env: &Environment) -> Option<(String, usize)> {
     let word = text.strip_prefix('%')?;
     let length = word
@@ -109,7 +109,7 @@ fn dollar(text: &str, env: &Environment, unset: &mut Vec<String>) -> Option<(Str
     Some((variable(name, None, env, unset), length + 1))
 }
 
-/// The variable's value; the default where it is not set or empty.
+/// The variable's value; the default if it is unset or empty.
 fn variable(
     name: &str,
     default: Option<&str>,

@@ -1,4 +1,4 @@
-//! Reading a configuration file: bounded, and with a complaint where it is not what it should be.
+//! Reads a configuration file up to a limit, and reports what is wrong with it.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -10,13 +10,13 @@ use crate::access::exposure;
 use crate::findings::{Findings, Span};
 use crate::source::Source;
 
-/// The largest file that is read. Real ones are a few kilobytes; the bound keeps a wrong path, such
-/// as that of a device or a log, from filling the memory.
+/// The largest file that is read. Real files have a few kilobytes. The bound keeps a wrong path, such as that of a
+/// device or a log, from filling the memory.
 const MAX_FILE_SIZE: usize = 1024 * 1024;
 
-/// Reads the file as source number `file`. A missing one gives `None` without a word if `optional`;
-/// every other failure is an error among the findings. What was read is returned even when it is
-/// not UTF-8, so that it can be shown; `Findings::has_errors` tells.
+/// Reads the file as source number `file`. A missing file gives `None` without an error if `optional`. Every other
+/// failure is an error among the findings. The text is returned even if it is not UTF-8, so that it can be shown; see
+/// `Findings::has_errors`.
 pub(crate) fn read(
     path: &Path,
     file: usize,
@@ -41,7 +41,7 @@ pub(crate) fn read(
                     Span::file(file),
                     format!("cannot read {}: {error}", path.display()),
                 )
-                .help("check the path and that the user running this program may read the file");
+                .help("check the path, and that the user who runs this program may read the file");
             return Some(Source::new(path.to_owned(), String::new()));
         }
     }
@@ -60,7 +60,7 @@ pub(crate) fn read(
     Some(source)
 }
 
-/// Opens a regular file. Nothing else is waited for: the other end of a pipe may never come.
+/// Opens a regular file, without waiting: the other end of a pipe may never connect.
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -78,7 +78,7 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
     }
 }
 
-/// The bytes as text without a byte order mark; complains where they are not UTF-8.
+/// The bytes as text without a byte order mark. Reports where they are not UTF-8.
 fn decode(bytes: Vec<u8>, file: usize, findings: &mut Findings) -> String {
     const MARK: char = '\u{feff}';
     let text = String::from_utf8(bytes).unwrap_or_else(|error| {

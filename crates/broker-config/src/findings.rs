@@ -1,14 +1,14 @@
-//! Collects what is to be said about the files while they are read.
+//! Collects the diagnostics about the files while they are read.
 
 use crate::config::Unsupported;
 use crate::diagnostic::{Concern, Diagnostic, Related, Severity};
 use crate::source::Source;
 
-/// The most diagnostics a report holds. A person reads a few dozen; a file of the wrong kind could
-/// cause one for every few bytes.
+/// The most diagnostics in a report. A person reads a few dozen. A file of the wrong kind could cause one for every few
+/// bytes.
 pub(crate) const MAX_DIAGNOSTICS: usize = 100;
 
-/// Bytes of one of the files.
+/// A range of bytes in one of the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span {
     /// The file's number, in the order of reading.
@@ -24,20 +24,20 @@ impl Span {
         Self { file, start, end }
     }
 
-    /// The file as a whole, where no place in it can be named.
+    /// The whole file, for a diagnostic without a place in it.
     pub(crate) fn file(file: usize) -> Self {
         Self::new(file, 0, 0)
     }
 }
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Located<T> {
     pub(crate) value: T,
     pub(crate) span: Span,
 }
 
-/// One thing to say.
+/// A diagnostic without its line and column.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     severity: Severity,
@@ -61,20 +61,20 @@ impl Finding {
         self
     }
 
-    /// It is about who can change the file.
+    /// Marks it as a diagnostic about who can change the file.
     pub(crate) fn about_access(&mut self) -> &mut Self {
         self.concern = Concern::Access;
         self
     }
 }
 
-/// Everything there is to say so far. Its length is bounded by the size of the files.
+/// All findings so far. The size of the files bounds their number.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     list: Vec<Finding>,
-    /// The newest, which its finder may still add to.
+    /// The newest, to which the caller can still add.
     latest: Option<Finding>,
-    /// How many are errors.
+    /// The number of errors.
     errors: usize,
 }
 
@@ -95,7 +95,7 @@ impl Findings {
         self.add(Severity::Unsupported, span, message.into())
     }
 
-    /// How many errors there are.
+    /// The number of errors.
     pub(crate) fn errors(&self) -> usize {
         self.errors
     }
@@ -104,14 +104,14 @@ impl Findings {
         self.errors > 0
     }
 
-    /// Takes over what was said elsewhere.
+    /// Adds the findings of another collection.
     pub(crate) fn append(&mut self, other: Self) {
         self.errors += other.errors;
         self.list.extend(self.latest.take());
         self.list.extend(other.list.into_iter().chain(other.latest));
     }
 
-    /// Makes errors warnings and drops all else: the file they are about is not used.
+    /// Turns errors into warnings and drops all other findings, for a file that is not used.
     pub(crate) fn demote(&mut self) {
         self.list.extend(self.latest.take());
         self.list
@@ -122,7 +122,7 @@ impl Findings {
         self.errors = 0;
     }
 
-    /// What the files ask for and this version cannot do yet.
+    /// The settings that this version does not support yet.
     pub(crate) fn unsupported_list(&self, sources: &[Source]) -> Vec<Unsupported> {
         self.list
             .iter()
@@ -138,7 +138,7 @@ impl Findings {
             .collect()
     }
 
-    /// What was said where there is no file to show, each with what to do.
+    /// The messages as plain text, each with its remedy, if there is no file to show.
     pub(crate) fn into_sentences(mut self) -> Vec<(Severity, String)> {
         self.list.extend(self.latest.take());
         let sentence = |finding: Finding| match finding.help {
@@ -151,8 +151,8 @@ impl Findings {
             .collect()
     }
 
-    /// The diagnostics in the order of the files' lines. Past [`MAX_DIAGNOSTICS`] the least severe
-    /// are left out, and the last diagnostic says how many.
+    /// The diagnostics in the order of the files' lines. Above [`MAX_DIAGNOSTICS`] the least severe are left out, and
+    /// the last diagnostic reports their number.
     pub(crate) fn into_diagnostics(mut self, sources: &[Source]) -> Vec<Diagnostic> {
         self.list.extend(self.latest.take());
         let excess = self.list.len().saturating_sub(MAX_DIAGNOSTICS);
@@ -166,7 +166,7 @@ impl Findings {
         if excess > 0 {
             self.note(
                 Span::file(file),
-                format!("{excess} more complaints are not shown"),
+                format!("{excess} more messages are not shown"),
             );
         }
         let all = self.list.into_iter().chain(self.latest);
@@ -188,7 +188,7 @@ impl Findings {
     }
 }
 
-/// The finding with its bytes turned into line and column.
+/// The finding with its line and column.
 fn diagnostic(finding: Finding, sources: &[Source]) -> Option<Diagnostic> {
     let source = sources.get(finding.span.file)?;
     let (line, column) = place(source, finding.span);
@@ -217,7 +217,7 @@ fn diagnostic(finding: Finding, sources: &[Source]) -> Option<Diagnostic> {
     })
 }
 
-/// Line and column of a span; both 0 where it means the whole file.
+/// The line and column of a span; both 0 for the whole file.
 fn place(source: &Source, span: Span) -> (usize, usize) {
     if span == Span::file(span.file) {
         (0, 0)

@@ -1,22 +1,22 @@
-//! `ssh-broker-config.xml`: read, checked, merged, and resolved into what it means.
+//! Reads, checks, merges and resolves `ssh-broker-config.xml`.
 //!
-//! The way from files to a [`Config`]:
+//! The steps from files to a [`Config`]:
 //!
-//! 1. **syntax** – one structural pass over the text, with quick-xml, gives a tree in which every element, attribute and
-//!    value knows its place; a fault of structure ends it;
-//! 2. **names** – names are compared with those in the tables;
-//! 3. **raw** – what the files say together, value by value: variables expanded, each value's syntax checked, a later file
-//!    over an earlier one, and the usual values where all are silent;
-//! 4. **resolve** – what it means: references followed, conflicts found.
+//! 1. **syntax** – one structural pass over the text, with quick-xml. It builds a tree in which every element,
+//! attribute and value has its place. The first fault of structure ends it.
+//! 2. **names** – compares the names with those in the tables.
+//! 3. **raw** – reads the values of all files: expands variables, checks each value's syntax, lets a later file
+//! override an earlier one, and fills in the defaults.
+//! 4. **resolve** – finds the meaning: follows references and reports conflicts.
 //!
-//! The tables in `raw` are the one place that knows an element or attribute: its name, how it is read, what holds without it,
-//! and what the reference says of it. To add an attribute, add its row, the field that it is read into, and what uses it;
-//! then run the tests with `SNAPSHOTS=overwrite`, which writes the tables of the reference anew.
+//! The tables in `raw` are the only place that defines an element or attribute: its name, how it is read, its default,
+//! and its text in the reference. To add an attribute, add its row, the field that it is read into, and the code that
+//! uses it. Then run the tests with `SNAPSHOTS=overwrite`, which writes the tables of the reference again.
 //!
-//! The values are taken from the tree by hand rather than with serde: serde stops at the first fault and knows no
-//! positions, whereas this crate reports every fault of a well-formed file at once, each where it stands.
+//! This crate takes the values from the tree without serde. Serde stops at the first fault and knows no positions,
+//! whereas this crate reports every fault of a well-formed file at once, each with its place.
 //!
-//! This crate opens no file but the configuration itself: key files and password files are only named here.
+//! This crate opens no file except the configuration itself. It only names key files and password files.
 
 mod access;
 mod algorithms;

@@ -1,4 +1,4 @@
-//! From files to a report: which files are read, and in what order.
+//! Turns files into a report, and decides which files are read, and in what order.
 
 use std::path::{Path, PathBuf};
 
@@ -16,11 +16,11 @@ use crate::syntax;
 /// The configuration files to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sources {
-    /// This one, which must exist.
+    /// This file, which must exist.
     Only(PathBuf),
-    /// Any that exist of these, each overriding those before it.
+    /// All existing files of these. Each overrides those before it.
     Merged {
-        /// The host's file; ignored with warnings when it has errors.
+        /// The host's file. It is ignored with warnings if it has errors.
         global: PathBuf,
         /// The user's files, in the order they are read.
         user: Vec<PathBuf>,
@@ -33,7 +33,7 @@ impl Sources {
     /// The host's file.
     pub const GLOBAL: &str = "/etc/ssh2/ssh-broker-config.xml";
 
-    /// The usual places: the host's file, the platform's configuration directory, `~/.ssh2`.
+    /// The standard places: the host's file, the platform's configuration directory, `~/.ssh2`.
     pub fn standard(env: &Environment) -> Self {
         let directories = env
             .config_directory
@@ -49,22 +49,22 @@ impl Sources {
     }
 }
 
-/// What becomes of a file that other users can change.
+/// How to treat a file that other users can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposed {
-    /// It is an error, so that the file is not used.
+    /// It is an error, so the file is not used.
     Refused,
     /// It is a warning.
     Accepted,
 }
 
-/// Reads and checks one file, as if it were the only one.
+/// Reads and checks one file alone.
 pub fn check(path: &Path, env: &Environment, exposed: Exposed) -> Report {
     load(&Sources::Only(path.to_owned()), env, exposed)
 }
 
-/// Reads, merges and resolves configuration files; the report has a configuration unless it has
-/// errors. Where no file exists, the configuration is the built-in one, which has no profiles.
+/// Reads, merges and resolves configuration files. The report has a configuration unless it has errors. If no file
+/// exists, it is the built-in configuration, which has no profiles.
 pub fn load(sources: &Sources, env: &Environment, exposed: Exposed) -> Report {
     let mut loader = Loader {
         env,
@@ -89,12 +89,12 @@ struct Loader<'a> {
     exposed: Exposed,
     sources: Vec<Source>,
     findings: Findings,
-    /// How many of the sources are the host's: the first, if it exists.
+    /// How many of the sources are the host's: 1 if its file exists, otherwise 0.
     global: usize,
 }
 
 impl Loader<'_> {
-    /// The host's file. With errors it counts as absent: it must not keep users from working.
+    /// The host's file. A file with errors counts as absent: it must not keep users from working.
     fn global(&mut self, path: &Path) -> Option<File> {
         let before = std::mem::take(&mut self.findings);
         let file = self.read(path, true);
@@ -111,14 +111,14 @@ impl Loader<'_> {
                     Span::file(self.sources.len().saturating_sub(1)),
                     format!("{} has errors and is ignored", path.display()),
                 )
-                .help("the errors are shown as warnings");
+                .help("its errors are shown as warnings: correct them");
         }
         let found = std::mem::replace(&mut self.findings, before);
         self.findings.append(found);
         file.filter(|_| usable)
     }
 
-    /// One file; `None` if it is absent or cannot be understood.
+    /// One file; `None` if it is absent or cannot be parsed.
     fn read(&mut self, path: &Path, optional: bool) -> Option<File> {
         let number = self.sources.len();
         let before = self.findings.errors();
@@ -155,8 +155,8 @@ impl Loader<'_> {
         Some(File { root, directory })
     }
 
-    /// The user's files may hold secrets, and whoever writes to them commands the daemon. The host's file is for all to
-    /// read.
+    /// The user's files can contain secrets, and whoever writes to them controls the daemon. Everybody may read the
+    /// host's file.
     fn check_access(&mut self) {
         for (number, source) in self.sources.iter().enumerate().skip(self.global) {
             if source.open_to_others {

@@ -1,22 +1,22 @@
-//! Writes asterisks over what is secret in a file's text, before a piece of it is shown.
+//! Writes asterisks over the secrets in a file's text before a part of it is shown.
 //!
-//! It works on text rather than on the tree, because a malformed file has no tree but is shown too. What is in doubt is
-//! written over: a misspelt attribute of `<password>` may well hold the password.
+//! It works on the text instead of the tree, because a malformed file has no tree but is shown too. In doubt it masks:
+//! a misspelt attribute of `<password>` can contain the password.
 
 use std::ops::Range;
 
 use crate::suggest::closest;
 
-/// Elements that hold secrets; misspelt ones count as well.
+/// Elements that contain secrets, including misspelt ones.
 const SECRET_ELEMENTS: [&str; 4] = ["password", "auth-password", "passphrase", "proxy"];
 
-/// The shortest name that is compared with them: a file of the wrong kind may have a hundred thousand short ones.
+/// The shortest name to compare with them: a file of the wrong kind can have a hundred thousand short names.
 const SHORTEST: usize = 4;
 
-/// Attributes of these elements that say where a secret is, not what it is.
+/// Attributes of these elements that name the place of a secret, not the secret.
 const HARMLESS: [&str; 2] = ["file", "command"];
 
-/// The text with secrets written over. Bytes keep their places, and line breaks stay.
+/// The text with its secrets masked. Bytes keep their places, and line breaks stay.
 pub(crate) fn mask(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for secret in secrets(text) {
@@ -25,11 +25,11 @@ pub(crate) fn mask(text: &str) -> String {
             .filter(|byte| **byte != b'\n')
             .for_each(|byte| *byte = b'*');
     }
-    // Whole characters were written over, so this never fails.
+    // Only whole characters are masked, so this never fails.
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-/// Where secrets stand.
+/// The places of secrets.
 fn secrets(text: &str) -> Vec<Range<usize>> {
     let mut scan = Scan {
         text,
@@ -54,7 +54,7 @@ impl<'a> Scan<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// Skips as long as the characters are like this; returns them.
+    /// Skips matching characters, and returns them.
     fn skip(&mut self, like: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         let end = rest.find(|c| !like(c)).unwrap_or(rest.len());
@@ -62,7 +62,7 @@ impl<'a> Scan<'a> {
         rest.get(..end).unwrap_or_default()
     }
 
-    /// Goes past the next `<`; false where there is none.
+    /// Skips past the next `<`; false if there is none.
     fn next_tag(&mut self) -> bool {
         self.skip(|c| c != '<');
         let found = !self.rest().is_empty();
@@ -70,7 +70,7 @@ impl<'a> Scan<'a> {
         found
     }
 
-    /// Reads a tag from its name on, and what is secret behind it.
+    /// Reads a tag, starting at its name, and the secret text after it.
     fn tag(&mut self) {
         let name = self.skip(|c| !c.is_whitespace() && !"<>/=\"'".contains(c));
         let may_be_meant = name.len() >= SHORTEST;
@@ -83,7 +83,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads one attribute; false where the tag ends.
+    /// Reads one attribute; false at the end of the tag.
     fn attribute(&mut self, element: Option<&str>) -> bool {
         self.skip(|c| c.is_whitespace() || c == '/');
         let start = self.at;
@@ -91,7 +91,7 @@ impl<'a> Scan<'a> {
         let named = start..self.at;
         self.skip(char::is_whitespace);
         if !self.rest().starts_with('=') {
-            // A value whose name is missing.
+            // A value without a name.
             self.found.extend(element.map(|_| named.clone()));
             return !named.is_empty();
         }
@@ -107,7 +107,7 @@ impl<'a> Scan<'a> {
         true
     }
 
-    /// Goes past a value; returns where it stands, without its quotation marks.
+    /// Skips past a value. Returns its place, without its quotation marks.
     fn value(&mut self) -> Range<usize> {
         let quote = self
             .rest()
@@ -124,20 +124,20 @@ impl<'a> Scan<'a> {
         let inside = self.skip(|c| c != quote);
         let end = self.at;
         self.at = match inside.find('<') {
-            // Where a quotation mark is missing, this is another tag already.
+            // A quotation mark is missing, so this is already another tag.
             Some(tag) => start + tag,
             None => end + usize::from(!self.rest().is_empty()),
         };
         start..end
     }
 
-    /// Whether the tag that has just been read has no content.
+    /// Whether the tag just read has no content.
     fn is_empty_element(&self) -> bool {
         let tag = self.text.get(..self.at).unwrap_or_default();
         tag.trim_end().ends_with('/')
     }
 
-    /// Goes past the text of an element that holds secrets, CDATA and comments included.
+    /// Skips past the text of an element that contains secrets, including CDATA and comments.
     fn content(&mut self) {
         self.at += usize::from(self.rest().starts_with('>'));
         let start = self.at;
@@ -158,7 +158,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Which part of an attribute's value is secret.
+/// The secret part of an attribute's value.
 fn secret(element: Option<&str>, name: &str, value: &str) -> Option<Range<usize>> {
     let name = name.to_ascii_lowercase();
     if name == "ruleset" {
@@ -169,7 +169,7 @@ fn secret(element: Option<&str>, name: &str, value: &str) -> Option<Range<usize>
     (holds_one || may_hold_one).then_some(0..value.len())
 }
 
-/// Where proxy rules have logins: from the first to the last, with what is between them.
+/// The logins in proxy rules: from the first to the last, with everything between them.
 fn logins(value: &str) -> Range<usize> {
     let end = value.rfind('@').unwrap_or(0);
     let start = value.find("://").map_or(0, |at| at + "://".len());

@@ -1,12 +1,12 @@
-//! Compares a file's elements and attributes with the vocabulary.
+//! Compares a file's elements and attributes with the tables.
 
 use crate::findings::Findings;
 use crate::suggest::{clip, did_you_mean, list};
 use crate::table::{Content, Vocabulary};
 use crate::tree::Element;
 
-/// Complains of every name that is unknown, misplaced, missing or repeated, and lists what has no
-/// effect. Returns whether this is a broker configuration at all.
+/// Reports every name that is unknown, misplaced, missing or repeated, and lists what has no effect. Returns whether
+/// this is a broker configuration at all.
 pub(crate) fn check(root: &Element, format: &Vocabulary, findings: &mut Findings) -> bool {
     if root.name != format.facts.name {
         let message = format!(
@@ -23,14 +23,14 @@ pub(crate) fn check(root: &Element, format: &Vocabulary, findings: &mut Findings
     true
 }
 
-/// Complains of names in one element and what stands in it.
+/// Reports the names in one element and its contents.
 pub(crate) fn check_element(element: &Element, known: &Vocabulary, findings: &mut Findings) {
     let format = known;
     Check { format, findings }.element(element, known);
 }
 
 struct Check<'a> {
-    /// Where a misplaced element may belong.
+    /// The elements in which a misplaced element can belong.
     format: &'a Vocabulary,
     findings: &'a mut Findings,
 }
@@ -117,10 +117,10 @@ impl Check<'_> {
                 self.findings
                     .error(
                         child.span,
-                        format!("`<{}>` stands here a second time", child.name),
+                        format!("`<{}>` occurs here a second time", child.name),
                     )
                     .related(first.span, "the first one")
-                    .help("make the two one");
+                    .help("merge the two");
             }
             self.element(child, known_child);
         }
@@ -132,7 +132,7 @@ impl Check<'_> {
         collect_parents(self.format, &child.name, &mut parents);
         let (message, help) = if parents.is_empty() {
             let help = if known.children.is_empty() {
-                format!("`<{parent}>` holds no elements")
+                format!("`<{parent}>` contains no elements")
             } else {
                 did_you_mean(&child.name, known.children.iter().map(|it| it.facts.name))
             };
@@ -146,12 +146,12 @@ impl Check<'_> {
     }
 }
 
-/// Declarations of XML name spaces, which some editors add.
+/// Declarations of XML namespaces, which some editors add.
 fn is_namespace(attribute: &str) -> bool {
     attribute == "xmlns" || attribute.starts_with("xmlns:") || attribute.starts_with("xsi:")
 }
 
-/// The names of the elements that may hold one of this name.
+/// The names of the elements that can contain one with this name.
 fn collect_parents(known: &Vocabulary, name: &str, parents: &mut Vec<&'static str>) {
     for child in &known.children {
         if child.facts.name == name && !parents.contains(&known.facts.name) {

@@ -1,18 +1,18 @@
-//! Where in a configuration file something was written.
+//! Positions in configuration files.
 
 use std::fmt;
 use std::path::PathBuf;
 
 /// A place in a configuration file.
 ///
-/// All positions are equal to each other: they say where a thing was written, never what it means.
+/// All positions are equal to each other, since a position does not change what a configuration means.
 #[derive(Clone, Default)]
 pub struct Position {
-    /// The file; empty for what no file defines.
+    /// The file; empty if no file defines the item.
     pub file: PathBuf,
-    /// Counted from 1; 0 for what no file defines.
+    /// The line, counted from 1; 0 if no file defines the item.
     pub line: usize,
-    /// In characters, counted from 1; 0 for what no file defines.
+    /// The column in characters, counted from 1; 0 if no file defines the item.
     pub column: usize,
 }
 

@@ -13,33 +13,33 @@ use crate::suggest::clip;
 /// The longest user and password, in bytes: SOCKS 5 has one byte for their lengths (RFC 1929 section 2).
 const MAX_LOGIN: usize = 255;
 
-/// The longest user id for SOCKS 4, in bytes: with a server's name it has to fit into a request of some 500.
+/// The longest user id for SOCKS 4, in bytes: together with a server's name it must fit into a request of some 500.
 const MAX_USER_ID: usize = 128;
 
 /// What is wrong with a rule set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProxyError {
-    /// A rule begins with something else than a known scheme.
-    #[error("a proxy rule begins with `{0}`")]
+    /// A rule begins with an unknown scheme.
+    #[error("a proxy rule begins with `{0}`, which is not a known scheme")]
     Scheme(String),
-    /// A rule has a scheme, but no `host:port/` that can be read.
+    /// A rule has a scheme, but no valid `host:port/`.
     #[error("the proxy in `{0}` has no host and port")]
     Proxy(String),
-    /// What stands before `@` cannot be a login.
+    /// The text before `@` is not a valid login.
     #[error("the login before the proxy's `@` {0}")]
     Login(&'static str),
-    /// A condition's port or range of ports cannot be read.
-    #[error("`{0}` is neither a port nor a range of ports in order")]
+    /// A condition's port or range of ports is invalid.
+    #[error("`{0}` is neither a port nor a range of ports in ascending order")]
     Ports(String),
-    /// A condition's addresses cannot be read.
+    /// A condition's addresses are invalid.
     #[error("`{0}` is neither an address, nor a range or network of addresses, nor a name")]
     Hosts(String),
 }
 
-/// Reads a rule set: rules between semicolons, each a scheme, a proxy and conditions between commas.
+/// Reads a rule set: rules separated by semicolons. Each has a scheme, a proxy, and conditions separated by commas.
 ///
 /// # Errors
-/// The first fault. Its message shows nothing of a rule set with a login: the fault may be a character of the password.
+/// The first fault. If the rule set has a login, the message quotes nothing: the fault can be a part of the password.
 pub(crate) fn parse(ruleset: &str) -> Result<Vec<ProxyRule>, ProxyError> {
     let rules = ruleset
         .split(';')
@@ -112,7 +112,7 @@ fn parse_login(kind: ProxyKind, text: &str) -> Result<ProxyLogin, ProxyError> {
     };
     let decode = |text| percent_decode_str(text).decode_utf8().map(String::from);
     let (Ok(user), Ok(password)) = (decode(user), decode(password.unwrap_or_default())) else {
-        return wrong("is not UTF-8 once its `%` are decoded");
+        return wrong("is not UTF-8 after decoding its `%` sequences");
     };
     let longest = if kind == ProxyKind::Socks4 {
         MAX_USER_ID
@@ -127,7 +127,7 @@ fn parse_login(kind: ProxyKind, text: &str) -> Result<ProxyLogin, ProxyError> {
     }
     match kind {
         ProxyKind::Socks4 if !password.is_empty() => {
-            return wrong("has a password, which SOCKS 4 does not know");
+            return wrong("has a password, which SOCKS 4 does not support");
         }
         ProxyKind::Socks5 if password.is_empty() => {
             return wrong("has no password, which SOCKS 5 needs");
@@ -165,7 +165,7 @@ fn parse_condition(text: &str) -> Result<ProxyCondition, ProxyError> {
     })
 }
 
-/// Separates `:port` from the hosts. An IPv6 address needs brackets for that, which are removed.
+/// Separates `:port` from the hosts. An IPv6 address with a port needs brackets, which are removed.
 fn split_ports(text: &str) -> (&str, Option<&str>) {
     if let Some((hosts, after)) = text
         .strip_prefix('[')
@@ -222,7 +222,7 @@ fn parse_hosts(text: &str) -> Result<ProxyHosts, ProxyError> {
     }
 }
 
-/// A network with its mask written as an address: `10.0.0.0/255.0.0.0`.
+/// A network whose mask is written as an address: `10.0.0.0/255.0.0.0`.
 fn masked(text: &str) -> Option<IpNet> {
     let (address, mask) = text.split_once('/')?;
     IpNet::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok()

@@ -1,13 +1,13 @@
-//! The tables of the reference, docs/configuration.md, made from those that the files are read by.
+//! Makes the tables of the reference, docs/configuration.md, from the tables that define the format.
 
 use crate::algorithms::{CIPHERS, HOST_KEYS, KEXS, MACS};
 use crate::raw::{FORMAT, FTP, TUNNEL};
 use crate::table::{Content, Row, Usual, Vocabulary};
 
-/// Elements that have a table of their own.
+/// Elements with their own tables.
 const APART: [&str; 2] = ["local-tunnel", "remote-tunnel"];
 
-/// The tables, in Markdown, by the names that the reference gives them.
+/// The tables in Markdown, by their names in the reference.
 pub fn reference() -> Vec<(&'static str, String)> {
     let settings = element(&["default-settings"]);
     let profile = element(&["profiles", "profile"]);
@@ -55,7 +55,7 @@ fn elements<'a>(list: impl IntoIterator<Item = &'a Vocabulary>) -> String {
     table
 }
 
-/// The lines of an element and of those in it.
+/// The lines of an element and of the elements in it.
 fn element_lines(element: &Vocabulary) -> String {
     let facts = element.facts;
     let mut name = quoted(facts.name);
@@ -96,7 +96,7 @@ fn attribute(row: &Row) -> String {
     quoted(row.name) + required
 }
 
-/// What holds without the attribute.
+/// The default of the attribute.
 fn without(row: &Row) -> String {
     match row.usual {
         Usual::Value(value) => quoted(value),

@@ -8,11 +8,11 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Render
 use crate::diagnostic::{Diagnostic, Report, Severity};
 use crate::source::{Excerpt, Source};
 
-/// Lines of a file with places marked in them.
+/// Lines of a file with marked places.
 type Lines<'a> = Snippet<'a, Annotation<'a>>;
 
 impl Report {
-    /// The diagnostics as text for a person, each with the line it is about; empty when there are none.
+    /// The diagnostics as text for a person, each with its line; empty if there are none.
     ///
     /// With `color`, the text contains terminal escape sequences.
     pub fn render(&self, color: bool) -> String {
@@ -48,7 +48,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, shown: &'a [Source]) -> Group<'a> {
     }
 }
 
-/// The place alone, where no line can be shown.
+/// The place alone, if no line can be shown.
 fn origin(diagnostic: &Diagnostic) -> Origin<'_> {
     let origin = Origin::path(diagnostic.file.display().to_string());
     match diagnostic.line {
@@ -56,8 +56,8 @@ fn origin(diagnostic: &Diagnostic) -> Origin<'_> {
         line => origin.line(line).char_column(diagnostic.column),
     }
 }
-/// The lines meant, and those of the related place: together where they stand close, else apart.
-/// None where the lines are too long to show.
+/// The lines of the diagnostic and of its related place: together if they are close, otherwise separate. None if the
+/// lines are too long to show.
 fn snippets<'a>(diagnostic: &'a Diagnostic, shown: &'a [Source]) -> Vec<Lines<'a>> {
     let find = |file: &Path| shown.iter().find(|source| source.path == file);
     let primary = (&diagnostic.span, AnnotationKind::Primary, "");
@@ -84,7 +84,7 @@ fn snippets<'a>(diagnostic: &'a Diagnostic, shown: &'a [Source]) -> Vec<Lines<'a
         .collect()
 }
 
-/// The lines of all these places, each marked and labelled.
+/// The lines of all these places, with marks and labels.
 fn snippet<'a>(
     source: &'a Source,
     places: &[(&Range<usize>, AnnotationKind, &'a str)],
@@ -106,7 +106,7 @@ fn snippet<'a>(
     Some(annotations.fold(lines, Snippet::annotation))
 }
 
-/// The span within the excerpt and at the edges of characters, as the renderer demands it.
+/// The span within the excerpt, at character boundaries, as the renderer requires.
 fn visible(span: &Range<usize>, excerpt: &Excerpt<'_>) -> Range<usize> {
     let edge = |at: usize| {
         let at = at.saturating_sub(excerpt.start).min(excerpt.text.len());

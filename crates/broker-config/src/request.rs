@@ -1,4 +1,4 @@
-//! A tunnel that somebody asks for while the daemon runs: read by the same rules as one in a file.
+//! A tunnel that a client requests while the daemon runs. The rules are the same as for a tunnel in a file.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::tree::{Attribute, Element};
 use crate::tunnel::LocalTunnel;
 use crate::values::Values;
 
-/// Complaints that are passed on; whoever made so many mistakes mends these first.
+/// The most faults in one answer. A client with more corrects these first.
 const MAX_COMPLAINTS: usize = 5;
 
-/// The tunnel that an element `local-tunnel` with these attributes would make, their values taken as they are, and
-/// warnings.
+/// The tunnel that an element `local-tunnel` with these attributes defines, and the warnings. Variables in the values
+/// are not expanded.
 ///
 /// # Errors
-/// What a file would be refused for, each with what to do.
+/// The errors that the same element in a file causes, each with its remedy.
 pub fn local_tunnel(attributes: &[(&str, &str)]) -> Result<(LocalTunnel, Vec<String>), String> {
     let element = element(attributes);
     let mut findings = Findings::default();
@@ -126,7 +126,7 @@ mod tests {
             (
                 "dst-host",
                 "a b",
-                "`dst-host` is not a host name or address: write the host alone; the port has an attribute of its own",
+                "`dst-host` is not a host name or address: write the host alone; `dst-port` is a separate attribute",
             ),
         ] {
             assert_eq!(with(name, value).unwrap_err(), message);
@@ -150,7 +150,7 @@ mod tests {
         let (tunnel, warnings) = with("allow-from", "192.0.2.0/24").unwrap();
         assert!(matches!(&tunnel.kind, LocalKind::Ftp(ftp) if ftp.tls == TlsPolicy::Refuse));
         assert!(
-            warnings[0].contains("no effect while relay is off"),
+            warnings[0].contains("no effect without `allow-relay`"),
             "{warnings:?}"
         );
     }

@@ -1,4 +1,4 @@
-//! A configuration file's text, and what stands where in it.
+//! A configuration file's text, and positions in it.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use crate::access::Exposure;
 use crate::mask::mask;
 use crate::position::Position;
 
-/// The longest piece of a file that is shown at once.
+/// The longest excerpt of a file.
 const MAX_EXCERPT: usize = 16 * 1024;
 
 /// Whole lines of a file.
@@ -15,22 +15,22 @@ pub(crate) struct Excerpt<'a> {
     pub(crate) text: &'a str,
     /// The number of the first, counted from 1.
     pub(crate) line: usize,
-    /// Where the first begins in the file.
+    /// The offset of the first in the file.
     pub(crate) start: usize,
 }
 
 /// One file's text, without a byte order mark.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// As the user named it.
+    /// The path as the user wrote it.
     pub(crate) path: PathBuf,
-    /// The text; of a file that is not UTF-8, what can be shown of it.
+    /// The text. For a file that is not UTF-8, the text with replacements.
     pub(crate) text: String,
     /// Whether users other than the owner can read or write the file.
     pub(crate) open_to_others: bool,
-    /// What lets somebody else change the file.
+    /// Why another user can change the file.
     pub(crate) exposure: Option<Exposure>,
-    /// Where each line begins.
+    /// The offsets of the lines.
     lines: Vec<usize>,
 }
 
@@ -49,7 +49,7 @@ impl Source {
         }
     }
 
-    /// Line and column, in characters, of a byte; both counted from 1.
+    /// The line and column of a byte, both counted from 1, the column in characters.
     pub(crate) fn line_column(&self, at: usize) -> (usize, usize) {
         let line = self.lines.partition_point(|start| *start <= at).max(1);
         let start = self.lines.get(line - 1).copied().unwrap_or(0);
@@ -61,7 +61,7 @@ impl Source {
         (line, column)
     }
 
-    /// The lines that these bytes stand in, unless they are too long to show.
+    /// The lines that contain these bytes, unless they are too long to show.
     pub(crate) fn excerpt(&self, span: Range<usize>) -> Option<Excerpt<'_>> {
         let (line, _) = self.line_column(span.start);
         let start = self.lines.get(line - 1).copied()?;
@@ -79,7 +79,7 @@ impl Source {
         Some(Excerpt { text, line, start })
     }
 
-    /// The place of a byte.
+    /// The position of a byte.
     pub(crate) fn position(&self, at: usize) -> Position {
         let (line, column) = self.line_column(at);
         Position {
@@ -89,7 +89,7 @@ impl Source {
         }
     }
 
-    /// The same text with passwords written over, for showing. Bytes keep their places.
+    /// The same text with masked passwords, for showing. Bytes keep their places.
     pub(crate) fn masked(&self) -> Self {
         Self {
             path: self.path.clone(),

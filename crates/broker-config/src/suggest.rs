@@ -1,9 +1,9 @@
-//! Names in messages: made short, and compared with those that were probably meant.
+//! Names in messages: shortens them, and suggests the names that the user probably meant.
 
 /// The most characters of a user's text that a message repeats.
 const MAX_SHOWN: usize = 64;
 
-/// The text, cut if it is too long for a message.
+/// The text, shortened if it is too long for a message.
 pub(crate) fn clip(text: &str) -> String {
     match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -11,8 +11,8 @@ pub(crate) fn clip(text: &str) -> String {
     }
 }
 
-/// The candidate closest to what was written, if it is close enough to have been meant: its
-/// beginning, or a third of the characters wrong.
+/// The candidate closest to the written name, if it is close enough: the name is its beginning, or differs in at most a
+/// third of the characters.
 pub(crate) fn closest<'a>(
     written: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -31,9 +31,9 @@ pub(crate) fn closest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// How many characters differ; none where a name of some length was only not written to its end.
+/// The number of different characters; none if the text is a beginning of the name with some length.
 fn distance(written: &str, candidate: &str) -> usize {
-    /// The shortest beginning that stands for a name.
+    /// The shortest beginning that counts as a name.
     const MIN_BEGINNING: usize = 4;
     if written.len() >= MIN_BEGINNING && candidate.starts_with(written) {
         return 0;
@@ -41,7 +41,7 @@ fn distance(written: &str, candidate: &str) -> usize {
     strsim::damerau_levenshtein(written, candidate)
 }
 
-/// “did you mean …” if a candidate is close, else what there is to choose from.
+/// “did you mean …” if a candidate is close; otherwise the list of candidates.
 pub(crate) fn did_you_mean<'a>(
     written: &str,
     candidates: impl IntoIterator<Item = &'a str> + Clone,
@@ -52,7 +52,7 @@ pub(crate) fn did_you_mean<'a>(
     }
 }
 
-/// The names in back quotes with commas between.
+/// The names in backquotes, separated by commas.
 pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")

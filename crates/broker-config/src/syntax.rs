@@ -1,8 +1,8 @@
 //! The structural pass: XML text to a tree, up to the first fault of structure.
 //!
-//! quick-xml finds the tags; what is well-formed is judged here, because quick-xml neither insists
-//! on one root nor says where a tag that never ends began. What stands behind a fault of structure cannot be told, so
-//! the first one ends the pass.
+//! quick-xml finds the tags. This module decides what is well-formed, because quick-xml neither requires one root nor
+//! reports where an endless tag begins. The meaning of the text after a fault of structure is unknown, so the first
+//! fault ends the pass.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -12,10 +12,10 @@ use crate::suggest::clip;
 use crate::tag;
 use crate::tree::Element;
 
-/// The deepest nesting. The format itself needs six levels; the bound keeps recursion shallow.
+/// The deepest nesting. The format needs six levels; the bound keeps recursion shallow.
 pub(crate) const MAX_DEPTH: usize = 32;
 
-/// Reads the text into a tree; `None`, with an error, if its structure cannot be made out.
+/// Reads the text into a tree; `None`, with an error, if its structure is invalid.
 pub(crate) fn parse(file: usize, text: &str, findings: &mut Findings) -> Option<Element> {
     let mut pass = Pass {
         file,
@@ -32,7 +32,7 @@ struct Pass<'a> {
     file: usize,
     text: &'a str,
     findings: &'a mut Findings,
-    /// The elements whose end has not been seen, outermost first.
+    /// The open elements, outermost first.
     open: Vec<Element>,
     root: Option<Element>,
 }
@@ -81,7 +81,7 @@ impl Pass<'_> {
             return None;
         }
         if let (true, Some(root)) = (self.open.is_empty(), &self.root) {
-            let message = "a file has one outermost element, this is a second one";
+            let message = "a file has one outermost element, and this is a second one";
             self.findings
                 .error(span, message)
                 .related(root.span, "the first one")
@@ -167,7 +167,7 @@ impl Pass<'_> {
         let raw = self.text.get(start..end).unwrap_or_default();
         let Ok(text) = quick_xml::escape::unescape(raw) else {
             self.findings
-                .error(span, format!("`{}` stands for no character", clip(raw)))
+                .error(span, format!("`{}` is not a known character", clip(raw)))
                 .help(tag::ENTITY_HELP);
             return None;
         };
@@ -186,7 +186,7 @@ impl Pass<'_> {
         self.findings
             .error(
                 self.span(start, end),
-                "a document type with declarations inside is refused",
+                "a document type must not contain declarations",
             )
             .help(
                 r#"write `<!DOCTYPE secsh-broker SYSTEM "ssh-broker-ng-config-1.dtd">` or nothing"#,
@@ -194,7 +194,7 @@ impl Pass<'_> {
         None
     }
 
-    /// Markup whose end quick-xml could not find.
+    /// Markup for which quick-xml found no end.
     fn unreadable(&mut self, error: &quick_xml::Error, at: usize) -> Option<()> {
         let rest = self.text.get(at..).unwrap_or_default();
         if tag::report_unclosed(self.file, rest, at, self.findings) {
@@ -208,7 +208,7 @@ impl Pass<'_> {
         None
     }
 
-    /// Moves the innermost open element to where it belongs.
+    /// Moves the innermost open element into its parent.
     fn close(&mut self) {
         let Some(element) = self.open.pop() else {
             return;
@@ -234,7 +234,7 @@ impl Pass<'_> {
                     span,
                     format!("`<{}>` is not closed before the file ends", clip(&name)),
                 )
-                .help(format!("what is missing at the end is `{missing}`"));
+                .help(format!("add `{missing}` at the end"));
             return None;
         }
         if self.root.is_none() {
@@ -250,7 +250,7 @@ impl Pass<'_> {
     }
 }
 
-/// Markup by its beginning, in words, and its end.
+/// Kinds of markup: the beginning, the name, and how to end it.
 const MARKUP: [(&str, &str, &str); 5] = [
     ("<!--", "a comment", "end it with `-->`"),
     ("<![CDATA[", "a CDATA section", "end it with `]]>`"),
@@ -263,11 +263,11 @@ const MARKUP: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// What is wrong with the markup at the start of `text`, and what to do.
+/// The fault of the markup at the start of `text`, and its remedy.
 fn explain(text: &str, error: &quick_xml::Error) -> (String, &'static str) {
     if text.starts_with('&') {
         return (
-            "a `&` that begins no known entity".to_owned(),
+            "this `&` does not begin a known entity".to_owned(),
             tag::ENTITY_HELP,
         );
     }
@@ -283,7 +283,7 @@ fn explain(text: &str, error: &quick_xml::Error) -> (String, &'static str) {
     }
 }
 
-/// A position of quick-xml's as an index; the text is in memory, so it always fits.
+/// A position from quick-xml as an index. The text is in memory, so it always fits.
 fn offset(position: u64) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
 }

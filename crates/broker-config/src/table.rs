@@ -1,43 +1,43 @@
-//! The shape of the tables that say what the format is: its elements and attributes, how they are read, and what they mean.
+//! The structure of the tables that define the format: elements, attributes, how they are read, and what they mean.
 //!
-//! Everything about a name comes from its row: whether it is known and where it belongs, how its value is read, and its
-//! place in the reference.
+//! A row defines everything about a name: the elements in which it is valid, how its value is read, and its text in the
+//! reference.
 
 use broker_settings::Settings;
 
 use crate::tree::Element;
 use crate::values::{Field, Values};
 
-/// An attribute, which is read into a `T`.
+/// An attribute that is read into a `T`.
 pub(crate) struct Attribute<T> {
     pub(crate) row: Row,
     pub(crate) read: fn(&mut T, &mut Field<'_, '_>),
 }
 
-/// What is to be known of an attribute besides how it is read.
+/// The facts about an attribute, except how it is read.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    /// What it means, in Markdown.
+    /// Its meaning, in Markdown.
     pub(crate) meaning: &'static str,
     pub(crate) usual: Usual,
-    /// Whether it must be there.
+    /// Whether it is required.
     pub(crate) required: bool,
     /// Whether it is known and has no effect.
     pub(crate) idle: bool,
 }
 
-/// What holds without an attribute or element.
+/// The default of an attribute or element.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Usual {
-    /// What would have to be written for it.
+    /// The value that has the same effect.
     Value(&'static str),
-    /// Something that cannot be written, in Markdown.
+    /// A description in Markdown, if no value has the same effect.
     Words(&'static str),
 }
 
-/// Rows of attributes that are read into the type named first. Each is a name, what holds without it (`usual` and a value,
-/// or `otherwise` and words), `required` or `idle`, what it means, and how it is read.
+/// Rows of attributes that are read into the type named first. Each has a name, its default (`usual` and a value, or
+/// `otherwise` and a description), `required` or `idle`, its meaning, and how it is read.
 macro_rules! rows {
     ($into:ty: $($name:literal $($how:ident $($words:literal)?)*: $meaning:expr, $read:expr;)*) => {
         &[$($crate::table::row($name, $meaning)$(.$how($($words)?))*.read::<$into>($read)),*]
@@ -57,31 +57,31 @@ pub(crate) const fn row(name: &'static str, meaning: &'static str) -> Row {
 }
 
 impl Row {
-    /// Without it, this value holds.
+    /// Sets the default value.
     pub(crate) const fn usual(mut self, value: &'static str) -> Self {
         self.usual = Usual::Value(value);
         self
     }
 
-    /// Without it, this holds.
+    /// Sets the description of the default.
     pub(crate) const fn otherwise(mut self, words: &'static str) -> Self {
         self.usual = Usual::Words(words);
         self
     }
 
-    /// It must be there.
+    /// Makes it required.
     pub(crate) const fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// It has no effect.
+    /// Marks it as without effect.
     pub(crate) const fn idle(mut self) -> Self {
         self.idle = true;
         self
     }
 
-    /// The attribute, which is read in this way.
+    /// The attribute with the function that reads it.
     pub(crate) const fn read<T>(self, read: fn(&mut T, &mut Field<'_, '_>)) -> Attribute<T> {
         Attribute { row: self, read }
     }
@@ -91,56 +91,56 @@ impl Row {
 pub(crate) struct Rule<T: 'static> {
     pub(crate) facts: Facts,
     pub(crate) attributes: &'static [Attribute<T>],
-    /// Groups of attributes that several elements have in common.
+    /// Groups of attributes that several elements share.
     pub(crate) shared: &'static [&'static [Attribute<T>]],
     pub(crate) children: &'static [Child<T>],
-    /// What is done before the rest is read; false: the rest is not read.
+    /// Runs before the rest is read; if it returns false, the rest is not read.
     before: fn(&mut T, &Element, &mut Values<'_>) -> bool,
 }
 
-/// What is to be known of an element besides its attributes and children.
+/// The facts about an element, except its attributes and children.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
     pub(crate) name: &'static str,
-    /// What it means, in Markdown; empty if its attributes say it.
+    /// Its meaning, in Markdown; empty if its attributes explain it.
     pub(crate) meaning: &'static str,
-    /// What holds without it, in Markdown.
+    /// Its default, in Markdown.
     pub(crate) usual: &'static str,
-    /// Whether several may stand side by side.
+    /// Whether it can occur several times.
     pub(crate) many: bool,
     pub(crate) content: Content,
 }
 
-/// What an element is made of.
+/// The content of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// Other elements.
     Elements,
     /// Text.
     Text,
-    /// Known, but without effect: nothing in it is looked at.
+    /// Known, but without effect. Its content is ignored.
     Idle,
-    /// Known, but not supported yet: nothing in it is looked at.
+    /// Known, but not supported yet. Its content is ignored.
     Unsupported,
 }
 
-/// What may stand in an element that is read into a `T`.
+/// A child of an element that is read into a `T`.
 pub(crate) enum Child<T: 'static> {
-    /// An element that is read into the same.
+    /// An element that is read into the same `T`.
     Same(&'static Rule<T>),
-    /// An element that makes something else, a part of this.
+    /// An element that is read into another type, which becomes a part of the `T`.
     Part {
         facts: Facts,
         vocabulary: fn() -> Vocabulary,
         read: fn(&mut T, &Element, &mut Values<'_>),
     },
-    /// An element that is known and has no effect.
+    /// A known element without effect.
     Idle(&'static str),
-    /// All children of this rule, which are read into the settings in this.
+    /// All children of this rule, which are read into the settings in the `T`.
     Settings(&'static Rule<Settings>, fn(&mut T) -> &mut Settings),
 }
 
-/// A child that is read by a rule of another type than its parent.
+/// A child whose rule reads another type than that of its parent.
 macro_rules! part {
     ($rule:expr, $read:expr) => {
         $crate::table::Child::Part {
@@ -152,7 +152,7 @@ macro_rules! part {
 }
 pub(crate) use part;
 
-/// A rule that has only attributes.
+/// A rule with attributes only.
 pub(crate) const fn rule<T>(name: &'static str, attributes: &'static [Attribute<T>]) -> Rule<T> {
     Rule::new(name).attributes(attributes)
 }
@@ -220,7 +220,7 @@ impl<T: 'static> Rule<T> {
             .chain(self.shared.iter().copied().flatten())
     }
 
-    /// Takes what the element says over into the target, which stays as it is where the element is silent or wrong.
+    /// Copies the element's values into the target. Absent or invalid values leave the target unchanged.
     pub(crate) fn apply(&self, target: &mut T, element: &Element, values: &mut Values<'_>) {
         if !(self.before)(target, element, values) {
             return;
@@ -238,7 +238,7 @@ impl<T: 'static> Rule<T> {
                 continue;
             };
             let mut earlier = element.children.iter().take(index);
-            // A second one is a fault of its own; the first one counts.
+            // A second one is reported elsewhere; the first one counts.
             if facts.many || !earlier.any(|it| it.name == child.name) {
                 self.apply_child(target, child, values);
             }
@@ -271,7 +271,7 @@ impl<T: 'static> Rule<T> {
         }
     }
 
-    /// What the element says, and the usual where it is silent.
+    /// The element's values, and the defaults for absent ones.
     pub(crate) fn read(&self, element: &Element, values: &mut Values<'_>) -> T
     where
         T: Default,
@@ -281,7 +281,7 @@ impl<T: 'static> Rule<T> {
         target
     }
 
-    /// The names and meanings in the rule, without what is read.
+    /// The names and meanings in the rule, without the types.
     pub(crate) fn vocabulary(&'static self) -> Vocabulary {
         let children = self.children.iter().flat_map(|child| match child {
             Child::Same(rule) => vec![rule.vocabulary()],
@@ -297,7 +297,7 @@ impl<T: 'static> Rule<T> {
     }
 }
 
-/// The names of an element, of its attributes, and of all that may stand in it.
+/// The names of an element, of its attributes, and of everything that it can contain.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
     pub(crate) facts: Facts,

@@ -1,4 +1,4 @@
-//! One start tag: its name, its attributes, and what is wrong with it.
+//! One start tag: its name, its attributes, and its faults.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::findings::{Findings, Span};
 use crate::suggest::clip;
 use crate::tree::{Attribute, Element};
 
-/// What to write where an entity is unknown.
+/// The remedy for an unknown entity.
 pub(crate) const ENTITY_HELP: &str =
     "write `&amp;` for `&`; the others are `&lt;`, `&gt;`, `&quot;` and `&apos;`";
 
@@ -34,7 +34,7 @@ pub(crate) fn read(
     reading.element()
 }
 
-/// Complains if the text begins with a tag inside which another one begins: its `>` or a quotation mark is missing.
+/// Reports a tag at the start of the text inside which another tag begins: its `>` or a quotation mark is missing.
 pub(crate) fn report_unclosed(
     file: usize,
     text: &str,
@@ -61,12 +61,12 @@ pub(crate) fn report_unclosed(
                 Span::new(file, start + at, end.max(start + at + 1)),
                 format!("a quotation mark is missing in the tag `<{name}`"),
             )
-            .help("the value that begins here runs on into the next tag"),
+            .help("the value that begins here continues into the next tag"),
     };
     true
 }
 
-/// Where a tag is damaged.
+/// The place where a tag is damaged.
 struct Damage {
     /// The second `<`, which belongs to another tag.
     cut: usize,
@@ -74,8 +74,8 @@ struct Damage {
     quote: Option<usize>,
 }
 
-/// Looks for a `<` that belongs to another tag. One in a value that ends on the line on which it
-/// began belongs to the value.
+/// Looks for a `<` that belongs to another tag. A `<` in a value that begins and ends on the same line belongs to the
+/// value.
 fn scan(whole: &str) -> Option<Damage> {
     let find = |from: usize, what: &[char]| {
         whole
@@ -112,10 +112,10 @@ fn scan(whole: &str) -> Option<Damage> {
     }
 }
 
-/// The inside of a tag, from its name on.
+/// The text inside a tag, starting with its name.
 struct Reading<'a> {
     file: usize,
-    /// Where the inside begins in the file.
+    /// The offset of this text in the file.
     base: usize,
     body: &'a str,
     findings: &'a mut Findings,
@@ -162,12 +162,15 @@ impl Reading<'_> {
             value_span = Span::new(self.file, value_span.start - 1, value_span.end + 1);
         }
         let Ok(value) = raw.normalized_value(XmlVersion::Implicit1_0) else {
-            let message = format!("`{}` holds a `&` that begins no known entity", clip(name));
+            let message = format!(
+                "`{}` contains a `&` that does not begin a known entity",
+                clip(name)
+            );
             self.findings.error(value_span, message).help(ENTITY_HELP);
             return None;
         };
         if raw.value.contains('<') {
-            let message = format!("the value of `{}` holds a bare `<`", clip(name));
+            let message = format!("the value of `{}` contains a bare `<`", clip(name));
             self.findings
                 .error(value_span, message)
                 .help("write `&lt;` for `<`");
@@ -181,7 +184,7 @@ impl Reading<'_> {
         })
     }
 
-    /// Where a part of the inside stands in the file.
+    /// The place of a part of this text in the file.
     fn part(&self, part: &str) -> Span {
         let start = self.base + (part.as_ptr().addr() - self.body.as_ptr().addr());
         Span::new(self.file, start, start + part.len())
@@ -201,7 +204,7 @@ impl Reading<'_> {
         };
         let (written, start, end) = name(again);
         let (_, first_start, first_end) = name(first);
-        let message = format!("the attribute `{}` stands twice in one tag", clip(written));
+        let message = format!("the attribute `{}` occurs twice in one tag", clip(written));
         self.findings
             .error(Span::new(self.file, start, end), message)
             .related(
@@ -215,9 +218,9 @@ impl Reading<'_> {
         let (at, message) = match *fault {
             AttrError::ExpectedEq(at) => (self.word_before(at), "an attribute without a value"),
             AttrError::ExpectedValue(at) => (at, "a value in quotation marks is missing here"),
-            AttrError::UnquotedValue(at) => (at, "the value must stand in quotation marks"),
+            AttrError::UnquotedValue(at) => (at, "the value must be in quotation marks"),
             AttrError::ExpectedQuote(at, _) => (at, "a quotation mark is missing before this"),
-            AttrError::Duplicated(at, _) => (at, "this attribute stands twice in one tag"),
+            AttrError::Duplicated(at, _) => (at, "this attribute occurs twice in one tag"),
         };
         let start = self.edge(at);
         let word = self.body.get(start..).unwrap_or_default();
@@ -229,7 +232,7 @@ impl Reading<'_> {
         None
     }
 
-    /// Where the word before `at` begins.
+    /// The start of the word before `at`.
     fn word_before(&self, at: usize) -> usize {
         let before = self
             .body
@@ -241,7 +244,7 @@ impl Reading<'_> {
             .map_or(0, |space| space + 1)
     }
 
-    /// The last edge of a character that is not after `at`.
+    /// The last character boundary that is not after `at`.
     fn edge(&self, at: usize) -> usize {
         let at = at.min(self.body.len());
         (0..=at)

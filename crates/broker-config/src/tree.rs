@@ -1,4 +1,4 @@
-//! The tree of a file's elements, each name and value with its place.
+//! The tree of a file's elements. Each name and value has its place.
 
 use crate::findings::Span;
 
@@ -6,27 +6,27 @@ use crate::findings::Span;
 #[derive(Clone, Debug)]
 pub(crate) struct Element {
     pub(crate) name: String,
-    /// Where the name stands in the start tag.
+    /// The place of the name in the start tag.
     pub(crate) span: Span,
     /// In the order written.
     pub(crate) attributes: Vec<Attribute>,
     /// In the order written.
     pub(crate) children: Vec<Element>,
-    /// The text directly inside, entities replaced, its parts joined.
+    /// The text directly inside, with replaced entities and joined parts.
     pub(crate) text: String,
-    /// Where that text stands, from its first to its last part without outer white space.
+    /// The place of that text, from its first to its last part, without outer white space.
     pub(crate) text_span: Option<Span>,
 }
 
 impl Element {
-    /// The attribute of this name.
+    /// The attribute with this name.
     pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes
             .iter()
             .find(|attribute| attribute.name == name)
     }
 
-    /// The first child of this name.
+    /// The first child with this name.
     pub(crate) fn child(&self, name: &str) -> Option<&Element> {
         self.children.iter().find(|child| child.name == name)
     }
@@ -36,11 +36,11 @@ impl Element {
 #[derive(Clone, Debug)]
 pub(crate) struct Attribute {
     pub(crate) name: String,
-    /// Where the name stands.
+    /// The place of the name.
     pub(crate) name_span: Span,
-    /// With entities replaced and line breaks made spaces.
+    /// The value with replaced entities, and with spaces for line breaks.
     pub(crate) value: String,
-    /// Where the value stands, without its quotes; with them when it is empty, to have something to
-    /// point at.
+    /// The place of the value without its quotes. The place of an empty value includes them, so that there is something
+    /// to mark.
     pub(crate) value_span: Span,
 }

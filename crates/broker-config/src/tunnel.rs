@@ -1,4 +1,4 @@
-//! Tunnels as they are meant: where to listen, where to go, and what to do with FTP.
+//! Resolved tunnels: the listen address, the destination, and the policies for FTP.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,108 +12,108 @@ use plain_text::is_printable;
 
 use crate::position::Position;
 
-/// The longest host: RFC 1035 allows 253 characters to a name, and an address with its zone is shorter.
+/// The longest host: RFC 1035 allows names of 253 characters, and an address with its zone is shorter.
 pub const MAX_HOST: usize = 255;
 
-/// Whether this can be a host's name or address: not empty, not longer than [`MAX_HOST`], and without white space and
-/// what cannot be shown. Whether it exists is for whoever looks it up.
+/// Whether this can be a host's name or address: not empty, not longer than [`MAX_HOST`], and without white space or
+/// unprintable characters. Whether the host exists is decided when its name is looked up.
 pub fn is_host(text: &str) -> bool {
     let fits = |c: char| is_printable(c) && !c.is_whitespace();
     !text.is_empty() && text.len() <= MAX_HOST && text.chars().all(fits)
 }
 
-/// A tunnel whose listener stands on this host and whose far end is reached from the SSH server.
+/// A tunnel that listens on this host and whose destination the SSH server connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalTunnel {
-    /// What is carried.
+    /// The kind of traffic.
     pub kind: LocalKind,
-    /// Where to listen.
+    /// The address to listen on.
     pub listen_address: ListenAddress,
-    /// The port to listen on; 0 takes a free one.
+    /// The port to listen on; 0: a free one.
     pub listen_port: u16,
     /// The destination as the SSH server sees it.
     pub dst_host: String,
     /// The destination's port, never 0.
     pub dst_port: u16,
-    /// Whether clients from other hosts are let in.
+    /// Whether clients on other hosts may connect.
     pub allow_relay: bool,
-    /// The networks other hosts must come from; empty: any. Without meaning unless `allow_relay`.
+    /// The networks from which other hosts may connect; empty: any. Meaningful only with `allow_relay`.
     pub allow_from: Vec<IpNet>,
-    /// Where the file asks for this tunnel.
+    /// Its position in the file.
     pub position: Position,
 }
 
-/// What a local tunnel carries.
+/// The kind of traffic in a local tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalKind {
-    /// Bytes, untouched.
+    /// Any TCP connection, unchanged.
     Tcp,
-    /// FTP, with its data channels.
+    /// FTP, with its data connections.
     Ftp(FtpOptions),
 }
 
-/// A tunnel whose listener stands on the SSH server and whose far end is reached from this host.
+/// A tunnel that listens on the SSH server and whose destination this host connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteTunnel {
-    /// What is carried.
+    /// The kind of traffic.
     pub kind: RemoteKind,
-    /// Where the SSH server shall listen.
+    /// The address for the SSH server to listen on.
     pub listen_address: ListenAddress,
-    /// The port the SSH server shall listen on; 0 lets it choose.
+    /// The port for the SSH server to listen on; 0 lets it choose.
     pub listen_port: u16,
     /// The destination as this host sees it.
     pub dst_host: String,
     /// The destination's port, never 0.
     pub dst_port: u16,
-    /// Whether clients other than the SSH server's own host are let in.
+    /// Whether clients on hosts other than the SSH server may connect.
     pub allow_relay: bool,
-    /// The networks other hosts must come from; empty: any. Without meaning unless `allow_relay`.
+    /// The networks from which other hosts may connect; empty: any. Meaningful only with `allow_relay`.
     pub allow_from: Vec<IpNet>,
-    /// Where the file asks for this tunnel.
+    /// Its position in the file.
     pub position: Position,
 }
 
-/// What a remote tunnel carries.
+/// The kind of traffic in a remote tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemoteKind {
-    /// Bytes, untouched.
+    /// Any TCP connection, unchanged.
     Tcp,
-    /// FTP, with its data channels.
+    /// FTP, with its data connections.
     Ftp(FtpOptions),
 }
 
-/// How an FTP tunnel treats its sessions and data channels.
+/// The policies of an FTP tunnel for its sessions and data connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FtpOptions {
-    /// Where passive data channels go.
+    /// The host of passive data connections.
     pub data_address: DataAddress,
-    /// What happens when the client asks for TLS on the control channel.
+    /// What happens if the client requests TLS on the control connection.
     pub tls: TlsPolicy,
-    /// When a passive data channel is opened.
+    /// When the broker opens a passive data connection to the FTP server.
     pub data_open: DataOpen,
-    /// What happens to PORT and EPRT that name another host or a privileged port.
+    /// What happens to a PORT or EPRT that names another host or a privileged port.
     pub foreign_port: ForeignPort,
-    /// Whether active mode (PORT, EPRT) is served.
+    /// Whether the broker supports active mode (PORT, EPRT).
     pub active: bool,
-    /// The address announced to the server in PORT and EPRT instead of the one chosen by the broker.
+    /// The address to announce to the server in PORT and EPRT, instead of the one that the broker chooses.
     pub active_address: Option<IpAddr>,
-    /// The ports data listeners take; `None`: any free one. Its start is at least 1 and at most its end.
+    /// The ports of data listeners; `None`: any free one. The start is at least 1 and at most the end.
     pub passive_ports: Option<RangeInclusive<u16>>,
-    /// The ports the SSH server listens on in active mode; `None`: those it chooses. Its start is at least 1 and at most its
-    /// end.
+    /// The ports on which the SSH server listens in active mode; `None`: the server chooses. The start is at least 1
+    /// and at most the end.
     pub active_ports: Option<RangeInclusive<u16>>,
-    /// The address announced to the client in passive mode instead of the one it reached.
+    /// The address to announce to the client in passive mode, instead of the one that it connected to.
     pub advertise_address: Option<IpAddr>,
     /// How long a data listener waits for its connection; at least a second.
     pub data_timeout: Duration,
-    /// How many FTP sessions the tunnel serves at once; at least 1.
+    /// How many FTP sessions the tunnel serves at a time; at least 1.
     pub max_sessions: usize,
 }
 
 impl FtpOptions {
-    /// How long a data listener waits when the file is silent.
+    /// The default time that a data listener waits.
     pub const DATA_TIMEOUT: Duration = Duration::from_secs(60);
-    /// How many sessions a tunnel serves at once when the file is silent.
+    /// The default number of sessions that a tunnel serves at a time.
     pub const MAX_SESSIONS: usize = 256;
 }
 
@@ -135,28 +135,28 @@ impl Default for FtpOptions {
     }
 }
 
-/// Where a passive data channel goes.
+/// The host of a passive data connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataAddress {
-    /// To the host in the server's reply, unless it cannot be meant; then to the control connection's destination.
+    /// The host in the server's reply, if it is plausible; otherwise the control connection's destination.
     Auto,
-    /// Always to the host in the server's reply.
+    /// Always the host in the server's reply.
     Reply,
-    /// Always to the control connection's destination.
+    /// Always the control connection's destination.
     Control,
 }
 
-/// Where a listener stands.
+/// The address of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// On this address.
+    /// This address.
     Address(IpAddr),
-    /// On every address of the host, of both families where it has both.
+    /// Every address of the host, in both families if it has both.
     All,
 }
 
 impl ListenAddress {
-    /// 127.0.0.1, where a listener stands unless told otherwise.
+    /// 127.0.0.1, the default address of a listener.
     pub const LOOPBACK: Self = Self::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
     /// Whether only this host can reach the listener.
@@ -188,7 +188,7 @@ pub struct ListenAddressError(String);
 impl FromStr for ListenAddress {
     type Err = ListenAddressError;
 
-    /// Takes an IP address (IPv6 with or without brackets), `localhost` (127.0.0.1), or `*`.
+    /// Accepts an IP address (IPv6 with or without brackets), `localhost` (127.0.0.1), or `*`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "*" {
             return Ok(Self::All);

@@ -1,4 +1,4 @@
-//! Takes values from attributes: variables expanded, syntax checked, every fault reported.
+//! Reads values from attributes: expands variables, checks the syntax, reports every fault.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -12,27 +12,27 @@ use crate::findings::{Finding, Findings, Located, Span};
 use crate::suggest::{clip, closest, list};
 use crate::tree::{Attribute, Element};
 
-/// The longest value in bytes. The longest real ones, proxy rule sets, have some hundred; the bound
-/// keeps the work on one value small.
+/// The longest value in bytes. The longest real values, proxy rule sets, have some hundred bytes. The bound keeps the
+/// work on one value small.
 pub(crate) const MAX_VALUE: usize = 16 * 1024;
 
-/// The longest time in seconds, a year: longer ones are mistakes, and would overflow timers.
+/// The longest time in seconds, a year. Longer times are mistakes, and could overflow timers.
 const MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
 
-/// What the values of one file are read with.
+/// The context for reading the values of one file.
 pub(crate) struct Values<'a> {
-    /// The surroundings that variables refer to.
+    /// The environment that variables refer to.
     pub(crate) env: &'a Environment,
-    /// Whether values are taken as they are, since no file has them.
+    /// Whether variables stay as written, since the values do not come from a file.
     pub(crate) literal: bool,
-    /// The file's directory, to which paths in it are relative.
+    /// The file's directory, to which its paths are relative.
     pub(crate) directory: &'a Path,
     pub(crate) findings: &'a mut Findings,
 }
 
-/// One attribute as it is written, with what is needed to read it.
+/// One attribute as written, with the context for reading it.
 ///
-/// A method returns `None`, with an error among the findings, where the value is wrong.
+/// A method returns `None`, with an error among the findings, if the value is invalid.
 pub(crate) struct Field<'a, 'v> {
     element: &'a Element,
     attribute: &'a Attribute,
@@ -52,12 +52,12 @@ impl<'a, 'v> Field<'a, 'v> {
         }
     }
 
-    /// Where the value stands.
+    /// The place of the value.
     pub(crate) fn span(&self) -> Span {
         self.attribute.value_span
     }
 
-    /// The value that this reads, with its place.
+    /// The value that `read` returns, with its place.
     pub(crate) fn located<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Option<T>,
@@ -66,31 +66,31 @@ impl<'a, 'v> Field<'a, 'v> {
         read(self).map(|value| Located { value, span })
     }
 
-    /// Whether nothing at all is written.
+    /// Whether the attribute is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.attribute.value.is_empty()
     }
 
-    /// Complains of the value.
+    /// Reports an error about the value.
     pub(crate) fn error(&mut self, message: impl Into<String>) -> &mut Finding {
         self.values
             .findings
             .error(self.attribute.value_span, message)
     }
 
-    /// Warns of the value.
+    /// Reports a warning about the value.
     pub(crate) fn warning(&mut self, message: impl Into<String>) -> &mut Finding {
         let span = self.span();
         self.values.findings.warning(span, message)
     }
 
-    /// Complains that the attribute cannot have this value.
+    /// Reports that the attribute cannot have this value.
     fn cannot_be(&mut self, value: &str) -> &mut Finding {
         let message = format!("`{}` cannot be `{}`", self.attribute.name, clip(value));
         self.error(message)
     }
 
-    /// The text as it is, which may be empty.
+    /// The text as written, which can be empty.
     pub(crate) fn text(&mut self) -> Option<String> {
         if self.attribute.value.len() > MAX_VALUE {
             let name = &self.attribute.name;
@@ -119,7 +119,7 @@ impl<'a, 'v> Field<'a, 'v> {
         Some(word.to_owned())
     }
 
-    /// A path, made relative to the file's directory; `~/` stands for the home directory.
+    /// A path, relative to the file's directory. `~/` means the home directory.
     pub(crate) fn path(&mut self) -> Option<PathBuf> {
         let text = self.word()?;
         Some(match text.strip_prefix("~/") {
@@ -133,7 +133,7 @@ impl<'a, 'v> Field<'a, 'v> {
         self.one_of(T::WORDS)
     }
 
-    /// A word that has only this one meaning left.
+    /// An attribute that can only have this value.
     pub(crate) fn only(&mut self, word: &'static str) {
         self.one_of(&[(word, ())]);
     }
@@ -169,7 +169,7 @@ impl<'a, 'v> Field<'a, 'v> {
         number
     }
 
-    /// A number of things that fits the machine's word.
+    /// A number that fits into a `usize`.
     pub(crate) fn count(&mut self, bounds: RangeInclusive<u64>) -> Option<usize> {
         self.number(bounds)
             .and_then(|count| usize::try_from(count).ok())
@@ -186,7 +186,7 @@ impl<'a, 'v> Field<'a, 'v> {
         self.number(lowest..=MAX_SECONDS).map(Duration::from_secs)
     }
 
-    /// A time in whole seconds, where 0 means that there is no limit.
+    /// A time in whole seconds; 0 means no limit.
     pub(crate) fn limit(&mut self) -> Option<Option<Duration>> {
         self.seconds(0)
             .map(|time| (!time.is_zero()).then_some(time))
@@ -203,7 +203,7 @@ impl<'a, 'v> Field<'a, 'v> {
         address
     }
 
-    /// Complains of a value that must not be empty.
+    /// Reports an empty value that must not be empty.
     pub(crate) fn report_empty(&mut self) {
         let written = self.attribute.value.trim().is_empty();
         let (name, element) = (&self.attribute.name, &self.element.name);
@@ -215,13 +215,14 @@ impl<'a, 'v> Field<'a, 'v> {
         }
     }
 
-    /// Warns that variables became nothing. In a password their names are part of the secret, also in a proxy's.
+    /// Warns that unset variables were replaced by nothing. In a password, also a proxy's, their names are a part of
+    /// the secret.
     fn report_unset(&mut self, unset: &[String]) {
         let message = if matches!(self.element.name.as_str(), "password" | "proxy") {
             "a `$` in this value begins the name of a variable that is not set".to_owned()
         } else {
             let names = list(unset.iter().map(String::as_str));
-            format!("the environment variable {names} is not set, so that nothing stands here")
+            format!("the environment variable {names} is not set, so it is replaced by nothing")
         };
         self.values
             .findings
@@ -230,7 +231,7 @@ impl<'a, 'v> Field<'a, 'v> {
     }
 }
 
-/// Sets a place to a value, if there is one.
+/// Stores the value, if there is one.
 pub(crate) fn set<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;

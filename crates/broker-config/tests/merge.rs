@@ -357,7 +357,7 @@ fn an_unlimited_number_of_faults_makes_a_limited_report() {
     assert!(
         report
             .render(false)
-            .contains("901 more complaints are not shown")
+            .contains("901 more messages are not shown")
     );
 }
 

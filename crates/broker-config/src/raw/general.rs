@@ -1,4 +1,4 @@
-//! `general`: what holds for the whole program.
+//! `general`: settings for the whole program.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::table::{Child, Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Field, Values, set};
 
-/// What `general` says.
+/// The values of `general`.
 #[derive(Debug, Default)]
 pub(crate) struct General {
     pub(crate) fips: bool,
@@ -21,7 +21,7 @@ pub(crate) struct General {
     pub(crate) policy: DeprecatedPolicy,
 }
 
-/// The switches that a host key policy has replaced.
+/// The deprecated switches that the host key policy replaces.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DeprecatedPolicy {
     pub(crate) strict: bool,
@@ -30,7 +30,7 @@ pub(crate) struct DeprecatedPolicy {
 }
 
 impl DeprecatedPolicy {
-    /// The policy that the switches amount to.
+    /// The policy that the switches mean together.
     pub(super) fn policy(self) -> HostKeyPolicy {
         match (self.strict, self.accept_unknown, self.always_ask) {
             (true, _, true) => HostKeyPolicy::Ask,
@@ -71,7 +71,10 @@ pub(super) static GENERAL: Rule<General> = Rule::new("general")
     ]);
 
 static KEY_STORES: Rule<KeyStores> = Rule::new("key-stores")
-    .meaning("where private keys are looked for, see [Keys](#keys)", "")
+    .meaning(
+        "where the broker looks for private keys, see [Keys](#keys)",
+        "",
+    )
     .children(&[
         part!(USER_KEYS, |it, e, v| it
             .user_keys
@@ -85,8 +88,8 @@ static KEY_STORES: Rule<KeyStores> = Rule::new("key-stores")
     ]);
 
 const TYPED: &str =
-    "how long what a person typed is kept, see [Questions](#questions); 0: no such limit";
-const USED: &str = "how long it is kept after its last use; 0: no such limit";
+    "how long the broker keeps what a person typed, see [Questions](#questions); 0: no such limit";
+const USED: &str = "how long the broker keeps it after its last use; 0: no such limit";
 
 pub(super) static USER_KEYS: Rule<UserKeys> = rule("user-keys", rows! { UserKeys:
     "directory" otherwise "the usual files": "a directory of keys", |it, f| it.directory = f.path();
@@ -102,7 +105,7 @@ static IDENTIFICATION: Rule<Identification> = rule("identification", rows! { Ide
 }).many();
 
 static KEY_STORE: Rule<KeyStoreProvider> = rule("key-store", rows! { KeyStoreProvider:
-    "type" required: "only `software`, which means keys in files. Have other keys held by an SSH agent",
+    "type" required: "only `software`, which means keys in files. Use an SSH agent for other keys",
         |it, f| set(&mut it.kind, f.word());
     "init": "not supported", |it, f| it.init = f.text();
 }).many().before(check_key_store);
@@ -110,7 +113,7 @@ static KEY_STORE: Rule<KeyStoreProvider> = rule("key-store", rows! { KeyStorePro
 static KNOWN_HOSTS: Rule<KnownHosts> = rule("known-hosts", rows! { KnownHosts:
     "path": "a file of host keys in OpenSSH's format. Empty: no such files, not even the usual ones", read_known_hosts_file;
     "file": "the same", read_known_hosts_file;
-    "directory": "a directory whose files are all in that format", |it, f| it.directories.extend(f.path());
+    "directory": "a directory that contains only files in that format", |it, f| it.directories.extend(f.path());
     "filename-format" usual "plain": "how the broker stores host names: `plain`, or `hash` so that its file does not tell \
         which servers are used",
         |it, f| set(&mut it.hash_names, f.choice::<FilenameFormat>().map(|it| it == FilenameFormat::Hash));
@@ -124,7 +127,7 @@ fn warn_of_deprecation(_: &mut General, element: &Element, values: &mut Values<'
     true
 }
 
-/// The places that a file names replace those of earlier files.
+/// The places in a file replace those of earlier files.
 fn forget_known_hosts(general: &mut General, element: &Element, _: &mut Values<'_>) -> bool {
     if element.child(KNOWN_HOSTS.facts.name).is_some() {
         general.known_hosts = KnownHosts::default();
@@ -153,7 +156,7 @@ fn user_directory_is_not_supported(
     true
 }
 
-/// Keys in files are what `software` means; everything else comes through an agent.
+/// `software` means keys in files. All other keys come from an agent.
 fn check_key_store(_: &mut KeyStoreProvider, element: &Element, values: &mut Values<'_>) -> bool {
     let is_software = element
         .attribute("type")
@@ -161,7 +164,7 @@ fn check_key_store(_: &mut KeyStoreProvider, element: &Element, values: &mut Val
     if !is_software {
         values.findings.unsupported(
             element.span,
-            "only key stores of the type `software` are supported: have other keys held by an SSH agent",
+            "only key stores of the type `software` are supported: use an SSH agent for other keys",
         );
     } else if element.attribute("init").is_some() {
         values.findings.unsupported(

@@ -1,4 +1,4 @@
-//! `hostkey`: a server's public key, in a file or written out.
+//! `hostkey`: a server's public key, in a file or in the element.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use crate::table::{Content, Rule, rows};
 use crate::tree::Element;
 use crate::values::{MAX_VALUE, Values};
 
-/// The keys that a profile vouches for.
+/// The keys that a profile pins.
 pub(super) static HOSTKEY: Rule<Vec<PinnedKey>> = Rule::<Vec<PinnedKey>>::new("hostkey")
     .meaning("the server's public key, its base64 text inside the element or in a file. With at least one, no other place \
               is searched but for revocations", "")
@@ -19,13 +19,13 @@ pub(super) static HOSTKEY: Rule<Vec<PinnedKey>> = Rule::<Vec<PinnedKey>>::new("h
         "file": "the file", |it, f| it.extend(f.path().map(PinnedKey::File));
     });
 
-/// Reads the key inside the element; true if there is none, so that the file counts.
+/// Reads the key inside the element; true if there is none, so the file counts.
 fn read_inside(keys: &mut Vec<PinnedKey>, element: &Element, values: &mut Values<'_>) -> bool {
     let Some(span) = element.text_span else {
         if element.attribute("file").is_none() {
             values
                 .findings
-                .error(element.span, "`<hostkey>` names no key")
+                .error(element.span, "`<hostkey>` has neither a file nor a key")
                 .help(r#"write `<hostkey file="…"/>`, or the key's base64 text inside"#);
         }
         return true;
@@ -56,7 +56,7 @@ fn read_inside(keys: &mut Vec<PinnedKey>, element: &Element, values: &mut Values
 
 /// The key in OpenSSH's one-line form.
 ///
-/// The text is base64, possibly broken into lines, or that form already.
+/// The text is either base64, possibly broken into lines, or already in that form.
 fn one_line(text: &str) -> Option<String> {
     let mut words = text.split_whitespace();
     let first = words.next()?;

@@ -1,13 +1,13 @@
-//! The hash that names a private key by its public half.
+//! The hash of a public key, which identifies its private key.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// How many hex digits the hashes have: MD5, SHA-1, SHA-256.
+/// The lengths of the hashes in hex digits: MD5, SHA-1, SHA-256.
 const LENGTHS: [usize; 3] = [32, 40, 64];
 
-/// The hash in lower-case hex digits, if this is one: written so, with or without colons, or as OpenSSH's tools print
-/// fingerprints (`SHA256:` and base64, `MD5:` and hex digits).
+/// The hash in lower-case hex digits, if the text is a hash: hex digits with or without colons, or a fingerprint as
+/// OpenSSH's tools print it (`SHA256:` and base64, `MD5:` and hex digits).
 pub(super) fn parse(text: &str) -> Option<String> {
     if let Some(encoded) = text.strip_prefix("SHA256:") {
         let bytes = STANDARD_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;

@@ -1,4 +1,4 @@
-//! `logging`: where the log goes.
+//! `logging`: the log targets.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::table::{Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Values, set};
 
-/// What a log target says.
+/// The values of a log target.
 #[derive(Default)]
 struct Target {
     kind: LogType,

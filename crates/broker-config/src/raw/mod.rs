@@ -1,4 +1,4 @@
-//! What the files say, value by value, before anything is made of it; and the tables of what can be said.
+//! The values in the files before they are resolved, and the tables that define the format.
 
 mod general;
 mod hostkey;
@@ -27,14 +27,14 @@ use profile::PROFILES;
 use settings::{DEFAULT_SETTINGS, Defaults};
 use tunnel::STATIC_TUNNELS;
 
-/// One file, its names checked.
+/// One file with checked names.
 pub(crate) struct File {
     pub(crate) root: Element,
-    /// Where relative paths in it begin.
+    /// The directory to which its paths are relative.
     pub(crate) directory: PathBuf,
 }
 
-/// What all files together say.
+/// The values of all files together.
 #[derive(Default)]
 pub(crate) struct Document {
     pub(crate) general: General,
@@ -44,7 +44,8 @@ pub(crate) struct Document {
     pub(crate) logging: Vec<LogTarget>,
 }
 
-/// The outermost element, in the order in which its parts are read from all files: each builds on those before it.
+/// The outermost element, with its parts in the order in which they are read from all files: each builds on those
+/// before.
 static PASSES: [Rule<Document>; 3] = [
     root()
         .attributes(rows! { Document: "version": "any value", |_, _| {}; })
@@ -73,7 +74,7 @@ const fn root() -> Rule<Document> {
     Rule::new("secsh-broker")
 }
 
-/// Every name in the format.
+/// Every name of the format.
 pub(crate) static FORMAT: LazyLock<Vocabulary> = LazyLock::new(|| Vocabulary {
     facts: root().facts,
     attributes: PASSES
@@ -86,7 +87,7 @@ pub(crate) static FORMAT: LazyLock<Vocabulary> = LazyLock::new(|| Vocabulary {
         .collect(),
 });
 
-/// Takes everything out of the files, of which a later one has the last word.
+/// Reads all values from the files. A later file overrides an earlier one.
 pub(crate) fn read(files: &[File], env: &Environment, findings: &mut Findings) -> Document {
     let mut document = Document::default();
     for pass in &PASSES {
@@ -104,7 +105,7 @@ pub(crate) fn read(files: &[File], env: &Environment, findings: &mut Findings) -
 }
 
 impl Document {
-    /// Adds a later file's profiles, each in the place of earlier ones with its id or name.
+    /// Adds a later file's profiles. Each replaces earlier ones with its id or name.
     fn add_profiles(&mut self, later: Vec<RawProfile>) {
         let ids = texts(later.iter().map(|profile| &profile.id));
         let names = texts(later.iter().map(|profile| &profile.name));
@@ -113,7 +114,7 @@ impl Document {
         self.profiles.extend(later);
     }
 
-    /// Adds a later file's static tunnels, each in the place of an earlier one at the same address and port.
+    /// Adds a later file's static tunnels. Each replaces an earlier one with the same address and port.
     fn add_static_tunnels(&mut self, later: Vec<RawTunnel>) {
         self.static_tunnels
             .retain(|old| !later.iter().any(|new| old.listens_like(new)));

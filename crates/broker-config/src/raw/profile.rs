@@ -1,4 +1,4 @@
-//! `profile`: a server and how to reach it.
+//! `profile`: a server and its settings.
 
 use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 use secrecy::SecretString;
@@ -14,10 +14,10 @@ use crate::tree::Element;
 use crate::tunnel::is_host;
 use crate::values::{Field, Values, set};
 
-/// What a profile says, on top of the default settings.
+/// The values of a profile, in addition to the default settings.
 #[derive(Clone, Debug)]
 pub(crate) struct RawProfile {
-    /// Where its name stands.
+    /// The place of its name.
     pub(crate) span: Span,
     pub(crate) id: Option<Located<String>>,
     pub(crate) name: Option<Located<String>>,
@@ -27,7 +27,7 @@ pub(crate) struct RawProfile {
     pub(crate) gateway: Option<Located<String>>,
     pub(crate) user: Option<String>,
     pub(crate) settings: Settings,
-    /// Whether it has proxy rules of its own.
+    /// Whether it has its own proxy rules.
     pub(crate) has_proxy: bool,
     pub(crate) host_keys: Vec<PinnedKey>,
     pub(crate) identities: Vec<Identity>,
@@ -50,7 +50,7 @@ pub(super) static PROFILES: Rule<Profiles> =
         it.list.push(profile);
     })]);
 
-/// The profiles in `profiles`, each on top of the defaults.
+/// The profiles in `profiles`, each based on the defaults.
 pub(super) fn read(
     element: &Element,
     defaults: Defaults,
@@ -65,18 +65,18 @@ pub(super) fn read(
 static PROFILE: Rule<RawProfile> = Rule::new("profile")
     .many()
     .attributes(rows! { RawProfile:
-        "id" required: "what the rest of the file calls it; no other profile's", |it, f| it.id = f.located(Field::word);
-        "name": "what people call it on the command line, where a name counts before an id",
+        "id" required: "its unique name for the rest of the file", |it, f| it.id = f.located(Field::word);
+        "name": "its name on the command line, where a name counts before an id",
             |it, f| it.name = f.located(Field::word);
         "host" required: "the server's name or address. Not `*`, see below", |it, f| it.host = host(f);
         "port" usual "22": "the server's TCP port", |it, f| set(&mut it.port, f.port(1));
         "protocol" usual "secsh2": "only `secsh2`", |_, f| f.only("secsh2");
         "connect-on-startup" usual "no": "`yes`: connect when the daemon starts, see below",
             |it, f| it.connect_on_startup = f.located(Field::choice);
-        "user" otherwise "`default-settings`, else the own name": "the user name on the server",
+        "user" otherwise "that of `default-settings`, otherwise the name of the user who runs the daemon": "the user name on the server",
             |it, f| set(&mut it.user, f.word().map(Some));
-        "gateway-profile": "the id of the profile through whose server this one is reached; `proxy` is ignored then. \
-            See [Ways to a server](#ways-to-a-server)", |it, f| it.gateway = f.located(Field::word);
+        "gateway-profile": "the id of the profile whose server is the gateway to this one; `proxy` is ignored then. See \
+ [Ways to a server](#ways-to-a-server)", |it, f| it.gateway = f.located(Field::word);
         "host-type" idle: "no effect", |_, _| {};
     })
     .children(&[
@@ -120,7 +120,7 @@ static TUNNELS: Rule<RawProfile> = rule("tunnels", rows! { RawProfile:
 ]);
 
 impl RawProfile {
-    /// A profile that says nothing.
+    /// A profile without values.
     fn new(element: &Element, defaults: Defaults) -> Self {
         Self {
             span: element.span,
@@ -149,14 +149,14 @@ fn host(field: &mut Field<'_, '_>) -> Option<String> {
     let bare = plain_text::without_brackets(&host);
     if bare.contains(['*', '?']) {
         field
-            .error("a profile is for one server, so that its host cannot be a pattern")
-            .help("put what holds for all servers into `<default-settings>`: targets such as `user@host` take it");
+            .error("a profile is for one server, so its host cannot be a pattern")
+            .help("put settings for all servers into `<default-settings>`: they also apply to targets such as `user@host`");
         return None;
     }
     if !is_host(bare) || bare.contains(['@', '/', '#', '[', ']']) {
         field
             .error("this is not a host name or address")
-            .help("write the host alone; user and port have attributes of their own");
+            .help("write the host alone; `user` and `port` are separate attributes");
         return None;
     }
     Some(bare.to_owned())
@@ -185,11 +185,11 @@ fn inline_password(field: &mut Field<'_, '_>) -> Option<PasswordSource> {
     let message = "everybody who can read this file can read the password";
     field
         .warning(message)
-        .help("put it into a file of its own: `<password file=\"…\"/>`, or use a key");
+        .help("put it into a separate file: `<password file=\"…\"/>`, or use a key");
     Some(PasswordSource::Inline(SecretString::from(password)))
 }
 
-/// Complains unless exactly one of the element's attributes is there.
+/// Reports an error unless the element has exactly one of these attributes.
 fn exactly_one<T>(rule: &Rule<T>, element: &Element, values: &mut Values<'_>) -> bool {
     let names: Vec<_> = rule.all_attributes().map(|it| it.row.name).collect();
     let given: Vec<_> = names

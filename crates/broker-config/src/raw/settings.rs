@@ -1,4 +1,4 @@
-//! The settings that `default-settings` and each profile may hold.
+//! The settings that `default-settings` and each profile can contain.
 
 use broker_settings::{AuthMethod, Compression, ProxyRule, Settings};
 use secrecy::ExposeSecret;
@@ -12,14 +12,14 @@ use crate::table::{Attribute, Child, Content, Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Field, Values, set};
 
-/// What holds for profiles that say nothing else, and for targets without a profile.
+/// The defaults of profiles, and the settings of targets without a profile.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Defaults {
     pub(crate) user: Option<String>,
     pub(crate) settings: Settings,
 }
 
-/// An element that stands for a method.
+/// An element that names a method.
 macro_rules! method {
     ($name:literal, $meaning:literal, $method:expr) => {
         Child::Same(&Rule::new($name).meaning($meaning, "").before(|it, e, v| {
@@ -29,10 +29,10 @@ macro_rules! method {
     };
 }
 
-/// The most SSH connections a pool may be given: each costs sockets and buffers at both ends.
+/// The most SSH connections in a pool: each costs sockets and buffers at both ends.
 const MAX_POOL: u64 = 1024;
 
-/// The fewest bytes between two key exchanges: with fewer, exchanges would be most of the traffic.
+/// The fewest bytes between two key exchanges. With fewer, key exchanges would be most of the traffic.
 const MIN_REKEY: u64 = 64 * 1024;
 
 pub(super) static DEFAULT_SETTINGS: Rule<Defaults> = rule(
@@ -44,7 +44,7 @@ pub(super) static DEFAULT_SETTINGS: Rule<Defaults> = rule(
 )
 .children(&[Child::Settings(&SETTINGS, |it| &mut it.settings)]);
 
-/// What stands in `default-settings` and, for itself alone, in each profile. It has no element of its own.
+/// The children of `default-settings` and of each profile. The rule has no element.
 pub(super) static SETTINGS: Rule<Settings> = Rule::new("").children(&[
     part!(AUTHENTICATION_METHODS, read_methods),
     Child::Same(&SERVER_AUTHENTICATION),
@@ -53,45 +53,44 @@ pub(super) static SETTINGS: Rule<Settings> = Rule::new("").children(&[
     part!(KEX_LIST, |it, e, v| it.algorithms.kexs = algorithms(&KEX_LIST, KEXS, e, v)),
     part!(HOST_KEY_LIST, |it, e, v| it.algorithms.host_keys = algorithms(&HOST_KEY_LIST, HOST_KEYS, e, v)),
     Child::Same(&rule("rekey", rows! { Settings:
-        "bytes" usual "1000000000": "new keys after so many bytes in one direction, 65536 to 1073741824, and after an hour; \
-            0: when the server asks for them, else after 16 GiB", |it, f| set(&mut it.rekey_bytes, rekey_bytes(f));
+        "bytes" usual "1000000000": "exchange keys after this many bytes in one direction, 65536 to 1073741824, and after an \
+ hour; 0: when the server requests it, at the latest after 16 GiB", |it, f| set(&mut it.rekey_bytes, rekey_bytes(f));
     })),
     part!(COMPRESSION, |it, e, v| set(&mut it.compression, compression(e, v))),
     Child::Same(&rule("proxy", rows! { Settings:
-        "ruleset" required otherwise "none": "the proxy through which the server is reached; see [Ways to a \
-            server](#ways-to-a-server)", |it, f| set(&mut it.proxy, proxy_rules(f));
+        "ruleset" required otherwise "none": "the rules that choose a proxy for the server; see [Ways to a server](#ways-to-a-server)", |it, f| set(&mut it.proxy, proxy_rules(f));
     })),
     Child::Same(&rule("idle-timeout", rows! { Settings:
-        "time" usual "5": "how long an SSH connection stays open once nothing uses it; 0: closed at once",
+        "time" usual "5": "how long an unused SSH connection stays open; 0: the broker closes it at once",
             |it, f| set(&mut it.pool.idle_timeout, f.seconds(0));
         "type" usual "connection": "only `connection`", |_, f| f.only("connection");
     })),
     Child::Same(&rule("tcp-connect-timeout", rows! { Settings:
-        "time" usual "5": "how long connecting may take, see below; 0: as long as the operating system would try, some two \
-            minutes", |it, f| set(&mut it.connect_timeout, f.limit());
+        "time" usual "5": "how long connecting may take, see below; 0: as long as the operating system tries, some two \
+ minutes", |it, f| set(&mut it.connect_timeout, f.limit());
     })),
     Child::Same(&rule("keepalive-interval", rows! { Settings:
-        "time" usual "15": "how long a server may be silent before it is asked for a sign of life, see below; 0: never",
+        "time" usual "15": "how long a server may be silent before the broker sends a keepalive, see below; 0: no keepalives",
             |it, f| set(&mut it.keepalive_interval, f.limit());
     })),
     Child::Same(&rule("exclusive-connection", rows! { Settings:
-        "enable" usual "no": "`yes`: each client has SSH connections of its own, which end with it; `connection-pool` then \
-            bounds those of one client", |it, f| set(&mut it.exclusive, f.choice());
+        "enable" usual "no": "`yes`: each client has its own SSH connections, which end with it; `connection-pool` then \
+ bounds those of one client", |it, f| set(&mut it.exclusive, f.choice());
     })),
     Child::Same(&rule("server-banners", rows! { Settings:
-        "visible" usual "yes": "whether what the server shows before the login is logged: its first text on each connection \
-            that carries control channels, 2048 characters of it at most", |it, f| set(&mut it.server_banners, f.choice());
+        "visible" usual "yes": "whether the broker logs the text that the server shows before the login, on each SSH connection \
+ for control connections; at most 2048 characters", |it, f| set(&mut it.server_banners, f.choice());
     })),
     Child::Same(&rule("address-family", rows! { Settings:
-        "type" usual "any": "which addresses of the server are tried, or of its proxy where it has one: `any`, `inet` (IPv4), \
-            `inet6`", |it, f| set(&mut it.address_family, f.choice());
+        "type" usual "any": "which addresses of the server, or of its proxy, the broker tries: `any`, `inet` (IPv4), \
+ `inet6`", |it, f| set(&mut it.address_family, f.choice());
     })),
     Child::Same(&rule("connection-pool", rows! { Settings:
         "max-connections" usual "8": "how many SSH connections a profile may have for transfers, see below",
             |it, f| set(&mut it.pool.max_connections, f.count(1..=MAX_POOL));
-        "max-dialing" usual "2": "how many may be being made at one time",
+        "max-dialing" usual "2": "how many of them the broker may open at a time",
             |it, f| set(&mut it.pool.max_dialing, f.count(1..=MAX_POOL));
-        "stall-timeout" usual "60": "how long a transfer that stands still may hold up others on the same connection",
+        "stall-timeout" usual "60": "how long a stalled transfer may block others on the same connection",
             |it, f| set(&mut it.pool.stall_timeout, f.seconds(1));
     })),
     Child::Idle("forwards"),
@@ -109,23 +108,23 @@ static SERVER_AUTHENTICATION: Rule<Settings> = Rule::new("server-authentication-
     .meaning("how the server proves who it is", "")
     .children(&[
         Child::Same(&rule("auth-server-publickey", rows! { Settings:
-            "policy" usual "ask": "what happens with a key that is not known; see [Host keys](#host-keys)",
+            "policy" usual "ask": "what happens with an unknown key; see [Host keys](#host-keys)",
                 |it, f| set(&mut it.host_key_policy, f.choice());
         })),
         Child::Same(&Rule::new("auth-server-certificate").content(Content::Unsupported)),
     ]);
 
-/// How the methods are named.
+/// The names of the methods.
 static AUTHENTICATION_METHODS: Rule<Vec<AuthMethod>> = Rule::new("authentication-methods")
-    .meaning("which ways to log in are tried, in this order; see below", "public key, password, keyboard-interactive")
+    .meaning("which login methods the broker tries, in this order; see below", "public key, password, keyboard-interactive")
     .children(&[
         method!("auth-publickey", "a key", AuthMethod::PublicKey),
         method!("auth-password", "a password", AuthMethod::Password),
-        method!("auth-keyboard-interactive", "answers to what the server asks", AuthMethod::KeyboardInteractive),
+        method!("auth-keyboard-interactive", "answers to the server's questions", AuthMethod::KeyboardInteractive),
         method!("auth-gssapi", "not supported", AuthMethod::Gssapi),
         method!("auth-hostbased", "not supported", AuthMethod::HostBased),
         Child::Same(&rule("authentication-method", rows! { Vec<AuthMethod>:
-            "name" required: "a method by its name, as older files have it",
+            "name" required: "a method by its name, as in older files",
                 |it, f| if let Some(method) = f.choice() { add_method(it, method, f.span(), f.values); };
         }).many()),
     ]);
@@ -159,14 +158,14 @@ fn add_method(
         values.findings.unsupported(span, message);
     }
     if methods.contains(&method) {
-        let message = "this method is in the list already";
+        let message = "this method is already in the list";
         values.findings.warning(span, message);
     } else {
         methods.push(method);
     }
 }
 
-/// What `compression` says.
+/// The values of `compression`.
 #[derive(Default)]
 struct RawCompression {
     name: Option<CompressionName>,
@@ -193,12 +192,12 @@ fn compression(element: &Element, values: &mut Values<'_>) -> Option<Compression
     })
 }
 
-/// 0, or a number of bytes that makes sense.
+/// 0, or a valid number of bytes.
 fn rekey_bytes(field: &mut Field<'_, '_>) -> Option<Option<u64>> {
     let bytes = field.number(0..=u64::MAX)?;
     if bytes > 0 && bytes < MIN_REKEY {
         field
-            .error(format!("new keys every {bytes} bytes are too many"))
+            .error(format!("a key exchange every {bytes} bytes is too often"))
             .help(format!(
                 "write {MIN_REKEY} or more, or 0 to leave it to the server"
             ));
@@ -222,7 +221,7 @@ fn proxy_rules(field: &mut Field<'_, '_>) -> Option<Vec<ProxyRule>> {
         Err(fault) => {
             field.error(fault.to_string()).help(
                 "a rule is `direct:///`, `socks4://host:port/`, `socks5://host:port/` or \
-                 `http-connect://host:port/`, with `user:password@` before the host if need be, and \
+                 `http-connect://host:port/`, with `user:password@` before the host if needed, and \
                  conditions, such as `10.0.0.0/8,*.example.com:22`",
             );
             None
@@ -243,7 +242,7 @@ struct Names {
 
 static CIPHER_LIST: Rule<Names> = Rule::new(CIPHERS.list)
     .meaning(
-        "holds `cipher` elements with `name`, in order of preference",
+        "contains `cipher` elements with `name`, in order of preference",
         "today's safe ones, AES-GCM first",
     )
     .children(&[Child::Same(&item(&CIPHERS))]);
@@ -259,7 +258,7 @@ static HOST_KEY_LIST: Rule<Names> = Rule::new(HOST_KEYS.list)
 
 const SAFE: &str = "today's safe ones";
 
-/// An element that is only a name, in a list of such.
+/// An element with only a name, in a list of names.
 const fn item(family: &Family) -> Rule<Names> {
     rule(family.item, NAME).many()
 }
@@ -267,7 +266,7 @@ const fn item(family: &Family) -> Rule<Names> {
 const NAME: &[Attribute<Names>] =
     rows! { Names: "name" required: "see the next table", add_algorithm; };
 
-/// The names in a list of algorithms, all of which can be offered.
+/// The names in a list of algorithms, all of which the broker can offer.
 fn algorithms(
     rule: &Rule<Names>,
     family: Family,
@@ -282,9 +281,12 @@ fn algorithms(
             .findings
             .error(
                 element.span,
-                format!("`<{}>` is empty: nothing could be offered", family.list),
+                format!(
+                    "`<{}>` is empty, so the broker could offer nothing",
+                    family.list
+                ),
             )
-            .help("name at least one, or remove the list to have today's safe ones");
+            .help("name at least one, or remove the list to use today's safe ones");
     }
     names.list
 }
@@ -295,7 +297,7 @@ fn add_algorithm(names: &mut Names, field: &mut Field<'_, '_>) {
     };
     check_algorithm(&name, names.family, field);
     if names.list.contains(&name) {
-        let message = "this name is in the list already";
+        let message = "this name is already in the list";
         field.warning(message);
     } else if names.list.len() < names.family.good.len() {
         names.list.push(name);
@@ -309,15 +311,17 @@ fn check_algorithm(name: &str, family: Family, field: &mut Field<'_, '_>) {
     let broken = family.broken.iter().find(|(broken, _)| *broken == name);
     if let Some((_, instead)) = broken {
         field
-            .error(format!("`{name}` is insecure and is not offered"))
+            .error(format!(
+                "`{name}` is insecure, and the broker never offers it"
+            ))
             .help(format!(
-                "use `{instead}`, or remove the list to have today's safe ones"
+                "use `{instead}`, or remove the list to use today's safe ones"
             ));
         return;
     }
     field
         .error(format!(
-            "`{}` is not the name of a {} known here",
+            "`{}` is not the name of a known {}",
             clip(name),
             family.item
         ))

@@ -14,30 +14,30 @@ use crate::tree::Element;
 use crate::tunnel::{FtpOptions, ListenAddress, is_host};
 use crate::values::{Field, Values, set};
 
-/// What a tunnel says.
+/// The values of a tunnel.
 #[derive(Clone, Debug)]
 pub(crate) struct RawTunnel {
-    /// Where its name stands.
+    /// The place of its name.
     pub(crate) span: Span,
     /// The profile of a static tunnel.
     pub(crate) profile: Option<Located<String>>,
     pub(crate) kind: Located<TunnelType>,
     pub(crate) listen_address: Option<Located<ListenAddress>>,
-    /// `None` only after a complaint.
+    /// `None` only after an error.
     pub(crate) listen_port: Option<Located<u16>>,
     pub(crate) dst_host: Option<Located<String>>,
     pub(crate) dst_port: Option<Located<u16>>,
     pub(crate) allow_relay: bool,
     pub(crate) allow_from: Option<Located<Vec<IpNet>>>,
     pub(crate) ftp: FtpOptions,
-    /// The first attribute that only means something to FTP.
+    /// The first attribute that applies only to FTP.
     pub(crate) ftp_attribute: Option<Located<String>>,
 }
 
-/// The most sessions one tunnel may be given: each holds several sockets.
+/// The most sessions of one tunnel: each uses several sockets.
 const MAX_SESSIONS: u64 = 65_536;
 
-/// Also what a tunnel is read by that no file has.
+/// Also used for a tunnel that does not come from a file.
 pub(crate) static LOCAL_TUNNEL: Rule<RawTunnel> =
     Rule::new("local-tunnel").many().shared(&[TUNNEL, FTP]);
 
@@ -52,49 +52,49 @@ pub(super) static STATIC_TUNNELS: Rule<Vec<RawTunnel>> =
 static STATIC_TUNNEL: Rule<RawTunnel> = Rule::new("tunnel")
     .many()
     .attributes(rows! { RawTunnel:
-        "profile" required: "the id of the profile that it goes through", |it, f| it.profile = f.located(Field::word);
+        "profile" required: "the id of the profile whose SSH connections carry it", |it, f| it.profile = f.located(Field::word);
     })
     .shared(&[TUNNEL, FTP]);
 
 /// The attributes of every tunnel.
 pub(crate) const TUNNEL: &[Attribute<RawTunnel>] = rows! { RawTunnel:
-    "type" usual "tcp": "`ftp`; `tcp`: any protocol, its bytes untouched; `socks` (*later*, local only)", read_kind;
+    "type" usual "tcp": "`ftp`; `tcp`: any protocol, unchanged; `socks` (*later*, local only)", read_kind;
     "listen-address" otherwise "127.0.0.1; with `allow-relay=\"yes\"` all addresses":
         "an address, `localhost`, or `*` for all", |it, f| it.listen_address = f.located(listen_address);
     "listen-port" required: "the port to listen on; 0: a free one", |it, f| it.listen_port = f.located(|f| f.port(0));
-    "dst-host" otherwise "`localhost`": "where the tunnel leads", |it, f| it.dst_host = f.located(destination);
-    "dst-port" otherwise "21 for `ftp`": "the port there; required for `tcp`",
+    "dst-host" otherwise "`localhost`": "the destination, as the SSH server resolves it", |it, f| it.dst_host = f.located(destination);
+    "dst-port" otherwise "21 for `ftp`": "the port of the destination; required for `tcp`",
         |it, f| it.dst_port = f.located(|f| f.port(1));
     "allow-relay" usual "no": "`yes`: other hosts may connect", |it, f| set(&mut it.allow_relay, f.choice());
-    "allow-from" otherwise "any": "the networks other hosts may come from: `192.0.2.0/24, 2001:db8::/32`",
+    "allow-from" otherwise "any": "the networks from which other hosts may connect: `192.0.2.0/24, 2001:db8::/32`",
         |it, f| it.allow_from = f.located(networks);
 };
 
-/// The attributes of a tunnel that only mean something to FTP.
+/// The attributes of a tunnel that apply only to FTP.
 pub(crate) const FTP: &[Attribute<RawTunnel>] = rows! { RawTunnel:
-    "data-address" usual "auto": "where passive data channels lead: `auto`, `reply` or `control`, see below",
+    "data-address" usual "auto": "the host of passive data connections: `auto`, `reply` or `control`, see below",
         |it, f| set(&mut it.ftp.data_address, f.choice());
-    "data-open" usual "auto": "when the way to the FTP server is opened: `auto`, `eager` or `lazy`, see below",
+    "data-open" usual "auto": "when the broker opens a passive data connection to the FTP server: `auto`, `eager` or `lazy`, see below",
         |it, f| set(&mut it.ftp.data_open, f.choice());
-    "tls" usual "refuse": "what happens when the client wants TLS: `refuse` or `pass`, see below",
+    "tls" usual "refuse": "what happens when the client requests TLS: `refuse` or `pass`, see below",
         |it, f| set(&mut it.ftp.tls, f.choice());
-    "active" usual "yes": "whether active mode is offered: `yes` or `no`",
+    "active" usual "yes": "whether the broker supports active mode: `yes` or `no`",
         |it, f| set(&mut it.ftp.active, f.choice());
-    "active-address" otherwise "chosen by the broker": "the address announced to the FTP server in active mode",
+    "active-address" otherwise "chosen by the broker": "the address to announce to the FTP server in active mode",
         |it, f| it.ftp.active_address = f.address();
     "foreign-port" usual "refuse": "what happens when a client names a port that is not its own: `refuse` or `pass`, see below",
         |it, f| set(&mut it.ftp.foreign_port, f.choice());
-    "passive-ports" otherwise "any free one": "the local ports used for passive data channels: `50000-50255`. For firewalls",
+    "passive-ports" otherwise "any free one": "the local ports for passive data connections: `50000-50255`. For firewalls",
         |it, f| it.ftp.passive_ports = ports(f);
     "active-ports" otherwise "those the SSH server chooses":
-        "the ports on which the SSH server listens for active data channels: `40000-40099`, see below",
+        "the ports on which the SSH server listens for active data connections: `40000-40099`, see below",
         |it, f| it.ftp.active_ports = ports(f);
     "advertise-address" otherwise "the one the client connected to":
-        "the address announced to clients in passive mode. For address translation between them and the broker",
+        "the address to announce to clients in passive mode. For address translation between them and the broker",
         |it, f| it.ftp.advertise_address = f.address();
-    "data-timeout" usual "60": "how long a data channel waits for its connection; in active mode, for a transfer to be asked for",
+    "data-timeout" usual "60": "how long a data listener waits for its connection; in active mode, for a transfer command",
         |it, f| set(&mut it.ftp.data_timeout, f.seconds(1));
-    "max-sessions" usual "256": "how many clients at one time",
+    "max-sessions" usual "256": "how many clients the tunnel serves at a time",
         |it, f| set(&mut it.ftp.max_sessions, f.count(1..=MAX_SESSIONS));
 };
 
@@ -134,7 +134,7 @@ fn read_any(rule: &Rule<RawTunnel>, element: &Element, values: &mut Values<'_>) 
 }
 
 impl RawTunnel {
-    /// A tunnel that says nothing.
+    /// A tunnel without values.
     pub(super) fn at(span: Span) -> Self {
         Self {
             span,
@@ -154,7 +154,7 @@ impl RawTunnel {
         }
     }
 
-    /// Whether two static tunnels stand at one place, so that the later one replaces the earlier.
+    /// Whether two static tunnels have the same address and port, so that the later one replaces the earlier.
     pub(super) fn listens_like(&self, other: &Self) -> bool {
         let place = |tunnel: &Self| {
             let port = tunnel.listen_port.as_ref().map(|port| port.value);
@@ -165,7 +165,7 @@ impl RawTunnel {
     }
 }
 
-/// The type; where it is misspelt, the one that makes no complaints follow.
+/// The type. For a misspelt type, the one that causes no further errors.
 fn read_kind(tunnel: &mut RawTunnel, field: &mut Field<'_, '_>) {
     tunnel.kind = Located {
         value: field.choice().unwrap_or(TunnelType::Ftp),
@@ -191,11 +191,11 @@ fn destination(field: &mut Field<'_, '_>) -> Option<String> {
     }
     field
         .error("`dst-host` is not a host name or address")
-        .help("write the host alone; the port has an attribute of its own");
+        .help("write the host alone; `dst-port` is a separate attribute");
     None
 }
 
-/// Networks or single addresses, with commas or spaces between.
+/// Networks or single addresses, separated by commas or spaces.
 fn networks(field: &mut Field<'_, '_>) -> Option<Vec<IpNet>> {
     let text = field.word()?;
     let mut networks = Vec::new();
@@ -204,7 +204,7 @@ fn networks(field: &mut Field<'_, '_>) -> Option<Vec<IpNet>> {
         let Ok(network) = part.parse().or_else(|_| single()) else {
             field
                 .error(format!("`{}` is not a network", clip(part)))
-                .help("write networks with commas between: `10.0.0.0/8, 2001:db8::/32`");
+                .help("write networks separated by commas: `10.0.0.0/8, 2001:db8::/32`");
             return None;
         };
         networks.push(network);

@@ -1,4 +1,4 @@
-//! Listeners that cannot stand side by side.
+//! Conflicts between listeners.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,20 +9,20 @@ use crate::findings::{Findings, Span};
 use crate::raw::{Document, RawTunnel};
 use crate::tunnel::ListenAddress;
 
-/// The most listeners of one port that each is compared with; their number is squared in time.
+/// The most listeners of one port that are compared with each other. The time grows with the square of their number.
 const MAX_COMPARED: usize = 256;
 
-/// A listener that the files ask for.
+/// A configured listener.
 #[derive(Clone, Copy)]
 struct Listener {
     address: ListenAddress,
-    /// Where its port is written.
+    /// The place of its port.
     span: Span,
-    /// Whether it stands all the time.
+    /// Whether it is always open.
     always: bool,
 }
 
-/// Complains of local listeners at the same address and port.
+/// Reports local listeners at the same address and port.
 pub(super) fn check(document: &Document, findings: &mut Findings) {
     let mut ports: BTreeMap<u16, Vec<Listener>> = BTreeMap::new();
     for (tunnel, always) in local_tunnels(document) {
@@ -46,7 +46,7 @@ pub(super) fn check(document: &Document, findings: &mut Findings) {
     }
 }
 
-/// All tunnels that listen on this host, each with whether it always does.
+/// All tunnels that listen on this host, each with whether it is always open.
 fn local_tunnels(document: &Document) -> impl Iterator<Item = (&RawTunnel, bool)> {
     let of_profiles = document.profiles.iter().flat_map(|profile| {
         let always = profile.listen != ListenWhen::Connected;

@@ -1,4 +1,4 @@
-//! What the files mean: defaults applied, references followed, conflicts found.
+//! Resolves the meaning of the files: applies defaults, follows references, reports conflicts.
 
 mod listeners;
 mod profiles;
@@ -11,7 +11,7 @@ use crate::raw::{Document, RawTunnel};
 use crate::source::Source;
 use crate::tunnel::LocalTunnel;
 
-/// What all files together mean. It is only good if there are no errors among the findings.
+/// The meaning of all files together. It is valid only if the findings contain no errors.
 pub(crate) fn resolve(
     document: Document,
     env: &Environment,
@@ -51,7 +51,7 @@ pub(crate) fn resolve(
     }
 }
 
-/// What a single tunnel means.
+/// The meaning of a single tunnel.
 pub(crate) fn resolve_tunnel(raw: &RawTunnel, findings: &mut Findings) -> Option<LocalTunnel> {
     let mut resolver = Resolver {
         env: &Environment::default(),
@@ -61,7 +61,7 @@ pub(crate) fn resolve_tunnel(raw: &RawTunnel, findings: &mut Findings) -> Option
     resolver.local_tunnel(raw)
 }
 
-/// What profiles and tunnels are resolved with.
+/// The input for resolving profiles and tunnels.
 struct Resolver<'a> {
     env: &'a Environment,
     sources: &'a [Source],
@@ -69,7 +69,7 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// The user that is named, else the program's own.
+    /// The user in the configuration; if none, the user who runs the program.
     fn user(&self, named: Option<String>) -> Option<String> {
         let own = || Some(self.env.user.clone()).filter(|user| !user.is_empty());
         named.or_else(own)

@@ -1,4 +1,4 @@
-//! Profiles: ids and names, gateways, and what each amounts to.
+//! Profiles: their ids and names, their gateways, and the meaning of each.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::findings::{Findings, Located};
 use crate::raw::RawProfile;
 use crate::suggest::{clip, did_you_mean};
 
-/// Checks what concerns several profiles at once.
+/// Checks that involve several profiles.
 pub(super) fn check(profiles: &[RawProfile], findings: &mut Findings) {
     check_ids(profiles, findings);
     check_names(profiles, findings);
@@ -28,7 +28,7 @@ fn check_ids(profiles: &[RawProfile], findings: &mut Findings) {
                     format!("two profiles have the id `{}`", clip(&id.value)),
                 )
                 .related(first, "the other one")
-                .help("give each profile an id of its own");
+                .help("give each profile its own id");
         }
     }
 }
@@ -43,14 +43,14 @@ fn check_names(profiles: &[RawProfile], findings: &mut Findings) {
                     format!("two profiles are named `{}`", clip(&name.value)),
                 )
                 .related(*first, "the name means this one")
-                .help("give each profile a name of its own, or use the ids");
+                .help("give each profile its own name, or use the ids");
         } else {
             seen.insert(name.value.as_str(), name.span);
         }
     }
 }
 
-/// Follows each profile's gateways, each profile once, until they end or a circle closes.
+/// Follows each profile's gateways, visiting each profile once, until they end or form a cycle.
 fn check_gateways(profiles: &[RawProfile], findings: &mut Findings) {
     let ids: BTreeMap<&str, usize> = profiles
         .iter()
@@ -76,11 +76,11 @@ fn check_gateways(profiles: &[RawProfile], findings: &mut Findings) {
     }
 }
 
-/// The most gateways in a row. Each is an SSH connection inside the one before it, with its share of memory and of the
-/// time that a dial may take; real ways have one or two.
+/// The most gateways in a row. Each is an SSH connection inside the one before it, and costs memory and a part of the
+/// time for connecting. Real routes have one or two.
 const MAX_GATEWAYS: usize = 16;
 
-/// Complains of each profile that has one gateway too many. Those that are reached through it have more.
+/// Reports each profile with one gateway too many. Profiles behind it have even more.
 fn check_depth(profiles: &[RawProfile], findings: &mut Findings) {
     let by_id: BTreeMap<&str, &RawProfile> = profiles
         .iter()
@@ -115,10 +115,10 @@ fn report_loop(gateway: &Located<String>, findings: &mut Findings) {
             gateway.span,
             "this gateway is reached through the profile itself",
         )
-        .help("one profile of the circle must be reached without a gateway");
+        .help("remove `gateway-profile` from one profile of the cycle");
 }
 
-/// Complains of a reference to a profile that does not exist.
+/// Reports a reference to a profile that does not exist.
 pub(super) fn report_unknown<'a>(
     reference: &Located<String>,
     attribute: &str,
@@ -133,15 +133,15 @@ pub(super) fn report_unknown<'a>(
     if ids.clone().next().is_some() {
         finding.help(did_you_mean(&reference.value, ids.take(MAX_LISTED)));
     } else {
-        finding.help("no profile has an id");
+        finding.help("no profile has an id: give the profile an `id`");
     }
 }
 
-/// The most ids a message lists, and the most that are compared with a wrong one.
+/// The most ids that a message lists, and the most that are compared with an unknown one.
 const MAX_LISTED: usize = 20;
 
 impl Resolver<'_> {
-    /// The profile, unless it lacks what it cannot be without.
+    /// The profile, unless a required part is missing.
     pub(super) fn profile(&mut self, raw: &RawProfile) -> Option<Profile> {
         self.check_startup(raw);
         self.check_shadowed_proxy(raw);
@@ -174,7 +174,7 @@ impl Resolver<'_> {
         })
     }
 
-    /// A connection made while nobody is there can ask nobody.
+    /// A connection made at the daemon's start has no person to ask.
     fn check_startup(&mut self, raw: &RawProfile) {
         let Some(startup) = raw.connect_on_startup.as_ref().filter(|it| it.value) else {
             return;
@@ -214,11 +214,11 @@ impl Resolver<'_> {
     }
 }
 
-/// Whether the method can work with nobody attached.
+/// Whether the method can work without a person.
 fn asks_nobody(method: AuthMethod, password: Option<&PasswordSource>) -> bool {
     match method {
         AuthMethod::PublicKey => true,
-        // Servers ask for the password in either way.
+        // Servers use either method to ask for the password.
         AuthMethod::Password | AuthMethod::KeyboardInteractive => password.is_some(),
         // Not supported.
         AuthMethod::Gssapi | AuthMethod::HostBased => false,

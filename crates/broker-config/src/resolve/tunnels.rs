@@ -1,4 +1,4 @@
-//! Tunnels: what each amounts to by itself.
+//! The meaning of each single tunnel.
 
 use super::Resolver;
 use super::profiles::report_unknown;
@@ -9,13 +9,13 @@ use crate::position::Position;
 use crate::raw::{RawProfile, RawTunnel};
 use crate::tunnel::{ListenAddress, LocalKind, LocalTunnel, RemoteKind, RemoteTunnel};
 
-/// The host a tunnel goes to when none is given.
+/// The default destination of a tunnel.
 const DST_HOST: &str = "localhost";
 
-/// The port an FTP tunnel goes to when none is given (RFC 959, section 8).
+/// The default destination port of an FTP tunnel (RFC 959, section 8).
 const FTP_PORT: u16 = 21;
 
-/// Where a tunnel listens: as it says, else on loopback, or everywhere if it lets other hosts in.
+/// The listen address of a tunnel: as configured; otherwise loopback, or every address if it admits other hosts.
 pub(super) fn listen_address(raw: &RawTunnel) -> ListenAddress {
     let usual = if raw.allow_relay {
         ListenAddress::All
@@ -57,7 +57,7 @@ impl Resolver<'_> {
             kind: match kind {
                 TunnelType::Tcp => LocalKind::Tcp,
                 TunnelType::Ftp => LocalKind::Ftp(raw.ftp.clone()),
-                // Said with the rest of what is not supported.
+                // Reported with the other unsupported settings.
                 TunnelType::Socks => return None,
             },
             listen_address: listen_address(raw),
@@ -127,7 +127,7 @@ impl Resolver<'_> {
                 let unused = raw.dst_port.as_ref().map(|port| port.span);
                 if let Some(span) = unused.or(raw.dst_host.as_ref().map(|host| host.span)) {
                     self.findings
-                        .warning(span, "a SOCKS tunnel has no destination of its own")
+                        .warning(span, "a SOCKS tunnel has no destination")
                         .help("remove it: the clients name the destination");
                 }
                 None
@@ -146,7 +146,7 @@ impl Resolver<'_> {
                     attribute.span,
                     format!("`{}` is for FTP tunnels only", attribute.value),
                 )
-                .help("add `type=\"ftp\"`, or remove it");
+                .help("add `type=\"ftp\"`, or remove the attribute");
         }
     }
 
@@ -158,18 +158,18 @@ impl Resolver<'_> {
             self.findings
                 .warning(
                     networks.span,
-                    "`allow-from` has no effect while relay is off",
+                    "`allow-from` has no effect without `allow-relay`",
                 )
-                .help("add `allow-relay=\"yes\"` to let other hosts in");
+                .help("add `allow-relay=\"yes\"` to admit other hosts");
         }
         let address = raw.listen_address.as_ref();
         if let Some(address) = address.filter(|address| !address.value.is_loopback()) {
             self.findings
                 .warning(
                     address.span,
-                    "other hosts can reach this address, but are turned away while relay is off",
+                    "other hosts can reach this address, but the broker refuses them without `allow-relay`",
                 )
-                .help("add `allow-relay=\"yes\"` to let them in, or listen on 127.0.0.1");
+                .help("add `allow-relay=\"yes\"` to admit them, or listen on 127.0.0.1");
         }
     }
 }
