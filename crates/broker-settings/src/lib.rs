@@ -1,7 +1,7 @@
-//! How a server is reached, checked and logged in to: plain types and their defaults
+//! The settings for connecting to a server, checking it, and logging in: plain types and their defaults
 //!
-//! The configuration file is read into these types, and the SSH side works with them. Each setting and its default stand
-//! here once.
+//! `broker-config` reads the configuration file into these types, and `broker-ssh` uses them. This crate defines each
+//! setting and its default once.
 
 mod login;
 mod proxy;

@@ -1,52 +1,52 @@
-//! Who the server must be, and how the user proves who he is
+//! How the broker identifies the server, and how the user logs in
 
 use std::fmt;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// What happens with a host key that is unknown or changed. A revoked one is always refused.
+/// What the broker does with an unknown or changed host key. It always refuses a revoked one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostKeyPolicy {
-    /// A person decides, and what is accepted is stored. With nobody to ask, the key is refused.
+    /// It asks a person, and stores an accepted key. If there is nobody to ask, it refuses the key.
     Ask,
-    /// The key is refused, and nothing is stored.
+    /// It refuses the key, and stores nothing.
     Strict,
-    /// An unknown key is accepted and stored. A changed one is refused, and so is one that cannot be stored.
+    /// It accepts and stores an unknown key. It refuses a changed key, and a key that it cannot store.
     Tofu,
-    /// An unknown key is accepted and stored, a changed one is accepted for one connection; both with a warning.
+    /// It accepts and stores an unknown key, and accepts a changed key for one connection, both with a warning.
     Advisory,
 }
 
-/// A host key that a profile vouches for.
+/// A host key that a profile pins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PinnedKey {
     /// A public key file: OpenSSH's `.pub` or RFC 4716.
     File(PathBuf),
-    /// The key itself: base64, or OpenSSH's one-line form.
+    /// The key itself, in base64 or in OpenSSH's one-line form.
     Inline(String),
 }
 
-/// A way to prove who the user is.
+/// A method for the user to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthMethod {
     /// Key files and the agent (RFC 4252 section 7).
     PublicKey,
     /// A password (RFC 4252 section 8).
     Password,
-    /// Questions and answers (RFC 4256); a single hidden field is answered with the password.
+    /// Questions and answers (RFC 4256). The broker answers a single hidden field with the password.
     KeyboardInteractive,
     /// GSSAPI (RFC 4462). Not supported.
     Gssapi,
-    /// The client's host vouches for the user (RFC 4252 section 9). Not supported.
+    /// The client's host authenticates the user (RFC 4252 section 9). Not supported.
     HostBased,
 }
 
 impl AuthMethod {
-    /// The methods tried when a profile names none.
+    /// The default methods.
     pub const DEFAULT: [Self; 3] = [Self::PublicKey, Self::Password, Self::KeyboardInteractive];
 
-    /// Whether the broker can log in with it.
+    /// Whether the broker supports the method.
     pub fn is_supported(self) -> bool {
         Self::DEFAULT.contains(&self)
     }
@@ -67,10 +67,10 @@ impl fmt::Display for AuthMethod {
 /// A private key to log in with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// The one in this file.
+    /// The key in this file.
     File(PathBuf),
-    /// The one whose public half, in its wire form, has this hash: SHA-256, SHA-1 or MD5 in 64, 40 or 32 lower-case hex
-    /// digits. The agent has it, or a key store.
+    /// The key whose public key, in its wire form, has this hash: SHA-256, SHA-1 or MD5 in 64, 40 or 32 lower-case hex
+    /// digits. It comes from the agent or from a key store.
     Hash(String),
 }
 
@@ -80,12 +80,12 @@ impl From<PathBuf> for Identity {
     }
 }
 
-/// Where a password comes from.
+/// The source of a password.
 #[derive(Debug, Clone)]
 pub enum PasswordSource {
     /// The configuration itself.
     Inline(SecretString),
-    /// The first line of a file, which others must not be able to read.
+    /// The first line of a file that other users cannot read.
     File(PathBuf),
     /// The first line of a shell command's output.
     Command(String),

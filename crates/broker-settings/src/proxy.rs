@@ -1,36 +1,36 @@
-//! Which proxy a server is reached through
+//! The proxy rules of a server
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// A rule: these servers are reached in this way.
+/// A rule: the proxy for these servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyRule {
-    /// The proxy; `None`: directly.
+    /// The proxy; `None`: a direct connection.
     pub proxy: Option<Proxy>,
-    /// The servers the rule is for, any of which must match; empty: all.
+    /// The servers that the rule applies to; one of the conditions must match; empty: all servers.
     pub conditions: Vec<ProxyCondition>,
 }
 
 /// A proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
-    /// The language it speaks.
+    /// Its protocol.
     pub kind: ProxyKind,
     /// Its name or address; never empty.
     pub host: String,
     /// Its TCP port, never 0.
     pub port: u16,
-    /// Who we are to it; `None`: nobody in particular.
+    /// The login at the proxy; `None`: without a login.
     pub login: Option<ProxyLogin>,
 }
 
-/// The languages of proxies.
+/// The protocols of proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyKind {
-    /// SOCKS 4, and 4a where the server is given by name. It knows a user id and no password, and no IPv6.
+    /// SOCKS 4, or 4a if the server has a name. It supports a user id, but neither passwords nor IPv6.
     Socks4,
     /// SOCKS 5 (RFC 1928), with user and password as in RFC 1929.
     Socks5,
@@ -43,7 +43,7 @@ pub enum ProxyKind {
 pub struct ProxyLogin {
     /// The user; never empty.
     pub user: String,
-    /// The password; empty for SOCKS 4, which knows none.
+    /// The password; empty for SOCKS 4, which has none.
     pub password: SecretString,
 }
 
@@ -55,7 +55,7 @@ impl PartialEq for ProxyLogin {
 
 impl Eq for ProxyLogin {}
 
-/// Some servers.
+/// A condition that selects servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyCondition {
     /// Their hosts.
@@ -67,8 +67,8 @@ pub struct ProxyCondition {
 /// The hosts of a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProxyHosts {
-    /// Those with an address from the first to the last, which are of one family and in order.
+    /// Servers with an address in this range, whose ends are of one family and in order.
     Addresses(RangeInclusive<IpAddr>),
-    /// Those whose name as configured fits; `*` stands for any text and `?` for one character.
+    /// Servers whose configured name matches; `*` matches any text and `?` one character.
     Name(String),
 }

@@ -5,35 +5,35 @@ use std::time::Duration;
 use crate::login::{AuthMethod, HostKeyPolicy};
 use crate::proxy::ProxyRule;
 
-/// How the SSH connections to one server are made, checked and kept.
+/// The settings of the SSH connections to one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// What happens with a host key that is unknown or changed.
+    /// What the broker does with an unknown or changed host key.
     pub host_key_policy: HostKeyPolicy,
-    /// The algorithms offered.
+    /// The algorithms to offer.
     pub algorithms: Algorithms,
-    /// The authentication methods, in the order they are tried.
+    /// The authentication methods, in the order in which the broker tries them.
     pub auth_methods: Vec<AuthMethod>,
-    /// Keys are exchanged anew after this many bytes in one direction, 1 GiB at most; `None`: when the server asks for it,
-    /// and after 16 GiB.
+    /// The broker exchanges keys again after this many bytes in one direction, 1 GiB at most; `None`: when the server
+    /// requests it, and after 16 GiB.
     pub rekey_bytes: Option<u64>,
     /// Whether the connection is compressed.
     pub compression: Compression,
-    /// How the server is reached: the first rule that matches decides; none matches: directly.
+    /// The proxy rules. The first matching rule decides. If none matches, the broker connects directly.
     pub proxy: Vec<ProxyRule>,
-    /// Bound on resolving, connecting and the key exchange together; `None`: as long as the operating system would try. A
-    /// gateway has a time of its own.
+    /// The time limit for resolving, connecting and the key exchange together; `None`: as long as the operating system
+    /// tries. Each gateway has its own time limit.
     pub connect_timeout: Option<Duration>,
-    /// How long a server may be silent before it is asked for a sign of life. If nothing comes for three times as long
-    /// again, the connection ends. `None`: never.
+    /// How long a server may be silent before the broker sends a keepalive. After three times as long without an
+    /// answer, the connection ends. `None`: no keepalives.
     pub keepalive_interval: Option<Duration>,
-    /// Whether each client gets SSH connections of its own.
+    /// Whether each client gets its own SSH connections.
     pub exclusive: bool,
-    /// Which addresses of the server are tried.
+    /// Which addresses of the server the broker tries.
     pub address_family: AddressFamily,
-    /// Whether the banner that the server shows before the login is logged.
+    /// Whether the broker logs the banner that the server shows before the login.
     pub server_banners: bool,
-    /// How many SSH connections there may be, and how long they are kept.
+    /// The bounds of the SSH connections and their lifetimes.
     pub pool: PoolLimits,
 }
 
@@ -56,7 +56,7 @@ impl Default for Settings {
     }
 }
 
-/// Names of algorithms in order of preference; an empty list: the broker's own choice.
+/// Names of algorithms in order of preference. An empty list means the broker's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Algorithms {
     /// Ciphers.
@@ -69,19 +69,19 @@ pub struct Algorithms {
     pub host_keys: Vec<String>,
 }
 
-/// Whether an SSH connection is compressed.
+/// The compression of an SSH connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// It is not.
+    /// None.
     None,
-    /// With zlib.
+    /// zlib.
     Zlib {
         /// 1 (fast) to 9 (small); `None`: the library's choice.
         level: Option<u8>,
     },
 }
 
-/// Which addresses of a server are tried.
+/// Which addresses of a server the broker tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressFamily {
     /// All, in the resolver's order.
@@ -92,18 +92,18 @@ pub enum AddressFamily {
     Inet6,
 }
 
-/// How many SSH connections a profile may hold, and how long they are kept.
+/// The bounds of a profile's SSH connections and their lifetimes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// Connections for transfers, beside those that carry control channels; at least 1.
+    /// The most connections for transfers, in addition to those for control connections; at least 1.
     pub max_connections: usize,
-    /// Connections being dialled at one time; at least 1.
+    /// The most connection attempts at a time; at least 1.
     pub max_dialing: usize,
-    /// How long a connection without channels is kept.
+    /// How long the broker keeps a connection without channels.
     pub idle_timeout: Duration,
-    /// How long a transfer that shares its connection may hold the others up before it is cut.
+    /// How long a transfer on a shared connection may block the others before the broker closes it.
     pub stall_timeout: Duration,
-    /// How long a remote forward is kept that was opened ahead.
+    /// How long the broker keeps a remote forward that it opened in advance.
     pub spare_forward_timeout: Duration,
 }
 
@@ -114,7 +114,7 @@ impl Default for PoolLimits {
             max_dialing: 2,
             idle_timeout: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(60),
-            // Programs need the next one within seconds. An open port is an invitation, and a person may be away.
+            // Programs need the next one within seconds. An open port can attract attackers, and a person may be away.
             spare_forward_timeout: Duration::from_secs(60),
         }
     }

@@ -1,32 +1,32 @@
-//! Who else can read or change a file or a directory, as its owner and mode say.
+//! Decides from the owner and mode of a file or directory who else can read or change it.
 //!
-//! Each question is put to the metadata of what is open already, where that is possible: what stands under a path can be
-//! exchanged between the question and the use. On Windows, access lists are inherited from the user's directory; there
-//! is no mode to look at, and nothing is found.
+//! If possible, callers pass the metadata of an open file: the file at a path can be replaced between the check and the
+//! use. On Windows, access lists are inherited from the user's directory. There is no mode, so this crate finds
+//! nothing.
 
 use std::fs::Metadata;
 
-/// How somebody else can change a file, or what a directory holds.
+/// How somebody else can change a file, or the contents of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposure {
-    /// Its group, or everybody, may write to it.
+    /// Its group, or everybody, can write to it.
     Writable,
-    /// It belongs to another user than the one who runs this program, and not to root.
+    /// It belongs neither to the user who runs this program nor to root.
     Foreign,
 }
 
-/// Who may read a secret, apart from its owner.
+/// Who may read a secret in addition to its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readers {
     /// Nobody.
     None,
-    /// Its group: systemd gives a credential to the service's user with an access list, whose mask shows as if the group
-    /// could read it.
+    /// Its group: systemd gives a credential to the service's user with an access list, whose mask makes the file look
+    /// as if the group could read it.
     Group,
 }
 
-/// Whether somebody but root and this program's user can change what was looked at. In a directory with the sticky bit,
-/// such as `/tmp`, nobody can replace what belongs to another.
+/// Whether somebody other than root and this program's user can change the file or directory. In a directory with the
+/// sticky bit, such as `/tmp`, nobody can replace another user's files.
 #[cfg(unix)]
 pub fn exposure(metadata: &Metadata) -> Option<Exposure> {
     use std::os::unix::fs::MetadataExt;
@@ -34,13 +34,13 @@ pub fn exposure(metadata: &Metadata) -> Option<Exposure> {
     exposed(metadata.uid(), metadata.mode(), metadata.is_dir(), own)
 }
 
-/// Nothing is found on other systems.
+/// Other systems have no mode to check.
 #[cfg(not(unix))]
 pub fn exposure(_metadata: &Metadata) -> Option<Exposure> {
     None
 }
 
-/// Whether users other than the owner and these readers can read or write what was looked at, or enter it.
+/// Whether users other than the owner and these readers can read or write the file or directory, or enter it.
 #[cfg(unix)]
 pub fn is_open_to_others(metadata: &Metadata, readers: Readers) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -51,7 +51,7 @@ pub fn is_open_to_others(metadata: &Metadata, readers: Readers) -> bool {
     metadata.mode() & others != 0
 }
 
-/// Nothing is found on other systems.
+/// Other systems have no mode to check.
 #[cfg(not(unix))]
 pub fn is_open_to_others(_metadata: &Metadata, _readers: Readers) -> bool {
     false
@@ -92,7 +92,7 @@ mod tests {
             (ME, 0o040_775, true, Some(Writable)),
             (0, 0o041_777, true, None),
             (1001, 0o041_777, true, Some(Foreign)),
-            // The sticky bit of a file means nothing.
+            // The sticky bit of a file has no meaning.
             (ME, 0o101_666, false, Some(Writable)),
         ] {
             let found = exposed(owner, mode, is_directory, ME);

@@ -1,20 +1,20 @@
-//! Text of strangers, made fit for a terminal and for one line of a log.
+//! Makes untrusted text safe for a terminal and for one line of a log.
 //!
-//! Clients and servers choose names, banners and replies. Where such a text is shown, nothing in it may steer the
-//! terminal, begin a line of its own, or read as something else than it is. Hosts and ports are written here, too, so that
-//! they look the same everywhere.
+//! Clients and servers choose names, banners and replies. When such a text is shown, it must not control the terminal,
+//! begin a new line, or look like something else. This crate also writes hosts and ports, so that they look the same
+//! everywhere.
 
 use std::net::SocketAddr;
 
-/// What stands for the rest of a text that was cut.
+/// Replaces the rest of a shortened text.
 const CUT: char = '…';
 
-/// The text in one line, with what is not printable escaped as in Rust: `\n`, `\u{202e}`.
+/// The text in one line. Unprintable characters are escaped as in Rust: `\n`, `\u{202e}`.
 pub fn printable(text: &str) -> String {
     printable_start(text, usize::MAX)
 }
 
-/// The same in at most `most` bytes; `…` stands for what is cut.
+/// The same in at most `most` bytes. `…` replaces the rest.
 pub fn printable_start(text: &str, most: usize) -> String {
     let mut safe = String::with_capacity(text.len().min(most));
     let mut kept = 0;
@@ -36,7 +36,7 @@ pub fn printable_start(text: &str, most: usize) -> String {
     safe
 }
 
-/// `host:port`, an IPv6 address in brackets.
+/// `host:port`, with an IPv6 address in brackets.
 pub fn host_port(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
@@ -45,7 +45,7 @@ pub fn host_port(host: &str, port: u16) -> String {
     }
 }
 
-/// An IPv6 address without the brackets that it may have. What else is in brackets keeps them, and so is no host.
+/// An IPv6 address without its brackets, if it has any. Other text in brackets keeps them, and so is not a valid host.
 pub fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
@@ -53,19 +53,19 @@ pub fn without_brackets(host: &str) -> &str {
         .unwrap_or(host)
 }
 
-/// The same place, as IPv4 where it is an IPv4-mapped IPv6 address.
+/// The same address and port, as IPv4 if the address is an IPv4-mapped IPv6 address.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Whether a character can be shown as it is: it does not control the terminal, can be seen, and does not turn the
+/// Whether a character can be shown unchanged: it does not control the terminal, is visible, and does not change the
 /// direction of writing.
 pub fn is_printable(c: char) -> bool {
     !c.is_control() && !is_invisible(c)
 }
 
-/// What Unicode calls format characters, bidirectional marks (UAX #9) among them, separators of lines, and letters that
-/// are drawn as nothing. The variation selectors of emoji are not among them: they change how a sign looks.
+/// Whether the character is a Unicode format character, such as a bidirectional mark (UAX #9), a line separator, or an
+/// invisible letter. The variation selectors of emoji do not count: they change how a sign looks.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
