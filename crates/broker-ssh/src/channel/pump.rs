@@ -92,7 +92,7 @@ async fn admit(
             let waiting = lease.state().stalls.enter(core.client);
             tokio::select! {
                 room = wait_for_room(&core.backlog, leases, lease.connection().stall_timeout) => room,
-                stood = waiting.told_to_give_way() => Err(CutReason::GaveWay(stood)),
+                stalled_for = waiting.eviction() => Err(CutReason::Evicted(stalled_for)),
                 // The connection is gone or about to go, so what is left to drain is no more than the session's queue.
                 () = lease.state().closed.cancelled() => Ok(()),
                 () = lease.state().severed.cancelled() => Ok(()),

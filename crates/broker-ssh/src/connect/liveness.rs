@@ -21,7 +21,7 @@ use crate::state::ConnectionState;
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a question is followed up for what it teaches about the server.
-const QUESTION_LIMIT: Duration = Duration::from_secs(60);
+const CHECK_LIMIT: Duration = Duration::from_secs(60);
 
 /// Without an answer for as long the server is asked in another way: it may not know the request.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -72,13 +72,13 @@ impl Liveness {
     pub(crate) async fn answered(&self) -> bool {
         let (reply, answer) = oneshot::channel();
         let asking = self.clone();
-        let question = async move {
+        let check = async move {
             let closed = asking.state.closed.clone();
-            let put = timeout(QUESTION_LIMIT, asking.put());
+            let put = timeout(CHECK_LIMIT, asking.put());
             let answered = closed.run_until_cancelled(put).await;
             let _ = reply.send(matches!(answered, Some(Ok(true))));
         };
-        self.tracker.spawn_on(question, &self.state.runtime);
+        self.tracker.spawn_on(check, &self.state.runtime);
         answer.await.unwrap_or(false)
     }
 

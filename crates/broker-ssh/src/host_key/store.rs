@@ -68,12 +68,12 @@ impl Store {
         {
             return Err(StoreError::OtherKey(other.place()));
         }
-        let gives_way = |known: &&KnownKey| {
+        let stale = |known: &&KnownKey| {
             others == Others::Replace
                 && known.key.algorithm() == key.algorithm()
                 && !same(&known.key, key)
         };
-        let gone: Vec<usize> = known.clone().filter(gives_way).map(|it| it.line).collect();
+        let gone: Vec<usize> = known.clone().filter(stale).map(|it| it.line).collect();
         let is_there = known.any(|known| same(&known.key, key));
         if is_there && gone.is_empty() {
             return Ok(());

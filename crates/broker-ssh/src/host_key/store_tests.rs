@@ -47,7 +47,7 @@ fn other_lines_stay_as_they_are() {
 }
 
 #[test]
-fn a_former_key_stays_gives_way_or_keeps_the_new_one_out() {
+fn a_former_key_stays_is_replaced_or_keeps_the_new_one_out() {
     let (_dir, store) = store();
     store.put(&name(), &key(KEY), Others::Replace).unwrap();
     let refused = store

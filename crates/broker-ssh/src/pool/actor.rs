@@ -23,7 +23,7 @@ use crate::connect::Connection;
 use crate::connect::{ChannelError, OpenError};
 use crate::spec::ConnectSpec;
 use crate::state::info::ConnectionKind;
-use crate::state::stall::STANDS;
+use crate::state::stall::STALL_AFTER;
 use crate::state::{ConnectionState, ServerFacts};
 
 /// Opens that wait for a dial; more are refused.
@@ -63,7 +63,7 @@ pub(super) struct Waiter {
 }
 
 /// How long one waits for a transfer that is behind to go on or to stand still. A timer may be late.
-const SHARING_PATIENCE: Duration = STANDS.saturating_add(Duration::from_millis(200));
+const SHARING_PATIENCE: Duration = STALL_AFTER.saturating_add(Duration::from_millis(200));
 
 /// As many dials that take long are no accident: the server does not let another connection in, or the line has changed.
 const ENOUGH_SLOW_DIALS: usize = 2;
@@ -222,7 +222,7 @@ impl Actor {
             self.roster.dialing_of(ConnectionKind::Control),
             self.roster.prompt_dials_of(ConnectionKind::Data),
         ];
-        let mut giving_way = self.roster.giving_way();
+        let mut evicting = self.roster.evicting();
         for waiter in std::mem::take(&mut self.waiting) {
             if waiter.reply.is_closed() {
                 continue;
@@ -233,7 +233,7 @@ impl Actor {
             } else {
                 data
             };
-            match self.decide((waiter.kind, waiter.since), covered, &mut giving_way) {
+            match self.decide((waiter.kind, waiter.since), covered, &mut evicting) {
                 Decision::Give(lease) => {
                     // A caller that has gone drops the lease, which returns it.
                     let _ = waiter.reply.send(Ok(lease));
@@ -247,18 +247,18 @@ impl Actor {
     }
 
     /// What to do for one who waits. `covered` counts the dials under way that no earlier one waits for.
-    /// `giving_way` those who make a place for one.
+    /// `evicting` those who make a place for one.
     fn decide(
         &mut self,
         waiting: (ConnectionKind, Instant),
         covered: &mut usize,
-        giving_way: &mut usize,
+        evicting: &mut usize,
     ) -> Decision {
         let (kind, _) = waiting;
-        let stands = |it: &Arc<Connection>| it.state.stalls.any();
-        if kind == ConnectionKind::Control && self.roster.control().is_some_and(stands) {
+        let is_stalled = |it: &Arc<Connection>| it.state.stalls.any();
+        if kind == ConnectionKind::Control && self.roster.control().is_some_and(is_stalled) {
             // Data that shares the control connection must not hold up a session.
-            self.roster.make_way(kind);
+            self.roster.evict_stalled(kind);
         }
         if let Some(lease) = self.roster.free(kind) {
             return Decision::Give(lease);
@@ -287,7 +287,7 @@ impl Actor {
             }
             Some(connection) => {
                 let carriers = connection.state.kind;
-                self.relieve(carriers, waiting, giving_way)
+                self.relieve(carriers, waiting, evicting)
             }
             None if self.roster.dialing_of(kind) > 0 => Decision::Wait,
             None => Decision::Refuse(self.refusal(kind)),
@@ -300,7 +300,7 @@ impl Actor {
         &mut self,
         carriers: ConnectionKind,
         waiting: (ConnectionKind, Instant),
-        giving_way: &mut usize,
+        evicting: &mut usize,
     ) -> Decision {
         let (kind, since) = waiting;
         if self.may_exceed() {
@@ -309,11 +309,11 @@ impl Actor {
             }
             return Decision::Wait;
         }
-        if *giving_way > 0 {
-            *giving_way -= 1;
+        if *evicting > 0 {
+            *evicting -= 1;
             return Decision::Wait;
         }
-        if self.roster.make_way(carriers) || Instant::now() < since + SHARING_PATIENCE {
+        if self.roster.evict_stalled(carriers) || Instant::now() < since + SHARING_PATIENCE {
             return Decision::Wait;
         }
         match self.sharable(kind) {

@@ -110,34 +110,34 @@ impl Roster {
     }
 
     /// How many transfers were told to give way and have not yet.
-    pub(super) fn giving_way(&self) -> usize {
-        let standing = self.open.iter().flat_map(|it| it.state.stalls.standing());
-        standing.filter(|stall| stall.gives_way()).count()
+    pub(super) fn evicting(&self) -> usize {
+        let stalled = self.open.iter().flat_map(|it| it.state.stalls.stalled());
+        stalled.filter(|stall| stall.is_evicted()).count()
     }
 
     /// Has the transfer give way that can best be missed; false where none stands still. What is left of it on the line would
     /// come before the next one's data, so its connection is not used again.
-    pub(super) fn make_way(&self, kind: ConnectionKind) -> bool {
+    pub(super) fn evict_stalled(&self, kind: ConnectionKind) -> bool {
         let carriers = self.open.iter().filter(|it| it.state.kind == kind);
-        let standing = carriers.flat_map(|connection| {
-            let stalls = connection.state.stalls.standing().into_iter();
+        let stalled = carriers.flat_map(|connection| {
+            let stalls = connection.state.stalls.stalled().into_iter();
             stalls.map(|stall| (Arc::clone(connection), stall))
         });
-        let standing: Vec<_> = standing.filter(|(_, stall)| !stall.gives_way()).collect();
+        let stalled: Vec<_> = stalled.filter(|(_, stall)| !stall.is_evicted()).collect();
         let of_client = |client| {
-            standing
+            stalled
                 .iter()
                 .filter(|(_, it)| it.client() == client)
                 .count()
         };
-        let chosen = standing.iter().max_by_key(|(connection, stall)| {
+        let chosen = stalled.iter().max_by_key(|(connection, stall)| {
             let retired = connection.state.is_retired();
             (retired, of_client(stall.client()), Reverse(stall.since()))
         });
         let Some((connection, stall)) = chosen else {
             return false;
         };
-        stall.give_way();
+        stall.evict();
         if kind == ConnectionKind::Data {
             connection.state.retire();
         }

@@ -24,7 +24,7 @@ pub enum CutReason {
     Stalled(Duration),
     /// The transfer stalled while there was no connection for another one.
     #[error("the transfer had stood still for {} when another one needed an SSH connection", seconds(*.0))]
-    GaveWay(Duration),
+    Evicted(Duration),
     /// The listener of a remote forward ended.
     #[error("the SSH server no longer listens for the forward")]
     ForwardEnded,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::net::lock::lock;
 
 /// What has stood as long stands still; a client that is only slower than the line makes room again and again.
-pub(crate) const STANDS: Duration = Duration::from_secs(1);
+pub(crate) const STALL_AFTER: Duration = Duration::from_secs(1);
 
 /// The channels of one connection whose readers are behind, so that they hold up the connection or soon would.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub(crate) struct Stall {
     since: Instant,
     /// Whose transfer it is, where that is known.
     client: Option<IpAddr>,
-    gives_way: CancellationToken,
+    evicted: CancellationToken,
 }
 
 /// While one lives, its channel waits for its reader.
@@ -41,7 +41,7 @@ impl Stalls {
         let stall = Arc::new(Stall {
             since: Instant::now(),
             client,
-            gives_way: CancellationToken::new(),
+            evicted: CancellationToken::new(),
         });
         lock(&self.0).push(Arc::clone(&stall));
         Waiting {
@@ -51,17 +51,17 @@ impl Stalls {
     }
 
     /// The channels that stand still.
-    pub(crate) fn standing(&self) -> Vec<Arc<Stall>> {
+    pub(crate) fn stalled(&self) -> Vec<Arc<Stall>> {
         let now = Instant::now();
         let waiting = lock(&self.0);
-        let standing = waiting.iter().filter(|stall| stall.stands(now));
-        standing.cloned().collect()
+        let stalled = waiting.iter().filter(|stall| stall.is_stalled(now));
+        stalled.cloned().collect()
     }
 
     /// Whether a channel stands still.
     pub(crate) fn any(&self) -> bool {
         let now = Instant::now();
-        lock(&self.0).iter().any(|stall| stall.stands(now))
+        lock(&self.0).iter().any(|stall| stall.is_stalled(now))
     }
 
     /// Whether a reader is behind at this moment: it may be slower than the line, or about to stand still.
@@ -71,8 +71,8 @@ impl Stalls {
 }
 
 impl Stall {
-    fn stands(&self, now: Instant) -> bool {
-        now >= self.since + STANDS
+    fn is_stalled(&self, now: Instant) -> bool {
+        now >= self.since + STALL_AFTER
     }
 
     pub(crate) fn since(&self) -> Instant {
@@ -84,20 +84,20 @@ impl Stall {
     }
 
     /// Cuts the transfer for the sake of another.
-    pub(crate) fn give_way(&self) {
-        self.gives_way.cancel();
+    pub(crate) fn evict(&self) {
+        self.evicted.cancel();
     }
 
     /// Whether it was told to give way, and has not yet.
-    pub(crate) fn gives_way(&self) -> bool {
-        self.gives_way.is_cancelled()
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.evicted.is_cancelled()
     }
 }
 
 impl Waiting<'_> {
     /// Waits until the transfer has to give way; tells how long it has stood.
-    pub(crate) async fn told_to_give_way(&self) -> Duration {
-        self.stall.gives_way.cancelled().await;
+    pub(crate) async fn eviction(&self) -> Duration {
+        self.stall.evicted.cancelled().await;
         self.stall.since.elapsed()
     }
 }
@@ -113,13 +113,13 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_has_stood_for_a_while_stands_still() {
+    async fn only_a_transfer_that_waits_for_a_while_is_stalled() {
         let stalls = Stalls::default();
         let waiting = stalls.enter(None);
         assert!(!stalls.any());
-        tokio::time::advance(STANDS).await;
+        tokio::time::advance(STALL_AFTER).await;
         let later = stalls.enter(None);
-        assert_eq!(stalls.standing().len(), 1);
+        assert_eq!(stalls.stalled().len(), 1);
         drop(waiting);
         assert!(!stalls.any());
         drop(later);
@@ -127,12 +127,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_gives_way_learns_how_long_it_stood() {
+    async fn an_evicted_transfer_learns_how_long_it_stalled() {
         let stalls = Stalls::default();
         let waiting = stalls.enter(None);
-        tokio::time::advance(STANDS * 3).await;
-        let standing = stalls.standing();
-        standing.first().unwrap().give_way();
-        assert_eq!(waiting.told_to_give_way().await, STANDS * 3);
+        tokio::time::advance(STALL_AFTER * 3).await;
+        let stalled = stalls.stalled();
+        stalled.first().unwrap().evict();
+        assert_eq!(waiting.eviction().await, STALL_AFTER * 3);
     }
 }

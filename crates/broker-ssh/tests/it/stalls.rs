@@ -86,7 +86,7 @@ async fn a_newcomer_is_served_whatever_others_leave_unread() {
     }
     // Those that had stood longest gave way.
     let reason = cut(&mut stalled[0]).await;
-    assert!(matches!(reason, CutReason::GaveWay(_)), "{reason}");
+    assert!(matches!(reason, CutReason::Evicted(_)), "{reason}");
     let open = wait_for(&pool, |seen| seen.connections.len() <= 1 + RESERVED).await;
     assert!(
         open.connections

@@ -22,7 +22,7 @@ const MAX_ACTIVE: usize = 4;
 struct DataChannel {
     entry: Arc<DataEntry>,
     signals: Signals,
-    questions: watch::Sender<u64>,
+    liveness_checks: watch::Sender<u64>,
     /// Its task still runs.
     live: bool,
 }
@@ -84,7 +84,7 @@ impl DataChannels {
         let channel = DataChannel {
             entry: Arc::new(DataEntry::new(ChannelEntry::new(number, stop), mode)),
             signals: Signals::default(),
-            questions: watch::Sender::new(0),
+            liveness_checks: watch::Sender::new(0),
             live: true,
         };
         let task = DataTask {
@@ -92,7 +92,7 @@ impl DataChannels {
             control: self.control.clone(),
             entry: channel.entry.clone(),
             signals: channel.signals.clone(),
-            questions: channel.questions.subscribe(),
+            liveness_checks: channel.liveness_checks.subscribe(),
             reports: self.reports.clone(),
         };
         let session = self.session.clone();
@@ -152,8 +152,8 @@ impl DataChannels {
     }
 
     /// Asks whether the SSH session of a data channel is alive.
-    pub(super) fn ask_for_life(&self, id: DataId, question: u64) {
-        self.with(id, |channel| channel.questions.send_replace(question));
+    pub(super) fn check_liveness(&self, id: DataId, check: u64) {
+        self.with(id, |channel| channel.liveness_checks.send_replace(check));
     }
 
     /// Takes every unused offer back, also what was made ready for a next one.

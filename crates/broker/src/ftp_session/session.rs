@@ -241,7 +241,7 @@ impl FtpSession {
             Action::Abort { id, reason } => {
                 self.data_channels.cut(id, &reason);
             }
-            Action::CheckLiveness { id, check } => self.data_channels.ask_for_life(id, check),
+            Action::CheckLiveness { id, check } => self.data_channels.check_liveness(id, check),
             Action::Release { id } => self.data_channels.release(id),
             Action::EndServer => {
                 if let Some(bytes) = self.proto.take_to_server() {

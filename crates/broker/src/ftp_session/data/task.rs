@@ -66,7 +66,7 @@ pub(crate) struct DataTask {
     pub(crate) entry: Arc<DataEntry>,
     pub(crate) signals: Signals,
     /// The last question for a sign of life.
-    pub(crate) questions: watch::Receiver<u64>,
+    pub(crate) liveness_checks: watch::Receiver<u64>,
     pub(crate) reports: mpsc::Sender<(DataId, DataReport)>,
 }
 

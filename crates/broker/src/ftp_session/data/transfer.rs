@@ -27,7 +27,7 @@ pub(super) async fn run(task: &DataTask, tcp: TcpStream, channel: Channel) -> Da
     let copying = splice(tcp, channel, &entry.progress, entry.stop.clone());
     tokio::select! {
         end = follow(task, copying) => end,
-        never = answer_questions(task, liveness) => match never {},
+        never = answer_liveness_checks(task, liveness) => match never {},
     }
 }
 
@@ -68,12 +68,12 @@ async fn tell_ends(task: &DataTask, told: &mut ToldEnds) {
 }
 
 /// Asks the SSH session of the channel for a sign of life whenever the session wants one.
-async fn answer_questions(task: &DataTask, liveness: Liveness) -> Infallible {
-    let mut questions = task.questions.clone();
-    while questions.changed().await.is_ok() {
-        let question = *questions.borrow_and_update();
+async fn answer_liveness_checks(task: &DataTask, liveness: Liveness) -> Infallible {
+    let mut checks = task.liveness_checks.clone();
+    while checks.changed().await.is_ok() {
+        let check = *checks.borrow_and_update();
         if liveness.confirm().await {
-            task.tell(DataEvent::Alive { check: question }).await;
+            task.tell(DataEvent::Alive { check }).await;
         }
     }
     // A transfer goes on without its session.
