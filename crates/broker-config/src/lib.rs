@@ -3,10 +3,10 @@
 //! The steps from files to a [`Config`]:
 //!
 //! 1. **syntax** – one structural pass over the text, with quick-xml. It builds a tree in which every element,
-//! attribute and value has its place. The first fault of structure ends it.
+//!    attribute and value has its place. The first fault of structure ends it.
 //! 2. **names** – compares the names with those in the tables.
 //! 3. **raw** – reads the values of all files: expands variables, checks each value's syntax, lets a later file
-//! override an earlier one, and fills in the defaults.
+//!    override an earlier one, and fills in the defaults.
 //! 4. **resolve** – finds the meaning: follows references and reports conflicts.
 //!
 //! The tables in `raw` are the only place that defines an element or attribute: its name, how it is read, its default,
