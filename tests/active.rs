@@ -179,7 +179,7 @@ async fn stranger() -> anyhow::Result<()> {
     let mut ftp = fixture.login().await?;
     fetch(&mut ftp).await?;
     let kept = kept_ready(&fixture.servers).await?;
-    let ready = "the next forward is ready";
+    let ready = "the spare forward is ready";
     fixture.broker.wait_log(ready, SOON).await?;
     let mut stranger = Conversation::connect((Ipv4Addr::LOCALHOST, kept).into()).await?;
     // What it says would else be the next file. It may have been thrown out already.
@@ -189,7 +189,7 @@ async fn stranger() -> anyhow::Result<()> {
     ensure!(got.is_empty(), "the stranger got {got:?}");
     fixture
         .broker
-        .wait_log("nobody had been told of its port", SOON)
+        .wait_log("its port was not announced to anybody", SOON)
         .await?;
     no_forward_left(&fixture.servers).await?;
 
@@ -227,7 +227,7 @@ async fn lost_connection() -> anyhow::Result<()> {
     let mut ftp = fixture.login().await?;
     fetch(&mut ftp).await?;
     let kept = kept_ready(&fixture.servers).await?;
-    let ready = "the next forward is ready";
+    let ready = "the spare forward is ready";
     fixture.broker.wait_log(ready, SOON).await?;
     let families = fixture.servers.ssh.process().families();
     let mut carriers = families
@@ -236,7 +236,7 @@ async fn lost_connection() -> anyhow::Result<()> {
     let carrier = carriers.next().and_then(|family| family.first());
     let carrier = carrier.context("no session of sshd listens")?;
     ensure!(fixture.servers.ssh.kill_session(*carrier), "it has ended");
-    let noticed = "the forward kept ready is lost";
+    let noticed = "the spare forward was lost";
     fixture.broker.wait_log(noticed, SOON).await?;
     for _ in 0..2 {
         fetch(&mut ftp).await?;

@@ -201,10 +201,7 @@ async fn by_hash() -> anyhow::Result<()> {
     drop(agent);
     // Without the agent the key is nowhere.
     let broker = start_with_env(&config, &[("HOME", directory.path())]).await?;
-    says(
-        &refusal(&broker).await?,
-        &["no private key is known", "hash"],
-    )
+    says(&refusal(&broker).await?, &["knows no private key", "hash"])
 }
 
 async fn key_store() -> anyhow::Result<()> {
@@ -287,7 +284,7 @@ async fn too_many() -> anyhow::Result<()> {
     let broker = Broker::start(&config_of(&servers, "", elements)?, &[]).await?;
     says(
         &refusal(&broker).await?,
-        &["Too many authentication failures", "name the right key"],
+        &["Too many authentication failures", "name the right one"],
     )
 }
 

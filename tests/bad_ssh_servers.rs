@@ -43,15 +43,15 @@ pub(crate) fn trials() -> Vec<Trial> {
             login_banner,
         ),
         trial("bad SSH servers: a banner of 1 MiB", &[], || {
-            impostor(banner, "does not begin as SSH")
+            impostor(banner, "no valid SSH version")
         }),
         trial(
             "bad SSH servers: a thousand lines before the banner",
             &[],
-            || impostor(many_lines, "does not begin as SSH"),
+            || impostor(many_lines, "no valid SSH version"),
         ),
         trial("bad SSH servers: garbage after the banner", &[], || {
-            impostor(garbage, "no SSH packet")
+            impostor(garbage, "other than an SSH packet")
         }),
         trial("bad SSH servers: ten seconds of garbage", &[], slow_garbage),
         trial(
@@ -147,7 +147,7 @@ async fn slow_garbage() -> anyhow::Result<()> {
     let parts = [
         "SSH handshake with",
         &address,
-        "does not begin as SSH servers do",
+        "sent no valid SSH version",
         "it sent: ",
     ];
     tokio::select! {

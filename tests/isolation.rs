@@ -294,7 +294,7 @@ async fn unread_downloads_on_one_connection() -> anyhow::Result<()> {
     }
     ensure!(cut > 0, "nothing was cut");
     let log = rig.broker().log();
-    let told = |line: &&str| line.contains(" WARN ") && line.contains("stood still for 2 s");
+    let told = |line: &&str| line.contains(" WARN ") && line.contains("stalled for 2 s");
     ensure!(
         log.lines().filter(told).count() >= cut,
         "no reason is logged"

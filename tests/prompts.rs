@@ -280,7 +280,7 @@ async fn killed() -> anyhow::Result<()> {
     done?;
     let greeting = greeting?;
     ensure!(
-        greeting.starts_with("421") && greeting.contains("went away"),
+        greeting.starts_with("421") && greeting.contains("disconnected"),
         "{greeting}"
     );
     Ok(())

@@ -181,7 +181,7 @@ async fn refused_by_microsocks() -> anyhow::Result<()> {
     )
     .await?;
     let none = proxy("socks5", "", socks.addr());
-    refused_by(&none, &[&name, "wants a login", "user:password@"]).await
+    refused_by(&none, &[&name, "requires a login", "user:password@"]).await
 }
 
 async fn refused_by_tinyproxy() -> anyhow::Result<()> {
@@ -190,7 +190,7 @@ async fn refused_by_tinyproxy() -> anyhow::Result<()> {
     let wrong = proxy("http-connect", IN_RULE, http.addr());
     let parts = [name.as_str(), "did not accept the rule's user and password"];
     let none = proxy("http-connect", "", http.addr());
-    let wanting = [name.as_str(), "wants a login", "407"];
+    let wanting = [name.as_str(), "requires a login", "407"];
     // Older versions answer 401 where 407 is meant.
     match refused_by(&wrong, &parts).await {
         Ok(()) => refused_by(&none, &wanting).await,
@@ -202,7 +202,7 @@ async fn port_refused_by_tinyproxy() -> anyhow::Result<()> {
     let http = Proxy::tinyproxy(None, &[443]).await?;
     let name = format!("HTTP proxy {}", http.addr());
     let rule = proxy("http-connect", "", http.addr());
-    refused_by(&rule, &[&name, "403", "may allow other ports only"]).await
+    refused_by(&rule, &[&name, "403", "may allow only other ports"]).await
 }
 
 async fn absent_proxy() -> anyhow::Result<()> {

@@ -1,9 +1,9 @@
-//! SSH connections for the broker: connect, verify, authenticate, a pool with one control connection and data
-//! connections beside it, channels that tell an end from a cut, and remote forwards
+//! SSH connections for the broker: connect, verify, authenticate; a pool with control and data connections; channels that
+//! distinguish an end from a cut; and remote forwards
 //!
 //! A [`Pool`] belongs to one server and one user. Channels of FTP control sessions share its control connection, whose
-//! channels are always drained; a data channel has a connection of its own, so that a stalled transfer fills its own TCP
-//! connection and stops there.
+//! channels are always drained. A data channel has its own connection, so a stalled transfer fills only its own TCP
+//! connection.
 
 mod auth;
 mod channel;

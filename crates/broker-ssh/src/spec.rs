@@ -1,4 +1,4 @@
-//! What a pool needs to know of its server: resolved, plain types without I/O
+//! What a pool needs to know about its server: resolved, plain types without I/O
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,28 +18,28 @@ pub struct ConnectSpec {
     pub port: u16,
     /// User to authenticate as.
     pub user: String,
-    /// The server through whose SSH connection this one is reached; the proxy rules count for nothing then.
+    /// The server through whose SSH connection this one is reached; the proxy rules are then ignored.
     pub gateway: Option<Arc<ConnectSpec>>,
-    /// How its connections are made, checked and kept.
+    /// How connections are made, checked and kept.
     pub settings: Settings,
     /// Where the server's key is looked up.
     pub host_key: HostKeyRules,
-    /// Private keys; empty is the agent's keys, then those in `key_places`.
+    /// Private keys; if empty, the agent's keys, then those in `key_places`.
     pub identities: Vec<Identity>,
-    /// Where keys are looked for that `identities` does not name by file.
+    /// Where to look for keys that `identities` does not name by file.
     pub key_places: Vec<KeyPlace>,
-    /// Where secrets are kept that a person typed.
+    /// Where secrets that a person typed are kept.
     pub keyring: Arc<Keyring>,
-    /// The agent's socket; `None` is the one that `SSH_AUTH_SOCK` names, if any.
+    /// The agent's socket; `None`: the one that `SSH_AUTH_SOCK` names, if any.
     pub agent: Option<PathBuf>,
     /// Where the password comes from.
     pub password: Option<PasswordSource>,
-    /// Puts questions to a person; `None`: there is nobody to ask.
+    /// Passes prompts to a person; `None`: nobody can be asked.
     pub responder: Option<Arc<dyn Responder>>,
 }
 
 impl ConnectSpec {
-    /// A specification with every default, which the caller then changes.
+    /// A specification with all defaults, which the caller then changes.
     pub fn new(host: impl Into<String>, port: u16, user: impl Into<String>) -> Self {
         Self {
             host: host.into(),
@@ -57,7 +57,7 @@ impl ConnectSpec {
         }
     }
 
-    /// The server with the gateways it is behind, which tell it from another that has the same name elsewhere.
+    /// The server with the gateways before it, which distinguish it from one with the same name elsewhere.
     pub(crate) fn place(&self) -> String {
         match &self.gateway {
             None => self.server(),
@@ -65,7 +65,7 @@ impl ConnectSpec {
         }
     }
 
-    /// Changes the specification of every gateway on the way to the server, and its own.
+    /// Changes the specification of every gateway before the server, and its own.
     pub fn for_each_hop(&mut self, change: &dyn Fn(&mut Self)) {
         if let Some(gateway) = &mut self.gateway {
             Arc::make_mut(gateway).for_each_hop(change);
@@ -73,12 +73,12 @@ impl ConnectSpec {
         change(self);
     }
 
-    /// The server as commands take it: `host#port`.
+    /// The server in the form for commands: `host#port`.
     pub fn target(&self) -> String {
         format!("{}#{}", self.host, self.port)
     }
 
-    /// The server as a person writes it: `host:port`, with brackets around an IPv6 address.
+    /// The server in the form for people: `host:port`, with brackets around an IPv6 address.
     pub fn server(&self) -> String {
         host_port(&self.host, self.port)
     }
@@ -87,13 +87,13 @@ impl ConnectSpec {
 /// Where the server's key is looked up.
 #[derive(Debug, Clone, Default)]
 pub struct HostKeyRules {
-    /// Keys that the server must have one of; when given, known_hosts files decide nothing but revocation.
+    /// Keys of which the server must have one. If there are any, known_hosts files matter only for revocations.
     pub pinned: Vec<PinnedKey>,
     /// OpenSSH known_hosts files; a missing one is empty.
     pub known_hosts: Vec<PathBuf>,
-    /// Directories whose files are all such files; a missing one is empty.
+    /// Directories of known_hosts files; a missing one is empty.
     pub known_hosts_directories: Vec<PathBuf>,
-    /// The known_hosts file in which accepted keys are stored; looked in as well. The only one that is written.
+    /// The known_hosts file for accepted keys, which is also read. The broker writes no other.
     pub store: Option<PathBuf>,
     /// Whether names are stored as hashes.
     pub hash_names: bool,
@@ -102,11 +102,11 @@ pub struct HostKeyRules {
 /// Where private keys are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyPlace {
-    /// The usual files in `~/.ssh`; when a key is searched by its hash, every pair of files there.
+    /// The usual files in `~/.ssh`; for a search by hash, every pair of files there.
     Usual,
-    /// The files of this directory that have a public half beside them (`NAME` and `NAME.pub`).
+    /// The files of this directory that have a public half next to them (`NAME` and `NAME.pub`).
     Directory(PathBuf),
-    /// The files that a line `IdKey NAME` of this file names, below a directory.
+    /// The files that lines `IdKey NAME` of this file name, relative to a directory.
     List {
         /// The list.
         file: PathBuf,

@@ -1,4 +1,4 @@
-//! Joining a TCP connection and a channel, with exact half-close and with cuts that look like cuts
+//! Joining a TCP connection and a channel, with exact half-close, and with cuts that look like cuts
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -17,42 +17,42 @@ use crate::channel::{Batch, Channel, ChannelRead, ReadHalf, WriteHalf};
 use crate::net::loopback::unpaced;
 use crate::state::CutReason;
 
-/// Read from a client at once. A quarter of it was measured to cost a sixth more processor time, a sixteenth a third of
-/// the throughput.
+/// Bytes per read from a client. In a measurement, a quarter of it cost a sixth more processor time, and a sixteenth a
+/// third of the throughput.
 const COPY_BUFFER: usize = 512 << 10;
 
-/// Why an upload is not whole that its receiver did not want to the end.
+/// The reason if the receiver of an upload ended it early.
 const CLOSED_EARLY: &str = "the FTP server closed the data connection before everything was sent";
 
-/// How far a splice has come; may be read while it runs.
+/// The progress of a splice; may be read while it runs.
 #[derive(Debug, Default)]
 pub struct SpliceProgress {
-    /// Bytes read from TCP and taken by the channel.
+    /// Bytes read from TCP and accepted by the channel.
     pub to_channel: AtomicU64,
-    /// Bytes read from the channel and taken by TCP.
+    /// Bytes read from the channel and accepted by TCP.
     pub from_channel: AtomicU64,
     /// Cancelled, as a signal, once the channel's orderly end was passed on to TCP after all its bytes.
     pub channel_done: CancellationToken,
-    /// Cancelled, as a signal, once the orderly end of TCP was handed to the channel after all its bytes.
+    /// Cancelled, as a signal, once the orderly end of TCP was passed on to the channel after all its bytes.
     pub tcp_done: CancellationToken,
 }
 
 /// How a splice ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpliceEnd {
-    /// Both sides ended in an orderly way, and the other side of the channel has confirmed that it took everything. Where TCP
-    /// sent nothing, the channel may have ended before it did.
+    /// Both sides ended in an orderly way, and the other side of the channel has confirmed that it received everything.
+    /// If TCP sent nothing, the channel may have ended before it did.
     Complete,
-    /// The channel ended without an orderly end or before TCP did, or the splice was cancelled; TCP was reset, unless it had
-    /// been given everything and had sent nothing.
+    /// The channel ended without an orderly end or before TCP did, or the splice was cancelled. TCP was reset, unless it
+    /// had received everything and sent nothing.
     ChannelCut(String),
     /// TCP was reset or failed; the channel was closed.
     TcpGone(String),
 }
 
 impl SpliceProgress {
-    /// Whether the client was given everything and has given nothing itself, as in a download that is complete. It may still
-    /// have to read what waits in its buffers.
+    /// Whether the client was sent everything and has sent nothing itself, as in a complete download. It may still have
+    /// to read what waits in its buffers.
     pub fn is_whole_download(&self) -> bool {
         self.channel_done.is_cancelled() && !self.has_uploaded()
     }
@@ -63,10 +63,10 @@ impl SpliceProgress {
 }
 
 /// Copies both ways until both have ended. An orderly end in one direction is passed on at once and leaves the other
-/// direction running. Whatever else ends it resets the TCP connection, be it a cut, `cancel`, a panic, or the end of the
-/// whole process: nobody takes what came for the whole. Only a download that has been passed on to its end is not reset.
+/// direction running. Any other end resets the TCP connection, whether a cut, `cancel`, a panic, or the end of the
+/// process, so nobody mistakes a part for the whole. Only a complete download is not reset.
 ///
-/// The copying runs where the channel's connection does, and ends with this future.
+/// The copying runs on the runtime of the channel's connection, and ends with this future.
 pub async fn splice(
     tcp: TcpStream,
     channel: Channel,
@@ -110,15 +110,15 @@ async fn copy(
     match result {
         Ok(()) => SpliceEnd::Complete,
         Err(end) => {
-            // One direction may have ended in an orderly way before the other one failed. The success of a download may have
-            // been told already, and a reset would throw away what the client has not read yet.
+            // One direction may have ended in an orderly way before the other one failed. The success of a download may
+            // already be reported, and a reset would discard what the client has not read yet.
             end_by_reset(&tcp, !progress.is_whole_download());
             end
         }
     }
 }
 
-/// Whether closing the connection resets it; otherwise its end is orderly.
+/// Sets whether closing the connection resets it; otherwise its end is orderly.
 fn end_by_reset(tcp: &TcpStream, reset: bool) {
     let linger = reset.then_some(Duration::ZERO);
     if let Err(error) = SockRef::from(tcp).set_linger(linger) {
@@ -126,16 +126,16 @@ fn end_by_reset(tcp: &TcpStream, reset: bool) {
     }
 }
 
-/// How the direction towards the channel ended without a fault of TCP.
+/// How the direction towards the channel ended without a TCP failure.
 enum Upload {
     /// The client has sent its orderly end, and it was passed on.
     Ended,
-    /// The channel ended first, with nothing taken from the client that was not passed on.
+    /// The channel ended first, and everything read from the client was passed on.
     ChannelGone(CutReason),
 }
 
-/// Both directions have ended. What was sent towards the channel counts as taken once the other side closes the channel
-/// behind our end: a peer may have ended its own direction long before.
+/// Both directions have ended. Data sent to the channel counts as received once the other side closes the channel after
+/// our end: a peer may have ended its own direction long before.
 async fn confirm(
     uploaded: Upload,
     to: &WriteHalf,
@@ -151,7 +151,7 @@ async fn confirm(
     }
 }
 
-/// Whether a channel was closed by the other side, and not cut.
+/// Accepts the end of a channel that the other side closed, and not a cut.
 fn closed(reason: CutReason) -> Result<(), SpliceEnd> {
     if reason == CutReason::Closed {
         Ok(())

@@ -1,4 +1,4 @@
-//! The SSH agent: how it is reached, and which keys it holds
+//! The SSH agent: its socket, and the keys that it has
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::{AgentClient, AgentStream};
 use tokio::time::timeout;
 
-/// An agent that has not said by then which keys it holds does not answer.
+/// How long the agent may take to list its keys.
 const LIST_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) type AgentConnection = AgentClient<Box<dyn AgentStream + Send + Unpin>>;
 
-/// An agent and the keys it holds.
+/// An agent and its keys.
 #[derive(Default)]
 pub(super) struct Agent {
     pub(super) client: Option<AgentConnection>,
@@ -21,7 +21,7 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// Connects and lists. One that cannot be reached holds no keys; that is no failure, since many have none.
+    /// Connects to the agent and lists its keys. Many users have no agent, so one that does not answer is no failure.
     pub(super) async fn connect(socket: Option<&Path>) -> Self {
         let Some(mut client) = connect(socket).await else {
             return Self::default();
@@ -42,7 +42,7 @@ impl Agent {
         }
     }
 
-    /// This key and its certificates as the agent holds them.
+    /// This key and its certificates as the agent has them.
     pub(super) fn holds(&self, key: &PublicKey) -> Vec<AgentIdentity> {
         let held = self.held.iter();
         held.filter(|identity| identity.public_key().key_data() == key.key_data())

@@ -1,4 +1,4 @@
-//! One login under way: what was tried, what the server says to it, and what that means in the end
+//! One login in progress: what was tried, how the server answered, and the result
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use crate::prompt::{DialPrompts, Prompt, PromptError};
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 
-/// The session's own task ends a moment after the session has told us that it does.
+/// The session's own task ends a moment after the session reports its end.
 const SESSION_END: Duration = Duration::from_secs(1);
 
-/// What came of trying one method.
+/// The outcome of trying one method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AuthOutcome {
     /// The user is logged in.
     Done,
-    /// The method was accepted, and the server wants another one (RFC 4252 section 5.1).
+    /// The server accepted the method and requires another one (RFC 4252 section 5.1).
     Partial,
-    /// It was refused, or could not be tried.
+    /// The server refused it, or the broker could not try it.
     Refused,
 }
 
@@ -34,17 +34,17 @@ pub(super) struct Attempt<'a, H: Handler> {
     pub(super) spec: &'a ConnectSpec,
     pub(super) state: &'a ConnectionState,
     pub(super) prompts: &'a DialPrompts,
-    /// Methods with which the server would go on; `None` until it has said so.
+    /// Methods that the server offers to continue with; `None` until it has listed them.
     offered: Option<MethodSet>,
     tried: Vec<String>,
-    /// Whether the server judged anything that proves who the user is.
+    /// Whether the server judged any proof of who the user is.
     judged: bool,
-    /// What kept something from being tried at all.
+    /// Why something could not be tried.
     obstacles: Vec<AuthError>,
-    /// Keys that were shown since the server last wanted more, and those it accepted before.
+    /// Keys that were shown since the server last accepted a method, and those that it accepted before.
     spent: Vec<String>,
     accepted: Vec<String>,
-    /// A key that nobody named, for when nothing else is left to try.
+    /// A key that the profile does not name, for the case that nothing else is left to try.
     pub(super) last_key: Option<Candidate>,
 }
 
@@ -70,14 +70,14 @@ impl<'a, H: Handler> Attempt<'a, H> {
         }
     }
 
-    /// Whether the server would take this method, as far as is known.
+    /// Whether the server offers this method, as far as is known.
     pub(super) fn offers(&self, method: AuthMethod) -> bool {
         let offered = self.offered.as_ref();
         let kind = kind(method);
         kind.is_some_and(|kind| offered.is_none_or(|offered| offered.contains(&kind)))
     }
 
-    /// Has the server say what it takes, unless it has: a person must not be asked for a secret that is of no use.
+    /// Makes the server list its methods, unless it has: nobody must be asked for a secret that the server does not want.
     pub(super) async fn learn_offer(&mut self) -> Result<AuthOutcome, AuthError> {
         if self.offered.is_some() {
             return Ok(AuthOutcome::Refused);
@@ -97,7 +97,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
         }
     }
 
-    /// Takes down what the server says to an attempt.
+    /// Records how the server answers an attempt.
     pub(super) async fn judge(
         &mut self,
         what: &str,
@@ -114,7 +114,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
                 partial_success,
             }) => {
                 let outcome = self.refused_or_partial(what, partial_success);
-                // russh ends the session then; it also says this where the server hung up.
+                // russh ends the session in this case. It also reports this if the server closed the connection.
                 if remaining_methods.is_empty() {
                     return Err(self.ended(None).await);
                 }
@@ -130,9 +130,10 @@ impl<'a, H: Handler> Attempt<'a, H> {
 
     fn refused_or_partial(&mut self, what: &str, partial: bool) -> AuthOutcome {
         if partial {
-            self.tried
-                .push(format!("{what} (accepted, more is asked for)"));
-            // What was refused before may have come too early.
+            self.tried.push(format!(
+                "{what} (accepted, the server requires another method)"
+            ));
+            // A method that was refused before may work now.
             self.spent.clear();
             AuthOutcome::Partial
         } else {
@@ -141,7 +142,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
         }
     }
 
-    /// Notes what could not be tried, and why.
+    /// Records what could not be tried, and why.
     pub(super) fn note_obstacle(&mut self, error: AuthError) {
         if !self.obstacles.contains(&error) {
             self.tried.push(error.to_string());
@@ -149,14 +150,14 @@ impl<'a, H: Handler> Attempt<'a, H> {
         }
     }
 
-    /// Notes what was not tried for a reason that alone is no failure.
+    /// Records what was not tried for a reason that alone is no failure.
     pub(super) fn skip(&mut self, what: String) {
         if !self.tried.contains(&what) {
             self.tried.push(what);
         }
     }
 
-    /// Claims a key for this step; false where it was shown already.
+    /// Claims a key for this step; false if it was already shown.
     pub(super) fn claim(&mut self, key: &str) -> bool {
         let known = self.spent.iter().chain(&self.accepted).any(|it| it == key);
         if !known {
@@ -165,20 +166,20 @@ impl<'a, H: Handler> Attempt<'a, H> {
         !known
     }
 
-    /// Takes a claim back: the key was not used after all.
+    /// Takes back a claim because the key was not used.
     pub(super) fn release(&mut self, key: &str) {
         self.spent.retain(|spent| spent != key);
     }
 
-    /// A key that the server accepted is not shown again when it wants another.
+    /// A key that the server accepted is not shown again when the server requires another method.
     pub(super) fn accept(&mut self, key: String) {
         self.accepted.push(key);
     }
 
-    /// Asks a person for texts. `None`: there is no answer, which is noted unless nobody is ever there.
+    /// Asks a person for texts. `None`: there is no answer. That is recorded unless the broker can never ask anybody.
     ///
     /// # Errors
-    /// The connection was lost meanwhile.
+    /// The connection was lost in the meantime.
     pub(super) async fn ask(
         &mut self,
         prompt: Prompt,
@@ -199,7 +200,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
         }
     }
 
-    /// Everything was tried.
+    /// The error when everything was tried.
     pub(super) fn failure(&mut self) -> AuthError {
         if let (false, [only]) = (self.judged, self.obstacles.as_slice()) {
             return only.clone();
@@ -213,12 +214,12 @@ impl<'a, H: Handler> Attempt<'a, H> {
                 self.tried.join(", "),
                 "nothing, since no key, agent or password is set",
             ),
-            offered: or(offered.join(", "), "nothing that is known here"),
+            offered: or(offered.join(", "), "no method that the broker knows"),
             wants_person: self.obstacles.iter().any(AuthError::wants_person),
         }
     }
 
-    /// The session ended in the middle of the login.
+    /// The session ended during the login.
     pub(super) async fn ended(&self, error: Option<&russh::Error>) -> AuthError {
         let closed = timeout(SESSION_END, self.state.closed.cancelled()).await;
         let reason = match (closed, error) {

@@ -11,29 +11,29 @@ use super::keyfile::public_half;
 use super::public_hash::has_hash;
 use crate::spec::ConnectSpec;
 
-/// Servers allow six attempts by default (OpenSSH's MaxAuthTries); keys that nobody named must not use them all up, unless
-/// nothing else can be tried.
+/// Servers allow six attempts by default (OpenSSH's MaxAuthTries). Keys that the profile does not name must not use them
+/// all up, unless nothing else can be tried.
 const MAX_UNNAMED: usize = 5;
 
-/// A private key that may be tried.
+/// A private key that can be tried.
 pub(super) enum Candidate {
     Agent(Box<AgentIdentity>),
     File(PathBuf),
 }
 
-/// What there is to try.
+/// All that can be tried.
 #[derive(Default)]
 pub(super) struct Candidates {
     pub(super) keys: Vec<Candidate>,
-    /// Keys that the profile names and that are nowhere to be found.
+    /// Keys that the profile names and that were not found.
     pub(super) missing: Vec<AuthError>,
-    /// One more, for when nothing else is left to try.
+    /// One more key, for the case that nothing else is left to try.
     pub(super) last: Option<Candidate>,
-    /// How many more there would be.
+    /// How many more keys there are.
     pub(super) left_out: usize,
 }
 
-/// The keys that the profile names, in its order; else those of the agent, then those where keys usually are.
+/// The keys that the profile names, in its order. If it names none: those of the agent, then those in the usual places.
 pub(super) async fn candidates(spec: &ConnectSpec, held: &[AgentIdentity]) -> Candidates {
     if spec.identities.is_empty() {
         return unnamed(spec, held).await;
@@ -71,7 +71,7 @@ async fn unnamed(spec: &ConnectSpec, held: &[AgentIdentity]) -> Candidates {
     }
 }
 
-/// The agent's key of this hash with its certificates, else the first file's.
+/// The agent's key with this hash and its certificates. If the agent has none: the first key file with this hash.
 async fn by_hash(spec: &ConnectSpec, held: &[AgentIdentity], hash: &str) -> Vec<Candidate> {
     let wanted = |identity: &&AgentIdentity| has_hash(&identity.public_key(), hash);
     let agent: Vec<_> = held

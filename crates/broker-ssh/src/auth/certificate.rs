@@ -1,4 +1,4 @@
-//! OpenSSH user certificates: those beside private keys, and whether one is of use
+//! OpenSSH user certificates: those next to private keys, and whether one is usable
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,7 +11,7 @@ use super::keyfile::beside;
 /// What OpenSSH adds to a key file's name for its certificate.
 const ENDING: &str = "-cert.pub";
 
-/// A certificate that is of no use.
+/// A certificate that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("certificate {} {fault}", .file.display())]
 pub(super) struct Useless {
@@ -19,10 +19,10 @@ pub(super) struct Useless {
     fault: CertificateFault,
 }
 
-/// The certificate beside a private key, if there is one.
+/// The certificate next to a private key, if there is one.
 ///
 /// # Errors
-/// Why it is of no use, and what to do.
+/// Why it cannot be used, and what to do.
 pub(super) async fn beside_key(
     path: &Path,
     key: &PublicKey,
@@ -45,10 +45,10 @@ fn read(text: &str, key: &PublicKey) -> Result<Certificate, CertificateFault> {
     Ok(certificate)
 }
 
-/// Whether a certificate is of use at this time.
+/// Whether a certificate is valid at this time.
 ///
 /// # Errors
-/// What makes it useless.
+/// Why it is not valid.
 pub(super) fn check(certificate: &Certificate, now: SystemTime) -> Result<(), CertificateFault> {
     if !certificate.cert_type().is_user() {
         return Err(CertificateFault::ForHost);

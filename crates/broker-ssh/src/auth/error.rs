@@ -1,4 +1,4 @@
-//! Why nobody is logged in
+//! Why a login failed
 
 use std::io;
 use std::path::PathBuf;
@@ -21,24 +21,24 @@ pub enum AuthError {
         server: String,
         /// The user.
         user: String,
-        /// What was tried, with what came of it.
+        /// What was tried, each with its outcome.
         tried: String,
-        /// Methods with which the server would go on.
+        /// Methods that the server offers to continue with.
         offered: String,
-        /// Whether a prompt that might have helped got no answer.
+        /// Whether a prompt that could have helped got no answer.
         wants_person: bool,
     },
-    /// The server hung up in the middle of the login.
+    /// The server closed the connection during the login.
     #[error(
-        "SSH server {server} ended the login of user {user}: {reason}; tried {tried}; too many keys may be the reason, \
-         so name the right key in user-identities"
+        "SSH server {server} ended the login of user {user}: {reason}; tried {tried}; the server may have received \
+         too many keys: name the right one in user-identities"
     )]
     Ended {
         /// Host and port.
         server: String,
         /// The user.
         user: String,
-        /// What was tried, with what came of it.
+        /// What was tried, each with its outcome.
         tried: String,
         /// How the connection ended.
         reason: LoginEnd,
@@ -51,10 +51,10 @@ pub enum AuthError {
         /// The bound.
         after: Duration,
     },
-    /// A key that the profile names by its hash is nowhere.
+    /// No place has the key that the profile names by its hash.
     #[error(
-        "no private key is known whose public key has the hash {hash}: neither the SSH agent nor the directories of \
-         key-stores hold it; add it to one of them, or name its file"
+        "the broker knows no private key whose public key has the hash {hash}: neither the SSH agent nor the directories of \
+         key-stores contain it; add it to one of them, or name its file"
     )]
     KeyMissing {
         /// The hash in hex digits.
@@ -68,21 +68,21 @@ pub enum AuthError {
         /// What is wrong, and what to do.
         reason: KeyFileError,
     },
-    /// The password cannot be had from where it is said to be.
-    #[error("password for the SSH server cannot be read from {origin}: {reason}")]
+    /// The password cannot be read from its source.
+    #[error("cannot read the password for the SSH server from {origin}: {reason}")]
     Password {
         /// The file, or the words "its command".
         origin: String,
         /// What is wrong, and what to do.
         reason: SecretError,
     },
-    /// A person was asked in vain.
+    /// A prompt got no answer.
     #[error(transparent)]
     Prompt(#[from] PromptError),
 }
 
 impl AuthError {
-    /// See [`OpenError::may_pass`](crate::OpenError::may_pass): whoever is refused must not be locked out by trying on.
+    /// See [`OpenError::may_pass`](crate::OpenError::may_pass): further attempts after a refusal could lock the user out.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Late { .. })
     }
@@ -100,13 +100,13 @@ impl AuthError {
     }
 }
 
-/// How a connection ended in the middle of a login.
+/// How a connection ended during a login.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoginEnd {
-    /// As any connection may.
+    /// In the same way as any connection.
     #[error(transparent)]
     Cut(#[from] CutReason),
-    /// With what the SSH library says; the connection may go on without us.
+    /// With the text of the SSH library.
     #[error("{0}")]
     Library(String),
 }
@@ -114,37 +114,37 @@ pub enum LoginEnd {
 /// Why a private key file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFileError {
-    /// It cannot be read, or others can.
+    /// It cannot be read, or others can read it.
     #[error(transparent)]
     File(#[from] PrivateFileError),
-    /// It is in a format that other programs write; the file.
+    /// It is in a format of other programs; the file.
     #[error(
-        "it is in the SSH2 format; take its passphrase away with the program that made it, then run: \
+        "it is in the SSH2 format; remove its passphrase with the program that made it, then run: \
          ssh-keygen -i -f {file} > {file}_openssh",
         file = .0.display()
     )]
     Ssh2Format(PathBuf),
     /// Its encryption is not supported; the file.
-    #[error("it is encrypted in an old way; write it anew with: ssh-keygen -p -f {}", .0.display())]
+    #[error("its encryption is outdated; rewrite it with: ssh-keygen -p -f {}", .0.display())]
     OldEncryption(PathBuf),
-    /// It holds something else.
+    /// It contains something else.
     #[error("it is not a private key of a known format ({0})")]
     NoKey(String),
-    /// Nobody is there to type the passphrase.
+    /// Nobody can type the passphrase.
     #[error("it needs a passphrase; add it to the SSH agent with ssh-add")]
     Locked,
-    /// Nobody knows the passphrase.
-    #[error("each passphrase that was typed is wrong")]
+    /// Every passphrase was wrong.
+    #[error("every passphrase that was typed is wrong")]
     WrongPassphrase,
 }
 
-/// Why a file that should hold a secret holds none.
+/// Why a file cannot be used as a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrivateFileError {
-    /// What the operating system said.
+    /// The reason of the operating system.
     #[error("{0}")]
     Unreadable(String),
-    /// It is no secret; the file.
+    /// Others can read it; the file.
     #[error("other users can read it; run: chmod 600 {}", .0.display())]
     OpenToOthers(PathBuf),
 }
@@ -155,10 +155,10 @@ impl From<io::Error> for PrivateFileError {
     }
 }
 
-/// Why a password cannot be had.
+/// Why a password is not available.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// Its file cannot be read, or others can, or its command gives none.
+    /// Its file cannot be read, or others can read it, or its command printed none.
     #[error(transparent)]
     File(#[from] PrivateFileError),
     /// Its command cannot be run.
@@ -170,10 +170,10 @@ pub enum SecretError {
     /// Its command did not end.
     #[error("it did not end within {}", seconds(*.0))]
     Late(Duration),
-    /// It is no text.
+    /// It is not text.
     #[error("it is not UTF-8 text")]
     NotText,
-    /// There is nothing.
+    /// It is empty.
     #[error("its first line is empty")]
     Empty,
 }
@@ -184,19 +184,19 @@ impl From<io::Error> for SecretError {
     }
 }
 
-/// What makes a user certificate useless, to be read behind its name.
+/// Why a user certificate cannot be used; the text follows its name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CertificateFault {
     #[error("cannot be read ({0})")]
     Unreadable(String),
-    #[error("is not that of the key beside it")]
+    #[error("belongs to another key")]
     OtherKey,
     #[error("is for a host, not for a user")]
     ForHost,
-    /// In so many seconds it will be.
-    #[error("is not valid yet, but in {}; check the clock", span(*.0))]
+    /// It becomes valid in this many seconds.
+    #[error("becomes valid in {}; check the clock", span(*.0))]
     NotYetValid(u64),
-    /// Since so many seconds.
-    #[error("expired {} ago; have it signed anew", span(*.0))]
+    /// It expired this many seconds ago.
+    #[error("expired {} ago; request a new one", span(*.0))]
     Expired(u64),
 }

@@ -1,4 +1,4 @@
-//! Logging in by answering what the server asks (RFC 4256)
+//! Logging in by answering the server's prompts (RFC 4256)
 
 use broker_settings::AuthMethod;
 use russh::client::{
@@ -11,26 +11,26 @@ use super::attempt::{Attempt, AuthOutcome};
 use super::error::AuthError;
 use crate::prompt::{Field, Prompt};
 
-/// More rounds of questions than any real server asks.
+/// More rounds of prompts than any real server has.
 const MAX_ROUNDS: usize = 8;
 
-/// More questions at once than a person would answer.
+/// More prompts at once than a person would answer.
 const MAX_FIELDS: usize = 32;
 
-/// What the method is called in messages.
+/// The method's name in messages.
 const WHAT: &str = "keyboard-interactive";
 
-/// Who answers in one try of the method.
+/// The state of one attempt with this method.
 struct Answers {
-    /// The profile's password, until it was given.
+    /// The profile's password, until it was sent.
     password: Option<SecretString>,
     /// Whether a person gave an answer, and may give a better one.
     typed: bool,
-    /// Whether a question has no answer, so that the rest gets none either.
+    /// Whether a prompt got no answer, so the remaining prompts get none either.
     given_up: bool,
 }
 
-/// Questions of the server, all to be answered at once.
+/// Prompts of the server, to be answered together.
 struct Round {
     name: String,
     instruction: String,
@@ -38,7 +38,7 @@ struct Round {
 }
 
 impl<H: Handler> Attempt<'_, H> {
-    /// Answers with the profile's password where that alone is asked for, and else has a person answer.
+    /// Answers with the profile's password if the server asks for that alone, and otherwise asks a person.
     pub(super) async fn keyboard_interactive(&mut self) -> Result<AuthOutcome, AuthError> {
         if self.learn_offer().await? == AuthOutcome::Done {
             return Ok(AuthOutcome::Done);
@@ -102,13 +102,13 @@ impl<H: Handler> Attempt<'_, H> {
                 .authenticate_keyboard_interactive_respond(replies);
             said = respond.await;
         }
-        // The session now waits for an answer and for nothing else.
+        // The session now waits for an answer and accepts nothing else.
         self.skip(format!("{WHAT} (the server keeps asking)"));
         Err(self.failure())
     }
 
-    /// An answer to each question of a round. Once a question is without answer, all are left empty: the session lets
-    /// nothing else be tried before the server has refused.
+    /// An answer to each prompt of a round. Once a prompt has no answer, all answers are empty: the session allows no
+    /// other method until the server has refused this one.
     async fn answer(
         &mut self,
         round: Round,
@@ -134,7 +134,7 @@ impl<H: Handler> Attempt<'_, H> {
             answers.given_up = true;
             return Ok(empty);
         };
-        // Such answers are often good for one time only, so that the next connection would have to ask again.
+        // Such answers are often valid only once, so the next connection would have to ask again.
         self.prompts.mark_needs_person();
         answers.typed = true;
         let replies = typed.iter().map(|text| text.expose_secret().to_owned());
@@ -156,13 +156,13 @@ impl<H: Handler> Attempt<'_, H> {
     }
 }
 
-/// What servers call the password, in a few languages.
+/// Words that servers use for the password, in a few languages.
 const PASSWORD: [&str; 3] = ["passw", "contraseña", "mot de passe"];
 
-/// What makes a password another one than the profile's.
+/// Words that mean a password other than the profile's.
 const OTHER: [&str; 5] = ["one-time", "one time", "otp", "token", "code"];
 
-/// Whether the profile's password is what a question wants: a hidden one that names it in one of the usual ways.
+/// Whether a prompt asks for the profile's password: a hidden one that uses one of the usual words.
 fn asks_for_password(field: &ServerField) -> bool {
     let text = field.prompt.to_lowercase();
     let names = |words: &[&str]| words.iter().any(|word| text.contains(word));

@@ -1,4 +1,4 @@
-//! Where private keys are looked for that no profile names
+//! Where the broker looks for private keys that no profile names
 
 use std::path::{Path, PathBuf};
 
@@ -8,13 +8,13 @@ use crate::spec::KeyPlace;
 /// The usual files in `~/.ssh`, in the order in which they are tried.
 const USUAL_NAMES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
-/// What begins a line of an identification file that names a key.
+/// The word that starts a line with a key in an identification file.
 const KEY_LINE: &str = "IdKey";
 
-/// More keys than a person has; a larger directory is no directory of keys.
+/// More keys than a person has; a larger directory is not for keys.
 const MAX_FILES: usize = 256;
 
-/// The key files to try: those in each place, in the places' order. A place that cannot be read has none.
+/// The key files to try, in the order of their places. A place that cannot be read has none.
 pub(crate) async fn files(places: &[KeyPlace]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for place in places {
@@ -27,7 +27,7 @@ pub(crate) async fn files(places: &[KeyPlace]) -> Vec<PathBuf> {
     found
 }
 
-/// The key files among which one is searched for: as above, and in `~/.ssh` all of them, whatever their names.
+/// The key files to search for a hash: the same, but in `~/.ssh` all key files, whatever their names.
 pub(crate) async fn find(places: &[KeyPlace]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for place in places {
@@ -54,10 +54,10 @@ fn usual() -> Vec<PathBuf> {
     files.filter(|file| file.is_file()).collect()
 }
 
-/// The files of a directory with a public half of the same name beside them, by name.
+/// The files of a directory that have a public half of the same name next to them, sorted by name.
 async fn pairs(directory: &Path) -> Vec<PathBuf> {
     let Ok(mut entries) = tokio::fs::read_dir(directory).await else {
-        tracing::debug!(directory = %directory.display(), "no keys are looked for here, since the directory cannot be read");
+        tracing::debug!(directory = %directory.display(), "cannot read this directory, so its keys are not tried");
         return Vec::new();
     };
     let mut found = Vec::new();
@@ -71,12 +71,12 @@ async fn pairs(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The keys that an identification file names: a line `IdKey NAME` for each.
+/// The keys that an identification file names: one in each line `IdKey NAME`.
 async fn listed(file: &Path, base: &Path) -> Vec<PathBuf> {
     let text = match tokio::fs::read_to_string(file).await {
         Ok(text) => text,
         Err(error) => {
-            tracing::debug!(file = %file.display(), %error, "no keys are looked for by this file");
+            tracing::debug!(file = %file.display(), %error, "cannot read this list, so its keys are not tried");
             return Vec::new();
         }
     };

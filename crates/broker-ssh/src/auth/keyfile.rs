@@ -15,7 +15,7 @@ use crate::host_key::parse_public_key;
 /// No key file is larger.
 const MAX_KEY_FILE: u64 = 64 << 10;
 
-/// What a key file holds.
+/// The contents of a key file.
 pub(crate) enum KeyFile {
     /// A key ready for use.
     Plain(Arc<PrivateKey>),
@@ -29,12 +29,13 @@ pub(crate) struct Locked {
     pub(crate) path: PathBuf,
     /// The file's text.
     pub(crate) text: Zeroizing<String>,
-    /// The public half, where it is to be had without the passphrase.
+    /// The public half, if it can be read without the passphrase.
     pub(crate) public: Option<PublicKey>,
 }
 
 impl Locked {
-    /// Unlocks the key; `None` where the passphrase is wrong. Formats slow this down on purpose, hence the thread.
+    /// Unlocks the key; `None` if the passphrase is wrong. It runs on a thread, since the formats slow this down on
+    /// purpose.
     pub(crate) async fn unlock(&self, passphrase: &SecretString) -> Option<Arc<PrivateKey>> {
         let (text, passphrase) = (self.text.clone(), passphrase.clone());
         let decode = move || decode_secret_key(&text, Some(passphrase.expose_secret())).ok();
@@ -46,7 +47,7 @@ impl Locked {
 /// Reads a key file.
 ///
 /// # Errors
-/// `KeyFile` where it is missing, not a key, or open to other users.
+/// `KeyFile` if it is missing, not a key, or open to other users.
 pub(crate) async fn load(path: &Path) -> Result<KeyFile, AuthError> {
     read(path).await.map_err(|reason| AuthError::KeyFile {
         path: path.to_owned(),
@@ -70,20 +71,20 @@ async fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
     Ok(KeyFile::Plain(Arc::new(key)))
 }
 
-/// The public key in the file beside a private one, in OpenSSH's form or that of RFC 4716.
+/// The public key in the file next to a private one, in the format of OpenSSH or RFC 4716.
 pub(crate) async fn public_half(path: &Path) -> Option<PublicKey> {
     let text = tokio::fs::read_to_string(beside(path, ".pub")).await.ok()?;
     parse_public_key(&text)
 }
 
-/// The path with an ending added to its name.
+/// The path with a suffix added to its name.
 pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-/// Whether the key is of a format that other programs write and this one cannot read.
+/// Rejects formats of other programs that this one cannot read.
 fn check_format(text: &str, path: &Path) -> Result<(), KeyFileError> {
     if text.starts_with("---- BEGIN SSH2 ") {
         return Err(KeyFileError::Ssh2Format(path.to_owned()));
@@ -91,7 +92,7 @@ fn check_format(text: &str, path: &Path) -> Result<(), KeyFileError> {
     let Some((_, header)) = text.split_once("DEK-Info: ") else {
         return Ok(());
     };
-    // The one encryption of the old kind that is understood is that of RSA keys with AES-128.
+    // Of the old encryptions, only AES-128 for RSA keys is supported.
     if header.starts_with("AES-128-CBC,") && text.contains("BEGIN RSA PRIVATE KEY") {
         Ok(())
     } else {
@@ -104,7 +105,7 @@ fn is_encrypted(text: &str) -> bool {
         return !text.contains("\nEncryption: none");
     }
     let openssh = PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted());
-    // The words of PKCS#8's first line and of PEM's header (RFC 1421 section 4.6.1.1).
+    // These texts are from PKCS#8's first line and PEM's header (RFC 1421 section 4.6.1.1).
     openssh || text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("4,ENCRYPTED")
 }
 

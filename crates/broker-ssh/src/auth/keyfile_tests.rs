@@ -1,4 +1,4 @@
-//! Key files as ssh-keygen and openssl make them
+//! Key files as ssh-keygen and openssl write them
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -9,7 +9,7 @@ use super::*;
 
 const PASSPHRASE: &str = "a passphrase";
 
-/// Runs a program that makes a key; false where it is missing.
+/// Runs a program that makes a key; false if it is missing.
 fn run(program: &str, args: &[&str], file: &Path) -> bool {
     let output = Command::new(program).args(args).arg(file).output();
     let Ok(output) = output else {
@@ -29,7 +29,7 @@ fn ssh_keygen(file: &Path, kind: &str, format: &str, passphrase: &str) -> bool {
     run("ssh-keygen", &args, file)
 }
 
-/// The algorithm of a key without passphrase, or after it was unlocked.
+/// The algorithm of a key that has no passphrase, or that was unlocked.
 async fn algorithm(file: &Path) -> String {
     let key = match load(file).await.unwrap() {
         KeyFile::Plain(key) => key,

@@ -1,4 +1,4 @@
-//! Authentication: the profile's methods in their order, as many as the server wants (RFC 4252)
+//! Authentication: the profile's methods in order, as many as the server requires (RFC 4252)
 
 mod agent;
 mod attempt;
@@ -25,18 +25,18 @@ use crate::state::ConnectionState;
 use attempt::{Attempt, AuthOutcome};
 pub use error::{AuthError, KeyFileError, LoginEnd, PrivateFileError, SecretError};
 
-/// More methods in a row than any real server wants from one user.
+/// More methods in a row than any real server requires.
 const MAX_STEPS: usize = 8;
 
 /// How often a person may try one secret.
 const MAX_ASKED: usize = 3;
 
-/// Tries the profile's methods in turn until the server is content. Whenever it accepts one and wants more (partial
-/// success), the methods are tried again in the same order among those it then offers.
+/// Tries the profile's methods in order until the server is satisfied. If the server accepts one and requires more
+/// (partial success), the broker tries the methods again in the same order, limited to those that the server then offers.
 ///
 /// # Errors
-/// `Refused` with everything that was tried; the error of a key, password or prompt that kept anything from being
-/// tried; `Ended` where the server hangs up.
+/// `Refused` with everything that was tried; the error of a key, password or prompt that kept everything from being
+/// tried; `Ended` if the server closes the connection.
 pub(crate) async fn authenticate<H: Handler>(
     session: &mut Handle<H>,
     spec: &ConnectSpec,
@@ -54,7 +54,7 @@ pub(crate) async fn authenticate<H: Handler>(
     Err(attempt.failure())
 }
 
-/// Tries each method that the server offers until one is accepted.
+/// Tries each method that the server offers until it accepts one.
 async fn step<H: Handler>(attempt: &mut Attempt<'_, H>) -> Result<AuthOutcome, AuthError> {
     for method in attempt.spec.settings.auth_methods.clone() {
         if !attempt.offers(method) {
@@ -76,11 +76,11 @@ async fn step<H: Handler>(attempt: &mut Attempt<'_, H>) -> Result<AuthOutcome, A
             return Ok(outcome);
         }
     }
-    // Where nothing could be tried the server says what it would take, or lets the user in as it is.
+    // Nothing could be tried, so the server now lists its methods, or lets the user in without one.
     attempt.learn_offer().await
 }
 
-/// The method's kind; `None` for one that is not supported.
+/// The method's kind; `None` for a method that is not supported.
 fn kind(method: AuthMethod) -> Option<MethodKind> {
     match method {
         AuthMethod::PublicKey => Some(MethodKind::PublicKey),

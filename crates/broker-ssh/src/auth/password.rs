@@ -1,4 +1,4 @@
-//! Logging in with a password: the profile's, one that was typed before, or one that a person types (RFC 4252 section 8)
+//! Logging in with a password: the profile's, one typed before, or one that a person types now (RFC 4252 section 8)
 
 use broker_settings::AuthMethod;
 use russh::client::Handler;
@@ -32,7 +32,7 @@ impl<H: Handler> Attempt<'_, H> {
         self.typed_password().await
     }
 
-    /// The profile's password; that it cannot be had is noted.
+    /// The profile's password. A failure to read it is recorded.
     pub(super) async fn configured_password(&mut self) -> Option<SecretString> {
         match password(self.spec.password.as_ref()?).await {
             Ok(secret) => Some(secret),

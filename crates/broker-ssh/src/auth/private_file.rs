@@ -1,4 +1,4 @@
-//! Files that hold a secret, and who else may read them
+//! Files that contain a secret, and who else can read them
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use tokio::fs::File;
 
 use super::error::PrivateFileError;
 
-/// Where systemd says that the credentials of this service are.
+/// The variable in which systemd names the directory of this service's credentials.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
-/// Opens a file that holds a secret; one that others can read holds none.
+/// Opens a file that contains a secret, and refuses one that others can read.
 ///
 /// # Errors
 /// Why it cannot be read or must not be used, and what to do.

@@ -4,8 +4,8 @@ use md5::Md5;
 use russh::keys::{HashAlg, PublicKey};
 use sha1::{Digest, Sha1};
 
-/// Whether this is the hash of a public key in its wire form (RFC 4253 section 6.6): SHA-256, SHA-1 or MD5 in lower-case
-/// hex digits, told apart by their number. It only picks one of the user's own keys, so that weak hashes do no harm.
+/// Whether this is the hash of a public key in its wire format (RFC 4253 section 6.6): SHA-256, SHA-1 or MD5 in
+/// lower-case hex digits, distinguished by length. It only selects one of the user's own keys, so weak hashes do no harm.
 pub(crate) fn has_hash(key: &PublicKey, hash: &str) -> bool {
     let Ok(blob) = key.to_bytes() else {
         return false;
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn each_kind_of_hash_is_told_by_its_length() {
         let key = PublicKey::from_openssh(KEY).unwrap();
-        // As sha256sum, sha1sum and md5sum tell for the decoded key.
+        // The output of sha256sum, sha1sum and md5sum for the decoded key.
         for hash in [
             "6cf19a84c7168a64014dd92c35252823e8fc49f6dbc75392804ee11e24830538",
             "b9dd585b589cb54fccc05b7cce1fadda15745382",

@@ -1,4 +1,4 @@
-//! Logging in with a private key: from a file or in an agent, alone or with a certificate (RFC 4252 section 7)
+//! Logging in with a private key: from a file or an agent, alone or with a certificate (RFC 4252 section 7)
 
 use std::fmt::Display;
 use std::path::Path;
@@ -23,18 +23,18 @@ use super::signer::{KeySigner, Probe};
 use crate::host_key::fingerprint;
 use crate::prompt::Prompt;
 
-/// A key or certificate and what a person would call it.
+/// A key or certificate, and its name in messages.
 struct OfferedKey {
     what: String,
     identity: AgentIdentity,
 }
 
-/// What came of showing it.
+/// The outcome of showing a key.
 enum OfferOutcome {
     Judged(AuthOutcome),
-    /// It was shown before.
+    /// The broker showed it before.
     Repeated,
-    /// The server would have taken it, or might have.
+    /// The server would accept it, or might.
     NotSigned(NotSigned),
 }
 
@@ -42,7 +42,7 @@ enum OfferOutcome {
 #[derive(Debug, thiserror::Error)]
 enum NotSigned {
     #[error(
-        "the server takes RSA keys with SHA-1 only, which is insecure; use another kind of key"
+        "the server accepts RSA keys only with SHA-1, which is insecure; use another kind of key"
     )]
     Sha1Only,
     #[error(transparent)]
@@ -72,13 +72,13 @@ impl<H: Handler> Attempt<'_, H> {
         if found.left_out > 0 {
             let more = found.left_out;
             self.skip(format!(
-                "{more} more keys were not shown, since servers allow few attempts; name the right one in user-identities"
+                "{more} more keys skipped, since servers allow few attempts; name the right one in user-identities"
             ));
         }
         Ok(AuthOutcome::Refused)
     }
 
-    /// Shows one key more than was shown before other methods had their turn.
+    /// Shows one more key after the other methods were tried.
     pub(super) async fn last_key(&mut self) -> Result<AuthOutcome, AuthError> {
         let Some(candidate) = self.last_key.take() else {
             return Ok(AuthOutcome::Refused);
@@ -147,8 +147,8 @@ impl<H: Handler> Attempt<'_, H> {
         }
     }
 
-    /// A key that needs a passphrase: the agent may hold it, or somebody has typed the passphrase before. A person is
-    /// asked only once the server has said that it would take the key.
+    /// Uses a key that needs a passphrase if the agent has the key or somebody typed the passphrase before. Otherwise the
+    /// broker asks a person, but only after the server has said that it would accept the key.
     async fn locked_key(
         &mut self,
         agent: &mut Agent,
@@ -202,7 +202,7 @@ impl<H: Handler> Attempt<'_, H> {
         Ok(None)
     }
 
-    /// A key ready for use.
+    /// Uses a key that needs no passphrase.
     async fn key(&mut self, path: &Path, key: Arc<PrivateKey>) -> Result<AuthOutcome, AuthError> {
         for shown in self.with_certificate(path, key.public_key()).await {
             let outcome = self.prove(shown, &mut KeySigner(Arc::clone(&key))).await?;
@@ -213,7 +213,7 @@ impl<H: Handler> Attempt<'_, H> {
         Ok(AuthOutcome::Refused)
     }
 
-    /// The two ways to show a key file: with the certificate beside it, if there is one, and alone.
+    /// The two forms of a key file to show: with the certificate next to it, if there is one, and alone.
     async fn with_certificate(&mut self, path: &Path, key: &PublicKey) -> Vec<OfferedKey> {
         let name = path.display();
         let mut ways = vec![OfferedKey {
@@ -234,7 +234,7 @@ impl<H: Handler> Attempt<'_, H> {
         ways
     }
 
-    /// Whether the server would take a key: it asks for a signature then, and gets none.
+    /// Whether the server would accept a key: it asks for a signature, and gets none.
     async fn would_take(&mut self, path: &Path, key: &PublicKey) -> Result<bool, AuthError> {
         for shown in self.with_certificate(path, key).await {
             let (what, name) = (shown.what.clone(), name(&shown.identity));
@@ -277,7 +277,7 @@ impl<H: Handler> Attempt<'_, H> {
         })
     }
 
-    /// Shows a key that was not shown before, and signs with it where the server wants that.
+    /// Shows a key that was not shown before, and signs if the server asks for that.
     async fn show<S>(
         &mut self,
         shown: OfferedKey,
@@ -315,21 +315,21 @@ impl<H: Handler> Attempt<'_, H> {
         }
     }
 
-    /// The hash for signatures with this key: for RSA SHA-2, whatever the server would take besides.
+    /// The hash for signatures with this key: SHA-2 for RSA, even if the server also accepts SHA-1.
     async fn hash_for(&self, key: &PublicKey) -> Result<Option<HashAlg>, NotSigned> {
         if !key.algorithm().is_rsa() {
             return Ok(None);
         }
         match self.session.best_supported_rsa_hash().await? {
             Some(Some(hash)) => Ok(Some(hash)),
-            // The server does not say what it takes.
+            // The server does not say which hashes it accepts.
             None => Ok(Some(HashAlg::Sha256)),
             Some(None) => Err(NotSigned::Sha1Only),
         }
     }
 }
 
-/// What tells a key or certificate from others.
+/// What distinguishes a key or certificate from others.
 fn name(identity: &AgentIdentity) -> String {
     let key = fingerprint(&identity.public_key());
     match identity {

@@ -17,10 +17,10 @@ use super::private_file::open_private;
 /// A command that takes longer waits for something that will not come.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// No password is longer; a file or command that gives more is not a password.
+/// No password is longer; a file or command with more is not a password.
 const MAX_PASSWORD: u64 = 4096;
 
-/// Gets the password.
+/// Reads the password.
 ///
 /// # Errors
 /// `Password` with the source and what to do about it.

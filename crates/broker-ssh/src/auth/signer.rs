@@ -1,4 +1,4 @@
-//! What answers when the server asks for a signature: a key in memory, or nobody
+//! Who answers when the server asks for a signature: a key in memory, or nobody
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl KeySigner {
 impl Signer for KeySigner {
     type Error = SignError;
 
-    /// What to sign, with the signature behind it as a string (RFC 4252 section 7).
+    /// The data to sign, followed by the signature as a string (RFC 4252 section 7).
     async fn auth_sign(
         &mut self,
         _key: &AgentIdentity,
@@ -52,7 +52,7 @@ impl Signer for KeySigner {
     }
 }
 
-/// Finds out whether the server would take a key: it asks for a signature then, and gets none.
+/// Finds out whether the server would accept a key: it asks for a signature, and gets none.
 #[derive(Default)]
 pub(super) struct Probe {
     pub(super) wanted: bool,

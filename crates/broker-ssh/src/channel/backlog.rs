@@ -1,4 +1,4 @@
-//! What has arrived on a channel and was not read yet
+//! Data that has arrived on a channel and was not read yet
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -11,14 +11,14 @@ use crate::state::CutReason;
 
 use super::{Batch, ChannelRead};
 
-/// A queue of bytes with one writer and one reader. Its bound is the writer's business: it alone knows whether the
+/// A queue of bytes with one writer and one reader. The writer enforces its bound, since it alone knows whether the
 /// channel shares its connection.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     state: Mutex<Contents>,
     /// Tells the reader that something arrived.
     readable: Notify,
-    /// Tells the writer that something was taken.
+    /// Tells the writer that the reader took something.
     taken: Notify,
 }
 
@@ -32,7 +32,7 @@ struct Contents {
 }
 
 impl Backlog {
-    /// Adds what arrived and returns how many bytes wait now.
+    /// Adds new data and returns how many bytes wait now.
     pub(super) fn push(&self, data: Bytes) -> usize {
         let mut state = lock(&self.state);
         state.bytes += data.len();
@@ -52,7 +52,7 @@ impl Backlog {
         self.readable.notify_one();
     }
 
-    /// Records the channel's end; the first reason stays.
+    /// Records the channel's end; the first reason is kept.
     pub(super) fn cut(&self, reason: CutReason) {
         lock(&self.state).cut.get_or_insert(reason);
         self.readable.notify_one();
@@ -81,7 +81,7 @@ impl Backlog {
         }
     }
 
-    /// Moves what waits into a batch, as far as there is room.
+    /// Moves waiting data into a batch, as far as there is room.
     pub(super) fn take_waiting(&self, batch: &mut Batch) {
         let mut state = lock(&self.state);
         let mut room = true;
@@ -93,7 +93,7 @@ impl Backlog {
         self.taken.notify_one();
     }
 
-    /// Waits until the channel is cut before its orderly end, with data waiting or not.
+    /// Waits until the channel is cut before its orderly end, whether data waits or not.
     pub(super) async fn cut_before_eof(&self) -> CutReason {
         loop {
             if let Some(reason) = self.early_cut() {

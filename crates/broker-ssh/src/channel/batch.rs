@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// The most pieces in one batch: with the largest packets 1 MiB, more than is ever read from the SSH server at once.
+/// The most pieces in one batch: 1 MiB with the largest packets, more than one read from the SSH server returns.
 pub(super) const MOST: usize = 16;
 
 /// Bytes in several pieces, in order.
@@ -13,7 +13,7 @@ pub(super) const MOST: usize = 16;
 pub(crate) struct Batch(VecDeque<Bytes>);
 
 impl Batch {
-    /// Adds a piece; whether there is room for one more.
+    /// Adds a piece; returns whether there is room for one more.
     pub(super) fn push(&mut self, piece: Bytes) -> bool {
         self.0.push_back(piece);
         self.0.len() < MOST

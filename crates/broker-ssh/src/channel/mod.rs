@@ -1,4 +1,4 @@
-//! A channel: bytes to and from a target, with an orderly end told apart from a cut
+//! A channel: bytes to and from a target, with an orderly end distinguished from a cut
 
 mod backlog;
 mod batch;
@@ -23,18 +23,18 @@ use crate::state::info::ConnectionKind;
 use backlog::Backlog;
 pub(crate) use batch::Batch;
 
-/// What reading a channel gives.
+/// The result of reading a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelRead {
     /// Bytes in order.
     Data(Bytes),
-    /// The orderly end: the other side has sent everything (RFC 4254 section 5.3). Given once.
+    /// The orderly end: the other side has sent everything (RFC 4254 section 5.3). Returned once.
     Eof,
     /// The channel or its connection ended. Without an `Eof` before it, something may be missing.
     Cut(CutReason),
 }
 
-/// Which channel this is.
+/// Identifies a channel.
 #[derive(Debug, Clone)]
 pub struct ChannelInfo {
     /// Number of its connection within the pool.
@@ -81,17 +81,17 @@ struct End {
 struct Core {
     backlog: Backlog,
     writer: ChannelWriteHalf<Msg>,
-    /// Cancelled when the channel no longer carries anything.
+    /// Cancelled when the channel carries nothing further.
     gone: CancellationToken,
-    /// Cancelled when the owner has let go.
+    /// Cancelled when the owner has dropped it.
     released: CancellationToken,
     eof_sent: AtomicBool,
-    /// Who opened it, where that is known.
+    /// Who opened it, if that is known.
     client: Option<IpAddr>,
 }
 
 impl Core {
-    /// Whether both directions have had their orderly end.
+    /// Whether both directions had their orderly end.
     fn is_finished(&self) -> bool {
         self.eof_sent.load(Ordering::Acquire) && self.backlog.has_eof()
     }
@@ -142,7 +142,7 @@ impl Channel {
         }
     }
 
-    /// Which channel this is.
+    /// Identifies the channel.
     pub fn info(&self) -> &ChannelInfo {
         self.read.info()
     }
@@ -155,7 +155,7 @@ impl Channel {
     /// Sends bytes, waiting for the server's window; see [`WriteHalf::write`].
     ///
     /// # Errors
-    /// The reason, where the channel has ended.
+    /// The reason, if the channel has ended.
     pub async fn write(&self, data: Bytes) -> Result<(), CutReason> {
         self.write.write(data).await
     }
@@ -163,17 +163,17 @@ impl Channel {
     /// Ends our direction in an orderly way.
     ///
     /// # Errors
-    /// The reason, where the channel has ended.
+    /// The reason, if the channel has ended.
     pub async fn eof(&self) -> Result<(), CutReason> {
         self.write.eof().await
     }
 
-    /// What its SSH session is asked for a sign of life with. It may be kept beyond the channel's end.
+    /// Checks whether its SSH session is alive. It can outlive the channel.
     pub fn liveness(&self) -> Liveness {
         self.read.end.liveness.clone()
     }
 
-    /// Where whatever moves this channel's bytes should run.
+    /// Where the tasks that move this channel's bytes should run.
     pub(crate) fn spawner(&self) -> TaskSpawner {
         self.read.end.spawner.clone()
     }
@@ -188,7 +188,7 @@ impl Channel {
 }
 
 impl ReadHalf {
-    /// Which channel this is.
+    /// Identifies the channel.
     pub fn info(&self) -> &ChannelInfo {
         &self.end.info
     }
@@ -210,7 +210,7 @@ impl ReadHalf {
 }
 
 impl WriteHalf {
-    /// Which channel this is.
+    /// Identifies the channel.
     pub fn info(&self) -> &ChannelInfo {
         &self.end.info
     }
@@ -218,7 +218,7 @@ impl WriteHalf {
     /// Sends bytes, waiting for the server's window. A cancelled write may have sent a part.
     ///
     /// # Errors
-    /// The reason, where the channel has ended or ends meanwhile.
+    /// The reason, if the channel has ended or ends in the meantime.
     pub async fn write(&self, data: Bytes) -> Result<(), CutReason> {
         self.unless_gone(self.end.core.writer.data_bytes(data))
             .await
@@ -227,14 +227,14 @@ impl WriteHalf {
     /// Ends our direction in an orderly way.
     ///
     /// # Errors
-    /// The reason, where the channel has ended.
+    /// The reason, if the channel has ended.
     pub async fn eof(&self) -> Result<(), CutReason> {
         self.unless_gone(self.end.core.writer.eof()).await?;
         self.end.core.eof_sent.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Waits until the channel no longer carries anything, and tells why.
+    /// Waits until the channel carries nothing further, and returns the reason.
     pub async fn gone(&self) -> CutReason {
         self.end.core.gone.cancelled().await;
         self.end.core.cut_reason()
@@ -249,7 +249,7 @@ impl WriteHalf {
             reason = self.gone() => Err(reason),
             sent = send => match sent {
                 Ok(()) => Ok(()),
-                // The session ended a moment ago; the pump is about to learn why.
+                // The session ended a moment ago; the pump is about to learn the reason.
                 Err(_) => Err(self.gone().await),
             },
         }

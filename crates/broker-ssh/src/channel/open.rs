@@ -14,18 +14,18 @@ use crate::pool::{Lease, Pool};
 use crate::spec::Target;
 use crate::state::info::ConnectionKind;
 
-/// How long the server may take to open a channel; it connects to the target meanwhile.
+/// How long the server may take to open a channel; this includes its connection to the target.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Other connections that an open is tried on where one is lost or silent.
+/// How many other connections are tried if one is lost or silent.
 const OTHER_TRIES: usize = 2;
 
 impl Pool {
-    /// Opens a channel to `target` on the control connection. `originator` is who connected to us, which the server may
-    /// log. Its backlog is bounded: it must be read.
+    /// Opens a channel to `target` on the control connection. `originator` is the client's address, which the server may
+    /// log. The caller must read the channel, since its backlog is bounded.
     ///
     /// # Errors
-    /// See [`OpenError`]; within 30 s of having a connection.
+    /// See [`OpenError`]; within 30 s of getting a connection.
     pub async fn open_control(
         &self,
         target: &Target,
@@ -34,11 +34,11 @@ impl Pool {
         open(self, ConnectionKind::Control, target, originator).await
     }
 
-    /// Opens a channel to `target` on an idle data connection, a newly dialled one, or past the limit on the least
-    /// loaded one.
+    /// Opens a channel to `target` on an idle data connection or a new one. At the limit it uses the least loaded
+    /// connection.
     ///
     /// # Errors
-    /// See [`OpenError`]; within 30 s of having a connection.
+    /// See [`OpenError`]; within 30 s of getting a connection.
     pub async fn open_data(
         &self,
         target: &Target,
@@ -48,7 +48,7 @@ impl Pool {
     }
 }
 
-/// A connection may turn out to be dead only when it is used; that deserves another try on another.
+/// A connection can turn out to be dead only when it is used, so another one is tried.
 async fn open(
     pool: &Pool,
     kind: ConnectionKind,
@@ -71,8 +71,8 @@ async fn open(
     }
 }
 
-/// Opens a channel with a lease. Where the caller does not wait for it, the lease is returned when the opening has ended
-/// or its time is over.
+/// Opens a channel with a lease. If the caller does not wait for it, the lease is returned when the attempt has ended or
+/// timed out.
 async fn open_on(
     lease: Lease,
     target: Target,
@@ -84,7 +84,7 @@ async fn open_on(
     receiver.await.unwrap_or(Err(OpenError::Internal))
 }
 
-/// russh keeps half-open channels for ever, so an opening is never abandoned: what is confirmed late is closed.
+/// russh keeps half-open channels forever, so this never abandons an attempt: it closes what is confirmed late.
 async fn open_to_the_end(
     lease: Lease,
     target: Target,
@@ -99,7 +99,7 @@ async fn open_to_the_end(
         let channel = answer
             .map(|channel| Channel::start(channel, target.to_string(), client, Arc::new(lease)))
             .map_err(OpenError::from);
-        // Where the caller has gone, what was opened is dropped, and so closed.
+        // If the caller has gone, the opened channel is dropped, which closes it.
         let _ = opened.send(channel);
         return;
     }

@@ -1,6 +1,6 @@
-//! The task behind each channel: it drains the SSH session's queue, so that the session is not held up
+//! The task behind each channel: it drains the SSH session's queue so that the session does not block
 //!
-//! The session waits on each channel's queue in turn, so a channel that nobody drains freezes every other on its
+//! The session waits for each channel's queue in turn, so a channel that nobody drains freezes all others on its
 //! connection. How much may wait here, and for how long, depends on who shares the connection.
 
 use std::pin::pin;
@@ -17,21 +17,21 @@ use crate::pool::Lease;
 use crate::state::CutReason;
 use crate::state::info::ConnectionKind;
 
-/// A data channel alone on its connection: enough to keep both sides busy, little to hold while it stalls.
+/// For a data channel alone on its connection: enough to keep both sides busy, and little to buffer during a stall.
 const ALONE_LIMIT: usize = 1 << 20;
 
-/// A data channel that shares its connection may lag behind by this much before it holds the others up.
+/// How far a data channel that shares its connection may lag behind before it holds up the others.
 const OVERFLOW_LIMIT: usize = 8 << 20;
 
-/// Replies nobody has read yet. A directory of tens of thousands of files may come as one reply (STAT, RFC 959 section
-/// 4.1.3), faster than it is read; what lets more wait is gone or broken.
+/// Replies that nobody has read yet. A server may send a directory of tens of thousands of files as one reply (STAT, RFC
+/// 959 section 4.1.3), faster than the client reads it. A client with more than this waiting is gone or broken.
 const CONTROL_BACKLOG: usize = 4 << 20;
 
 /// How long the server may take to confirm the end of a channel that both sides have finished.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
-/// Drains `messages` until the channel ends or its owner lets go of it, then ends it on the wire. The lease is returned
-/// only then, so that the connection is not used again with a channel half alive.
+/// Drains `messages` until the channel ends or its owner drops it, then ends it on the wire. The lease is returned only
+/// then, so nobody reuses the connection with a channel half open.
 pub(super) async fn pump(mut messages: ChannelReadHalf, core: Arc<Core>, lease: Arc<Lease>) {
     let mut leases = lease.state().leases();
     let ended = drain(&mut messages, &core, &lease, &mut leases).await;
@@ -75,7 +75,7 @@ async fn drain(
     }
 }
 
-/// Puts data into the backlog, and waits for room where there is a bound to keep.
+/// Puts data into the backlog, and waits for room if there is a bound.
 async fn admit(
     core: &Core,
     data: Bytes,
@@ -86,14 +86,14 @@ async fn admit(
     match lease.kind() {
         ConnectionKind::Control if waiting > CONTROL_BACKLOG => Err(CutReason::Overflow(waiting)),
         ConnectionKind::Control => Ok(()),
-        // The usual case, without a look at who shares the connection.
+        // The usual case, without a check of who shares the connection.
         ConnectionKind::Data if waiting < ALONE_LIMIT => Ok(()),
         ConnectionKind::Data => {
             let waiting = lease.state().stalls.enter(core.client);
             tokio::select! {
                 room = wait_for_room(&core.backlog, leases, lease.connection().stall_timeout) => room,
                 stalled_for = waiting.eviction() => Err(CutReason::Evicted(stalled_for)),
-                // The connection is gone or about to go, so what is left to drain is no more than the session's queue.
+                // The connection is gone or about to go, so no more than the session's queue is left to drain.
                 () = lease.state().closed.cancelled() => Ok(()),
                 () = lease.state().severed.cancelled() => Ok(()),
                 () = core.released.cancelled() => Ok(()),
@@ -102,7 +102,7 @@ async fn admit(
     }
 }
 
-/// Waits until a data channel may take more: alone it may wait for ever, sharing it may not.
+/// Waits until a data channel may take more: without a limit if it is alone, for a limited time if it shares.
 async fn wait_for_room(
     backlog: &Backlog,
     leases: &mut watch::Receiver<usize>,
@@ -125,7 +125,7 @@ async fn wait_for_room(
     }
 }
 
-/// Ends a channel that the server has not ended. After an orderly end in both directions the server closes by itself.
+/// Ends a channel that the server has not ended. After an orderly end in both directions the server closes it.
 async fn finish(messages: &mut ChannelReadHalf, core: &Core, lease: &Lease) {
     if core.is_finished() && timeout(CLOSE_GRACE, until_closed(messages)).await.is_ok() {
         return;
@@ -134,7 +134,7 @@ async fn finish(messages: &mut ChannelReadHalf, core: &Core, lease: &Lease) {
         tokio::select! {
             biased;
             sent = core.writer.close() => sent.is_ok(),
-            // A session that waits on this channel's queue takes no message until the queue is drained.
+            // A session that waits for this channel's queue reads no message until the queue is drained.
             () = until_closed(messages) => true,
         }
     };

@@ -31,7 +31,7 @@ const KEXS: &[kex::Name] = &[
     kex::DH_G14_SHA256,
 ];
 
-/// Not methods but signals; without them there is no RSA with SHA-2 and no strict key exchange.
+/// These are signals rather than methods; without them there is no RSA with SHA-2 and no strict key exchange.
 const KEX_SIGNALS: &[kex::Name] = &[
     kex::EXTENSION_SUPPORT_AS_CLIENT,
     kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
@@ -44,10 +44,10 @@ const MACS: &[mac::Name] = &[
     mac::HMAC_SHA512,
 ];
 
-/// Names that would switch protection off; no configuration may ask for them.
+/// Names that would turn off protection; no configuration may use them.
 const PLAINTEXT: &[&str] = &["none", "clear"];
 
-/// None of the names that the profile has for a kind of algorithm is supported.
+/// None of the profile's names for a kind of algorithm is supported.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NoneSupported {
     pub(super) kind: &'static str,
@@ -55,11 +55,11 @@ pub(super) struct NoneSupported {
     pub(super) names: String,
 }
 
-/// What to offer: the names asked for or the defaults, host keys of known algorithms first. Certificates are asked for in
-/// the same algorithms.
+/// The algorithms to offer: the profile's or the defaults. Types of known host keys come first, with certificates in the
+/// same order.
 ///
 /// # Errors
-/// Where none of the names asked for is supported.
+/// If none of the profile's names is supported.
 pub(crate) fn preferred(
     asked: &Algorithms,
     compress: bool,
@@ -129,7 +129,7 @@ fn choose<T: Clone>(
     }
 }
 
-/// `Algorithm` also parses names it knows nothing of.
+/// `Algorithm` also parses names that it does not know.
 fn is_plain(algorithm: &Algorithm) -> bool {
     HOST_KEYS.contains(algorithm) || *algorithm == Algorithm::Rsa { hash: None }
 }

@@ -16,32 +16,32 @@ pub enum ChannelError {
     Refused {
         /// Host and port.
         server: String,
-        /// Where the channel was to lead.
+        /// The target of the channel.
         target: Target,
         /// The server's reason, and what to do.
         reason: ChannelRefusal,
     },
     /// The server refused to listen for a remote forward.
     #[error(
-        "SSH server {server} refused to listen on {bind}: it must allow it (in sshd_config AllowTcpForwarding yes or remote, \
-         and GatewayPorts or PermitListen for this address; at the key in authorized_keys no restrict or \
+        "SSH server {server} refused to listen on {bind}: allow it in its sshd_config (AllowTcpForwarding yes or remote, \
+         and GatewayPorts or PermitListen for this address) and at the key in authorized_keys (no restrict or \
          no-port-forwarding, and permitlisten for this address)"
     )]
     ForwardRefused {
         /// Host and port.
         server: String,
-        /// Address that was asked for.
+        /// The requested address.
         bind: String,
     },
     /// The server did not answer in time.
     #[error("{what} took longer than {}", seconds(*.after))]
     Late {
-        /// What was waited for, with its object.
+        /// What took too long, and on what.
         what: String,
         /// The bound.
         after: Duration,
     },
-    /// The connection was lost meanwhile.
+    /// The connection was lost during the attempt.
     #[error("SSH connection to {server} was lost while opening: {reason}")]
     Lost {
         /// Host and port.
@@ -49,7 +49,7 @@ pub enum ChannelError {
         /// Why.
         reason: CutReason,
     },
-    /// A bound on channels is reached.
+    /// The limit of channels is reached.
     #[error(
         "too many channels to {server} ({limit}); wait for a transfer to end or raise max-connections"
     )]
@@ -86,22 +86,24 @@ impl ChannelError {
 /// A server's reason not to open a channel, and what to do about it (RFC 4254 section 5.1).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelRefusal {
-    /// It is forbidden. Servers compare the host as it is spelled.
+    /// The server forbids it. Servers compare the host literally.
     #[error(
-        "administratively prohibited; set AllowTcpForwarding yes (and look at PermitOpen) in its sshd_config, and look \
-         for restrict, no-port-forwarding and permitopen at the key in authorized_keys"
+        "administratively prohibited; set AllowTcpForwarding yes and check PermitOpen in its sshd_config, and check the key \
+         in authorized_keys for restrict, no-port-forwarding and permitopen"
     )]
     Prohibited,
-    /// Nobody listens there, or the way is blocked.
-    #[error("it could not connect; is the server running there and reachable from it?")]
+    /// Nobody listens there, or something blocks the connection.
+    #[error(
+        "it could not connect; check that the server runs there and that the SSH server can reach it"
+    )]
     ConnectFailed,
-    /// It knows no such channels.
+    /// It does not support such channels.
     #[error("it does not support port forwarding")]
     Unsupported,
-    /// It has too much to do.
+    /// It lacks resources.
     #[error("it is short of resources; try again later")]
     Resources,
-    /// A code that no standard has.
+    /// A code that no standard defines.
     #[error("its reason has the unknown code {0}")]
     Unknown(u32),
 }

@@ -1,4 +1,4 @@
-//! A connection that is up: what can be asked of its server
+//! An open connection and the requests to its server
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::requests::Requests;
 use crate::spec::Target;
 use crate::state::{ConnectionState, CutReason};
 
-/// How long an orderly goodbye may take before the connection is severed.
+/// How long an orderly close may take before the connection is severed.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// An open connection. `Handle` cannot be cloned, but opening needs only a shared reference.
@@ -33,7 +33,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// One whose user is logged in.
+    /// A connection whose user is logged in.
     pub(super) fn new(
         state: Arc<ConnectionState>,
         listeners: Arc<ForwardListeners>,
@@ -59,7 +59,7 @@ impl Connection {
         Arc::new(connection)
     }
 
-    /// What its server is asked for a sign of life with.
+    /// Checks whether its server is alive.
     pub(crate) fn liveness(&self) -> Liveness {
         Liveness::new(
             Arc::clone(&self.state),
@@ -95,7 +95,7 @@ impl Connection {
         }
     }
 
-    /// Says goodbye, then severs whatever is left.
+    /// Disconnects in order, then severs what is left.
     pub(crate) async fn close(&self, reason: String) {
         self.state
             .set_end(CutReason::ConnectionClosed(reason.clone()));

@@ -1,4 +1,4 @@
-//! Making one SSH connection: find a way to the server, exchange keys, verify, authenticate
+//! Making one SSH connection: open a route to the server, exchange keys, verify, authenticate
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -26,12 +26,12 @@ use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
 
-/// Bound on authentication, not counting the time in which a person is asked. It is longer than that on connecting, since
-/// servers delay it on purpose and look names up meanwhile.
+/// Bound on authentication, not counting the time in which a person is asked. It exceeds the bound on connecting, since
+/// servers delay authentication on purpose and resolve names during it.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The runtime that a new connection runs on: one place to choose it. Control channels are many and quiet; they stay
-/// with their FTP sessions, on the caller's own.
+/// The runtime for a new connection; this is the only place that chooses it. Control channels are many and quiet, so they
+/// stay with their FTP sessions on the caller's runtime.
 pub(crate) fn runtime(kind: ConnectionKind) -> Handle {
     match kind {
         ConnectionKind::Control => Handle::current(),
@@ -39,7 +39,7 @@ pub(crate) fn runtime(kind: ConnectionKind) -> Handle {
     }
 }
 
-/// One dial: where to, and what others see of it.
+/// One connection attempt: the server, and the state that others see.
 #[derive(Debug, Clone)]
 pub(crate) struct Dial {
     pub(crate) spec: Arc<ConnectSpec>,
@@ -50,7 +50,7 @@ pub(crate) struct Dial {
 }
 
 impl Dial {
-    /// Dials the server and authenticates.
+    /// Connects to the server and authenticates.
     pub(crate) async fn run(self) -> Result<Arc<Connection>, OpenError> {
         let trust = Arc::new(Trust::load(&self.spec).await?);
         let listeners = Arc::<ForwardListeners>::default();
@@ -76,15 +76,15 @@ impl Dial {
         ))
     }
 
-    /// The same as a part of another dial, which could not name its type.
+    /// The same as part of another attempt, which could not name its type.
     fn boxed(self) -> BoxFuture<'static, Result<Arc<Connection>, OpenError>> {
         Box::pin(self.run())
     }
 
-    /// Connects for a look at the server's key. Whatever comes of it, the connection ends there.
+    /// Connects only to see the server's host key. The connection always ends afterwards.
     ///
     /// # Errors
-    /// Why there is no session, which is so in any case.
+    /// Why there is no session, which is always the case.
     pub(super) async fn look(&self, seen: Arc<OnceLock<PublicKey>>) -> Result<(), OpenError> {
         let connecting = self.connect(HostKeyCheck::Look(seen), Arc::default());
         connecting.await.map(drop)
@@ -109,7 +109,7 @@ impl Dial {
         handshake::run(config, transport, handler, &self.state).await
     }
 
-    /// What carries the connection. A gateway is dialled for it, within a time of its own.
+    /// Opens the byte stream for the connection. A gateway connection has its own timeouts.
     async fn transport(&self) -> Result<Transport<Either<QuickAck, GatewayStream>>, OpenError> {
         match &self.spec.gateway {
             Some(gateway) => Ok(self.through(gateway).await?.map(Either::Right)),
@@ -120,10 +120,10 @@ impl Dial {
         }
     }
 
-    /// Dials the gateway, within its own times, and has it connect to the server.
+    /// Connects to the gateway with its own timeouts, and through it to the server.
     ///
     /// # Errors
-    /// What is wrong with the gateway, or what it says is wrong with the server.
+    /// What failed at the gateway, or what the gateway reports about the server.
     async fn through(
         &self,
         gateway: &Arc<ConnectSpec>,
@@ -155,9 +155,9 @@ impl Dial {
             state: Arc::clone(&state),
             ..self.clone()
         };
-        // Whatever ends the attempt ends the gateway's session with it.
+        // If the attempt ends for any reason, the gateway's session ends with it.
         let severed = state.severed.clone().drop_guard();
-        // A task of its own, since a gateway may have a gateway: their dials shall not all stand on one stack.
+        // A separate task, since a gateway may itself have a gateway: nested attempts should not share one stack.
         let dialling = AbortOnDropHandle::new(self.tracker.spawn_on(dial.boxed(), &state.runtime));
         let dialled = self.state.severed.run_until_cancelled(dialling).await;
         let dialled = dialled.ok_or_else(|| OpenError::ShuttingDown {

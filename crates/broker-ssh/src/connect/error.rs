@@ -1,4 +1,4 @@
-//! Why a connection, or something on it, could not be had
+//! Why a connection, or something on it, could not be opened
 
 use std::time::Duration;
 
@@ -11,50 +11,50 @@ use crate::route::RouteError;
 /// Why something could not be opened. Each message says what failed, on what, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// There is no way to the server.
+    /// There is no route to the server.
     #[error(transparent)]
     Route(#[from] RouteError),
-    /// The gateway on the way to the server cannot be had, or does not reach the server.
+    /// The gateway is not available, or does not reach the server.
     #[error("cannot reach SSH server {server} through its gateway: {reason}")]
     Gateway {
         /// Host and port of the server.
         server: String,
-        /// What is wrong; it names the gateway.
+        /// The gateway's error, which names the gateway.
         reason: Box<OpenError>,
     },
-    /// The server was reached, yet the SSH handshake failed.
+    /// The server was reached, but the SSH handshake failed.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
-    /// The server's key is not believed.
+    /// The broker does not trust the server's key.
     #[error(transparent)]
     HostKey(#[from] HostKeyError),
     /// The user is not logged in.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// The connection is there, and a channel or forward on it is not.
+    /// The connection is open, but a channel or forward on it is not.
     #[error(transparent)]
     Channel(#[from] ChannelError),
-    /// Dials failed lately, so none is made now.
+    /// Recent connection attempts failed, so none is made now.
     #[error("{reason}; next try in {}", seconds(*.retry_in))]
     BackingOff {
         /// The last failure.
         reason: Box<OpenError>,
-        /// How long until a dial is made again.
+        /// How long until the next attempt.
         retry_in: Duration,
     },
-    /// The pool is ending.
+    /// The pool is stopping.
     #[error("the connections to {server} are being closed")]
     ShuttingDown {
         /// Host and port.
         server: String,
     },
-    /// A fault of the broker's own.
-    #[error("an internal error ended the attempt to connect; please report it with the log")]
+    /// A fault in the broker itself.
+    #[error("an internal error ended the connection attempt; please report it with the log")]
     Internal,
 }
 
 impl OpenError {
-    /// Whether it was for want of a person, who may come at any moment, and not for the server's sake.
+    /// Whether a person was missing. The server is not the cause, and a person can appear at any moment.
     pub fn wants_person(&self) -> bool {
         match self {
             Self::BackingOff { reason, .. } | Self::Gateway { reason, .. } => reason.wants_person(),
@@ -68,8 +68,8 @@ impl OpenError {
         }
     }
 
-    /// Whether it may be gone some time without anybody's doing: the server or the network is away. Where it is not, to
-    /// dial again would only fail again, and perhaps lock the user out.
+    /// Whether the fault may pass without intervention, because the server or the network is down. If not, another
+    /// attempt would only fail again, and could lock the user out.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::BackingOff { reason, .. } | Self::Gateway { reason, .. } => reason.may_pass(),
@@ -81,7 +81,7 @@ impl OpenError {
         }
     }
 
-    /// Whether the connection was lost on which it was to be opened, so that another one may do.
+    /// Whether the connection for it was lost, so that another connection may work.
     pub(crate) fn is_lost(&self) -> bool {
         matches!(self, Self::Channel(ChannelError::Lost { .. }))
     }
@@ -92,10 +92,10 @@ impl OpenError {
     }
 }
 
-/// Why the SSH handshake with a server that was reached failed.
+/// Why the SSH handshake failed with a server that was reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    /// The server broke it off, or spoke in another way than SSH servers do.
+    /// The server ended it, or violated the protocol.
     #[error("SSH handshake with {server} failed: {reason}")]
     Failed {
         /// Host and port.
@@ -103,7 +103,7 @@ pub enum HandshakeError {
         /// What went wrong.
         reason: HandshakeFault,
     },
-    /// The profile allows nothing that is supported.
+    /// The profile allows no supported algorithm.
     #[error(
         "SSH handshake with {server} failed: none of the {kind} algorithms in the profile is supported: {names}"
     )]
@@ -115,10 +115,10 @@ pub enum HandshakeError {
         /// The profile's names, separated by commas.
         names: String,
     },
-    /// Nothing in common to negotiate.
+    /// The two sides have no algorithm in common.
     #[error(
-        "no common {kind} with SSH server {server}: it offers {theirs}, the profile allows {ours}; allow one of the \
-         server's"
+        "no common {kind} with SSH server {server}: it offers {theirs}, the profile allows {ours}; allow one that the \
+         server offers"
     )]
     NoCommonAlgorithm {
         /// Host and port.
@@ -141,7 +141,7 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// See [`OpenError::may_pass`]: only what the profile or the server is set up with stays.
+    /// See [`OpenError::may_pass`]: only faults in the setup of the profile or the server stay.
     fn may_pass(&self) -> bool {
         match self {
             Self::Failed { .. } | Self::Late { .. } => true,
@@ -150,28 +150,30 @@ impl HandshakeError {
     }
 }
 
-/// What a server did that speaks no SSH, or speaks it wrongly.
+/// How a server violated the SSH protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeFault {
     /// With what it sent instead of a version.
-    #[error("the server does not begin as SSH servers do (is it one?); it sent: {0}")]
+    #[error(
+        "the server sent no valid SSH version, so check that it is an SSH server; it sent: {0}"
+    )]
     NotSsh(String),
-    /// Its version is none.
-    #[error("the server does not begin as SSH servers do (is it one?)")]
+    /// It sent an invalid version.
+    #[error("the server sent no valid SSH version; check that it is an SSH server")]
     NoVersion,
-    /// It hung up.
-    #[error("the server ended the connection (is it an SSH server?)")]
+    /// It closed the connection.
+    #[error("the server ended the connection; check that it is an SSH server")]
     Ended,
     /// With the length that the packet would have.
-    #[error("what the server sent is no SSH packet: it would have {0} bytes")]
+    #[error("the server sent something other than an SSH packet: its length would be {0} bytes")]
     PacketSize(usize),
-    /// With what the operating system said.
-    #[error("the connection broke off ({0})")]
+    /// With the reason of the operating system.
+    #[error("the connection failed ({0})")]
     BrokeOff(String),
-    /// The type that it agreed on, and that of the key that it showed.
-    #[error("it agreed on a host key of {0} and showed one of {1}")]
+    /// The agreed type of host key, and the type of the key that it showed.
+    #[error("it agreed on a host key of type {0} but showed one of type {1}")]
     KeyType(String, String),
-    /// With what the SSH library says.
+    /// With the text of the SSH library.
     #[error("{0}")]
     Library(String),
 }

@@ -1,7 +1,7 @@
-//! Through a gateway: an SSH connection to it, and on that a channel to the server
+//! Through a gateway: an SSH connection to it, and on that connection a channel to the server
 //!
-//! Each connection has a gateway connection of its own, which ends with it. Data connections that shared one would hold
-//! each other up as soon as one of them stalls.
+//! Each connection has its own gateway connection, which ends with it. If data connections shared one, a single stalled
+//! transfer would hold up all of them.
 
 use std::io;
 use std::pin::Pin;
@@ -18,10 +18,10 @@ use super::connection::Connection;
 use crate::route::TimeLimit;
 use crate::spec::{ConnectSpec, Target};
 
-/// What a gateway's log may say of who asks for the channel: the connection is the broker's own.
+/// The originator that a gateway may log: the connection is the broker's own.
 const ORIGINATOR: (&str, u32) = ("127.0.0.1", 0);
 
-/// A gateway's connection, which is closed in order when nothing needs it any more.
+/// A gateway's connection, which is closed in order when nothing needs it.
 pub(super) struct ClosedOnDrop(pub(super) Arc<Connection>);
 
 impl Drop for ClosedOnDrop {
@@ -34,7 +34,7 @@ impl Drop for ClosedOnDrop {
 
 /// The byte stream to a server through a gateway. Its end is the server's; the loss of the gateway is an error.
 pub(super) struct GatewayStream {
-    // First, so that the channel is closed before the connection is.
+    // First, so the channel closes before the connection does.
     channel: ChannelStream<Msg>,
     gateway: ClosedOnDrop,
     lost: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -58,7 +58,7 @@ impl GatewayStream {
         let lost = Box::pin(state.closed.clone().cancelled_owned());
         #[expect(
             clippy::disallowed_methods,
-            reason = "a lost connection is told from an end by asking the connection itself"
+            reason = "only the connection itself tells whether it was lost or has ended"
         )]
         let channel = channel.into_stream();
         Ok(Self {
@@ -68,8 +68,8 @@ impl GatewayStream {
         })
     }
 
-    /// Fails once the gateway's connection is lost, which the channel alone would show as an end, or, in the middle of a
-    /// write, not at all.
+    /// Fails once the gateway's connection is lost. The channel alone would show that as an end or, during a write, not
+    /// at all.
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         match self.lost.as_mut().poll(cx) {
             Poll::Ready(()) => {

@@ -1,4 +1,4 @@
-//! The SSH session's callbacks: they run inside its loop, so none of them waits for the network
+//! The SSH session's callbacks. They run inside its loop, so none of them waits for the network.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,16 +14,16 @@ use crate::host_key::{HostKeyError, KnownKeys, Trust, fingerprint, same_key_type
 use crate::state::info::{ConnectionKind, Negotiated};
 use crate::state::{ConnectionState, CutReason};
 
-/// More of what a server says when it leaves tells nothing.
+/// How much of a server's disconnect message is shown.
 const MAX_DISCONNECT_TEXT: usize = 256;
 
-/// A page of a server's banner; what is longer is no notice to a user.
+/// A page of a server's banner; a longer text is not a notice to a user.
 const MAX_BANNER: usize = 2048;
 
 /// An SSH session. Opens and forwards need only a shared reference.
 pub(crate) type SshHandle = client::Handle<ConnectionHandler>;
 
-/// Serves one connection. Dropping it, in whatever way its session ends, marks the connection as closed.
+/// Serves one connection. When it is dropped, the connection is marked as closed, however its session ended.
 pub(crate) struct ConnectionHandler {
     state: Arc<ConnectionState>,
     check: HostKeyCheck,
@@ -37,16 +37,16 @@ pub(crate) struct ConnectionHandler {
     _session_task: TaskTrackerToken,
 }
 
-/// What is done with the server's key.
+/// How the server's key is handled.
 pub(super) enum HostKeyCheck {
-    /// It must be the right one.
+    /// The key must be the right one.
     Verify(Arc<Trust>),
-    /// It is only looked at; the connection ends there.
+    /// The key is only recorded; the connection ends there.
     Look(Arc<OnceLock<PublicKey>>),
 }
 
 impl HostKeyCheck {
-    /// What the server should be asked for.
+    /// Which host keys to request from the server.
     pub(super) fn known_keys(&self) -> KnownKeys {
         match self {
             Self::Verify(trust) => trust.known_keys(),
@@ -79,7 +79,7 @@ impl ConnectionHandler {
 
 impl Drop for ConnectionHandler {
     fn drop(&mut self) {
-        // First, so that whoever finds a forward gone also finds out why.
+        // First, so that whoever finds a forward gone also finds the reason.
         self.state.mark_closed();
         self.listeners.end();
     }
@@ -92,8 +92,8 @@ pub(crate) enum HandlerError {
     Ssh(#[from] russh::Error),
     #[error(transparent)]
     HostKey(#[from] HostKeyError),
-    /// The type that was agreed on, and that of the key.
-    #[error("the server agreed on a host key of {0} and showed one of {1}")]
+    /// The agreed type of host key, and the type of the key.
+    #[error("the server agreed on a host key of type {0} but showed one of type {1}")]
     KeyType(String, String),
 }
 
@@ -117,7 +117,7 @@ impl Handler for ConnectionHandler {
         }
     }
 
-    /// The banner of RFC 4252 section 5.4. One is logged: a server may send any number.
+    /// The banner of RFC 4252 section 5.4. Only one is logged, since a server may send any number.
     async fn auth_banner(
         &mut self,
         banner: &str,
@@ -125,7 +125,7 @@ impl Handler for ConnectionHandler {
     ) -> Result<(), HandlerError> {
         if std::mem::take(&mut self.banners) {
             let banner = printable_start(banner.trim(), MAX_BANNER);
-            tracing::info!(server = %self.state.server, %banner, "the SSH server has something to say");
+            tracing::info!(server = %self.state.server, %banner, "banner of the SSH server");
         }
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Handler for ConnectionHandler {
         } else {
             names.client_mac.as_ref().to_owned()
         };
-        // Later exchanges agree on the same names, so the first one's stay.
+        // Later exchanges agree on the same names, so the first ones are kept.
         self.state.negotiated.get_or_init(|| Negotiated {
             kex: names.kex.as_ref().to_owned(),
             cipher,
@@ -171,8 +171,8 @@ impl Handler for ConnectionHandler {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), HandlerError> {
-        // Found by port alone: servers differ in how they write the address back, and one connection has no two
-        // listeners on one port. Dropping `reply` rejects.
+        // Found by port alone: servers write the address back in different forms, and one connection has no two listeners
+        // on one port. Dropping `reply` rejects.
         if let Some(listener) = self.listeners.at(connected_port) {
             let originator = Originator::new(originator_address, originator_port);
             let _ = listener.try_send(Arrival {
@@ -185,7 +185,7 @@ impl Handler for ConnectionHandler {
                 connection = self.state.id,
                 port = connected_port,
                 from = %printable_start(originator_address, MAX_DISCONNECT_TEXT),
-                "refused a connection to a listener that the server did not end; nobody is told of its port any more"
+                "refused a connection to a listener that the server did not end; the broker no longer uses its port"
             );
             self.state.retire();
         }
@@ -267,7 +267,7 @@ impl Handler for ConnectionHandler {
     }
 }
 
-/// The library believes a key of any type, whatever type was agreed on: another one is a server that plays tricks.
+/// The library accepts a key of any type, whatever type was agreed on. Another type means that the server is cheating.
 fn check_type(agreed: &Algorithm, shown: &PublicKey) -> Result<(), HandlerError> {
     let shown = shown.algorithm();
     if same_key_type(agreed, &shown) {
@@ -277,7 +277,7 @@ fn check_type(agreed: &Algorithm, shown: &PublicKey) -> Result<(), HandlerError>
     }
 }
 
-/// What a server says when it leaves (RFC 4253 section 11.1), fit for messages and logs.
+/// A server's disconnect message (RFC 4253 section 11.1), escaped for messages and logs.
 fn disconnect_text(message: &str) -> String {
     let message = printable_start(message, MAX_DISCONNECT_TEXT);
     format!("the server disconnected: {message}")
@@ -299,14 +299,14 @@ fn describe_io(error: &std::io::Error) -> String {
     )
 }
 
-/// A sentence for a session's end; russh's own words are not meant for a person.
+/// A sentence for a session's end; russh's own texts are not meant for users.
 fn describe(error: &HandlerError) -> String {
     match error {
         HandlerError::Ssh(russh::Error::Disconnect | russh::Error::HUP) => {
             "the server ended the connection".into()
         }
         HandlerError::Ssh(russh::Error::NoAuthMethod) => {
-            "the server accepts no other way to log in".into()
+            "the server accepts no other authentication method".into()
         }
         HandlerError::Ssh(russh::Error::IO(io)) => describe_io(io),
         HandlerError::Ssh(other) => other.to_string(),

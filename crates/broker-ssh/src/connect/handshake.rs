@@ -1,4 +1,4 @@
-//! The SSH handshake on what carries the connection: what is offered, and what a server did that fails it
+//! The SSH handshake: the offered algorithms, and what the server did wrong if it fails
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,34 +22,34 @@ use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
 
-/// The largest packet russh takes; fewer, larger packets cost less.
+/// The largest packet that russh accepts; fewer, larger packets cost less.
 const MAX_PACKET: u32 = 65_535;
 
-/// Packets waiting between the session and a channel's reader, 2 MiB at most.
+/// Packets that may wait between the session and a channel's reader, 2 MiB at most.
 const CHANNEL_QUEUE: usize = 32;
 
-/// Bytes read from the socket at once. russh reads a packet's length and its rest one by one, which would be two system
-/// calls a packet, and the short ones would each be acknowledged at once as if they were all that came. Lines need less.
+/// Bytes per read from the socket. russh reads a packet's length and its rest separately, which would cost two system
+/// calls per packet, and the kernel would acknowledge each short read at once. Control connections need less.
 const DATA_READ: usize = 256 << 10;
 const CONTROL_READ: usize = 32 << 10;
 
-/// Most bytes under one key that a profile can have (RFC 4253 section 9).
+/// The most bytes under one key that a profile can set (RFC 4253 section 9).
 const MAX_REKEY_BYTES: u64 = 1 << 30;
 
-/// Bytes under one key where only the server is to ask for a new one. No packet is shorter than four bytes, so that their
-/// 32-bit numbers do not come again before that.
+/// Bytes under one key if only the server starts key exchanges. No packet is shorter than four bytes, so the 32-bit
+/// packet numbers do not repeat before that.
 const UNASKED_BYTES: u64 = 16 << 30;
 
-/// Fewest bytes under one key: less would only exchange keys.
+/// The fewest bytes under one key: with less, the two sides would do nothing but exchange keys.
 const MIN_REKEY_BYTES: u64 = 64 << 10;
 
-/// As much of what is no SSH as a message shows: a greeting fits in.
+/// How much of a peer's non-SSH data a message shows: a greeting fits.
 const MAX_SENT: usize = 160;
 
-/// As much of a server's text as a message shows: the longest lists of algorithms have some hundred characters.
+/// How much of a server's text a message shows: the longest lists of algorithms have a few hundred characters.
 const MAX_SHOWN: usize = 1024;
 
-/// Exchanges keys on what carries the connection.
+/// Exchanges keys over the transport.
 pub(super) async fn run<S>(
     mut config: client::Config,
     transport: Transport<S>,
@@ -87,7 +87,7 @@ where
     }
 }
 
-/// How much the server may send ahead on a line whose round trip is at least about this long.
+/// How much the server may send ahead on a connection with about this round trip or a longer one.
 async fn window(state: &ConnectionState, round_trip: Duration) -> u32 {
     match state.kind {
         ConnectionKind::Control => window::CONTROL,
@@ -98,10 +98,10 @@ async fn window(state: &ConnectionState, round_trip: Duration) -> u32 {
     }
 }
 
-/// How to speak with a server of which these keys are known.
+/// The configuration for a server with these known host keys.
 ///
 /// # Errors
-/// `Unsupported` where the profile allows nothing that is supported.
+/// `Unsupported` if the profile allows nothing that is supported.
 pub(super) fn config(
     spec: &ConnectSpec,
     known: &KnownKeys,
@@ -132,10 +132,10 @@ fn offer(spec: &ConnectSpec, known: &KnownKeys) -> Result<Preferred, HandshakeEr
     )
 }
 
-/// Algorithms of host keys that the server may use, the preferred ones first.
+/// Host key algorithms that the server may use, in order of preference.
 ///
 /// # Errors
-/// `Unsupported` where none is.
+/// `Unsupported` if there are none.
 pub(super) fn host_keys(spec: &ConnectSpec) -> Result<Vec<Algorithm>, HandshakeError> {
     offer(spec, &KnownKeys::default()).map(|offer| offer.key.into_owned())
 }
@@ -154,7 +154,7 @@ fn limits(rekey_bytes: Option<u64>) -> Limits {
     }
 }
 
-/// What a server sent that has told no version; `None`: it has told one, or sent nothing.
+/// What a server sent instead of a version; `None`: it sent a version, or nothing.
 fn not_ssh(state: &ConnectionState) -> Option<HandshakeFault> {
     let sent = lock(&state.wire.before_version).clone();
     let no_version = state.wire.identification.get().is_none() && !sent.is_empty();

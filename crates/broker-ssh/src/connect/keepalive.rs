@@ -1,7 +1,7 @@
-//! How a server that has gone silent is noticed: it is asked for a sign of life
+//! Liveness checks that detect a silent server
 //!
-//! While the SSH session waits for the kernel to take more of an upload, or for the reader of a download, the question
-//! does not leave, and says nothing. There the kernel itself gives up (see [`crate::net::keepalive`]).
+//! While the SSH session waits for the kernel to take more of an upload, or for the reader of a download, the check is
+//! not sent, so it proves nothing. In that case the kernel itself gives up (see [`crate::net::keepalive`]).
 
 use std::pin::pin;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use super::liveness::Liveness;
 use crate::net::keepalive::UNANSWERED;
 use crate::state::CutReason;
 
-/// Asks the server whenever nothing came from it for an interval, and severs the connection where that brings nothing either,
-/// not a byte. Ends with the connection.
+/// Sends a liveness check whenever the server was silent for an interval, and severs the connection if not a single byte
+/// comes back. Ends with the connection.
 pub(super) async fn watch(liveness: Liveness, interval: Duration) {
     let state = liveness.state();
     let watching = async {
@@ -32,7 +32,7 @@ pub(super) async fn watch(liveness: Liveness, interval: Duration) {
     }
 }
 
-/// Whether anything came within the time for an answer. A question that has not left has its time before it.
+/// Whether anything came within the time for an answer. A check that was not sent yet gets that time first.
 async fn responds(liveness: &Liveness, interval: Duration) -> bool {
     let state = liveness.state();
     let (received, sent) = (state.bytes_received(), state.bytes_sent());

@@ -1,22 +1,22 @@
-//! Listeners that the server did not end when it was told to
+//! Listeners that the server did not end when asked to
 //!
-//! dropbear refuses every `cancel-tcpip-forward` and goes on listening, and it has room for 20 listeners a connection. So such
-//! a listener is kept for the next time that one is needed. Whoever connects meanwhile is refused, and then nobody
-//! is told of that port any more.
+//! dropbear refuses every `cancel-tcpip-forward` and keeps listening, and it has room for 20 listeners per connection. So
+//! the broker keeps such a listener and reuses it when the next one is needed. It refuses connections that arrive before
+//! that, and then never announces that port again.
 
 use std::sync::Mutex;
 
 use crate::net::lock::lock;
 
-/// As many as one connection keeps: a session has one in use and one ready, and few sessions share a connection.
+/// How many one connection keeps: a session has one in use and one ready, and few sessions share a connection.
 const MAX_KEPT: usize = 4;
 
-/// The listeners of one connection that nobody uses.
+/// The unused listeners of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers(Mutex<Vec<(String, u16)>>);
 
 impl Leftovers {
-    /// Keeps one; false where there are enough, so that the connection is better given up.
+    /// Keeps one; false if there are enough, so the connection should be given up.
     pub(crate) fn keep(&self, bind: &str, port: u16) -> bool {
         let mut kept = lock(&self.0);
         let room = kept.len() < MAX_KEPT;
@@ -26,7 +26,7 @@ impl Leftovers {
         room
     }
 
-    /// Takes the oldest that listens on an address and on a port that will do.
+    /// Takes the oldest one that listens on this address and on an accepted port.
     pub(crate) fn take(&self, address: &str, will_do: impl Fn(u16) -> bool) -> Option<u16> {
         let mut kept = lock(&self.0);
         let fits = |(bind, port): &(String, u16)| bind == address && will_do(*port);
@@ -34,7 +34,7 @@ impl Leftovers {
         Some(kept.remove(index).1)
     }
 
-    /// Whether a connection has come to one of them.
+    /// Whether one of them has this port.
     pub(super) fn has(&self, port: u32) -> bool {
         lock(&self.0)
             .iter()

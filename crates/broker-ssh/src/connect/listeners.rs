@@ -1,4 +1,4 @@
-//! The listeners that the server has for a connection (RFC 4254 section 7), and what comes to them
+//! The listeners that the server has for a connection (RFC 4254 section 7), and their incoming connections
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -13,12 +13,12 @@ use crate::net::lock::lock;
 /// Addresses of forwards that are remembered: those of a profile's tunnels.
 const MAX_ADDRESSES: usize = 64;
 
-/// Who connected to a remote forward, as the SSH server saw it.
+/// Who connected to a remote forward, as the SSH server reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Originator {
     /// Address, as the server wrote it.
     pub host: String,
-    /// Port; 0 where the server sent none that is valid.
+    /// Port; 0 if the server sent no valid one.
     pub port: u16,
 }
 
@@ -31,7 +31,7 @@ impl Originator {
     }
 }
 
-/// A connection that came to a listener, and waits to be accepted. Dropping it rejects it.
+/// A connection to a listener that waits to be accepted. Dropping it rejects it.
 pub(crate) struct Arrival {
     pub(crate) channel: russh::Channel<Msg>,
     pub(crate) reply: ChannelOpenHandle,
@@ -53,7 +53,7 @@ pub(crate) struct ForwardListeners {
     by_port: Mutex<Option<HashMap<u32, mpsc::Sender<Arrival>>>>,
     /// Those that the server did not end.
     pub(crate) leftovers: Leftovers,
-    /// Addresses at which the server has listened. A pool asks for few.
+    /// Addresses on which the server has listened. A pool requests few.
     granted: Mutex<BTreeSet<String>>,
 }
 
@@ -68,7 +68,7 @@ impl Default for ForwardListeners {
 }
 
 impl ForwardListeners {
-    /// Registers a listener; false where the port is taken already, or the connection has ended.
+    /// Registers a listener; false if the port is already registered, or the connection has ended.
     pub(crate) fn add(&self, port: u32, arrivals: mpsc::Sender<Arrival>) -> bool {
         match &mut *lock(&self.by_port) {
             Some(listeners) if !listeners.contains_key(&port) => {
@@ -85,12 +85,12 @@ impl ForwardListeners {
         }
     }
 
-    /// Who waits for what comes to a port.
+    /// Who waits for connections to a port.
     pub(super) fn at(&self, port: u32) -> Option<mpsc::Sender<Arrival>> {
         lock(&self.by_port).as_ref()?.get(&port).cloned()
     }
 
-    /// Whether the server listens for anybody.
+    /// Whether the server has any listener.
     pub(crate) fn any(&self) -> bool {
         let listeners = lock(&self.by_port);
         listeners
@@ -98,12 +98,12 @@ impl ForwardListeners {
             .is_some_and(|listeners| !listeners.is_empty())
     }
 
-    /// The connection has ended, and no listener waits any longer.
+    /// Marks the connection as ended, so no listener waits any longer.
     pub(super) fn end(&self) {
         lock(&self.by_port).take();
     }
 
-    /// The server has granted a request to listen at an address.
+    /// Records that the server has granted a request to listen on an address.
     pub(crate) fn note_granted(&self, bind: &str) {
         let mut granted = lock(&self.granted);
         if granted.len() < MAX_ADDRESSES {

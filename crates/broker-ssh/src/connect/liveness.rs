@@ -1,9 +1,9 @@
-//! Asking a server for a sign of life that it gives in order
+//! Liveness checks: requests that every living server answers in order
 //!
 //! Every server should answer a request that it does not know (RFC 4254 section 4), as OpenSSH does with
-//! `keepalive@openssh.com`. Some pass over it, or say only that they do not implement it. They do answer the opening of a
-//! channel, be it with a refusal, so that is what they are asked from then on: a session channel, on which nothing is
-//! started and which is closed at once.
+//! `keepalive@openssh.com`. Some servers ignore it, or report only that it is unimplemented. They do answer a request to
+//! open a channel, even if only with a refusal. So the broker uses that from then on: a session channel, on which it
+//! starts nothing and which it closes at once.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -17,26 +17,26 @@ use super::handler::SshHandle;
 use super::requests::Requests;
 use crate::state::ConnectionState;
 
-/// How long [`Liveness::confirm`] waits: longer than any line takes, shorter than a client waits for a reply.
+/// How long [`Liveness::confirm`] waits: longer than any network takes, shorter than a client waits for a reply.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a question is followed up for what it teaches about the server.
+/// How long a check continues, to learn from it about the server.
 const CHECK_LIMIT: Duration = Duration::from_secs(60);
 
-/// Without an answer for as long the server is asked in another way: it may not know the request.
+/// After this long without an answer, the broker checks in another way, since the server may not know the request.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Lines and servers take less for an answer that waits for nobody.
+/// Any network and server answers sooner, if the answer waits for nobody.
 const PROMPT: Duration = Duration::from_millis(1250);
 
-/// How long after the answer to a later question that to an earlier one may come: both may have arrived together.
+/// How long the answer to an earlier request may come after that to a later one: both may have arrived together.
 const SAME_MOMENT: Duration = Duration::from_millis(500);
 
-/// The request that asks for nothing but its answer.
+/// A request whose only purpose is its answer.
 const KEEPALIVE: &str = "keepalive@openssh.com";
 
-/// Asks the SSH session of a channel whether it lives, also after the channel's end. It holds no place in the pool and keeps
-/// no connection open.
+/// Checks whether the SSH session of a channel is alive, even after the channel's end. It takes no place in the pool and
+/// keeps no connection open.
 #[derive(Clone)]
 pub struct Liveness {
     state: Arc<ConnectionState>,
@@ -60,15 +60,15 @@ impl Liveness {
         }
     }
 
-    /// Asks now, and returns whether the server has answered that question: it was alive after this call. False where
-    /// the connection has ended or ends meanwhile, and after ten seconds. Must be called within a tokio runtime.
+    /// Starts a check now, and returns whether the server has answered it, so it was alive after this call. False if the
+    /// connection has ended or ends in the meantime, and after ten seconds. Must be called within a tokio runtime.
     pub async fn confirm(&self) -> bool {
         let answered = timeout(CONFIRM_LIMIT, self.answered()).await;
         answered.unwrap_or(false)
     }
 
-    /// Asks now, and waits for the answer. False where the connection ends meanwhile, or there is none within a minute. What
-    /// is learned about the server meanwhile holds even where nobody waits any more.
+    /// Starts a check now, and waits for the answer. False if the connection ends in the meantime, or if no answer comes
+    /// within a minute. The check continues even if the caller stops waiting, to learn about the server.
     pub(crate) async fn answered(&self) -> bool {
         let (reply, answer) = oneshot::channel();
         let asking = self.clone();
@@ -103,7 +103,7 @@ impl Liveness {
         }
     }
 
-    /// Whether the server answers the opening of a channel, well or not.
+    /// Whether the server answers a request to open a channel, with success or failure.
     async fn opens_channel(&self) -> bool {
         match self.handle.channel_open_session().await {
             Ok(channel) => {
@@ -117,8 +117,8 @@ impl Liveness {
     }
 }
 
-/// Ends where a server that was asked for something gives no sign of life for a while, and none when it is asked for one.
-/// While it lives, this goes on: it may have to wait for somebody else.
+/// Returns if a server that owes an answer stays silent for a while and also fails a liveness check. As long as the
+/// server is alive this never returns: the server may itself be waiting for another host.
 pub(crate) async fn silence(liveness: &Liveness) {
     let received = liveness.state.bytes_received();
     sleep(PROMPT).await;
@@ -128,17 +128,17 @@ pub(crate) async fn silence(liveness: &Liveness) {
     }
 }
 
-/// What comes of a request.
+/// The outcome of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum RequestOutcome {
     Answered,
-    /// The server has answered something that it was asked later.
+    /// The server has answered a later request.
     PassedOver,
     /// The connection has ended.
     ConnectionEnded,
 }
 
-/// Waits for the answer to a request. Where none comes, something is asked that every server answers: servers answer in
+/// Waits for the answer to a request. If none comes, sends a request that every server answers, since servers answer in
 /// order.
 async fn follow_up<T>(
     asked: &mut (impl Future<Output = Option<T>> + Unpin),
@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    /// Longer than the server is trusted to need for a request that it knows.
+    /// Longer than the broker expects a server to need for a request that it knows.
     const SLOW: Duration = Duration::from_secs(5);
 
     async fn after<T>(wait: Duration, value: T) -> T {

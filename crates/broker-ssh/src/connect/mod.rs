@@ -1,4 +1,4 @@
-//! Making one SSH connection, and what can be asked of its server once it is up
+//! Making one SSH connection, and the requests on an open one
 
 mod algorithms;
 mod channel_error;

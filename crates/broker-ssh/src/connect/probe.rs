@@ -1,4 +1,4 @@
-//! Which host keys a server has: a connection for each type of key, ended before anybody logs in
+//! Which host keys a server has: one connection for each type of key, which ends before any login
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +14,7 @@ use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
 
-/// A key that a server has shown.
+/// A key that a server showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostKey {
     /// The key's algorithm.
@@ -25,29 +25,28 @@ pub struct HostKey {
     pub fingerprint: String,
     /// The fingerprint as a picture of several lines, as OpenSSH draws it.
     pub randomart: String,
-    /// How it stands to what is known.
+    /// Whether it is known, unknown, changed or revoked.
     pub standing: HostKeyStanding,
 }
 
-/// How a key stands to what is known. Places are for a person: file and line.
+/// Whether a key is known, unknown, changed or revoked. Places are for people: file and line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostKeyStanding {
-    /// It is the server's, as this place says.
+    /// It is the server's, according to this place.
     Known(String),
-    /// No key of its type is known, and none at all or one of the others that the server showed.
+    /// No key of its type is known. Either no key is known at all, or the server also showed one that is.
     Unknown,
-    /// Another key is known, of its type or in the place of all that the server showed: algorithm, fingerprint and place
-    /// of that.
+    /// Another key is known: one of its type, or one that the server did not show. The text has that key's algorithm,
+    /// fingerprint and place.
     Changed(String),
     /// This place revokes it.
     Revoked(String),
 }
 
-/// Has the server show its keys, those first that are preferred. Only types that the algorithms of `spec` allow are asked
-/// for.
+/// Makes the server show its keys, the preferred ones first. It requests only types that the algorithms of `spec` allow.
 ///
 /// # Errors
-/// See [`OpenError`]: the server cannot be reached, has no such key, or what is known cannot be read.
+/// See [`OpenError`]: the server cannot be reached, has no such key, or the known keys cannot be read.
 pub async fn probe(spec: &ConnectSpec, tracker: &TaskTracker) -> Result<Vec<HostKey>, OpenError> {
     let trust = Trust::load(spec).await?;
     let keys = shown_keys(spec, tracker).await?;
@@ -55,11 +54,11 @@ pub async fn probe(spec: &ConnectSpec, tracker: &TaskTracker) -> Result<Vec<Host
     Ok(all.collect())
 }
 
-/// Has the server show its keys, and stores the one whose fingerprint is wanted; another key of its type that the store
-/// has for the server gives way. A key that is known already is not stored again.
+/// Makes the server show its keys, and stores the one with the wanted fingerprint. It replaces another key of the same
+/// type that the store has for the server. A key that is already known is not stored again.
 ///
 /// # Errors
-/// As [`probe`]; that it has no such key, that the key is revoked, or cannot be stored.
+/// As [`probe`]; also if the server has no such key, or if the key is revoked or cannot be stored.
 pub async fn trust(
     spec: &ConnectSpec,
     tracker: &TaskTracker,
@@ -73,7 +72,7 @@ pub async fn trust(
 }
 
 impl HostKey {
-    /// How one of the keys that a server showed stands to what is known.
+    /// Compares one of the keys that a server showed with those that are known.
     fn new(key: &PublicKey, shown: &[PublicKey], trust: &Trust) -> Self {
         let bits = bits(key);
         let art = key.fingerprint(HashAlg::Sha256);
@@ -105,7 +104,7 @@ fn standing(key: &PublicKey, shown: &[PublicKey], trust: &Trust) -> HostKeyStand
     }
 }
 
-/// One connection after the other, so that the server does not take them for an attack.
+/// One connection after the other, so the server does not take them for an attack.
 async fn shown_keys(
     spec: &ConnectSpec,
     tracker: &TaskTracker,
@@ -129,7 +128,7 @@ async fn shown_keys(
     }
 }
 
-/// The names of the algorithms that may be asked for, those of one type of key together.
+/// The names of the algorithms that may be requested, grouped by type of key.
 fn types(spec: &ConnectSpec) -> Result<Vec<Vec<String>>, HandshakeError> {
     let mut types: Vec<(Algorithm, Vec<String>)> = Vec::new();
     for algorithm in handshake::host_keys(spec)? {
@@ -179,7 +178,7 @@ fn not_shown(spec: &ConnectSpec, wanted: &str, keys: &[PublicKey]) -> HostKeyErr
     }
 }
 
-/// The name of the key's kind in a picture's frame.
+/// The key's type as a picture's frame names it.
 fn family(key: &PublicKey) -> &'static str {
     let data = key.key_data();
     if data.is_rsa() {

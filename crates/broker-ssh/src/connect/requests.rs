@@ -1,8 +1,8 @@
 //! Global requests of one connection (RFC 4254 section 4): sent in order, answered in order
 //!
-//! An answer names no request: it belongs to the oldest one that has none. Some servers pass over a request that they do
-//! not know, and every later answer would be taken for that of the request before. So one task asks, and knows which
-//! requests will never have an answer.
+//! An answer names no request: it belongs to the oldest unanswered one. Some servers ignore a request that they do not
+//! know, and then every later answer would be matched to the request before. So one task sends all requests, and knows
+//! which ones will never have an answer.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -23,23 +23,23 @@ use crate::state::ConnectionState;
 const QUEUE: usize = 16;
 
 /// Requests without an answer; the next one waits until there are fewer. A connection has a few listeners, each of which
-/// is asked for and taken back, and some questions for a sign of life.
+/// is requested and cancelled, and some liveness checks.
 const MAX_UNANSWERED: usize = 64;
 
-/// What the server says to a request.
+/// The server's answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RequestReply {
-    /// It does what was asked; what it adds depends on the request.
+    /// The server agrees; the data depends on the request.
     Granted(Bytes),
-    /// It does not.
+    /// The server refuses.
     Refused,
 }
 
-/// Asks one connection's server. Clones ask the same one.
+/// Sends requests to one connection's server. Clones share the connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Requests(mpsc::Sender<Request>);
 
-/// A request whose answer is to come. As a future it gives the answer; `None`: the connection has ended.
+/// A request whose answer is pending. As a future it returns the answer; `None`: the connection has ended.
 #[derive(Debug)]
 pub(crate) struct PendingReply {
     answer: oneshot::Receiver<RequestReply>,
@@ -60,7 +60,7 @@ struct Waiting {
 }
 
 impl Requests {
-    /// Starts to ask over `session`, until it ends or nobody has anything to ask.
+    /// Starts to send requests over `session`, until it ends or all clones are dropped.
     pub(crate) fn start(
         handle: Arc<SshHandle>,
         state: &ConnectionState,
@@ -77,7 +77,7 @@ impl Requests {
         Self(requests)
     }
 
-    /// Sends a request that the server is to answer.
+    /// Sends a request that the server should answer.
     pub(crate) async fn ask(&self, name: &'static str, data: Vec<u8>) -> PendingReply {
         let (reply, answer) = oneshot::channel();
         let passed_over = Arc::<AtomicBool>::default();
@@ -85,7 +85,7 @@ impl Requests {
             reply,
             passed_over: Arc::clone(&passed_over),
         };
-        // Where the connection has ended, the answer says so.
+        // If the connection has ended, the answer says so.
         let _ = self
             .0
             .send(Request {
@@ -100,12 +100,12 @@ impl Requests {
         }
     }
 
-    /// Asks the server to listen on an address and a port, 0 for one of its choice.
+    /// Asks the server to listen on an address and a port; 0 lets the server choose.
     pub(crate) async fn listen(&self, bind: &str, port: u16) -> PendingReply {
         self.ask("tcpip-forward", address(bind, port)).await
     }
 
-    /// Asks the server to listen there no longer.
+    /// Asks the server to stop listening there.
     pub(crate) async fn cancel(&self, bind: &str, port: u16) -> PendingReply {
         let data = address(bind, port);
         self.ask("cancel-tcpip-forward", data).await
@@ -113,7 +113,7 @@ impl Requests {
 }
 
 impl PendingReply {
-    /// The server has answered something later, so that there will be no answer to this.
+    /// The server has answered a later request, so this one gets no answer.
     pub(crate) fn pass_over(self) {
         self.passed_over.store(true, Ordering::Release);
     }
@@ -152,7 +152,7 @@ async fn ask_in_order(handle: Arc<SshHandle>, mut queue: mpsc::Receiver<Request>
 fn deliver(answer: RequestReply, waiting: &mut VecDeque<Waiting>) {
     while let Some(oldest) = waiting.pop_front() {
         if !oldest.passed_over.load(Ordering::Acquire) {
-            // Whoever asked may have gone.
+            // The requester may have gone.
             let _ = oldest.reply.send(answer);
             return;
         }
@@ -171,7 +171,7 @@ async fn send(handle: Arc<SshHandle>, name: &'static str, data: Vec<u8>) -> Opti
     }
 }
 
-/// An address and a port as they go over the wire (RFC 4254 section 7.1).
+/// An address and a port in their wire format (RFC 4254 section 7.1).
 fn address(bind: &str, port: u16) -> Vec<u8> {
     let mut data = Vec::new();
     data.put_u32(u32::try_from(bind.len()).unwrap_or(u32::MAX));

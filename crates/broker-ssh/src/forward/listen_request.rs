@@ -1,18 +1,18 @@
-//! Where a server is asked to listen
+//! Where the broker asks a server to listen
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Ports of a range that are tried before a listener is given up: each costs a round trip, and a server that allows none
-/// of them must not be asked for thousands.
+/// How many ports of a range are tried before the request fails: each costs a round trip, and a server that allows none
+/// of them must not get thousands of requests.
 const MAX_TRIES: usize = 32;
 
-/// An address, and the ports that will do there.
+/// An address, and the ports that are acceptable there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ListenRequest {
     pub(super) bind: String,
-    /// `None`: one of the server's choice.
+    /// `None`: the server chooses a port.
     pub(super) ports: Option<RangeInclusive<u16>>,
 }
 
@@ -23,8 +23,8 @@ impl ListenRequest {
             .is_none_or(|ports| ports.contains(&port))
     }
 
-    /// What to ask for, in turn: 0 is a port of the server's choice. Each time it begins at another one, since the last
-    /// may be in use.
+    /// The ports to request, in order; 0 lets the server choose. The order starts at a different port each time, since
+    /// the last one may be in use.
     pub(super) fn tries(&self) -> Vec<u16> {
         static TURN: AtomicUsize = AtomicUsize::new(0);
         let Some(ports) = &self.ports else {

@@ -1,4 +1,4 @@
-//! A listener on the SSH server, asked for and taken back by global requests (RFC 4254 section 7.1)
+//! A listener on the SSH server, opened and closed by global requests (RFC 4254 section 7.1)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl Drop for ForwardListener {
     }
 }
 
-/// The port on which the server listens now: the first one that it does not refuse.
+/// The port on which the server listens: the first one that it does not refuse.
 async fn ask(request: &ListenRequest, connection: &Connection) -> Result<u16, ChannelError> {
     for port in request.tries() {
         if let Some(granted) = ask_for(&request.bind, port, connection).await? {
@@ -106,7 +106,7 @@ async fn ask(request: &ListenRequest, connection: &Connection) -> Result<u16, Ch
     Err(refused(request, connection))
 }
 
-/// Asks for one port; `None`: it is refused.
+/// Requests one port; `None`: the server refuses.
 async fn ask_for(
     bind: &str,
     port: u16,
@@ -130,8 +130,9 @@ async fn ask_for(
     }
 }
 
-/// Takes the listener out of the table and off the server. A server that refuses goes on listening, so the listener is kept
-/// for later. Where the server does not answer, the connection is not used again, and its end ends the listener.
+/// Removes the listener from the table and from the server. If the server refuses, it keeps listening, so the broker
+/// keeps the listener for later. If the server does not answer, the connection is not used again, and the listener ends
+/// with it.
 async fn stop(connection: &Connection, bind: &str, port: u16) {
     let state = &connection.state;
     connection.listeners.remove(u32::from(port));
@@ -146,7 +147,7 @@ async fn stop(connection: &Connection, bind: &str, port: u16) {
     }
 }
 
-/// The port in an answer to a request to listen on one of the server's choice (RFC 4254 section 7.1).
+/// The chosen port in the answer to a request with port 0 (RFC 4254 section 7.1).
 fn chosen_port(told: &[u8]) -> Option<u16> {
     let told: [u8; 4] = told.try_into().ok()?;
     let port = u16::try_from(u32::from_be_bytes(told)).ok()?;

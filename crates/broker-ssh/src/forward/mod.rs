@@ -19,14 +19,14 @@ use listener::ForwardListener;
 pub use spare::Forwards;
 
 /// A listener on the SSH server. It keeps its connection open, but takes no place on it until somebody connects. Dropping
-/// it makes the server stop listening; channels already accepted go on.
+/// it makes the server stop listening; accepted channels continue.
 #[derive(Debug)]
 pub struct RemoteForward {
     listener: ForwardListener,
     promise: Promise,
-    /// The address that was asked for, however it was spelled to the server.
+    /// The address that the caller asked for, however it was written to the server.
     address: String,
-    /// The place of the connection that came last.
+    /// The place of the last connection.
     last: Weak<Lease>,
 }
 
@@ -40,7 +40,7 @@ pub struct ForwardedConnection {
 }
 
 impl RemoteForward {
-    /// Asks the server to listen. The lease is only for the asking.
+    /// Asks the server to listen. The lease is only for the request.
     async fn listen(request: ListenRequest, lease: Lease) -> Result<Self, ChannelError> {
         let promise = Promise::new(lease.connection())?;
         let listener = ForwardListener::open(request, Arc::clone(lease.connection())).await?;
@@ -61,7 +61,7 @@ impl RemoteForward {
         self.listener.port
     }
 
-    /// The address that was asked for.
+    /// The address that the caller asked for.
     pub fn bind_address(&self) -> &str {
         &self.address
     }
@@ -82,7 +82,7 @@ impl RemoteForward {
     /// Waits for the next connection.
     ///
     /// # Errors
-    /// The reason, where the SSH connection ends meanwhile.
+    /// The reason, if the SSH connection ends in the meantime.
     pub async fn accept(&mut self) -> Result<ForwardedConnection, CutReason> {
         let Arrival {
             channel,

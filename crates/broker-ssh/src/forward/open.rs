@@ -1,4 +1,4 @@
-//! Having the server listen, on a connection of the pool
+//! Making the server listen, on a connection of the pool
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::connect::{ChannelError, OpenError, silence};
 use crate::pool::{Lease, Pool};
 use crate::state::info::ConnectionKind;
 
-/// How long a server may take over all the ports that it is asked for.
+/// How long a server may take for all the requested ports.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Pool {
-    /// Makes the server listen on `bind`, with a port of this range or without one of its choice, on a data connection that
-    /// stays until the forward and its channels are gone.
+    /// Makes the server listen on `bind`, with a port of this range, or with a port of its choice if there is no range.
+    /// The data connection stays open until the forward and its channels are gone.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -31,7 +31,8 @@ impl Pool {
     }
 }
 
-/// A server may have listened as often as it does for one connection, or that one is lost. Then another one is made.
+/// A server may have reached its limit of listeners per connection, or the connection may be lost. Then this uses another
+/// one.
 pub(super) async fn listen(
     pool: &Pool,
     request: ListenRequest,
@@ -59,8 +60,8 @@ pub(super) async fn listen(
     listen_on(other, request).await
 }
 
-/// Asks in a task of its own, so that it is never abandoned. Where the caller has gone or its time is over, a listener
-/// that comes late is dropped, and so taken back.
+/// Sends the request in its own task so that it is never abandoned. If the caller has gone or the time is over, a late
+/// listener is dropped, which cancels it.
 async fn listen_on(lease: Lease, request: ListenRequest) -> Result<RemoteForward, OpenError> {
     let late = ChannelError::Late {
         what: format!("the request to listen on {request}"),

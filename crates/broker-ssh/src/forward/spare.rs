@@ -1,8 +1,8 @@
-//! Forwards that follow one another, each next listener opened while the one before is in use
+//! Forwards in sequence: the next listener is opened while the current one is in use
 //!
-//! To ask the SSH server for a listener takes a round trip, for which whoever needs it would wait. So the next one is
-//! asked for as soon as one has served its connection. Until it is needed it is nobody's lease: the pool gives its
-//! connection to others and closes it as if there were no listener on it, which then was opened for nothing.
+//! A request for a listener takes a round trip, and a transfer would have to wait for it. So the broker requests the next
+//! listener as soon as one has served its connection. This spare holds no lease until it is needed: the pool gives its
+//! connection to others, and closes it as if there were no listener on it.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -21,31 +21,31 @@ use crate::connect::OpenError;
 use crate::net::lock::lock;
 use crate::pool::{Lease, Pool};
 
-/// How people spell the server's own host.
+/// How people write the server's own host.
 const LOCALHOST: &str = "localhost";
 
-/// The remote forwards that one after the other serve one session: at most one is kept ready ahead. Dropping this gives
-/// it up.
+/// The remote forwards that serve one session, one after the other, with at most one spare. Dropping this gives up the
+/// spare.
 #[derive(Debug)]
 pub struct Forwards {
     pool: Arc<Pool>,
-    /// Where the task that keeps the spare is asked for it.
+    /// Where the task that keeps the spare receives a claim to it.
     spare: Mutex<Option<oneshot::Sender<Claim>>>,
 }
 
-/// Where the spare is to be sent.
+/// Where to send the spare.
 type Claim = oneshot::Sender<Spare>;
 
-/// A listener that nobody has been told of.
+/// A listener whose port was not announced to anybody.
 #[derive(Debug)]
 struct Spare {
     listener: ForwardListener,
-    /// The place on the connection that the transfer before had.
+    /// The place on the connection that the previous transfer had.
     before: Weak<Lease>,
 }
 
 impl Forwards {
-    /// None is open yet.
+    /// No forward is open yet.
     pub fn new(pool: Arc<Pool>) -> Self {
         Self {
             pool,
@@ -53,8 +53,8 @@ impl Forwards {
         }
     }
 
-    /// A listener on `bind` that nobody has been told of and nobody has connected to, with a port of this range, or without
-    /// one of the server's choice: the one kept ready, or else a new one.
+    /// A listener on `bind` whose port was not announced and to which nobody has connected, with a port of this range, or
+    /// with a port of the server's choice if there is no range. This is the spare, or a new one if there is none.
     ///
     /// # Errors
     /// As [`Pool::forward`].
@@ -76,7 +76,7 @@ impl Forwards {
             if !(loopback && opened.as_ref().is_err_and(OpenError::is_forward_refused)) {
                 return opened;
             }
-            // Servers compare what they permit with the address as it is spelled.
+            // Servers compare permitted addresses literally.
             let Ok(named) = self.open_as(request(LOCALHOST)).await else {
                 return opened;
             };
@@ -94,7 +94,7 @@ impl Forwards {
         }
     }
 
-    /// Ends the listening of a forward that has served its connection, and has the next one opened in the background.
+    /// Stops the listener of a forward that has served its connection, and opens the next one in the background.
     /// Must be called within a tokio runtime.
     pub fn follow(&self, used: RemoteForward) {
         let (claims, claimed) = oneshot::channel();
@@ -104,7 +104,7 @@ impl Forwards {
         *lock(&self.spare) = Some(claims);
     }
 
-    /// Gives up the one kept ready.
+    /// Gives up the spare.
     pub fn discard(&self) {
         lock(&self.spare).take();
     }
@@ -123,9 +123,9 @@ impl Forwards {
 }
 
 impl Spare {
-    /// `None` where others use its connection by now, or somebody has connected.
+    /// `None` if others use its connection by now, or if somebody has connected.
     async fn put_to_use(self, pool: &Pool) -> Option<RemoteForward> {
-        // The transfer before may not have left the connection: its last word takes another round trip.
+        // The previous transfer may still be on the connection: its last message takes another round trip.
         let before = self.before.upgrade();
         let places = usize::from(before.is_some());
         let id = self.listener.connection.state.id;
@@ -135,39 +135,39 @@ impl Spare {
     }
 }
 
-/// Ends the used forward, and keeps another one ready.
+/// Ends the used forward, and prepares a spare.
 async fn prepare(used: RemoteForward, life: Duration, claimed: oneshot::Receiver<Claim>) {
     let connection = Arc::clone(used.promise.connection());
     let before = Weak::clone(&used.last);
     let request = used.listener.request.clone();
-    // Asked for while the used one listens: so the server can't choose the same port.
+    // Requested while the used one listens, so the server cannot choose the same port.
     let (opened, ()) =
         tokio::join!(biased; ForwardListener::open(request, connection), used.cancel());
     match opened {
         Ok(listener) => keep(Spare { listener, before }, life, claimed).await,
-        Err(error) => debug!(%error, "no forward was opened ahead"),
+        Err(error) => debug!(%error, "cannot open a spare forward"),
     }
 }
 
-/// Keeps a spare until it is claimed, nobody can claim it any more, it can't be used, or its time is over.
+/// Keeps a spare until it is claimed, nobody can claim it, it fails, or its time is over.
 async fn keep(mut spare: Spare, life: Duration, claimed: oneshot::Receiver<Claim>) {
     let port = spare.listener.port;
-    debug!(port, "the next forward is ready");
+    debug!(port, "the spare forward is ready");
     tokio::select! {
         biased;
         arrival = spare.listener.arrival() => match arrival {
             Ok(stranger) => {
                 let from = stranger.originator;
-                warn!(port, ?from, "refused a connection to a forward that was only kept ready: nobody had been told of its port");
+                warn!(port, ?from, "refused a connection to a spare forward: its port was not announced to anybody");
             }
-            Err(reason) => debug!(port, %reason, "the forward kept ready is lost"),
+            Err(reason) => debug!(port, %reason, "the spare forward was lost"),
         },
         claim = claimed => if let Ok(claim) = claim {
-            // Where nobody waits for it any more it is dropped, and so stopped.
+            // If nobody waits for it, it is dropped, which cancels it.
             let _ = claim.send(spare);
             return;
         },
-        () = sleep(life) => debug!(port, "the forward kept ready was not needed"),
+        () = sleep(life) => debug!(port, "the spare forward was not needed"),
     }
     spare.listener.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Host certificates of OpenSSH: whether one that a known authority has signed holds for a host at this time
+//! Host certificates of OpenSSH: whether one from a known authority is valid for a host at this time
 //!
 //! The format is described in OpenSSH's PROTOCOL.certkeys.
 
@@ -7,14 +7,14 @@ use russh::keys::{Algorithm, Certificate, HashAlg};
 
 use super::error::CertificateFault;
 
-/// Characters of a certificate's principals that are shown: some are made for hundreds of hosts.
+/// How many characters of a certificate's principals are shown: some certificates name hundreds of hosts.
 const MAX_NAMED: usize = 200;
 
-/// Checks everything but whether the authority is to be believed. `host` is in lower case and without a port, `now` in
-/// Unix seconds.
+/// Checks everything except whether the authority is trusted. `host` is in lower case and without a port, `now` in Unix
+/// seconds.
 ///
 /// # Errors
-/// Why the certificate does not hold.
+/// Why the certificate is not valid.
 pub(super) fn check(
     certificate: &Certificate,
     host: &str,
@@ -44,7 +44,7 @@ fn check_time(certificate: &Certificate, now: u64) -> Result<(), CertificateFaul
     }
 }
 
-/// The signature is checked against the key inside, which the caller has found to be an authority's.
+/// Checks the signature against the key inside, which the caller has found to be an authority's.
 fn check_signature(certificate: &Certificate, now: u64) -> Result<(), CertificateFault> {
     if certificate.signature().algorithm() == (Algorithm::Rsa { hash: None }) {
         return Err(CertificateFault::Sha1);
@@ -55,7 +55,8 @@ fn check_signature(certificate: &Certificate, now: u64) -> Result<(), Certificat
         .map_err(|_| CertificateFault::Signature)
 }
 
-/// Without principals it is for every host, as its authority wants it. Like OpenSSH, this knows no wildcards.
+/// A certificate without principals is valid for every host, which is the authority's choice. Like OpenSSH, this supports
+/// no wildcards.
 fn check_principals(certificate: &Certificate, host: &str) -> Result<(), CertificateFault> {
     let principals = certificate.valid_principals();
     if principals.is_empty() || principals.iter().any(|it| it == host) {

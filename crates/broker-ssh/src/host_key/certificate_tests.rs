@@ -1,4 +1,4 @@
-//! Certificates that hold and certificates that do not
+//! Valid and invalid certificates
 
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::certificate::Builder;
@@ -65,7 +65,7 @@ fn it_holds_from_its_first_second_up_to_its_last() {
     for now in [FROM, UNTIL - 1] {
         assert_eq!(check(&certificate, "example.org", now), Ok(()));
     }
-    refused(&certificate, FROM - 7200, "valid only in 2 hours");
+    refused(&certificate, FROM - 7200, "becomes valid in 2 hours");
     refused(&certificate, UNTIL, "expired 0 seconds ago");
     refused(&certificate, UNTIL + 3 * 86400, "expired 3 days ago");
 }
@@ -86,7 +86,7 @@ fn conditions_that_nobody_knows_are_not_ignored() {
             .critical_option("source-address", "10.0.0.1")
             .unwrap();
     });
-    refused(&conditional, FROM, "conditions");
+    refused(&conditional, FROM, "critical options");
 }
 
 #[test]

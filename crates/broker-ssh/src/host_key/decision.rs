@@ -1,7 +1,7 @@
-//! What is done about a key: the policies
+//! How the policies treat a key
 //!
-//! The session's callback decides all that can be decided at once. What only a person can say is asked before anybody logs
-//! in, outside the session's loop.
+//! The session's callback decides everything that needs no person. The broker asks a person before authentication,
+//! outside the session's loop.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,11 +22,11 @@ pub(super) struct UnconfirmedKey {
 }
 
 impl Trust {
-    /// Accepts or refuses what the server shows, as the policy says, and stores what is to be stored. What is left to a
-    /// person is decided by [`confirm`](Self::confirm).
+    /// Accepts or refuses the server's key according to the policy, and stores it if required. [`confirm`](Self::confirm)
+    /// asks the person if the policy requires one.
     ///
     /// # Errors
-    /// Why it is refused, and what to do.
+    /// Why the key is refused, and what to do.
     pub(crate) async fn verify(&self, shown: &PublicKeyOrCertificate) -> Result<(), HostKeyError> {
         let key = shown.public_key();
         match self.standing(&key, shown.certificate(), unix_now()) {
@@ -43,7 +43,7 @@ impl Trust {
 
     /// Asks about the key if only a person can accept it, and stores it after a yes.
     ///
-    /// # Errors
+    /// `Rejected` after a no; otherwise why there is no answer.
     /// `Rejected` after a no; why there is no answer.
     pub(crate) async fn confirm(
         &self,
@@ -114,7 +114,7 @@ impl Trust {
         }
     }
 
-    /// An authority has spoken against its use here and now, so nobody is asked to overrule it.
+    /// The authority itself limits the certificate, so the broker asks nobody to override that.
     fn judge_certificate(
         &self,
         key: &PublicKey,
@@ -123,7 +123,7 @@ impl Trust {
         let key = self.shown(key);
         match self.policy {
             HostKeyPolicy::Advisory => {
-                tracing::warn!(server = %key.server, fingerprint = %key.fingerprint, %reason, "host certificate does not hold, accepted as the policy says");
+                tracing::warn!(server = %key.server, fingerprint = %key.fingerprint, %reason, "host certificate is not valid, accepted according to the policy");
                 Ok(())
             }
             HostKeyPolicy::Ask | HostKeyPolicy::Strict | HostKeyPolicy::Tofu => {
@@ -149,10 +149,10 @@ impl Trust {
         storing.await.unwrap_or(Err(StoreError::Ended))
     }
 
-    /// As [`keep`](Self::keep), where the key is accepted in any case.
+    /// As [`keep`](Self::keep), for a key that is accepted in any case.
     async fn keep_if_possible(&self, key: &PublicKey, others: Others) {
         if let Err(reason) = self.keep(key, others).await {
-            tracing::warn!(server = %self.server, %reason, "host key is not stored: accepted for this connection only");
+            tracing::warn!(server = %self.server, %reason, "host key cannot be stored: accepted for this connection only");
         }
     }
 
@@ -163,7 +163,7 @@ impl Trust {
                 tracing::warn!(%server, %fingerprint, ?policy, "host key seen for the first time, accepted");
             }
             Some(former) => {
-                tracing::warn!(%server, %fingerprint, ?policy, %former, "host key has changed, accepted; a former key stays valid in files that the broker does not write until it is removed there");
+                tracing::warn!(%server, %fingerprint, ?policy, %former, "host key has changed, accepted; the former key stays valid in files that the broker does not write: remove it there");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Why a host key is not believed, or cannot be
+//! Why the broker does not trust a host key, or cannot check it
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use russh::keys::ssh_encoding;
 use crate::net::text::span;
 use crate::prompt::PromptError;
 
-/// Why the server's key is not believed.
+/// Why the broker does not trust the server's key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostKeyError {
     /// The server's key is not known.
@@ -24,7 +24,7 @@ pub enum HostKeyError {
     },
     /// The server showed another key than the one known.
     #[error(
-        "host key of {} has changed: it showed {key}, known is {former}; somebody may be intercepting the connection, so \
+        "host key of {} has changed: it showed {key}, but the known key is {former}; somebody may be intercepting the connection: \
          ask the server's administrator, and if the change is genuine, {remedy}", key.server
     )]
     Changed {
@@ -35,16 +35,16 @@ pub enum HostKeyError {
         /// What to do if the change is genuine.
         remedy: String,
     },
-    /// Whoever was asked did not take the key for the server's.
+    /// The person did not confirm the key.
     #[error("host key of {} was not confirmed: {key}", key.server)]
     Rejected {
         /// The key.
         key: Box<ShownKey>,
     },
-    /// Whoever was to confirm the key was asked in vain.
+    /// The prompt to confirm the key got no answer.
     #[error(transparent)]
     Prompt(#[from] PromptError),
-    /// The key was to be remembered and cannot be; without that, the next one would be believed as well.
+    /// The key had to be stored and could not be. Otherwise the broker would also accept the next unknown key.
     #[error(
         "host key of {} ({}) cannot be stored, so it is not accepted: {reason}", key.server, key.fingerprint
     )]
@@ -54,9 +54,9 @@ pub enum HostKeyError {
         /// What is wrong, and what to do.
         reason: StoreError,
     },
-    /// A known authority signed for the key, but not for this server at this time.
+    /// A known authority signed the key, but the certificate is not valid for this server at this time.
     #[error(
-        "host certificate of {} does not hold: {reason} (key {}); its administrator must renew it", key.server, key.fingerprint
+        "host certificate of {} is not valid: {reason} (key {}); its administrator must renew it", key.server, key.fingerprint
     )]
     Certificate {
         /// The key inside.
@@ -64,12 +64,12 @@ pub enum HostKeyError {
         /// What is wrong.
         reason: CertificateFault,
     },
-    /// The server has no key of the fingerprint that was asked for.
+    /// The server has no key with the requested fingerprint.
     #[error("SSH server {server} has no host key {fingerprint}; it has {shown}")]
     NotShown {
         /// Host and port.
         server: String,
-        /// The fingerprint asked for.
+        /// The requested fingerprint.
         fingerprint: String,
         /// Algorithms and fingerprints of its keys, separated by commas.
         shown: String,
@@ -84,7 +84,7 @@ pub enum HostKeyError {
         /// Where it is revoked.
         revoked_at: String,
     },
-    /// A file that says which host keys are right cannot be used.
+    /// A file with host keys cannot be used.
     #[error("host key file {} cannot be used: {reason}", .path.display())]
     File {
         /// The file.
@@ -92,7 +92,7 @@ pub enum HostKeyError {
         /// What is wrong.
         reason: FileError,
     },
-    /// A fault of the broker's own.
+    /// A fault in the broker itself.
     #[error("an internal error ended the check of the host key; please report it with the log")]
     Internal,
 }
@@ -122,13 +122,13 @@ pub struct ShownKey {
     pub fingerprint: String,
 }
 
-/// Why a file that says something of host keys cannot be used.
+/// Why a file with host keys cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
-    /// What the operating system said.
+    /// The reason of the operating system.
     #[error("{0}")]
     Unreadable(String),
-    /// There is none.
+    /// It does not exist.
     #[error("there is no such file")]
     Missing,
     /// No such file is so large.
@@ -137,20 +137,20 @@ pub enum FileError {
     /// No such directory has so many files.
     #[error("it has more than {0} files")]
     TooManyFiles(usize),
-    /// Not all of a revocation list is understood.
+    /// The revocation list is not fully understood.
     #[error("it is damaged, or a key revocation list of another kind")]
     RevocationList,
-    /// It holds something else than a key.
-    #[error("it holds no OpenSSH or RFC 4716 public key")]
+    /// It contains something other than a key.
+    #[error("it contains no OpenSSH or RFC 4716 public key")]
     NoKey,
-    /// The text in the profile is something else than a key.
+    /// The text in the profile is something other than a key.
     #[error("it is not a public key")]
     NotAKey,
-    /// Others can write it, or the directory around it.
-    #[error("other users can write {place}; look through it, then run: chmod go-w {place}", place = .0.display())]
+    /// Others can write it, or its directory.
+    #[error("other users can write {place}; check its contents, then run: chmod go-w {place}", place = .0.display())]
     WritableByOthers(PathBuf),
-    /// It, or the directory around it, belongs to somebody who is neither this user nor root.
-    #[error("{place} belongs to another user, who can change it; look through it, then make it yours with chown", place = .0.display())]
+    /// It, or its directory, belongs to another user who is not root.
+    #[error("{place} belongs to another user, who can change it; check its contents, then take ownership with chown", place = .0.display())]
     Foreign(PathBuf),
 }
 
@@ -169,57 +169,57 @@ impl From<ssh_encoding::Error> for FileError {
 /// Why a key cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// There is no place for it.
-    #[error("no file is set to store host keys in")]
+    /// No file is configured for it.
+    #[error("no file is configured to store host keys in")]
     NoFile,
-    /// This place of the profile has the last word.
-    #[error("{0} names another; change it there")]
+    /// The profile itself names the server's keys, at this place.
+    #[error("{0} names another key; change it there")]
     Pinned(String),
-    /// The file has another key already, at this place.
-    #[error("{0} has another key of it by now")]
+    /// The file already has another key, at this place.
+    #[error("{0} now has another key of this server")]
     OtherKey(String),
-    /// What the file says cannot be believed.
+    /// The file cannot be trusted.
     #[error(transparent)]
     File(#[from] FileError),
-    /// What the operating system said.
+    /// The reason of the operating system.
     #[error("{path} cannot be written: {1}", path = .0.display())]
     Unwritable(PathBuf, String),
-    /// The path names no file.
-    #[error("{} is no file", .0.display())]
+    /// The path does not name a file.
+    #[error("{} is not a file", .0.display())]
     NotAFile(PathBuf),
-    /// The name would be more than a name there.
-    #[error("the host name \"{}\" has characters that a known_hosts file cannot hold", .0.escape_debug())]
+    /// The name would have a special meaning in the file.
+    #[error("the host name \"{}\" has characters that a known_hosts file cannot contain", .0.escape_debug())]
     Name(String),
-    /// The name has no hash.
+    /// The name cannot be hashed.
     #[error("its name cannot be hashed")]
     NotHashable,
-    /// The writing did not come to its end.
-    #[error("the attempt to write it ended early")]
+    /// The write did not finish.
+    #[error("the write ended early")]
     Ended,
 }
 
-/// Why a host certificate that a known authority signed does not hold.
+/// Why a host certificate from a known authority is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateFault {
-    /// It is of the other kind.
+    /// It is a user certificate.
     #[error("it is made for a user, not for a host")]
     ForUser,
-    /// Its time is to come in so many seconds.
-    #[error("it is valid only in {}", span(*.0))]
+    /// It becomes valid in this many seconds.
+    #[error("it becomes valid in {}", span(*.0))]
     NotYetValid(u64),
-    /// Its time was over so many seconds ago.
+    /// It expired this many seconds ago.
     #[error("it expired {} ago", span(*.0))]
     Expired(u64),
     /// Its signature proves nothing.
     #[error("its authority signed it with SHA-1, which can be forged")]
     Sha1,
-    /// Its signature is somebody else's.
+    /// The signature is not the authority's.
     #[error("its signature is not its authority's")]
     Signature,
-    /// It is for these hosts, and not for that one.
+    /// It is for these hosts, but not for the requested one.
     #[error("it is for {0}, not for {1}")]
     OtherHost(String, String),
     /// It has critical options.
-    #[error("it has conditions, and none is known for hosts")]
+    #[error("it has critical options, and none is supported for hosts")]
     Conditions,
 }

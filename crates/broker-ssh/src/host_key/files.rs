@@ -1,4 +1,4 @@
-//! Reading files about host keys, none of them larger than such a file can be
+//! Reading files with host keys, within a size limit
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use super::error::FileError;
 
-/// A hundred thousand lines; a file past it is no list of hosts.
+/// A hundred thousand lines; a larger file is not a list of hosts.
 const MAX_FILE: u64 = 16 << 20;
 
-/// A directory past it holds something else.
+/// A directory with more files is not for host keys.
 const MAX_FILES: usize = 1024;
 
-/// A file's text, or `None` where there is no file.
+/// A file's text, or `None` if the file does not exist.
 pub(super) fn read_text(path: &Path) -> Result<Option<String>, FileError> {
     let bytes = read_bytes(path)?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// A file's bytes, or `None` where there is no file.
+/// A file's bytes, or `None` if the file does not exist.
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -33,7 +33,7 @@ pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     Ok(Some(bytes))
 }
 
-/// The regular files of a directory, in the order of their names.
+/// The regular files of a directory, sorted by name.
 pub(super) fn files_in(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,

@@ -1,8 +1,8 @@
-//! The types of host keys, and those that a server is asked for
+//! The types of host keys, and those that the broker requests from a server
 
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
 
-/// Those that are asked for where the profile names none.
+/// The types to request if the profile names none.
 pub(crate) const HOST_KEYS: &[Algorithm] = &[
     Algorithm::Ed25519,
     Algorithm::Ecdsa {
@@ -22,21 +22,21 @@ pub(crate) const HOST_KEYS: &[Algorithm] = &[
     },
 ];
 
-/// What is known of a server's keys and decides about what it is asked for.
+/// What is known of a server's keys and determines which types are requested.
 #[derive(Debug, Default)]
 pub(crate) struct KnownKeys {
-    /// Algorithms of its keys, to be preferred: another key of it would look like a changed one.
+    /// Algorithms of its known keys, which are preferred: any other key of the server would look like a changed one.
     pub(crate) algorithms: Vec<Algorithm>,
-    /// Whether an authority is known whose certificates it may have.
+    /// Whether an authority is known that may have signed a certificate for it.
     pub(crate) certificates: bool,
 }
 
-/// Whether a server may be asked for a key of this type at all.
+/// Whether the broker may request this type of key.
 pub(super) fn is_key_type(algorithm: &Algorithm) -> bool {
     HOST_KEYS.iter().any(|it| same_key_type(it, algorithm))
 }
 
-/// Whether two algorithms use the same type of key; RSA's differ in their hash only.
+/// Whether two algorithms use the same type of key; those of RSA differ only in their hash.
 pub(crate) fn same_key_type(a: &Algorithm, b: &Algorithm) -> bool {
     a == b || matches!((a, b), (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }))
 }

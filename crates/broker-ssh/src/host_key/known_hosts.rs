@@ -1,6 +1,6 @@
-//! OpenSSH's known_hosts files: which lines speak of a host, and what each says of its key
+//! OpenSSH's known_hosts files: which lines match a host, and what each says about its key
 //!
-//! The format is described in sshd(8). Lines may hold patterns with wildcards, negations, ports and hashed names.
+//! The format is described in sshd(8). Lines may contain patterns with wildcards, negations, ports and hashed names.
 
 use std::path::{Path, PathBuf};
 
@@ -12,18 +12,18 @@ use sha1::Sha1;
 use super::key_types::is_key_type;
 use crate::net::wildcard::wildcard_matches;
 
-/// What a line says of its key.
+/// The role of a line's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It is one of the host's.
+    /// It is one of the host's keys.
     Host,
-    /// It signs the certificates of hosts.
+    /// It signs certificates of hosts.
     Authority,
-    /// It is not to be believed, whoever shows it.
+    /// No host may use it.
     Revoked,
 }
 
-/// A line that speaks of the host.
+/// A line that matches the host.
 #[derive(Debug, Clone)]
 pub(crate) struct KnownKey {
     pub(crate) key: PublicKey,
@@ -34,18 +34,18 @@ pub(crate) struct KnownKey {
 }
 
 impl KnownKey {
-    /// Where it stands, for a person.
+    /// File and line, for people.
     pub(crate) fn place(&self) -> String {
         format!("{} line {}", self.file.display(), self.line)
     }
 }
 
-/// The names by which lines speak of a server.
+/// The names that lines use for a server.
 #[derive(Debug, Clone)]
 pub(crate) struct HostName {
     /// In lower case.
     host: String,
-    /// `[host]:port`, or the host alone where the port is 22.
+    /// `[host]:port`, or only the host if the port is 22.
     exact: String,
 }
 
@@ -65,13 +65,13 @@ impl HostName {
         &self.host
     }
 
-    /// The name under which the host's own keys stand.
+    /// The name for the host's own keys.
     pub(crate) fn exact(&self) -> &str {
         &self.exact
     }
 
-    /// A host's own key is that of one port. Authorities and revocations speak of hosts, at whatever port: certificates
-    /// name no ports, and a key that leaked somewhere has leaked everywhere.
+    /// A host's own key is for one port. Authorities and revocations apply to all ports of a host: certificates name no
+    /// ports, and a key that leaked somewhere has leaked everywhere.
     fn is_meant_by(&self, hosts: &HostPatterns, role: Role) -> bool {
         let names: &[&str] = match role {
             Role::Host => &[&self.exact],
@@ -86,7 +86,7 @@ impl HostName {
     }
 }
 
-/// All lines of a file's text that speak of the host.
+/// All lines of a file's text that match the host.
 pub(crate) fn keys_for(text: &str, name: &HostName, file: &Path) -> Vec<KnownKey> {
     let lines = text.lines().enumerate();
     lines
@@ -94,7 +94,7 @@ pub(crate) fn keys_for(text: &str, name: &HostName, file: &Path) -> Vec<KnownKey
         .collect()
 }
 
-/// A line about the host whose key cannot be read is left out with a warning. One about others is nobody's concern.
+/// Skips a line about the host with a warning if its key cannot be read. Lines about other hosts cause no warning.
 fn known_key(line: &str, name: &HostName, file: &Path, number: usize) -> Option<KnownKey> {
     let mut words = line.split_whitespace();
     let first = words.next().filter(|word| !word.starts_with('#'))?;
@@ -110,7 +110,7 @@ fn known_key(line: &str, name: &HostName, file: &Path, number: usize) -> Option<
     let key = PublicKey::from_openssh(&key)
         .inspect_err(|error| tracing::warn!(file = %file.display(), line = number, %error, "host key is not readable"))
         .ok()?;
-    // A server is never asked for such a key, so that it would always seem to have changed.
+    // The broker never requests such a key, so it would always seem to have changed.
     if role == Role::Host && !is_key_type(&key.algorithm()) {
         return None;
     }
@@ -129,7 +129,7 @@ fn hashed_matches(salt: &[u8], hash: &[u8], name: &str) -> bool {
     })
 }
 
-/// The name as [`hashed_matches`] knows it again, with a salt of its own.
+/// The name with a new salt, in the form that [`hashed_matches`] recognizes.
 pub(crate) fn hashed(name: &str) -> Option<String> {
     let salt: [u8; 20] = rand::random();
     let mut mac = Hmac::<Sha1>::new_from_slice(&salt).ok()?;
@@ -138,7 +138,7 @@ pub(crate) fn hashed(name: &str) -> Option<String> {
     Some(HostPatterns::HashedName { salt, hash }.to_string())
 }
 
-/// One negated pattern that matches rules the whole line out.
+/// A matching negated pattern excludes the whole line.
 fn list_matches(patterns: &[String], names: &[&str]) -> bool {
     let matches = |pattern: &str| names.iter().any(|name| wildcard_matches(pattern, name));
     let mut found = false;

@@ -1,4 +1,4 @@
-//! What lines mean, by hand and as `ssh-keygen -F` understands them
+//! The meaning of lines, by hand and according to `ssh-keygen -F`
 
 use std::process::{Command, Stdio};
 
@@ -9,7 +9,7 @@ use super::*;
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB9dG4kjRhQTtWTVzd2t27+t0DEHBPW7iOD23TUiYLio";
 
-/// What is found for a server in a text.
+/// The roles that a text has for a server.
 fn roles(text: &str, host: &str, port: u16) -> Vec<Role> {
     let keys = keys_for(text, &HostName::new(host, port), Path::new("known_hosts"));
     keys.into_iter().map(|known| known.role).collect()
@@ -59,7 +59,7 @@ fn a_hashed_name_matches_its_host_and_port_only() {
 
 #[test]
 fn a_line_hashed_by_openssh_is_understood() {
-    // A line as `ssh-keygen -H` writes it.
+    // A line from `ssh-keygen -H`.
     let hosts = "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg=";
     assert!(found(hosts, "192.168.1.61", 22));
 }
@@ -90,7 +90,7 @@ fn comments_tabs_and_broken_lines_do_no_harm() {
     );
 }
 
-/// Host lists of all kinds, from letters so few that many match.
+/// Host lists of all kinds, from so few letters that many match.
 fn hosts() -> impl Strategy<Value = String> {
     let plain = "!?[abAB.*?]{1,5}";
     let with_port = "!?\\[[abAB.*?]{1,4}\\]:(22|2222)";
@@ -105,7 +105,7 @@ fn name() -> impl Strategy<Value = HostName> {
         .prop_map(|(host, port)| HostName::new(&host, port))
 }
 
-/// The lines that `ssh-keygen -F` finds; `None` where it is not installed.
+/// The lines that `ssh-keygen -F` finds; `None` if it is not installed.
 fn found_by_keygen(name: &HostName, file: &Path) -> Option<Vec<usize>> {
     let mut command = Command::new("ssh-keygen");
     command.args(["-F", name.exact(), "-f"]).arg(file);
@@ -126,7 +126,7 @@ proptest! {
         lines in prop::collection::vec(("(@revoked |@cert-authority )?", hosts()), 1..12),
         name in name(),
     ) {
-        // Marked lines are also asked for other ports, which ssh-keygen knows nothing of.
+        // Marked lines also apply to other ports, which ssh-keygen does not support.
         let is_plain = |marker: &str| marker.is_empty() || name.host() == name.exact();
         let lines = lines.iter().filter(|(marker, _)| is_plain(marker));
         let text: String = lines.map(|(marker, hosts)| format!("{marker}{hosts} {KEY}\n")).collect();

@@ -11,19 +11,19 @@ use sha1::{Digest, Sha1};
 
 use super::error::FileError;
 
-/// What such a file begins with.
+/// The first bytes of such a file.
 const MAGIC: &[u8] = b"SSHKRL\n\0";
 
-/// The one version of the format.
+/// The only version of the format.
 const VERSION: u32 = 1;
 
-/// A list of keys and certificates that are not to be believed.
+/// A list of revoked keys and certificates.
 #[derive(Debug)]
 pub(super) struct Krl {
     path: PathBuf,
-    /// Whole keys, as they travel.
+    /// Whole keys in wire format.
     keys: Vec<Vec<u8>>,
-    /// Hashes of keys: SHA-1 or SHA-256, told apart by their length.
+    /// Hashes of keys: SHA-1 or SHA-256, distinguished by length.
     hashes: Vec<Vec<u8>>,
     certificates: Vec<Certificates>,
 }
@@ -34,7 +34,7 @@ struct Certificates {
     /// The authority's key; empty: any authority.
     authority: Vec<u8>,
     serials: Vec<RangeInclusive<u64>>,
-    /// Serials by bits, each list from a first one on.
+    /// Serials as bits, each list with its first serial.
     bitmaps: Vec<(u64, Vec<u8>)>,
     ids: Vec<Vec<u8>>,
 }
@@ -48,13 +48,14 @@ impl Krl {
     /// Reads a list.
     ///
     /// # Errors
-    /// That it is not understood as a whole. Then it is not used at all: a revocation must not be overlooked.
+    /// If any part of the list is not understood. Then the broker does not use it at all, since it must not overlook a
+    /// revocation.
     pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self, FileError> {
         let mut rest = bytes.strip_prefix(MAGIC).ok_or(FileError::RevocationList)?;
         if u32::decode(&mut rest)? != VERSION {
             return Err(FileError::RevocationList);
         }
-        // Version of the list, time of its making, flags; a reserved field and a comment.
+        // The list's version, creation time and flags; a reserved field and a comment.
         rest.drain(3 * size_of::<u64>())?;
         string(&mut rest)?;
         string(&mut rest)?;
@@ -81,12 +82,12 @@ impl Krl {
         Ok(())
     }
 
-    /// The file, for a person.
+    /// The file, for people.
     pub(super) fn place(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// Whether a key is revoked, or the certificate with it, or the authority that signed that.
+    /// Whether a key is revoked, or its certificate, or the authority that signed it.
     pub(super) fn revokes(&self, key: &PublicKey, certificate: Option<&Certificate>) -> bool {
         self.has_key(key)
             || certificate.is_some_and(|certificate| {
@@ -118,7 +119,7 @@ impl Krl {
 }
 
 impl Certificates {
-    /// Zero stands for certificates without a serial, which none can revoke.
+    /// Serial zero means a certificate without a serial, which no list of serials can revoke.
     fn has_serial(&self, serial: u64) -> bool {
         serial != 0
             && (self.serials.iter().any(|range| range.contains(&serial))
@@ -169,7 +170,7 @@ fn certificates(mut section: &[u8]) -> Result<Certificates, FileError> {
     Ok(revoked)
 }
 
-/// A string (RFC 4251 section 5). The library itself takes none of more than 1 MiB, which a list of many keys has.
+/// A string (RFC 4251 section 5). The library accepts at most 1 MiB, which a list of many keys exceeds.
 fn string<'a>(reader: &mut &'a [u8]) -> Result<&'a [u8], Error> {
     let length = usize::try_from(u32::decode(reader)?)?;
     let (string, rest) = reader.split_at_checked(length).ok_or(Error::Length)?;

@@ -1,11 +1,11 @@
-//! Lists that `ssh-keygen -k` has made, asked as `ssh-keygen -Q` is
+//! Lists written by `ssh-keygen -k`, queried as with `ssh-keygen -Q`
 
 use std::fs;
 use std::process::Command;
 
 use super::*;
 
-/// A directory in which `ssh-keygen` works; nothing is tested where it is not installed.
+/// A directory in which `ssh-keygen` works; the tests are skipped if it is not installed.
 struct Keygen(tempfile::TempDir);
 
 impl Keygen {

@@ -1,4 +1,4 @@
-//! Whether the key that a server shows is the right one
+//! Whether a server's key is the right one
 
 mod certificate;
 mod decision;
@@ -28,46 +28,46 @@ use store::Store;
 pub(crate) use key_types::{HOST_KEYS, KnownKeys, same_key_type};
 pub(crate) use pinned::parse_public_key;
 
-/// Where a profile's own keys stand, for a person.
+/// The place of a profile's own keys, for people.
 const PROFILE: &str = "the profile's hostkey";
 
-/// What is known of one server's keys, loaded before it is dialled.
+/// The known keys of one server, loaded before the broker connects to it.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    /// Host and port as messages name them.
+    /// Host and port, for messages.
     server: String,
-    /// Host and port as commands take them.
+    /// Host and port, for commands.
     target: String,
     name: HostName,
     policy: HostKeyPolicy,
     pinned: Vec<PublicKey>,
     known: Known,
     store: Option<Store>,
-    /// What a person has to say before the connection may be used.
+    /// The key that a person must confirm before the connection may be used.
     unconfirmed: OnceLock<UnconfirmedKey>,
 }
 
-/// How a key stands to what is known.
+/// Whether a key is known, unknown, changed or revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KeyStanding {
-    /// It is the server's, as this place says.
+    /// It is the server's, according to this place.
     Known(String),
-    /// Nothing is known of the server.
+    /// No key of the server is known.
     Unknown,
     /// Other keys of the server are known.
     Changed(Former),
     /// This place revokes it, or the authority behind it.
     Revoked(String),
-    /// A known authority has signed for it, in a way that does not hold.
+    /// A known authority has signed it, but the certificate is not valid.
     BadCertificate(CertificateFault),
 }
 
-/// A key that a server was known by.
+/// A known key of the server that differs from the one it showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Former {
     pub(crate) key: PublicKey,
     pub(crate) place: String,
-    /// Whether the profile names it, so that nobody can be asked for another.
+    /// Whether the profile names it, so the broker must not ask anybody to accept another.
     pub(crate) pinned: bool,
 }
 
@@ -89,10 +89,10 @@ fn same(a: &PublicKey, b: &PublicKey) -> bool {
 }
 
 impl Trust {
-    /// Reads every file the rules name.
+    /// Reads every file that the rules name.
     ///
     /// # Errors
-    /// `File` for a pinned key that cannot be read, and for a place of known keys that exists and cannot.
+    /// `File` if a pinned key cannot be read, or if a place of known keys exists and cannot be read.
     pub(crate) async fn load(spec: &ConnectSpec) -> Result<Self, HostKeyError> {
         let (rules, policy) = (spec.host_key.clone(), spec.settings.host_key_policy);
         let name = HostName::new(&spec.host, spec.port);
@@ -127,7 +127,7 @@ impl Trust {
         })
     }
 
-    /// What the server should be asked for: the keys that would be accepted.
+    /// Which keys to request from the server: those that would be accepted.
     pub(crate) fn known_keys(&self) -> KnownKeys {
         if !self.pinned.is_empty() {
             return KnownKeys {
@@ -142,8 +142,8 @@ impl Trust {
         }
     }
 
-    /// Compares a key with what is known. Revocations come first, then the profile's own keys, then known hosts, then
-    /// authorities; a certificate that does not hold is as good as none where its key is known by itself.
+    /// Compares a key with the known ones. Revocations come first, then the profile's own keys, then known hosts, then
+    /// authorities. An invalid certificate does not matter if its key is known without it.
     pub(crate) fn standing(
         &self,
         shown: &PublicKey,
@@ -181,7 +181,7 @@ impl Trust {
             .filter(move |line| line.role == role)
     }
 
-    /// The place that revokes a key, or what vouches for it.
+    /// The place that revokes a key, its certificate or its authority.
     fn revocation(&self, shown: &PublicKey, certificate: Option<&Certificate>) -> Option<String> {
         let authority = certificate.map(Certificate::signature_key);
         let mut lines = self.lines(Role::Revoked);
@@ -195,7 +195,7 @@ impl Trust {
         })
     }
 
-    /// How a certificate stands; `None` where its authority is unknown, so that its key counts like any other.
+    /// The result for a certificate; `None` if its authority is unknown, so its key counts like any other.
     fn certified(&self, certificate: &Certificate, now: u64) -> Option<KeyStanding> {
         let mut authorities = self.lines(Role::Authority);
         let authority =
@@ -208,7 +208,7 @@ impl Trust {
         )
     }
 
-    /// The key that this one has taken the place of: one of its own type if there is any.
+    /// The known key that this one would replace: one of the same type if there is any.
     fn former(&self, shown: &PublicKey) -> Option<Former> {
         let of_type = |line: &&KnownKey| line.key.algorithm() == shown.algorithm();
         let mut known = self.lines(Role::Host);

@@ -1,4 +1,4 @@
-//! The keys that a profile names itself: in OpenSSH's form or that of RFC 4716
+//! The keys that a profile itself names, in the format of OpenSSH or RFC 4716
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use super::files::read_text;
 const RFC4716_BEGIN: &str = "---- BEGIN SSH2 PUBLIC KEY ----";
 const RFC4716_END: &str = "---- END SSH2 PUBLIC KEY ----";
 
-/// Where a key stands that no file holds.
+/// The place of a key that is in no file.
 const INSIDE: &str = "(inside the profile)";
 
 /// Reads one of the keys.
 ///
 /// # Errors
-/// `HostKeyFile` for one that cannot be read or is no key: without it, the wrong server could pass.
+/// `HostKeyFile` if it cannot be read or is not a key: without it, the wrong server could pass.
 pub(super) fn load(source: &PinnedKey) -> Result<PublicKey, HostKeyError> {
     match source {
         PinnedKey::Inline(text) => parse_public_key(text)
@@ -32,7 +32,7 @@ fn load_file(path: &Path) -> Result<PublicKey, FileError> {
     parse_public_key(&text).ok_or(FileError::NoKey)
 }
 
-/// Reads a key in OpenSSH's form, with or without the algorithm before it, or in the form of RFC 4716.
+/// Reads a key in OpenSSH's format, with or without the algorithm before it, or in the format of RFC 4716.
 pub(crate) fn parse_public_key(text: &str) -> Option<PublicKey> {
     let text = text.trim();
     if text.starts_with(RFC4716_BEGIN) {
@@ -49,7 +49,7 @@ pub(crate) fn parse_public_key(text: &str) -> Option<PublicKey> {
         .ok()
 }
 
-/// The base64 of an RFC 4716 key: what is left without markers and headers, whose lines may continue after a backslash.
+/// The base64 of an RFC 4716 key: the text without markers and headers, whose lines may continue after a backslash.
 fn rfc4716_body(text: &str) -> String {
     let mut body = String::new();
     let mut in_header = false;
@@ -103,6 +103,6 @@ mod tests {
         };
         assert!(refused().contains("host.pub cannot be used: there is no such file"));
         std::fs::write(&path, "nonsense").unwrap();
-        assert!(refused().contains("holds no OpenSSH or RFC 4716 public key"));
+        assert!(refused().contains("contains no OpenSSH or RFC 4716 public key"));
     }
 }

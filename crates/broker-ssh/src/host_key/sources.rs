@@ -9,17 +9,17 @@ use super::krl::Krl;
 use super::store::Store;
 use crate::spec::HostKeyRules;
 
-/// What all places know of a host.
+/// What all places say about a host.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// The lines that speak of it.
+    /// The lines that match it.
     pub(super) lines: Vec<KnownKey>,
-    /// Revocations that hold for every host.
+    /// Revocations that apply to every host.
     pub(super) krls: Vec<Krl>,
 }
 
-/// Reads all places. One that does not exist is empty; one that cannot be read is an error, since a revocation may stand
-/// in it.
+/// Reads all places. One that does not exist is empty. One that cannot be read is an error, since it may contain a
+/// revocation.
 pub(super) fn known(
     rules: &HostKeyRules,
     store: Option<&Store>,

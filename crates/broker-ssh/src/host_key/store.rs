@@ -1,7 +1,7 @@
-//! The broker's own known_hosts file: the only one that is written
+//! The broker's own known_hosts file: the only one that it writes
 //!
-//! A new text takes the old one's place in one step, under a lock that other daemons of the same user respect, so that
-//! neither a crash nor two dials at once lose a line.
+//! The broker replaces the text in one step, under a lock that other daemons of the same user respect. So neither a crash
+//! nor two connection attempts at once lose a line.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -15,28 +15,28 @@ use super::files::read_text;
 use super::known_hosts::{HostName, KnownKey, Role, hashed, keys_for};
 use super::same;
 
-/// What becomes of other keys that the file has for the host.
+/// How to treat other keys that the file has for the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Others {
-    /// Those of the same type give way, since the server has a new one of it; the rest stay.
+    /// Replace those of the same type, since the server has a new one; keep the rest.
     Replace,
-    /// With any, nothing is stored: the key was to be the first.
+    /// If there are any, store nothing: the key had to be the first.
     Refuse,
 }
 
-/// Where new keys are kept.
+/// Where new keys are stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(crate) path: PathBuf,
-    /// Whether names are written as hashes, so that the file does not tell which servers are used.
+    /// Whether names are written as hashes, so the file does not reveal which servers are used.
     pub(crate) hash_names: bool,
 }
 
 impl Store {
-    /// The file's text; empty where there is no file.
+    /// The file's text; empty if the file does not exist.
     ///
     /// # Errors
-    /// Why it cannot be read, or cannot be trusted: a file that others can write says what they want.
+    /// Why it cannot be read or trusted: others must not be able to write it.
     pub(crate) fn read(&self) -> Result<String, FileError> {
         let Some(text) = read_text(&self.path)? else {
             return Ok(String::new());
@@ -45,10 +45,10 @@ impl Store {
         Ok(text)
     }
 
-    /// Stores a key under the host's exact name. One that is there already stays as it is.
+    /// Stores a key under the host's exact name. An existing one stays as it is.
     ///
     /// # Errors
-    /// Why it is not stored; then the file is as it was.
+    /// Why it is not stored; then the file is unchanged.
     pub(crate) fn put(
         &self,
         name: &HostName,
@@ -128,7 +128,7 @@ impl Store {
     }
 
     fn write(&self, directory: &Path, text: &str) -> std::io::Result<()> {
-        // Temporary files are the owner's alone.
+        // Only the owner can access temporary files.
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
@@ -141,7 +141,7 @@ impl Store {
     }
 }
 
-/// How others can change a place; one that does not exist nobody can.
+/// How others can change a place; nobody can change one that does not exist.
 fn exposure(path: &Path) -> std::io::Result<Option<Exposure>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(file_access::exposure(&metadata)),
@@ -150,7 +150,7 @@ fn exposure(path: &Path) -> std::io::Result<Option<Exposure>> {
     }
 }
 
-/// Makes the directory, if need be, for the owner alone.
+/// Creates the directory if necessary, with access for the owner only.
 fn make_directory(directory: &Path) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -164,8 +164,8 @@ fn without_lines(text: &str, gone: &[usize]) -> String {
     kept.map(|(_, line)| format!("{line}\n")).collect()
 }
 
-/// A name is written only if it can be nothing but a name: a blank, a comma or a line's end would make it more than one
-/// entry, a wildcard or a marker another kind of entry.
+/// Accepts a name only if it can be nothing but a name. A blank, a comma or a line end would split it into several
+/// entries, and a wildcard or a marker would change the kind of entry.
 fn storable(name: &str) -> Result<&str, StoreError> {
     let fits = |c: char| c.is_alphanumeric() || "-._:[]%".contains(c);
     if !name.is_empty() && name.chars().all(fits) {

@@ -17,7 +17,7 @@ fn name() -> HostName {
     HostName::new("Example.org", 2222)
 }
 
-/// A store in a directory that is not there yet.
+/// A store in a directory that does not exist yet.
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(".ssh2/known_hosts");

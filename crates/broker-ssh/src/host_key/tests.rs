@@ -1,4 +1,4 @@
-//! How keys stand to what is known, and what the policies make of it
+//! Known, unknown, changed and revoked keys, and how the policies treat them
 
 use std::path::Path;
 
@@ -152,7 +152,7 @@ async fn a_first_key_is_stored_for_trust_on_first_use() {
         std::fs::read_to_string(&path).unwrap(),
         format!("example.org {KEY}\n")
     );
-    // Another dial, begun before that, is shown another key.
+    // Another attempt, begun before that, is shown another key.
     let refused = verify(&trust, OTHER).await.unwrap_err();
     assert!(matches!(refused, HostKeyError::NotStored { .. }));
 }

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-/// Takes a connection to this very host out of the system's congestion control. Where that is one that paces its packets
-/// (BBR), it does so on loopback as well: timers for a line that has no rate took a fifth of an upload's processor time.
-/// Reno is in every kernel and may be chosen by everybody.
+/// Exempts a connection within this host from the system's congestion control. If that one paces its packets (BBR), it
+/// does so on loopback as well: its timers took a fifth of an upload's processor time there. Every kernel has Reno, and
+/// every user may choose it.
 pub(crate) fn unpaced(tcp: &TcpStream) {
     if tcp.peer_addr().is_ok_and(is_loopback) {
         set_reno(tcp);
@@ -21,11 +21,11 @@ fn is_loopback(peer: SocketAddr) -> bool {
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 fn set_reno(tcp: &TcpStream) {
     if let Err(error) = SockRef::from(tcp).set_tcp_congestion(b"reno") {
-        tracing::debug!(%error, "the system's congestion control stays on a loopback connection");
+        tracing::debug!(%error, "cannot change the congestion control of a loopback connection");
     }
 }
 
-/// Other systems have no such choice, and none that paces.
+/// Other systems have no such choice, and no congestion control that paces.
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 fn set_reno(_tcp: &TcpStream) {}
 

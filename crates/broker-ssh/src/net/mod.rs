@@ -1,4 +1,4 @@
-//! What the other rooms stand on: streams, sockets and threads, and small helpers that know no SSH
+//! The lowest layer: streams, sockets, threads and small helpers without knowledge of SSH
 
 pub(crate) mod keepalive;
 pub(crate) mod lock;

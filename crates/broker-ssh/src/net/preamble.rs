@@ -1,24 +1,24 @@
-//! What a server says before its version (RFC 4253 section 4.2): other lines may come first, such as a notice or the words
-//! of a wrapper that starts the server. The SSH library takes few of them, so they are taken out of the stream before.
+//! Lines that a server sends before its version (RFC 4253 section 4.2), such as a notice or the output of a wrapper that
+//! starts the server. The SSH library accepts few of them, so this removes them from the stream.
 
 use std::io;
 
-/// More lines than that are no notice; OpenSSH's client takes as many.
+/// More lines than any notice has; OpenSSH's client accepts as many.
 const MAX_LINES: usize = 1024;
 
-/// All of them together, and so any of them.
+/// The limit of all lines together, and so of each.
 const MAX_BYTES: usize = 64 << 10;
 
-/// As much of them as a message may show.
+/// How much of the lines a message may show.
 const MAX_KEPT: usize = 256;
 
-/// How a version line begins.
+/// The start of a version line.
 const VERSION: &[u8] = b"SSH-";
 
-/// Takes lines until the one with the version has come.
+/// Collects lines until the version line has come.
 #[derive(Debug, Default)]
 pub(crate) struct Preamble {
-    /// The beginning of a line that may be the one.
+    /// The start of a line that may be the version line.
     held: Vec<u8>,
     lines: usize,
     bytes: usize,
@@ -26,10 +26,10 @@ pub(crate) struct Preamble {
 }
 
 impl Preamble {
-    /// Takes what has come. Gives back everything from the version on, once that is there.
+    /// Takes received data. Returns everything from the version on, once it has come.
     ///
     /// # Errors
-    /// `InvalidData` where there was too much before it.
+    /// `InvalidData` if too much came before it.
     pub(crate) fn take(&mut self, data: &[u8]) -> io::Result<Option<Vec<u8>>> {
         self.held.extend_from_slice(data);
         loop {
@@ -43,7 +43,7 @@ impl Preamble {
         }
     }
 
-    /// What came before the version, or the beginning of it.
+    /// What came before the version, or its beginning.
     pub(crate) fn text(&self) -> String {
         let line = self.held.iter().take(MAX_KEPT).copied();
         let all: Vec<u8> = self.kept.iter().copied().chain(line).collect();
@@ -61,7 +61,7 @@ impl Preamble {
 
     fn bounded(&self, more: usize) -> io::Result<()> {
         if self.lines > MAX_LINES || self.bytes + more > MAX_BYTES {
-            let text = "no SSH version in what came";
+            let text = "the data contains no SSH version";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         Ok(())
@@ -74,7 +74,7 @@ mod tests {
 
     const ID: &[u8] = b"SSH-2.0-test\r\nmore";
 
-    /// However it is cut up, the same is passed on.
+    /// The result is the same however the data is split.
     #[track_caller]
     fn check(before: &[u8]) {
         let all = [before, ID].concat();

@@ -1,8 +1,8 @@
 //! A TCP connection that acknowledges small reads at once
 //!
-//! sshd turns Nagle's algorithm off only for interactive sessions. On a connection that only forwards, it holds a small
-//! packet back until the one before it is acknowledged, and Linux delays that acknowledgement by 40 ms: a greeting after
-//! the channel's confirmation, or the end of a short listing after its bytes, came that much later.
+//! sshd turns off Nagle's algorithm only for interactive sessions. On a connection that only forwards, it holds back a
+//! small packet until the previous one is acknowledged, and Linux delays that acknowledgement by 40 ms. So a greeting
+//! after the channel's confirmation, or the end of a short listing after its bytes, came 40 ms late.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Reads up to this size are answered at once. Larger ones come in bulk, where the kernel acknowledges by itself.
+/// Reads up to this size are acknowledged at once. Larger ones come in bulk, where the kernel does so itself.
 const SMALL_READ: usize = 16 << 10;
 
 /// See the module.

@@ -1,7 +1,7 @@
-//! A byte stream that counts what passes, begins with the peer's version, and can be severed from outside
+//! A byte stream that counts its bytes, begins with the peer's version, and can be severed from outside
 //!
-//! The SSH session owns its stream and may wait in the middle of a write to a dead peer. Severing makes both of its
-//! directions fail at once, so that the session ends when told to.
+//! The SSH session owns its stream and may wait in a write to a dead peer. Severing makes both directions fail at once,
+//! so the session ends immediately.
 
 use std::future::Future;
 use std::io;
@@ -17,16 +17,16 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::net::lock::lock;
 use crate::net::preamble::Preamble;
 
-/// Bytes read at once up to the version.
+/// Bytes per read until the version has come.
 const READ_AT_ONCE: usize = 1024;
 
-/// RFC 4253 section 4.2: an identification line has 255 bytes at most.
+/// RFC 4253 section 4.2: an identification line has at most 255 bytes.
 const MAX_IDENTIFICATION: usize = 255;
 
-/// What passed on the wire.
+/// The bytes that passed, and the version.
 #[derive(Debug, Default)]
 pub(crate) struct WireCounters {
-    /// The line with the version, which names the peer's software.
+    /// The version line, which names the peer's software.
     pub(crate) identification: OnceLock<String>,
     /// What came before that line, or its beginning.
     pub(crate) before_version: Mutex<String>,
@@ -45,9 +45,9 @@ pub(crate) struct SeverableStream<S> {
     inner: S,
     severed: Pin<Box<WaitForCancellationFutureOwned>>,
     counters: Arc<WireCounters>,
-    /// Until the version has come.
+    /// Present until the version has come.
     preamble: Option<Preamble>,
-    /// What has come with the version and was not read yet.
+    /// Data that came with the version and was not read yet.
     ready: Bytes,
     first_line: Vec<u8>,
 }
@@ -64,7 +64,7 @@ impl<S> SeverableStream<S> {
         }
     }
 
-    /// Notes the line with the version.
+    /// Records the version line.
     fn note_version(&mut self, data: &[u8]) {
         if self.counters.identification.get().is_some()
             || self.first_line.len() >= MAX_IDENTIFICATION
@@ -94,7 +94,7 @@ impl<S> SeverableStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> SeverableStream<S> {
-    /// Reads up to the version and leaves what comes from there on in `ready`. False: the stream has ended.
+    /// Reads up to the version and leaves the data from there on in `ready`. False: the stream has ended.
     fn poll_version(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut bytes = [0; READ_AT_ONCE];
         while let Some(preamble) = &mut self.preamble {

@@ -1,13 +1,13 @@
-//! Lengths of time for a person
+//! Durations for people
 
 use std::time::Duration;
 
-/// A length of time for a person, in whole seconds.
+/// A duration in whole seconds, for people.
 pub(crate) fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_millis().div_ceil(1000))
 }
 
-/// A length of time in its largest fitting unit: nobody needs the seconds of what is months away.
+/// A duration in its largest fitting unit: seconds do not matter for something that is months away.
 pub(crate) fn span(seconds: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(24 * 60 * 60, "days"), (60 * 60, "hours"), (60, "minutes")];
     let unit = UNITS.iter().find(|(length, _)| seconds >= 2 * length);

@@ -1,7 +1,7 @@
-//! Patterns for host names, as known_hosts files and proxy rules have them
+//! Patterns for host names in known_hosts files and proxy rules
 
-/// `*` stands for any characters, `?` for one. Letters of the pattern match in either case; `name` is in lower case. The
-/// way back is to the last `*` only, so that no pattern takes long.
+/// `*` matches any characters, `?` matches one. Letters of the pattern match in either case; `name` is in lower case. It
+/// backtracks only to the last `*`, so no pattern takes long.
 pub(crate) fn wildcard_matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.to_ascii_lowercase().chars().collect();
     let name: Vec<char> = name.chars().collect();

@@ -1,25 +1,25 @@
 //! How much a server may send ahead on a channel
 //!
-//! The SSH library has one window for all channels of a connection, and grants more when half of it is used. What it grants
-//! and nobody reads, the server holds: OpenSSH up to 16 MiB for each transfer that stands still. So a short line has a
-//! small window.
+//! The SSH library has one window size for all channels of a connection, and extends a window when half of it is used.
+//! The server buffers what it is granted and nobody reads: OpenSSH up to 16 MiB for each stalled transfer. So a
+//! connection with a short round trip has a small window.
 
 use std::time::Duration;
 
-/// Window of a control channel: lines only, so small.
+/// Window of a control channel: short lines only, so small.
 pub(crate) const CONTROL: u32 = 2 << 20;
 
-/// The least for data. It fills a line of 1 Gbit/s up to a round trip of 8 ms, and keeps both ends of a line within one host
-/// busy.
+/// The smallest for data. It fills a 1 Gbit/s network with a round trip of up to 8 ms, and keeps both ends busy within
+/// one host.
 const LEAST: u32 = 2 << 20;
 
-/// The most: what is in flight on the longest fat line worth filling (1 Gbit/s at 256 ms), and as much again.
+/// The largest: the bytes in flight at 1 Gbit/s and a round trip of 256 ms, twice.
 const MOST: u32 = 64 << 20;
 
-/// Bytes a second of a line worth filling, 1 Gbit/s, twice: the second half is granted while the first is on its way.
+/// Bytes per second at 1 Gbit/s, twice: the second half is granted while the first is in flight.
 const RATE: f64 = 2.0 * 125e6;
 
-/// The window for data on a line with this round trip.
+/// The window for data on a connection with this round trip.
 pub(crate) fn for_data(round_trip: Duration) -> u32 {
     let wanted = (round_trip.as_secs_f64() * RATE).clamp(f64::from(LEAST), f64::from(MOST));
     #[expect(

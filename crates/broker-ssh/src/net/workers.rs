@@ -1,6 +1,6 @@
-//! The threads on which data connections run, each from its SSH session to the copying of its bytes
+//! The threads that run data connections, each from its SSH session to the copying of its bytes
 //!
-//! Between the session's loop, the channel and the copying every packet changes hands twice. On one thread that wakes
+//! Between the session's loop, the channel and the copying, every packet changes tasks twice. On one thread that wakes
 //! nobody; across threads it costs more than the cipher.
 
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-/// No line is fast enough to keep more threads busy.
+/// No network is fast enough to keep more threads busy.
 const MAX_WORKERS: usize = 8;
 
 /// Where the tasks of one connection run, and who waits for their end.
@@ -34,10 +34,10 @@ impl TaskSpawner {
     }
 }
 
-/// The runtime for the next data connection: they take turns. Where no thread can be had, it is the caller's own.
+/// The runtime for the next data connection, in turn. If no thread can be started, it is the caller's own.
 ///
-/// The threads start with the first data connection and last as long as the process; their tasks belong to the tracker
-/// on which they were spawned.
+/// The threads start with the first data connection and last as long as the process. Their tasks belong to the tracker on
+/// which they were spawned.
 pub(crate) fn next() -> Handle {
     static WORKERS: OnceLock<Vec<Handle>> = OnceLock::new();
     static TURN: AtomicUsize = AtomicUsize::new(0);
@@ -54,7 +54,7 @@ fn start() -> Vec<Handle> {
     let started = (0..count.min(MAX_WORKERS)).map_while(|number| match start_one(number) {
         Ok(handle) => Some(handle),
         Err(error) => {
-            tracing::warn!(%error, "no more threads for data connections");
+            tracing::warn!(%error, "cannot start another thread for data connections");
             None
         }
     });

@@ -1,6 +1,6 @@
 //! The task that owns a pool's connections
 //!
-//! Whatever happens, it then looks at everything once (`reconcile`): who waits, what is free, what to dial, what to close.
+//! After every event it checks everything once (`reconcile`): who waits, what is free, what to connect, what to close.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,13 +26,13 @@ use crate::state::info::ConnectionKind;
 use crate::state::stall::STALL_AFTER;
 use crate::state::{ConnectionState, ServerFacts};
 
-/// Opens that wait for a dial; more are refused.
+/// Opens that wait for a connection; further ones are refused.
 const MAX_WAITING: usize = 4096;
 
 /// Why a connection is closed that nobody needs.
 const NO_LONGER_USED: &str = "no longer used";
 
-/// What the pool's handles ask for.
+/// The requests of the pool's handles.
 #[derive(Debug)]
 pub(super) enum Request {
     Lease {
@@ -52,7 +52,7 @@ pub(super) enum Request {
         reason: String,
         reply: oneshot::Sender<()>,
     },
-    /// A data connection has gone silent, and those that were idle for as long may have as well.
+    /// A data connection has gone silent, and those that were idle for as long may be dead as well.
     RetireIdle(Duration),
 }
 
@@ -62,17 +62,17 @@ pub(super) struct Waiter {
     pub(super) reply: oneshot::Sender<Result<Lease, OpenError>>,
 }
 
-/// How long one waits for a transfer that is behind to go on or to stand still. A timer may be late.
+/// How long an open waits for a slow transfer to continue or to stall. A timer may be late.
 const SHARING_PATIENCE: Duration = STALL_AFTER.saturating_add(Duration::from_millis(200));
 
-/// As many dials that take long are no accident: the server does not let another connection in, or the line has changed.
+/// This many slow attempts are no accident: the server accepts no further connection, or the network has changed.
 const ENOUGH_SLOW_DIALS: usize = 2;
 
 pub(super) type Dialed = (u64, Result<Arc<Connection>, OpenError>);
 
 pub(super) struct Actor {
     pub(super) spec: Arc<ConnectSpec>,
-    /// The same without anybody to ask: a person is asked for the first connection, never for further ones.
+    /// The same without a responder: the broker asks a person only for the first connection.
     pub(super) unattended: Arc<ConnectSpec>,
     pub(super) tracker: TaskTracker,
     pub(super) users: Arc<PoolUsers>,
@@ -81,20 +81,21 @@ pub(super) struct Actor {
     pub(super) dials: FuturesUnordered<JoinHandle<Dialed>>,
     pub(super) waiting: VecDeque<Waiter>,
     pub(super) backoff: Backoff,
-    /// The same for data connections while a control connection shows that the server can be had.
+    /// The same for data connections while a control connection proves that the server is reachable.
     pub(super) beside: Backoff,
-    /// Whether the last data connection was denied beside a control connection: transfers then share what there is.
+    /// Whether the server refused the last data connection although a control connection is open. Transfers then share
+    /// the existing connections.
     pub(super) denied: bool,
-    /// What connections found out about the servers.
+    /// What connections learned about the servers.
     pub(super) facts: Arc<ServerFacts>,
-    /// Whether the last dial succeeded. Until one has, only one is made at a time: a wrong key must not count twice at
-    /// the server, nor a person be asked twice.
+    /// Whether the last attempt succeeded. Until one has, there is only one attempt at a time: a wrong key must not count
+    /// twice at the server, and nobody must be asked twice.
     pub(super) proven: bool,
-    /// Whether the last dial could not have been made without a person: data channels then share what there is.
+    /// Whether the last attempt needed a person. Data channels then share the existing connections.
     pub(super) needs_person: bool,
     /// Since when no FTP session uses the pool; `None` while one does.
     pub(super) quiet_since: Option<Instant>,
-    /// All connections, for others to see.
+    /// All connections, for observers.
     publisher: watch::Sender<Vec<Arc<ConnectionState>>>,
 }
 
@@ -129,7 +130,7 @@ impl Actor {
         }
     }
 
-    /// Runs until cancelled or until nobody has a handle, and leaves no connection behind.
+    /// Runs until it is cancelled or the last handle is dropped, and leaves no connection behind.
     pub(super) async fn run(
         mut self,
         mut requests: mpsc::Receiver<Request>,
@@ -139,7 +140,7 @@ impl Actor {
         let reason = loop {
             let deadline = self.deadline();
             tokio::select! {
-                () = cancel.cancelled() => break "the broker ends",
+                () = cancel.cancelled() => break "the broker is stopping",
                 request = requests.recv() => match request {
                     Some(request) => self.handle(request),
                     None => break NO_LONGER_USED,
@@ -178,7 +179,7 @@ impl Actor {
         }
     }
 
-    /// Returns false where there is none of that number.
+    /// Returns false if there is no connection with this number.
     fn close_by_id(&mut self, id: u64) -> bool {
         let mut open = self.roster.open.iter();
         if let Some(index) = open.position(|connection| connection.state.id == id) {
@@ -188,14 +189,14 @@ impl Actor {
         }
         let mut dialing = self.roster.dialing.iter();
         let found = dialing.find(|dialing| dialing.state.id == id);
-        // Its dial fails then, as if the server had hung up.
+        // Its attempt then fails as if the server had closed the connection.
         found.is_some_and(|dialing| {
             dialing.state.severed.cancel();
             true
         })
     }
 
-    /// Brings everything into agreement with what is now.
+    /// Adjusts everything to the current state.
     fn reconcile(&mut self) {
         self.roster
             .open
@@ -235,7 +236,7 @@ impl Actor {
             };
             match self.decide((waiter.kind, waiter.since), covered, &mut evicting) {
                 Decision::Give(lease) => {
-                    // A caller that has gone drops the lease, which returns it.
+                    // If the caller has gone, it drops the lease, which returns it.
                     let _ = waiter.reply.send(Ok(lease));
                 }
                 Decision::Wait => self.waiting.push_back(waiter),
@@ -246,8 +247,8 @@ impl Actor {
         }
     }
 
-    /// What to do for one who waits. `covered` counts the dials under way that no earlier one waits for.
-    /// `evicting` those who make a place for one.
+    /// Decides about one waiting open. `covered` counts the attempts in progress that no earlier one waits for,
+    /// `evicting` the evicted transfers whose places no earlier one waits for.
     fn decide(
         &mut self,
         waiting: (ConnectionKind, Instant),
@@ -263,7 +264,7 @@ impl Actor {
         if let Some(lease) = self.roster.free(kind) {
             return Decision::Give(lease);
         }
-        // Everyone who waits for the control connection is served by the one dial.
+        // One attempt serves everyone who waits for the control connection.
         if *covered > 0 {
             *covered -= usize::from(kind == ConnectionKind::Data);
             return Decision::Wait;
@@ -294,8 +295,9 @@ impl Actor {
         }
     }
 
-    /// For one who waits while on every connection a reader is behind: another connection, or the place of a transfer that
-    /// stands still. Where none does, readers may only be slower than the line, and the connection is shared after all.
+    /// Decides about an open that waits while every connection has a slow reader. It gets another connection, or the
+    /// place of a stalled transfer. If no transfer has stalled, the readers may only be slower than the network, and the
+    /// open shares a connection after all.
     fn relieve(
         &mut self,
         carriers: ConnectionKind,
@@ -322,12 +324,12 @@ impl Actor {
         }
     }
 
-    /// Whether another data connection can hardly be had.
+    /// Whether another data connection is unlikely to succeed.
     fn shares_control(&self) -> bool {
         self.denied || self.roster.slow_dials() >= ENOUGH_SLOW_DIALS
     }
 
-    /// A connection that others use and that has a place for one more. Where no further data connection can be had, the
+    /// A connection that others use and that has a place for one more. If no further data connection can be opened, the
     /// control connection carries data.
     pub(super) fn sharable(&self, kind: ConnectionKind) -> Option<&Arc<Connection>> {
         if kind == ConnectionKind::Control {
@@ -395,7 +397,7 @@ impl Actor {
         Some(idle_since + self.spec.settings.pool.idle_timeout)
     }
 
-    /// When to look again without being told.
+    /// When to check again without an event.
     fn deadline(&self) -> Option<Instant> {
         let spare = self.roster.spare();
         let expiries = self
@@ -437,7 +439,7 @@ impl Actor {
     }
 }
 
-/// What becomes of one who waits.
+/// The decision about a waiting open.
 enum Decision {
     Give(Lease),
     Wait,

@@ -1,4 +1,4 @@
-//! When to dial again after failures
+//! When to connect again after failures
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use crate::connect::OpenError;
 use crate::net::lock::lock;
 
-/// The pause after the second failure in a row, and the longest.
+/// The pause after the second failure in a row, and the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Counts failures in a row. The first retry is immediate, since a lost connection often comes back at once. Clones
-/// count together: pools of one server do not each have to find out that it is away.
+/// Counts failures in a row. The first retry is immediate, since a lost connection often comes back at once. Clones share
+/// the count: not every pool of a server has to find out that it is down.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Backoff {
     failures: Arc<Mutex<Failures>>,
@@ -29,9 +29,9 @@ struct Failures {
 }
 
 impl Backoff {
-    /// A dial that began at `began` has failed. Dials that overlap fail for one reason, so they count as one. Where a
-    /// person was wanting, the pause does not grow: it only keeps a busy client from hammering the server, and whoever
-    /// comes after somebody was found to answer shall not have to wait.
+    /// An attempt that began at `began` has failed. Overlapping attempts fail for the same reason, so they count as one.
+    /// If a person was missing, the pause does not grow: it only keeps a busy client from hammering the server, and must
+    /// not delay anybody once a person is there.
     pub(super) fn failed(&self, error: OpenError, began: Instant, now: Instant) {
         let mut failures = lock(&self.failures);
         let overlaps = failures.failed_at.is_some_and(|at| began < at);
@@ -49,12 +49,12 @@ impl Backoff {
         *lock(&self.failures) = Failures::default();
     }
 
-    /// When dials are made again, where that is not now.
+    /// When the pool connects again, if that is not now.
     pub(super) fn until(&self, now: Instant) -> Option<Instant> {
         lock(&self.failures).until.filter(|until| *until > now)
     }
 
-    /// The error for an open that comes while no dial is made.
+    /// The error for an open during a pause.
     pub(super) fn error(&self, now: Instant) -> Option<OpenError> {
         let until = self.until(now)?;
         let reason = Box::new(self.last_error()?);
@@ -69,7 +69,7 @@ impl Backoff {
     }
 }
 
-/// Doubles up to the longest; up to a quarter is taken off, so that pools do not dial in step.
+/// Doubles up to the longest pause. Up to a quarter is taken off, so that pools do not connect in step.
 fn pause(doublings: u32) -> Duration {
     let full = FIRST_PAUSE
         .saturating_mul(1 << doublings.min(6))

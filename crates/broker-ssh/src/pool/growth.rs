@@ -1,4 +1,4 @@
-//! Making connections: how many, when, and what comes of a dial
+//! Making connections: how many, when, and how to treat the result
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::connect::{Connection, Dial, runtime};
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
 
-/// Data connections beyond `max-connections`, for newcomers who would else wait on connections that stand still.
+/// Data connections beyond `max-connections`, for new transfers that would otherwise wait for stalled connections.
 const RESERVED_CONNECTIONS: usize = 2;
 
-/// Dials beside which others are made, since they take long: each may hold a login at the server.
+/// How many slow attempts can be in progress while others are made: each may occupy a login at the server.
 const MAX_SLOW_DIALS: usize = 4;
 
 impl Actor {
-    /// A dial has ended.
+    /// An attempt has ended.
     pub(super) fn dialed(&mut self, (id, result): Dialed) {
         let Some(index) = self
             .roster
@@ -42,7 +42,7 @@ impl Actor {
                 tracing::info!(server = %state.server, connection = id, kind = state.kind.as_str(), "connected");
                 self.backoff.succeeded();
                 self.proven = true;
-                // A new control connection may lead to a server that was started anew, and then lets others in.
+                // A new control connection may lead to a restarted server, which may accept data connections again.
                 self.beside.succeeded();
                 if state.kind == ConnectionKind::Data {
                     self.denied = false;
@@ -53,15 +53,15 @@ impl Actor {
                 self.roster.open.push(connection);
             }
             Err(error) => {
-                // A handshake that was given up would wait for the server for ever.
+                // An abandoned handshake would wait for the server forever.
                 state.severed.cancel();
                 self.dial_failed(state.kind, error, began);
             }
         }
     }
 
-    /// What a control connection tells of the line is for data connections. Those are asked nothing: a server that passes over
-    /// the question would have the answer to the next request taken for its own.
+    /// Measures the round trip on a control connection, for data connections. Data connections themselves send no check:
+    /// a server that ignores it would make the answer to the next request look like its own.
     fn measure(&self, connection: &Connection) {
         let (facts, liveness) = (Arc::clone(&self.facts), connection.liveness());
         facts.round_trip.announce();
@@ -95,17 +95,17 @@ impl Actor {
         }
     }
 
-    /// The server lets in no further connection beside the one that carries control channels.
+    /// The server accepts no connection in addition to the one that carries control channels.
     fn note_denied(&mut self) {
         if !std::mem::replace(&mut self.denied, true) {
             tracing::warn!(
                 server = %self.spec.server(),
-                "no further SSH connection can be had beside the control connection; transfers share those that there are"
+                "the SSH server accepts no connection besides the control connection; transfers share the existing ones"
             );
         }
     }
 
-    /// Whether one more connection of a kind may exist, now or as soon as a dial may be made.
+    /// Whether one more connection of a kind may exist, now or after a pause.
     pub(super) fn may_grow(&self, kind: ConnectionKind) -> bool {
         let existing = self.roster.usable(kind).count() + self.roster.prompt_dials_of(kind);
         let bound = match kind {
@@ -113,23 +113,23 @@ impl Actor {
                 MAX_CONTROL_CONNECTIONS
             }
             ConnectionKind::Control => 1,
-            // A person who was asked for a connection is not asked for another while it can be shared.
+            // The broker does not ask a person for another connection while the existing one can be shared.
             ConnectionKind::Data if self.needs_person && self.sharable(kind).is_some() => 0,
             ConnectionKind::Data => self.spec.settings.pool.max_connections.max(1),
         };
-        // A control connection that is dialled slowly is waited for: a login must not count twice.
+        // A slow attempt for a control connection is waited for: a login must not count twice.
         let slow_control = kind == ConnectionKind::Control && self.roster.dialing_of(kind) > 0;
         existing < bound && !slow_control && self.pause(kind).is_none()
     }
 
-    /// Whether a data connection may be made beyond the usual bound, since those that there are stand still.
+    /// Whether a data connection may exceed the usual limit because the existing ones have stalled.
     pub(super) fn may_exceed(&self) -> bool {
         let bound = self.spec.settings.pool.max_connections.max(1) + RESERVED_CONNECTIONS;
         let shares = self.needs_person || self.denied;
         !shares && self.roster.data_total() < bound && self.pause(ConnectionKind::Data).is_none()
     }
 
-    /// Until when no connection of a kind is dialled.
+    /// Until when the pool makes no connection of a kind.
     pub(super) fn pause(&self, kind: ConnectionKind) -> Option<Instant> {
         let now = Instant::now();
         let beside = match kind {
@@ -139,14 +139,14 @@ impl Actor {
         self.backoff.until(now).max(beside)
     }
 
-    /// Whether a dial may be made at this moment.
+    /// Whether the pool may connect at this moment.
     pub(super) fn may_dial(&self) -> bool {
-        // A person who has to answer anew shall not have to do it for two.
+        // A person who must answer again should not have to answer twice.
         let asks_again = self.needs_person && self.roster.open.is_empty();
         if !self.proven || asks_again {
             return self.roster.dialing.is_empty();
         }
-        // Beside those that will not end soon others are made, but not without end.
+        // Other attempts run in parallel to slow ones, up to a limit.
         let bound = self.spec.settings.pool.max_dialing.max(1);
         let beside_slow = self.roster.slow_dials().min(MAX_SLOW_DIALS);
         self.roster.dialing.len() < bound + beside_slow
@@ -182,8 +182,8 @@ impl Actor {
         });
     }
 
-    /// One idle data connection is kept ready while there are FTP sessions, once the server is known to let us in. Where it
-    /// denies one it is asked again from time to time.
+    /// Keeps one idle data connection ready while there are FTP sessions, once the server is known to accept the user. If
+    /// the server refuses one, the pool tries again from time to time.
     pub(super) fn keep_spare(&mut self) {
         let idle = self.roster.spare().is_some();
         let known = self.proven || self.denied;
@@ -197,7 +197,7 @@ impl Actor {
         }
     }
 
-    /// Where each control connection has many channels, another one is made for those to come.
+    /// Makes another control connection for new channels if each existing one has many.
     pub(super) fn spread_control(&mut self) {
         let kind = ConnectionKind::Control;
         let none_under_way = self.roster.dialing_of(kind) == 0;
@@ -213,7 +213,7 @@ fn next_id() -> u64 {
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// A dial that panics has failed, and takes nothing else with it.
+/// An attempt that panics has failed, and affects nothing else.
 async fn catch_panic<T>(dial: impl Future<Output = Result<T, OpenError>>) -> Result<T, OpenError> {
     AssertUnwindSafe(dial)
         .catch_unwind()

@@ -6,7 +6,7 @@ use crate::connect::{ChannelError, Connection};
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
 
-/// Listeners of one connection whose ports clients were told; what comes in by each may hold 8 MiB.
+/// Listeners of one connection whose ports were announced to clients; the transfer through each may buffer 8 MiB.
 const MAX_PROMISES: usize = 64;
 
 /// One use of a connection; dropping it returns the connection to the pool.
@@ -17,7 +17,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// For what a connection of this kind carries, whichever kind this one is.
+    /// A use for what connections of this kind carry, whatever the kind of this connection.
     pub(super) fn new(connection: &Arc<Connection>, kind: ConnectionKind) -> Self {
         connection.state.add_lease();
         Self {
@@ -26,7 +26,7 @@ impl Lease {
         }
     }
 
-    /// What it is for. Where a person would have to be asked for a data connection, the control connection carries data.
+    /// What it is for. If a data connection would need a person, the control connection carries data.
     pub(crate) fn kind(&self) -> ConnectionKind {
         self.kind
     }
@@ -46,14 +46,13 @@ impl Drop for Lease {
     }
 }
 
-/// A connection is kept open for a listener whose port somebody was told. It takes no place: nobody shares the connection
-/// with it, since it carries nothing.
+/// Keeps a connection open for a listener whose port was announced. It takes no place, since it carries nothing.
 #[derive(Debug)]
 pub(crate) struct Promise(Arc<Connection>);
 
 impl Promise {
     /// # Errors
-    /// `TooMany` where the connection has as many listeners as it may.
+    /// `TooMany` if the connection has as many listeners as it may.
     pub(crate) fn new(connection: &Arc<Connection>) -> Result<Self, ChannelError> {
         let state = &connection.state;
         if state.promise_count() >= MAX_PROMISES {
@@ -70,7 +69,7 @@ impl Promise {
         &self.0
     }
 
-    /// A place for the connection that has come.
+    /// A place for the connection that has arrived.
     pub(crate) fn lease(&self) -> Lease {
         Lease::new(&self.0, ConnectionKind::Data)
     }

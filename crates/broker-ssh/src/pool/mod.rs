@@ -1,4 +1,4 @@
-//! The connections to one server: a control connection, and data connections beside it
+//! The connections to one server: control connections and data connections
 
 mod actor;
 mod backoff;
@@ -25,13 +25,13 @@ use backoff::Backoff;
 pub(crate) use lease::{Lease, Promise};
 pub use snapshot::PoolSnapshot;
 
-/// Requests waiting for the actor; it answers each within microseconds, so a full queue only delays.
+/// Requests that wait for the actor; it answers each within microseconds, so a full queue only delays.
 const REQUEST_QUEUE: usize = 64;
 
-/// Idle for as long, a connection may have gone silent without notice: some address translators forget it.
+/// After this idle time a connection may be dead without notice: some address translators forget it.
 const SUSPICIOUS: Duration = Duration::from_secs(2);
 
-/// The connections to one server for one user. Clones share them; when the last is dropped, they are closed.
+/// The connections to one server for one user. Clones share them; they close when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Pool {
     spec: Arc<ConnectSpec>,
@@ -44,13 +44,13 @@ pub struct Pool {
     cancel: CancellationToken,
 }
 
-/// While one lives, a spare data connection is kept.
+/// While one exists, the pool keeps a spare data connection.
 #[derive(Debug)]
 pub struct PoolUseGuard {
     users: Arc<PoolUsers>,
 }
 
-/// While one lives, an unused control connection is not closed.
+/// While one exists, the pool does not close an unused control connection.
 #[derive(Debug)]
 pub struct KeepGuard {
     users: Arc<PoolUsers>,
@@ -67,8 +67,8 @@ struct PoolUsers {
 }
 
 impl Pool {
-    /// Starts a pool, whose tasks run on `tracker` and end when `cancel` is cancelled. Nothing is dialled yet. Must be
-    /// called within a tokio runtime.
+    /// Starts a pool, whose tasks run on `tracker` and end when `cancel` is cancelled. It makes no connection yet. Must
+    /// be called within a tokio runtime.
     pub fn new(spec: ConnectSpec, tracker: TaskTracker, cancel: CancellationToken) -> Self {
         Self::start(
             Arc::new(spec),
@@ -79,8 +79,8 @@ impl Pool {
         )
     }
 
-    /// Starts another pool for the same server and user, with connections of its own. What one of the two finds out
-    /// about a server that cannot be had holds for both. Must be called within a tokio runtime.
+    /// Starts another pool for the same server and user, with its own connections. The two share what they learn about an
+    /// unreachable server. Must be called within a tokio runtime.
     pub fn sibling(&self) -> Self {
         Self::start(
             Arc::clone(&self.spec),
@@ -122,18 +122,18 @@ impl Pool {
         }
     }
 
-    /// What the pool was made for.
+    /// The specification of this pool.
     pub fn spec(&self) -> &ConnectSpec {
         &self.spec
     }
 
-    /// Nothing new is opened on a connection that has gone silent, nor on those that were idle as long as it may have been.
-    /// Returns that the connection counts as lost.
+    /// Opens nothing new on a silent connection, nor on those that were idle for as long as it may have been. Returns the
+    /// error that the connection counts as lost.
     pub(crate) async fn gone_silent(&self, liveness: &Liveness) -> ChannelError {
         let state = liveness.state();
-        // A transfer that others leave unread is the pool's business.
+        // If readers are slow, the pool itself handles that.
         if !state.stalls.any_behind() {
-            tracing::warn!(server = %state.server, connection = state.id, "an SSH connection has gone silent; another one is used");
+            tracing::warn!(server = %state.server, connection = state.id, "an SSH connection has gone silent; the broker uses another one");
             state.retire();
             let _ = self.requests.send(Request::RetireIdle(SUSPICIOUS)).await;
         }
@@ -143,8 +143,8 @@ impl Pool {
         }
     }
 
-    /// Puts to use a listener on this data connection, where no more than `places` are taken; `None` where others are there,
-    /// or it is about to end.
+    /// Puts to use a listener on this data connection if no more than `places` are taken. `None` if others use it, or if
+    /// it is about to end.
     pub(crate) async fn rejoin(&self, id: u64, places: usize) -> Option<Promise> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Rejoin { id, places, reply };
@@ -152,12 +152,12 @@ impl Pool {
         answer.await.ok().flatten()
     }
 
-    /// What was found out about its servers.
+    /// What the pool learned about its servers.
     pub(crate) fn facts(&self) -> &ServerFacts {
         &self.facts
     }
 
-    /// Announces an FTP session, which uses the pool for as long as the guard lives.
+    /// Announces an FTP session, which uses the pool as long as the guard exists.
     pub fn in_use(&self) -> PoolUseGuard {
         self.users.sessions.fetch_add(1, Ordering::AcqRel);
         self.users.wake.notify_one();
@@ -166,8 +166,8 @@ impl Pool {
         }
     }
 
-    /// Keeps the control connection, once it is up, for as long as the guard lives, whether it is used or not. Nothing is
-    /// dialled for it.
+    /// Keeps the control connection, once it is open, as long as the guard exists, even if it is unused. Makes no
+    /// connection.
     pub fn keep_control(&self) -> KeepGuard {
         self.users.keepers.fetch_add(1, Ordering::AcqRel);
         KeepGuard {
@@ -175,7 +175,7 @@ impl Pool {
         }
     }
 
-    /// The pool as it is now.
+    /// The current state of the pool.
     pub fn snapshot(&self) -> PoolSnapshot {
         let now = Instant::now();
         PoolSnapshot {
@@ -190,12 +190,12 @@ impl Pool {
         }
     }
 
-    /// Waits until connections come, go or change hands. Returns false once the pool has ended.
+    /// Waits until connections are opened, closed or reassigned. Returns false once the pool has ended.
     pub async fn changed(&mut self) -> bool {
         self.states.changed().await.is_ok()
     }
 
-    /// Closes one connection with its channels. Returns false where there is none of that number.
+    /// Closes one connection with its channels. Returns false if there is none with this number.
     pub async fn close_connection(&self, id: u64) -> bool {
         let (reply, answer) = oneshot::channel();
         self.requests
@@ -205,7 +205,7 @@ impl Pool {
             && answer.await.unwrap_or(false)
     }
 
-    /// Closes every connection with its channels; the next open dials again.
+    /// Closes every connection with its channels; the next open connects again.
     pub async fn close_all(&self, reason: &str) {
         let (reply, answer) = oneshot::channel();
         if self
@@ -221,11 +221,11 @@ impl Pool {
         }
     }
 
-    /// Makes sure that the control connection is up, dialling it where it is not. The second's pause after dials for which
-    /// nobody was there to answer is waited out: whoever wants a connection now may be the one who answers.
+    /// Opens the control connection if it is not open. Waits out the short pause after attempts that lacked a person: the
+    /// caller may be the one who answers.
     ///
     /// # Errors
-    /// Why the server cannot be had.
+    /// Why the server is not available.
     pub async fn connect(&self) -> Result<(), OpenError> {
         let connected = self.lease(ConnectionKind::Control).await;
         if let Err(OpenError::BackingOff { reason, retry_in }) = &connected
@@ -237,13 +237,13 @@ impl Pool {
         connected.map(drop)
     }
 
-    /// Forgets failures, so that the next open dials at once: what they came from has been mended.
+    /// Forgets failures, so the next open connects at once: their cause has been fixed.
     pub fn retry_now(&self) {
         self.backoff.succeeded();
     }
 
-    /// A server that has too much to do drops connections before they are logged in (sshd's MaxStartups). Where a data
-    /// connection met that, the control connection shows that the server can be had: it is dialled once more.
+    /// An overloaded server drops connections before they are logged in (sshd's MaxStartups). If that happens to a data
+    /// connection, an open control connection proves that the server is reachable, so the pool tries once more.
     pub(crate) async fn lease(&self, kind: ConnectionKind) -> Result<Lease, OpenError> {
         let first = self.ask_lease(kind).await;
         let dropped = matches!(

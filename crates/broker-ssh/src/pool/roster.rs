@@ -1,4 +1,4 @@
-//! Which connections there are, and which of them can be used
+//! The existing connections, and which of them can be used
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::prompt::DialPrompts;
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
 
-/// Control channels: as many FTP sessions at once as one user's daemon may have.
+/// Control channels: the most FTP sessions at once that one user's daemon may have.
 pub(super) const MAX_CONTROL_CHANNELS: usize = 2048;
 
-/// Channels on a control connection from which on another one is made, if others are no emptier. sshd looks at every channel
-/// of a connection whenever something comes on one: a session beside 1000 others took it five times as long as beside 100.
+/// The number of channels on a control connection from which another connection is made. sshd checks every channel of a
+/// connection whenever data comes on one: a session among 1000 others took five times as long as one among 100.
 const CROWDED: usize = 128;
 
-/// Control connections: enough for all channels without a crowd.
+/// Control connections: enough for all channels without crowding.
 pub(super) const MAX_CONTROL_CONNECTIONS: usize = MAX_CONTROL_CHANNELS / CROWDED;
 
-/// Channels that share one data connection. Each may hold 8 MiB.
+/// Channels that share one data connection. Each may buffer 8 MiB.
 pub(super) const MAX_SHARED_CHANNELS: usize = 64;
 
 /// The connections of a pool.
@@ -39,11 +39,11 @@ pub(super) struct Dialing {
     pub(super) began: Instant,
 }
 
-/// A dial takes less, also over long lines. After that the server or the line may have gone silent.
+/// An attempt takes less time, even over slow networks. After that the server or the network may be dead.
 const DIAL_PATIENCE: Duration = Duration::from_millis(2500);
 
 impl Dialing {
-    /// When it becomes one that nobody waits for alone; `None` while a person is asked.
+    /// When it counts as slow, so that others are made in parallel; `None` while a person is asked.
     pub(super) fn slow_at(&self) -> Option<Instant> {
         (!self.prompts.is_pending()).then(|| self.began + DIAL_PATIENCE)
     }
@@ -67,13 +67,13 @@ impl Roster {
         dialing.filter(|dialing| dialing.state.kind == kind).count()
     }
 
-    /// Dials that will most likely end soon.
+    /// Attempts that will most likely end soon.
     pub(super) fn prompt_dials_of(&self, kind: ConnectionKind) -> usize {
         let dialing = self.dialing.iter().filter(|dialing| !dialing.is_slow());
         dialing.filter(|dialing| dialing.state.kind == kind).count()
     }
 
-    /// Dials that take long.
+    /// Slow attempts.
     pub(super) fn slow_dials(&self) -> usize {
         self.dialing
             .iter()
@@ -81,7 +81,7 @@ impl Roster {
             .count()
     }
 
-    /// A connection that can be used without harm to others; one with a listener on it is better left to who keeps that.
+    /// A connection that can be used without harm to others. One with a listener is better left to the owner of that.
     pub(super) fn free(&self, kind: ConnectionKind) -> Option<Lease> {
         let unused = || {
             self.usable(ConnectionKind::Data)
@@ -95,7 +95,7 @@ impl Roster {
         free.map(|connection| Lease::new(connection, kind))
     }
 
-    /// Puts to use a listener on a data connection where no more than these places are taken.
+    /// Puts to use a listener on a data connection if no more than these places are taken.
     pub(super) fn rejoin(&self, id: u64, places: usize) -> Option<Promise> {
         self.usable(ConnectionKind::Data)
             .find(|connection| connection.state.id == id)
@@ -103,20 +103,20 @@ impl Roster {
             .and_then(|connection| Promise::new(connection).ok())
     }
 
-    /// Data connections, also those that are not used again.
+    /// Data connections, including those that are not used again.
     pub(super) fn data_total(&self) -> usize {
         let data = |connection: &&Arc<Connection>| connection.state.kind == ConnectionKind::Data;
         self.open.iter().filter(data).count() + self.dialing_of(ConnectionKind::Data)
     }
 
-    /// How many transfers were told to give way and have not yet.
+    /// How many transfers are evicted and have not ended yet.
     pub(super) fn evicting(&self) -> usize {
         let stalled = self.open.iter().flat_map(|it| it.state.stalls.stalled());
         stalled.filter(|stall| stall.is_evicted()).count()
     }
 
-    /// Has the transfer give way that can best be missed; false where none stands still. What is left of it on the line would
-    /// come before the next one's data, so its connection is not used again.
+    /// Evicts the stalled transfer that matters least; false if none has stalled. Its remaining data would come before that
+    /// of the next transfer, so its connection is not used again.
     pub(super) fn evict_stalled(&self, kind: ConnectionKind) -> bool {
         let carriers = self.open.iter().filter(|it| it.state.kind == kind);
         let stalled = carriers.flat_map(|connection| {
@@ -144,7 +144,7 @@ impl Roster {
         true
     }
 
-    /// Gives up idle data connections that were not used for as long: one of their age has turned out to be dead.
+    /// Gives up data connections that were idle for as long: one of the same age turned out to be dead.
     pub(super) fn retire_idle(&self, idle: Duration) {
         let now = Instant::now();
         let unused = self.usable(ConnectionKind::Data).filter(|connection| {
@@ -154,7 +154,7 @@ impl Roster {
         unused.for_each(|connection| connection.state.retire());
     }
 
-    /// The data connection that is best to share: one on which nothing stands still or is behind, and with few channels.
+    /// The data connection that is best to share: one without stalled or slow readers, and with few channels.
     pub(super) fn least_loaded(&self) -> Option<&Arc<Connection>> {
         let with_room = self
             .usable(ConnectionKind::Data)
@@ -166,7 +166,7 @@ impl Roster {
         })
     }
 
-    /// The control connection with the fewest channels, unless there are as many as there may be.
+    /// The control connection with the fewest channels, unless all are full.
     pub(super) fn control(&self) -> Option<&Arc<Connection>> {
         let counts = || {
             self.controls()
@@ -182,8 +182,8 @@ impl Roster {
         emptiest.is_some_and(|channels| channels >= CROWDED)
     }
 
-    /// Whether a control connection is kept although nobody uses it: the one that most do, or the oldest; and one beside
-    /// others that will soon be crowded.
+    /// Whether an unused control connection is kept: the one with the most users, or the oldest; and a second one if the
+    /// others will soon be crowded.
     pub(super) fn keeps_control(&self, id: u64) -> bool {
         let most = self
             .controls()
@@ -197,8 +197,8 @@ impl Roster {
         self.usable(ConnectionKind::Control)
     }
 
-    /// The idle data connection to keep while there are FTP sessions: one with a listener that may be needed next, or else
-    /// the one that was used last.
+    /// The idle data connection to keep while there are FTP sessions: one with a listener that may be needed next, or the
+    /// one that was used last.
     pub(super) fn spare(&self) -> Option<u64> {
         let idle = self
             .usable(ConnectionKind::Data)
@@ -210,7 +210,7 @@ impl Roster {
         .map(|connection| connection.state.id)
     }
 
-    /// All connections, in the order in which they were dialled.
+    /// All connections, in the order of their attempts.
     pub(super) fn states(&self) -> Vec<Arc<ConnectionState>> {
         let open = self.open.iter().map(|connection| &connection.state);
         let dialing = self.dialing.iter().map(|dialing| &dialing.state);

@@ -1,4 +1,4 @@
-//! What status output can know of a pool
+//! The state of a pool for status output
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use crate::state::info::{ConnectionInfo, ConnectionKind, ConnectionPhase};
 /// A pool at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct PoolSnapshot {
-    /// Connections in the order in which they were dialled.
+    /// Connections in the order of their attempts.
     pub connections: Vec<ConnectionInfo>,
-    /// The last dial's failure, until a dial succeeds.
+    /// The last failure, until an attempt succeeds.
     pub last_error: Option<OpenError>,
-    /// How long no dial is made because of it.
+    /// How long the pool makes no attempt because of it.
     pub retry_in: Option<Duration>,
 }
 
 impl PoolSnapshot {
-    /// Why the server could not be had the last time, and when the next dial is made where that is not now.
+    /// Why the server was not available the last time, and when the next attempt is made, if not now.
     pub fn trouble(&self) -> Option<OpenError> {
         let error = self.last_error.clone()?;
         Some(match self.retry_in {

@@ -1,8 +1,8 @@
-//! Asking a person in the middle of a dial
+//! Asking a person during a connection attempt
 //!
-//! The dial's clock stands still meanwhile, and a connection that ends takes its prompt with it. Only a session whose
-//! loop runs notices its end, so no callback of a session may ask: a host key that a person has to confirm is let through
-//! the key exchange, and confirmed before authentication begins.
+//! The attempt's clock stops in the meantime, and a connection that ends withdraws its prompt. Only a session whose loop
+//! runs notices its end, so no callback of a session may ask: the key exchange accepts a host key that needs
+//! confirmation, and the broker asks before authentication begins.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::{Answer, NoAnswer, Prompt, PromptError, Responder};
 use crate::state::ConnectionState;
 
-/// The prompts of one dial, those of the gateways on its way among them.
+/// The prompts of one connection attempt, including those for its gateways.
 #[derive(Debug, Default)]
 pub(crate) struct DialPrompts {
     pending: watch::Sender<bool>,
@@ -31,17 +31,17 @@ impl DialPrompts {
         *self.pending.borrow()
     }
 
-    /// Another dial would have to ask a person again: what was answered cannot be used twice, or there was no answer.
+    /// Another attempt would have to ask a person again: the answer cannot be used twice, or there was no answer.
     pub(crate) fn mark_needs_person(&self) {
         self.needs_person.store(true, Ordering::Release);
     }
 
-    /// See [`DialPrompts::mark_needs_person`]; valid once the dial has ended, well or not.
+    /// See [`DialPrompts::mark_needs_person`]; valid once the attempt has ended, successfully or not.
     pub(crate) fn needs_person(&self) -> bool {
         self.needs_person.load(Ordering::Acquire)
     }
 
-    /// Bounds `work` by `bound`, not counting the time in which a person is asked. `None` where that was not enough.
+    /// Bounds `work` by `bound`, not counting the time in which a person is asked. `None` if the time was not enough.
     pub(crate) async fn within<T>(
         &self,
         bound: Duration,
@@ -66,10 +66,10 @@ impl DialPrompts {
         }
     }
 
-    /// Asks whether something is right, such as a host key. The connection is the one on whose behalf it asks.
+    /// Asks whether something is right, such as a host key. The prompt ends with the connection.
     ///
     /// # Errors
-    /// That there is no answer, or that the connection ended first.
+    /// If there is no answer, or if the connection ended first.
     pub(crate) async fn confirm(
         &self,
         responder: Option<&dyn Responder>,
@@ -83,7 +83,7 @@ impl DialPrompts {
         }
     }
 
-    /// Asks for as many texts as the prompt has fields; a passphrase and a password are one.
+    /// Asks for as many texts as the prompt has fields; a passphrase and a password have one.
     ///
     /// # Errors
     /// As [`DialPrompts::confirm`].

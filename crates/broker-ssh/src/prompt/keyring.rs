@@ -1,4 +1,4 @@
-//! Secrets that a person typed, kept in memory for a time so that nobody is asked twice
+//! Secrets that a person typed, kept in memory for a limited time so that the broker need not ask twice
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,27 +13,27 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::net::lock::lock;
 
-/// More secrets than one person types in a day; past it, the one longest unused goes.
+/// More secrets than one person types in a day. Beyond this, the one that was unused for the longest time is dropped.
 const MAX_KEPT: usize = 256;
 
 /// How long a secret is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeepFor {
-    /// Counted from when it was typed; `None`: as long as the process lives.
+    /// Counted from when it was typed; `None`: as long as the process runs.
     pub since_typed: Option<Duration>,
-    /// Counted from its last use; `None`: as long as the process lives.
+    /// Counted from its last use; `None`: as long as the process runs.
     pub since_used: Option<Duration>,
 }
 
-/// Private keys that were unlocked and passwords that let somebody in, shared by all pools of a process.
+/// Unlocked private keys and accepted passwords, shared by all pools of a process.
 ///
-/// It never touches a disk. What leaves it is wiped: when its time is up ([`Keyring::wipe_in_time`]), when it proves
-/// wrong, and when the keyring is dropped.
+/// It never touches a disk. Each secret is wiped when its time is over ([`Keyring::wipe_in_time`]), when it proves wrong,
+/// and when the keyring is dropped.
 #[derive(Default)]
 pub struct Keyring {
     keep: KeepFor,
     kept: Mutex<HashMap<Name, Entry>>,
-    /// Wakes the one who wipes.
+    /// Wakes the task that wipes.
     changed: Notify,
 }
 
@@ -43,10 +43,10 @@ enum Name {
     Password(Login),
 }
 
-/// Whom a password lets in, and where.
+/// The user and server that a password is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Login {
-    /// Host and port, with the gateways it is behind: `localhost` is another server behind each.
+    /// Host and port, with the gateways before it: `localhost` is a different server behind each gateway.
     pub(crate) server: String,
     pub(crate) user: String,
 }
@@ -58,19 +58,19 @@ struct Entry {
 }
 
 enum Kept {
-    /// A key, and its file's text while locked: another text is another key.
+    /// A key, and its file's text while locked: with a different text it is a different key.
     Key {
         locked: String,
         key: Arc<PrivateKey>,
     },
-    /// A password, and whether it let somebody in a second time.
+    /// A password, and whether the server accepted it a second time.
     Password { secret: SecretString, again: bool },
-    /// The server takes each password once only, so that keeping one is of no use.
+    /// The server accepts each password only once, so keeping one is of no use.
     OneTime,
 }
 
 impl Keyring {
-    /// An empty one.
+    /// An empty keyring.
     pub fn new(keep: KeepFor) -> Self {
         Self {
             keep,
@@ -78,7 +78,7 @@ impl Keyring {
         }
     }
 
-    /// Wipes each secret when its time is up. Runs until it is dropped.
+    /// Wipes each secret when its time is over. Runs until it is dropped.
     pub async fn wipe_in_time(&self) {
         loop {
             match self.wipe(Instant::now()) {
@@ -91,7 +91,7 @@ impl Keyring {
         }
     }
 
-    /// The unlocked key of a file whose text is still the same.
+    /// The unlocked key of a file whose text has not changed.
     pub(crate) fn key(&self, file: &Path, text: &str, now: Instant) -> Option<Arc<PrivateKey>> {
         self.with(&Name::Key(file.to_owned()), now, |kept| match kept {
             Kept::Key { locked, key } if locked == text => Some(Arc::clone(key)),
@@ -104,7 +104,7 @@ impl Keyring {
         self.keep(Name::Key(file.to_owned()), Kept::Key { locked, key }, now);
     }
 
-    /// A password that let this user in before.
+    /// A password that this server accepted for this user before.
     pub(crate) fn password(&self, login: &Login, now: Instant) -> Option<SecretString> {
         self.with(&Name::Password(login.clone()), now, |kept| match kept {
             Kept::Password { secret, .. } => Some(secret.clone()),
@@ -112,7 +112,7 @@ impl Keyring {
         })
     }
 
-    /// Keeps a password that let this user in. Returns false where that is of no use.
+    /// Keeps an accepted password. Returns false if that is of no use.
     pub(crate) fn keep_password(&self, login: &Login, secret: SecretString, now: Instant) -> bool {
         let name = Name::Password(login.clone());
         let once = |kept: &mut Kept| matches!(kept, Kept::OneTime).then_some(());
@@ -124,7 +124,7 @@ impl Keyring {
         true
     }
 
-    /// A kept password let somebody in again.
+    /// The server accepted a kept password again.
     pub(crate) fn password_worked(&self, login: &Login, now: Instant) {
         self.with(&Name::Password(login.clone()), now, |kept| {
             if let Kept::Password { again, .. } = kept {
@@ -134,7 +134,7 @@ impl Keyring {
         });
     }
 
-    /// A kept password was refused. One that never worked a second time was good for one time only.
+    /// The server refused a kept password. One that never worked a second time was valid only once.
     pub(crate) fn password_refused(&self, login: &Login, now: Instant) {
         let name = Name::Password(login.clone());
         let worked =
@@ -146,7 +146,7 @@ impl Keyring {
         }
     }
 
-    /// Looks at a secret, which counts as its use.
+    /// Reads a secret, which counts as its use.
     fn with<T>(
         &self,
         name: &Name,
@@ -179,7 +179,7 @@ impl Keyring {
         self.changed.notify_one();
     }
 
-    /// Drops what is due, and tells when the next will be.
+    /// Drops expired secrets, and returns when the next one expires.
     fn wipe(&self, now: Instant) -> Option<Instant> {
         let mut kept = lock(&self.kept);
         kept.retain(|_, entry| self.due(entry).is_none_or(|due| due > now));

@@ -1,6 +1,6 @@
-//! Questions that only a person can answer, and the trait through which they are asked
+//! Prompts that only a person can answer, and the trait that passes them on
 //!
-//! This crate knows neither who is there to answer nor how they are reached.
+//! This crate knows neither who answers nor how to reach them.
 
 mod asking;
 mod keyring;
@@ -15,10 +15,10 @@ pub(crate) use asking::DialPrompts;
 pub(crate) use keyring::Login;
 pub use keyring::{KeepFor, Keyring};
 
-/// Puts questions to a person. One that is asked by several dials at once may be answered once for all of them.
+/// Passes prompts to a person. One answer may serve several connection attempts with the same prompt.
 pub trait Responder: fmt::Debug + Send + Sync {
-    /// Asks, and waits for the answer or for the bound on waiting, which the responder sets. Dropping the future withdraws
-    /// the prompt. `Err` says why there is no answer, and what to do about it.
+    /// Asks, and waits for the answer or for the time limit, which the responder sets. Dropping the future withdraws the
+    /// prompt. `Err` says why there is no answer, and what to do about it.
     fn ask(&self, prompt: Prompt) -> BoxFuture<'_, Result<Answer, NoAnswer>>;
 }
 
@@ -33,14 +33,14 @@ pub enum Prompt {
         algorithm: String,
         /// SHA-256 fingerprint as OpenSSH prints it.
         fingerprint: String,
-        /// Fingerprint and place of the key known before, where this one differs from it.
+        /// Fingerprint and place of the known key, if this one differs from it.
         changed_from: Option<String>,
     },
     /// The passphrase of a private key. The answer is [`Answer::Texts`] with one text.
     Passphrase {
         /// The key's file.
         file: String,
-        /// Whether a passphrase was given just now and was wrong.
+        /// Whether a wrong passphrase was given just before.
         again: bool,
     },
     /// The user's password. The answer is [`Answer::Texts`] with one text.
@@ -49,20 +49,20 @@ pub enum Prompt {
         server: String,
         /// The user.
         user: String,
-        /// Whether a password was given just now and was refused.
+        /// Whether the server refused a password just before.
         again: bool,
     },
-    /// The server's own questions (RFC 4256 section 3.2). The answer is [`Answer::Texts`] with a text for each.
+    /// The server's own prompts (RFC 4256 section 3.2). The answer is [`Answer::Texts`] with a text for each.
     Interactive {
         /// Host and port.
         server: String,
         /// The user.
         user: String,
-        /// The server's title; may be empty. Text of a stranger: not yet fit for a terminal.
+        /// The server's title; may be empty. Untrusted text, not yet escaped for a terminal.
         name: String,
-        /// The server's instruction; may be empty. Text of a stranger: not yet fit for a terminal.
+        /// The server's instruction; may be empty. Untrusted text, not yet escaped for a terminal.
         instruction: String,
-        /// What the server wants to know, in order.
+        /// The server's prompts, in order.
         fields: Vec<Field>,
     },
 }
@@ -78,7 +78,7 @@ impl Prompt {
     }
 }
 
-/// Names the prompt in a message; the server's own text is left out.
+/// Names the prompt in a message, without the server's own text.
 impl fmt::Display for Prompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -117,12 +117,12 @@ impl fmt::Display for Prompt {
     }
 }
 
-/// One thing that a server wants to know.
+/// One prompt of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Field {
-    /// The server's text. Text of a stranger: not yet fit for a terminal.
+    /// The server's text. Untrusted, not yet escaped for a terminal.
     pub text: String,
-    /// Whether what is typed may be seen.
+    /// Whether the typed text may be visible.
     pub echo: bool,
 }
 
@@ -131,37 +131,37 @@ pub struct Field {
 pub enum Answer {
     /// Yes or no to a host key; `true` also stores it.
     Confirm(bool),
-    /// A text for each thing asked.
+    /// A text for each field.
     Texts(Vec<SecretString>),
 }
 
 /// Why a prompt has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
-    /// Nobody is there to be asked.
+    /// No client answers prompts.
     #[error("nobody is attached to answer it; run broker-ctl auth-handler, then try again")]
     Nobody,
-    /// The person said that they do not want to answer.
+    /// The person declined to answer.
     #[error("it was declined")]
     Declined,
-    /// The person let the time pass.
+    /// The person did not answer in time.
     #[error("it was not answered in time")]
     TimedOut,
-    /// Whoever was asked went away.
-    #[error("whoever was asked went away")]
+    /// The client that was asked disconnected.
+    #[error("the client that was asked for it disconnected")]
     Left,
-    /// As many questions as may be are waiting for their answers.
-    #[error("too many others wait for an answer; answer those first")]
+    /// The queue of prompts is full.
+    #[error("too many other prompts wait for an answer; answer those first")]
     TooMany,
 }
 
-/// Why a person was asked in vain.
+/// Why there is no answer to a prompt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PromptError {
     /// There is no answer.
     #[error("{prompt} got no answer: {why}")]
     Unanswered {
-        /// What was asked, see [`Prompt`]'s display.
+        /// The prompt, see [`Prompt`]'s display.
         prompt: String,
         /// Why nobody answered.
         why: NoAnswer,
@@ -174,7 +174,7 @@ pub enum PromptError {
     ConnectionLost {
         /// Host and port.
         server: String,
-        /// What was asked.
+        /// The prompt.
         prompt: String,
         /// How the connection ended.
         reason: CutReason,

@@ -1,4 +1,4 @@
-//! Why there is no way to a server
+//! Why there is no route to a server
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,15 +8,15 @@ use broker_settings::AddressFamily;
 
 use crate::net::text::seconds;
 
-/// Why there is no way to a server.
+/// Why there is no route to a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
-    /// The server's name has no address (of the family asked for).
+    /// The server's name has no address (of the requested family).
     #[error("no address for SSH server {host}: {reason}; check the name")]
     Resolve {
         /// The name.
         host: String,
-        /// What came of looking it up.
+        /// Why the lookup failed.
         reason: ResolveError,
     },
     /// No TCP connection to the server.
@@ -24,10 +24,10 @@ pub enum RouteError {
     Connect {
         /// Host and port.
         server: String,
-        /// What came of each address.
+        /// The outcome for each address.
         reason: Unreachable,
     },
-    /// The proxy on the way to the server does not do its part.
+    /// The proxy does not connect to the server.
     #[error("cannot reach SSH server {server} through {proxy}: {reason}")]
     Proxy {
         /// Host and port of the server.
@@ -49,16 +49,16 @@ impl RouteError {
     }
 }
 
-/// Why a name leads to no address that may be dialled.
+/// Why a name has no address that may be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// The resolver was too slow.
     #[error("the resolver gave no answer within {}", seconds(*.0))]
     Late(Duration),
-    /// What the resolver said.
+    /// The reason of the resolver.
     #[error("{0}")]
     Failed(String),
-    /// There is none, or none of the only family that may be dialled.
+    /// It has none, or none of the only allowed family.
     #[error("it has {}", none_of(*.0))]
     None(AddressFamily),
 }
@@ -71,15 +71,15 @@ fn none_of(family: AddressFamily) -> &'static str {
     }
 }
 
-/// What came of each address of a host.
+/// The outcome for each address of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{}", list(.0))]
 pub struct Unreachable(pub Vec<FailedAttempt>);
 
-/// An address that could not be connected to.
+/// An address to which the connection failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FailedAttempt {
-    /// The attempt failed, for a reason of the operating system.
+    /// The attempt failed with this reason of the operating system.
     #[error("{1} at {0}")]
     Failed(SocketAddr, String),
     /// There was no answer.
@@ -92,69 +92,67 @@ fn list(attempts: &[FailedAttempt]) -> String {
     attempts.join(", ")
 }
 
-/// Why a proxy does not connect us, and what to do about it.
+/// Why a proxy does not connect, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyFault {
-    /// Its name leads nowhere.
+    /// Its name has no address.
     #[error("no address for it: {0}")]
     Resolve(#[from] ResolveError),
-    /// It cannot be connected to.
+    /// No connection to it is possible.
     #[error(transparent)]
     Connect(#[from] Unreachable),
-    /// It says nothing.
+    /// It did not answer.
     #[error("it did not answer within {}", seconds(*.0))]
     Silent(Duration),
-    /// It hung up.
+    /// It closed the connection.
     #[error("it ended the connection instead of answering")]
     Ended,
     /// The connection to it was lost.
-    #[error("it broke the connection off ({0})")]
+    #[error("the connection to it failed ({0})")]
     Lost(String),
-    /// It does not speak the language that the rule says; with what it said.
+    /// It does not speak the protocol of the rule; with its answer.
     #[error("it does not speak HTTP (it said “{0}”); check the rule's kind of proxy and its port")]
     NotHttp(String),
-    /// The same of SOCKS, whose words are no text.
-    #[error(
-        "it does not answer as such a proxy would; check the rule's kind of proxy and its port"
-    )]
+    /// The same for SOCKS, whose answers are not text.
+    #[error("it does not answer like such a proxy; check the rule's kind of proxy and its port")]
     NotSocks,
     /// Its answer has no end.
     #[error("its answer has more than {0} bytes of header")]
     LongAnswer(usize),
-    /// It wants a login; with what an HTTP proxy said.
-    #[error("it wants a login that the rule does not have{}; write user:password@ before its host", said(.0.as_deref()))]
+    /// It requires a login; with the status line of an HTTP proxy.
+    #[error("it requires a login that the rule does not have{}; write user:password@ before its host", said(.0.as_deref()))]
     LoginWanted(Option<String>),
-    /// The login is wrong; with what an HTTP proxy said.
+    /// The login is wrong; with the status line of an HTTP proxy.
     #[error("it did not accept the rule's user and password{}", said(.0.as_deref()))]
     LoginRefused(Option<String>),
     /// The user is wrong.
     #[error("it did not accept the rule's user")]
     UserRefused,
-    /// It does not connect; with what an HTTP proxy said.
-    #[error("it does not connect to the server ({0}); it may allow other ports only")]
+    /// It does not connect; with the status line of an HTTP proxy.
+    #[error("it does not connect to the server ({0}); it may allow only other ports")]
     NotConnected(String),
-    /// Its rules are against it.
+    /// Its rules forbid it.
     #[error("it does not allow connections to this server")]
     Forbidden,
     /// The server does not listen.
     #[error("the server refused its connection")]
     ServerRefused,
-    /// The network is against it.
+    /// Its network has no route to the server.
     #[error("it cannot reach the server")]
     ServerUnreachable,
-    /// It does not take the server's address.
-    #[error("it takes no server address of this kind; SOCKS4 knows no IPv6")]
+    /// It does not accept the server's address.
+    #[error("it does not accept a server address of this kind; SOCKS4 does not support IPv6")]
     AddressKind,
     /// It failed without a reason.
     #[error("it failed to connect to the server and did not say why")]
     Unexplained,
-    /// Whatever else there is.
+    /// Any other reason.
     #[error("it did not connect to the server: {0}")]
     Other(String),
 }
 
 impl ProxyFault {
-    /// Whether it does not let us in, now or ever.
+    /// Whether it refuses our login, now or always.
     pub(super) fn is_login(&self) -> bool {
         matches!(
             self,

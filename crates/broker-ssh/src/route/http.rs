@@ -1,4 +1,4 @@
-//! What an HTTP proxy is asked (CONNECT, RFC 9110 section 9.3.6), and its answer
+//! The request to an HTTP proxy (CONNECT, RFC 9110 section 9.3.6), and its answer
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 use super::error::ProxyFault;
 use crate::spec::Target;
 
-/// Longest header that is read: proxies answer with some hundred bytes, and the rest says nothing to us.
+/// Longest header that is read: proxies answer with a few hundred bytes, and only the status line matters here.
 const MAX_HEADER: usize = 16 << 10;
 
-/// As much of a status line as a message shows.
+/// How much of a status line a message shows.
 const MAX_SHOWN: usize = 80;
 
-/// Has an HTTP proxy connect to the target. What it sends after its answer is the target's.
+/// Makes an HTTP proxy connect to the target. The bytes after its answer are the target's.
 ///
 /// # Errors
 /// Why it does not.
@@ -51,7 +51,7 @@ fn authorization(login: &ProxyLogin) -> Zeroizing<String> {
     Zeroizing::new(format!("Proxy-Authorization: Basic {}\r\n", *encoded))
 }
 
-/// A line of the header without its end. It is read byte by byte, so that nothing of what follows the header is taken.
+/// A line of the header without its end. It is read byte by byte, so nothing after the header is consumed.
 async fn read_line<S: AsyncRead + Unpin>(
     stream: &mut S,
     budget: &mut usize,
@@ -71,7 +71,7 @@ async fn read_line<S: AsyncRead + Unpin>(
         .to_owned())
 }
 
-/// Any code of 200 to 299 is a yes.
+/// Any status from 200 to 299 means success.
 fn judge(status: &str, logged_in: bool) -> Result<(), ProxyFault> {
     let shown = printable_start(status, MAX_SHOWN);
     let answer = status
@@ -92,7 +92,7 @@ fn judge(status: &str, logged_in: bool) -> Result<(), ProxyFault> {
 mod tests {
     use super::*;
 
-    /// What comes of an answer, what the proxy was sent, and what is left to read for SSH.
+    /// The result of an answer, the request that the proxy received, and the bytes that are left for SSH.
     async fn ask(
         answer: &[u8],
         login: Option<&ProxyLogin>,
@@ -141,7 +141,7 @@ mod tests {
             (
                 "HTTP/1.1 407 Who?\r\n\r\n",
                 None,
-                "wants a login that the rule does not have (HTTP/1.1 407 Who?)",
+                "requires a login that the rule does not have (HTTP/1.1 407 Who?)",
             ),
             (
                 "HTTP/1.1 407 Who?\r\n\r\n",
@@ -151,7 +151,7 @@ mod tests {
             (
                 "HTTP/1.1 403 Forbidden\r\n\r\n<html>No",
                 None,
-                "(HTTP/1.1 403 Forbidden); it may allow other ports only",
+                "(HTTP/1.1 403 Forbidden); it may allow only other ports",
             ),
             (
                 "SSH-2.0-OpenSSH_9.2\r\n",

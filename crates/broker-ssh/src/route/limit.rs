@@ -1,4 +1,4 @@
-//! The time to connect, which all steps of the way share
+//! The connect timeout, which all steps of the route share
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 /// About as long as the operating system itself would try.
 const SYSTEM_CONNECT_TIMEOUT: Duration = Duration::from_secs(130);
 
-/// A time that has begun.
+/// A time limit that is running.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeLimit {
     pub(crate) whole: Duration,
@@ -25,7 +25,7 @@ impl TimeLimit {
         }
     }
 
-    /// What the future gives, or `None` once the time is over.
+    /// The future's result, or `None` once the time is over.
     pub(crate) async fn run<T>(self, future: impl Future<Output = T>) -> Option<T> {
         timeout_at(self.ends, future).await.ok()
     }

@@ -1,7 +1,7 @@
-//! The way to an SSH server over TCP: direct, or through a proxy
+//! The route to an SSH server over TCP: direct, or through a proxy
 //!
-//! What comes of it is a byte stream to the server, and the time that is left for the handshake on it. A gateway is an SSH
-//! connection itself, so whoever dials knows of it.
+//! The result is a byte stream to the server, and the time that is left for the handshake. A gateway is itself an SSH
+//! connection, so `dial` handles it.
 
 mod error;
 mod http;
@@ -26,15 +26,15 @@ pub use error::{FailedAttempt, ProxyFault, ResolveError, RouteError, Unreachable
 pub(crate) use limit::TimeLimit;
 use race::Connected;
 
-/// What carries an SSH connection.
+/// The byte stream under an SSH connection.
 pub(crate) struct Transport<S> {
     pub(crate) stream: S,
     /// The server's address, unless only a proxy or a gateway knows it.
     pub(crate) peer: Option<SocketAddr>,
-    /// How long the server, or what leads to it, took to answer at first: about a round trip, longer through a proxy or
-    /// gateway, which have to reach the server meanwhile.
+    /// How long the server, proxy or gateway took for its first answer: about a round trip, or longer through a proxy or
+    /// gateway, which have to reach the server first.
     pub(crate) round_trip: Duration,
-    /// What is left of the time to connect.
+    /// What is left of the connect timeout.
     pub(crate) limit: TimeLimit,
 }
 
@@ -55,10 +55,10 @@ impl<S> Transport<S> {
     }
 }
 
-/// Opens the way to a server, and notes in the state which proxy is on it.
+/// Opens the route to a server, and records in the state which proxy it uses.
 ///
 /// # Errors
-/// Why there is no way; a proxy that is at fault is named.
+/// Why there is no route; if a proxy is the cause, the error names it.
 pub(crate) async fn open(
     spec: &ConnectSpec,
     state: &ConnectionState,

@@ -1,4 +1,4 @@
-//! Through a proxy: connect to it, and have it connect to the server
+//! Through a proxy: connect to it, and make it connect to the server
 
 use broker_settings::{Proxy, ProxyKind};
 use tokio::net::TcpStream;
@@ -9,7 +9,7 @@ use super::race::Connected;
 use super::{http, race, resolve, socks};
 use crate::spec::{ConnectSpec, Target};
 
-/// The proxy as a person would name it, without its login.
+/// The proxy's name for people, without its login.
 pub(super) fn name(proxy: &Proxy) -> String {
     let kind = match proxy.kind {
         ProxyKind::Socks4 => "SOCKS4",
@@ -19,10 +19,10 @@ pub(super) fn name(proxy: &Proxy) -> String {
     format!("{kind} proxy {}", Target::new(&proxy.host, proxy.port))
 }
 
-/// A connection to the server of `spec` through the proxy, which looks the server's name up itself.
+/// A connection to the server of `spec` through the proxy, which resolves the server's name itself.
 ///
 /// # Errors
-/// That the proxy cannot be reached, refuses, or does not answer.
+/// The proxy cannot be reached, refuses, or does not answer.
 pub(super) async fn connect(
     proxy: &Proxy,
     spec: &ConnectSpec,

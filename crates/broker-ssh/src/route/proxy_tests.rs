@@ -1,4 +1,4 @@
-//! Proxies that answer in every way there is, by the book and otherwise.
+//! Proxies that answer in every possible way, correct or not
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use testkit::scripted::ScriptedListener;
 
 use super::*;
 
-/// A name that only the proxy could look up.
+/// A name that only the proxy could resolve.
 const HOST: &str = "only-the-proxy.invalid";
 
-/// What the proxy does: each time it takes so many bytes, and answers with these.
+/// The proxy's script: it reads this many bytes, then sends these, in turn.
 type Script = &'static [(usize, &'static [u8])];
 
-/// The names that stand in requests, with what is before and after them.
+/// A request with the name in it, and the bytes before and after it.
 fn request(before: &[u8], after: &[u8]) -> Vec<u8> {
     [before, HOST.as_bytes(), after].concat()
 }
 
-/// The outcome, and all that the proxy was sent.
+/// The outcome, and all bytes that the proxy received.
 async fn play(
     kind: ProxyKind,
     login: Option<(&str, &str)>,
@@ -49,7 +49,7 @@ async fn play(
     (outcome, client.seen().to_vec())
 }
 
-/// What a refused connection is explained with.
+/// The message for a refused connection.
 async fn refusal(
     kind: ProxyKind,
     login: Option<(&str, &str)>,
@@ -70,7 +70,7 @@ async fn socks5_is_asked_by_name() {
     let (outcome, seen) = play(ProxyKind::Socks5, None, HOST, script).await;
     let asked = request(b"\x05\x01\x00\x05\x01\x00\x03\x16", b"\x00\x16");
     assert_eq!(seen, asked);
-    // What comes after the answer is the server's.
+    // The bytes after the answer are the server's.
     let mut first = [0; 3];
     tokio::io::AsyncReadExt::read_exact(&mut outcome.unwrap(), &mut first)
         .await
@@ -124,17 +124,17 @@ async fn every_refusal_of_socks5_is_told_in_words() {
         ),
         (
             &[ASKED, (29, b"\x05\x08\x00\x01\0\0\0\0\0\0")],
-            "no server address of this kind",
+            "not accept a server address of this kind",
         ),
         (
             &[(3, b"\x05\xff")],
-            "wants a login that the rule does not have",
+            "requires a login that the rule does not have",
         ),
         (
             &[(3, b"HTTP/1.1 400 Bad Request\r\n\r\n")],
-            "not answer as such a proxy would",
+            "not answer like such a proxy",
         ),
-        (&[(3, b"\x05\x09")], "not answer as such a proxy would"),
+        (&[(3, b"\x05\x09")], "not answer like such a proxy"),
         (&[], "did not answer within 1 s"),
     ];
     for (script, expected) in cases {
@@ -165,7 +165,7 @@ async fn every_refusal_of_socks4_is_told_in_words() {
         (b"\x00\x5c\0\0\0\0\0\0", "did not accept the rule's user"),
         (b"\x00\x5d\0\0\0\0\0\0", "did not accept the rule's user"),
         (b"\x00\x63\0\0\0\0\0\0", "did not connect"),
-        (b"SSH-2.0-", "not answer as such a proxy would"),
+        (b"SSH-2.0-", "not answer like such a proxy"),
     ] {
         let script: Script = Box::leak(Box::new([(32, answer)]));
         let message = refusal(ProxyKind::Socks4, None, HOST, script).await;
@@ -175,7 +175,10 @@ async fn every_refusal_of_socks4_is_told_in_words() {
         );
     }
     let message = refusal(ProxyKind::Socks4, None, "::1", &[]).await;
-    assert!(message.contains("SOCKS4 knows no IPv6"), "{message}");
+    assert!(
+        message.contains("SOCKS4 does not support IPv6"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

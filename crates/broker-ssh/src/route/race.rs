@@ -1,7 +1,7 @@
 //! One TCP connection to whichever of a host's addresses answers first (Happy Eyeballs, RFC 8305 section 5)
 //!
-//! The families take turns, and a new attempt begins as soon as one has failed, or a quarter of a second after the last:
-//! an address that swallows packets costs that much and no more. Attempts that lose are dropped.
+//! The families alternate. A new attempt begins as soon as one has failed, or a quarter of a second after the last, so an
+//! address that drops packets costs no more than that. Attempts that lose are dropped.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,15 +20,15 @@ use crate::net::loopback::unpaced;
 /// The delay between two attempts that RFC 8305 section 8 recommends.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Addresses tried at most: a name has a handful, and whoever answers for it must not have us dial thousands.
+/// How many addresses are tried: a name has a handful, and its DNS server must not make us try thousands.
 const MAX_ATTEMPTS: usize = 16;
 
-/// The kernel's own signs of life: they end a connection whose peer is gone where SSH's keepalives are turned off, and
-/// keep address translators from forgetting it.
+/// The kernel's own keepalives. They end a connection whose peer is gone if SSH's keepalives are turned off, and keep
+/// address translators from forgetting it.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// A connection that came about.
+/// An established connection.
 #[derive(Debug)]
 pub(super) struct Connected {
     pub(super) tcp: TcpStream,
@@ -40,7 +40,7 @@ pub(super) struct Connected {
 /// Connects to one of the addresses.
 ///
 /// # Errors
-/// What came of each address.
+/// The outcome for each address.
 pub(super) async fn connect(
     addresses: Vec<SocketAddr>,
     limit: TimeLimit,
@@ -73,7 +73,7 @@ pub(super) async fn connect(
     }
 }
 
-/// The addresses with the families taking turns, the family of the first one first (RFC 8305 section 4).
+/// The addresses with alternating families, that of the first one first (RFC 8305 section 4).
 fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = addresses
@@ -134,7 +134,7 @@ mod tests {
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()
     }
 
-    /// An address that swallows the packets of new connections, since its queue is full; the queue is to be kept.
+    /// An address that drops the packets of new connections because its queue is full; the caller must keep the queue.
     async fn swallowing() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();

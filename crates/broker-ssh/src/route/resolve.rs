@@ -7,10 +7,10 @@ use broker_settings::AddressFamily;
 use super::error::ResolveError;
 use super::limit::TimeLimit;
 
-/// The addresses of a host that may be dialled, in the resolver's order; never empty.
+/// The allowed addresses of a host, in the resolver's order; never empty.
 ///
 /// # Errors
-/// What the resolver said, that it said nothing in time, or that no address is of an allowed family.
+/// The resolver's error, its timeout, or that no address is of an allowed family.
 pub(super) async fn addresses(
     host: &str,
     port: u16,

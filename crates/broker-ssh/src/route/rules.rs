@@ -1,4 +1,4 @@
-//! Which proxy a server is reached through
+//! Which proxy leads to a server
 
 use std::net::IpAddr;
 
@@ -11,8 +11,8 @@ use crate::spec::ConnectSpec;
 
 /// The proxy for a server; `None`: direct.
 ///
-/// A name is looked up only when a rule is come to that asks for addresses. A name that cannot be looked up here has none:
-/// the proxy of a later rule may know it.
+/// The broker resolves a name only if it reaches a rule that compares addresses. A name that it cannot resolve has no
+/// address: the proxy of a later rule may know it.
 pub(super) async fn choose(spec: &ConnectSpec, limit: TimeLimit) -> Option<&Proxy> {
     let mut addresses = None;
     for rule in &spec.settings.proxy {

@@ -1,4 +1,4 @@
-//! What a SOCKS proxy is asked, and its answers
+//! The requests to a SOCKS proxy, and its answers
 
 use broker_settings::ProxyLogin;
 use secrecy::ExposeSecret;
@@ -9,7 +9,7 @@ use tokio_socks::tcp::{Socks4Stream, Socks5Stream};
 use super::error::ProxyFault;
 use crate::spec::Target;
 
-/// Has a SOCKS 4 proxy connect to the target; by name with SOCKS 4a.
+/// Makes a SOCKS 4 proxy connect to the target; by name with SOCKS 4a.
 ///
 /// # Errors
 /// Why it does not.
@@ -28,7 +28,7 @@ pub(super) async fn connect_v4<S: AsyncRead + AsyncWrite + Unpin>(
     asked.map(drop).map_err(refusal)
 }
 
-/// Has a SOCKS 5 proxy connect to the target.
+/// Makes a SOCKS 5 proxy connect to the target.
 ///
 /// # Errors
 /// Why it does not.

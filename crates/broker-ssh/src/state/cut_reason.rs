@@ -17,13 +17,13 @@ pub enum CutReason {
     #[error("the SSH connection was closed: {0}")]
     ConnectionClosed(String),
     /// A control channel's reader is too slow.
-    #[error("nobody read the {0} bytes waiting on a control channel")]
+    #[error("nobody read the {0} bytes that waited on a control channel")]
     Overflow(usize),
-    /// The transfer stalled on a connection that others share.
-    #[error("the transfer stood still for {} while others waited on its SSH connection", seconds(*.0))]
+    /// The transfer stalled on a shared connection.
+    #[error("the transfer stalled for {} while others waited on its SSH connection", seconds(*.0))]
     Stalled(Duration),
-    /// The transfer stalled while there was no connection for another one.
-    #[error("the transfer had stood still for {} when another one needed an SSH connection", seconds(*.0))]
+    /// The transfer stalled, and another one needed its connection.
+    #[error("the transfer had stalled for {} when another one needed an SSH connection", seconds(*.0))]
     Evicted(Duration),
     /// The listener of a remote forward ended.
     #[error("the SSH server no longer listens for the forward")]
@@ -31,7 +31,7 @@ pub enum CutReason {
 }
 
 impl CutReason {
-    /// Whether the server ended the channel by itself, as opposed to a fault.
+    /// Whether the server closed the channel itself, as opposed to a fault.
     pub fn is_close(&self) -> bool {
         matches!(self, Self::Closed)
     }

@@ -1,4 +1,4 @@
-//! What status output can know of a connection
+//! The state of a connection for status output
 
 use std::net::SocketAddr;
 use std::time::SystemTime;
@@ -12,13 +12,13 @@ pub struct ConnectionInfo {
     pub kind: ConnectionKind,
     /// What it is doing.
     pub phase: ConnectionPhase,
-    /// What was agreed on; `None` before the handshake's end.
+    /// The agreed algorithms; `None` before the end of the handshake.
     pub negotiated: Option<Negotiated>,
-    /// What it goes through on its way to the server, such as `SOCKS5 proxy p:1080, gateway g:22`; `None`: nothing.
+    /// The proxy and gateways before the server, such as `SOCKS5 proxy p:1080, gateway g:22`; `None`: nothing.
     pub route: Option<String>,
-    /// How the server names its software, for instance `SSH-2.0-OpenSSH_9.2p1`.
+    /// The server's software version, for instance `SSH-2.0-OpenSSH_9.2p1`.
     pub server_version: Option<String>,
-    /// When dialling began.
+    /// When the attempt began.
     pub since: SystemTime,
     /// Channels and forwards on it.
     pub channels: usize,
@@ -33,12 +33,12 @@ pub struct ConnectionInfo {
 pub enum ConnectionKind {
     /// Channels of FTP control sessions, always drained.
     Control,
-    /// Data channels, one at a time where that is possible.
+    /// Data channels, one at a time if possible.
     Data,
 }
 
 impl ConnectionKind {
-    /// The word for it.
+    /// The word for output.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Control => "control",
@@ -50,7 +50,7 @@ impl ConnectionKind {
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectionPhase {
-    /// Being dialled or authenticated.
+    /// Connecting or authenticating.
     Connecting,
     /// A control connection that is up.
     Open,
@@ -63,7 +63,7 @@ pub enum ConnectionPhase {
 }
 
 impl ConnectionPhase {
-    /// The word for it.
+    /// The word for output.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
@@ -82,7 +82,7 @@ pub struct Negotiated {
     pub kex: String,
     /// Cipher.
     pub cipher: String,
-    /// Message authentication code; the word "implicit" where the cipher brings its own.
+    /// Message authentication code; the word "implicit" if the cipher includes its own.
     pub mac: String,
     /// Algorithm of the host key.
     pub host_key: String,

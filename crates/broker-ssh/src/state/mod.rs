@@ -1,4 +1,4 @@
-//! What is known of one SSH connection, shared by the pool, its session's handler and its channels
+//! The state of one SSH connection, shared by the pool, its session's handler and its channels
 
 mod cut_reason;
 pub(crate) mod info;
@@ -26,23 +26,23 @@ use stall::Stalls;
 /// of them is not used again.
 const MAX_ABANDONED: usize = 256;
 
-/// Opens without an answer after which nothing new is opened on a connection: each stays in the SSH session as well.
+/// Unanswered opens after which nothing new is opened on a connection: each stays in the SSH session as well.
 const MAX_UNANSWERED: usize = 16;
 
-/// One connection's shared facts. Its locks are held for a few instructions, never across an await.
+/// The shared state of one connection. Its locks are held for a few instructions, never across an await.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
     pub(crate) id: u64,
     pub(crate) kind: ConnectionKind,
-    /// The server as a person writes it.
+    /// The server in the form for people.
     pub(crate) server: String,
-    /// Cancelled when the SSH session has ended, whatever ended it.
+    /// Cancelled when the SSH session has ended for any reason.
     pub(crate) closed: CancellationToken,
     /// Cancelled to make the session's stream fail at once.
     pub(crate) severed: CancellationToken,
     pub(crate) wire: Arc<WireCounters>,
     pub(crate) negotiated: OnceLock<Negotiated>,
-    /// What the connection goes through, for a person.
+    /// The proxy and gateways before the server, for people.
     route: OnceLock<String>,
     end: Mutex<Option<CutReason>>,
     since: SystemTime,
@@ -53,14 +53,14 @@ pub(crate) struct ConnectionState {
     /// Opens that the server did not answer in time.
     unanswered: AtomicUsize,
     leases: watch::Sender<usize>,
-    /// Listeners whose ports somebody was told.
+    /// Listeners whose ports were announced.
     promises: AtomicUsize,
     idle_since: Mutex<Instant>,
     /// Tells the pool that something changed.
     wake: Arc<Notify>,
-    /// What was found out about the servers on the way.
+    /// What the connection learned about the servers on its route.
     pub(crate) facts: Arc<ServerFacts>,
-    /// Where its session runs, and whatever moves its bytes.
+    /// Where its session runs, and the tasks that move its bytes.
     pub(crate) runtime: Handle,
 }
 
@@ -98,7 +98,7 @@ impl ConnectionState {
         })
     }
 
-    /// The state of a gateway that this connection goes through: a part of this one that no pool knows.
+    /// The state of a gateway before this connection's server: a part of this one that no pool knows.
     pub(crate) fn gateway(&self, server: String) -> Arc<Self> {
         Self::new(
             self.id,
@@ -110,17 +110,17 @@ impl ConnectionState {
         )
     }
 
-    /// Notes what the connection goes through.
+    /// Records the proxy or gateway before the server.
     pub(crate) fn note_route(&self, route: String) {
         self.route.get_or_init(|| route);
     }
 
-    /// What the connection goes through; `None`: nothing, or it is not known yet.
+    /// The proxy and gateways before the server; `None`: none, or not known yet.
     pub(crate) fn route(&self) -> Option<&str> {
         self.route.get().map(String::as_str)
     }
 
-    /// Records why the connection ends; the first reason stays.
+    /// Records why the connection ends; the first reason is kept.
     pub(crate) fn set_end(&self, reason: CutReason) {
         lock(&self.end).get_or_insert(reason);
     }
@@ -133,7 +133,7 @@ impl ConnectionState {
         })
     }
 
-    /// The session is over: whoever waits on the connection learns it, and so does the pool.
+    /// The session is over. This informs the pool and whoever waits on the connection.
     pub(crate) fn mark_closed(&self) {
         self.closed.cancel();
         self.wake.notify_one();
@@ -201,12 +201,12 @@ impl ConnectionState {
         self.promises.load(Ordering::Acquire)
     }
 
-    /// Channels, and listeners whose ports somebody was told.
+    /// Channels, and listeners whose ports were announced.
     pub(crate) fn use_count(&self) -> usize {
         self.lease_count() + self.promise_count()
     }
 
-    /// Follows the number of leases.
+    /// Watches the number of leases.
     pub(crate) fn leases(&self) -> watch::Receiver<usize> {
         self.leases.subscribe()
     }
@@ -219,12 +219,12 @@ impl ConnectionState {
         *lock(&self.idle_since) = Instant::now();
     }
 
-    /// Bytes that came on the wire.
+    /// Bytes received on the wire.
     pub(crate) fn bytes_received(&self) -> u64 {
         self.wire.received.load(Ordering::Relaxed)
     }
 
-    /// Bytes that left on the wire.
+    /// Bytes sent on the wire.
     pub(crate) fn bytes_sent(&self) -> u64 {
         self.wire.sent.load(Ordering::Relaxed)
     }

@@ -1,16 +1,17 @@
-//! How long the line to a pool's server is: measured once a connection is up, for the windows of those that follow
+//! The round trip to a pool's server, measured on an open connection for the windows of later connections
 //!
-//! The time that a TCP connection took tells as much, but not where something on the way accepts it in the server's place.
+//! The time of the TCP handshake shows the same, unless something on the route accepts connections in the server's place.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// How long a dial waits for a measurement under way: lines that take longer are given the largest window soon enough.
+/// How long an attempt waits for a measurement in progress. With a longer round trip the window soon grows to the
+/// largest.
 const MEASURING_LIMIT: Duration = Duration::from_secs(1);
 
-/// What is known of the line.
+/// What is known of the round trip.
 #[derive(Debug, Default)]
 pub(crate) struct RoundTrip(watch::Sender<Measurement>);
 
@@ -19,7 +20,7 @@ enum Measurement {
     #[default]
     Unknown,
     Measuring,
-    /// The shortest that was measured: others were longer since somebody was busy.
+    /// The shortest measurement: longer ones had delays.
     Known(Duration),
 }
 
@@ -33,7 +34,7 @@ impl Measurement {
 }
 
 impl RoundTrip {
-    /// Says that [`RoundTrip::measure`] is about to be called.
+    /// Announces that [`RoundTrip::measure`] is about to be called.
     pub(crate) fn announce(&self) {
         self.0.send_if_modified(|state| {
             let unknown = matches!(state, Measurement::Unknown);
@@ -44,12 +45,12 @@ impl RoundTrip {
         });
     }
 
-    /// Notes how long a server takes for its answer to what it is asked now.
+    /// Measures how long a server takes to answer.
     pub(crate) async fn measure(&self, answered: impl Future<Output = bool>) {
         let began = Instant::now();
         let answered = answered.await;
         let took = began.elapsed();
-        // One that took longer was first asked something that it does not know.
+        // One that took longer was first sent a request that it does not know.
         self.note((answered && took < MEASURING_LIMIT).then_some(took));
     }
 
@@ -60,7 +61,7 @@ impl RoundTrip {
         });
     }
 
-    /// What is known, or known soon.
+    /// What is known, or will be known soon.
     pub(crate) async fn known(&self) -> Option<Duration> {
         let mut state = self.0.subscribe();
         let measured = state.wait_for(|state| !matches!(state, Measurement::Measuring));

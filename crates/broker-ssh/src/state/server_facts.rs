@@ -1,4 +1,4 @@
-//! What was found out about the servers of a pool
+//! What a pool learned about its servers
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -7,14 +7,14 @@ use std::sync::atomic::AtomicBool;
 use super::round_trip::RoundTrip;
 use crate::net::lock::lock;
 
-/// What was found out about the servers of a pool; shared by all its connections.
+/// What a pool learned about its servers; shared by all its connections.
 #[derive(Debug, Default)]
 pub(crate) struct ServerFacts {
-    /// Those that pass over requests that they do not know: as many as there are hops on the way at most.
+    /// Servers that ignore unknown requests: at most one for each hop on the route.
     passing_over: Mutex<BTreeSet<String>>,
-    /// How far it is.
+    /// The round trip to the server.
     pub(crate) round_trip: RoundTrip,
-    /// Whether the server listens on loopback only where it is asked for `localhost`.
+    /// Whether the server listens on loopback only if the request says `localhost`.
     pub(crate) listens_by_name: AtomicBool,
 }
 
@@ -27,7 +27,7 @@ impl ServerFacts {
         if lock(&self.passing_over).insert(server.to_owned()) {
             tracing::info!(
                 %server,
-                "the SSH server does not answer the request keepalive@openssh.com; for a sign of life it is asked for a session channel"
+                "the SSH server does not answer the request keepalive@openssh.com; the broker opens a session channel to check that it is alive"
             );
         }
     }

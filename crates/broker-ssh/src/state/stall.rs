@@ -1,7 +1,7 @@
-//! Transfers that stand still: since when, whose they are, and making one give way
+//! Stalled transfers: since when, whose they are, and how one is evicted
 //!
-//! A channel that nobody reads fills its connection. Alone it may stand there for as long as its client likes, but a
-//! newcomer must not wait for it.
+//! A channel that nobody reads fills its connection. If it is alone, it may stay there as long as its client likes, but a
+//! new transfer must not wait for it.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::net::lock::lock;
 
-/// What has stood as long stands still; a client that is only slower than the line makes room again and again.
+/// After this time a transfer has stalled; a client that is only slower than the network reads something sooner.
 pub(crate) const STALL_AFTER: Duration = Duration::from_secs(1);
 
-/// The channels of one connection whose readers are behind, so that they hold up the connection or soon would.
+/// The channels of one connection whose readers are slow, so they hold up the connection or soon would.
 #[derive(Debug, Default)]
 pub(crate) struct Stalls(Mutex<Vec<Arc<Stall>>>);
 
@@ -23,12 +23,12 @@ pub(crate) struct Stalls(Mutex<Vec<Arc<Stall>>>);
 #[derive(Debug)]
 pub(crate) struct Stall {
     since: Instant,
-    /// Whose transfer it is, where that is known.
+    /// Whose transfer it is, if that is known.
     client: Option<IpAddr>,
     evicted: CancellationToken,
 }
 
-/// While one lives, its channel waits for its reader.
+/// While one exists, its channel waits for its reader.
 #[derive(Debug)]
 pub(crate) struct Waiting<'a> {
     stalls: &'a Stalls,
@@ -36,7 +36,7 @@ pub(crate) struct Waiting<'a> {
 }
 
 impl Stalls {
-    /// A channel begins to wait.
+    /// Records that a channel begins to wait.
     pub(crate) fn enter(&self, client: Option<IpAddr>) -> Waiting<'_> {
         let stall = Arc::new(Stall {
             since: Instant::now(),
@@ -50,7 +50,7 @@ impl Stalls {
         }
     }
 
-    /// The channels that stand still.
+    /// The stalled channels.
     pub(crate) fn stalled(&self) -> Vec<Arc<Stall>> {
         let now = Instant::now();
         let waiting = lock(&self.0);
@@ -58,13 +58,13 @@ impl Stalls {
         stalled.cloned().collect()
     }
 
-    /// Whether a channel stands still.
+    /// Whether a channel has stalled.
     pub(crate) fn any(&self) -> bool {
         let now = Instant::now();
         lock(&self.0).iter().any(|stall| stall.is_stalled(now))
     }
 
-    /// Whether a reader is behind at this moment: it may be slower than the line, or about to stand still.
+    /// Whether a reader is slow at this moment: it may be slower than the network, or about to stall.
     pub(crate) fn any_behind(&self) -> bool {
         !lock(&self.0).is_empty()
     }
@@ -83,19 +83,19 @@ impl Stall {
         self.client
     }
 
-    /// Cuts the transfer for the sake of another.
+    /// Cuts the transfer so that another can have its connection.
     pub(crate) fn evict(&self) {
         self.evicted.cancel();
     }
 
-    /// Whether it was told to give way, and has not yet.
+    /// Whether it is evicted, and has not ended yet.
     pub(crate) fn is_evicted(&self) -> bool {
         self.evicted.is_cancelled()
     }
 }
 
 impl Waiting<'_> {
-    /// Waits until the transfer has to give way; tells how long it has stood.
+    /// Waits until the transfer is evicted; returns how long it has stalled.
     pub(crate) async fn eviction(&self) -> Duration {
         self.stall.evicted.cancelled().await;
         self.stall.since.elapsed()

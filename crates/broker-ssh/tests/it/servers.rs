@@ -112,8 +112,7 @@ async fn what_is_no_ssh_server_is_shown_by_what_it_sends() {
     });
     let failed = opened.unwrap_err().to_string();
     assert!(
-        failed.contains("does not begin as SSH servers do")
-            && failed.contains("220 FTP\\u{1b}[2J ready"),
+        failed.contains("sent no valid SSH version") && failed.contains("220 FTP\\u{1b}[2J ready"),
         "{failed}"
     );
     bench.end().await;

@@ -301,7 +301,7 @@ async fn a_stalled_download_is_cancelled_and_leaves_the_connection_usable() {
         client.readable().await.unwrap();
         converse(
             &mut soon(pool.open_data(&echo, originator())).await.unwrap(),
-            "beside it",
+            "belongs to another key",
         )
         .await;
         cancel.cancel();
