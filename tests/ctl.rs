@@ -345,7 +345,7 @@ async fn no_descriptors() -> anyhow::Result<()> {
     for _ in 0..FEW {
         clients.push(Conversation::connect(tunnel).await?);
     }
-    broker.wait_log("could not be accepted", SOON).await?;
+    broker.wait_log("cannot accept a client", SOON).await?;
     for _ in 0..5 {
         let status = broker.json(&["status"]).await?;
         ensure!(status["tunnels"] == 1, "{status:#}");

@@ -147,7 +147,7 @@ async fn reset() -> anyhow::Result<()> {
         session.go_on()?;
         let told = session.told_at_once().await?;
         ensure!(told.starts_with("425"), "{told}");
-        ensure!(told.contains("whose it was"), "{told}");
+        ensure!(told.contains("who owned it"), "{told}");
     }
     session.ftp.ask("NOOP", "200").await?;
     Ok(())

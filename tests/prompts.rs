@@ -415,7 +415,7 @@ async fn passphrase() -> anyhow::Result<()> {
     command.shows("Passphrase: ", SOON).await?;
     ensure!(!command.echoes()?, "what is typed would be seen");
     command.type_line("wrong")?;
-    command.shows("That was not the passphrase", SOON).await?;
+    command.shows("The passphrase was wrong", SOON).await?;
     command.shows_times("Passphrase: ", 2, SOON).await?;
     command.type_line(PASSWORD)?;
     command.shows("Opened ftp tunnel", SOON).await?;

@@ -64,7 +64,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             kept_connected,
         ),
         trial(
-            "reconnect: a login that is refused is not tried again by itself",
+            "reconnect: a login that is refused is the broker does not try again",
             &[],
             refused_login,
         ),
@@ -290,7 +290,7 @@ async fn refused_login() -> anyhow::Result<()> {
     let mut profile = servers.profile()?;
     profile.user = "nobody".into();
     let broker = Broker::start(&kept(profile).config(), &[]).await?;
-    let refused = "not tried again by itself";
+    let refused = "the broker does not try again";
     broker.wait_log(refused, SOON).await?;
     // Longer than the first pauses.
     // tidy: sleeps because it is about what does not happen

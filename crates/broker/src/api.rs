@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::prompts::{ClientResponder, PromptQueue};
 use crate::supervisor::{Supervisor, SupervisorRequest};
 
-/// Passes requests on to those who carry them out.
+/// Passes requests on to whoever handles them.
 #[derive(Debug, Clone)]
 pub struct Api {
     supervisor: mpsc::Sender<SupervisorRequest>,
@@ -18,7 +18,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// What answers the requests of the local socket in this supervisor's name.
+    /// Handles the local socket's requests for this supervisor.
     pub fn of(supervisor: &Supervisor) -> Self {
         Self {
             supervisor: supervisor.requests(),
@@ -63,7 +63,7 @@ impl Handler for Api {
     }
 
     async fn request(&self, request: Request) {
-        // Where the supervisor has gone, the client is told as its reply is dropped.
+        // If the supervisor has gone, its dropped reply tells the client.
         let _ = self
             .supervisor
             .send(SupervisorRequest::OfClient(request))

@@ -1,4 +1,4 @@
-//! The Connection Broker as a library: supervisor, tunnels, FTP sessions, data channels and what it shows of them.
+//! The Connection Broker as a library: supervisor, tunnels, FTP sessions, data channels and their status.
 
 mod api;
 mod ftp_session;

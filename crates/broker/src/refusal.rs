@@ -1,4 +1,4 @@
-//! The last words to a client that can't be served.
+//! The last reply to a client that the broker cannot serve.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tokio::time::timeout;
 
 use crate::own_host::reset_when_dropped;
 
-/// A client that does not even take one line is not waited for.
+/// How long a client may take to read the one line.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Tells an FTP client why with a 421 greeting (RFC 959, section 5.4), and closes.
+/// Tells an FTP client the reason with a 421 greeting (RFC 959, section 5.4), and closes.
 ///
-/// A plain TCP tunnel has no language to say it in: its client sees a reset.
+/// A plain TCP tunnel has no protocol for a reason: its client sees a reset.
 pub(crate) async fn refuse(mut client: TcpStream, kind: &LocalKind, reason: &str) {
     match kind {
         LocalKind::Ftp(_) => {

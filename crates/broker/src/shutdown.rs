@@ -1,10 +1,10 @@
-//! The tasks of the daemon, and the two steps of stopping them: first let things finish, then end them.
+//! The tasks of the daemon, and the two steps of stopping them: first let them finish, then end them.
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// Told to everything that runs.
+/// Signals for everything that runs.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     /// Take no new work; finish what runs.
@@ -23,7 +23,7 @@ impl Shutdown {
         self.work.token()
     }
 
-    /// Returns when no session and no transfer runs. Meant for after the drain began.
+    /// Returns when no session and no transfer runs. For use after the drain began.
     pub async fn idle(&self) {
         self.work.close();
         self.work.wait().await;

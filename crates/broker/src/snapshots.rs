@@ -1,4 +1,4 @@
-//! What the daemon tells of itself: profiles, connections, listeners and channels as the local socket's types.
+//! The daemon's state as the local socket's types: profiles, connections, listeners and channels.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +17,7 @@ use crate::registry::{
     ChannelEntry, DataEntry, SessionEntry, SessionRegistry, TrafficTotals, read,
 };
 
-/// What stands in a MAC's place where the cipher authenticates by itself.
+/// The MAC's name if the cipher authenticates by itself.
 const IMPLICIT_MAC: &str = "implicit";
 
 pub(crate) fn profiles(profiles: &Profiles, listeners: &Listeners) -> Vec<Profile> {
@@ -52,10 +52,10 @@ pub(crate) fn connections(profiles: &Profiles) -> Vec<Connection> {
         .collect()
 }
 
-/// One connection, and the channels on it.
+/// One connection and the channels on it.
 ///
 /// # Errors
-/// There is none of that number.
+/// If there is none with this number.
 pub(crate) fn connection(
     id: u64,
     profiles: &Profiles,
@@ -123,7 +123,7 @@ pub(crate) fn listener(
     }
 }
 
-/// The profile's id, where the configuration has it.
+/// The profile's id, if it is configured.
 fn configured_id(pool: &ProfilePool) -> Option<String> {
     (!pool.adhoc).then(|| pool.profile.id.clone())
 }
@@ -204,7 +204,7 @@ fn data_view(session: &SessionEntry, data: &DataEntry) -> ChannelInfo {
     }
 }
 
-/// What all channels show; bytes have been moving since `moving`.
+/// What all channels show; bytes have moved since `moving`.
 fn channel_view(
     session: &SessionEntry,
     channel: &ChannelEntry,
@@ -232,7 +232,7 @@ fn channel_view(
     }
 }
 
-/// The address alone: brackets belong where a port follows, and whoever prints one adds them.
+/// The address without brackets, which belong only before a port.
 fn bare_address(address: ListenAddress) -> String {
     match address {
         ListenAddress::Address(ip) => ip.to_string(),
@@ -240,19 +240,19 @@ fn bare_address(address: ListenAddress) -> String {
     }
 }
 
-/// The user and server as a person writes them.
+/// The user and server in the form for people.
 fn target(pool: &ProfilePool) -> String {
     let profile = &pool.profile;
     format!("{}@{}#{}", pool.user, profile.host, profile.port)
 }
 
-/// Bytes a second since then.
+/// Bytes per second since then.
 fn rate(bytes: u64, since: SystemTime) -> u64 {
     let elapsed = since.elapsed().unwrap_or_default().as_millis().max(1);
     u64::try_from(u128::from(bytes) * 1000 / elapsed).unwrap_or(u64::MAX)
 }
 
-/// A wait in seconds, rounded up: after so many it is over.
+/// A wait in seconds, rounded up so that it is over after that time.
 fn whole_seconds(wait: Duration) -> u64 {
     u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::refusal::refuse;
 use crate::tunnel::Tunnel;
 
-/// Carries one client's connection to the end.
+/// Carries one client's connection to its end.
 pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
     let guard = tunnel.register(id, peer);
     let stop = guard.entry.channel.stop.clone();

@@ -14,8 +14,9 @@ use crate::registry::{
 };
 use crate::shutdown::Shutdown;
 
-/// Sessions that may wait for the server's greeting at once. Clients that come in a burst would otherwise reach the FTP
-/// server in the same instant, and many a server's accept queue holds 32; what overflows it never gets a greeting.
+/// How many sessions may wait for the server's greeting at once. Otherwise a burst of clients would reach the FTP server
+/// in the same instant, and many servers have an accept queue of 32; a connection that overflows it never gets a
+/// greeting.
 pub(crate) const GREETINGS_AWAITED: usize = 16;
 
 /// What the sessions of one tunnel share.
@@ -23,9 +24,9 @@ pub(crate) const GREETINGS_AWAITED: usize = 16;
 pub(crate) struct Tunnel {
     /// Number of the tunnel.
     pub(crate) id: u64,
-    /// What to listen on and where to lead.
+    /// Where to listen, and the destination.
     pub(crate) spec: LocalTunnel,
-    /// The host that clients connect on.
+    /// The host on which clients connect.
     pub(crate) host: Arc<Host>,
     /// The SSH connections to use.
     pub(crate) connections: Arc<Connections>,
@@ -35,12 +36,12 @@ pub(crate) struct Tunnel {
     pub(crate) totals: Arc<TunnelTotals>,
     /// Where tasks are spawned, and when to end.
     pub(crate) shutdown: Shutdown,
-    /// Room for sessions that wait for the server's greeting, see [`GREETINGS_AWAITED`].
+    /// Permits for sessions that wait for the server's greeting, see [`GREETINGS_AWAITED`].
     pub(crate) greetings: Arc<Semaphore>,
 }
 
 impl Tunnel {
-    /// The FTP options; those of a plain tunnel are never asked for.
+    /// The FTP options; those of a plain tunnel are never used.
     pub(crate) fn ftp(&self) -> FtpOptions {
         match &self.spec.kind {
             LocalKind::Ftp(options) => options.clone(),
@@ -48,12 +49,12 @@ impl Tunnel {
         }
     }
 
-    /// `host:port` of the destination as the SSH server is asked to reach it.
+    /// `host:port` of the destination, as the SSH server is asked to reach it.
     pub(crate) fn destination(&self) -> String {
         host_port(&self.spec.dst_host, self.spec.dst_port)
     }
 
-    /// Has a client's session shown until the returned guard is dropped.
+    /// Shows a client's session in the registry until the returned guard is dropped.
     pub(crate) fn register(&self, id: u64, client: SocketAddr) -> Registration {
         let tunnel = SessionTunnel {
             id: self.id,

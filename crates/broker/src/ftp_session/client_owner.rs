@@ -1,4 +1,4 @@
-//! Whose data connections a session takes: those of the user who owns its control connection.
+//! Whose data connections a session accepts: those of the user who owns its control connection.
 
 use std::fmt;
 use std::io;
@@ -8,32 +8,33 @@ use plain_text::canonical;
 
 use crate::own_host::{Host, Owner, is_own};
 
-/// Whose the client's end of the control connection is.
+/// Who owns the client's end of the control connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientOwner {
-    /// Somebody's on another host, or this system does not tell: the address alone counts.
+    /// A client on another host, or on a system that does not name owners: only the address counts.
     Anyone,
-    /// This user's.
+    /// This user.
     User(u32),
-    /// Somebody's on this host, and nobody can tell whose: it was closed already. No data connection can be his.
+    /// A client on this host with an unknown owner, since the connection was already closed. No data connection can
+    /// match.
     Nobody,
 }
 
-/// Why a connection is not taken for the client's.
+/// Why a connection is not accepted as the client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Objection {
-    /// It is from another address, or another user's.
+    /// It comes from another address or another user.
     Stranger,
-    /// It was closed before it was looked at.
+    /// It was closed before the broker looked at it.
     Closed,
     /// The kernel gave no answer.
     Unanswered,
-    /// It is not known whose the control connection was.
+    /// The owner of the control connection is unknown.
     Unowned,
 }
 
 impl ClientOwner {
-    /// Asks whose a control connection is that was accepted at `local`.
+    /// Finds out who owns a control connection that was accepted at `local`.
     pub(super) fn of(host: &Host, peer: SocketAddr, local: SocketAddr) -> Self {
         match host.owners.of(peer, local) {
             Owner::User(owner) => Self::User(owner),
@@ -44,8 +45,8 @@ impl ClientOwner {
         }
     }
 
-    /// Why a connection may not carry the session's data, if it may not. `owner` tells whose its other end is, given the
-    /// address of this one.
+    /// Why a connection may not carry the session's data, if it may not. `owner` returns who owns its other end, given
+    /// the address of this one.
     pub(super) fn objection(
         self,
         local: io::Result<SocketAddr>,
@@ -65,12 +66,10 @@ impl ClientOwner {
 impl fmt::Display for Objection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Stranger => "it is not the client's of this session",
-            Self::Closed => {
-                "who made it has closed it already, so that nobody can tell whose it was"
-            }
-            Self::Unanswered => "the system did not say whose it is",
-            Self::Unowned => "the system did not say whose the session's control connection is",
+            Self::Stranger => "it does not belong to the client of this session",
+            Self::Closed => "its client closed it before the system could say who owned it",
+            Self::Unanswered => "the system did not say who owns it",
+            Self::Unowned => "the system did not say who owns the session's control connection",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The data channels of one session, from channel to end, and what the registry shows of them.
+//! The data channels of one session, from start to end, and what the registry shows of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use tracing::{Instrument, info, warn};
 use super::data::{self, ControlConnection, DataReport, DataTask, Signals};
 use crate::registry::{ChannelEntry, DataEntry, SessionEntry, add, drop_one};
 
-/// The commands that have data follow (RFC 959 section 4.1.3, RFC 3659 section 7).
+/// The commands that transfer data (RFC 959 section 4.1.3, RFC 3659 section 7).
 const TRANSFERS: [&str; 7] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"];
 
-/// Active data channels that a session may have open: that of the transfer that runs, the next one's, and two more of a
-/// client that sends commands ahead. Each holds a port and a place on an SSH connection, and a busy FTP server answers
-/// no `PORT`, so that nothing else would bound them.
+/// The most active data channels that a session may have open: one for the running transfer, one for the next, and two
+/// more for a client that sends commands ahead. Each holds a port and a place on an SSH connection. A busy FTP server
+/// answers no `PORT`, so nothing else would limit them.
 const MAX_ACTIVE: usize = 4;
 
 /// A data channel as its session knows it.
@@ -23,7 +23,7 @@ struct DataChannel {
     entry: Arc<DataEntry>,
     signals: Signals,
     liveness_checks: watch::Sender<u64>,
-    /// Its task still runs.
+    /// Whether its task still runs.
     live: bool,
 }
 
@@ -33,9 +33,9 @@ pub(super) struct DataChannels {
     session: Arc<SessionEntry>,
     reports: mpsc::Sender<(DataId, DataReport)>,
     channels: BTreeMap<u64, DataChannel>,
-    /// Transfers that the server has begun and not yet ended.
+    /// Transfers that the server has begun and not ended yet.
     running: u64,
-    /// A `PORT` was refused, and the log says so.
+    /// Whether the log already reports a refused `PORT`.
     refused: bool,
 }
 
@@ -58,7 +58,7 @@ impl DataChannels {
     /// Starts the task of a new data channel.
     ///
     /// # Errors
-    /// What to tell the client, where the session has too many already.
+    /// What to tell the client if the session already has too many.
     pub(super) fn start(
         &mut self,
         id: DataId,
@@ -66,16 +66,16 @@ impl DataChannels {
         target: Announced,
         open_first: bool,
     ) -> Result<(), String> {
-        // What has ended was needed only until its transfer's reply; a new offer is past that.
+        // An ended channel was needed only until its transfer's reply, and a new one comes after that.
         self.channels.retain(|_, channel| channel.live);
         if mode == Mode::Active && self.active_offers() >= MAX_ACTIVE {
             if !std::mem::replace(&mut self.refused, true) {
                 warn!(
-                    "PORT refused: the session has too many that are not used; further refusals are not logged"
+                    "PORT refused: the session has too many unused data connections; further refusals are not logged"
                 );
             }
             return Err(format!(
-                "this session has {MAX_ACTIVE} data connections open that were not used; wait for the replies before you send PORT again"
+                "this session has {MAX_ACTIVE} unused data connections open; wait for the replies before you send PORT again"
             ));
         }
         let tunnel = &self.control.tunnel;
@@ -112,7 +112,7 @@ impl DataChannels {
         self.channels.get(&id.0).map(act);
     }
 
-    /// Those that a server may still connect to or is connected to.
+    /// The active channels to which a server may still connect or is connected.
     fn active_offers(&self) -> usize {
         let counts = |channel: &&DataChannel| {
             channel.live
@@ -128,35 +128,35 @@ impl DataChannels {
         carried.map(|(up, down)| up + down).sum()
     }
 
-    /// Whether a transfer is on its way: begun and not yet answered, or still carrying bytes.
+    /// Whether a transfer is in progress: begun and not answered yet, or still carrying bytes.
     pub(super) fn any_transfer(&self) -> bool {
         let carries = |channel: &DataChannel| channel.entry.label().joined.is_some();
         self.running > 0 || self.channels.values().any(|o| o.live && carries(o))
     }
 
-    /// The task of this channel is over.
+    /// Records that the task of this channel is over.
     pub(super) fn ended(&mut self, id: DataId) {
         if let Some(channel) = self.channels.get_mut(&id.0) {
             channel.live = false;
         }
     }
 
-    /// Takes an offer back; a transfer that already runs goes on.
+    /// Withdraws an announced address; a running transfer continues.
     pub(super) fn withdraw(&self, id: DataId) {
         self.with(id, |channel| channel.signals.withdraw.cancel());
     }
 
-    /// Lets go of what the server leaves open of a transfer that is over.
+    /// Closes what the server leaves open after a transfer is over.
     pub(super) fn release(&self, id: DataId) {
         self.with(id, |channel| channel.signals.over.cancel());
     }
 
-    /// Asks whether the SSH session of a data channel is alive.
+    /// Requests a check whether the SSH session of a data channel is alive.
     pub(super) fn check_liveness(&self, id: DataId, check: u64) {
         self.with(id, |channel| channel.liveness_checks.send_replace(check));
     }
 
-    /// Takes every unused offer back, also what was made ready for a next one.
+    /// Withdraws every unused address, and the spare forward for the next one.
     pub(super) fn withdraw_all(&self) {
         self.control.forwards.discard();
         for channel in self.channels.values() {
@@ -164,7 +164,7 @@ impl DataChannels {
         }
     }
 
-    /// Cuts a data channel, whatever it does.
+    /// Cuts a data channel in any state.
     pub(super) fn cut(&self, id: DataId, reason: &str) {
         self.with(id, |channel| channel.entry.cut(reason));
     }
@@ -176,8 +176,8 @@ impl DataChannels {
         }
     }
 
-    /// The client has sent a command: does it ask for a transfer? Servers may answer it late, and some never say that it
-    /// has begun.
+    /// The client has sent a command. If it is a transfer, the channel learns now: servers may answer late, and some
+    /// never say that it has begun.
     pub(super) fn command_sent(&self, verb: &str) {
         if TRANSFERS.contains(&verb) {
             for channel in self.channels.values().filter(|channel| channel.live) {
@@ -186,7 +186,7 @@ impl DataChannels {
         }
     }
 
-    /// Counts a transfer, and labels its channel with the command it serves.
+    /// Counts a transfer, and labels its channel with the command that it serves.
     pub(super) fn transfer_started(&mut self, id: Option<DataId>, command: String, way: Direction) {
         self.running += 1;
         add(&self.control.tunnel.totals.transfers_active, 1);
@@ -229,7 +229,7 @@ impl DataChannels {
 }
 
 impl Drop for DataChannels {
-    /// Transfers that a session leaves behind have failed: nobody was told that they are complete.
+    /// Transfers that the session leaves behind have failed: no client learned that they are complete.
     fn drop(&mut self) {
         for _ in 0..self.running {
             drop_one(&self.control.tunnel.totals.transfers_active);

@@ -4,39 +4,39 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-/// How long a client may take until the server lets it work. Servers give up after a minute or five; this bounds what
-/// connections that never speak can hold.
+/// How long a client may take to log in. Servers give up after one to five minutes; this limits what silent connections
+/// can occupy.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long a session without a greeting keeps others waiting: some servers look the client's name up first.
+/// How long a session without a greeting delays others: some servers first look up the client's name.
 const GREETING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a server may take to close after the client has left.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The same while a transfer runs that moves no bytes: the server may have to write to a slow disk before it answers.
+/// The same during a transfer that moves no bytes: the server may have to write to a slow disk before it answers.
 const CLOSE_TIMEOUT_IN_TRANSFER: Duration = Duration::from_secs(120);
-/// How long the server may take to end a transfer whose data channel was cut. Its own side of the line may be silent, and
-/// then it waits for minutes while the client, whose data connection was reset, waits for a word.
+/// How long the server may take to end a transfer whose data channel was cut. Its own connection may be silent, so it
+/// waits for minutes, while the client, whose data connection was reset, waits for a reply.
 const CUT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The waits of one session.
 pub(super) struct Deadlines {
     started: Instant,
-    /// Room among the sessions that wait for a greeting.
+    /// This session's permit to wait for a greeting.
     awaits_greeting: Option<OwnedSemaphorePermit>,
     client_left: Option<ClientLeft>,
-    /// When the data channel of a transfer was cut that the server has not ended, and why.
+    /// When and why the data channel of a transfer was cut, if the server has not ended that transfer.
     cut: Option<(Instant, String)>,
 }
 
 /// A client that has ended its side.
 #[derive(Debug, Clone, Copy)]
 struct ClientLeft {
-    /// When that was, or bytes were last seen to move.
+    /// When that was, or when bytes last moved.
     since: Instant,
     /// The bytes that data channels had carried then.
     bytes_moved: u64,
 }
 
-/// How a session stands at a moment.
+/// The state of a session at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
     /// Nobody has logged in yet.
@@ -47,7 +47,7 @@ pub(super) struct Standing {
     pub(super) bytes_moved: u64,
 }
 
-/// What has not come in time.
+/// What did not come in time.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
     /// The login.
@@ -68,12 +68,12 @@ impl Deadlines {
         }
     }
 
-    /// The server has spoken: the next session may wait for its greeting.
+    /// The server has sent its greeting: the next session may wait for one.
     pub(super) fn greeted(&mut self) {
         self.awaits_greeting = None;
     }
 
-    /// The client has ended its side, when data channels had carried so many bytes.
+    /// Records that the client has ended its side, and how many bytes data channels had carried.
     pub(super) fn client_leaves(&mut self, now: Instant, bytes_moved: u64) {
         self.client_left = Some(ClientLeft {
             since: now,
@@ -86,17 +86,17 @@ impl Deadlines {
         self.client_left.is_some()
     }
 
-    /// A transfer was cut; the server has yet to end it.
+    /// Records that a transfer was cut, which the server has yet to end.
     pub(super) fn transfer_cut(&mut self, now: Instant, reason: &str) {
         self.cut = Some((now, reason.to_owned()));
     }
 
-    /// The server has ended a transfer.
+    /// Records that the server has ended a transfer.
     pub(super) fn transfer_ended(&mut self) {
         self.cut = None;
     }
 
-    /// The next moment at which something is due.
+    /// The next deadline.
     pub(super) fn next(&self, standing: Standing) -> Option<Instant> {
         let login = standing
             .waits_for_login
@@ -131,7 +131,7 @@ impl Deadlines {
         Some(Overdue::SessionEnd)
     }
 
-    /// Until when the server may keep a session whose client has left.
+    /// How long the server may keep a session whose client has left.
     fn close(&self, in_transfer: bool) -> Option<Instant> {
         let patience = if in_transfer {
             CLOSE_TIMEOUT_IN_TRANSFER

@@ -15,13 +15,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::own_host::reset_when_dropped;
 
-/// Bytes read from the client at once: a line of commands is short, a pipeline of them fits.
+/// Bytes per read from the client: enough for a pipeline of commands.
 const READ_SIZE: usize = 8 * 1024;
-/// What may wait for a client that does not read its replies. Past it the client is dropped: its
-/// control channel shares an SSH connection with others and must stay drained. The listing of a
-/// large directory, which a server may send as a reply, fits.
+/// How much may wait for a client that does not read its replies. Beyond that the client is dropped: its control channel
+/// shares an SSH connection with others and must stay drained. The listing of a large directory fits, which a server may
+/// send as a reply.
 pub(crate) const CLIENT_BACKLOG: usize = 4 * 1024 * 1024;
-/// Writes that may wait for the server; past them the client is not read.
+/// Writes that may wait for the server; beyond that the client is not read.
 const SERVER_QUEUE: usize = 16;
 
 /// What happened at one of the two ends.
@@ -39,11 +39,11 @@ pub(crate) enum IoEvent {
     ServerEnd,
     /// The SSH side was cut.
     ServerLost(String),
-    /// Something that waited was written.
+    /// A pending write was completed.
     Written,
 }
 
-/// Which sides may be read right now.
+/// Which sides may be read now.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wants {
     pub(crate) client: bool,
@@ -64,7 +64,7 @@ pub(crate) struct Io {
     _over: DropGuard,
 }
 
-/// What the writer of the channel is asked to do.
+/// The orders to the writer of the channel.
 #[derive(Debug)]
 enum ToServer {
     Bytes(Bytes),
@@ -72,7 +72,7 @@ enum ToServer {
 }
 
 impl Io {
-    /// Joins the two; the channel's writer is a task that ends with them.
+    /// Joins the two ends. The channel's writer is a task that ends with them.
     pub(crate) fn new(client: TcpStream, channel: Channel, tasks: &TaskTracker) -> Self {
         let (client_read, client_write) = client.into_split();
         let (server_read, server_write) = channel.split();
@@ -80,7 +80,7 @@ impl Io {
         let over = CancellationToken::new();
         let ended = over.clone();
         tasks.spawn(async move {
-            // A server that takes no more commands must not hold the writer past the session.
+            // A server that accepts no more commands must not keep the writer beyond the session.
             ended
                 .run_until_cancelled(write_to_server(server_write, orders))
                 .await;
@@ -99,22 +99,22 @@ impl Io {
         }
     }
 
-    /// Puts bytes in line for the client.
+    /// Queues bytes for the client.
     pub(crate) fn send_client(&mut self, bytes: &[u8]) {
         self.to_client.extend_from_slice(bytes);
     }
 
-    /// Puts bytes in line for the server.
+    /// Queues bytes for the server.
     pub(crate) fn send_server(&mut self, bytes: Vec<u8>) {
         self.to_server.push_back(ToServer::Bytes(bytes.into()));
     }
 
-    /// Passes the client's end on, after what is in line.
+    /// Passes on the client's end after the queued bytes.
     pub(crate) fn end_server(&mut self) {
         self.to_server.push_back(ToServer::End);
     }
 
-    /// Bytes that the client has not taken yet.
+    /// How many bytes the client has not taken yet.
     pub(crate) fn client_backlog(&self) -> usize {
         self.to_client.len()
     }
@@ -131,7 +131,7 @@ impl Io {
                 wrote.map_or_else(IoEvent::ClientLost, |_| IoEvent::Written)
             }
             permit = self.server_queue.reserve(), if !self.to_server.is_empty() => {
-                // A writer that is gone has met the cut that reading will report.
+                // A writer that is gone has met the cut that the reader will report.
                 match (permit, self.to_server.pop_front()) {
                     (Ok(permit), Some(order)) => permit.send(order),
                     (Err(_), _) => self.to_server.clear(),
@@ -146,13 +146,13 @@ impl Io {
         }
     }
 
-    /// Writes what is left for the client and ends its side in an orderly way.
+    /// Writes what is queued for the client and ends its side in an orderly way.
     pub(crate) async fn finish_client(&mut self) -> io::Result<()> {
         self.client_write.write_all_buf(&mut self.to_client).await?;
         self.client_write.shutdown().await
     }
 
-    /// Ends the client's connection so that it sees a failure.
+    /// Closes the client's connection so that the client sees a failure.
     pub(crate) fn reset_client(&self) {
         reset_when_dropped(self.client_write.as_ref());
     }
@@ -160,9 +160,8 @@ impl Io {
 
 /// Reads what the client sent.
 ///
-/// A read ends at the mark of urgent data, with more behind it. The runtime's own reads take a short
-/// read for an empty socket and would wait for news that never comes; this one waits only where the
-/// system says that there is nothing.
+/// A read ends at the mark of urgent data, with more data after it. The runtime's own reads take a short read for an
+/// empty socket and would then wait forever. This one waits only if the system says that there is nothing.
 async fn read_client(client: &TcpStream, buffer: &mut [u8]) -> io::Result<Bytes> {
     let length = client
         .async_io(Interest::READABLE, || {
@@ -200,7 +199,7 @@ fn server_event(read: ChannelRead, open: &mut bool) -> IoEvent {
     }
 }
 
-/// Writes in order until told to end or until the session is gone.
+/// Writes in order until it is told to end or the session is gone.
 async fn write_to_server(writer: broker_ssh::WriteHalf, mut orders: mpsc::Receiver<ToServer>) {
     while let Some(order) = orders.recv().await {
         let written = match order {

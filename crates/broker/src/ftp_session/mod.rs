@@ -1,6 +1,6 @@
-//! One FTP client's session: its control connection, and the data channels it agrees on.
+//! One FTP client's session: its control connection and its data channels.
 //!
-//! The protocol is `ftp_proto`'s; this module carries its bytes, keeps its time and does what it asks.
+//! `ftp_proto` implements the protocol. This module carries its bytes, keeps its time and performs its actions.
 
 mod client_owner;
 mod data;
@@ -37,14 +37,14 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         debug!("the client left before its session began");
         return;
     };
-    // At once, while whoever made it has it open.
+    // Immediately, while the client still has the connection open.
     let owner = ClientOwner::of(&tunnel.host, peer, local);
-    // Before the dial: the first transfer should find a spare connection on its way.
+    // Before the channel opens, so that a spare connection is on its way before the first transfer.
     let pool = tunnel.connections.for_client();
     let _spare = pool.in_use();
     let _ = client.set_nodelay(true);
     notice_when_sending(&client);
-    // ABOR comes as urgent data from some clients; out of band it would be lost.
+    // Some clients send ABOR as urgent data, which would be lost out of band.
     let _ = SockRef::from(&client).set_out_of_band_inline(true);
     let opened = tokio::select! {
         opened = server::open(&tunnel, &pool, peer) => opened,
@@ -76,7 +76,7 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
 }
 
 fn protocol_options(ftp: &FtpOptions, peer: SocketAddr, owner: ClientOwner) -> SessionConfig {
-    // Whoever can be told from others on this host may name each of its addresses.
+    // A client that can be distinguished from other users of this host may name any of its addresses.
     let also_client = match owner {
         ClientOwner::User(_) => own_addresses(),
         ClientOwner::Anyone | ClientOwner::Nobody => Vec::new(),

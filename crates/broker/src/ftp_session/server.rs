@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::data::dial_names;
 use crate::tunnel::Tunnel;
 
-/// The open channel, and how it was reached.
+/// The open channel, and how it was opened.
 pub(super) struct Server {
     pub(super) channel: Channel,
     /// The host string that worked.
@@ -17,7 +17,7 @@ pub(super) struct Server {
     pub(super) awaits_greeting: OwnedSemaphorePermit,
 }
 
-/// Opens the control channel, at the first of the destination's names that the server lets through.
+/// Opens the control channel, to the first name of the destination that the server permits.
 ///
 /// # Errors
 /// What to tell the client.
@@ -42,7 +42,7 @@ pub(super) async fn open(tunnel: &Tunnel, pool: &Pool, peer: SocketAddr) -> Resu
                     awaits_greeting,
                 });
             }
-            // Another name is tried only where the one before was refused at the far end.
+            // Another name is tried only if the far end refused the previous one.
             Err(OpenError::Channel(error @ ChannelError::Refused { .. })) => {
                 any_prohibited |= error.is_prohibited();
                 if reason.is_empty() {

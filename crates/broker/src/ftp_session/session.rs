@@ -1,5 +1,5 @@
-//! A session whose control channel is open: what comes at its ends goes into the protocol, and what the protocol asks
-//! is done.
+//! A session with an open control channel: passes what arrives at its ends to the protocol, and performs the protocol's
+//! actions.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use super::server::Server;
 use crate::registry::{Registration, add};
 
-/// How long the last words may take to reach a client that is slow to read.
+/// How long the last reply may take to reach a slow client.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reports of data channels that may wait; a session has few at a time.
 const REPORTS: usize = 32;
@@ -34,21 +34,21 @@ pub(super) struct FtpSession {
     reports: mpsc::Receiver<(DataId, DataReport)>,
     deadlines: Deadlines,
     server_spoke: bool,
-    /// How to end, once it is over.
+    /// How to end, once the session is over.
     ending: Option<ClientEnd>,
 }
 
 /// How the client's connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClientEnd {
-    /// In an orderly way, after what is left for the client.
+    /// In an orderly way, after the queued bytes.
     Orderly,
-    /// With a reset: the client is gone or has to go.
+    /// With a reset: the client is gone, or must go.
     Reset,
 }
 
 impl FtpSession {
-    /// A session that begins now.
+    /// A new session.
     pub(super) fn new(
         proto: Session,
         control: ControlConnection,
@@ -95,7 +95,7 @@ impl FtpSession {
         info!("session closed");
     }
 
-    /// Waits for one thing to happen and tells the protocol.
+    /// Waits for one event and passes it to the protocol.
     async fn step(&mut self) {
         let wants = Wants {
             client: self.proto.wants_client_bytes(),
@@ -138,14 +138,14 @@ impl FtpSession {
                 self.client_leaves(now);
                 self.proto.client_end(now);
             }
-            // A firewall that has forgotten the control connection may still know the data connection; where the client's
+            // A firewall that has forgotten the control connection may still know the data connection. If the client's
             // whole host is gone, no more data moves.
             IoEvent::ClientLost(error) if self.may_outlast(&error) => {
-                warn!(%error, "the client's control connection no longer answers; its transfer goes on while data moves");
+                warn!(%error, "the client's control connection no longer answers; its transfer continues as long as data moves");
                 self.client_leaves(now);
             }
             IoEvent::ClientLost(error) => {
-                // A client that just goes away is everyday life.
+                // Clients that just disconnect are normal.
                 if error.kind() != ErrorKind::ConnectionReset {
                     debug!(%error, "the client's control connection failed");
                 }
@@ -172,7 +172,7 @@ impl FtpSession {
         self.control.client_ended.cancel();
     }
 
-    /// Whether a transfer may go on without its control connection.
+    /// Whether a transfer may continue without its control connection.
     fn may_outlast(&self, lost: &std::io::Error) -> bool {
         let silent = lost.kind() == ErrorKind::TimedOut;
         silent && !self.deadlines.has_client_left() && self.data_channels.any_transfer()
@@ -196,7 +196,7 @@ impl FtpSession {
         }
     }
 
-    /// The server can't be had any more: the client is told, and what still runs is cut.
+    /// The server is lost: tells the client, and cuts what still runs.
     fn lose(&mut self, reason: &str) {
         warn!(%reason, "session lost");
         self.data_channels.cut_all(reason);
@@ -204,7 +204,7 @@ impl FtpSession {
         self.ending = Some(ClientEnd::Orderly);
     }
 
-    /// Does what the protocol asks and hands on what it gives.
+    /// Performs the protocol's actions and passes on its output.
     fn settle(&mut self) {
         while let Some(action) = self.proto.poll_action() {
             self.act(action);
@@ -262,7 +262,7 @@ impl FtpSession {
                 "session ended: the client does not speak FTP; a web page or another program has connected to this port"
             ),
             Event::Opaque => info!(
-                "the control channel is encrypted from here on; its data connections are not tunnelled"
+                "the control connection is now encrypted; its data connections are not tunnelled"
             ),
             Event::Command { verb, argument } => {
                 debug!(%verb, %argument, "command");
@@ -297,7 +297,7 @@ impl FtpSession {
 
     fn standing(&self) -> Standing {
         Standing {
-            // A login inside TLS can't be seen.
+            // The broker cannot see a login inside TLS.
             waits_for_login: !self.proto.in_use() && !self.proto.is_opaque(),
             in_transfer: self.data_channels.any_transfer(),
             bytes_moved: self.data_channels.bytes_moved(),
@@ -320,7 +320,7 @@ impl FtpSession {
     /// Ends a session whose client has left.
     fn give_up(&mut self) {
         if self.data_channels.any_transfer() {
-            let reason = "the client has left, and its transfer carries nothing";
+            let reason = "the client has left, and its transfer moves no data";
             warn!(%reason, "session given up");
             self.data_channels.cut_all(reason);
         }
@@ -328,7 +328,7 @@ impl FtpSession {
     }
 }
 
-/// Waits until then; for ever where nothing is due.
+/// Waits until then, or forever without a deadline.
 async fn wait_until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due.into()).await,

@@ -1,4 +1,4 @@
-//! Accepts the clients of a tunnel, and starts a session for each that may use it.
+//! Accepts the clients of a tunnel, and starts a session for each permitted one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::registry::add;
 use crate::tunnel::Tunnel;
 use crate::{ftp_session, tcp_session};
 
-/// Accepts clients until the tunnel is closed or the daemon stops. Clients already served go on.
+/// Accepts clients until the tunnel is closed or the daemon stops. Existing sessions continue.
 pub(super) async fn accept(tunnel: Arc<Tunnel>, listener: Listener, closed: CancellationToken) {
     loop {
         let (client, peer) = tokio::select! {
@@ -50,7 +50,7 @@ fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
     shutdown.tasks.spawn(task.instrument(span));
 }
 
-/// Whether this client may use the tunnel; `Err` is what to tell it.
+/// Whether this client may use the tunnel; `Err` is the reason for the client.
 fn admit(tunnel: &Tunnel, client: &TcpStream, peer: SocketAddr) -> Result<(), String> {
     let local = client.local_addr().map(canonical).map(|a| a.ip());
     let is_local = peer.ip().is_loopback() || local.is_ok_and(|ip| ip == peer.ip());

@@ -1,4 +1,4 @@
-//! The tunnels that are open: opened, tried again, following their profile's connection, and closed.
+//! The open tunnels: opens them, retries them, follows their profile's connection, and closes them.
 
 mod accept;
 mod open_tunnel;
@@ -21,7 +21,7 @@ use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
 use crate::tunnel::{GREETINGS_AWAITED, Tunnel};
 
-/// Tunnels at once. Far above what a file holds, far below what descriptors allow.
+/// Tunnels at once. Far more than a configuration contains, far fewer than the limit of descriptors.
 const MAX_TUNNELS: usize = 4096;
 
 const NOT_CONNECTED: &str = "the profile is not connected";
@@ -35,7 +35,7 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// None is open yet.
+    /// No tunnel is open yet.
     pub(crate) fn new(registry: Arc<SessionRegistry>, shutdown: Shutdown) -> Self {
         Self {
             tunnels: BTreeMap::new(),
@@ -53,13 +53,12 @@ impl Listeners {
     /// One open tunnel.
     ///
     /// # Errors
-    /// There is none of that number.
+    /// If there is none with this number.
     pub(crate) fn tunnel(&self, id: u64) -> Result<&OpenTunnel, RpcError> {
         self.tunnels.get(&id).ok_or_else(|| not_found(id))
     }
 
-    /// Opens a tunnel of the configuration. One that can't listen stays listed, so that it is seen,
-    /// and is tried again.
+    /// Opens a tunnel of the configuration. One that cannot listen stays listed so that it is visible, and is retried.
     pub(crate) fn open_configured(
         &mut self,
         profile: &Profile,
@@ -93,10 +92,10 @@ impl Listeners {
         self.tunnels.insert(open.tunnel.id, open);
     }
 
-    /// Opens a tunnel that somebody asked for and waits for. Returns its number.
+    /// Opens a tunnel for a client that waits for it. Returns its number.
     ///
     /// # Errors
-    /// Why it can't be had.
+    /// Why it cannot be opened.
     pub(crate) fn open_requested(
         &mut self,
         profile: &Profile,
@@ -140,10 +139,10 @@ impl Listeners {
         Ok(OpenTunnel::new(tunnel, &profile.id, origin))
     }
 
-    /// Closes a tunnel's listener; the clients that it serves go on.
+    /// Closes a tunnel's listener; existing sessions continue.
     ///
     /// # Errors
-    /// There is none of that number.
+    /// If there is none with this number.
     pub(crate) fn close(&mut self, id: u64) -> Result<Done, RpcError> {
         let open = self.tunnels.remove(&id).ok_or_else(|| not_found(id))?;
         open.stop_listening();
@@ -157,16 +156,16 @@ impl Listeners {
         tunnels.for_each(|open| open.wait(reason));
     }
 
-    /// Tries listeners again that could not be bound, most likely for another program on their port.
+    /// Retries listeners that could not be bound, most likely because another program has their port.
     pub(crate) fn retry_failed(&mut self) {
         let tunnels = self.tunnels.values_mut();
         for open in tunnels.filter(|open| open.retried && open.state == ListenerState::Failed) {
-            // The reason was told when it first failed; list-tunnel-listeners still shows it.
+            // The first failure was logged; list-tunnel-listeners still shows it.
             let _ = open.listen();
         }
     }
 
-    /// Opens or closes the listeners of a profile that stand only while it is connected.
+    /// Opens or closes the listeners of a profile that are open only while it is connected.
     pub(crate) fn follow_connection(&mut self, profile: &str, connected: bool) {
         let tunnels = self.tunnels.values_mut();
         let of_file = |open: &&mut OpenTunnel| open.origin == TunnelOrigin::File;

@@ -1,4 +1,4 @@
-//! A tunnel that is open: its listener, or why it has none.
+//! An open tunnel: its listener, or why it has none.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ pub(crate) struct OpenTunnel {
     /// The profile's id.
     pub(crate) profile: String,
     pub(crate) origin: TunnelOrigin,
-    /// The port listened on; the one taken, where a free one was asked for.
+    /// The port it listens on; the chosen one, if the configuration asks for a free port.
     pub(crate) port: u16,
     pub(crate) state: ListenerState,
     /// Why it does not listen.
     pub(crate) reason: Option<String>,
-    /// Whether a listener that failed is tried again.
+    /// Whether a listener that failed is retried.
     pub(super) retried: bool,
     listening: CancellationToken,
 }
 
 impl OpenTunnel {
-    /// One that does not listen yet.
+    /// A tunnel that does not listen yet.
     pub(super) fn new(tunnel: Arc<Tunnel>, profile: &str, origin: TunnelOrigin) -> Self {
         Self {
             port: tunnel.spec.listen_port,
@@ -46,7 +46,7 @@ impl OpenTunnel {
     /// Accepts clients from now on.
     ///
     /// # Errors
-    /// Why it can't, with what to do.
+    /// Why it cannot listen, and what to do.
     pub(super) fn listen(&mut self) -> Result<(), RpcError> {
         let spec = &self.tunnel.spec;
         let listener = bind(&self.tunnel)?;
@@ -67,7 +67,7 @@ impl OpenTunnel {
         Ok(())
     }
 
-    /// Accepts no more clients; those it serves go on.
+    /// Accepts no more clients; existing sessions continue.
     pub(super) fn stop_listening(&self) {
         self.listening.cancel();
     }
@@ -79,14 +79,14 @@ impl OpenTunnel {
         self.reason = Some(reason.to_owned());
     }
 
-    /// Could not listen, for this reason.
+    /// Records why it could not listen.
     pub(super) fn fail(&mut self, reason: String) {
         self.state = ListenerState::Failed;
         self.reason = Some(reason);
     }
 }
 
-/// Binds the listener of a tunnel. The error says what is in the way, and what to do.
+/// Binds the listener of a tunnel. The error says what prevents it, and what to do.
 fn bind(tunnel: &Tunnel) -> Result<Listener, RpcError> {
     let spec = &tunnel.spec;
     Listener::for_tunnel(&tunnel.host, spec.listen_address, spec.listen_port).map_err(|error| {
@@ -95,11 +95,11 @@ fn bind(tunnel: &Tunnel) -> Result<Listener, RpcError> {
         let message = if kind == ErrorKind::AddrInUse {
             format!("{wanted} is in use by another program; choose another listen-port or end that program")
         } else if kind == ErrorKind::PermissionDenied {
-            format!("not permitted to listen on {wanted}; ports below 1024 need a right the daemon does not have")
+            format!("not permitted to listen on {wanted}; ports below 1024 require a privilege that the daemon does not have")
         } else if kind == ErrorKind::AddrNotAvailable {
-            format!("{wanted} cannot be listened on: the address is not one of this host's")
+            format!("cannot listen on {wanted}: the address does not belong to this host")
         } else {
-            format!("{wanted} cannot be listened on: {error}")
+            format!("cannot listen on {wanted}: {error}")
         };
         RpcError::new(ErrorCode::ListenFailed, message)
     })

@@ -1,4 +1,4 @@
-//! What the kernel is asked to do about a connection with a client.
+//! Kernel options for a connection with a client.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -7,40 +7,40 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tracing::debug;
 
-/// A client that has said nothing for so long is asked whether it is there.
+/// How long a client may be silent before the kernel probes it.
 const IDLE: Duration = Duration::from_secs(60);
-/// How long until it is asked again.
+/// How long until the next probe.
 const INTERVAL: Duration = Duration::from_secs(15);
-/// How many questions may go unanswered.
+/// How many probes may go unanswered.
 const UNANSWERED: u32 = 3;
-/// How long replies may stay unacknowledged, or untaken.
+/// How long replies may stay unacknowledged, or unread.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 
-/// Has the kernel end a connection whose other end no longer answers while nothing is sent. That a client does not read
-/// is no such sign: its host answers, and a download may pause for as long as its client likes.
+/// Makes the kernel end an idle connection whose other end no longer answers. A client that does not read does not count:
+/// its host answers, and a download may pause as long as its client likes.
 pub(crate) fn notice_when_idle(client: &TcpStream) {
     let keepalive = TcpKeepalive::new()
         .with_time(IDLE)
         .with_interval(INTERVAL)
         .with_retries(UNANSWERED);
     if let Err(error) = SockRef::from(client).set_tcp_keepalive(&keepalive) {
-        debug!(%error, "a client whose host vanishes is noticed late");
+        debug!(%error, "cannot set the TCP keepalive: the broker notices late if a client's host vanishes");
     }
 }
 
-/// Has the kernel also end it while something is on its way. Only for a connection on which nobody pauses: the kernel
-/// counts the time in which the client's window is closed, whether its host answers or not.
+/// Makes the kernel also end it while data is in flight. Only for a connection on which nobody pauses: the kernel also
+/// counts the time in which the client's window is closed, even if its host answers.
 pub(crate) fn notice_when_sending(client: &TcpStream) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Err(error) = SockRef::from(client).set_tcp_user_timeout(Some(UNACKNOWLEDGED)) {
-        debug!(%error, "a client whose host vanishes is noticed late");
+        debug!(%error, "cannot limit TCP's retries: the broker notices late if a client's host vanishes");
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = client;
 }
 
-/// Lets the coming drop be a failure to the peer and not an end.
+/// Makes the next drop a failure for the peer instead of an orderly end.
 pub(crate) fn reset_when_dropped(tcp: &impl AsFd) {
     let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
 }

@@ -1,4 +1,4 @@
-//! What the daemon knows of the host it runs on: who owns which connection, and where it listens itself.
+//! What the daemon knows about its own host: who owns which connection, and where the daemon itself listens.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use super::peer_owner::{Owners, is_own};
 use crate::sync::lock;
 
-/// One for the whole daemon.
+/// One instance for the whole daemon.
 #[derive(Debug)]
 pub(crate) struct Host {
-    /// Whose connections are.
+    /// Who owns which connection.
     pub(crate) owners: Owners,
-    /// As many as listeners are open, and listeners are bounded.
+    /// One for each open listener, and listeners are bounded.
     listening: Mutex<BTreeSet<SocketAddr>>,
 }
 
@@ -24,7 +24,7 @@ impl Host {
         })
     }
 
-    /// Whether who connects there meets the daemon itself.
+    /// Whether a connection to this address would reach the daemon itself.
     pub(crate) fn listens_at(&self, target: SocketAddr) -> bool {
         let meets = |own: &&SocketAddr| {
             own.ip() == target.ip() || own.ip().is_unspecified() && is_own(target.ip())
@@ -34,7 +34,7 @@ impl Host {
         same_port.any(|own| meets(&own))
     }
 
-    /// Takes note of an address until the guard is dropped.
+    /// Records an address until the guard is dropped.
     pub(crate) fn listen_at(self: &Arc<Self>, address: SocketAddr) -> ListensAt {
         lock(&self.listening).insert(address);
         ListensAt {
@@ -44,7 +44,7 @@ impl Host {
     }
 }
 
-/// Forgets an address when dropped.
+/// Forgets its address when dropped.
 #[derive(Debug)]
 pub(crate) struct ListensAt {
     host: Arc<Host>,

@@ -1,4 +1,4 @@
-//! A listening socket of the daemon's, and the connections it accepts.
+//! A listening socket of the daemon, and the connections that it accepts.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -15,12 +15,12 @@ use tracing::warn;
 use super::client_socket::notice_when_idle;
 use super::host::{Host, ListensAt};
 
-/// Connections the kernel may hold for us while we are busy; one batch of clients fits.
+/// Connections that the kernel may queue while the daemon is busy; one burst of clients fits.
 const BACKLOG: i32 = 1024;
 /// How long to leave a listener alone when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// A TCP listener that the daemon knows for its own while it is open.
+/// A TCP listener that the daemon recognizes as its own while it is open.
 #[derive(Debug)]
 pub(crate) struct Listener {
     /// Dropped first: once the port is free, another listener may have it.
@@ -33,7 +33,7 @@ impl Listener {
     /// Binds the listener of a tunnel.
     ///
     /// # Errors
-    /// The system's reason: the port is in use, the address is not of this host, the port needs a right.
+    /// The system's reason: the port is in use, the address is not of this host, or the port requires a privilege.
     pub(crate) fn for_tunnel(
         host: &Arc<Host>,
         address: ListenAddress,
@@ -46,7 +46,7 @@ impl Listener {
         }
     }
 
-    /// Binds a listener; `both_families` lets an IPv6 wildcard accept IPv4 as well.
+    /// Binds a listener; `both_families` makes an IPv6 wildcard accept IPv4 as well.
     pub(crate) fn bind(
         host: &Arc<Host>,
         address: SocketAddr,
@@ -57,7 +57,7 @@ impl Listener {
             Type::STREAM,
             Some(Protocol::TCP),
         )?;
-        // A daemon that restarts must not wait for the connections of its predecessor to be forgotten.
+        // A daemon that restarts must not wait until its predecessor's connections are forgotten.
         socket.set_reuse_address(true)?;
         if address.is_ipv6() {
             socket.set_only_v6(!both_families)?;
@@ -65,7 +65,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         let bound = socket.local_addr()?.as_socket().unwrap_or(address);
-        // Known before anybody can connect.
+        // Recorded before anybody can connect.
         let listens = host.listen_at(bound);
         socket.listen(BACKLOG)?;
         Ok(Self {
@@ -85,8 +85,8 @@ impl Listener {
         SockRef::from(&self.tcp)
     }
 
-    /// The next connection and its peer. Where none can be accepted for want of descriptors it is tried again: who waits in
-    /// the queue is not lost.
+    /// The next connection and its peer. If descriptors run out, this tries again, so connections in the queue are not
+    /// lost.
     pub(crate) async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.tcp.accept().await {
@@ -95,7 +95,7 @@ impl Listener {
                     return (client, canonical(peer));
                 }
                 Err(error) => {
-                    warn!(listener = %self.address, %error, "a client could not be accepted; if this goes on, raise the limit of open files");
+                    warn!(listener = %self.address, %error, "cannot accept a client; if this continues, raise the limit of open files");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

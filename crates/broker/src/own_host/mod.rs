@@ -1,4 +1,4 @@
-//! The host that the daemon runs on: its addresses, its sockets, and whose they are.
+//! The daemon's own host: its addresses, its sockets, and who owns them.
 
 mod client_socket;
 mod host;

@@ -1,13 +1,13 @@
-//! The addresses of this host, as its kernel lists them.
+//! The addresses of this host according to its kernel.
 
 use std::net::IpAddr;
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 
-/// More than any host has that a person uses FTP on.
+/// More than any host has on which a person uses FTP.
 const MAX_ADDRESSES: usize = 1024;
 
-/// The addresses of all interfaces; none where the system does not list them.
+/// The addresses of all interfaces; none if the system does not list them.
 pub(crate) fn own_addresses() -> Vec<IpAddr> {
     let interfaces = getifaddrs().into_iter().flatten();
     interfaces.filter_map(ip).take(MAX_ADDRESSES).collect()
@@ -30,7 +30,7 @@ mod tests {
         let listed = own_addresses();
         assert!(listed.contains(&Ipv4Addr::LOCALHOST.into()), "{listed:?}");
         for ip in listed {
-            // A link-local one says nothing without its interface.
+            // A link-local address means nothing without its interface.
             let link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
             assert!(link_local || UdpSocket::bind((ip, 0)).is_ok(), "{ip}");
         }

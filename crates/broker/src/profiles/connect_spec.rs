@@ -1,4 +1,4 @@
-//! From a configured profile to what the SSH side needs to know of its server.
+//! Converts a configured profile into the specification for its SSH connections.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,17 +6,16 @@ use std::sync::Arc;
 use broker_config::{Config, KeyStores, Profile};
 use broker_ssh::{ConnectSpec, HostKeyRules, KeepFor, KeyPlace};
 
-/// Where OpenSSH keeps keys that hold for every user of the host.
+/// OpenSSH's known host keys for all users of the host.
 const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
-/// The list of keys that older programs write, below the home directory.
+/// The list of keys from older programs, below the home directory.
 const USUAL_KEY_LIST: &str = ".ssh2/identification";
 
-/// The broker's own known hosts below the home directory: the only such file that it writes.
+/// The broker's own known_hosts file below the home directory: the only such file that it writes.
 const OWN_KNOWN_HOSTS: &str = ".ssh2/known_hosts";
 
-/// What keeps a profile from being used by this version; the person who wrote it must not find it
-/// connected in another way than it says.
+/// Why this version cannot use a profile. The broker must not connect it in another way than it says.
 pub(crate) fn unsupported(profile: &Profile) -> Option<String> {
     let mut methods = profile.settings.auth_methods.iter();
     let none = !methods.any(|method| method.is_supported());
@@ -27,8 +26,8 @@ pub(crate) fn unsupported(profile: &Profile) -> Option<String> {
     })
 }
 
-/// The specification of a profile's connections; `home` is the user's home directory and `own_name`
-/// who is logged in where the profile names nobody.
+/// The specification for a profile's connections. `home` is the user's home directory, and `own_name` the user to log in
+/// as if the profile names none.
 pub(crate) fn connect_spec(
     config: &Config,
     profile: &Profile,
@@ -37,7 +36,7 @@ pub(crate) fn connect_spec(
 ) -> ConnectSpec {
     let user = profile.user.as_deref().unwrap_or(own_name);
     let mut spec = ConnectSpec::new(&profile.host, profile.port, user);
-    // Loops of gateways were refused when the file was read.
+    // The configuration reader has refused loops of gateways.
     let gateway = profile.gateway.as_ref();
     let gateway = gateway.and_then(|id| config.profile_by_id(id));
     spec.gateway = gateway.map(|it| Arc::new(connect_spec(config, it, home, own_name)));
@@ -65,7 +64,7 @@ fn host_key_rules(config: &Config, profile: &Profile, home: &Path) -> HostKeyRul
     }
 }
 
-/// The directories and lists of the key stores; where there are none, the usual files.
+/// The directories and lists of the key stores; if there are none, the usual files.
 fn key_places(stores: &KeyStores, home: &Path) -> Vec<KeyPlace> {
     let directories = stores.user_keys.iter().map(|keys| {
         let directory = keys.directory.clone();
@@ -86,7 +85,7 @@ fn key_places(stores: &KeyStores, home: &Path) -> Vec<KeyPlace> {
     }
 }
 
-/// How long what a person typed is kept: of several times that the key stores name, the shortest.
+/// How long to keep what a person typed: the shortest of the times in the key stores.
 pub(crate) fn keep_for(stores: &KeyStores) -> KeepFor {
     let keys = stores.user_keys.iter();
     let lists = stores.identification.iter();

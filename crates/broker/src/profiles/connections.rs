@@ -1,4 +1,4 @@
-//! The SSH connections of one profile: shared by its clients, or each client's own.
+//! The SSH connections of one profile: shared by its clients, or separate for each client.
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -10,7 +10,7 @@ use crate::sync::lock;
 #[derive(Debug)]
 pub(crate) struct Connections {
     shared: Arc<Pool>,
-    /// Where clients share nothing: what each of them has. At most as many as there are sessions and transfers.
+    /// The separate pools, if clients share nothing. At most as many as there are sessions and transfers.
     own: Option<Mutex<Vec<Weak<Pool>>>>,
 }
 
@@ -22,12 +22,12 @@ impl Connections {
         }
     }
 
-    /// What everything that is no client uses; most often what clients use as well.
+    /// The pool for everything that is not a client; usually clients use it as well.
     pub(crate) fn shared(&self) -> &Pool {
         &self.shared
     }
 
-    /// What one more client uses. Connections of its own end when it lets go.
+    /// The pool for one more client. A separate pool ends when the client drops it.
     pub(crate) fn for_client(&self) -> Arc<Pool> {
         let Some(own) = &self.own else {
             return self.shared.clone();
@@ -45,7 +45,7 @@ impl Connections {
         snapshots.flat_map(|seen| seen.connections).collect()
     }
 
-    /// Closes one connection with its channels. Returns false where there is none of that number.
+    /// Closes one connection with its channels. Returns false if there is none with this number.
     pub(crate) async fn close(&self, id: u64) -> bool {
         for pool in self.pools() {
             if pool.close_connection(id).await {

@@ -22,37 +22,36 @@ use self::reconnect::{keep_connected, tell_changes};
 use crate::prompts::PromptQueue;
 use crate::shutdown::Shutdown;
 
-/// Pools of targets that no file configures which may stand unused until they are looked for again: each keeps what is
-/// known of a server that could not be reached, which spares it the next dial. A script may name a new target with each
-/// request.
+/// How many unused pools of targets without a profile are kept until the next check. Each remembers whether its server
+/// was unreachable, which saves an attempt. A script may name a new target with each request.
 const MAX_UNUSED: usize = 64;
 
 /// Who runs the daemon, as far as connections need to know.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// The home directory, where keys and known hosts are looked for.
+    /// The home directory, with keys and known hosts.
     pub home: PathBuf,
-    /// The user to log in as where neither profile nor request names one.
+    /// The user to log in as if neither profile nor request names one.
     pub user: String,
 }
 
-/// What the configuration says of servers, and the connections to those in use.
+/// The configured servers, and the connections to those in use.
 pub(crate) struct Profiles {
     config: Arc<Config>,
     identity: Identity,
     pools: BTreeMap<String, ProfilePool>,
     prompts: Arc<PromptQueue>,
-    /// What persons typed, for all profiles.
+    /// Secrets that people typed, for all profiles.
     keyring: Arc<Keyring>,
     shutdown: Shutdown,
 }
 
-/// A profile, configured or made up for a target that a request named, and its connections.
+/// A profile and its connections. The profile is configured, or made up for a target of a request.
 pub(crate) struct ProfilePool {
     pub(crate) profile: Profile,
-    /// Whom to log in as.
+    /// The user to log in as.
     pub(crate) user: String,
-    /// Made up for a target that a request named; no file configures it.
+    /// Whether it was made up for a target of a request; no file configures it.
     pub(crate) adhoc: bool,
     pub(crate) connections: Arc<Connections>,
 }
@@ -74,7 +73,7 @@ impl Profiles {
         }
     }
 
-    /// The configuration that holds.
+    /// The current configuration.
     pub(crate) fn config(&self) -> &Arc<Config> {
         &self.config
     }
@@ -89,7 +88,7 @@ impl Profiles {
         self.pools.get(profile)
     }
 
-    /// The connections of a profile. They are made when somebody needs them.
+    /// The connections of a profile, which are created on first use.
     pub(crate) fn connections(&mut self, profile: &Profile) -> Arc<Connections> {
         if let Some(known) = self.pools.get(&profile.id) {
             return known.connections.clone();
@@ -115,7 +114,7 @@ impl Profiles {
         connections
     }
 
-    /// What it takes to connect to a profile's server.
+    /// The specification for connections to a profile's server.
     pub(crate) fn connect_spec(&self, profile: &Profile) -> ConnectSpec {
         let Identity { home, user } = &self.identity;
         let mut spec = connect_spec::connect_spec(&self.config, profile, home, user);
@@ -127,8 +126,8 @@ impl Profiles {
         spec
     }
 
-    /// Connects a profile that is to be connected from the start, and follows one that listens only while it is:
-    /// `changes` is told its id whenever its control connection came or went.
+    /// Connects a profile that should be connected from the start, and follows one that listens only while it is
+    /// connected: `changes` receives its id whenever its control connection opens or closes.
     pub(crate) fn start(&mut self, profile: &Profile, changes: &mpsc::Sender<String>) {
         let follows = profile.listen == ListenWhen::Connected;
         let connects = profile.connect_on_startup && connect_spec::unsupported(profile).is_none();
@@ -167,20 +166,20 @@ impl Profiles {
         Err(no_connection(id))
     }
 
-    /// Forgets what persons typed once it is old, until the daemon ends.
+    /// Wipes expired secrets until the daemon ends.
     pub(crate) fn wipe_secrets_in_time(&self) {
         let keyring = Arc::clone(&self.keyring);
         self.shutdown
             .spawn_until_killed(async move { keyring.wipe_in_time().await });
     }
 
-    /// Gives up the pools of targets that nobody uses and whose server need not be left alone any longer.
+    /// Gives up unused pools of targets whose server need not be left alone any longer.
     pub(crate) fn give_up_unused(&mut self) {
         self.pools
             .retain(|_, pool| !pool.is_unused() || pool.snapshot().retry_in.is_some());
     }
 
-    /// Makes room for one more pool: with too many, all that nobody uses are given up.
+    /// Makes room for one more pool: if there are too many, gives up all unused ones.
     fn make_room(&mut self) {
         if self.pools().filter(|pool| pool.is_unused()).count() >= MAX_UNUSED {
             self.pools.retain(|_, pool| !pool.is_unused());
@@ -189,29 +188,29 @@ impl Profiles {
 }
 
 impl ProfilePool {
-    /// The state of what all clients share.
+    /// The state of the shared pool.
     pub(crate) fn snapshot(&self) -> PoolSnapshot {
         self.connections.shared().snapshot()
     }
 
-    /// Why the server can't be had.
+    /// Why the server is not available.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.snapshot().trouble().map(|error| error.to_string())
     }
 
-    /// That of a target which no tunnel, session or request has, and of which no connection stands.
+    /// Whether it is for a target that no tunnel, session or request uses, and has no open connection.
     fn is_unused(&self) -> bool {
         let is_used = Arc::strong_count(&self.connections) > 1;
         self.adhoc && !is_used && self.connections.list().is_empty()
     }
 }
 
-/// What to tell whoever asks for a connection that does not exist.
+/// The reply to a request for a connection that does not exist.
 pub(crate) fn no_connection(id: u64) -> RpcError {
     RpcError::not_found(format!("there is no connection {id}; see list-connections"))
 }
 
-/// Why a command's target could not be connected to, with a code for programs.
+/// Why the broker could not connect to a command's target, with a code for programs.
 pub(crate) fn connect_failed(error: &OpenError) -> RpcError {
     let code = if error.wants_person() {
         ErrorCode::Unanswered

@@ -1,5 +1,5 @@
-//! Follows the connection of a profile whose listeners stand only while it is connected, and keeps it connected: no client
-//! could come for whom it would be dialled again.
+//! Follows the connection of a profile whose listeners are open only while it is connected, and keeps it connected: no
+//! client could come for which the broker would connect again.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::warn;
 
-/// The least time between two tries; after some failures the pool's own pauses are longer.
+/// The least time between two attempts; after several failures the pool's own pauses are longer.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Connects, and connects again whenever the connection is lost, until dropped. After a failure that time does not mend
-/// it waits until the profile is connected for somebody else's sake.
+/// Connects, and connects again whenever the connection is lost, until dropped. After a failure that will not pass, it
+/// waits until the profile is connected for another reason.
 pub(super) async fn keep_connected(mut pool: Pool, profile: &str) {
     let _kept = pool.keep_control();
     loop {
@@ -22,14 +22,14 @@ pub(super) async fn keep_connected(mut pool: Pool, profile: &str) {
                 sleep(pool.snapshot().retry_in.unwrap_or_default().max(RETRY)).await;
             }
             Err(error) => {
-                warn!(%profile, "not connected, and not tried again by itself: {error}");
+                warn!(%profile, "not connected, and the broker does not try again: {error}");
                 while_connected(&mut pool, false).await;
             }
         }
     }
 }
 
-/// Tells the profile's id whenever its control connection came or went.
+/// Sends the profile's id whenever its control connection opens or closes.
 pub(super) async fn tell_changes(mut pool: Pool, profile: String, changes: mpsc::Sender<String>) {
     let mut was_connected = false;
     while pool.changed().await {
@@ -41,7 +41,7 @@ pub(super) async fn tell_changes(mut pool: Pool, profile: String, changes: mpsc:
     }
 }
 
-/// Waits for as long as the pool is connected, or is not.
+/// Waits as long as the pool is connected, or is not.
 async fn while_connected(pool: &mut Pool, connected: bool) {
     while pool.snapshot().is_connected() == connected {
         if !pool.changed().await {

@@ -1,4 +1,4 @@
-//! Prompts: from the dial that needs an answer to the person who can give it, and back.
+//! Prompts: from the connection attempt that needs an answer to the person who can give it, and back.
 
 mod queue;
 mod wording;

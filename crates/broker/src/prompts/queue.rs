@@ -18,16 +18,16 @@ use tracing::info;
 use super::wording;
 use crate::sync::lock;
 
-/// How long a prompt waits for its answer. A server seldom waits longer for a login (sshd: 120 s).
+/// How long a prompt waits for its answer. Servers seldom wait longer for a login (sshd: 120 s).
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Prompts at once: more than a person would look through, so that a fault cannot fill the memory.
+/// Prompts at once: more than a person would look through. The limit keeps a fault from filling the memory.
 const MAX_PENDING: usize = 64;
 
 /// Which prompts are pending, and who can answer them.
 pub(crate) struct PromptQueue {
     state: Mutex<State>,
-    /// Told of whatever changes what a responder should show.
+    /// Notified of every change in what a responder should show.
     changed: watch::Sender<()>,
     stop: CancellationToken,
 }
@@ -35,12 +35,12 @@ pub(crate) struct PromptQueue {
 #[derive(Default)]
 struct State {
     last_id: u64,
-    /// The clients that are there, each with the prompts that it takes on.
+    /// The connected clients, each with the prompts that it accepts.
     responders: BTreeMap<u64, TakesOn>,
     pending: BTreeMap<u64, PendingPrompt>,
 }
 
-/// The prompts that a client takes on.
+/// The prompts that a client accepts.
 enum TakesOn {
     Nothing,
     Profile(String),
@@ -51,16 +51,16 @@ enum TakesOn {
 struct PendingPrompt {
     profile: String,
     prompt: Prompt,
-    /// The responder it was brought to.
+    /// The responder that shows it.
     responder: u64,
     deadline: Instant,
-    /// Dials that wait for it.
+    /// Connection attempts that wait for it.
     dials: usize,
     outcome: watch::Sender<Option<Result<Answer, NoAnswer>>>,
 }
 
 impl PromptQueue {
-    /// Once `stop` is cancelled no client waits for prompts any more.
+    /// Once `stop` is cancelled no client waits for prompts.
     pub(crate) fn new(stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
@@ -69,7 +69,7 @@ impl PromptQueue {
         })
     }
 
-    /// What puts the prompts of one profile's dials into this queue.
+    /// Puts the prompts of one profile's connection attempts into this queue.
     pub(crate) fn responder(self: &Arc<Self>, profile: &str) -> Arc<dyn Responder> {
         Arc::new(ProfileResponder {
             queue: Arc::clone(self),
@@ -77,7 +77,7 @@ impl PromptQueue {
         })
     }
 
-    /// A client has come, which answers nothing yet.
+    /// Adds a client, which answers nothing yet.
     pub(crate) fn arrived(self: &Arc<Self>) -> ClientResponder {
         let mut state = self.lock();
         let id = state.new_id();
@@ -88,16 +88,16 @@ impl PromptQueue {
         }
     }
 
-    /// Takes an answer.
+    /// Accepts an answer.
     ///
     /// # Errors
-    /// One that comes too late, or does not fit the prompt.
+    /// If it comes too late, or does not fit the prompt.
     pub(crate) fn answer(&self, given: AnswerPrompt) -> Result<(), RpcError> {
         let id = given.id;
         let mut state = self.lock();
         let pending = state.pending.get(&id).ok_or_else(|| {
             RpcError::not_found(format!(
-                "prompt {id} is not open: it was answered, its time was over, or its connection has ended"
+                "prompt {id} is not open: it was answered, it timed out, or its connection has ended"
             ))
         })?;
         let outcome = wording::outcome(&pending.prompt, given)?;
@@ -107,7 +107,7 @@ impl PromptQueue {
         Ok(())
     }
 
-    /// Adds a prompt, or joins the dials that wait for an answer to the same one.
+    /// Adds a prompt, or joins the attempts that wait for an answer to the same one.
     fn join(&self, profile: &str, prompt: Prompt) -> Result<AwaitedAnswer<'_>, NoAnswer> {
         let mut state = self.lock();
         let same = state.pending.iter_mut().find(|(_, it)| it.prompt == prompt);
@@ -162,7 +162,7 @@ impl State {
         self.last_id
     }
 
-    /// Whoever came last of those that answer for this profile, or else of those that answer for all.
+    /// The last client that came to answer for this profile; if none, the last that answers for all.
     fn responder_for(&self, profile: &str) -> Option<u64> {
         let rank = |takes_on: &TakesOn| match takes_on {
             TakesOn::Nothing => None,
@@ -174,7 +174,7 @@ impl State {
         suitable.max().map(|(_, id)| id)
     }
 
-    /// The oldest prompt brought to a responder.
+    /// The oldest prompt for a responder.
     fn first_for(&self, responder: u64) -> Option<(u64, &PendingPrompt)> {
         let mut pending = self.pending.iter();
         let found = pending.find(|(_, pending)| pending.responder == responder);
@@ -192,7 +192,7 @@ impl State {
         }
     }
 
-    /// A responder has left: its prompts go to the next.
+    /// Removes a responder: its prompts go to the next.
     fn detach(&mut self, responder: u64) {
         if self.responders.remove(&responder).is_none() {
             return;
@@ -214,7 +214,7 @@ impl State {
     }
 }
 
-/// A dial's claim to an answer; the prompt is withdrawn with the last one.
+/// A connection attempt's claim to an answer; the last one withdraws the prompt.
 struct AwaitedAnswer<'a> {
     queue: &'a PromptQueue,
     id: u64,
@@ -241,7 +241,7 @@ impl Drop for AwaitedAnswer<'_> {
         };
         pending.dials -= 1;
         if pending.dials == 0 {
-            info!(prompt = self.id, "{}: no longer asked", pending.prompt);
+            info!(prompt = self.id, "{}: withdrawn", pending.prompt);
             state.pending.remove(&self.id);
             drop(state);
             self.queue.changed.send_replace(());
@@ -249,7 +249,7 @@ impl Drop for AwaitedAnswer<'_> {
     }
 }
 
-/// Answers the dials of one profile through the queue.
+/// Answers the connection attempts of one profile through the queue.
 #[derive(Debug)]
 struct ProfileResponder {
     queue: Arc<PromptQueue>,
@@ -262,7 +262,7 @@ impl Responder for ProfileResponder {
     }
 }
 
-/// A client of the local socket, which may answer prompts until it is dropped.
+/// A client of the local socket, which can answer prompts until it is dropped.
 #[derive(Debug)]
 pub struct ClientResponder {
     queue: Arc<PromptQueue>,
@@ -270,23 +270,23 @@ pub struct ClientResponder {
 }
 
 impl ClientResponder {
-    /// Answers from now on, for one profile or for all, unless it has left meanwhile.
+    /// Answers prompts from now on, for one profile or for all, unless it has left.
     pub(crate) fn attend(&self, profile: Option<String>) {
         if let Some(takes_on) = self.queue.lock().responders.get_mut(&self.id) {
             *takes_on = profile.map_or(TakesOn::Everything, TakesOn::Profile);
         }
     }
 
-    /// Answers no more: its prompts go to the next, and its waits end.
+    /// Stops answering: its prompts go to the next client, and its waits end.
     pub(crate) fn leave(&self) {
         self.queue.lock().detach(self.id);
         self.queue.changed.send_replace(());
     }
 
-    /// Waits until another prompt is to be shown than this one, or none any more.
+    /// Waits until a prompt other than this one must be shown, or none.
     ///
     /// # Errors
-    /// It takes on no prompts, or the broker is stopping.
+    /// If it accepts no prompts, or if the broker is stopping.
     pub(crate) async fn next(&self, shown: Option<u64>) -> Result<Option<PromptMessage>, RpcError> {
         let mut changed = self.queue.changed.subscribe();
         loop {
@@ -305,7 +305,7 @@ impl ClientResponder {
     fn current(&self) -> Result<Option<PromptMessage>, RpcError> {
         let state = self.queue.lock();
         if let None | Some(TakesOn::Nothing) = state.responders.get(&self.id) {
-            let message = "this client takes on no prompts: say attend-prompts first";
+            let message = "this client accepts no prompts: call attend-prompts first";
             return Err(RpcError::invalid_params(message));
         }
         let first = state.first_for(self.id);

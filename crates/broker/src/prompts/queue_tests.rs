@@ -34,7 +34,7 @@ fn host_key() -> Prompt {
     }
 }
 
-/// A dial that asks.
+/// A connection attempt that asks.
 fn ask(
     queue: &Arc<PromptQueue>,
     profile: &str,
@@ -69,7 +69,7 @@ async fn next(client: &ClientResponder) -> u64 {
     client.next(None).await.unwrap().unwrap().id
 }
 
-/// The texts of an answer, to be compared.
+/// The texts of an answer, for comparison.
 fn told(outcome: Result<Answer, NoAnswer>) -> Result<Vec<String>, NoAnswer> {
     use broker_ssh::ExposeSecret;
     let plain = |text: &SecretString| text.expose_secret().to_owned();
@@ -179,7 +179,7 @@ async fn a_client_that_has_left_takes_on_no_more_prompts() {
     let queue = queue();
     let leaving = client(&queue, None);
     leaving.leave();
-    // Its request was under way when it left.
+    // Its request was in progress when it left.
     leaving.attend(None);
     let asked = ask(&queue, "work", password("host")).await.unwrap();
     assert_eq!(told(asked), Err(NoAnswer::Nobody));

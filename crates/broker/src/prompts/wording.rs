@@ -1,4 +1,4 @@
-//! Prompts as a person reads them, and answers as the dial wants them.
+//! Prompts in the form for people, and answers in the form for connection attempts.
 
 use broker_ipc::methods::AnswerPrompt;
 use broker_ipc::types::{Prompt as PromptMessage, PromptField, PromptKind};
@@ -7,10 +7,10 @@ use broker_ssh::{Answer, NoAnswer, Prompt, SecretString};
 use plain_text::printable;
 use tokio::time::Instant;
 
-/// Most of a server's text that is shown, in characters: two screens full.
+/// How much of a server's text is shown, in characters: two screens.
 const MAX_TEXT: usize = 4096;
 
-/// A prompt on its way to a client.
+/// A prompt in the form for a client.
 pub(super) fn shown(id: u64, prompt: &Prompt, deadline: Instant) -> PromptMessage {
     let left = deadline.saturating_duration_since(Instant::now());
     let (kind, message) = message(prompt);
@@ -42,7 +42,7 @@ fn message(prompt: &Prompt) -> (PromptKind, String) {
         ),
         Prompt::Passphrase { file, again } => {
             let again = if *again {
-                "That was not the passphrase.\n"
+                "The passphrase was wrong.\n"
             } else {
                 ""
             };
@@ -55,7 +55,7 @@ fn message(prompt: &Prompt) -> (PromptKind, String) {
             again,
         } => {
             let again = if *again {
-                "The server did not accept that.\n"
+                "The server did not accept the password.\n"
             } else {
                 ""
             };
@@ -109,7 +109,7 @@ fn fields(prompt: &Prompt) -> Vec<PromptField> {
     }
 }
 
-/// A server's lines, each below the last and marked as the server's.
+/// A server's lines, one below the other and marked as the server's.
 fn quoted(text: &str) -> String {
     let text: String = text.trim_end().chars().take(MAX_TEXT).collect();
     text.lines()
@@ -117,16 +117,16 @@ fn quoted(text: &str) -> String {
         .collect()
 }
 
-/// One line of a server's, fit for a terminal, which cannot pass for one of ours.
+/// One line of a server's text, escaped for a terminal and marked so that it cannot pass for one of ours.
 fn marked(text: &str) -> String {
     let text: String = text.chars().take(MAX_TEXT).collect();
     format!("| {}", printable(&text))
 }
 
-/// What a client's answer means for the dial.
+/// What a client's answer means for the connection attempt.
 ///
 /// # Errors
-/// The answer does not fit the prompt.
+/// If the answer does not fit the prompt.
 pub(super) fn outcome(
     prompt: &Prompt,
     given: AnswerPrompt,

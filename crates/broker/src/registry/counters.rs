@@ -1,4 +1,4 @@
-//! Counters, and what is counted of a tunnel.
+//! Counters, and the totals of a tunnel.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct TunnelTotals {
     /// Sessions accepted.
     pub(crate) sessions: AtomicU64,
-    /// Transfers the FTP server completed and the client was told so.
+    /// Transfers that the FTP server completed and whose success was passed on to the client.
     pub(crate) transfers_ok: AtomicU64,
-    /// Transfers running right now.
+    /// Transfers that run now.
     pub(crate) transfers_active: AtomicU64,
-    /// Transfers that ended in a failure.
+    /// Transfers that failed.
     pub(crate) transfers_failed: AtomicU64,
     /// Bytes of ended data channels from client to server.
     pub(crate) bytes_up: AtomicU64,
@@ -20,13 +20,13 @@ pub(crate) struct TunnelTotals {
 }
 
 impl TunnelTotals {
-    /// Counts the bytes that went up and down through a channel that has ended.
+    /// Adds the bytes in both directions of a channel that has ended.
     pub(crate) fn add_traffic(&self, (up, down): (u64, u64)) {
         add(&self.bytes_up, up);
         add(&self.bytes_down, down);
     }
 
-    /// Takes over what another has counted of things that are over.
+    /// Adds the totals of something that is over.
     pub(super) fn take_over(&self, other: &Self) {
         add(&self.sessions, read(&other.sessions));
         add(&self.transfers_ok, read(&other.transfers_ok));
@@ -36,17 +36,16 @@ impl TunnelTotals {
     }
 }
 
-/// Adds to a counter; the order against other counters does not matter.
+/// Adds to a counter; the order relative to other counters does not matter.
 pub(crate) fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
 }
 
-/// Takes one from a counter of what is going on.
+/// Subtracts one from a counter of running things.
 pub(crate) fn drop_one(counter: &AtomicU64) {
     counter.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// Reads a counter.
 pub(crate) fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }

@@ -1,7 +1,7 @@
 //! The registry: what is going on right now, as counters and labels that anyone may read.
 //!
-//! Sessions and transfers write here as they go; `status` and the list commands read. Nothing waits
-//! for a reader: counters are atomics, labels stand behind short locks that no await crosses.
+//! Sessions and transfers write here while they run; `status` and the list commands read. Nobody waits for a reader:
+//! counters are atomics, and labels are behind locks that are never held across an await.
 
 mod counters;
 mod session;
@@ -41,7 +41,7 @@ impl SessionRegistry {
         lock(&self.tunnels).entry(id).or_default().clone()
     }
 
-    /// A tunnel is gone, and so is its last session: what it carried still counts for the daemon as a whole.
+    /// Removes a tunnel whose last session is gone. Its traffic still counts for the daemon as a whole.
     pub(crate) fn remove_tunnel(&self, id: u64) {
         let mut tunnels = lock(&self.tunnels);
         if let Some(totals) = tunnels.remove(&id) {
@@ -49,7 +49,7 @@ impl SessionRegistry {
         }
     }
 
-    /// Puts a session on the registry until the returned guard is dropped.
+    /// Adds a session to the registry until the returned guard is dropped.
     pub(crate) fn enter(self: &Arc<Self>, session: SessionEntry) -> Registration {
         let entry = Arc::new(session);
         lock(&self.sessions).insert(entry.channel.id, entry.clone());
@@ -74,7 +74,7 @@ impl SessionRegistry {
     /// Ends a session or cuts a data channel.
     ///
     /// # Errors
-    /// There is none of that number.
+    /// If there is none with this number.
     pub(crate) fn close_channel(&self, id: u64) -> Result<Done, RpcError> {
         for session in self.sessions() {
             if session.channel.id == id {
@@ -105,11 +105,10 @@ impl SessionRegistry {
     }
 }
 
-/// Takes a session off the registry when dropped.
+/// Removes a session from the registry when dropped.
 #[derive(Debug)]
 pub(crate) struct Registration {
     registry: Arc<SessionRegistry>,
-    /// The session.
     pub(crate) entry: Arc<SessionEntry>,
 }
 

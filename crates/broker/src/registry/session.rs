@@ -1,4 +1,4 @@
-//! What is shown of one session, and of each of its data channels.
+//! What is shown of one session and each of its data channels.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::counters::read;
 use crate::sync::lock;
 
-/// What is counted of a channel.
+/// The common data of a channel.
 #[derive(Debug)]
 pub(crate) struct ChannelEntry {
     /// Number of the channel.
     pub(crate) id: u64,
-    /// When it was asked for.
+    /// When it was created.
     pub(crate) since: SystemTime,
     /// Ends it at once.
     pub(crate) stop: CancellationToken,
@@ -43,7 +43,7 @@ impl ChannelEntry {
         self.connection.get().copied()
     }
 
-    /// This SSH connection carries it from now on.
+    /// Records the SSH connection that carries it.
     pub(crate) fn carried_by(&self, connection: u64) {
         self.connection.get_or_init(|| connection);
     }
@@ -58,9 +58,9 @@ impl ChannelEntry {
 /// One client's connection through a tunnel.
 #[derive(Debug)]
 pub(crate) struct SessionEntry {
-    /// Its control channel, or the channel of a plain tunnel. The session has the same number, and ends with it.
+    /// Its control channel, or the channel of a plain tunnel. The session has the same number and ends with it.
     pub(crate) channel: ChannelEntry,
-    /// The tunnel it came through; its listener may be closed by now.
+    /// The tunnel it came through, whose listener may be closed by now.
     pub(crate) tunnel: SessionTunnel,
     /// The client's address.
     pub(crate) client: SocketAddr,
@@ -73,7 +73,7 @@ pub(crate) struct SessionEntry {
 pub(crate) struct SessionTunnel {
     /// Number of the tunnel.
     pub(crate) id: u64,
-    /// Whether it carries FTP; else it carries bytes, untouched.
+    /// Whether it carries FTP; otherwise it carries bytes unchanged.
     pub(crate) is_ftp: bool,
     /// `host:port` of the destination.
     pub(crate) destination: String,
@@ -114,7 +114,7 @@ impl SessionEntry {
     }
 }
 
-/// One data channel, from the moment an address was offered.
+/// One data channel, from the moment an address was announced.
 #[derive(Debug)]
 pub(crate) struct DataEntry {
     pub(crate) channel: ChannelEntry,
@@ -123,23 +123,23 @@ pub(crate) struct DataEntry {
     label: Mutex<DataLabel>,
 }
 
-/// What a data channel is used for.
+/// The purpose of a data channel.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DataLabel {
     /// Where it leads.
     pub(crate) target: String,
     /// The FTP command it serves, once there is one.
     pub(crate) command: String,
-    /// Which way the data goes, once known.
+    /// The direction of the data, once known.
     pub(crate) direction: Option<Direction>,
-    /// Why it was cut from here.
+    /// Why the broker cut it.
     pub(crate) cut_reason: Option<String>,
-    /// When both ends were there: since then it carries data.
+    /// When both ends were connected: since then it carries data.
     pub(crate) joined: Option<SystemTime>,
 }
 
 impl DataEntry {
-    /// A data channel that is about to be offered.
+    /// A data channel whose address is about to be announced.
     pub(crate) fn new(channel: ChannelEntry, mode: Mode) -> Self {
         Self {
             channel,
@@ -148,12 +148,12 @@ impl DataEntry {
         }
     }
 
-    /// What it is used for.
+    /// The purpose of the channel.
     pub(crate) fn label(&self) -> DataLabel {
         lock(&self.label).clone()
     }
 
-    /// Ends it as a cut, for this reason.
+    /// Cuts it, for this reason.
     pub(crate) fn cut(&self, reason: &str) {
         self.relabel(|label| label.cut_reason = Some(reason.to_owned()));
         self.channel.stop.cancel();

@@ -1,4 +1,4 @@
-//! What tunnels have carried up to a moment: each by itself, and the daemon since its start.
+//! What tunnels have carried up to a moment: each one, and the daemon since its start.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use broker_ipc::types::TransferCounts;
 use super::counters::{TunnelTotals, read};
 use super::session::SessionEntry;
 
-/// Counts up to this moment, what is under way included.
+/// Totals up to this moment, including what is in progress.
 #[derive(Debug, Default)]
 pub(crate) struct TrafficTotals {
     /// Clients being served.
@@ -21,7 +21,7 @@ pub(crate) struct TrafficTotals {
 }
 
 impl TrafficTotals {
-    /// What tunnels have carried through these sessions and those before.
+    /// What tunnels have carried through these sessions and earlier ones.
     pub(crate) fn sum<'a>(
         tunnels: impl IntoIterator<Item = &'a TunnelTotals>,
         sessions: &[Arc<SessionEntry>],
@@ -42,7 +42,7 @@ impl TrafficTotals {
         self.bytes_down += read(&totals.bytes_down);
     }
 
-    /// The bytes that the totals will count only at their end.
+    /// Adds the bytes that the totals will count only at their end.
     fn add_running(&mut self, session: &SessionEntry) {
         self.sessions_active += 1;
         let data = session.data();

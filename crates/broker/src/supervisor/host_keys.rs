@@ -12,7 +12,7 @@ use tracing::info;
 use super::target;
 use crate::profiles::{Connections, Profiles, connect_failed};
 
-/// Has a server show its keys.
+/// Makes a server show its keys.
 pub(super) fn probe(
     profiles: &Profiles,
     asked: &ProbeKey,
@@ -26,7 +26,7 @@ pub(super) fn probe(
     }
 }
 
-/// Has a server show its keys, and stores one of them.
+/// Makes a server show its keys, and stores one of them.
 pub(super) fn trust(
     profiles: &Profiles,
     asked: TrustHost,
@@ -41,7 +41,7 @@ pub(super) fn trust(
         let key = kept.map_err(|error| connect_failed(&error))?;
         let (server, fingerprint) = (spec.server(), &key.fingerprint);
         info!(server, %fingerprint, "host key stored as known, as asked");
-        // Clients were refused for want of this key: the next one need not wait.
+        // Clients were refused because this key was unknown; the next one need not wait.
         waiting.iter().for_each(|used| used.shared().retry_now());
         Ok(view(key))
     }

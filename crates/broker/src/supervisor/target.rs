@@ -1,18 +1,18 @@
-//! What a request for a tunnel means: its target and its listener.
+//! The meaning of a request for a tunnel: its target and its listener.
 
 use broker_config::{Config, LocalTunnel, MAX_HOST, Profile, is_host};
 use broker_ipc::RpcError;
 use broker_ipc::methods::OpenTunnelListener;
 use tracing::warn;
 
-/// The longest user name in a target. Servers allow some dozens of characters; directories of a company may have e-mail
+/// The longest user name in a target. Servers allow a few dozen characters; a company's directory may use e-mail
 /// addresses as names.
 const MAX_USER: usize = 512;
 
-/// The tunnel asked for, read by the rules of the configuration file.
+/// The requested tunnel, read by the rules of the configuration file.
 ///
 /// # Errors
-/// What a file would be refused for, and what is given twice.
+/// If the configuration file would not allow it, or if something is given twice.
 pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<LocalTunnel, RpcError> {
     let kind = asked.kind.to_string();
     let [listen_port, dst_port] = [asked.listen_port, asked.dst_port].map(|port| port.to_string());
@@ -39,15 +39,15 @@ pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<LocalTunnel, Rpc
     let (tunnel, warnings) =
         broker_config::local_tunnel(&attributes).map_err(RpcError::invalid_params)?;
     for warning in warnings {
-        warn!("about the tunnel asked for: {warning}");
+        warn!("about the requested tunnel: {warning}");
     }
     Ok(tunnel)
 }
 
-/// The profile a target names, by name or id, or one made up for `[user@]host[#port]`.
+/// The profile that a target names, by name or id, or one made up for `[user@]host[#port]`.
 ///
 /// # Errors
-/// A target without a host, or with a port that is none.
+/// If the target has no host, or an invalid port.
 pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError> {
     if let Some(profile) = config.profile(target) {
         return Ok(profile.clone());
@@ -60,7 +60,7 @@ pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError
             "the target \"{target}\" {what}; write a profile's name or [user@]host[#port]"
         ))
     };
-    // A user name may hold an @, a host can't.
+    // A user name may contain an @, a host cannot.
     let (user, rest) = match target.rsplit_once('@') {
         Some((user, rest)) => (Some(user), rest),
         None => (None, target),
@@ -70,7 +70,7 @@ pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError
             host,
             Some(
                 port.parse()
-                    .map_err(|_| wrong("has a port that is no number from 1 to 65535"))?,
+                    .map_err(|_| wrong("has a port that is not a number from 1 to 65535"))?,
             ),
         ),
         None => (rest, None),
@@ -88,7 +88,8 @@ pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError
     Ok(config.adhoc(user, bare, port))
 }
 
-/// As [`profile`], where the server alone matters: a host and port that some profile has are reached the way of that one.
+/// As [`profile`], for commands in which only the server matters. If a profile has this host and port, its settings
+/// apply.
 pub(crate) fn server(config: &Config, target: &str) -> Result<Profile, RpcError> {
     let asked = profile(config, target)?;
     let mut profiles = config.profiles.iter();

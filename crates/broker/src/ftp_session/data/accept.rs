@@ -1,4 +1,4 @@
-//! The client's connection to a data listener: told from those of others, and waited for no longer than it takes.
+//! The client's connection to a data listener: how it is distinguished from others, and how long the broker waits for it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,19 +14,18 @@ use super::task::DataTask;
 use crate::ftp_session::client_owner::Objection;
 use crate::own_host::{Listener, reset_when_dropped};
 
-/// How long a client that has ended its control connection may take to open the data connection that
-/// it asked for. Hardly any does: it has gone, or its data connection ended before it was looked at.
+/// How long a client that has ended its control connection may take to open its data connection. Hardly any does: the
+/// client has gone, or its data connection ended before the broker looked at it.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a client may take to connect once it has asked for a transfer and a connection was refused that was closed
-/// already: most likely that one was its own, and it waits for a reply.
+/// How long a client may take to connect if it has asked for a transfer, and the broker refused a connection that was
+/// already closed: most likely that one was its own, and it waits for a reply.
 const CLOSED_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the client is told then.
-const CLOSED_EARLY: &str = "the data connection was closed before the system could say whose it was; send the file again, and close only after the reply 150";
+/// The reply to the client in this case.
+const CLOSED_EARLY: &str = "the data connection was closed before the system could say who owned it; send the file again, and close only after the reply 150";
 
-/// Waits for the one connection that is the client's; others are dropped. Until it is joined to a channel, its
-/// end is a reset.
+/// Waits for the client's connection and drops others. Until it is joined to a channel, its end is a reset.
 pub(super) async fn accept(task: &DataTask, listener: Listener) -> Result<TcpStream, DataEnd> {
     let limit = task.control.ftp.data_timeout;
     let mut refused = Refused::default();
@@ -40,7 +39,7 @@ pub(super) async fn accept(task: &DataTask, listener: Listener) -> Result<TcpStr
         task.control.client_ended.cancelled().await;
         sleep(LEAVING_TIMEOUT).await;
     };
-    // The server may have taken the silence for a whole file.
+    // The server may have taken the silence for a complete file.
     tokio::select! {
         met = timeout(limit, expected(task, &listener, &mut refused)) => met.map_err(|_| {
             let waited = limit.as_secs();
@@ -53,7 +52,7 @@ pub(super) async fn accept(task: &DataTask, listener: Listener) -> Result<TcpStr
     }
 }
 
-/// Accepts until the client has come.
+/// Accepts connections until one is the client's.
 async fn expected(task: &DataTask, listener: &Listener, refused: &mut Refused) -> TcpStream {
     let owners = &task.control.tunnel.host.owners;
     loop {
@@ -68,7 +67,7 @@ async fn expected(task: &DataTask, listener: &Listener, refused: &mut Refused) -
     }
 }
 
-/// Why a connection is not taken for the client's; `None` where it is.
+/// Why a connection is not accepted as the client's; `None` if it is.
 fn objection(task: &DataTask, tcp: &TcpStream, peer: SocketAddr) -> Option<Objection> {
     if peer.ip() != task.control.peer.ip() {
         return Some(Objection::Stranger);
@@ -78,13 +77,13 @@ fn objection(task: &DataTask, tcp: &TcpStream, peer: SocketAddr) -> Option<Objec
     task.control.owner.objection(tcp.local_addr(), owner)
 }
 
-/// Connections that were refused at one listener. The first one is logged, and the number of the others: they cost those who
-/// make them as little as a line each.
+/// Connections that were refused at one listener. Only the first one and the number of the others are logged, so that
+/// nobody can flood the log.
 #[derive(Debug, Default)]
 struct Refused {
     any: bool,
     further: u64,
-    /// Cancelled, as a signal, once one was among them that may have been the client's.
+    /// Cancelled, as a signal, once one of them may have been the client's.
     closed: CancellationToken,
 }
 

@@ -1,4 +1,5 @@
-//! Active mode: the SSH server listens for the FTP server, leading to the port that the client announced.
+//! Active mode: the SSH server listens for the FTP server, and the connection leads to the port that the client
+//! announced.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -16,15 +17,15 @@ use super::transfer;
 use crate::ftp_session::client_owner::Objection;
 use crate::own_host::{notice_when_idle, reset_when_dropped};
 
-/// How long the client's own port may take to answer in active mode. It is next door or behind a
-/// relay; a client that does not listen answers at once.
+/// How long the client's own port may take to answer in active mode. The client is nearby or behind a relay; one that
+/// does not listen refuses at once.
 const CLIENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long the FTP server may take to connect in active mode once a transfer was asked for: one that has to fetch the file
-/// from a tape first may take minutes.
+/// How long the FTP server may take to connect in active mode once the client has asked for a transfer: a server that
+/// first has to fetch the file from tape may take minutes.
 const SERVER_PATIENCE: Duration = Duration::from_secs(600);
 
-/// Has the SSH server listen, and carries the FTP server's data connection to the end.
+/// Makes the SSH server listen, and carries the FTP server's data connection to its end.
 pub(super) async fn run(task: &DataTask, announced: Announced) -> DataEnd {
     let ip = announced.host.unwrap_or(task.control.peer.ip());
     let client = SocketAddr::new(ip, announced.port);
@@ -89,14 +90,14 @@ async fn meet(task: &DataTask, mut forward: RemoteForward, client: SocketAddr) -
     }
 }
 
-/// Returns when a forward has waited for the FTP server for long enough: what nobody uses must not hold a port and a place.
+/// Returns when a forward has waited too long for the FTP server: an unused forward must not hold a port and a place.
 async fn nobody_came(task: &DataTask) -> DataEnd {
     let idle = task.control.ftp.data_timeout;
     let wanted = timeout(idle, task.signals.wanted.cancelled()).await;
     if wanted.is_err() {
         debug!(
             ?idle,
-            "active data connection given up: no transfer was asked for"
+            "active data connection given up: the client asked for no transfer"
         );
         return DataEnd::Unused;
     }
@@ -107,8 +108,8 @@ async fn nobody_came(task: &DataTask) -> DataEnd {
     ))
 }
 
-/// Connects to the client's port before the server's connection is accepted, so that the server
-/// sees a failure where the client refuses.
+/// Connects to the client's port before the broker accepts the server's connection, so the server sees a failure if the
+/// client refuses.
 async fn carry(
     task: &DataTask,
     forward: RemoteForward,
@@ -129,37 +130,37 @@ async fn carry(
     };
     let channel = incoming.accept().await;
     task.opened(&channel).await;
-    // It has served its one connection; nobody else shall come in behind it.
+    // The forward has served its one connection, and must accept no other.
     task.control.forwards.follow(forward);
     let end = transfer::run(task, tcp, channel).await;
     if end != DataEnd::Complete {
-        // What is left of this transfer on its connection would come before the next one's data.
+        // The rest of this transfer would come before the next one's data on the same connection.
         task.control.forwards.discard();
     }
     end
 }
 
-/// Connects to the port that the client named, where that is the client's own and not another user's or the daemon's:
-/// this process connects with its own rights, which the client may lack.
+/// Connects to the port that the client announced if it is the client's own, and not another user's or the daemon's: this
+/// process connects with its own rights, which the client may lack.
 async fn connect_client(task: &DataTask, client: SocketAddr) -> Result<TcpStream, String> {
     let host = &task.control.tunnel.host;
     let named = if host.listens_at(client) {
         Err(Objection::Stranger)
     } else {
         let tcp = reach_client(task, client).await?;
-        // What listens at the named port must be the client's.
+        // The socket that listens on this port must be the client's.
         let owner = |local| host.owners.of_target(client, local);
         let objection = task.control.owner.objection(tcp.local_addr(), owner);
         objection.map_or(Ok(tcp), Err)
     };
     named.map_err(|objection| {
         warn!(port = %client, "active data connection refused: {objection}");
-        format!("the client's port {client} was not used: {objection}")
+        format!("the broker did not use the client's port {client}: {objection}")
     })
 }
 
-/// From the address the client knows us by: some clients check where data comes from. Until it is joined to a
-/// channel, its end is a reset.
+/// Connects from the address that the client knows: some clients check where data comes from. Until the connection is
+/// joined to a channel, its end is a reset.
 async fn reach_client(task: &DataTask, client: SocketAddr) -> Result<TcpStream, String> {
     let connect = async {
         let socket = match client {

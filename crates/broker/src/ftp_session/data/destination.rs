@@ -1,4 +1,4 @@
-//! Where the far end of a data channel is: which host the SSH server is asked to connect to.
+//! Where the far end of a data channel is: the host to which the SSH server connects.
 
 use std::net::IpAddr;
 use std::sync::Mutex;
@@ -10,16 +10,15 @@ use tokio::time::sleep;
 
 use crate::sync::lock;
 
-/// How long a candidate may take before the next is dialled beside it. Long enough for a host that is there (RFC 8305
-/// section 5 recommends as much), short for one whose packets vanish.
+/// How long to wait for a candidate before trying the next in parallel. Long enough for a live host (RFC 8305 section 5
+/// recommends this), short for one whose packets vanish.
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The hosts to try, in order, for a passive data channel, all with the announced port.
 ///
-/// `control` is the host string with which the control channel was opened: a server may accept data
-/// connections only from the address its control connection came from, so the very same string is
-/// what makes both come from one place. `announced` is the address in the server's reply, where the
-/// reply has one (227 and 228 have, 229 has not).
+/// `control` is the host string of the control channel. A server may accept data connections only from the address of its
+/// control connection, and the very same string makes both come from one address. `announced` is the address in the
+/// server's reply, if it has one (227 and 228 have one, 229 has none).
 pub(crate) fn candidates(
     rule: DataAddress,
     control: &str,
@@ -39,16 +38,16 @@ pub(crate) fn candidates(
     }
 }
 
-/// Which of the two hosts a session's data connections were last opened at.
+/// Which of the two hosts the session's last data connection used.
 #[derive(Debug)]
 pub(crate) struct DataHost {
     control: String,
-    /// Whether it was the control connection's, once one was opened.
+    /// Whether it was the control connection's host; `None` before the first data connection.
     at_control: Mutex<Option<bool>>,
 }
 
 impl DataHost {
-    /// None was opened yet.
+    /// No data connection was opened yet.
     pub(crate) fn for_control(control: &str) -> Self {
         Self {
             control: control.to_owned(),
@@ -56,7 +55,7 @@ impl DataHost {
         }
     }
 
-    /// The candidate to dial alone, where the choice was made before.
+    /// The only candidate to try, if an earlier data connection settled the choice.
     pub(crate) fn known(&self, candidates: &[String]) -> Option<String> {
         let at_control = (*lock(&self.at_control))?;
         let mut candidates = candidates.iter();
@@ -64,14 +63,14 @@ impl DataHost {
         fitting.cloned()
     }
 
-    /// Keeps where a data connection was opened.
+    /// Records where a data connection was opened.
     pub(crate) fn worked(&self, host: &str) {
         *lock(&self.at_control) = Some(host == self.control);
     }
 }
 
-/// The first of these dials to succeed, or the last failure. Each begins [`HEAD_START`] after the one before, or as soon as
-/// one has failed; the rest are dropped.
+/// The first of these attempts to succeed, or the last failure. Each begins [`HEAD_START`] after the previous one, or as
+/// soon as one has failed; the rest are dropped.
 pub(crate) async fn first_open<T>(
     dials: Vec<impl Future<Output = Result<T, String>>>,
 ) -> Result<T, String> {
@@ -99,9 +98,8 @@ pub(crate) fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// The names to dial for a destination, in order: `localhost` means either loopback family, and the
-/// broker has to know which one it got. As it is written it comes last, for servers that permit that
-/// spelling alone.
+/// The names to try for a destination, in order. `localhost` can mean either loopback family, and the broker has to know
+/// which one it got. The name itself comes last, for servers that permit only that spelling.
 pub(crate) fn dial_names(host: &str) -> Vec<String> {
     if host.eq_ignore_ascii_case("localhost") {
         let names = ["127.0.0.1", "::1", "localhost"];
@@ -111,7 +109,7 @@ pub(crate) fn dial_names(host: &str) -> Vec<String> {
     }
 }
 
-/// An announced address that can be meant for others than the server's own host.
+/// Whether an announced address can be meant for others than the server's own host.
 fn is_reachable(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
@@ -126,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// A dial that takes so many milliseconds.
+    /// An attempt that takes this many milliseconds.
     async fn dial(takes: u64, outcome: Result<&'static str, &str>) -> Result<&'static str, String> {
         // tidy: sleeps because the clock is a virtual one
         sleep(Duration::from_millis(takes)).await;

@@ -1,4 +1,4 @@
-//! Data channels: the listener or forward that is offered, and the copying once both ends are there.
+//! Data channels: the announced listener or forward, and the copying once both ends are connected.
 
 mod accept;
 mod active;
@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 pub(super) use destination::{DataHost, dial_names};
 pub(super) use task::{ControlConnection, DataReport, DataTask, Signals};
 
-/// Runs a data channel from its offer to its end.
+/// Runs a data channel from its announcement to its end.
 pub(super) async fn run(task: DataTask, target: Announced, open_first: bool) {
     let end = match task.entry.mode {
         Mode::Passive => passive::run(&task, target, open_first).await,

@@ -1,4 +1,4 @@
-//! Passive mode: a port is offered to the client that leads to what the server announced.
+//! Passive mode: the broker announces a port to the client that leads to the port that the server announced.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -18,13 +18,13 @@ use super::transfer;
 use crate::ftp_session::client_owner::ClientOwner;
 use crate::own_host::{Host, Listener};
 
-/// Offers the client a port, and carries its data connection to the end.
+/// Announces a port to the client, and carries its data connection to the end.
 pub(super) async fn run(task: &DataTask, announced: Announced, open_first: bool) -> DataEnd {
     let met = tokio::select! {
         met = meet(task, announced, open_first) => met,
         () = task.signals.withdraw.cancelled() => Err(DataEnd::Unused),
         () = task.entry.channel.stop.cancelled() => {
-            // The session may still wait for its offer; one that does not takes no notice.
+            // The session may still wait for the announcement; one that does not ignores this.
             task.offer(Err(task.stop_reason())).await;
             Err(DataEnd::Cut(task.stop_reason()))
         }
@@ -35,7 +35,7 @@ pub(super) async fn run(task: &DataTask, announced: Announced, open_first: bool)
     }
 }
 
-/// Both ends of a passive data connection, once they are there.
+/// Both ends of a passive data connection, once they are connected.
 async fn meet(
     task: &DataTask,
     announced: Announced,
@@ -52,7 +52,7 @@ async fn meet(
         }),
         false => None,
     };
-    // No earlier than its port is told: until then only strangers can come.
+    // Not before the port is announced: until then only others can connect.
     let (listener, address) = match listen(task) {
         Ok(bound) => bound,
         Err(reason) => return Err(refused(reason).await),
@@ -64,7 +64,7 @@ async fn meet(
             None => open(task, announced).await.map_err(DataEnd::Cut),
         }
     };
-    // A failed opening drops the listener and what it accepted: the client's connection is reset or refused.
+    // A failure drops the listener and its connections: the client's connection is reset or refused.
     if task.control.ftp.data_open == DataOpen::Lazy {
         return Ok((accept(task, listener).await?, channel.await?));
     }
@@ -111,8 +111,8 @@ async fn open(task: &DataTask, announced: Announced) -> Result<Channel, String> 
     Ok(channel)
 }
 
-/// Dials the hosts at the same time, each a moment after the one before. The first channel that opens is taken; those
-/// that open later are closed.
+/// Tries the hosts in parallel, each a moment after the previous one. The first channel that opens is used; later ones
+/// are closed.
 async fn race(task: &DataTask, hosts: Vec<String>, port: u16) -> Result<(String, Channel), String> {
     let dials = hosts.into_iter().map(|host| dial(task, host, port));
     destination::first_open(dials.collect()).await
@@ -135,7 +135,7 @@ async fn dial(task: &DataTask, host: String, port: u16) -> Result<(String, Chann
     }
 }
 
-/// The first port of the range that nobody uses, starting at a different one for each channel.
+/// The first unused port of the range, with a different start for each channel.
 fn first_free(
     host: &Arc<Host>,
     ip: IpAddr,

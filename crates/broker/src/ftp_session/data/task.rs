@@ -1,4 +1,4 @@
-//! One data channel: what it needs of its session, and how it reports to it.
+//! One data channel: what it needs from its session, and how it reports to it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use crate::ftp_session::client_owner::ClientOwner;
 use crate::registry::DataEntry;
 use crate::tunnel::Tunnel;
 
-/// What a data channel tells its session.
+/// The reports of a data channel to its session.
 #[derive(Debug)]
 pub(crate) enum DataReport {
-    /// The offer stands at this address, or can't be made for this reason.
+    /// The address to announce, or why there is none.
     Offered(Result<SocketAddr, String>),
-    /// Something happened on the way.
+    /// A protocol event.
     Event(DataEvent),
 }
 
-/// A session's control connection, as far as its data channels follow it.
+/// A session's control connection, as far as its data channels need it.
 #[derive(Debug)]
 pub(crate) struct ControlConnection {
     /// The tunnel that the client came through.
@@ -32,30 +32,30 @@ pub(crate) struct ControlConnection {
     pub(crate) ftp: FtpOptions,
     /// The SSH connections that the session uses.
     pub(crate) pool: Arc<Pool>,
-    /// What active data connections come in by.
+    /// The remote forwards for active data connections.
     pub(crate) forwards: Forwards,
-    /// The address at which the client reached us.
+    /// The address on which the client reached the broker.
     pub(crate) local: SocketAddr,
     /// The client's own address.
     pub(crate) peer: SocketAddr,
-    /// The host string the control channel was opened with.
+    /// The host string with which the control channel was opened.
     pub(crate) server: String,
-    /// Where data connections were opened before.
+    /// Where earlier data connections were opened.
     pub(crate) data_host: DataHost,
-    /// Whose the client's end is.
+    /// Who owns the client's end.
     pub(crate) owner: ClientOwner,
     /// Cancelled when the client has ended its side.
     pub(crate) client_ended: CancellationToken,
 }
 
-/// What a session tells one of its data channels.
+/// A session's signals to one of its data channels.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Signals {
-    /// The offer is taken back while nothing was transferred.
+    /// The announced address is withdrawn before any transfer.
     pub(crate) withdraw: CancellationToken,
-    /// A transfer was asked for that this channel is to serve.
+    /// The client asked for a transfer that this channel should serve.
     pub(crate) wanted: CancellationToken,
-    /// The transfer is over and known to be whole.
+    /// The transfer is over and known to be complete.
     pub(crate) over: CancellationToken,
 }
 
@@ -65,35 +65,35 @@ pub(crate) struct DataTask {
     pub(crate) control: Arc<ControlConnection>,
     pub(crate) entry: Arc<DataEntry>,
     pub(crate) signals: Signals,
-    /// The last question for a sign of life.
+    /// The last requested liveness check.
     pub(crate) liveness_checks: watch::Receiver<u64>,
     pub(crate) reports: mpsc::Sender<(DataId, DataReport)>,
 }
 
 impl DataTask {
-    /// The SSH channel is open.
+    /// Reports that the SSH channel is open.
     pub(super) async fn opened(&self, channel: &Channel) {
         self.entry.channel.carried_by(channel.info().connection);
         self.tell(DataEvent::Opened).await;
     }
 
-    /// Why the channel was cut from here.
+    /// Why the broker cut the channel.
     pub(super) fn stop_reason(&self) -> String {
         let given = self.entry.label().cut_reason;
         given.unwrap_or_else(|| "the broker was stopped".to_owned())
     }
 
-    /// Tells the session where the offer stands, or why it can't be made.
+    /// Reports the address to announce, or why there is none.
     pub(super) async fn offer(&self, offer: Result<SocketAddr, String>) {
         self.report(DataReport::Offered(offer)).await;
     }
 
-    /// Tells the session what has happened.
+    /// Reports an event to the session.
     pub(super) async fn tell(&self, event: DataEvent) {
         self.report(DataReport::Event(event)).await;
     }
 
-    /// A session that has ended reads no reports; the transfer goes on without it.
+    /// A session that has ended reads no reports; the transfer continues without it.
     async fn report(&self, report: DataReport) {
         let _ = self.reports.send((self.id, report)).await;
     }

@@ -1,4 +1,4 @@
-//! The copying once both ends of a data connection are there, and what the session is told of it.
+//! The copying once both ends of a data connection are connected, and the reports about it.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -10,14 +10,14 @@ use tokio::net::TcpStream;
 
 use super::task::DataTask;
 
-/// Which ends that were passed on the session knows of.
+/// Which ends have been reported to the session.
 #[derive(Debug, Default)]
 struct ToldEnds {
     server: bool,
     client: bool,
 }
 
-/// Joins the two ends, and says how the copying ended.
+/// Joins the two ends, and returns how the copying ended.
 pub(super) async fn run(task: &DataTask, tcp: TcpStream, channel: Channel) -> DataEnd {
     task.entry
         .relabel(|label| label.joined = Some(SystemTime::now()));
@@ -31,7 +31,7 @@ pub(super) async fn run(task: &DataTask, tcp: TcpStream, channel: Channel) -> Da
     }
 }
 
-/// Tells the session of each end that is passed on, and says how the copying ended.
+/// Reports each end that is passed on, and returns how the copying ended.
 async fn follow(task: &DataTask, copying: impl Future<Output = SpliceEnd>) -> DataEnd {
     let progress = &task.entry.channel.progress;
     let drain = &task.control.tunnel.shutdown.drain;
@@ -42,13 +42,13 @@ async fn follow(task: &DataTask, copying: impl Future<Output = SpliceEnd>) -> Da
             () = progress.channel_done.cancelled(), if !told.server => {}
             () = progress.tcp_done.cancelled(), if !told.client => {}
             () = task.signals.over.cancelled() => return DataEnd::Complete,
-            // The client has everything and may leave its end open as long as it likes; a broker that stops does not
+            // The client has everything and may leave its end open as long as it likes, but a stopping broker does not
             // wait for it.
             () = drain.cancelled(), if told.server && progress.is_whole_download() => {
                 return DataEnd::Complete;
             }
             end = &mut copying => {
-                // What was passed on is told before the end of everything is.
+                // Ends that were passed on are reported before the end of the whole transfer.
                 tell_ends(task, &mut told).await;
                 return data_end(task, end);
             }
@@ -67,7 +67,7 @@ async fn tell_ends(task: &DataTask, told: &mut ToldEnds) {
     }
 }
 
-/// Asks the SSH session of the channel for a sign of life whenever the session wants one.
+/// Checks whether the SSH session of the channel is alive whenever the FTP session requests it.
 async fn answer_liveness_checks(task: &DataTask, liveness: Liveness) -> Infallible {
     let mut checks = task.liveness_checks.clone();
     while checks.changed().await.is_ok() {
@@ -76,7 +76,7 @@ async fn answer_liveness_checks(task: &DataTask, liveness: Liveness) -> Infallib
             task.tell(DataEvent::Alive { check }).await;
         }
     }
-    // A transfer goes on without its session.
+    // A transfer continues without its session.
     std::future::pending().await
 }
 

@@ -1,9 +1,9 @@
-//! The end of a connection is not taken before somebody has looked whose the connection is.
+//! Delays the end of a connection until the broker has looked up its owner.
 //!
-//! A client may connect, send a small file and close before this process runs at all. While its end is not acknowledged
-//! the kernel keeps the closed socket, and with it the owner's name; once it is, both are gone. So the sockets that a
-//! data listener makes drop the segment that bears the end (FIN) until they are looked at. The client's kernel sends it
-//! again, a fifth of a second later.
+//! A client can connect, send a small file and close before this process runs at all. While its end is unacknowledged,
+//! the kernel keeps the closed socket and its owner; after that, both are gone. So the sockets of a data listener drop
+//! the segment with the end (FIN) until the broker has looked at them. The client's kernel sends it again a fifth of a
+//! second later.
 
 use std::io;
 
@@ -18,12 +18,12 @@ const WITHOUT_END: [SockFilter; 4] = [
     SockFilter::new(0x06, 0, 0, 0),
 ];
 
-/// Takes no end of the connection from now on; of a listener, of all connections that it is going to accept.
+/// Drops the end of this connection from now on; for a listener, that of every connection that it will accept.
 pub(super) fn hold(socket: &SockRef<'_>) -> io::Result<()> {
     socket.attach_filter(&WITHOUT_END)
 }
 
-/// Takes the end of the connection when it comes.
+/// Accepts the end of the connection when it comes.
 pub(super) fn release(socket: &SockRef<'_>) -> io::Result<()> {
     socket.detach_filter()
 }
@@ -38,8 +38,8 @@ mod tests {
     use super::super::{Kernel, Owner, Owners};
     use super::hold;
 
-    /// What a client sends that has closed by the time it is looked at comes whole, its end included, and its owner is known
-    /// where the kernel keeps it.
+    /// The data of a client that has already closed arrives complete, including its end, and its owner is known if the
+    /// kernel keeps it.
     #[test]
     fn a_connection_that_is_closed_already_still_has_its_owner_and_its_bytes() {
         let owners = Owners::open();
@@ -53,7 +53,7 @@ mod tests {
             let (mut server, peer) = listener.accept().unwrap();
             let me = Owner::User(rustix::process::geteuid().as_raw());
             let kernel = owners.kernel.as_ref();
-            // Some systems let only root hold an end.
+            // Some systems allow only root to delay an end.
             let held = hold(&SockRef::from(&listener)).is_ok();
             if held && kernel.is_some_and(Kernel::names_closed) {
                 assert_eq!(owners.of(peer, local), me);

@@ -1,4 +1,4 @@
-//! The kernel's answer to whose a TCP socket is: one exact question by netlink (`sock_diag`).
+//! Asks the kernel who owns a TCP socket, with one exact netlink request (`sock_diag`).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,20 +23,20 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const ANY_COOKIE: [u8; 8] = [0xff; 8];
-/// Where fields stand in the message: its type and sequence number, then `idiag_state`, `idiag_uid` and `idiag_inode`
-/// of an `inet_diag_msg`.
+/// Offsets in the message: its type and sequence number, then `idiag_state`, `idiag_uid` and `idiag_inode` of an
+/// `inet_diag_msg`.
 const TYPE_AT: usize = 4;
 const SEQUENCE_AT: usize = 8;
 const STATE_AT: usize = HEADER_LEN + 1;
 const UID_AT: usize = HEADER_LEN + 64;
 const INODE_AT: usize = HEADER_LEN + 68;
-/// States in which the kernel holds no more than the shell of a connection, without an owner (net/tcp_states.h):
-/// SYN_RECV, FIN_WAIT2, TIME_WAIT.
+/// States in which the kernel keeps only the remains of a connection, without an owner (net/tcp_states.h): SYN_RECV,
+/// FIN_WAIT2, TIME_WAIT.
 const SHELLS: [u8; 3] = [3, 5, 6];
-/// Answers to earlier questions that may lie in the way of the right one.
+/// How many late answers to earlier requests may come before the right one.
 const MAX_LATE: usize = 16;
 
-/// The socket on which the kernel is asked.
+/// The netlink socket.
 #[derive(Debug)]
 pub(super) struct Kernel {
     asking: Mutex<Asking>,
@@ -54,7 +54,7 @@ struct Asking {
 struct Found {
     state: u8,
     uid: u32,
-    /// 0 where no process has it: it was closed, or nobody has accepted it yet.
+    /// 0 if no process has it: it was closed, or nobody has accepted it yet.
     inode: u32,
 }
 
@@ -74,7 +74,8 @@ impl Kernel {
         })
     }
 
-    /// Whether to believe what it says of a socket that no process has. Linux keeps the owner from 6.17 on; before, it says 0.
+    /// Whether to trust the answer about a socket that no process has. Linux keeps its owner since 6.17; before that it
+    /// says 0.
     pub(super) fn trusting_closed(self, names_closed: bool) -> Self {
         Self {
             names_closed,
@@ -82,7 +83,7 @@ impl Kernel {
         }
     }
 
-    /// Whether it is believed about sockets that no process has.
+    /// Whether its answers about sockets that no process has are trusted.
     pub(super) fn names_closed(&self) -> bool {
         self.names_closed
     }
@@ -102,7 +103,7 @@ impl Kernel {
 }
 
 impl Asking {
-    /// `None` where there is no such socket.
+    /// `None` if there is no such socket.
     fn ask(&mut self, peer: SocketAddr, local: SocketAddr) -> io::Result<Option<Found>> {
         self.sequence = self.sequence.wrapping_add(1);
         let request = request(self.sequence, peer, local);
@@ -179,7 +180,7 @@ fn found(answer: &[u8]) -> Option<Found> {
     })
 }
 
-/// The negative error number behind the header.
+/// The negative error number after the header.
 fn refusal(answer: &[u8]) -> Option<rustix::io::Errno> {
     let negative = number(answer, HEADER_LEN)?.cast_signed();
     Some(rustix::io::Errno::from_raw_os_error(

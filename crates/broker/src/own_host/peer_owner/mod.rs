@@ -1,7 +1,7 @@
 //! Which local user owns the other end of a connection within this host.
 //!
-//! A port on loopback can be reached by every user of the machine. The kernel knows whose socket is at the other end;
-//! asking it keeps one user's transfer from being taken by another.
+//! Every user of the machine can reach a port on loopback. The kernel knows who owns the socket at the other end; asking
+//! it prevents one user from taking another's transfer.
 
 #[cfg(target_os = "linux")]
 mod held_end;
@@ -19,22 +19,23 @@ use tracing::warn;
 #[cfg(target_os = "linux")]
 use kernel::Kernel;
 
-/// How often to try whether closed sockets are named: on a busy machine one may be forgotten before it is asked for.
+/// How often to test whether the kernel names owners of closed sockets: on a busy machine one may be forgotten before the
+/// request.
 #[cfg(target_os = "linux")]
 const PROBES: usize = 3;
 
-/// What the kernel says of the socket at the other end of a connection.
+/// The kernel's answer about the socket at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// The socket belongs to this user id.
     User(u32),
-    /// No process of this host has it: it is closed, or of another host.
+    /// No process of this host has it: it is closed, or on another host.
     Nobody,
     /// There was no answer.
     Unknown,
 }
 
-/// The way to ask. It is opened once and kept, so that it needs no descriptor when there may be none left.
+/// The connection to the kernel. It is opened once and kept, so it needs no descriptor when there may be none left.
 #[derive(Debug)]
 pub(crate) struct Owners {
     #[cfg(target_os = "linux")]
@@ -42,7 +43,7 @@ pub(crate) struct Owners {
 }
 
 impl Owners {
-    /// Opens the way and tries it. Where it leads nowhere the log says so, once.
+    /// Opens and tests the connection. If the kernel names no owners, the log says so once.
     pub(crate) fn open() -> Self {
         #[cfg(target_os = "linux")]
         let (kernel, failure) = match tried() {
@@ -52,7 +53,7 @@ impl Owners {
         #[cfg(not(target_os = "linux"))]
         let failure = Some(io::Error::from(io::ErrorKind::Unsupported));
         if let Some(error) = failure {
-            warn!(%error, "the system does not tell who owns a local connection, so another user of this machine can take part in a transfer; keep the machine to users you trust");
+            warn!(%error, "the system does not tell who owns a local connection, so another user of this machine can take part in a transfer; give access to this machine only to users whom you trust");
         }
         Self {
             #[cfg(target_os = "linux")]
@@ -68,24 +69,24 @@ impl Owners {
         false
     }
 
-    /// Has a listener's connections not end until [`Self::release_end`], so that their owners are known although they were
-    /// closed at once. Where the kernel forgets the owner of a closed socket all the same, nothing is changed.
+    /// Delays the end of a listener's connections until [`Self::release_end`], so that their owners are known even if
+    /// they close at once. Does nothing if the kernel forgets the owner of a closed socket anyway.
     pub(crate) fn hold_ends(&self, listener: &SockRef<'_>) {
         #[cfg(target_os = "linux")]
         if self.kernel.as_ref().is_some_and(Kernel::names_closed)
             && let Err(error) = held_end::hold(listener)
         {
-            tracing::debug!(%error, "the end of a data connection can't be held back: who closes at once may be looked at too late");
+            tracing::debug!(%error, "cannot delay the end of data connections: the owner of one that closes at once may be unknown");
         }
         #[cfg(not(target_os = "linux"))]
         let _ = listener;
     }
 
-    /// Lets an accepted connection end.
+    /// Accepts the end of an accepted connection.
     pub(crate) fn release_end(&self, accepted: &SockRef<'_>) {
         #[cfg(target_os = "linux")]
         if self.kernel.as_ref().is_some_and(Kernel::names_closed) {
-            // There is none where the listener could not be given one.
+            // There is no filter to remove if the listener could not get one.
             let _ = held_end::release(accepted);
         }
         #[cfg(not(target_os = "linux"))]
@@ -102,8 +103,8 @@ impl Owners {
         Owner::Unknown
     }
 
-    /// The owner of the port `target` to which a connection was made from `local`. Who listens there counts until it has
-    /// accepted the connection.
+    /// The owner of the port `target` to which a connection was made from `local`. This is the owner of the listener
+    /// until it has accepted the connection.
     pub(crate) fn of_target(&self, target: SocketAddr, local: SocketAddr) -> Owner {
         match self.of(target, local) {
             Owner::Nobody => self.of(target, SocketAddr::new(unspecified(target.ip()), 0)),
@@ -112,7 +113,7 @@ impl Owners {
     }
 }
 
-/// A way to the kernel that is known to lead somewhere.
+/// A tested connection to the kernel.
 #[cfg(target_os = "linux")]
 fn tried() -> io::Result<Kernel> {
     let kernel = Kernel::open()?;
@@ -123,22 +124,22 @@ fn tried() -> io::Result<Kernel> {
     Ok(trusting.trusting_closed(truthful))
 }
 
-/// Whether an address is one of this host's. Nothing is sent: the route says it, since a host reaches itself from the very
-/// address. Where it cannot be looked up for want of descriptors it counts as one, since that is the careful answer.
+/// Whether an address is one of this host's. This sends nothing: the route shows it, since a host reaches itself from the
+/// same address. If descriptors run out, the answer is yes, which is the cautious one.
 pub(crate) fn is_own(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     ip.is_loopback() || source_for(ip).map_or_else(|error| is_shortage(&error), |from| from == ip)
 }
 
 fn source_for(ip: IpAddr) -> io::Result<IpAddr> {
-    /// No datagram goes there.
+    /// No datagram is sent there.
     const ANY_PORT: u16 = 9;
     let socket = UdpSocket::bind((unspecified(ip), 0))?;
     socket.connect((ip, ANY_PORT))?;
     Ok(socket.local_addr()?.ip())
 }
 
-/// No descriptor or memory for a socket, as opposed to no way to the address.
+/// Whether there was no descriptor or memory for a socket, as opposed to no route to the address.
 fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let code = error.raw_os_error().map(Errno::from_raw_os_error);
@@ -172,12 +173,12 @@ mod tests {
         let at = listener.local_addr().unwrap();
         let client = TcpStream::connect(at).unwrap();
         let from = client.local_addr().unwrap();
-        // Seen from the side that connected, while nobody has accepted.
+        // From the side that connected, before the other side has accepted.
         assert_eq!(owners.of_target(at, from), me());
         let (server, peer) = listener.accept().unwrap();
         assert_eq!(owners.of_target(at, from), me());
         assert_eq!(owners.of(peer, server.local_addr().unwrap()), me());
-        // Once the end was taken there is no owner left, whatever the kernel.
+        // Once the end was accepted no kernel has an owner.
         drop(client);
         drop(server);
         assert_eq!(owners.of(peer, at), Owner::Nobody);

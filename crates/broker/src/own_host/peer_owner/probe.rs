@@ -1,4 +1,4 @@
-//! What this kernel knows, tried on a connection of this process with itself.
+//! What this kernel supports, tested with a connection of this process to itself.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use super::held_end::hold;
 use super::kernel::Kernel;
 use crate::own_host::client_socket::reset_when_dropped;
 
-/// Whom a socket of root's is given for a moment: the answer 0 could as well mean that the kernel does not know.
+/// The temporary owner of a socket of root's: the answer 0 could also mean that the kernel does not know.
 const SOMEBODY: u32 = 65534;
 
 /// Both ends of a connection, and their addresses.
@@ -38,7 +38,7 @@ impl Pair {
     }
 }
 
-/// Fails where the owner of an open socket is not named.
+/// Fails if the kernel does not name the owner of an open socket.
 pub(super) fn names_open(kernel: &Kernel) -> io::Result<()> {
     let pair = Pair::new()?;
     match kernel.owner(pair.peer, pair.local) {
@@ -49,8 +49,8 @@ pub(super) fn names_open(kernel: &Kernel) -> io::Result<()> {
     }
 }
 
-/// Whether the owner of a socket is named that is closed already, and whose end was not taken. Behind a byte, the end is
-/// taken a few hundredths of a second later, also where it can't be held.
+/// Whether the kernel names the owner of a closed socket whose end was not accepted. After a byte, the end is accepted a
+/// few hundredths of a second later, even if it cannot be delayed.
 pub(super) fn names_closed(kernel: &Kernel) -> io::Result<bool> {
     let Pair {
         mut client,
@@ -67,7 +67,7 @@ pub(super) fn names_closed(kernel: &Kernel) -> io::Result<bool> {
     client.write_all(&[0])?;
     drop(client);
     let named = kernel.owner(peer, local);
-    // Nothing is left behind that would wait for an answer.
+    // Nothing remains that would wait for an answer.
     reset_when_dropped(&server);
     Ok(named == Owner::User(owner.as_raw()))
 }
