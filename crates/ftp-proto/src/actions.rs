@@ -1,10 +1,10 @@
-//! What the caller is to do, in the order in which it comes up.
+//! The queue of actions for the caller, in order.
 
 use std::collections::VecDeque;
 
 use crate::event::{Action, Event};
 
-/// The actions that the caller has not taken yet. It takes all of them after each event.
+/// The actions that the caller has not taken yet. The caller takes all of them after each event.
 #[derive(Debug, Default)]
 pub(crate) struct Actions(VecDeque<Action>);
 

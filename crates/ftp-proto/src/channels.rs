@@ -1,4 +1,4 @@
-//! What is known of the data channels offered in a session.
+//! The state of the data channels offered in a session.
 
 use crate::actions::Actions;
 use crate::event::{Action, DataEnd, DataEvent, DataId, Direction, Mode};
@@ -10,32 +10,32 @@ pub(crate) struct Channel {
     pub(crate) mode: Mode,
     /// Both peers were connected.
     pub(crate) joined: bool,
-    /// The server's end reached the client.
+    /// The server's end was passed on to the client.
     pub(crate) server_done: bool,
-    /// The client's end went to the server.
+    /// The client's end was passed on to the server.
     pub(crate) client_done: bool,
-    /// The last check that the channel's SSH session has answered.
+    /// The last liveness check that the channel's SSH session has answered.
     alive: Option<u64>,
     pub(crate) end: Option<DataEnd>,
 }
 
-/// What became of a transfer, as far as its data shows.
+/// The outcome of a transfer, as far as its data shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TransferOutcome {
-    /// All of it went through in the transfer's direction, and its end came in order.
+    /// All data went through in the transfer's direction, and its end was orderly.
     Complete,
-    /// It did not, for this reason.
+    /// It failed, for this reason.
     Failed(String),
-    /// Neither is known yet.
+    /// The outcome is not known yet.
     Undecided,
 }
 
 impl Channel {
-    /// What is known of a transfer in this direction that ends with its data connection.
+    /// The outcome of a transfer in this direction that ends with its data connection.
     ///
-    /// A download is whole once its end was passed on behind its last byte, whatever comes after. The end of an upload
-    /// proves nothing by itself: an SSH server ends the FTP server's side in order also where the line was cut. It counts
-    /// once the other side has confirmed it. Of a command that is not known either may be true.
+    /// A download is complete when its end was passed on after its last byte, whatever comes after. The end of an
+    /// upload alone proves nothing: an SSH server ends the FTP server's side in an orderly way even if the connection
+    /// broke. It counts when the other side has confirmed it. An unknown command can be either.
     fn outcome(&self, direction: Direction) -> TransferOutcome {
         let whole = match direction {
             Direction::Download => self.server_done || self.is_complete(),
@@ -57,8 +57,8 @@ impl Channel {
         }
     }
 
-    /// Whether a transfer in this direction would be whole if the SSH session is alive now: all of it was handed over, and
-    /// the only thing missing is the other side's word.
+    /// Whether a transfer in this direction is complete if the SSH session is alive now: all data was handed over, and
+    /// only the other side's confirmation is missing.
     pub(crate) fn awaits_confirmation(&self, direction: Direction) -> bool {
         let handed_over = match direction {
             Direction::Download => false,
@@ -68,12 +68,12 @@ impl Channel {
         handed_over && self.end.is_none()
     }
 
-    /// Whether the SSH session has answered this check, or a later one.
+    /// Whether the SSH session has answered this check or a later one.
     pub(crate) fn answered(&self, check: u64) -> bool {
         self.alive.is_some_and(|answered| answered >= check)
     }
 
-    /// Whether it is known that no connection of the client will be joined.
+    /// Whether it is certain that no connection of the client will be joined.
     pub(crate) fn was_never_joined(&self) -> bool {
         self.end.is_some() && !self.joined
     }
@@ -83,8 +83,8 @@ impl Channel {
     }
 }
 
-/// The channels that the session still cares about: the one offered last, one of a running transfer, and those in
-/// commands that the server has not answered. Others are forgotten, so there are few.
+/// The channels that the session still needs: the one offered last, the one of a running transfer, and those in
+/// commands that the server has not answered. The session forgets all others, so there are few.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     known: Vec<Channel>,
@@ -92,23 +92,23 @@ pub(crate) struct Channels {
     passive_worked: bool,
     /// The channel that the server would use for a transfer now.
     current: Option<DataId>,
-    /// The data connection that the server would use now does not go through the broker.
+    /// Whether the data connection that the server would use now bypasses the broker.
     unseen: bool,
-    /// In MODE B and C the data itself says where it ends (RFC 959, section 3.4), and the connection serves the next transfer
-    /// too.
+    /// In MODE B and C the data itself marks its end (RFC 959, section 3.4), and the connection also serves the next
+    /// transfer.
     framed: bool,
-    /// How many liveness checks were asked for.
+    /// The number of liveness checks so far.
     checks: u64,
     actions: Actions,
 }
 
 impl Channels {
-    /// What the caller is to do, about channels and otherwise, in order.
+    /// The actions for the caller, about channels and otherwise, in order.
     pub(crate) fn actions(&mut self) -> &mut Actions {
         &mut self.actions
     }
 
-    /// Names a new channel.
+    /// Creates a new channel.
     pub(crate) fn allocate(&mut self, mode: Mode) -> DataId {
         let id = DataId(self.next);
         self.next += 1;
@@ -124,18 +124,18 @@ impl Channels {
         id
     }
 
-    /// The channel, unless it was forgotten.
+    /// The channel, unless the session has forgotten it.
     pub(crate) fn get(&self, id: DataId) -> Option<&Channel> {
         self.known.iter().find(|channel| channel.id == id)
     }
 
-    /// Forgets a channel; gives what was known of it.
+    /// Forgets a channel, and returns its state.
     pub(crate) fn forget(&mut self, id: DataId) -> Option<Channel> {
         let at = self.known.iter().position(|channel| channel.id == id)?;
         Some(self.known.swap_remove(at))
     }
 
-    /// Takes note of what happened.
+    /// Records an event.
     pub(crate) fn note(&mut self, id: DataId, event: DataEvent) {
         let Some(channel) = self.known.iter_mut().find(|channel| channel.id == id) else {
             return;
@@ -147,7 +147,7 @@ impl Channels {
             DataEvent::ClientDone => channel.client_done = true,
             DataEvent::Alive { check } => channel.alive = channel.alive.max(Some(check)),
             DataEvent::Ended(end) => {
-                // What failed once may fail again: the next one is opened before its port is told.
+                // A channel that failed once can fail again, so the next one is opened before its port is announced.
                 let failed = matches!(end, DataEnd::Cut(_)) && !channel.joined;
                 self.passive_worked &= !(failed && channel.mode == Mode::Passive);
                 channel.end.get_or_insert(end);
@@ -157,7 +157,7 @@ impl Channels {
         self.passive_worked |= channel.mode == Mode::Passive;
     }
 
-    /// The way to a passive channel's server was seen to work.
+    /// A path to a passive channel's server has worked.
     pub(crate) fn passive_opened(&mut self) {
         self.passive_worked = true;
     }
@@ -172,8 +172,7 @@ impl Channels {
         self.current
     }
 
-    /// From now on the server would use this channel. The one before is withdrawn, unless it is `busy`: a transfer runs on
-    /// it.
+    /// From now on the server would use this channel. Withdraws the previous one, unless it is `busy` with a transfer.
     pub(crate) fn replace_current(&mut self, new: Option<DataId>, busy: Option<DataId>) {
         let old = std::mem::replace(&mut self.current, new);
         if let Some(old) = old.filter(|_| old != busy) {
@@ -186,7 +185,7 @@ impl Channels {
         self.unseen = !seen;
     }
 
-    /// Whether the data itself says where it ends.
+    /// Whether the data itself marks its end.
     pub(crate) fn set_framed(&mut self, framed: bool) {
         self.framed = framed;
     }
@@ -198,7 +197,7 @@ impl Channels {
         }
     }
 
-    /// Asks for a check whether the SSH session of this channel is alive. Its number.
+    /// Requests a check whether the SSH session of this channel is alive. Returns the number of the check.
     pub(crate) fn check_liveness(&mut self, id: DataId) -> u64 {
         self.checks += 1;
         let check = self.checks;
@@ -206,7 +205,7 @@ impl Channels {
         check
     }
 
-    /// What became of a transfer in this direction on this channel.
+    /// The outcome of a transfer in this direction on this channel.
     pub(crate) fn outcome(&self, id: Option<DataId>, direction: Direction) -> TransferOutcome {
         let Some(id) = id else {
             return self.outcome_without_channel(direction);
@@ -214,23 +213,23 @@ impl Channels {
         match self.get(id).map(|channel| channel.outcome(direction)) {
             Some(TransferOutcome::Undecided) if self.framed => TransferOutcome::Complete,
             Some(outcome) => outcome,
-            None => TransferOutcome::Failed("The data connection was given up".to_owned()),
+            None => TransferOutcome::Failed("The broker closed the data connection".to_owned()),
         }
     }
 
-    /// Where no data connection was agreed on, none can have carried a file. A `PORT` that passed as it came is the
-    /// exception: its data connection does not go through the broker.
+    /// Without a negotiated data connection, no file can have been transferred. A `PORT` that passed unchanged is the
+    /// exception: its data connection bypasses the broker.
     fn outcome_without_channel(&self, direction: Direction) -> TransferOutcome {
         if self.unseen || direction == Direction::Unknown {
             return TransferOutcome::Complete;
         }
         TransferOutcome::Failed(
-            "No data connection was agreed on; send PASV, EPSV, PORT or EPRT before the transfer"
+            "There is no data connection; send PASV, EPSV, PORT or EPRT before the transfer"
                 .to_owned(),
         )
     }
 
-    /// A transfer on this channel is over. Forgets the channel if it was used up. Otherwise it stays on offer, unless it
+    /// A transfer on this channel is over. Forgets the channel if it was used. Otherwise it stays offered, unless it
     /// was replaced meanwhile.
     pub(crate) fn release(&mut self, id: DataId, complete: bool) {
         let used_up = |channel: &Channel| channel.end.is_some() || (channel.joined && !self.framed);
@@ -242,8 +241,7 @@ impl Channels {
         }
     }
 
-    /// Forgets a channel that was used up. A server may keep its end of a complete upload open, which would hold the
-    /// channel.
+    /// Forgets a used channel. A server can keep its end of a complete upload open, which would keep the channel open.
     fn let_go(&mut self, id: DataId, complete: bool) {
         let left_open =
             |channel: Channel| channel.end.is_none() && channel.client_done && !channel.server_done;

@@ -1,4 +1,4 @@
-//! Understands a client's line as far as the session needs it.
+//! Parses a client's line as far as the session needs it.
 
 use std::ops::Range;
 
@@ -7,21 +7,21 @@ use crate::kind::CommandKind;
 use crate::telnet;
 use crate::text::printable;
 
-/// What stands in an event for an argument that may be a secret.
+/// Replaces an argument that can be a secret in an event.
 const REDACTED: &str = "****";
 
-/// One command line, as places in it.
+/// One command line, as ranges in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Command {
-    /// In capitals, printable characters only: servers take `PASV` with a NUL for `PASV`.
+    /// The verb in capitals, printable characters only: servers read `PASV` with a NUL as `PASV`.
     pub(crate) verb: String,
     pub(crate) kind: CommandKind,
-    /// Without the blanks around it.
+    /// The argument without the blanks around it.
     pub(crate) argument_at: Range<usize>,
 }
 
 impl Command {
-    /// Reads a whole line. `None` for one that holds no command.
+    /// Reads a whole line. `None` if it contains no command.
     pub(crate) fn parse(line: &[u8]) -> Option<Self> {
         match announcing_verb(line) {
             Some(verb) => Some(Self::announcing(verb, line)),
@@ -29,7 +29,7 @@ impl Command {
         }
     }
 
-    /// A line that some server takes for this command. Its argument counts where the line is no riddle.
+    /// A line that some server reads as this command. Its argument counts only if the line is unambiguous.
     fn announcing(verb: &str, line: &[u8]) -> Self {
         let plain = Self::read(line).filter(|command| command.verb == verb);
         plain.unwrap_or_else(|| Self {
@@ -63,13 +63,13 @@ impl Command {
         })
     }
 
-    /// The argument's bytes; `line` is the line that was parsed.
+    /// The argument's bytes; `line` is the parsed line.
     pub(crate) fn argument<'a>(&self, line: &'a [u8]) -> &'a [u8] {
         line.get(self.argument_at.clone()).unwrap_or_default()
     }
 
-    /// The argument as an event may show it. What is not known to be harmless is not shown: with vsftpd and others a
-    /// password can follow a verb spelled oddly.
+    /// The argument in a form that an event can show. An argument that is not known to be harmless is hidden: with
+    /// vsftpd and others a password can follow an oddly spelled verb.
     pub(crate) fn shown_argument(&self, line: &[u8]) -> String {
         let argument = self.argument(line);
         if argument.is_empty() {
@@ -81,7 +81,7 @@ impl Command {
         }
     }
 
-    /// The command and its argument as an event may show them.
+    /// The command and its argument in a form that an event can show.
     pub(crate) fn shown(&self, line: &[u8]) -> String {
         match self.shown_argument(line) {
             argument if argument.is_empty() => self.verb.clone(),

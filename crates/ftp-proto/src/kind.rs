@@ -1,4 +1,4 @@
-//! Kinds of commands, and which replies can answer each.
+//! The kinds of commands, and the replies that can answer each.
 
 use std::ops::RangeInclusive;
 
@@ -7,41 +7,41 @@ use crate::event::Direction;
 /// Codes that report a failure.
 pub(crate) const FAILURE: RangeInclusive<u16> = 400..=599;
 
-/// The code for success in general, with which some servers report a transfer's as well.
+/// The general success code, which some servers also use for transfers.
 const COMMAND_OKAY: u16 = 200;
 
-/// The code that reports a transfer's success and nothing else's but that of an `ABOR`.
+/// The success code of transfers. Otherwise only `ABOR` uses it.
 pub(crate) const COMPLETED: u16 = 226;
 
-/// What a command means to the session.
+/// The meaning of a command for the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommandKind {
-    /// None: the server greets without being asked.
+    /// No command: the server sends its greeting unasked.
     Greeting,
     Transfer(Direction),
     Abort,
     Passive,
     Port,
-    /// `MODE`: whether the data itself says from then on where it ends (RFC 959, section 3.4).
+    /// `MODE`: whether the data itself marks its end from then on (RFC 959, section 3.4).
     Mode {
         framed: bool,
     },
     Auth,
     Reinitialize,
-    /// `PASS`, `ACCT` and the like: its argument is a secret. 200 confirms it.
+    /// `PASS`, `ACCT` and similar commands, whose argument is a secret. 200 confirms it.
     Secret,
-    /// Of no consequence here; 200 confirms it (RFC 959, section 5.4).
+    /// No effect on the session; 200 confirms it (RFC 959, section 5.4).
     Confirmed,
-    /// Works on files and directories; 250 confirms it, with some servers 200.
+    /// Works on files and directories; 250 confirms it, on some servers 200.
     File,
-    /// Of no consequence here, and answered with other codes.
+    /// No effect on the session; answered with other codes.
     Plain,
-    /// Not known. Servers accept odd spellings, so it may be anything.
+    /// Unknown. Servers accept odd spellings, so it can be any command.
     Unknown,
 }
 
 impl CommandKind {
-    /// The kind of a command with this verb, in capitals.
+    /// The kind of the command with this verb, which is in capitals.
     pub(crate) fn of(verb: &str, argument: &[u8]) -> Self {
         match verb {
             "RETR" | "LIST" | "NLST" | "MLSD" => Self::Transfer(Direction::Download),
@@ -65,7 +65,7 @@ impl CommandKind {
         }
     }
 
-    /// Which way the data goes; `None` for a command that is not known to begin a transfer.
+    /// The direction of the data; `None` for a command that is not known to begin a transfer.
     pub(crate) fn direction(self) -> Option<Direction> {
         if let Self::Transfer(direction) = self {
             return Some(direction);
@@ -77,12 +77,12 @@ impl CommandKind {
         self.direction().is_some()
     }
 
-    /// Whether servers carry such a command out only for who has logged in.
+    /// Whether servers carry out such a command only after a login.
     pub(crate) fn needs_login(self) -> bool {
         self.is_transfer() || matches!(self, Self::Passive | Self::Port | Self::File)
     }
 
-    /// Whether the data says where it ends once the server has accepted this; `None` where that stays as it is.
+    /// Whether the data marks its end after the server has accepted this command; `None` if that does not change.
     pub(crate) fn framed(self) -> Option<bool> {
         if let Self::Mode { framed } = self {
             return Some(framed);
@@ -90,7 +90,7 @@ impl CommandKind {
         (self == Self::Reinitialize).then_some(false)
     }
 
-    /// Whether such a command can be answered by a final reply of this code.
+    /// Whether a final reply with this code can answer such a command.
     pub(crate) fn fits(self, code: u16) -> bool {
         let failed = FAILURE.contains(&code);
         match self {
@@ -105,8 +105,8 @@ impl CommandKind {
         }
     }
 
-    /// Whether such a command, sent while a transfer runs, may be what a reply of this code is about. A transfer is
-    /// answered before the next one, and before what aborts it.
+    /// Whether a reply with this code can answer such a command that was sent during a transfer. The server answers a
+    /// transfer before the next one, and before the command that aborts it.
     pub(crate) fn explains(self, code: u16) -> bool {
         match self {
             Self::Greeting | Self::Transfer(_) | Self::Abort => false,
@@ -120,7 +120,7 @@ impl CommandKind {
     }
 }
 
-/// Whether a code can say that a transfer was completed (RFC 959, section 5.4).
+/// Whether a code can report a completed transfer (RFC 959, section 5.4).
 pub(crate) fn is_completion(code: u16) -> bool {
     matches!(code, COMPLETED | 250)
 }

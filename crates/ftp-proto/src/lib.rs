@@ -1,8 +1,8 @@
-//! The FTP control channel without I/O: lines, commands, replies, addresses and the session state machine.
+//! The FTP control connection without I/O: lines, commands, replies, addresses and the session state machine.
 //!
-//! A [`Session`] stands between an FTP client and an FTP server. It is given the bytes that each of them sends and the
-//! time, and says which bytes to hand on and what else to do. It knows the roles *client* and *server* only: which of
-//! the two is near and which lies behind SSH is the caller's business.
+//! A [`Session`] works between an FTP client and an FTP server. Its caller gives it the bytes from each of them and the
+//! time. The session returns the bytes to pass on, and actions. It knows only the roles *client* and *server*. Only the
+//! caller knows which of the two is behind SSH.
 
 mod actions;
 mod address;

@@ -1,16 +1,16 @@
-//! Splits one direction of the control channel into lines, whatever the chunks it came in.
+//! Splits one direction of the control connection into lines, independently of the chunks.
 
 use memchr::memchr;
 
-/// The longest line that is understood, its end included. Reply lines of 17 kB occur; this leaves room and bounds memory.
+/// The longest line to parse, including its end. Reply lines of 17 kB occur; this leaves room and bounds the memory.
 pub(crate) const MAX_LINE: usize = 64 * 1024;
 
-/// What stands next in the stream.
+/// The next piece of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// A whole line with its LF.
     Line(Vec<u8>),
-    /// Part of a line longer than [`MAX_LINE`], to be passed on without being understood.
+    /// A part of a line longer than [`MAX_LINE`], to pass on without parsing.
     Fragment {
         /// The bytes.
         bytes: Vec<u8>,
@@ -19,20 +19,20 @@ pub(crate) enum Piece {
     },
 }
 
-/// Bytes that came and were not looked at yet.
+/// Received bytes that have not been examined yet.
 #[derive(Debug, Default)]
 pub(crate) struct LineBuffer {
     bytes: Vec<u8>,
-    /// Where the unread part of `bytes` begins.
+    /// The start of the unread part of `bytes`.
     start: usize,
-    /// How much of the unread part is known to hold no LF.
+    /// The length of the unread part that is known to contain no LF.
     searched: usize,
-    /// Inside a line that was too long.
+    /// Whether the next byte is inside a line that is too long.
     overlong: bool,
 }
 
 impl LineBuffer {
-    /// Adds bytes behind those that wait.
+    /// Appends bytes.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.start);
         self.start = 0;
@@ -59,17 +59,17 @@ impl LineBuffer {
         Some(Piece::Fragment { bytes, first: true })
     }
 
-    /// Everything that waits, in whatever state its line is.
+    /// All unread bytes, even in the middle of a line.
     pub(crate) fn take_rest(&mut self) -> Vec<u8> {
         self.take(self.len())
     }
 
-    /// Whether the beginning of a line has been taken and its end has not come.
+    /// Whether the beginning of a line has been taken, and not its end.
     pub(crate) fn is_inside_line(&self) -> bool {
         self.overlong
     }
 
-    /// How many bytes wait.
+    /// The number of unread bytes.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
@@ -87,7 +87,7 @@ impl LineBuffer {
         })
     }
 
-    /// What waits, unread.
+    /// The unread bytes.
     pub(crate) fn waiting(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }

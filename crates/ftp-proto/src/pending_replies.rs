@@ -1,9 +1,10 @@
-//! Which commands the server still owes a reply, and which of them a reply answers.
+//! The commands without a reply so far, and the rules that find the command that a reply answers.
 //!
-//! Counting alone does not do: servers send more replies than commands, or fewer, and answer `NOOP`, `STAT` and `ABOR` in
-//! the middle of a transfer. So a reply goes to the first command that such a code can answer, and commands passed over
-//! on the way are taken as never to be answered. While a transfer runs, a reply that both it and a command sent meanwhile
-//! could cause goes to the command: a server that answers in the middle would else seem to have ended the transfer.
+//! Counting alone is not enough: servers send more replies than commands, or fewer, and answer `NOOP`, `STAT` and
+//! `ABOR` in the middle of a transfer. So a reply answers the first command that can have its code. Commands skipped on
+//! the way count as never answered. While a transfer runs, a reply can belong to it or to a command sent meanwhile.
+//! Such a reply answers the command: otherwise a server that answers in the middle would seem to have ended the
+//! transfer.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -11,25 +12,25 @@ use std::ops::RangeInclusive;
 use crate::event::{DataId, Direction};
 use crate::kind::{COMPLETED, CommandKind, FAILURE, reports_success};
 
-/// The most commands remembered. No client pipelines as many; past it the oldest is taken as never to be answered.
+/// The most pending commands. No client pipelines as many. Above it, the oldest counts as never answered.
 const MAX_PENDING: usize = 256;
 
 /// Codes that report a success.
 const SUCCESS: RangeInclusive<u16> = 200..=299;
 
-/// Codes that announce where a server listens. They are never about a transfer.
+/// Codes that announce where a server listens. They never belong to a transfer.
 const ANNOUNCEMENT: RangeInclusive<u16> = 227..=229;
 
-/// Codes that are about a transfer whenever one runs, or about the whole session (RFC 959, section 5.4).
+/// Codes that belong to the running transfer, if there is one, or to the whole session (RFC 959, section 5.4).
 const ABOUT_TRANSFERS: [u16; 8] = [COMPLETED, 421, 425, 426, 451, 452, 551, 552];
 
-/// A command that the server was sent.
+/// A command that was sent to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sent {
-    /// The command and its argument, as an event may show it.
+    /// The command and its argument, in a form that an event can show.
     pub(crate) text: String,
     pub(crate) kind: CommandKind,
-    /// The data channel that a `PORT` announces, if it was rewritten.
+    /// The data channel that a rewritten `PORT` announces.
     pub(crate) offer: Option<DataId>,
 }
 
@@ -42,7 +43,7 @@ impl Sent {
         }
     }
 
-    /// Whether success with it shows that the server lets its client work: a login, or a command that needs one.
+    /// Whether its success shows that the server admits the client: a login, or a command that needs one.
     pub(crate) fn shows_use(&self) -> bool {
         let verb = self.text.split(' ').next().unwrap_or_default();
         self.kind.needs_login() || matches!(verb, "USER" | "PASS" | "ACCT")
@@ -53,46 +54,46 @@ impl Sent {
 #[derive(Debug)]
 struct Pending {
     sent: Sent,
-    /// The server has been silent for so long that replies made here need not wait for this one.
+    /// Whether the server has been silent for so long that the session's own replies no longer wait for this one.
     overdue: bool,
 }
 
-/// What a final reply seems to be about.
+/// The probable subject of a final reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
-    /// The transfer that runs.
+    /// The running transfer.
     Running,
-    /// The command at this place.
+    /// The command at this index.
     Command(usize),
     /// None of these.
     Nothing,
 }
 
-/// What a final reply answers.
+/// The subject of a final reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
-    /// It ends the transfer that runs.
+    /// It ends the running transfer.
     Running,
     /// It answers this command.
     Command {
         sent: Sent,
-        /// Earlier ones that now count as never to be answered.
+        /// Earlier commands that now count as never answered.
         skipped: Vec<Sent>,
     },
-    /// Nothing: it was not asked for.
+    /// It answers nothing: it is unsolicited.
     Nothing,
 }
 
-/// The commands sent and not answered, in order.
+/// The unanswered commands, in order.
 #[derive(Debug)]
 pub(crate) struct PendingReplies {
     queue: VecDeque<Pending>,
-    /// The last transfer command sent, for a `150` that finds none because a reply too many has taken it.
+    /// The last transfer command, for a `150` that finds none because a surplus reply has answered it.
     last_transfer: Option<Sent>,
 }
 
 impl PendingReplies {
-    /// A server that owes its greeting.
+    /// The state of a server that has not sent its greeting yet.
     pub(crate) fn new() -> Self {
         let mut pending = Self {
             queue: VecDeque::new(),
@@ -102,7 +103,7 @@ impl PendingReplies {
         pending
     }
 
-    /// A command was sent. Gives back one that now counts as never to be answered, where the table is full.
+    /// Records a sent command. If the table is full, returns the oldest, which now counts as never answered.
     pub(crate) fn push(&mut self, sent: Sent) -> Option<Sent> {
         if sent.kind.is_transfer() {
             self.last_transfer = Some(sent.clone());
@@ -118,8 +119,8 @@ impl PendingReplies {
         }
     }
 
-    /// A `125` or `150` came: the transfer that begins, and the commands before it. `None` where no command can have
-    /// caused it, or only the one that is `running` already.
+    /// Handles a `125` or `150`. Returns the transfer that begins, and the commands before it. `None` if no command can
+    /// have caused it, or only the one that is already `running`.
     pub(crate) fn start(&mut self, running: bool) -> Option<(Sent, Vec<Sent>)> {
         let known = self.first_transfer();
         let at = known.or_else(|| self.first(|kind| kind == CommandKind::Unknown));
@@ -131,11 +132,11 @@ impl PendingReplies {
         last.map(|sent| (sent, Vec::new()))
     }
 
-    /// A final reply came.
+    /// Handles a final reply.
     pub(crate) fn answer(&mut self, code: u16, running: bool) -> Answered {
         match self.subject(code, running) {
             Subject::Running => Answered::Running,
-            // One that is answered in the middle of a transfer says nothing of those before it.
+            // An answer in the middle of a transfer proves nothing about earlier commands.
             Subject::Command(at) if running => {
                 self.queue
                     .remove(at)
@@ -155,18 +156,18 @@ impl PendingReplies {
         }
     }
 
-    /// An announcement came: takes the command that asked for it, and gives those passed over. `None` where nothing pending can
-    /// have asked.
+    /// Handles a passive reply. Removes the command that requested it, and returns the skipped ones. `None` if no
+    /// pending command can have requested it.
     pub(crate) fn answer_passive(&mut self) -> Option<Vec<Sent>> {
         let first = |wanted: CommandKind| self.first(|kind| kind == wanted);
         let at = first(CommandKind::Passive).or_else(|| first(CommandKind::Unknown))?;
         self.take(at).map(|(_, skipped)| skipped)
     }
 
-    /// Whether a final reply of this code may report the success of a transfer although it seems to be about something
-    /// else: a command sent meanwhile, or nothing.
+    /// Whether a final reply with this code can report the success of a transfer although it seems to belong to
+    /// something else: a command sent meanwhile, or nothing.
     ///
-    /// Replies to commands sent before the transfer come before it, and so does what the client makes of them.
+    /// Replies to commands before the transfer come before its own, and the client reads them in that order too.
     pub(crate) fn may_be_a_transfers(&self, code: u16, running: bool) -> bool {
         let after_the_transfer = match self.subject(code, running) {
             Subject::Running => false,
@@ -177,30 +178,30 @@ impl PendingReplies {
         reports_success(code) && after_the_transfer
     }
 
-    /// Takes the first transfer that has not been answered, as one that is now.
+    /// Removes the first unanswered transfer, which is answered now.
     pub(crate) fn take_transfer(&mut self) -> Option<(Sent, Vec<Sent>)> {
         self.first_transfer().and_then(|at| self.take(at))
     }
 
-    /// Whether a reply made here need not wait: no reply is pending that can still be expected.
+    /// Whether the session's own reply can be sent now: no reply is pending that can still be expected.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.iter().all(|pending| pending.overdue)
     }
 
-    /// Whether a transfer command has not been answered at all.
+    /// Whether a transfer command has no answer at all.
     pub(crate) fn has_transfer(&self) -> bool {
         self.first_transfer().is_some()
     }
 
-    /// The direction of the first transfer command that has not been answered at all.
+    /// The direction of the first transfer command without any answer.
     pub(crate) fn transfer_direction(&self) -> Option<Direction> {
         self.queue
             .iter()
             .find_map(|pending| pending.sent.kind.direction())
     }
 
-    /// Whether a `125` or `150` can be the answer to a transfer command: one that has not been answered, or the last one
-    /// where a reply that was none of its own seemed to answer it.
+    /// Whether a `125` or `150` can be the answer to a transfer command: an unanswered one, or the last one if another
+    /// reply seemed to answer it.
     pub(crate) fn expects_start(&self) -> bool {
         self.has_transfer() || self.last_transfer.is_some()
     }
@@ -210,25 +211,25 @@ impl PendingReplies {
         self.first(|kind| kind == CommandKind::Abort).is_some()
     }
 
-    /// The server has been silent for too long: replies made here wait for these commands no longer. Their own replies may
-    /// still come, and are theirs then.
+    /// The server has been silent for too long, so the session's own replies no longer wait for these commands. Their
+    /// replies can still come, and then answer them.
     pub(crate) fn mark_overdue(&mut self) {
         for pending in &mut self.queue {
             pending.overdue = true;
         }
     }
 
-    /// Takes every command as never to be answered.
+    /// Counts every command as never answered.
     pub(crate) fn clear(&mut self) -> Vec<Sent> {
         self.queue.drain(..).map(|pending| pending.sent).collect()
     }
 
-    /// What a final reply of this code is about, as far as can be told.
+    /// The probable subject of a final reply with this code.
     fn subject(&self, code: u16, running: bool) -> Subject {
         if running && self.ends_transfer(code) {
             return Subject::Running;
         }
-        // It is the transfer's, or that of an ABOR before it.
+        // It belongs to the transfer, or to an ABOR before it.
         self.first(|it| {
             code == COMPLETED && matches!(it, CommandKind::Transfer(_) | CommandKind::Abort)
         })
@@ -237,8 +238,8 @@ impl PendingReplies {
         .map_or(Subject::Nothing, Subject::Command)
     }
 
-    /// Whether a final reply ends the transfer that runs, and not a command sent meanwhile. A client that waits for the end
-    /// of its transfer takes any success for it.
+    /// Whether a final reply ends the running transfer instead of answering a command sent meanwhile. A client that
+    /// waits for the end of its transfer takes any success for it.
     fn ends_transfer(&self, code: u16) -> bool {
         let success = SUCCESS.contains(&code) && !ANNOUNCEMENT.contains(&code);
         let explained = || self.first(|kind| kind.explains(code)).is_some();
@@ -255,8 +256,8 @@ impl PendingReplies {
         self.first(CommandKind::is_transfer)
     }
 
-    /// Takes the command at this place, and those before it but for transfers, which may still be answered: a server may
-    /// answer `NOOP` before the `RETR` that it works on.
+    /// Removes the command at this index and those before it, except transfers, which can still be answered: a server
+    /// can answer `NOOP` before the `RETR` that it works on.
     fn take(&mut self, at: usize) -> Option<(Sent, Vec<Sent>)> {
         let taken = self.queue.remove(at)?;
         let (kept, skipped): (Vec<_>, Vec<_>) = self

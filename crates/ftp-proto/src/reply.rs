@@ -1,33 +1,33 @@
-//! Tells where a reply begins and what belongs to it (RFC 959, section 4.2).
+//! Finds where a reply begins and which lines belong to it (RFC 959, section 4.2).
 
 use crate::telnet;
 
-/// What a server's line is.
+/// The role of a server's line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplyLine {
     /// The first line of a reply.
     First(ReplyHead),
     /// A later line of a reply.
     Rest,
-    /// The last line of a reply of several lines.
+    /// The last line of a multi-line reply.
     Last(ReplyHead),
-    /// A later line of a reply that looks like a reply of its own with this code. Some readers take any code with a blank for
-    /// the end of a reply.
+    /// A later line of a reply that looks like a separate reply with this code. Some readers take any code with a blank
+    /// as the end of a reply.
     Within(u16),
-    /// Text where a reply should have begun.
+    /// Text in the place of a reply.
     Stray,
 }
 
-/// How a reply begins.
+/// The beginning of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ReplyHead {
     /// Its code, 100 to 699.
     pub(crate) code: u16,
-    /// Whether this is a line with more behind it.
+    /// Whether more lines follow.
     pub(crate) goes_on: bool,
 }
 
-/// What stands behind a code.
+/// The separator after a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
     /// A hyphen: more lines follow.
@@ -36,7 +36,7 @@ enum Mark {
     End,
 }
 
-/// A multi-line reply whose last line has not come.
+/// A multi-line reply without its last line so far.
 #[derive(Debug)]
 struct OpenReply {
     code: u16,
@@ -44,32 +44,32 @@ struct OpenReply {
 }
 
 impl OpenReply {
-    /// Whether a line of this code and a blank is its last one. Servers that begin with `150-` end with `125`, too.
+    /// Whether a line with this code and a blank is its last one. Servers that begin with `150-` also end with `125`.
     fn ends_with(&self, code: u16) -> bool {
         code == self.code || (is_preliminary(code) && is_preliminary(self.code))
     }
 
-    /// Whether such a line is another reply, since no text of this one would look like it: the final reply behind a
-    /// preliminary one whose last line is missing, or the start of a transfer that is waited for.
+    /// Whether such a line is another reply, since no text of this one looks like it: the final reply after a
+    /// preliminary one without its last line, or the expected start of a transfer.
     fn gives_way_to(&self, code: u16, expects_start: bool) -> bool {
         let final_reply = is_preliminary(self.code) && !is_preliminary(code);
         final_reply || (expects_start && matches!(code, 125 | 150))
     }
 }
 
-/// Whether another reply follows one of this code (RFC 959, section 4.2.1).
+/// Whether another reply follows one with this code (RFC 959, section 4.2.1).
 fn is_preliminary(code: u16) -> bool {
     (100..200).contains(&code)
 }
 
-/// How likely it is that an open reply has really ended.
+/// The evidence that an open reply has really ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     /// No line looked like an end.
     Inside,
-    /// A line looked like the last one but for its code. Inner lines may, so this alone proves nothing.
+    /// A line looked like the last one, except for its code. Inner lines can look so too, so this alone proves nothing.
     MaybeOver,
-    /// After such a line the client went on: it took the reply as ended, and so will the server.
+    /// After such a line the client continued: for the client the reply has ended, and so it has for the server.
     Answered,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct ReplyTracker {
 }
 
 impl ReplyTracker {
-    /// Places the next line. `expects_start`: a `125` or `150` can be the answer to a transfer command.
+    /// Finds the role of the next line. `expects_start`: a `125` or `150` can be the answer to a transfer command.
     pub(crate) fn line(&mut self, line: &[u8], expects_start: bool) -> ReplyLine {
         let head = code_and_mark(line);
         match self.open.take() {
@@ -116,7 +116,7 @@ impl ReplyTracker {
         }
     }
 
-    /// A command went to the server.
+    /// Records that a command went to the server.
     pub(crate) fn command_sent(&mut self) {
         if let Some(open) = &mut self.open
             && open.progress == Progress::MaybeOver
@@ -125,18 +125,18 @@ impl ReplyTracker {
         }
     }
 
-    /// Whether a reply has begun and not ended.
+    /// Whether a reply is open.
     pub(crate) fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Takes an open reply as ended if a line looked like its end.
+    /// Ends an open reply if a line looked like its end.
     pub(crate) fn settle(&mut self) {
         let over = |open: &mut OpenReply| open.progress != Progress::Inside;
         self.open.take_if(over);
     }
 
-    /// Takes an open reply as ended.
+    /// Ends an open reply.
     pub(crate) fn reset(&mut self) {
         self.open = None;
     }
@@ -158,7 +158,7 @@ impl ReplyTracker {
     }
 }
 
-/// The code at the beginning of a line, and what follows it.
+/// The code at the beginning of a line, and its separator.
 fn code_and_mark(line: &[u8]) -> Option<(u16, Mark)> {
     let [
         hundreds @ b'1'..=b'6',

@@ -1,4 +1,4 @@
-//! Finds where text begins behind Telnet commands (RFC 854; RFC 959, section 3.3, sends ABOR behind them).
+//! Finds the start of text after Telnet commands (RFC 854; RFC 959, section 3.3, sends ABOR after them).
 
 const IAC: u8 = 255;
 const DONT: u8 = 254;
@@ -7,12 +7,12 @@ const SUBNEGOTIATION: u8 = 250;
 const SUBNEGOTIATION_END: u8 = 240;
 const DATA_MARK: u8 = 242;
 
-/// What is left of `bytes` behind the Telnet commands at its beginning.
+/// The rest of `bytes` after the Telnet commands at its beginning.
 ///
-/// A data mark counts without its IAC too: as urgent data the two can be torn apart.
+/// A data mark counts even without its IAC, since urgent data can separate the two.
 pub(crate) fn skip(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
-    // Where one has no end, none behind it has, and to look for it each time would take long on a line of nothing else.
+    // If one subnegotiation has no end, none after it has. A search for each would take long on a line full of them.
     let mut may_end = true;
     loop {
         rest = match rest {
@@ -30,8 +30,8 @@ pub(crate) fn skip(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// The bytes without the Telnet commands anywhere in them, read as those do who know no subnegotiation. An escaped 255 goes,
-/// too: alone, it would begin a command.
+/// The bytes without any Telnet commands, for readers that do not know subnegotiations. Also removes an escaped 255:
+/// alone, it would begin a command.
 pub(crate) fn strip(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let mut rest = bytes;
@@ -47,8 +47,8 @@ pub(crate) fn strip(bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The line without a Telnet command at its end of which the LF would be a part: for those who look for such commands
-/// first, it would go on with the next line.
+/// The line without a Telnet command at its end that would include the LF: for readers that look for such commands
+/// first, the line would continue with the next one.
 pub(crate) fn closed(mut line: Vec<u8>) -> Vec<u8> {
     let mut at = 0;
     while let Some(start) = line.get(at..).and_then(|rest| memchr::memchr(IAC, rest)) {
@@ -66,7 +66,7 @@ pub(crate) fn closed(mut line: Vec<u8>) -> Vec<u8> {
     line
 }
 
-/// What stands behind IAC SE. `None` where there is none: an open one hides no command.
+/// The bytes after IAC SE. `None` if there is none: an open subnegotiation hides no command.
 fn behind_subnegotiation(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes
         .windows(2)

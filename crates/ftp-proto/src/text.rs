@@ -1,17 +1,18 @@
-//! Text for people: replies made here, and a peer's bytes made fit for a log.
+//! Text for people: the session's own replies, and a peer's bytes for a log.
 
 use plain_text::printable_start;
 
-/// The longest text of a reply made here, in bytes. RFC 959 sets no limit, but clients with 512-byte line buffers exist.
+/// The longest text of the session's own replies, in bytes. RFC 959 sets no limit, but some clients have line buffers
+/// of 512 bytes.
 const MAX_REPLY_TEXT: usize = 480;
 
-/// The longest text taken from a peer into an event, in bytes. Longer than any sane path, short enough for a log line.
+/// The longest text of a peer in an event, in bytes: longer than any sensible path, short enough for a log line.
 const MAX_EVENT_TEXT: usize = 1024;
 
-/// A one-line reply such as `421 text` and CRLF. What is not printable ASCII in `text` is replaced; the text is cut at
-/// 480 bytes.
+/// A one-line reply such as `421 text` with CRLF. Characters other than printable ASCII are replaced, and the text is
+/// shortened to 480 bytes.
 ///
-/// For refusals made in a session and for those made where there is no session yet.
+/// For refusals both in a session and before there is a session.
 pub fn reply(code: u16, text: &str) -> Vec<u8> {
     let printable = text.chars().map(|c| match c {
         ' '..='~' => c,
@@ -22,10 +23,10 @@ pub fn reply(code: u16, text: &str) -> Vec<u8> {
     format!("{code:03} {text}\r\n").into_bytes()
 }
 
-/// A peer's bytes as text of at most 1 KiB: what is not UTF-8 is replaced, what steers a terminal or cannot be seen
-/// is escaped.
+/// A peer's bytes as text of at most 1 KiB. Invalid UTF-8 is replaced, and characters that control a terminal or are
+/// invisible are escaped.
 pub(crate) fn printable(bytes: &[u8]) -> String {
-    // What is cut needs no decoding, which keeps a 64 KiB line cheap. The longest character is four bytes.
+    // Decode only the part that is shown, to keep a 64 KiB line cheap. The longest character has four bytes.
     let bytes = bytes.get(..MAX_EVENT_TEXT + 4).unwrap_or(bytes);
     printable_start(&String::from_utf8_lossy(bytes), MAX_EVENT_TEXT)
 }

@@ -55,7 +55,7 @@ fn an_aborted_upload_is_complete_only_if_its_end_was_seen() {
         r"
         c>s ABOR
         s> 226 done\r\n226 ABOR done
-        -> client 426 The transfer was aborted before its end was seen\r\n226 ABOR done
+        -> client 426 The transfer was aborted before it was complete\r\n226 ABOR done
         ",
     ));
     check(&transfer(
@@ -101,7 +101,7 @@ fn abor_releases_a_completion_that_waits() {
         s> 226 done
         -> check 0 1
         c> ABOR
-        -> client 426 The transfer was aborted before its end was seen
+        -> client 426 The transfer was aborted before it was complete
         -> server ABOR
         s>c 225 nothing to abort
         ",

@@ -413,7 +413,7 @@ fn an_ambiguous_success_of_a_transfer_without_a_data_connection_is_its_failure()
             s>c 150 go
             c>s {command}
             s> {answer}
-            -> client 425 No data connection was agreed on; send PASV, EPSV, PORT or EPRT before the transfer
+            -> client 425 There is no data connection; send PASV, EPSV, PORT or EPRT before the transfer
             s>c {answer}
             "
         ));

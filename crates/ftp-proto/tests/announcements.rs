@@ -23,39 +23,33 @@ fn a_reply_without_any_number_passes() {
 #[test]
 fn a_reply_that_some_reader_could_follow_elsewhere_becomes_a_425() {
     for (reply, why) in [
-        ("227 (10,0,0,1,0,0)", "names port 0"),
-        ("227 (10,0,0,256,4,5)", "names no address that can be read"),
+        ("227 (10,0,0,1,0,0)", "contains port 0"),
+        ("227 (10,0,0,256,4,5)", "contains no readable address"),
         (
             "227 (1216,256,2,127,127,127)",
-            "names no address that can be read",
+            "contains no readable address",
         ),
-        ("227 (10,0,0,1,4,5,6)", "names no address that can be read"),
-        ("227 -10,0,0,1,4,5", "names no address that can be read"),
-        ("227 10;0;0;1;4;5", "names no address that can be read"),
+        ("227 (10,0,0,1,4,5,6)", "contains no readable address"),
+        ("227 -10,0,0,1,4,5", "contains no readable address"),
+        ("227 10;0;0;1;4;5", "contains no readable address"),
         (
             "227 (10,0,0,1,4,5) (10,0,0,2,4,5)",
-            "names more than one address",
+            "contains more than one address",
         ),
         (
             "227 (10,0,0,1,4,5) (|||1029|)",
-            "has other numbers beside the address",
+            "contains numbers other than the address",
         ),
-        (
-            "228 (4,4,10,0,0,1,4,5)",
-            "names no address that can be read",
-        ),
-        ("229 (|||0|)", "names port 0"),
-        ("229 (|||65536|)", "names no address that can be read"),
-        ("229 (||50000|)", "names no address that can be read"),
-        ("229 (|||6446)", "names no address that can be read"),
-        ("229 (|||6446!)", "names no address that can be read"),
-        ("229 (|||+6446|)", "names no address that can be read"),
-        ("229 (---6446-)", "names no address that can be read"),
-        (
-            r"229 x(c\0cc\xb6\xb6\xb6c)",
-            "names no address that can be read",
-        ),
-        ("229 (+++6446+)", "names no address that can be read"),
+        ("228 (4,4,10,0,0,1,4,5)", "contains no readable address"),
+        ("229 (|||0|)", "contains port 0"),
+        ("229 (|||65536|)", "contains no readable address"),
+        ("229 (||50000|)", "contains no readable address"),
+        ("229 (|||6446)", "contains no readable address"),
+        ("229 (|||6446!)", "contains no readable address"),
+        ("229 (|||+6446|)", "contains no readable address"),
+        ("229 (---6446-)", "contains no readable address"),
+        (r"229 x(c\0cc\xb6\xb6\xb6c)", "contains no readable address"),
+        ("229 (+++6446+)", "contains no readable address"),
     ] {
         let code = &reply[..3];
         check(&format!(
@@ -242,17 +236,17 @@ fn a_passive_reply_that_nothing_asked_for_makes_no_offer() {
         r"
         s>c 220 ready
         s> 227 (10,0,0,1,4,5)
-        -> client 425 The FTP server's 227 reply was not asked for; try another data mode
+        -> client 425 The FTP server's 227 reply is unsolicited; try another data mode
         c>s NOOP
         s> 229-x (|||1029|)\r\n229 ok
-        -> client 425 The FTP server's 229 reply was not asked for; try another data mode
+        -> client 425 The FTP server's 229 reply is unsolicited; try another data mode
         c>s PASV
         s> 227 (10,0,0,1,4,5)
         -> offer 0 passive 10.0.0.1 1029 open-first
         offered 0 127.0.0.1:20000
         -> client 227 (127,0,0,1,78,32)
         s> 227 (10,0,0,1,4,6)
-        -> client 425 The FTP server's 227 reply was not asked for; try another data mode
+        -> client 425 The FTP server's 227 reply is unsolicited; try another data mode
         ",
     );
 }
@@ -271,7 +265,7 @@ fn a_passive_reply_in_the_middle_of_a_transfer_is_no_success() {
         -> client 150 go
         -> started - Upload STOR a
         s> 227 (10,0,0,1,4,5)
-        -> client 425 The FTP server's 227 reply was not asked for; try another data mode
+        -> client 425 The FTP server's 227 reply is unsolicited; try another data mode
         -> ended - 425 STOR a
         ",
     );

@@ -13,7 +13,7 @@ fn an_answer_waits_for_the_reply_to_an_over_long_line() {
         c>s CWD {long}
         c> AUTH TLS
         s> 500 too long
-        -> client 500 too long\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> client 500 too long\r\n534 AUTH is refused: SSH already encrypts this connection; continue without TLS
         "
     ));
 }
@@ -26,11 +26,11 @@ fn auth_is_refused_in_order_with_other_replies() {
         s> 220-hello
         -> client 220-hello
         s> 220 ready
-        -> client 220 ready\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> client 220 ready\r\n534 AUTH is refused: SSH already encrypts this connection; continue without TLS
         c> FEAT\r\nauth ssl\r\nUSER joe
         -> server FEAT
         s> 211-Features\r\n AUTH TLS\r\n211 End
-        -> client 211-Features\r\n AUTH TLS\r\n211 End\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> client 211-Features\r\n AUTH TLS\r\n211 End\r\n534 AUTH is refused: SSH already encrypts this connection; continue without TLS
         -> server USER joe
         timer none
         ",
@@ -50,7 +50,7 @@ fn a_silent_server_does_not_hold_an_answer_forever() {
         timer 2s
         wait 1999ms
         wait 1ms
-        -> client 534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> client 534 AUTH is refused: SSH already encrypts this connection; continue without TLS
         -> server USER joe
         timer none
         ",
@@ -65,7 +65,7 @@ fn a_reply_that_never_ends_does_not_hold_an_answer_forever() {
         c> AUTH TLS
         timer 2s
         wait 2s
-        -> client 534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> client 534 AUTH is refused: SSH already encrypts this connection; continue without TLS
         c>s PASV
         s> 227 (10,0,0,1,4,5)
         -> offer 0 passive 10.0.0.1 1029 open-first
@@ -85,7 +85,7 @@ fn an_answer_waits_for_a_transfer_however_long() {
         timer none
         wait 900s
         s> 451 failed
-        -> client 451 failed\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> client 451 failed\r\n534 AUTH is refused: SSH already encrypts this connection; continue without TLS
         ",
     );
 }
@@ -98,7 +98,7 @@ fn a_reply_that_an_answer_overtook_still_belongs_to_its_command() {
         c>s CWD slow
         c> AUTH TLS
         wait 2s
-        -> client 534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> client 534 AUTH is refused: SSH already encrypts this connection; continue without TLS
         c>s EPSV
         s>c 250 here at last
         s> 229 (|||1029|)
@@ -120,7 +120,7 @@ fn an_answer_is_given_before_the_end() {
         c>s XNOREPLY
         c> AUTH TLS
         s end
-        -> client 534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> client 534 AUTH is refused: SSH already encrypts this connection; continue without TLS
         -> end client
         ",
     );
@@ -135,7 +135,7 @@ fn the_clients_end_waits_behind_its_commands() {
         c> AUTH TLS\r\nQUIT
         c end
         s> 200 ok
-        -> client 200 ok\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> client 200 ok\r\n534 AUTH is refused: SSH already encrypts this connection; continue without TLS
         -> server QUIT
         -> end server
         ",

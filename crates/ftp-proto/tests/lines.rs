@@ -93,7 +93,7 @@ fn inner_lines_may_begin_with_digits() {
         c>s AUTHX
         s>c 500 what?
         c> AUTH TLS
-        -> client 534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> client 534 AUTH is refused: SSH already encrypts this connection; continue without TLS
         ",
     );
 }

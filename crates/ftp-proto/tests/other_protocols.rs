@@ -23,7 +23,7 @@ fn another_protocol_ends_the_session_before_the_server_hears_of_it() {
             s> 220 ready
             -> client 220 ready
             c> {first}
-            -> client 421 This is an FTP server, and what you sent is {protocol}; the session ends
+            -> client 421 This is an FTP server, but the client sent {protocol}; use an FTP client
             -> not FTP but {protocol}
             -> end client
             c> USER joe
@@ -41,7 +41,7 @@ fn the_first_bytes_may_come_in_pieces_and_before_the_greeting() {
         r"
         c> PO\c
         c> ST /\c
-        -> client 421 This is an FTP server, and what you sent is HTTP; the session ends
+        -> client 421 This is an FTP server, but the client sent HTTP; use an FTP client
         -> end client
         ",
     );
@@ -49,7 +49,7 @@ fn the_first_bytes_may_come_in_pieces_and_before_the_greeting() {
         r"
         c> \x16\c
         c> \x03\x01\c
-        -> client 421 This is an FTP server, and what you sent is TLS; the session ends
+        -> client 421 This is an FTP server, but the client sent TLS; use an FTP client
         -> end client
         ",
     );

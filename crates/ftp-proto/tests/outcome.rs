@@ -315,7 +315,7 @@ fn a_servers_own_failure_passes_at_once() {
                 s>c {code} failed
                 data 0 cut the SSH connection was lost
                 s> 226 not asked for
-                -> client 426 The transfer was not seen to be complete
+                -> client 426 The transfer was not confirmed as complete
                 "
             ),
         ));
@@ -422,8 +422,7 @@ fn an_upload_in_active_mode_that_joins_late_has_the_longer_wait() {
 
 #[test]
 fn no_transfer_is_complete_without_a_data_connection() {
-    let reason =
-        "No data connection was agreed on; send PASV, EPSV, PORT or EPRT before the transfer";
+    let reason = "There is no data connection; send PASV, EPSV, PORT or EPRT before the transfer";
     for command in ["LIST", "STOR a", "RETR a"] {
         check(&format!(
             r"

@@ -295,7 +295,7 @@ fn commands_pass_while_a_completion_is_held() {
         c> AUTH TLS
         s> 200 ok
         data 0 server-done
-        -> client 226 done\r\n200 ok\r\n534 AUTH is refused: SSH already encrypts this connection; go on without TLS
+        -> client 226 done\r\n200 ok\r\n534 AUTH is refused: SSH already encrypts this connection; continue without TLS
         ",
     ));
 }

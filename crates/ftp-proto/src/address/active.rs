@@ -1,4 +1,4 @@
-//! The address in `PORT`, `EPRT` and `LPRT`: read as leniently as clients write it, and written anew in the plainest form.
+//! The address in `PORT`, `EPRT` and `LPRT`: read leniently, as clients write it, and written in the plainest form.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -6,12 +6,12 @@ use plain_text::canonical;
 
 use super::{Cursor, is_blank, long_form, read_long_form, short_form};
 
-/// A command that names where the client listens.
+/// A command with the address on which the client listens.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PortCommand {
-    /// The address as named.
+    /// The address in the command.
     pub(crate) host: IpAddr,
-    /// The port as named; it may be 0.
+    /// The port in the command, which can be 0.
     pub(crate) port: u16,
     form: Form,
 }
@@ -26,18 +26,18 @@ enum Form {
     Long,
 }
 
-/// Why a command names no address.
+/// Why a command has no valid address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoAddress {
-    /// It cannot be read.
+    /// Its address is unreadable.
     Malformed,
     /// `EPRT` with a network protocol that is neither IPv4 nor IPv6.
     UnknownProtocol,
 }
 
 impl PortCommand {
-    /// Reads the command's argument. Blanks around numbers, leading zeros, a plus, a missing last delimiter and text behind
-    /// the address are passed over, as servers do and as clients write.
+    /// Reads the command's argument. Accepts blanks around numbers, leading zeros, a plus, a missing last delimiter and
+    /// text after the address, since clients write them and servers accept them.
     pub(crate) fn parse(verb: &str, argument: &[u8]) -> Result<Self, NoAddress> {
         let read = match verb {
             "PORT" => short(argument).map(|address| (Form::Short, address)),
@@ -49,18 +49,18 @@ impl PortCommand {
         Ok(Self { host, port, form })
     }
 
-    /// Whether the command names the family of its address.
+    /// Whether the command contains the family of its address.
     pub(crate) fn names_family(&self) -> bool {
         self.form == Form::Extended
     }
 
-    /// The command with the address that it names.
+    /// The command with its own address.
     pub(crate) fn as_named(&self, line_end: &[u8]) -> Vec<u8> {
         self.write(SocketAddr::new(self.host, self.port), line_end)
     }
 
-    /// The command with another address. The form stays where the family does. Where the family changes it becomes the
-    /// form that every server of the new one knows: `PORT` for IPv4, `EPRT` for IPv6.
+    /// The command with another address. If the family is the same, so is the form. Otherwise it is the form that every
+    /// server of the new family knows: `PORT` for IPv4, `EPRT` for IPv6.
     pub(crate) fn rewrite(&self, address: SocketAddr, line_end: &[u8]) -> Vec<u8> {
         self.write(canonical(address), line_end)
     }
@@ -78,8 +78,8 @@ impl PortCommand {
     }
 }
 
-/// The command with an argument that no server takes for an address, so that it refuses the command itself. What a reader
-/// that is more lenient than this one could find in the argument does not reach it.
+/// The command with an argument that no server accepts as an address, so that the server itself refuses the command. A
+/// server that reads more leniently than this crate never sees the original argument.
 pub(crate) fn unreadable(verb: &str, line_end: &[u8]) -> Vec<u8> {
     [verb.as_bytes(), b" ?", line_end].concat()
 }
@@ -102,7 +102,7 @@ fn long(argument: &[u8]) -> Option<(IpAddr, u16)> {
     read_long_form(&list(argument)?)
 }
 
-/// Numbers with commas between. What follows must not go on like a list.
+/// Numbers separated by commas. The list must end after them.
 fn list(argument: &[u8]) -> Option<Vec<u8>> {
     let mut cursor = Cursor::new(argument, 0);
     let numbers = cursor.lenient_numbers()?;
@@ -117,7 +117,7 @@ fn list(argument: &[u8]) -> Option<Vec<u8>> {
     (!goes_on).then_some(numbers)
 }
 
-/// Protocol, address and port, each behind a delimiter.
+/// Protocol, address and port, each after a delimiter.
 fn extended(argument: &[u8]) -> Result<PortCommand, NoAddress> {
     let (&delimiter, rest) = argument.split_first().ok_or(NoAddress::Malformed)?;
     let mut fields = rest.split(|&byte| byte == delimiter);
@@ -154,7 +154,7 @@ fn ipv6(text: &[u8]) -> Option<IpAddr> {
     text.parse().ok().map(IpAddr::V6)
 }
 
-/// A number with nothing behind it.
+/// A number with nothing after it.
 fn whole_number(text: &[u8]) -> Option<u32> {
     let mut cursor = Cursor::new(text, 0);
     let number = cursor.lenient_number()?;

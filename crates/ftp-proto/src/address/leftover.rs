@@ -1,18 +1,18 @@
-//! Whether a number in a passive reply, besides the address, could be part of what a lenient reader takes for one.
+//! Decides whether another number in a passive reply could be a part of an address for a lenient reader.
 //!
-//! Readers scan for numbers in lists or between delimiters, some across the lines of a reply. A number that stands alone, as
-//! in `user42` or `for 3 users`, is part of no list.
+//! Readers scan for numbers in lists or between delimiters, some across the lines of a reply. An isolated number, as in
+//! `user42` or `for 3 users`, is not a part of a list.
 
 use std::ops::Range;
 
 use super::trim_end;
 
-/// Punctuation that ends what was said before, where a blank or a new line follows.
+/// Punctuation that ends a sentence if a blank or a new line follows.
 const CLOSING: &[u8] = b".:;!?)]";
 
-/// Whether each number outside of `known` stands alone. `codes` are the places of the reply's own code at the beginnings of
-/// its lines; for those who read across lines they are numbers as well. `wide`: bytes that are not ASCII count as digits, and
-/// any delimiter counts before a code, since some readers take whatever stands there for a port.
+/// Whether each number outside `known` is isolated. `codes` are the places of the reply's code at the beginnings of its
+/// lines. For readers across lines they are numbers as well. `wide`: bytes that are not ASCII count as digits, and any
+/// delimiter counts before a code, since some readers accept any text there as a port.
 pub(super) fn all_stand_alone(
     text: &[u8],
     known: &[Range<usize>],
@@ -30,7 +30,7 @@ pub(super) fn all_stand_alone(
     })
 }
 
-/// Where numbers begin.
+/// The starts of the numbers.
 fn numbers(text: &[u8], wide: bool) -> impl Iterator<Item = usize> {
     let digit = move |byte: &u8| byte.is_ascii_digit() || (wide && !byte.is_ascii());
     let begins = move |at: usize| {
@@ -49,18 +49,18 @@ fn stands_alone(text: &[u8], at: usize) -> bool {
     match before {
         [] => true,
         [.., byte] if byte.is_ascii_alphanumeric() || !byte.is_ascii() => true,
-        // The second of two is no end of a sentence.
+        // The second of two punctuation marks does not end a sentence.
         [.., twice, byte] if twice == byte => false,
         [.., byte] => spaces && CLOSING.contains(byte),
     }
 }
 
-/// What stands before a number, its sign, blanks and line ends passed over.
+/// The text before a number, without its sign, blanks and line ends.
 fn before(text: &[u8], at: usize) -> &[u8] {
     trim_end(unsigned(text, at))
 }
 
-/// What stands before a number and its sign.
+/// The text before a number and its sign.
 fn unsigned(text: &[u8], at: usize) -> &[u8] {
     match text.get(..at).unwrap_or_default() {
         [before @ .., b'+' | b'-'] => before,

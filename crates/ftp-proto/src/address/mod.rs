@@ -1,4 +1,4 @@
-//! Addresses as the control channel spells them.
+//! Addresses in the forms of the control connection.
 
 mod active;
 mod leftover;
@@ -11,7 +11,7 @@ pub(crate) use active::{NoAddress, PortCommand, line_end, unreadable};
 pub(crate) use passive::{PassiveHead, PassiveReply, says_a_number};
 pub(crate) use verb::{Verb, announcing_verb, verb};
 
-/// Numbers in the longest address form: `LPRT` with IPv6 (RFC 1639).
+/// The most numbers in an address: `LPRT` with IPv6 (RFC 1639).
 const MAX_NUMBERS: usize = 21;
 
 /// Reads a text from left to right.
@@ -29,12 +29,12 @@ impl<'a> Cursor<'a> {
         self.text.get(self.at).copied()
     }
 
-    /// Steps over this byte, if it comes next.
+    /// Skips this byte, if it comes next.
     fn eat(&mut self, byte: u8) -> Option<()> {
         (self.peek() == Some(byte)).then(|| self.at += 1)
     }
 
-    /// Steps over a decimal number of at least one digit.
+    /// Skips a decimal number of at least one digit.
     fn number<T: TryFrom<u32>>(&mut self) -> Option<T> {
         let rest = self.text.get(self.at..)?;
         let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -43,21 +43,21 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
-    /// Steps over blanks.
+    /// Skips blanks.
     fn skip_blanks(&mut self) {
         while self.peek().is_some_and(is_blank) {
             self.at += 1;
         }
     }
 
-    /// Steps over blanks and line ends.
+    /// Skips blanks and line ends.
     fn skip_spaces(&mut self) {
         while self.peek().is_some_and(is_space) {
             self.at += 1;
         }
     }
 
-    /// Steps over this byte and the blanks around it, if it comes next.
+    /// Skips this byte and the blanks around it, if it comes next.
     fn separator(&mut self, byte: u8) -> Option<()> {
         let start = self.at;
         self.skip_blanks();
@@ -69,19 +69,19 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Steps over numbers with commas between, as many as there are, and the blanks around the commas.
+    /// Skips all numbers separated by commas, and the blanks around the commas.
     fn numbers(&mut self) -> Option<Vec<u8>> {
         self.list(Self::number)
     }
 
-    /// Steps over blanks, a plus and a number.
+    /// Skips blanks, a plus and a number.
     fn lenient_number<T: TryFrom<u32>>(&mut self) -> Option<T> {
         self.skip_blanks();
         let _ = self.eat(b'+');
         self.number()
     }
 
-    /// The same as [`numbers`](Self::numbers), where each may have a plus. What follows a comma without being a number stays.
+    /// Like [`numbers`](Self::numbers), but each number can have a plus. Other text after a comma stays.
     fn lenient_numbers(&mut self) -> Option<Vec<u8>> {
         self.list(Self::lenient_number)
     }
@@ -103,23 +103,23 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// What separates words on one line.
+/// Separates words on one line.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// What `scanf` passes over before a number.
+/// The white space that `scanf` skips before a number.
 fn is_space(byte: u8) -> bool {
     is_blank(byte) || matches!(byte, b'\r' | b'\n' | 0x0b | 0x0c)
 }
 
-/// The text without the blanks and line ends at its end.
+/// The text without trailing blanks and line ends.
 fn trim_end(text: &[u8]) -> &[u8] {
     let end = text.iter().rposition(|&byte| !is_space(byte));
     end.and_then(|end| text.get(..=end)).unwrap_or_default()
 }
 
-/// A number of nothing but digits, at least one, that fits.
+/// A number that consists only of digits, at least one, and fits.
 fn decimal<T: TryFrom<u32>>(digits: &[u8]) -> Option<T> {
     let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(digits).ok().filter(|_| all_digits)?;

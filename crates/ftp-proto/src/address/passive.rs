@@ -1,7 +1,7 @@
-//! The address in a passive reply: found, and replaced without touching anything else.
+//! Finds the address in a passive reply, and replaces it without changing anything else.
 //!
-//! Clients read these replies in many ways, and most of them more leniently than any grammar. So this does not only look for
-//! the address: a reply with a number in it that some reader could take for another one is not understood.
+//! Clients read these replies in many ways, and most of them more leniently than any grammar. So this module does not
+//! only look for the address. It also refuses a reply with another number that some reader could take for an address.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -14,24 +14,24 @@ use super::{Cursor, is_blank, long_form, read_long_form, short_form, trim_end};
 use crate::event::Announced;
 use crate::telnet;
 
-/// The first two delimiters of a 229 may have a protocol and an address between them. No address is longer.
+/// A 229 can have a protocol and an address between its first delimiters. No address is longer.
 const MAX_EXTENDED_FIELD: usize = 64;
 
-/// How often an address may stand in a reply. Once is usual; this bounds the work on a reply made to cost much.
+/// How often an address may occur in a reply. Once is usual. The bound limits the work on a malicious reply.
 const MAX_SPOTS: usize = 16;
 
-/// Where a line begins like a passive reply.
+/// The beginning of a line that looks like a passive reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PassiveHead {
     /// 227, 228 or 229.
     pub(crate) code: u16,
-    /// Where the code stands in the line.
+    /// The place of the code in the line.
     pub(crate) code_at: usize,
 }
 
 impl PassiveHead {
-    /// Finds the code where any reader would: behind Telnet commands, blanks and control characters, and whatever
-    /// follows it.
+    /// Finds the code wherever any reader would: after Telnet commands, blanks and control characters, whatever follows
+    /// it.
     pub(crate) fn find(line: &[u8]) -> Option<Self> {
         let text = telnet::skip(line);
         let skipped = text.iter().take_while(|byte| !byte.is_ascii_graphic());
@@ -45,24 +45,24 @@ impl PassiveHead {
         Some(Self { code, code_at })
     }
 
-    /// Where the text behind the code begins.
+    /// The start of the text after the code.
     pub(crate) fn text_at(self) -> usize {
         self.code_at + 3
     }
 
-    /// Whether the reply goes on behind this line, for those who read it so.
+    /// Whether more lines follow, for readers that look for a hyphen.
     pub(crate) fn goes_on(self, line: &[u8]) -> bool {
         line.get(self.text_at()) == Some(&b'-')
     }
 }
 
-/// Whether anything in a reply of this code, besides the codes of its lines, could be a number.
+/// Whether anything in a reply with this code, except the codes of its lines, could be a number.
 pub(crate) fn says_a_number(code: u16, text: &[u8]) -> bool {
     let says = |line: Line| {
         text.get(line.body)
             .is_some_and(|body| body.iter().any(u8::is_ascii_digit))
     };
-    // Some readers take digits of any script for a port, between delimiters of any kind behind a parenthesis.
+    // Some readers accept digits of any script as a port, between delimiters of any kind after a parenthesis.
     let behind = memchr::memchr(b'(', text).and_then(|at| text.get(at..));
     let other_script = behind.is_some_and(|inner| !inner.is_ascii());
     let wide =
@@ -73,9 +73,9 @@ pub(crate) fn says_a_number(code: u16, text: &[u8]) -> bool {
 /// A 227, 228 or 229 with a usable address.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PassiveReply {
-    /// What the server said.
+    /// The address of the server.
     pub(crate) announced: Announced,
-    /// Each place where it said so.
+    /// Each occurrence of it.
     spots: Vec<Spot>,
 }
 
@@ -84,15 +84,15 @@ pub(crate) struct PassiveReply {
 struct Spot {
     announced: Announced,
     form: Form,
-    /// The bytes that give way to a new address.
+    /// The bytes to replace with a new address.
     numbers_at: Range<usize>,
-    /// The bytes that a reader of the address looks at.
+    /// The bytes that a reader of the address examines.
     whole: Range<usize>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Form {
-    /// 227: six numbers, the first four with this between them.
+    /// 227: six numbers, the first four separated by this byte.
     Short { separator: char },
     /// 228: family, length, address, length, port.
     Long,
@@ -101,34 +101,34 @@ enum Form {
 }
 
 impl PassiveReply {
-    /// Finds the address in a whole reply of one or more lines, wherever it stands in them. An error says why the client
-    /// must not see the reply.
+    /// Finds the address anywhere in a whole reply of one or more lines. An error says why the client must not see the
+    /// reply.
     pub(crate) fn read(code: u16, text: &[u8]) -> Result<Self, &'static str> {
         let spots: Vec<Spot> = lines(code, text)
             .flat_map(|line| spots(code, text, line.body))
             .collect();
-        let first = spots.first().ok_or("names no address that can be read")?;
+        let first = spots.first().ok_or("contains no readable address")?;
         if spots.len() > MAX_SPOTS {
-            return Err("names an address too often");
+            return Err("contains the address too often");
         }
         let announced = first.announced;
         if spots.iter().any(|spot| spot.announced != announced) {
-            return Err("names more than one address");
+            return Err("contains more than one address");
         }
         if announced.port == 0 {
-            return Err("names port 0");
+            return Err("contains port 0");
         }
         if code == 229 && opens_elsewhere(text, &spots) {
-            return Err("has a number in other parentheses");
+            return Err("contains a number in other parentheses");
         }
         let known: Vec<Range<usize>> = spots.iter().map(|spot| spot.whole.clone()).collect();
         if !all_stand_alone(text, &known, &codes(code, text), code == 229) {
-            return Err("has other numbers beside the address");
+            return Err("contains numbers other than the address");
         }
         Ok(Self { announced, spots })
     }
 
-    /// The reply with another address. `None` where the form cannot carry it: a 227 knows IPv4 only.
+    /// The reply with another address. `None` if the form does not support it: a 227 supports only IPv4.
     pub(crate) fn rewrite(&self, text: &[u8], address: SocketAddr) -> Option<Vec<u8>> {
         let address = canonical(address);
         let mut rewritten = Vec::new();
@@ -158,13 +158,13 @@ impl Form {
 
 /// One line of a reply, as places in the reply.
 struct Line {
-    /// The reply's code, where the line begins with it.
+    /// The reply's code, if the line begins with it.
     code: Option<Range<usize>>,
     /// The rest of the line.
     body: Range<usize>,
 }
 
-/// The lines of a reply. Behind the code, a hyphen that says that more follows is no part of the text.
+/// The lines of a reply. A hyphen after the code, which announces more lines, does not belong to the text.
 fn lines(code: u16, text: &[u8]) -> impl Iterator<Item = Line> {
     let mut end = 0;
     text.split_inclusive(|&byte| byte == b'\n')
@@ -181,8 +181,8 @@ fn lines(code: u16, text: &[u8]) -> impl Iterator<Item = Line> {
         })
 }
 
-/// Whether a parenthesis that is not the address's has a number behind it on its line. Most readers of a 229 begin at the first
-/// one, whatever is in it.
+/// Whether a parenthesis other than the address's has a number after it on its line. Most readers of a 229 start at the
+/// first parenthesis, whatever is in it.
 fn opens_elsewhere(text: &[u8], spots: &[Spot]) -> bool {
     let own = |at: usize| spots.iter().any(|spot| spot.whole.start == at + 1);
     memchr::memchr_iter(b'(', text).any(|at| {
@@ -192,7 +192,7 @@ fn opens_elsewhere(text: &[u8], spots: &[Spot]) -> bool {
     })
 }
 
-/// Where the reply's own code stands.
+/// The places of the reply's code.
 fn codes(code: u16, text: &[u8]) -> Vec<Range<usize>> {
     lines(code, text).filter_map(|line| line.code).collect()
 }
@@ -254,19 +254,21 @@ fn long(line: &[u8], from: usize, at: usize) -> Option<Spot> {
     list_end(cursor, at, Form::Long, host, port)
 }
 
-/// A digit that neither goes on with a number or a list nor has a sign; the text of its line begins at `from`.
+/// A digit that starts a number: it neither continues a number or a list nor has a sign. The text of its line begins at
+/// `from`.
 fn list_start(line: &[u8], from: usize, at: usize) -> Option<Cursor<'_>> {
     let digit = line.get(at).is_some_and(u8::is_ascii_digit);
     let before = line.get(..at).filter(|_| digit)?;
     let goes_on = match before {
-        // Also the end of the reply's code and the hyphen behind it: readers differ in where they begin then.
+        // Also the end of the reply's code and the hyphen after it, since readers start at different places.
         [.., b'+' | b'-' | b'0'..=b'9'] => true,
         _ => goes_on_with_list(before) || goes_on_with_number(line.get(from..at)?),
     };
     (!goes_on).then(|| Cursor::new(line, at))
 }
 
-/// Whether this ends with a digit and a comma or dot, or with three delimiters, and blanks or line ends around them.
+/// Whether the text ends with a digit and a comma or dot, or with three delimiters, with blanks or line ends around
+/// them.
 fn goes_on_with_list(before: &[u8]) -> bool {
     match trim_end(before) {
         // As before the port of a 229.
@@ -276,12 +278,12 @@ fn goes_on_with_list(before: &[u8]) -> bool {
     }
 }
 
-/// Whether this ends with a digit and blanks: some readers throw blanks away first.
+/// Whether the text ends with a digit and blanks: some readers discard blanks first.
 fn goes_on_with_number(before: &[u8]) -> bool {
     trim_end(before).last().is_some_and(u8::is_ascii_digit)
 }
 
-/// The address, unless the list goes on.
+/// The address, unless the list continues.
 fn list_end(cursor: Cursor<'_>, start: usize, form: Form, host: IpAddr, port: u16) -> Option<Spot> {
     let numbers_at = start..cursor.at;
     let goes_on = list_goes_on(cursor);
@@ -297,7 +299,7 @@ fn list_end(cursor: Cursor<'_>, start: usize, form: Form, host: IpAddr, port: u1
     })
 }
 
-/// Whether another number follows, with a comma, a dot or blanks before it, or what some readers pass over to find one.
+/// Whether another number follows, after a comma, a dot, blanks, or other text that some readers skip.
 fn list_goes_on(mut behind: Cursor<'_>) -> bool {
     if behind.separator(b',').is_some() {
         behind.skip_spaces();
@@ -310,11 +312,11 @@ fn list_goes_on(mut behind: Cursor<'_>) -> bool {
     behind.peek().is_some_and(|byte| byte.is_ascii_digit())
 }
 
-/// A port behind three equal delimiters and before a fourth (RFC 2428). With a parenthesis before the first, there may be
-/// something between the first three; it means nothing.
+/// A port after three equal delimiters and before a fourth (RFC 2428). After a parenthesis, there can be text between
+/// the first three; it has no meaning.
 fn extended(line: &[u8], from: usize, at: usize) -> Option<Spot> {
     let delimiter = *line.get(at)?;
-    // A digit would count to the number, and a sign to some readers.
+    // A digit would belong to the number, and a sign would for some readers.
     if !delimiter.is_ascii_graphic()
         || delimiter.is_ascii_digit()
         || matches!(delimiter, b'+' | b'-')
@@ -344,7 +346,7 @@ fn extended(line: &[u8], from: usize, at: usize) -> Option<Spot> {
     })
 }
 
-/// Where the third delimiter stands, if what is between can be a protocol and an address.
+/// The place of the third delimiter, if the text between can be a protocol and an address.
 fn third_delimiter(line: &[u8], at: usize, delimiter: u8) -> Option<usize> {
     let second = next_delimiter(line, at, delimiter)?;
     next_delimiter(line, second, delimiter)

@@ -1,7 +1,8 @@
-//! Finds the commands that name an address, however they are spelled.
+//! Finds the commands that contain an address, however a client spells them.
 //!
-//! Servers differ in what they pass over before and inside a command: Telnet commands, control characters, blanks, the
-//! rest of a verb of which they compare four letters. A line that any of them could take for such a command counts as one.
+//! Servers differ in what they ignore before and inside a command: Telnet commands, control characters, blanks, the
+//! rest of a verb if they compare only four letters. A line counts as such a command if any server could read it as
+//! one.
 
 use std::iter::Peekable;
 
@@ -11,20 +12,20 @@ const WILL: u8 = 251;
 const SUBNEGOTIATION: u8 = 250;
 const SUBNEGOTIATION_END: u8 = 240;
 
-/// The commands that name where the client listens. No other command begins with these letters.
+/// The commands with the address on which the client listens. No other command begins with these letters.
 const VERBS: [&str; 3] = ["PORT", "EPRT", "LPRT"];
 
-/// Letters that tell one command from another.
+/// The number of letters that distinguish commands.
 const LETTERS: usize = 4;
 
-/// What the beginning of a line may be.
+/// The possible meaning of the beginning of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
-    /// One of the commands that name an address.
+    /// One of the commands with an address.
     Announcing(&'static str),
-    /// Another command, whoever reads it.
+    /// Another command for all readers.
     Other,
-    /// Too few letters to tell.
+    /// Too few letters to decide.
     Incomplete,
 }
 
@@ -34,7 +35,7 @@ impl Verb {
     }
 }
 
-/// The command that names an address in this line, if any reader could find one.
+/// The command with an address in this line, if any reader could find one.
 pub(crate) fn announcing_verb(line: &[u8]) -> Option<&'static str> {
     match verb(line) {
         Verb::Announcing(verb) => Some(verb),
@@ -42,8 +43,8 @@ pub(crate) fn announcing_verb(line: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What a line, or the beginning of one, may be: as it is, without Telnet commands of two and three bytes, and without what
-/// stands between the marks of a subnegotiation either.
+/// The possible meanings of a line, or of its beginning: unchanged, without Telnet commands of two and three bytes, and
+/// also without the contents of subnegotiations.
 pub(crate) fn verb(line: &[u8]) -> Verb {
     let without = |subnegotiations| {
         let plain = WithoutTelnet::new(line.iter().copied(), subnegotiations);
@@ -63,7 +64,7 @@ pub(crate) fn verb(line: &[u8]) -> Verb {
     })
 }
 
-/// What one reader finds. A lone CR ends a line for some.
+/// The meaning for one reader. Some readers end a line at a lone CR.
 fn reading(bytes: &[u8]) -> Verb {
     let mut lines = bytes.split(|&byte| byte == b'\r').map(first_letters);
     let first = lines.next().unwrap_or(Verb::Incomplete);
@@ -73,7 +74,7 @@ fn reading(bytes: &[u8]) -> Verb {
     lines.find(Verb::is_announcing).unwrap_or(first)
 }
 
-/// What the first letters say.
+/// The meaning of the first letters.
 fn first_letters(bytes: &[u8]) -> Verb {
     let letters: Vec<u8> = bytes
         .iter()
@@ -89,14 +90,14 @@ fn first_letters(bytes: &[u8]) -> Verb {
     }
 }
 
-/// Some servers take an `@` in a verb for a letter, against firewalls that know `PASV`.
+/// Some servers accept an `@` as a letter of a verb, to get past firewalls that know `PASV`.
 fn matches(letters: &[u8], verb: &[u8]) -> bool {
     let same =
         |(&letter, &of_verb): (&u8, &u8)| letter == b'@' || letter.to_ascii_uppercase() == of_verb;
     letters.len() == LETTERS && letters.iter().zip(verb).all(same)
 }
 
-/// Leaves Telnet commands out.
+/// Removes Telnet commands.
 struct WithoutTelnet<I: Iterator<Item = u8>> {
     bytes: Peekable<I>,
     subnegotiations: bool,

@@ -1,7 +1,7 @@
-//! The client's side: its command lines, what of them goes to the server, and why the next one waits.
+//! The client's side: its command lines, the lines that go to the server, and the reasons to hold the next one.
 //!
-//! A client takes replies in the order of its commands. So a command that is answered here stops the client's side until
-//! the server owes no reply.
+//! A client expects replies in the order of its commands. So if the session itself answers a command, it holds the
+//! client's side until the server owes no reply.
 
 use std::time::{Duration, Instant};
 
@@ -15,21 +15,21 @@ use crate::line::{LineBuffer, Piece};
 use crate::telnet;
 use crate::text::reply;
 
-/// How long a server that owes a reply may be silent before it is taken as not coming. Servers that skip replies would
-/// otherwise make the client wait forever; a reply on a slow link takes less.
+/// How long a server may be silent before the session no longer expects its reply. Servers that skip replies would
+/// otherwise make the client wait forever. A reply on a slow connection takes less.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// The client's side of a session.
 #[derive(Debug, Default)]
 pub(super) struct ClientSide {
     lines: LineBuffer,
-    /// Whether the client was seen to speak FTP.
+    /// Whether the client has proved to speak FTP.
     speaks_ftp: bool,
-    /// The rest of a line too long to be understood is not passed on.
+    /// Whether to drop the rest of a line that is too long to parse.
     drop_line: bool,
-    /// A `PORT` for which an endpoint is being made. At most one of this and `answer` holds the next line.
+    /// A `PORT` that waits for its endpoint. At most one of this and `answer` holds the next line.
     offer: Option<ActiveOffer>,
-    /// A reply made here that waits for its turn.
+    /// The session's own reply that waits for its turn.
     answer: Option<LocalAnswer>,
     end: End,
     to_server: Vec<u8>,
@@ -39,16 +39,16 @@ pub(super) struct ClientSide {
 #[derive(Debug)]
 struct LocalAnswer {
     reply: Vec<u8>,
-    /// Since when the server has been silent.
+    /// The start of the server's silence.
     since: Instant,
 }
 
-/// What the client said.
+/// Input from the client.
 #[derive(Debug)]
 pub(super) enum Said {
-    /// A command, and its line.
+    /// A command and its line.
     Command(Command, Vec<u8>),
-    /// A line too long to be understood, which is on its way to the server. The server will answer it once.
+    /// A line that is too long to parse, which goes to the server. The server will answer it once.
     Overlong,
 }
 
@@ -57,12 +57,12 @@ impl ClientSide {
         self.lines.push(bytes);
     }
 
-    /// How many bytes wait.
+    /// The number of unread bytes.
     pub(super) fn backlog(&self) -> usize {
         self.lines.len()
     }
 
-    /// The protocol that the client speaks, where that is seen now not to be FTP.
+    /// The protocol that the client speaks, if it is now known not to be FTP.
     pub(super) fn other_protocol(&mut self) -> Option<Protocol> {
         if self.speaks_ftp {
             return None;
@@ -75,7 +75,7 @@ impl ClientSide {
         None
     }
 
-    /// The next thing that the client said, unless that waits. What means nothing goes to the server.
+    /// The client's next input, unless it must wait. Lines without a meaning go to the server.
     pub(super) fn next(&mut self) -> Option<Said> {
         if self.is_held() {
             return None;
@@ -99,27 +99,27 @@ impl ClientSide {
         }
     }
 
-    /// Hands a line, or a part of one, to the server.
+    /// Passes a line, or a part of one, to the server.
     pub(super) fn send(&mut self, line: &[u8]) {
         self.to_server.extend_from_slice(line);
     }
 
-    /// Everything that may go to the server now.
+    /// All bytes that can go to the server now.
     pub(super) fn take_to_server(&mut self) -> Option<Vec<u8>> {
         Some(std::mem::take(&mut self.to_server)).filter(|bytes| !bytes.is_empty())
     }
 
-    /// Holds what comes next until there is an endpoint for this command.
+    /// Holds further input until there is an endpoint for this command.
     pub(super) fn hold(&mut self, offer: ActiveOffer) {
         self.offer = Some(offer);
     }
 
-    /// Takes the command that waits for this channel's endpoint.
+    /// Removes the command that waits for this channel's endpoint.
     pub(super) fn take_offer(&mut self, id: DataId) -> Option<ActiveOffer> {
         self.offer.take_if(|offer| offer.id == id)
     }
 
-    /// Answers the last command here. What the client says next waits until the answer is given.
+    /// Answers the last command. Further input of the client waits until the answer is sent.
     pub(super) fn answer_in_turn(&mut self, now: Instant, code: u16, text: &str) {
         self.answer = Some(LocalAnswer {
             reply: reply(code, text),
@@ -131,30 +131,30 @@ impl ClientSide {
         self.answer.is_some()
     }
 
-    /// Takes the answer that waits: its turn has come.
+    /// Removes the waiting answer, whose turn has come.
     pub(super) fn take_answer(&mut self) -> Option<Vec<u8>> {
         self.answer.take().map(|answer| answer.reply)
     }
 
-    /// The server is not silent.
+    /// Records that the server is not silent.
     pub(super) fn server_spoke(&mut self, now: Instant) {
         if let Some(answer) = &mut self.answer {
             answer.since = now;
         }
     }
 
-    /// When the server will have been silent for too long for the answer that waits.
+    /// When the server's silence becomes too long for the waiting answer.
     pub(super) fn answer_deadline(&self) -> Option<Instant> {
         self.answer.as_ref().map(|answer| answer.since + SILENCE)
     }
 
-    /// The client ended its side.
+    /// Records that the client ended its side.
     pub(super) fn end(&mut self) {
         self.end.came();
     }
 
-    /// Passes the end on behind everything that came before it. True if it did. Some servers carry out a line without its
-    /// end, so an address in it must not pass.
+    /// Passes the end on after everything before it. True if it did. Some servers carry out a line without its end, so
+    /// an address in it must not pass.
     pub(super) fn pass_end(&mut self) -> bool {
         if self.end != End::Came || self.is_held() {
             return false;
@@ -167,8 +167,8 @@ impl ClientSide {
         true
     }
 
-    /// From here on everything passes as it comes, and no answer in the clear. The channel of a command that waited for its
-    /// endpoint.
+    /// From now on all bytes pass unchanged, and the session sends no answer in the clear. Returns the channel of a
+    /// command that waited for its endpoint.
     pub(super) fn become_opaque(&mut self) -> Option<DataId> {
         self.answer = None;
         let offer = self.offer.take();
@@ -180,12 +180,12 @@ impl ClientSide {
         offer.map(|offer| offer.id)
     }
 
-    /// Forgets what has not been looked at: nobody would answer it.
+    /// Drops unread input: nobody would answer it.
     pub(super) fn discard(&mut self) {
         self.lines.take_rest();
     }
 
-    /// Nothing that waits will come about. The channel of a command that waited for its endpoint.
+    /// Drops everything that waits. Returns the channel of a command that waited for its endpoint.
     pub(super) fn drop_held(&mut self) -> Option<DataId> {
         self.answer = None;
         self.offer.take().map(|offer| offer.id)
@@ -195,8 +195,8 @@ impl ClientSide {
         self.offer.is_some() || self.answer.is_some()
     }
 
-    /// Hands on what may pass of a line too long to be understood. One that could name an address, or that is not seen to be
-    /// another command, gives way to a command that the server refuses.
+    /// Passes on the allowed part of a line that is too long to parse. If the line could contain an address, or is not
+    /// known to be another command, sends a command that the server refuses instead.
     fn fragment(&mut self, bytes: Vec<u8>, first: bool) {
         if !first {
             if !self.drop_line {

@@ -1,18 +1,18 @@
-//! Where one side's end stands.
+//! The progress of one side's end.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum End {
-    /// The side may say more.
+    /// The side can send more.
     #[default]
     Open,
-    /// It has ended, and some of what it said may wait yet.
+    /// The side has ended, and some of its bytes can still wait.
     Came,
-    /// Its end was passed on.
+    /// The end was passed on.
     Passed,
 }
 
 impl End {
-    /// The side's end came.
+    /// Records the side's end.
     pub(super) fn came(&mut self) {
         if *self == Self::Open {
             *self = Self::Came;

@@ -1,4 +1,4 @@
-//! What the server's replies are about, and what follows: where its lines, the pending replies and the data meet.
+//! Connects the server's lines with the pending replies and the data: finds the subject of each reply, and acts on it.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::event::{DataEvent, DataId, Event};
 use crate::kind::{CommandKind, is_completion, reports_success};
 use crate::pending_replies::{Answered, PendingReplies, Sent};
 
-/// The server's side of a session, with all that its replies can be about.
+/// The server's side of a session, with everything that its replies can belong to.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) server: ServerSide,
@@ -25,7 +25,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// With a server that has not greeted yet.
+    /// The state before the server's greeting.
     pub(super) fn new(data_open: DataOpen) -> Self {
         Self {
             server: ServerSide::default(),
@@ -48,22 +48,22 @@ impl Exchange {
         self.in_use || self.logged_in
     }
 
-    /// Whether the server has agreed to encrypt what follows.
+    /// Whether the server has agreed to encrypt the control connection.
     pub(super) fn encrypts(&self) -> bool {
         self.encrypts
     }
 
-    /// Whether the server owes a reply that can still be expected.
+    /// Whether the server owes a reply that can still come.
     pub(super) fn owes_reply(&self) -> bool {
         self.data.has_transfer() || !self.pending.is_empty() || self.server.is_inside_reply()
     }
 
-    /// Whether a transfer runs, or one may begin without a word.
+    /// Whether a transfer runs, or can begin without a reply.
     pub(super) fn expects_transfer(&self) -> bool {
         self.data.has_transfer() || self.pending.has_transfer()
     }
 
-    /// Handles the next thing that the server said. False where there is none, or what the server says is held.
+    /// Handles the server's next input. False if there is none, or if it is held.
     pub(super) fn step(&mut self, now: Instant) -> bool {
         if self.data.holds_reply() {
             return false;
@@ -74,7 +74,7 @@ impl Exchange {
         more
     }
 
-    /// Something happened on a data channel. True if a reply was held for it, and is no longer.
+    /// Handles an event on a data channel. True if it released a held reply.
     pub(super) fn data_event(&mut self, now: Instant, id: DataId, event: DataEvent) -> bool {
         let asked = self.pending.transfer_direction();
         let release = self.data.event(now, id, event, asked);
@@ -83,7 +83,7 @@ impl Exchange {
         released
     }
 
-    /// Ends what has been waited for long enough. True if a reply of the server's was held, and is no longer.
+    /// Ends waits whose time is over. True if that released a held reply of the server.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         let release = self.data.expire(now);
         let released = release.is_some();
@@ -99,7 +99,7 @@ impl Exchange {
         data.into_iter().chain(self.server.deadline()).min()
     }
 
-    /// There is an endpoint for a passive reply, or none.
+    /// Handles the endpoint of a passive reply, or the failure to make one.
     pub(super) fn passive_offered(&mut self, id: DataId, answer: Result<SocketAddr, String>) {
         if let Some(reply) = self.data.passive_offered(id, answer) {
             self.server.pass(&reply);
@@ -113,19 +113,19 @@ impl Exchange {
         }
     }
 
-    /// The client gives its transfer up.
+    /// The client aborts its transfer.
     pub(super) fn abort(&mut self) {
         let release = self.data.abort();
         self.release(release);
     }
 
-    /// The server has been silent for too long: what it owes is waited for no longer.
+    /// The server has been silent for too long, so the session no longer waits for its replies.
     pub(super) fn forgo_replies(&mut self) {
         self.pending.mark_overdue();
         self.server.forget_reply();
     }
 
-    /// The server will say nothing more. `code` is what the client was told of a transfer that runs.
+    /// The server will send nothing more. `code` is the code that the client received for a running transfer.
     pub(super) fn close(&mut self, code: u16) {
         self.server.close();
         self.data.close(code);
@@ -145,14 +145,14 @@ impl Exchange {
         self.assume_accepted(never_answered);
     }
 
-    /// Commands that will never be answered are taken as accepted, since the server went on behind them.
+    /// Counts commands that will never be answered as accepted, since the server continued after them.
     fn assume_accepted(&mut self, skipped: impl IntoIterator<Item = Sent>) {
         for sent in skipped {
             self.data.assume_accepted(&sent);
         }
     }
 
-    /// Acts on what the server said.
+    /// Acts on the server's input.
     fn hear(&mut self, heard: Heard) {
         match heard {
             Heard::Preliminary(part) => self.preliminary_reply(part),
@@ -176,8 +176,8 @@ impl Exchange {
         self.server.pass(&part.line);
     }
 
-    /// Handles a line that is, or looks like, the end of a reply: at once, or where it may be a success that is not true, as a
-    /// transfer's failure or when more is known.
+    /// Handles a line that is, or looks like, the end of a reply. If it can be a false success, turns it into the
+    /// transfer's failure, or waits until more is known.
     fn final_reply(&mut self, part: ReplyPart) {
         let begins = part.place == Place::First;
         if begins && matches!(part.code, 230 | 232) && !self.logged_in {
@@ -198,8 +198,8 @@ impl Exchange {
         self.release(release);
     }
 
-    /// A passive reply has ended, or cannot be waited for. Where nothing asked for it, the session goes on as if the server had
-    /// said `425`: so the client takes it, whatever it waits for.
+    /// Handles a passive reply that has ended, or whose time is over. If it is unsolicited, the session continues as if
+    /// the server had sent `425`, which is what the client receives, whatever it waits for.
     fn announcement(&mut self, announcement: Announcement) {
         let Some(skipped) = self.pending.answer_passive() else {
             return self.final_reply(ReplyPart {
@@ -220,7 +220,7 @@ impl Exchange {
         }
     }
 
-    /// Carries out what is to become of a reply; `None` where it is held.
+    /// Carries out the decision about a reply; `None` if it is held.
     fn release(&mut self, release: Option<Release>) {
         match release {
             Some(Release::Pass(line)) => self.server.pass(&line),
@@ -231,9 +231,9 @@ impl Exchange {
         }
     }
 
-    /// Goes on with a line that no client can take for a success that is not true.
+    /// Handles a line that no client can take for a false success.
     fn harmless(&mut self, part: ReplyPart) {
-        // A completion that is due, although a command sent meanwhile could be answered so, too.
+        // A completion that is due, although it could also answer a command sent meanwhile.
         let due = match part.place {
             Place::First | Place::Last => is_completion(part.code),
             Place::Within => reports_success(part.code),
@@ -247,7 +247,7 @@ impl Exchange {
         }
     }
 
-    /// Takes a success as the end of a transfer that is known to be broken.
+    /// Counts a success as the end of a transfer that is known to be broken.
     fn end_broken_transfer(&mut self, part: ReplyPart) {
         if self.data.has_transfer() {
             self.end_transfer(part);
@@ -257,7 +257,7 @@ impl Exchange {
         }
     }
 
-    /// Finds out what a final reply is about, and acts on it.
+    /// Finds the subject of a final reply, and acts on it.
     fn attribute(&mut self, part: ReplyPart) {
         match self.pending.answer(part.code, self.data.has_transfer()) {
             Answered::Running => self.end_transfer(part),

@@ -1,33 +1,33 @@
-//! What the client says first tells whether it speaks FTP at all.
+//! Decides from the client's first bytes whether it speaks FTP at all.
 //!
-//! A web page can have a browser send FTP commands to a port of its own machine, in the body of an HTTP request: FTP servers
-//! refuse the lines of the header one by one and carry the body out. So no byte of such a client reaches the server.
+//! A web page can make a browser send FTP commands to a port on the browser's machine, in the body of an HTTP request:
+//! FTP servers refuse each line of the header and carry out the body. So no byte of such a client reaches the server.
 
 use crate::event::Protocol;
 use crate::line::MAX_LINE;
 
-/// The record type and the major version that every TLS client begins with (RFC 8446, section 5.1).
+/// The record type and the major version at the start of every TLS client's bytes (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
 
-/// What every SSH client begins with (RFC 4253, section 4.2).
+/// The start of every SSH client's bytes (RFC 4253, section 4.2).
 const SSH_GREETING: &[u8] = b"SSH-";
 
-/// The methods of HTTP that browsers and tools use (RFC 9110, section 9; RFC 5789). None of them is a command of FTP.
+/// The HTTP methods that browsers and tools use (RFC 9110, section 9; RFC 5789). None of them is an FTP command.
 const HTTP_METHODS: [&[u8]; 9] = [
     b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH",
 ];
 
-/// What a client's first bytes say.
+/// The meaning of a client's first bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FirstBytes {
     Other(Protocol),
-    /// Nothing else than FTP.
+    /// The client speaks FTP.
     Ftp,
-    /// Not enough yet.
+    /// Too few bytes to decide.
     Undecided,
 }
 
-/// What these bytes, the first ones of a client, say.
+/// The meaning of these first bytes of a client.
 pub(super) fn find(bytes: &[u8]) -> FirstBytes {
     let text = bytes.trim_ascii_start();
     if text.starts_with(TLS_HANDSHAKE) {
@@ -48,7 +48,7 @@ pub(super) fn find(bytes: &[u8]) -> FirstBytes {
     }
 }
 
-/// `GET /…`, or a whole address in the place of the path. The line need not be complete.
+/// `GET /…`, or a whole URL in the place of the path. The line can be incomplete.
 fn names_method_and_target(line: &[u8]) -> bool {
     let mut words = line.splitn(2, |&byte| byte == b' ');
     let known = words

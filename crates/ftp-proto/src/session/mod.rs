@@ -1,7 +1,7 @@
-//! The session state machine: bytes of both peers in, bytes for both peers and actions out.
+//! The session state machine. Its input is the bytes of both peers; its output is bytes for both peers, and actions.
 //!
-//! A session is made of parts that do not see each other: the client's side, the server's side, the replies that are
-//! pending, and the data. What one of them says is carried to the others here.
+//! A session consists of parts that do not know each other: the client's side, the server's side, the pending replies,
+//! and the data. This module connects them.
 
 mod announcement;
 mod client;
@@ -27,22 +27,22 @@ use exchange::Exchange;
 use port::{ActiveOffer, PortDecision, decide, target};
 use server::SERVICE_CLOSING;
 
-/// How many bytes of one side may wait behind a hold before the caller should stop reading that side. As long as the
-/// longest line, so that a line that is merely incomplete never stops the reading.
+/// How many bytes of one side can wait during a hold before the caller should stop reading that side. It equals the
+/// longest line, so an incomplete line never stops the reading.
 const MAX_BACKLOG: usize = MAX_LINE;
 
-/// One FTP control channel between a client and a server.
+/// One FTP control connection between a client and a server.
 ///
 /// - getters: [`logged_in`](Self::logged_in), [`in_use`](Self::in_use), [`is_opaque`](Self::is_opaque),
 ///   [`wants_client_bytes`](Self::wants_client_bytes), [`wants_server_bytes`](Self::wants_server_bytes)
 /// - events in: [`client_bytes`](Self::client_bytes), [`server_bytes`](Self::server_bytes),
 ///   [`client_end`](Self::client_end), [`server_end`](Self::server_end), [`server_lost`](Self::server_lost),
 ///   [`offered`](Self::offered), [`data_event`](Self::data_event), [`handle_timeout`](Self::handle_timeout)
-/// - out, to be drained after each event in: [`take_to_client`](Self::take_to_client),
+/// - out, to drain after each event: [`take_to_client`](Self::take_to_client),
 ///   [`take_to_server`](Self::take_to_server), then [`poll_action`](Self::poll_action), then
 ///   [`next_timeout`](Self::next_timeout)
 ///
-/// Held bytes simply stay unread in the buffer of their side: a hold closes the gate, and what resolves it opens it.
+/// Held bytes stay unread in the buffer of their side until the hold ends.
 #[derive(Debug)]
 pub struct Session {
     config: SessionConfig,
@@ -51,19 +51,19 @@ pub struct Session {
     exchange: Exchange,
 }
 
-/// How much of the control channel is understood.
+/// How much of the control connection the session can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// All of it.
     Clear,
-    /// Nothing: the peers encrypt it.
+    /// Nothing, since the peers encrypt it.
     Opaque,
-    /// The server has ended or the way to it was lost: nothing more passes.
+    /// The server has ended, or the connection to it was lost. Nothing more passes.
     Over,
 }
 
 impl Session {
-    /// A session whose server has not greeted yet.
+    /// A session before the server's greeting.
     pub fn new(config: SessionConfig) -> Self {
         Self {
             exchange: Exchange::new(config.data_open),
@@ -73,7 +73,7 @@ impl Session {
         }
     }
 
-    /// The client sent these bytes.
+    /// Handles bytes from the client.
     pub fn client_bytes(&mut self, now: Instant, bytes: &[u8]) {
         match self.phase {
             Phase::Clear => {
@@ -86,7 +86,7 @@ impl Session {
         self.pump(now);
     }
 
-    /// The server sent these bytes.
+    /// Handles bytes from the server.
     pub fn server_bytes(&mut self, now: Instant, bytes: &[u8]) {
         match self.phase {
             Phase::Clear => self.exchange.server.push(bytes),
@@ -97,26 +97,26 @@ impl Session {
         self.pump(now);
     }
 
-    /// The client ended its side in an orderly way.
+    /// Handles the orderly end of the client's side.
     pub fn client_end(&mut self, now: Instant) {
         self.client.end();
         self.pump(now);
     }
 
-    /// The server ended its side in an orderly way.
+    /// Handles the orderly end of the server's side.
     pub fn server_end(&mut self, now: Instant) {
         self.exchange.server.end();
         self.pump(now);
     }
 
-    /// The way to the server was cut: the client is told `421` with this reason, and then the end. What it sends from
-    /// then on goes nowhere.
+    /// Handles the loss of the connection to the server: the client receives `421` with this reason, and then the end.
+    /// The session drops what the client sends from then on.
     pub fn server_lost(&mut self, _now: Instant, reason: &str) {
         self.lose(reason);
     }
 
-    /// The answer to [`Action::Offer`]: the address to announce to the other peer, or why there is none, which becomes
-    /// the text of a `425`. An endpoint that is no longer wanted is withdrawn at once.
+    /// Handles the answer to [`Action::Offer`]: the address to announce to the other peer, or the reason for a failure,
+    /// which becomes the text of a `425`. The session withdraws an endpoint at once if it no longer needs it.
     pub fn offered(&mut self, now: Instant, id: DataId, answer: Result<SocketAddr, String>) {
         match self.client.take_offer(id) {
             Some(offer) => self.active_offered(now, &offer, answer),
@@ -126,7 +126,7 @@ impl Session {
         self.pump(now);
     }
 
-    /// Something happened on a data channel. A channel that the session no longer cares about is ignored.
+    /// Handles an event on a data channel. Ignores channels that the session no longer needs.
     pub fn data_event(&mut self, now: Instant, id: DataId, event: DataEvent) {
         if self.exchange.data_event(now, id, event) {
             self.client.server_spoke(now);
@@ -134,7 +134,7 @@ impl Session {
         self.pump(now);
     }
 
-    /// The time said by [`next_timeout`](Self::next_timeout) has come. Harmless when it has not.
+    /// Handles the time of [`next_timeout`](Self::next_timeout). A call before that time does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.exchange.expire(now) {
             self.client.server_spoke(now);
@@ -143,35 +143,35 @@ impl Session {
         self.pump(now);
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due, if nothing happens before.
+    /// When [`handle_timeout`](Self::handle_timeout) is due, if no event comes first.
     pub fn next_timeout(&self) -> Option<Instant> {
         let answer = self.answer_deadline();
         self.exchange.deadline().into_iter().chain(answer).min()
     }
 
-    /// Everything that may go to the client now, to be written at once; `None` where there is nothing.
+    /// All bytes that can go to the client now, to write at once; `None` if there are none.
     pub fn take_to_client(&mut self) -> Option<Vec<u8>> {
         self.exchange.server.take_to_client()
     }
 
-    /// Everything that may go to the server now, to be written at once; `None` where there is nothing.
+    /// All bytes that can go to the server now, to write at once; `None` if there are none.
     pub fn take_to_server(&mut self) -> Option<Vec<u8>> {
         self.client.take_to_server()
     }
 
-    /// The next thing to do, once the bytes have been taken and written.
+    /// The next action, after the bytes have been taken and written.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.exchange.data.actions().pop()
     }
 
-    /// Whether more of the client's bytes should be read now. False while what is held has reached 64 KiB;
-    /// bytes given all the same are kept.
+    /// Whether the caller should read more of the client's bytes now. False while the held bytes have reached 64 KiB.
+    /// The session keeps further bytes nevertheless.
     pub fn wants_client_bytes(&self) -> bool {
         self.client.backlog() < MAX_BACKLOG
     }
 
-    /// Whether more of the server's bytes should be read now. False while what is held has reached 64 KiB;
-    /// bytes given all the same are kept.
+    /// Whether the caller should read more of the server's bytes now. False while the held bytes have reached 64 KiB.
+    /// The session keeps further bytes nevertheless.
     pub fn wants_server_bytes(&self) -> bool {
         self.exchange.server.backlog() < MAX_BACKLOG
     }
@@ -181,25 +181,25 @@ impl Session {
         self.exchange.logged_in()
     }
 
-    /// Whether the server lets its client work, however it answered the login: it has accepted a command that needs a
-    /// login, or begun a transfer. Some servers ask for none.
+    /// Whether the server admits the client, however it answered the login: it has accepted a command that needs a
+    /// login, or begun a transfer. Some servers need no login.
     pub fn in_use(&self) -> bool {
         self.exchange.in_use()
     }
 
-    /// Whether the control channel is encrypted from end to end.
+    /// Whether the control connection is encrypted from end to end.
     pub fn is_opaque(&self) -> bool {
         self.phase == Phase::Opaque
     }
 
-    /// Goes on until nothing more can be done without news. The server's side first: a reply that came is older than
-    /// what a command of the client will bring.
+    /// Works until it needs further input. The server's side comes first, since a reply that is here is older than the
+    /// effect of the client's next command.
     fn pump(&mut self, now: Instant) {
         while self.server_step(now) || self.answer_step() || self.client_step(now) {}
         self.pass_ends();
     }
 
-    /// Handles the next thing that the client said. False where there is none.
+    /// Handles the client's next input. False if there is none.
     fn client_step(&mut self, now: Instant) -> bool {
         if self.phase != Phase::Clear {
             return false;
@@ -224,7 +224,8 @@ impl Session {
             return self.port_command(now, command, line);
         }
         if command.kind == CommandKind::Auth && self.config.tls == TlsPolicy::Refuse {
-            let reason = "AUTH is refused: SSH already encrypts this connection; go on without TLS";
+            let reason =
+                "AUTH is refused: SSH already encrypts this connection; continue without TLS";
             return self.client.answer_in_turn(now, 534, reason);
         }
         if command.kind == CommandKind::Abort {
@@ -252,7 +253,7 @@ impl Session {
         }
     }
 
-    /// Announces the endpoint to the server, or tells the client that there is none.
+    /// Announces the endpoint to the server, or sends the client the reason for the failure.
     fn active_offered(
         &mut self,
         now: Instant,
@@ -270,7 +271,7 @@ impl Session {
         }
     }
 
-    /// Hands a command on in these words; `offer` is the channel that they announce.
+    /// Passes a command on in this form; `offer` is the channel that it announces.
     fn send_command(&mut self, command: &Command, line: &[u8], offer: Option<DataId>) {
         self.exchange.command_sent(Sent {
             text: command.shown(line),
@@ -280,7 +281,7 @@ impl Session {
         self.client.send(line);
     }
 
-    /// Gives the answer that waits, if its turn has come: the server owes no reply. False if not.
+    /// Sends the waiting answer, if its turn has come, since the server owes no reply. False if not.
     fn answer_step(&mut self) -> bool {
         if !self.client.has_answer() || self.exchange.data.holds_reply() {
             return false;
@@ -298,13 +299,13 @@ impl Session {
         }
     }
 
-    /// When the server will have been silent for too long, where a silence can mean that it owes nothing.
+    /// When the server's silence becomes too long, if a silence can mean that it owes nothing.
     fn answer_deadline(&self) -> Option<Instant> {
         let waits = self.exchange.expects_transfer() || self.exchange.data.holds_reply();
         self.client.answer_deadline().filter(|_| !waits)
     }
 
-    /// Gives the answer that waits, if the server has been silent for too long.
+    /// Sends the waiting answer, if the server has been silent for too long.
     fn expire_answer(&mut self, now: Instant) {
         if self.answer_deadline().is_some_and(|due| now >= due) {
             self.exchange.forgo_replies();
@@ -312,7 +313,7 @@ impl Session {
         }
     }
 
-    /// Handles the next thing that the server said. False where there is none.
+    /// Handles the server's next input. False if there is none.
     fn server_step(&mut self, now: Instant) -> bool {
         let more = self.phase == Phase::Clear && self.exchange.step(now);
         if more && self.exchange.encrypts() {
@@ -321,7 +322,7 @@ impl Session {
         more
     }
 
-    /// Passes the ends on behind everything that came before them.
+    /// Passes the ends on after everything before them.
     fn pass_ends(&mut self) {
         if self.client.pass_end() {
             self.exchange.data.actions().push(Action::EndServer);
@@ -332,9 +333,9 @@ impl Session {
         }
     }
 
-    /// A server that leaves in the middle of a transfer says nothing of it, and the client's data may have ended like a
-    /// whole file. Half a line of the server's is not passed before it: ended here, it might read as a success. The code
-    /// that the client is told; 0 for none.
+    /// A server that leaves in the middle of a transfer reports nothing, and the client's data can have ended like a
+    /// complete file. The session does not pass half a line of the server before its own reply, since it could read as
+    /// a success. Returns the code that the client receives; 0 for none.
     fn tell_of_broken_transfer(&mut self) -> u16 {
         if self.exchange.data.has_transfer() && self.phase == Phase::Clear {
             self.exchange.server.tell_closing("The FTP server closed the connection in the middle of the transfer; the file is not complete");
@@ -352,17 +353,17 @@ impl Session {
                 .actions()
                 .tell(Event::NotFtp { protocol });
             self.lose(&format!(
-                "This is an FTP server, and what you sent is {protocol}; the session ends"
+                "This is an FTP server, but the client sent {protocol}; use an FTP client"
             ));
         }
     }
 
-    /// The way to the server is gone: tells the client, and drops what can no longer be passed on.
+    /// The connection to the server is lost: reports it to the client, and drops what can no longer be passed on.
     fn lose(&mut self, reason: &str) {
         if self.phase == Phase::Over || self.exchange.server.is_over() {
             return;
         }
-        // In an encrypted stream, text in the clear would be an attack.
+        // In an encrypted stream, clear text would look like an attack.
         if self.phase == Phase::Clear {
             self.exchange.server.tell_closing(reason);
         }
@@ -371,7 +372,7 @@ impl Session {
         self.close(SERVICE_CLOSING);
     }
 
-    /// After the server agreed to encrypt: everything passes as it comes.
+    /// The server agreed to encrypt, so everything passes unchanged.
     fn become_opaque(&mut self) {
         self.phase = Phase::Opaque;
         let offer = self.client.become_opaque();
@@ -380,11 +381,11 @@ impl Session {
         self.exchange.data.actions().tell(Event::Opaque);
     }
 
-    /// The server will say nothing more: ends what depended on it, and the client's side. `code` is what the client was
-    /// told of a transfer that runs.
+    /// The server will send nothing more: ends what depended on it, and the client's side. `code` is the code that the
+    /// client received for a running transfer.
     fn close(&mut self, code: u16) {
         self.exchange.close(code);
-        // An encrypted stream may still flow the other way; of a clear one nobody would answer a command.
+        // An encrypted stream can still flow in the other direction. In a clear one, nobody would answer a command.
         if self.phase == Phase::Clear {
             self.phase = Phase::Over;
             self.client.discard();

@@ -1,4 +1,4 @@
-//! Active mode: what becomes of a command that names where the client listens.
+//! Active mode: decides about a command with the address on which the client listens.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,31 +7,31 @@ use crate::command::Command;
 use crate::config::{ForeignPort, SessionConfig};
 use crate::event::{Announced, DataId};
 
-/// Ports below this belong to services, and to strike one with data is an attack (RFC 2577, section 3).
+/// Ports below this belong to services, and sending data to one is an attack (RFC 2577, section 3).
 const FIRST_DATA_PORT: u16 = 1024;
 
-/// The code for an `EPRT` of a family that cannot be used (RFC 2428, section 2).
+/// The code for an `EPRT` with an unsupported family (RFC 2428, section 2).
 const WRONG_FAMILY: u16 = 522;
 
-/// What becomes of a `PORT`, `EPRT` or `LPRT`.
+/// The decision about a `PORT`, `EPRT` or `LPRT`.
 #[derive(Debug)]
 pub(super) enum PortDecision {
-    /// It goes to the server in these words.
+    /// It goes to the server in this form.
     Pass(Vec<u8>),
-    /// It is answered here.
+    /// The session answers it.
     Refuse(Refusal),
-    /// An endpoint is to be announced instead of the one that it names.
+    /// The session announces an endpoint instead of its address.
     Offer(PortCommand),
 }
 
-/// Why a command is answered here, with a code.
+/// The code and the reason of the session's answer.
 type Refusal = (u16, String);
 
 /// A `PORT` that waits for an endpoint.
 #[derive(Debug)]
 pub(super) struct ActiveOffer {
     pub(super) id: DataId,
-    /// The line as it came.
+    /// The original line.
     pub(super) line: Vec<u8>,
     pub(super) command: Command,
     pub(super) port: PortCommand,
@@ -44,8 +44,8 @@ impl ActiveOffer {
     }
 }
 
-/// Decides on a command. One that cannot be read is the server's to refuse, but it does not see what could not be read
-/// here: servers read much, and their own host would be the third party.
+/// Decides about a command. The server itself refuses an unreadable one, but never sees the original argument: servers
+/// read leniently, and would open a connection to a third party from their own host.
 pub(super) fn decide(config: &SessionConfig, command: &Command, line: &[u8]) -> PortDecision {
     if !config.active {
         let reason = "Active mode is switched off here; use passive mode (PASV or EPSV)";
@@ -70,7 +70,7 @@ pub(super) fn decide(config: &SessionConfig, command: &Command, line: &[u8]) -> 
     }
 }
 
-/// Where the client listens.
+/// The address on which the client listens.
 pub(super) fn target(config: &SessionConfig, port: &PortCommand) -> Announced {
     let named = Some(port.host).filter(|host| !host.is_unspecified());
     Announced {
@@ -79,9 +79,10 @@ pub(super) fn target(config: &SessionConfig, port: &PortCommand) -> Announced {
     }
 }
 
-/// Why the address named must not be used.
+/// Why the session must not use the address.
 ///
-/// lftp names the unspecified address on IPv6 loopback, and servers take it for the client's own: so does this.
+/// lftp sends the unspecified address on IPv6 loopback. Servers read it as the client's address, and so does the
+/// session.
 fn objection(config: &SessionConfig, port: &PortCommand) -> Option<Refusal> {
     let client = config.client.to_canonical();
     let host = port.host.to_canonical();

@@ -1,21 +1,21 @@
-//! What the server says, as far as the session must decide about it.
+//! The parts of the server's output that need a decision.
 
 use std::time::Instant;
 
 use super::announcement::Announcement;
 
-/// Something of a reply that does not simply pass.
+/// A part of a reply that needs a decision.
 #[derive(Debug)]
 pub(super) enum Heard {
     /// The first line of a preliminary reply.
     Preliminary(ReplyPart),
-    /// A line that ends a reply, or that may do so for some readers.
+    /// A line that ends a reply, at least for some readers.
     Final(ReplyPart),
-    /// A passive reply, to its end.
+    /// A whole passive reply.
     Announcement(Announcement),
 }
 
-/// A line that tells what a reply means.
+/// A line that decides what a reply means.
 #[derive(Debug)]
 pub(super) struct ReplyPart {
     pub(super) place: Place,
@@ -24,13 +24,13 @@ pub(super) struct ReplyPart {
     pub(super) at: Instant,
 }
 
-/// Where such a line stands.
+/// The place of such a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// It begins the reply.
     First,
-    /// It is the last one of a reply of several lines that reports a failure.
+    /// It is the last line of a multi-line reply that reports a failure.
     Last,
-    /// It stands within a reply of several lines, and looks like the end of one.
+    /// It is inside a multi-line reply, and looks like its end.
     Within,
 }

@@ -1,4 +1,4 @@
-//! The server's side: its lines, which reply each belongs to, and what of them goes to the client.
+//! The server's side: its lines, the reply that each belongs to, and the lines that go to the client.
 
 use std::time::Instant;
 
@@ -19,13 +19,13 @@ pub(super) const SERVICE_CLOSING: u16 = 421;
 pub(super) struct ServerSide {
     lines: LineBuffer,
     replies: ReplyTracker,
-    /// A passive reply whose end has not come.
+    /// A passive reply without its end so far.
     announcement: Option<HeldAnnouncement>,
-    /// The line behind a passive reply that was given up.
+    /// The line after an abandoned passive reply.
     behind: Option<(ReplyLine, Vec<u8>)>,
-    /// The rest of a line too long to be understood is not passed on.
+    /// Whether to drop the rest of a line that is too long to parse.
     drop_line: bool,
-    /// The rest of the reply that is open gives way to a reply made here.
+    /// Whether to drop the rest of the open reply, which the session has replaced.
     swallow: bool,
     end: End,
     to_client: Vec<u8>,
@@ -36,13 +36,13 @@ impl ServerSide {
         self.lines.push(bytes);
     }
 
-    /// How many bytes wait.
+    /// The number of unread bytes.
     pub(super) fn backlog(&self) -> usize {
         self.lines.len()
     }
 
-    /// The next thing to be decided; what needs no decision goes to the client. `expects_start`: a `125` or `150` can be the
-    /// answer to a transfer command.
+    /// The next part that needs a decision. All other lines go to the client. `expects_start`: a `125` or `150` can be
+    /// the answer to a transfer command.
     pub(super) fn next(&mut self, now: Instant, expects_start: bool) -> Option<Heard> {
         if let Some((place, line)) = self.behind.take()
             && let Some(heard) = self.place_line(now, place, line)
@@ -61,33 +61,33 @@ impl ServerSide {
         }
     }
 
-    /// Hands bytes to the client.
+    /// Passes bytes to the client.
     pub(super) fn pass(&mut self, bytes: &[u8]) {
         self.to_client.extend_from_slice(bytes);
     }
 
-    /// Gives the client this reply instead of the one whose first line was read last.
+    /// Sends the client this reply instead of the one whose first line was read last.
     pub(super) fn replace(&mut self, reply: &[u8]) {
         self.swallow = true;
         self.pass(reply);
     }
 
-    /// Everything that may go to the client now.
+    /// All bytes that can go to the client now.
     pub(super) fn take_to_client(&mut self) -> Option<Vec<u8>> {
         Some(std::mem::take(&mut self.to_client)).filter(|bytes| !bytes.is_empty())
     }
 
-    /// A command went to the server.
+    /// Records that a command went to the server.
     pub(super) fn command_sent(&mut self) {
         self.replies.command_sent();
     }
 
-    /// Whether a reply has begun and not ended.
+    /// Whether a reply is open.
     pub(super) fn is_inside_reply(&self) -> bool {
         self.replies.is_open()
     }
 
-    /// Takes a reply that has begun as ended.
+    /// Ends an open reply.
     pub(super) fn forget_reply(&mut self) {
         self.replies.reset();
     }
@@ -97,7 +97,7 @@ impl ServerSide {
         self.announcement.as_ref().map(HeldAnnouncement::deadline)
     }
 
-    /// Ends a passive reply in which the server has been silent for too long.
+    /// Ends a passive reply after too long a silence of the server.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Heard> {
         if self.deadline()? > now {
             return None;
@@ -106,27 +106,27 @@ impl ServerSide {
         self.give_up(ENDLESS)
     }
 
-    /// The server ended its side.
+    /// Records that the server ended its side.
     pub(super) fn end(&mut self) {
         self.end.came();
     }
 
-    /// Whether the server may say more.
+    /// Whether the server can send more.
     pub(super) fn is_open(&self) -> bool {
         self.end == End::Open
     }
 
-    /// Whether the server has ended, and the client was not told.
+    /// Whether the server has ended, and the client does not know it yet.
     pub(super) fn end_is_due(&self) -> bool {
         self.end == End::Came
     }
 
-    /// Whether the client was told that the server has ended.
+    /// Whether the end was passed on to the client.
     pub(super) fn is_over(&self) -> bool {
         self.end == End::Passed
     }
 
-    /// Tells the client that this is the end, on a line of its own.
+    /// Sends the client a closing reply on a new line.
     pub(super) fn tell_closing(&mut self, reason: &str) {
         if self.lines.is_inside_line() {
             self.pass(b"\r\n");
@@ -134,13 +134,13 @@ impl ServerSide {
         self.pass(&reply(SERVICE_CLOSING, reason));
     }
 
-    /// Passes everything that waits as it is.
+    /// Passes all unread bytes unchanged.
     pub(super) fn pass_rest(&mut self) {
         let rest = self.lines.take_rest();
         self.pass(&rest);
     }
 
-    /// The server will say nothing more.
+    /// The server will send nothing more.
     pub(super) fn close(&mut self) {
         self.end = End::Passed;
         self.lines.take_rest();
@@ -156,7 +156,7 @@ impl ServerSide {
                 held.push(now, &line);
                 return self.review_announcement();
             }
-            // Some clients took another code for its end, others still wait for its own.
+            // For some clients another code has ended it; others still wait for its own code.
             self.behind = Some((place, line));
             return self.give_up(ENDLESS);
         }
@@ -185,7 +185,7 @@ impl ServerSide {
             ReplyLine::First(head) if head.code < 200 => {
                 return Some(Heard::Preliminary(part(Place::First, head.code, line)));
             }
-            // What it is about is known at its end: some servers begin a transfer before it, as if it were none.
+            // Decided at its end, since some servers begin a transfer in the middle of such a reply.
             ReplyLine::First(head) if head.code < 400 || !head.goes_on => {
                 return Some(Heard::Final(part(Place::First, head.code, line)));
             }
@@ -201,25 +201,25 @@ impl ServerSide {
         None
     }
 
-    /// Passes on what is not the first line of a reply, unless its reply was replaced.
+    /// Passes on a later line of a reply, unless the reply was replaced.
     fn pass_inner(&mut self, bytes: &[u8]) {
         if !self.swallow {
             self.pass(bytes);
         }
     }
 
-    /// The line without Telnet commands, if it announces or may belong to an announcement: some clients leave them out
-    /// wherever they stand.
+    /// The line without Telnet commands, if it announces an address or can belong to such a reply: some clients ignore
+    /// Telnet commands everywhere.
     fn plain(&self, line: Vec<u8>) -> Vec<u8> {
         if self.announcement.is_some() || announces(&line) {
-            // Nor may the rest of a torn command hide for some where a reply ends.
+            // The rest of a split command must not hide the end of a reply from some clients either.
             telnet::skip(&telnet::strip(&line)).to_vec()
         } else {
             line
         }
     }
 
-    /// Handles a piece of a line too long to be understood.
+    /// Handles a piece of a line that is too long to parse.
     fn fragment(&mut self, now: Instant, bytes: Vec<u8>, first: bool) -> Option<Heard> {
         if first {
             self.drop_line = false;
@@ -255,7 +255,7 @@ impl ServerSide {
         self.pass_inner(bytes);
     }
 
-    /// The server has ended: so has a passive reply, and a line without its end is a line to some clients.
+    /// The server has ended, and so has a passive reply. Some clients accept a line without its end.
     fn at_end(&mut self, now: Instant, expects_start: bool) -> Option<Heard> {
         if self.end != End::Came {
             return None;
@@ -263,7 +263,7 @@ impl ServerSide {
         let unfinished = self.lines.waiting();
         let may_announce = self.announcement.is_some() || announces(unfinished);
         if !unfinished.is_empty() && may_announce {
-            // What comes behind it must not read as its end.
+            // Later text must not look like its end.
             let line = [&self.lines.take_rest()[..], b"\r\n"].concat();
             let heard = self.line(now, line, expects_start);
             if heard.is_some() {
@@ -273,7 +273,7 @@ impl ServerSide {
         self.end_announcement()
     }
 
-    /// Decides whether a passive reply goes on.
+    /// Decides whether a passive reply continues.
     fn review_announcement(&mut self) -> Option<Heard> {
         let held = self.announcement.as_ref()?;
         if held.is_too_long() {
@@ -286,7 +286,7 @@ impl ServerSide {
         self.end_announcement()
     }
 
-    /// The whole of a passive reply is there.
+    /// A passive reply is complete.
     fn end_announcement(&mut self) -> Option<Heard> {
         let held = self.announcement.take()?;
         if held.says_a_number() {
@@ -301,7 +301,7 @@ impl ServerSide {
         }))
     }
 
-    /// The end of a passive reply cannot be waited for. What comes of it yet is not passed on.
+    /// The session can no longer wait for the end of a passive reply. It drops the rest.
     fn give_up(&mut self, why: &'static str) -> Option<Heard> {
         let held = self.announcement.take()?;
         self.swallow = true;

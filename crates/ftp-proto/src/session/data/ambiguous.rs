@@ -1,30 +1,30 @@
-//! Successes that may be a transfer's although they seem to be about something else.
+//! Success replies that can belong to a transfer although they seem to belong to something else.
 //!
-//! Servers answer commands in the middle of a transfer, or skip replies, or never end one of several lines. So what a success
-//! is about can be unclear, and a client may take it for that of its upload. Where the data is known to be broken, such a
-//! reply becomes the transfer's failure. Where nothing is known yet, it passes once the SSH session of the data has shown
-//! that it is alive.
+//! Servers answer commands in the middle of a transfer, skip replies, or never end a multi-line reply. So the subject
+//! of a success can be unclear, and a client can take it for the success of its upload. If the data is known to be
+//! broken, such a reply becomes the transfer's failure. If nothing is known yet, it passes when the SSH session of the
+//! data has proved to be alive.
 //!
-//! In a download nothing needs to be asked: how its data connection ends tells the client the outcome.
+//! A download needs no check: the end of its data connection shows the client the outcome.
 
 use super::super::reply_part::ReplyPart;
 use super::transfer::Transfer;
 use crate::channels::{Channels, TransferOutcome};
 use crate::event::{DataId, Direction};
 
-/// A line of the server's that waits for a liveness check.
+/// A line of the server that waits for a liveness check.
 #[derive(Debug)]
 pub(super) struct AmbiguousReply {
     pub(super) part: ReplyPart,
     data: DataId,
-    /// The check that was asked for, once the data connection is there.
+    /// The requested check, once there is a data connection.
     check: Option<u64>,
 }
 
-/// What is known of a transfer that the client may take a success for.
+/// The state of a transfer whose success the client could see in a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// The client may do so, or there is no such transfer.
+    /// The reply does no harm, or there is no such transfer.
     Harmless,
     Broken,
     Unclear(DataId),
@@ -39,14 +39,14 @@ impl AmbiguousReply {
         }
     }
 
-    /// Whether the SSH session of the data was alive after the success came.
+    /// Whether the SSH session of the data was alive after the success.
     pub(super) fn is_settled(&self, channels: &Channels) -> bool {
         let channel = channels.get(self.data);
         let answered = |check| channel.is_some_and(|channel| channel.answered(check));
         self.check.is_some_and(answered)
     }
 
-    /// Asks for a check once there is a connection that can give one.
+    /// Requests a check as soon as there is a connection for it.
     pub(super) fn ask(&mut self, channels: &mut Channels) {
         let joined = channels.get(self.data).is_some_and(|it| it.joined);
         if self.check.is_none() && joined {
@@ -55,7 +55,7 @@ impl AmbiguousReply {
     }
 }
 
-/// What is known of the transfer that runs.
+/// The state of the running transfer.
 pub(super) fn finding(transfer: &Transfer, channels: &Channels) -> Finding {
     match transfer.outcome(channels) {
         _ if transfer.is_refused_by_client() => Finding::Harmless,
@@ -67,8 +67,8 @@ pub(super) fn finding(transfer: &Transfer, channels: &Channels) -> Finding {
     }
 }
 
-/// The same of a transfer in this direction whose start no reply has told. Nothing can have gone wrong with one whose data
-/// connection is not there yet.
+/// The same for a transfer in this direction whose start no reply has announced. Without a data connection, nothing can
+/// have gone wrong yet.
 pub(super) fn finding_before_the_start(direction: Direction, channels: &Channels) -> Finding {
     let Some(channel) = channels.current().and_then(|id| channels.get(id)) else {
         return Finding::Harmless;

@@ -1,9 +1,9 @@
-//! The end of a transfer: success is passed on only where it was seen.
+//! The end of a transfer: the session passes success on only if it has seen it.
 //!
 //! When a data connection is cut, refused or reset, an FTP server often sees an orderly end and reports success. So a
-//! report of success waits until the transfer's data channel has said how it ended, and passes only if all of the data
-//! went through in the transfer's direction and its end came in order. In any other case the client is told a failure. This
-//! is the one place that decides it.
+//! report of success waits for the end of the transfer's data channel. It passes only if all data went through in the
+//! transfer's direction and its end was orderly. Otherwise the client receives a failure. Only this module decides
+//! that.
 
 use std::time::{Duration, Instant};
 
@@ -11,25 +11,25 @@ use super::transfer::Transfer;
 use crate::channels::{Channels, TransferOutcome};
 use crate::event::{Action, Direction, Mode};
 
-/// How long a report of success waits for the server's own connection in active mode. The two come over different SSH
-/// connections, so the report may be the faster one.
+/// How long a report of success waits for the server's data connection in active mode. The two come over different SSH
+/// connections, so the report can be faster.
 const ARRIVAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a report of success waits for the client to connect in passive mode.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a report of success waits for word of an upload. Long enough for an answer on a slow line.
+/// How long a report of success waits for the confirmation of an upload: long enough for a slow connection.
 const UPLOAD_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What an upload is told whose end nothing confirmed.
+/// The reason for an upload without a confirmed end.
 const UNCONFIRMED: &str =
     "The upload could not be confirmed as complete; check the file and send it again";
 
-/// What a transfer is told that the server reported complete without a data connection.
+/// The reason for a transfer that the server reported complete without a data connection.
 const NEVER_OPENED: &str =
     "The FTP server reported success, but the data connection was never opened";
 
-/// The first line of a reply that ends a transfer. The rest of the reply, if any, waits behind.
+/// The first line of a reply that ends a transfer. The rest of the reply, if any, waits after it.
 #[derive(Debug)]
 pub(super) struct Completion {
     pub(super) code: u16,
@@ -42,17 +42,17 @@ pub(super) struct Completion {
 #[derive(Debug, Clone, Copy)]
 struct LivenessCheck {
     number: u64,
-    /// Everything had been handed over when it was asked for, so that the answer proves the transfer whole. The server's
-    /// success was there already: the end that the server saw was the client's.
+    /// Everything had been handed over at the time of the request, so the answer proves that the transfer is complete.
+    /// The server had already reported success, so the end that it saw was the client's.
     decisive: bool,
 }
 
-/// What is to become of a completion.
+/// The decision about a completion.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is no success, or a success that was seen.
+    /// It is a failure, or a success that the session has seen.
     Pass,
-    /// It was not seen to be true, for this reason.
+    /// The session has not seen the success, for this reason.
     Replace(String),
     /// The data channel has not ended.
     Wait,
@@ -68,8 +68,8 @@ impl Completion {
         }
     }
 
-    /// What is to become of it. Where it waits for word of an upload, a check is asked for: once when the success has come,
-    /// to learn whether the upload goes on, and once when the answer proves it whole.
+    /// Decides about it. While it waits for the confirmation of an upload, requests two checks: one when the success
+    /// comes, to learn whether the upload continues, and one whose answer proves that it is complete.
     pub(super) fn review(&mut self, transfer: &Transfer, channels: &mut Channels) -> Verdict {
         let verdict = self.verdict(transfer, channels);
         if verdict == Verdict::Wait {
@@ -85,7 +85,7 @@ impl Completion {
         verdict
     }
 
-    /// Until when it may be held; `None` where the client sees the end of its data whenever it comes.
+    /// The end of the wait; `None` if the client itself sees the end of its data whenever it comes.
     pub(super) fn deadline(&self, transfer: &Transfer, channels: &Channels) -> Option<Instant> {
         let channel = transfer.channel(channels)?;
         let patience = match (channel.joined, transfer.direction) {
@@ -97,7 +97,7 @@ impl Completion {
         Some(self.since + patience)
     }
 
-    /// Why it must not pass, where it has been held for long enough; its data channel is reset.
+    /// Why it must not pass at the end of the wait. Resets its data channel.
     pub(super) fn expire(
         &mut self,
         now: Instant,
@@ -130,21 +130,21 @@ impl Completion {
                 Verdict::Pass
             }
             TransferOutcome::Undecided if transfer.is_aborted() => {
-                Verdict::Replace("The transfer was aborted before its end was seen".to_owned())
+                Verdict::Replace("The transfer was aborted before it was complete".to_owned())
             }
             TransferOutcome::Undecided => Verdict::Wait,
         }
     }
 
-    /// Whether the check that was asked for last is of this sort, and was answered.
+    /// Whether the last check is of this kind, and has an answer.
     fn is_answered(&self, decisive: bool, transfer: &Transfer, channels: &Channels) -> bool {
         let asked = self.check.filter(|check| check.decisive == decisive);
         let channel = transfer.channel(channels);
         asked.is_some_and(|check| channel.is_some_and(|it| it.answered(check.number)))
     }
 
-    /// Whether an upload goes on behind a success that the server told early: its client has not ended it, and its SSH
-    /// session is alive. If so it is given as much time again.
+    /// Whether an upload continues after an early success of the server: its client has not ended it, and its SSH
+    /// session is alive. If so, the wait starts again.
     fn goes_on(&mut self, now: Instant, transfer: &Transfer, channels: &mut Channels) -> bool {
         let alive = self.is_answered(false, transfer, channels);
         if alive {

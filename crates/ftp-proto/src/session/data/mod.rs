@@ -1,4 +1,4 @@
-//! The data of a session: the channels offered, the transfer that runs, and the replies that wait for them.
+//! The data of a session: the offered channels, the running transfer, and the replies that wait for them.
 
 mod ambiguous;
 mod completion;
@@ -25,43 +25,43 @@ use passive::PassiveOffer;
 use start::{Start, waits_for};
 use transfer::Transfer;
 
-/// The code for a transfer that was cut (RFC 959, section 5.4).
+/// The code for a broken transfer (RFC 959, section 5.4).
 const TRANSFER_ABORTED: u16 = 426;
 
-/// The data of a session. At most one of `offer`, `start`, `completion` and `ambiguous` holds a reply, and with it what the
-/// server says next.
+/// The data of a session. At most one of `offer`, `start`, `completion` and `ambiguous` holds a reply, and with it the
+/// further input of the server.
 #[derive(Debug, Default)]
 pub(super) struct Data {
     channels: Channels,
-    /// The transfer that runs, or whose end is held.
+    /// The running transfer, or the one whose end is held.
     transfer: Option<Transfer>,
-    /// Why the last transfer was not seen to be complete, if so.
+    /// Why the last transfer was not complete, if so.
     incomplete: Option<String>,
-    /// An endpoint is being made for a passive reply.
+    /// A passive reply that waits for its endpoint.
     offer: Option<PassiveOffer>,
-    /// A transfer has begun, and the client's data connection has not been seen.
+    /// The start of a transfer that waits for the client's data connection.
     start: Option<Start>,
-    /// The transfer was reported complete, and its data channel has not said so.
+    /// The report of a complete transfer that waits for the data channel's end.
     completion: Option<Completion>,
-    /// A success may be a transfer's, and its data channel has not shown that it is alive.
+    /// A success that can belong to a transfer, and waits for a sign that its data channel is alive.
     ambiguous: Option<AmbiguousReply>,
 }
 
-/// What becomes of a reply.
+/// The decision about a reply.
 #[derive(Debug)]
 pub(super) enum Release {
-    /// This line of it passes.
+    /// This line passes.
     Pass(Vec<u8>),
-    /// This takes its place.
+    /// This reply replaces it.
     Replace(Vec<u8>),
-    /// It may be a transfer's success, and nothing speaks against that.
+    /// It can be a transfer's success, and there is no contrary evidence.
     Harmless(ReplyPart),
     /// It counts as the end of a transfer that is known to be broken.
     Broken(ReplyPart),
 }
 
 impl Data {
-    /// What the caller is to do, about data channels and otherwise, in order.
+    /// The actions for the caller, about data channels and otherwise, in order.
     pub(super) fn actions(&mut self) -> &mut Actions {
         self.channels.actions()
     }
@@ -79,8 +79,8 @@ impl Data {
         self.transfer.is_some()
     }
 
-    /// Something happened on a channel. `asked`: the direction of the first transfer command that has not been answered.
-    /// What becomes of the reply that was held for it, if it is held no longer.
+    /// Handles an event on a channel. `asked`: the direction of the first unanswered transfer command. Returns the
+    /// decision about the reply held for it, if it is no longer held.
     pub(super) fn event(
         &mut self,
         now: Instant,
@@ -94,7 +94,7 @@ impl Data {
             .or_else(|| self.review_ambiguous(now, asked))
     }
 
-    /// Until when a reply may be held.
+    /// The time until which a reply can be held.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let completion = self.completion.as_ref().zip(self.transfer.as_ref());
         completion
@@ -102,7 +102,7 @@ impl Data {
             .or(self.start.as_ref().map(Start::deadline))
     }
 
-    /// Releases a reply that has been held for long enough.
+    /// Releases a reply whose time is over.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Release> {
         if let Some(start) = self.start.take_if(|start| now >= start.deadline()) {
             return Some(Release::Pass(start.line));
@@ -113,19 +113,19 @@ impl Data {
         self.settle(Some(reason))
     }
 
-    /// Asks for an endpoint to announce instead of the client's.
+    /// Requests an endpoint to announce instead of the client's address.
     pub(super) fn offer_active(&mut self, target: Announced) -> DataId {
         self.offer_channel(Mode::Active, target, false)
     }
 
-    /// Holds a passive reply, and asks for an endpoint to announce instead of the server's.
+    /// Holds a passive reply, and requests an endpoint to announce instead of the server's address.
     pub(super) fn offer_passive(
         &mut self,
         reply: PassiveReply,
         text: Vec<u8>,
         data_open: DataOpen,
     ) {
-        // The server listens there no longer (RFC 959 allows one data port at a time).
+        // The server no longer listens there (RFC 959 allows one data port at a time).
         self.replace_current(None);
         let open_first = match data_open {
             DataOpen::Auto => !self.channels.passive_worked(),
@@ -141,7 +141,7 @@ impl Data {
         });
     }
 
-    /// There is an endpoint, or none: what the client is told, where a passive reply waits for it.
+    /// Handles an endpoint, or the failure to make one. Returns the client's reply, if a passive reply waits for it.
     pub(super) fn passive_offered(
         &mut self,
         id: DataId,
@@ -181,7 +181,7 @@ impl Data {
         self.channels.withdraw(id);
     }
 
-    /// The server answered this command, which is no transfer.
+    /// The server answered this command, which is not a transfer.
     pub(super) fn answered(&mut self, sent: &Sent, accepted: bool) {
         if !accepted {
             sent.offer.into_iter().for_each(|id| self.withdraw(id));
@@ -193,7 +193,7 @@ impl Data {
         self.assume_accepted(sent);
     }
 
-    /// The server accepted this command, or has gone on behind it without an answer: it would use the channel named in it.
+    /// The server accepted this command, or continued without an answer to it. It would use the channel in the command.
     pub(super) fn assume_accepted(&mut self, sent: &Sent) {
         if sent.kind == CommandKind::Port {
             self.channels.set_seen(sent.offer.is_some());
@@ -201,9 +201,9 @@ impl Data {
         }
     }
 
-    /// The server has begun the transfer that this command asked for. `aborted`: the client has sent `ABOR` behind it.
+    /// The server has begun the transfer of this command. `aborted`: the client has sent `ABOR` after it.
     pub(super) fn begin(&mut self, sent: Sent, aborted: bool) {
-        // Where the end of an earlier one was missed, it is over now.
+        // If the session missed the end of an earlier transfer, that one is over now.
         self.finish(0, false);
         let mut transfer = self.new_transfer(sent, aborted);
         transfer.start(self.channels.actions());
@@ -211,7 +211,7 @@ impl Data {
         self.transfer = Some(transfer);
     }
 
-    /// The line that tells the client that its transfer has begun, once that is true on its side.
+    /// The line that announces the start of the transfer to the client, once that is true on its side.
     pub(super) fn pass_start(&mut self, part: ReplyPart) -> Option<Release> {
         if self.transfer_channel().is_some_and(waits_for) {
             self.start = Some(Start::new(part.line, part.at));
@@ -220,7 +220,7 @@ impl Data {
         Some(Release::Pass(part.line))
     }
 
-    /// The client gives its transfer up.
+    /// The client aborts its transfer.
     pub(super) fn abort(&mut self) -> Option<Release> {
         let start = self.start.take().map(|start| Release::Pass(start.line));
         if let Some(transfer) = &mut self.transfer {
@@ -230,7 +230,7 @@ impl Data {
         start.or_else(|| self.review_completion())
     }
 
-    /// A reply ended the transfer that runs.
+    /// A reply ended the running transfer.
     pub(super) fn complete(&mut self, part: ReplyPart) -> Option<Release> {
         if self.transfer.is_none() {
             return Some(Release::Pass(part.line));
@@ -239,7 +239,7 @@ impl Data {
         self.review_completion()
     }
 
-    /// A reply ended a transfer whose start no reply had told.
+    /// A reply ended a transfer whose start no reply had announced.
     pub(super) fn complete_unannounced(
         &mut self,
         sent: Sent,
@@ -254,7 +254,7 @@ impl Data {
         self.complete(part)
     }
 
-    /// Whether nothing is left to be done for the transfer that runs, so that the server's last word on it is due.
+    /// Whether nothing is left to do for the running transfer, so the server's final reply is due.
     pub(super) fn awaits_last_word(&self) -> bool {
         self.transfer.as_ref().is_some_and(|transfer| {
             transfer.awaits_confirmation(&self.channels)
@@ -262,7 +262,7 @@ impl Data {
         })
     }
 
-    /// What becomes of a success that may be a transfer's: at once, or when more is known.
+    /// Decides about a success that can belong to a transfer, at once or when more is known.
     pub(super) fn consider(
         &mut self,
         part: ReplyPart,
@@ -280,14 +280,14 @@ impl Data {
         None
     }
 
-    /// A success came that nothing asked for. Where the last transfer was not seen to be whole it may be that one's, whatever
-    /// reply was taken for its end before, and the client is told this failure.
+    /// Handles an unsolicited success. If the last transfer was not complete, the success can belong to it, whatever
+    /// reply counted as its end before. Then the client receives this failure.
     pub(super) fn refute_unasked_success(&self) -> Option<Release> {
         let reason = self.incomplete.as_ref()?;
         Some(Release::Replace(reply(TRANSFER_ABORTED, reason)))
     }
 
-    /// The server will say nothing more. `code` is what the client was told of a transfer that runs.
+    /// The server will send nothing more. `code` is the code that the client received for a running transfer.
     pub(super) fn close(&mut self, code: u16) {
         if let Some(offer) = self.offer.take() {
             self.withdraw(offer.id);
@@ -332,8 +332,8 @@ impl Data {
         }
     }
 
-    /// Decides anew on a start that is held. Where the client's connection was never there, its transfer has not begun, and
-    /// the client is told nothing but how it ended.
+    /// Decides again about a held start. If the client's connection never came, its transfer has not begun, and the
+    /// client learns only how it ended.
     fn review_start(&mut self) -> Option<Release> {
         let channel = self.transfer_channel();
         let waits = channel.is_some_and(waits_for);
@@ -346,7 +346,7 @@ impl Data {
         })
     }
 
-    /// Decides anew on a completion that is held.
+    /// Decides again about a held completion.
     fn review_completion(&mut self) -> Option<Release> {
         let transfer = self.transfer.as_ref()?;
         let completion = self.completion.as_mut()?;
@@ -357,11 +357,11 @@ impl Data {
         }
     }
 
-    /// Decides anew on an ambiguous reply that is held.
+    /// Decides again about a held ambiguous reply.
     fn review_ambiguous(&mut self, now: Instant, asked: Option<Direction>) -> Option<Release> {
         let finding = self.finding(asked);
         let mut ambiguous = self.ambiguous.take()?;
-        // What waits for it from here on has its whole time.
+        // A completion that waits for it from now on has its full time.
         ambiguous.part.at = now;
         match finding {
             Finding::Broken => return Some(Release::Broken(ambiguous.part)),
@@ -376,7 +376,7 @@ impl Data {
         None
     }
 
-    /// Passes the completion that is held, or tells the client instead why it was not seen to be true.
+    /// Passes the held completion, or sends the client the reason why the transfer was not complete.
     fn settle(&mut self, objection: Option<String>) -> Option<Release> {
         let completion = self.completion.take()?;
         let Some(reason) = objection else {
@@ -390,7 +390,7 @@ impl Data {
         Some(Release::Replace(replaced))
     }
 
-    /// What a client is told whose data connection was never there, and what one whose data connection broke.
+    /// The code for a client without a data connection, and the code for a broken data connection.
     fn failure_code(&self) -> u16 {
         if self
             .transfer_channel()
@@ -402,7 +402,7 @@ impl Data {
         }
     }
 
-    /// The transfer is over, and the client was told this code. One that never began has not touched its channel.
+    /// The transfer is over, and the client received this code. A transfer that never began has not used its channel.
     fn finish(&mut self, code: u16, replaced: bool) {
         let Some(transfer) = self.transfer.take().filter(Transfer::is_started) else {
             return;

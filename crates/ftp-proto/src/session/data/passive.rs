@@ -1,4 +1,4 @@
-//! Passive mode: a reply that announces an address is held until there is another to announce in its place.
+//! Passive mode: holds a reply with an address until there is an endpoint to announce instead.
 
 use std::net::SocketAddr;
 

@@ -1,25 +1,25 @@
-//! A transfer: how it begins, what became of its data, and how it ends.
+//! A transfer: its start, the outcome of its data, and its end.
 
 use crate::actions::Actions;
 use crate::channels::{Channel, Channels, TransferOutcome};
 use crate::event::{Action, DataId, Direction, Event};
 use crate::pending_replies::Sent;
 
-/// A transfer that the server works on.
+/// A running transfer.
 #[derive(Debug)]
 pub(super) struct Transfer {
     /// The command and its argument.
     text: String,
     pub(super) direction: Direction,
     pub(super) data: Option<DataId>,
-    /// The client gave it up.
+    /// Whether the client aborted it.
     aborted: bool,
-    /// Its start was told.
+    /// Whether its start was announced.
     started: bool,
 }
 
 impl Transfer {
-    /// A transfer from the command that asked for it.
+    /// A transfer from its command.
     pub(super) fn new(sent: Sent, data: Option<DataId>, aborted: bool) -> Self {
         Self {
             text: sent.text,
@@ -30,7 +30,7 @@ impl Transfer {
         }
     }
 
-    /// Tells of its start.
+    /// Reports its start.
     pub(super) fn start(&mut self, actions: &mut Actions) {
         self.started = true;
         actions.tell(Event::TransferStarted {
@@ -44,7 +44,7 @@ impl Transfer {
         self.started
     }
 
-    /// The client gives it up. A transfer that is known to be broken already stays a failure.
+    /// The client aborts it. A transfer that is already known to be broken stays a failure.
     pub(super) fn abort(&mut self, channels: &Channels) {
         self.aborted |= !matches!(self.outcome(channels), TransferOutcome::Failed(_));
     }
@@ -53,13 +53,13 @@ impl Transfer {
         self.aborted
     }
 
-    /// Whether the client has given up receiving it. It relies on nothing that is said of it then.
+    /// Whether the client aborted a download. It no longer relies on the result.
     pub(super) fn is_refused_by_client(&self) -> bool {
         self.aborted && self.direction == Direction::Download
     }
 
-    /// Stops the data of a download that its client gave up. Some servers look at their commands only when a write fails,
-    /// since the signal that goes with `ABOR` (RFC 959, section 4.1.3) does not pass through SSH.
+    /// Stops the data of an aborted download. Some servers read their commands only when a write fails, since the
+    /// signal that comes with `ABOR` (RFC 959, section 4.1.3) does not pass through SSH.
     pub(super) fn stop_refused(&self, channels: &mut Channels) {
         let stoppable =
             self.is_refused_by_client() && self.outcome(channels) == TransferOutcome::Undecided;
@@ -81,30 +81,31 @@ impl Transfer {
         self.channel(channels).is_some_and(|channel| channel.joined)
     }
 
-    /// What became of it.
+    /// Its outcome.
     pub(super) fn outcome(&self, channels: &Channels) -> TransferOutcome {
         channels.outcome(self.data, self.direction)
     }
 
-    /// Whether all of it was handed over, and only the other side's word is missing.
+    /// Whether all data was handed over, and only the other side's confirmation is missing.
     pub(super) fn awaits_confirmation(&self, channels: &Channels) -> bool {
         self.channel(channels)
             .is_some_and(|channel| channel.awaits_confirmation(self.direction))
     }
 
-    /// Why success must not be told of it; `None` where it was seen, or where its client has given it up.
+    /// Why the session must not report success; `None` if it has seen the success, or if the client aborted the
+    /// transfer.
     pub(super) fn objection(&self, channels: &Channels) -> Option<String> {
         match self.outcome(channels) {
             _ if self.is_refused_by_client() => None,
             TransferOutcome::Complete => None,
             TransferOutcome::Failed(reason) => Some(reason),
             TransferOutcome::Undecided => {
-                Some("The transfer was not seen to be complete".to_owned())
+                Some("The transfer was not confirmed as complete".to_owned())
             }
         }
     }
 
-    /// Tells of its end, and what code the client was told.
+    /// Reports its end, with the code that the client received.
     pub(super) fn end(self, code: u16, replaced: bool, actions: &mut Actions) {
         actions.tell(Event::TransferEnded {
             id: self.data,
