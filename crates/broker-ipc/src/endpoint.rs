@@ -28,7 +28,7 @@ pub enum BindError {
     /// The path does not fit into a socket address.
     #[error("the socket path {} is too long, with {length} bytes of at most {MAX_SOCKET_PATH}: choose a shorter one with --socket", path.display())]
     TooLong {
-        /// The path asked for.
+        /// The requested path.
         path: PathBuf,
         /// Its length in bytes.
         length: usize,
@@ -44,7 +44,7 @@ pub enum BindError {
     /// Something other than a socket has the socket's path.
     #[error("{} exists and is not a socket: move it away, or choose another path with --socket", path.display())]
     NotASocket {
-        /// The path asked for.
+        /// The requested path.
         path: PathBuf,
     },
     /// Other users could replace the socket with their own.

@@ -145,7 +145,7 @@ mod tests {
     use crate::tree;
     use crate::values::Field;
 
-    /// Writes what is said to be usual, and sees that nothing changes.
+    /// Writes the documented defaults, and checks that nothing changes.
     fn check<T, V: Debug + PartialEq>(
         attributes: &[Attribute<T>],
         new: fn() -> T,
