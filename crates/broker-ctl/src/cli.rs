@@ -212,8 +212,9 @@ pub(crate) struct OpenTunnelArgs {
 const TRUST_HELP: &str = "\
 TARGET is a profile's name or id, or host[#port].
 
-Without --fingerprint, this command shows the key that the server prefers, and stores it if you answer yes. Compare the
-fingerprint with the one that the server's administrator gives you. To print it on the server:
+Without --fingerprint, this command shows the key that the server prefers, and stores it if you
+answer yes. Compare the fingerprint with the one that the server's administrator gives you.
+To print it on the server:
 ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
 
 Examples:
