@@ -192,6 +192,7 @@ impl Handler for ConnectionHandler {
         Ok(())
     }
 
+    // russh accepts the following kinds of channels by default. Dropping `reply` rejects them.
     async fn server_channel_open_session(
         &mut self,
         _channel: russh::Channel<Msg>,

@@ -1,8 +1,8 @@
-//! The supervisor: takes requests, and hands them to those who own what they are about.
+//! The supervisor: passes each request to the owner of what it concerns.
 //!
-//! It is one task; everything that changes what exists goes through its queue. [`Listeners`] own the tunnels,
+//! It is one task; every change goes through its queue. [`Listeners`] own the tunnels,
 //! [`Profiles`] the pools, and the registry knows the sessions. A reload belongs here: it would compare the configuration
-//! that [`Profiles`] have with the new one, and have both owners change what differs.
+//! that [`Profiles`] have with the new one, and make both owners change what differs.
 
 mod host_keys;
 mod target;
@@ -29,12 +29,12 @@ use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
 use crate::snapshots;
 
-/// Requests that may wait; more of them wait at their clients.
+/// Requests that may wait; further ones wait at their clients.
 const REQUESTS: usize = 64;
-/// How often a listener that could not be bound is tried again, and what nobody uses is looked for.
+/// How often to retry listeners that could not be bound, and to look for unused pools.
 const TIDY_UP: Duration = Duration::from_secs(15);
 
-/// What the supervisor is asked for.
+/// A request to the supervisor.
 pub(crate) enum SupervisorRequest {
     /// A client's request.
     OfClient(Request),
@@ -42,8 +42,8 @@ pub(crate) enum SupervisorRequest {
     ProfileOf(String, oneshot::Sender<Result<String, RpcError>>),
 }
 
-/// A tunnel whose listener is open, and which waits for its profile to be connected: its number, the outcome, and where
-/// the reply goes. There are no more than there are tunnels.
+/// A tunnel with an open listener that waits for its profile to connect: its number, the outcome, and where the reply
+/// goes. There are at most as many as there are tunnels.
 type Opening = BoxFuture<'static, (u64, Result<(), OpenError>, ReplySender<OpenTunnelListener>)>;
 
 /// Everything the daemon keeps running.
@@ -59,14 +59,13 @@ pub struct Supervisor {
     requests: mpsc::Receiver<SupervisorRequest>,
     requests_sender: mpsc::Sender<SupervisorRequest>,
     opening: FuturesUnordered<Opening>,
-    /// Profiles whose connection came or went.
+    /// Profiles whose connection opened or closed.
     changes: mpsc::Receiver<String>,
     changes_sender: mpsc::Sender<String>,
 }
 
 impl Supervisor {
-    /// Prepares a supervisor of this configuration. `stop` is told when a request asks for the end,
-    /// with the grace period it names.
+    /// Prepares a supervisor for this configuration. A stop request sends its grace period to `stop`.
     pub fn new(
         config: Config,
         files: Vec<PathBuf>,
@@ -129,7 +128,7 @@ impl Supervisor {
         }
     }
 
-    /// Carries out requests until the daemon ends. While it drains, its status can still be asked for.
+    /// Serves requests until the daemon ends. While it drains, status requests still work.
     pub async fn run(mut self) {
         self.profiles.wipe_secrets_in_time();
         let Shutdown { drain, kill, .. } = self.shutdown.clone();
@@ -155,7 +154,7 @@ impl Supervisor {
         }
     }
 
-    /// The connection of a profile came or went.
+    /// Follows the connection of a profile, which opened or closed.
     fn follow(&mut self, profile: &str) {
         let pool = self.profiles.pool(profile);
         let connected = pool.is_some_and(|pool| pool.snapshot().is_connected());
@@ -172,7 +171,7 @@ impl Supervisor {
         }
     }
 
-    /// Hands a request to whoever owns what it is about.
+    /// Passes a request to the owner of what it concerns.
     async fn route(&mut self, request: Request) {
         let (profiles, listeners, registry) = (&self.profiles, &self.listeners, &self.registry);
         match request {
@@ -235,7 +234,7 @@ impl Supervisor {
         }
     }
 
-    /// A person waits for this tunnel: connecting now tells them at once of a wrong name or key.
+    /// Opens a tunnel for a person who waits: connecting now reports a wrong name or key immediately.
     fn open(&mut self, asked: &OpenTunnelListener, reply: ReplySender<OpenTunnelListener>) {
         match self.listen(asked) {
             Ok((id, connections)) => self.opening.push(Box::pin(async move {
@@ -259,14 +258,14 @@ impl Supervisor {
         Ok((id, connections))
     }
 
-    /// What whoever asked for a tunnel is told. The listener of a tunnel that can't work is closed again.
+    /// The reply to a request for a tunnel. The listener of a tunnel that cannot work is closed again.
     fn opened(
         &mut self,
         id: u64,
         connected: Result<(), OpenError>,
     ) -> Result<TunnelListener, RpcError> {
         if let Err(error) = connected {
-            // Somebody else may have closed it meanwhile.
+            // Somebody else may have closed it in the meantime.
             let _ = self.listeners.close(id);
             return Err(connect_failed(&error));
         }
@@ -274,7 +273,7 @@ impl Supervisor {
         Ok(snapshots::listener(open, &self.profiles, &self.registry))
     }
 
-    /// Replies once `work` is done, which does not hold up anybody else.
+    /// Replies once `work` is done, without delaying other requests.
     fn reply_later<M: Method + 'static>(
         &self,
         reply: ReplySender<M>,
