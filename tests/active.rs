@@ -182,7 +182,7 @@ async fn stranger() -> anyhow::Result<()> {
     let ready = "the spare forward is ready";
     fixture.broker.wait_log(ready, SOON).await?;
     let mut stranger = Conversation::connect((Ipv4Addr::LOCALHOST, kept).into()).await?;
-    // What it says would else be the next file. It may have been thrown out already.
+    // Its bytes must not become the next file. It may have been refused already.
     let _ = stranger.send("lies").await;
     // Either end is one without a byte.
     let got = stranger.rest().await.unwrap_or_default();
