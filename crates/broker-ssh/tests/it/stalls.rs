@@ -101,7 +101,7 @@ async fn where_the_server_lets_in_one_connection_data_shares_it() {
     let bench = Bench::start().await;
     let (pool, echo) = (bench.pool(), echo().await);
     let control = soon(pool.open_control(&echo, originator())).await.unwrap();
-    bench.server.stop_accepting();
+    bench.server.stop_accepting().await;
     for _ in 0..2 {
         let data = served(&pool, &echo).await;
         assert_eq!(data.info().connection, control.info().connection);

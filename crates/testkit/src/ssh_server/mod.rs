@@ -139,14 +139,14 @@ impl SshServer {
     }
 
     /// Closes the listening port; connections that are open go on.
-    pub fn stop_accepting(&self) {
+    pub async fn stop_accepting(&self) {
         self.closing.cancel();
+        self.closed.cancelled().await;
     }
 
     /// Closes the listening port and cuts all connections.
     pub async fn stop(&self) {
-        self.stop_accepting();
-        self.closed.cancelled().await;
+        self.stop_accepting().await;
         self.kill_all();
     }
 
