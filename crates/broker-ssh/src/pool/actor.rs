@@ -48,10 +48,6 @@ pub(super) enum Request {
         id: u64,
         reply: oneshot::Sender<bool>,
     },
-    CloseAll {
-        reason: String,
-        reply: oneshot::Sender<()>,
-    },
     /// A data connection has gone silent, and those that were idle for as long may be dead as well.
     RetireIdle(Duration),
 }
@@ -170,12 +166,6 @@ impl Actor {
                 let _ = reply.send(self.close_by_id(id));
             }
             Request::RetireIdle(idle) => self.roster.retire_idle(idle),
-            Request::CloseAll { reason, reply } => {
-                for connection in std::mem::take(&mut self.roster.open) {
-                    self.close(connection, &reason);
-                }
-                let _ = reply.send(());
-            }
         }
     }
 

@@ -205,22 +205,6 @@ impl Pool {
             && answer.await.unwrap_or(false)
     }
 
-    /// Closes every connection with its channels; the next open connects again.
-    pub async fn close_all(&self, reason: &str) {
-        let (reply, answer) = oneshot::channel();
-        if self
-            .requests
-            .send(Request::CloseAll {
-                reason: reason.to_owned(),
-                reply,
-            })
-            .await
-            .is_ok()
-        {
-            let _ = answer.await;
-        }
-    }
-
     /// Opens the control connection if it is not open. Waits out the short pause after attempts that lacked a person: the
     /// caller may be the one who answers.
     ///

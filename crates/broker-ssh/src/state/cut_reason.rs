@@ -29,10 +29,3 @@ pub enum CutReason {
     #[error("the SSH server no longer listens for the forward")]
     ForwardEnded,
 }
-
-impl CutReason {
-    /// Whether the server closed the channel itself, as opposed to a fault.
-    pub fn is_close(&self) -> bool {
-        matches!(self, Self::Closed)
-    }
-}
