@@ -381,5 +381,5 @@ async fn fips() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let config = r#"<secsh-broker><general><crypto-lib mode="fips"/></general></secsh-broker>"#;
     let told = fails_to_start(directory.path(), config, 0o600).await?;
-    says(&told, &["FIPS", "will not pretend"])
+    says(&told, &["FIPS", "does not have"])
 }
