@@ -5,7 +5,6 @@
 //! open a channel, even if only with a refusal. So the broker uses that from then on: a session channel, on which it
 //! starts nothing and which it closes at once.
 
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,14 +116,17 @@ impl Liveness {
     }
 }
 
-/// Returns if a server that owes an answer stays silent for a while and also fails a liveness check. As long as the
-/// server is alive this never returns: the server may itself be waiting for another host.
+/// Returns once a server that owes an answer stays silent for a while and also fails a liveness check. As long as the
+/// server is alive this never returns: the server may itself be waiting for another host. A connection that was alive
+/// once may go silent later, and a byte that was on its way when it did looks like a sign of life; so the checks repeat.
 pub(crate) async fn silence(liveness: &Liveness) {
-    let received = liveness.state.bytes_received();
-    sleep(PROMPT).await;
-    let answered = timeout(PROMPT, liveness.answered()).await;
-    if answered == Ok(true) || liveness.state.bytes_received() != received {
-        pending().await
+    loop {
+        let received = liveness.state.bytes_received();
+        sleep(PROMPT).await;
+        let answered = timeout(PROMPT, liveness.answered()).await;
+        if answered != Ok(true) && liveness.state.bytes_received() == received {
+            return;
+        }
     }
 }
 
@@ -173,7 +175,7 @@ impl std::fmt::Debug for Liveness {
 
 #[cfg(test)]
 mod tests {
-    use std::future::ready;
+    use std::future::{pending, ready};
     use std::pin::pin;
 
     use super::*;

@@ -7,7 +7,7 @@ use broker_ssh::{
     PoolLimits, Target,
 };
 use futures::future::join_all;
-use testkit::relay::{Flow, Relay};
+use testkit::relay::{Flow, Passed, Relay};
 use testkit::ssh_server::SshServerOptions;
 
 use crate::peers::{Bench, LIMIT, converse, echo, flood, originator, soon, wait_for};
@@ -141,6 +141,32 @@ async fn a_data_connection_that_has_gone_silent_is_replaced() {
     let other = served(&pool, &echo).await;
     assert_ne!(other.info().connection, silent);
     drop(other);
+    bench.cancel.cancel();
+    drop(line);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_goes_silent_after_a_sign_of_life_is_replaced() {
+    let bench = Bench::start().await;
+    let (line, pool) = over_a_line(&bench).await;
+    let echo = echo().await;
+    drop(served(&pool, &echo).await);
+    let idle = wait_for(&pool, |seen| seen.connections[0].channels == 0).await;
+    bench.server.set_answer_opens(false);
+    let before = line.passed()[0].to_client;
+    let opening = soon(pool.open_data(&echo, originator()));
+    let goes_silent = async {
+        // It owes the answer to the open, and has answered a liveness check.
+        let lives = |passed: &[Passed]| passed[0].to_client > before;
+        line.wait_for(LIMIT, lives).await.unwrap();
+        line.set_flow_of(0, Flow::Swallow);
+        bench.server.set_answer_opens(true);
+    };
+    let (opened, ()) = tokio::join!(opening, goes_silent);
+    let opened = opened.unwrap();
+    assert_ne!(opened.info().connection, idle.connections[0].id);
+    drop(opened);
     bench.cancel.cancel();
     drop(line);
     bench.end().await;
