@@ -65,7 +65,7 @@ pub(crate) enum Command {
         #[arg(long)]
         no_wait: bool,
     },
-    /// Make the daemon read its configuration again
+    /// Make the daemon read its configuration again (not supported yet: stop it and start it)
     Reload,
     /// List the profiles of the configuration
     ListProfiles {
