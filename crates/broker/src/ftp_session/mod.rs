@@ -3,6 +3,7 @@
 //! `ftp_proto` implements the protocol. This module carries its bytes, keeps its time and performs its actions.
 
 mod client_owner;
+mod control_end;
 mod data;
 mod data_channels;
 mod deadlines;
@@ -23,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use self::client_owner::ClientOwner;
+use self::control_end::ControlEnd;
 use self::data::{ControlConnection, DataHost};
+use self::io::Io;
 use self::session::FtpSession;
 use crate::own_host::{notice_when_sending, own_addresses};
 use crate::refusal::refuse;
@@ -58,6 +61,10 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
             return;
         }
     };
+    guard
+        .entry
+        .channel
+        .carried_by(server.channel.info().connection);
     let control = ControlConnection {
         ftp: tunnel.ftp(),
         tunnel,
@@ -71,7 +78,11 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         client_ended: CancellationToken::new(),
     };
     let proto = Session::new(protocol_options(&control.ftp, peer, owner));
-    let session = FtpSession::new(proto, control, guard, client, server);
+    let io = Io {
+        client: ControlEnd::tcp(client),
+        server: ControlEnd::channel(server.channel, &control.tunnel.shutdown.tasks),
+    };
+    let session = FtpSession::new(proto, control, guard, io, server.awaits_greeting);
     session.run().await;
 }
 

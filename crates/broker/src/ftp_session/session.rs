@@ -1,22 +1,19 @@
 //! A session with an open control channel: passes what arrives at its ends to the protocol, and performs the protocol's
 //! actions.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session};
-use plain_text::host_port;
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
+use super::control_end::{EndFault, EndRead};
 use super::data::{ControlConnection, DataReport};
 use super::data_channels::DataChannels;
 use super::deadlines::{Deadlines, Overdue, Standing};
 use super::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
-use super::server::Server;
 use crate::registry::{Registration, add};
 
 /// How long the last reply may take to reach a slow client.
@@ -53,21 +50,19 @@ impl FtpSession {
         proto: Session,
         control: ControlConnection,
         guard: Registration,
-        client: TcpStream,
-        server: Server,
+        io: Io,
+        awaits_greeting: OwnedSemaphorePermit,
     ) -> Self {
-        let connection = server.channel.info().connection;
-        guard.entry.channel.carried_by(connection);
         let (sender, reports) = mpsc::channel(REPORTS);
         let control = Arc::new(control);
         Self {
             proto,
-            io: Io::new(client, server.channel, &control.tunnel.shutdown.tasks),
+            io,
             data_channels: DataChannels::new(control.clone(), guard.entry.clone(), sender),
             control,
             guard,
             reports,
-            deadlines: Deadlines::new(Instant::now(), server.awaits_greeting),
+            deadlines: Deadlines::new(Instant::now(), awaits_greeting),
             server_spoke: false,
             ending: None,
         }
@@ -82,7 +77,7 @@ impl FtpSession {
         }
         self.data_channels.withdraw_all();
         if self.ending == Some(ClientEnd::Orderly) {
-            let farewell = self.io.finish_client();
+            let farewell = self.io.client.writer.finish();
             if tokio::time::timeout(FAREWELL_TIMEOUT, farewell)
                 .await
                 .is_err()
@@ -90,7 +85,7 @@ impl FtpSession {
                 debug!("the client did not take the last words");
             }
         } else {
-            self.io.reset_client();
+            self.io.client.writer.reset();
         }
         info!("session closed");
     }
@@ -116,53 +111,57 @@ impl FtpSession {
     }
 
     fn io_event(&mut self, event: IoEvent) {
-        let now = Instant::now();
         match event {
-            IoEvent::FromClient(bytes) => {
-                add(
-                    &self.guard.entry.channel.progress.to_channel,
-                    bytes.len() as u64,
-                );
+            IoEvent::Client(read) => self.client_read(read),
+            IoEvent::Server(read) => self.server_read(read),
+            IoEvent::Written => {}
+        }
+    }
+
+    fn client_read(&mut self, read: EndRead) {
+        let now = Instant::now();
+        match read {
+            EndRead::Bytes(bytes) => {
+                add(self.guard.entry.channel.up(), bytes.len() as u64);
                 self.proto.client_bytes(now, &bytes);
             }
-            IoEvent::FromServer(bytes) => {
-                self.server_spoke = true;
-                self.deadlines.greeted();
-                add(
-                    &self.guard.entry.channel.progress.from_channel,
-                    bytes.len() as u64,
-                );
-                self.proto.server_bytes(now, &bytes);
-            }
-            IoEvent::ClientEnd => {
+            EndRead::End => {
                 self.client_leaves(now);
                 self.proto.client_end(now);
             }
             // A firewall that has forgotten the control connection may still know the data connection. If the client's
             // whole host is gone, no more data moves.
-            IoEvent::ClientLost(error) if self.may_outlast(&error) => {
-                warn!(%error, "the client's control connection no longer answers; its transfer continues as long as data moves");
+            EndRead::Lost(fault) if self.may_outlast(&fault) => {
+                warn!(error = %fault, "the client's control connection no longer answers; its transfer continues as long as data moves");
                 self.client_leaves(now);
             }
-            IoEvent::ClientLost(error) => {
+            EndRead::Lost(fault) => {
                 // Clients that just disconnect are normal.
-                if error.kind() != ErrorKind::ConnectionReset {
-                    debug!(%error, "the client's control connection failed");
+                if !fault.is_reset() {
+                    debug!(error = %fault, "the client's control connection failed");
                 }
                 self.ending = Some(ClientEnd::Reset);
             }
-            IoEvent::ServerEnd if !self.server_spoke => {
-                let server = host_port(
-                    &self.control.tunnel.spec.dst_host,
-                    self.control.tunnel.spec.dst_port,
-                );
+        }
+    }
+
+    fn server_read(&mut self, read: EndRead) {
+        let now = Instant::now();
+        match read {
+            EndRead::Bytes(bytes) => {
+                self.server_spoke = true;
+                self.deadlines.greeted();
+                add(self.guard.entry.channel.down(), bytes.len() as u64);
+                self.proto.server_bytes(now, &bytes);
+            }
+            EndRead::End if !self.server_spoke => {
+                let server = self.control.tunnel.destination();
                 self.lose(&format!(
                     "the FTP server {server} closed the connection without a greeting; it may refuse the SSH server's address or have too many clients"
                 ));
             }
-            IoEvent::ServerEnd => self.proto.server_end(now),
-            IoEvent::ServerLost(reason) => self.lose(&reason),
-            IoEvent::Written => {}
+            EndRead::End => self.proto.server_end(now),
+            EndRead::Lost(fault) => self.lose(&fault.to_string()),
         }
     }
 
@@ -173,9 +172,8 @@ impl FtpSession {
     }
 
     /// Whether a transfer may continue without its control connection.
-    fn may_outlast(&self, lost: &std::io::Error) -> bool {
-        let silent = lost.kind() == ErrorKind::TimedOut;
-        silent && !self.deadlines.has_client_left() && self.data_channels.any_transfer()
+    fn may_outlast(&self, fault: &EndFault) -> bool {
+        fault.is_silence() && !self.deadlines.has_client_left() && self.data_channels.any_transfer()
     }
 
     fn report(&mut self, id: DataId, report: DataReport) {
@@ -210,12 +208,12 @@ impl FtpSession {
             self.act(action);
         }
         if let Some(bytes) = self.proto.take_to_client() {
-            self.io.send_client(&bytes);
+            self.io.client.writer.send(&bytes);
         }
         if let Some(bytes) = self.proto.take_to_server() {
-            self.io.send_server(bytes);
+            self.io.server.writer.send(&bytes);
         }
-        if self.io.client_backlog() > CLIENT_BACKLOG {
+        if self.io.client.writer.backlog() > CLIENT_BACKLOG {
             warn!(
                 limit = CLIENT_BACKLOG,
                 "client dropped: it does not read its replies"
@@ -245,9 +243,9 @@ impl FtpSession {
             Action::Release { id } => self.data_channels.release(id),
             Action::EndServer => {
                 if let Some(bytes) = self.proto.take_to_server() {
-                    self.io.send_server(bytes);
+                    self.io.server.writer.send(&bytes);
                 }
-                self.io.end_server();
+                self.io.server.writer.end();
             }
             Action::EndClient => self.ending = Some(ClientEnd::Orderly),
             Action::Event(event) => self.event(event),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
@@ -48,10 +49,19 @@ impl ChannelEntry {
         self.connection.get_or_init(|| connection);
     }
 
+    /// The bytes that went up: from the client to the server.
+    pub(crate) fn up(&self) -> &AtomicU64 {
+        &self.progress.to_channel
+    }
+
+    /// The bytes that went down: from the server to the client.
+    pub(crate) fn down(&self) -> &AtomicU64 {
+        &self.progress.from_channel
+    }
+
     /// The bytes that went up and down.
     pub(crate) fn traffic(&self) -> (u64, u64) {
-        let progress = &self.progress;
-        (read(&progress.to_channel), read(&progress.from_channel))
+        (read(self.up()), read(self.down()))
     }
 }
 

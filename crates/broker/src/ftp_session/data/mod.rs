@@ -1,9 +1,12 @@
 //! Data channels: the announced listener or forward, and the copying once both ends are connected.
 
-mod accept;
 mod active;
+mod client_connection;
+mod client_port;
 mod destination;
 mod passive;
+mod server_channel;
+mod server_forward;
 mod task;
 mod transfer;
 

@@ -1,6 +1,9 @@
-//! The client's connection to a data listener: how it is distinguished from others, and how long the broker waits for it.
+//! The client's connection to a data listener of the broker: how it is distinguished from others, and how long the broker
+//! waits for it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ftp_proto::DataEnd;
@@ -11,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::task::DataTask;
-use crate::ftp_session::client_owner::Objection;
-use crate::own_host::{Listener, reset_when_dropped};
+use crate::ftp_session::client_owner::{ClientOwner, Objection};
+use crate::own_host::{Host, Listener, reset_when_dropped};
 
 /// How long a client that has ended its control connection may take to open its data connection. Hardly any does: the
 /// client has gone, or its data connection ended before the broker looked at it.
@@ -24,6 +27,42 @@ const CLOSED_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The reply to the client in this case.
 const CLOSED_EARLY: &str = "the data connection was closed before the system could say who owned it; send the file again, and close only after the reply 150";
+
+/// Listens for the client, and returns the address to announce.
+///
+/// # Errors
+/// Why it cannot listen.
+pub(super) fn listen(task: &DataTask) -> Result<(Listener, SocketAddr), String> {
+    let control = &task.control;
+    let (ip, host) = (control.local.ip(), &control.tunnel.host);
+    let bound = match &control.ftp.passive_ports {
+        None => Listener::bind(host, SocketAddr::new(ip, 0), false).map_err(|e| e.to_string()),
+        Some(range) => first_free(host, ip, range.clone(), task.entry.channel.id),
+    };
+    let listener =
+        bound.map_err(|why| format!("no port for the data connection on {ip}: {why}"))?;
+    if matches!(control.owner, ClientOwner::User(_)) {
+        host.owners.hold_ends(&listener.socket());
+    }
+    let told = control.ftp.advertise_address.unwrap_or(ip);
+    let address = SocketAddr::new(told, listener.address().port());
+    Ok((listener, address))
+}
+
+/// The first unused port of the range, with a different start for each channel.
+fn first_free(
+    host: &Arc<Host>,
+    ip: IpAddr,
+    range: RangeInclusive<u16>,
+    id: u64,
+) -> Result<Listener, String> {
+    let (low, high) = (u64::from(*range.start()), u64::from(*range.end()));
+    let count = high.saturating_sub(low) + 1;
+    (0..count)
+        .filter_map(|i| u16::try_from(low + (id + i) % count).ok())
+        .find_map(|port| Listener::bind(host, SocketAddr::new(ip, port), false).ok())
+        .ok_or_else(|| format!("every port of passive-ports {low}-{high} is in use"))
+}
 
 /// Waits for the client's connection and drops others. Until it is joined to a channel, its end is a reset.
 pub(super) async fn accept(task: &DataTask, listener: Listener) -> Result<TcpStream, DataEnd> {

@@ -1,0 +1,358 @@
+//! One end of a control connection: a TCP connection or an SSH channel, with what waits to be written to it.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+
+use broker_ssh::{Channel, ChannelRead, CutReason};
+use bytes::{Bytes, BytesMut};
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::own_host::reset_when_dropped;
+
+/// Bytes per read from TCP: enough for a pipeline of commands.
+const READ_SIZE: usize = 8 * 1024;
+/// Bytes per write to a channel.
+const WRITE_SIZE: usize = 32 * 1024;
+/// Writes to a channel that may be on their way; what comes after them counts as backlog.
+const WRITE_QUEUE: usize = 16;
+
+/// What came from one end.
+#[derive(Debug)]
+pub(crate) enum EndRead {
+    /// Bytes in order.
+    Bytes(Bytes),
+    /// The orderly end.
+    End,
+    /// The connection failed.
+    Lost(EndFault),
+}
+
+/// Why an end failed.
+#[derive(Debug)]
+pub(crate) enum EndFault {
+    /// The TCP connection failed.
+    Tcp(io::Error),
+    /// The SSH channel was cut.
+    Channel(CutReason),
+}
+
+impl EndFault {
+    /// Whether the peer itself reset the connection.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.is(ErrorKind::ConnectionReset)
+    }
+
+    /// Whether the peer's host no longer answers.
+    pub(crate) fn is_silence(&self) -> bool {
+        self.is(ErrorKind::TimedOut)
+    }
+
+    fn is(&self, kind: ErrorKind) -> bool {
+        matches!(self, Self::Tcp(error) if error.kind() == kind)
+    }
+}
+
+impl fmt::Display for EndFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(error) => error.fmt(f),
+            Self::Channel(reason) => reason.fmt(f),
+        }
+    }
+}
+
+/// One end of a control connection.
+pub(crate) struct ControlEnd {
+    pub(crate) reader: EndReader,
+    pub(crate) writer: EndWriter,
+}
+
+/// What comes from one end.
+pub(crate) struct EndReader {
+    source: Source,
+    /// Whether more can come.
+    open: bool,
+}
+
+enum Source {
+    Tcp {
+        half: OwnedReadHalf,
+        buffer: Vec<u8>,
+    },
+    Channel(broker_ssh::ReadHalf),
+}
+
+/// What goes to one end.
+pub(crate) struct EndWriter {
+    sink: Sink,
+    backlog: BytesMut,
+    /// Whether the orderly end follows the backlog.
+    ending: bool,
+}
+
+enum Sink {
+    Tcp(OwnedWriteHalf),
+    /// A task writes: a write to a channel cannot be abandoned half-way.
+    Channel {
+        orders: mpsc::Sender<Order>,
+        finished: oneshot::Receiver<()>,
+        _over: DropGuard,
+    },
+}
+
+/// The orders to the writer of a channel.
+#[derive(Debug)]
+enum Order {
+    Bytes(Bytes),
+    End,
+}
+
+impl ControlEnd {
+    /// The end of a TCP connection.
+    pub(crate) fn tcp(tcp: TcpStream) -> Self {
+        let (read, write) = tcp.into_split();
+        let source = Source::Tcp {
+            half: read,
+            buffer: vec![0; READ_SIZE],
+        };
+        Self::new(source, Sink::Tcp(write))
+    }
+
+    /// The end of a channel. Its writer is a task that ends with this.
+    pub(crate) fn channel(channel: Channel, tasks: &TaskTracker) -> Self {
+        let (read, write) = channel.split();
+        let (orders, queue) = mpsc::channel(WRITE_QUEUE);
+        let (done, finished) = oneshot::channel();
+        let over = CancellationToken::new();
+        let ended = over.clone();
+        tasks.spawn(async move {
+            // A peer that reads nothing must not keep the writer beyond the session.
+            ended.run_until_cancelled(write_all(write, queue)).await;
+            drop(done);
+        });
+        let sink = Sink::Channel {
+            orders,
+            finished,
+            _over: over.drop_guard(),
+        };
+        Self::new(Source::Channel(read), sink)
+    }
+
+    fn new(source: Source, sink: Sink) -> Self {
+        Self {
+            reader: EndReader { source, open: true },
+            writer: EndWriter {
+                sink,
+                backlog: BytesMut::new(),
+                ending: false,
+            },
+        }
+    }
+}
+
+impl EndReader {
+    /// Whether more can come.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Reads what comes next. May be abandoned.
+    pub(crate) async fn read(&mut self) -> EndRead {
+        let read = match &mut self.source {
+            Source::Tcp { half, buffer } => tcp_read(read_tcp(half.as_ref(), buffer).await),
+            Source::Channel(half) => channel_read(half.read().await),
+        };
+        if !matches!(read, EndRead::Bytes(_)) {
+            self.open = false;
+        }
+        read
+    }
+}
+
+impl EndWriter {
+    /// Queues bytes.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.backlog.extend_from_slice(bytes);
+    }
+
+    /// Queues the orderly end.
+    pub(crate) fn end(&mut self) {
+        self.ending = true;
+    }
+
+    /// How many bytes the peer has not taken yet.
+    pub(crate) fn backlog(&self) -> usize {
+        self.backlog.len()
+    }
+
+    /// Whether [`write`](Self::write) has something to do.
+    pub(crate) fn has_output(&self) -> bool {
+        self.ending || !self.backlog.is_empty()
+    }
+
+    /// Writes a part of what is queued. May be abandoned.
+    ///
+    /// # Errors
+    /// Why a TCP connection failed. If a channel was cut, its reader says why.
+    pub(crate) async fn write(&mut self) -> Result<(), EndFault> {
+        match &mut self.sink {
+            Sink::Tcp(half) if self.backlog.is_empty() => {
+                self.ending = false;
+                half.shutdown().await.map_err(EndFault::Tcp)
+            }
+            Sink::Tcp(half) => {
+                let written = half.write_buf(&mut self.backlog).await;
+                written.map(drop).map_err(EndFault::Tcp)
+            }
+            Sink::Channel { orders, .. } => {
+                let permit = orders.reserve().await;
+                match permit {
+                    Ok(permit) => permit.send(next_order(&mut self.backlog, &mut self.ending)),
+                    Err(_) => {
+                        self.backlog.clear();
+                        self.ending = false;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes everything that is queued, and the orderly end.
+    ///
+    /// # Errors
+    /// Why a TCP connection failed.
+    pub(crate) async fn finish(&mut self) -> Result<(), EndFault> {
+        self.ending = true;
+        while self.has_output() {
+            self.write().await?;
+        }
+        if let Sink::Channel { finished, .. } = &mut self.sink {
+            let _ = finished.await;
+        }
+        Ok(())
+    }
+
+    /// Makes the peer see a failure when this is dropped, if it is a TCP connection. SSH has no message for a reset.
+    pub(crate) fn reset(&self) {
+        if let Sink::Tcp(half) = &self.sink {
+            reset_when_dropped(half.as_ref());
+        }
+    }
+}
+
+/// The next part of what is queued, or the end behind it.
+fn next_order(backlog: &mut BytesMut, ending: &mut bool) -> Order {
+    if backlog.is_empty() {
+        *ending = false;
+        return Order::End;
+    }
+    let size = backlog.len().min(WRITE_SIZE);
+    Order::Bytes(backlog.split_to(size).freeze())
+}
+
+/// Reads from TCP.
+///
+/// A read ends at the mark of urgent data, with more data after it. The runtime's own reads take a short read for an
+/// empty socket and would then wait forever. This one waits only if the system says that there is nothing.
+async fn read_tcp(tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<Bytes> {
+    let length = tcp
+        .async_io(Interest::READABLE, || {
+            let (_, length) = rustix::net::recv(tcp, &mut *buffer, RecvFlags::empty())?;
+            Ok(length)
+        })
+        .await?;
+    Ok(Bytes::copy_from_slice(
+        buffer.get(..length).unwrap_or_default(),
+    ))
+}
+
+fn tcp_read(read: io::Result<Bytes>) -> EndRead {
+    match read {
+        Ok(bytes) if bytes.is_empty() => EndRead::End,
+        Ok(bytes) => EndRead::Bytes(bytes),
+        Err(error) => EndRead::Lost(EndFault::Tcp(error)),
+    }
+}
+
+fn channel_read(read: ChannelRead) -> EndRead {
+    match read {
+        ChannelRead::Data(bytes) => EndRead::Bytes(bytes),
+        ChannelRead::Eof => EndRead::End,
+        ChannelRead::Cut(reason) => EndRead::Lost(EndFault::Channel(reason)),
+    }
+}
+
+/// Writes in order until the end or a cut.
+async fn write_all(writer: broker_ssh::WriteHalf, mut orders: mpsc::Receiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        let written = match order {
+            Order::Bytes(bytes) => writer.write(bytes).await,
+            Order::End => {
+                let _ = writer.eof().await;
+                return;
+            }
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustix::net::SendFlags;
+    use socket2::SockRef;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Clients that abort send the end of `ABOR` as urgent data, and wait for the answer.
+    #[tokio::test]
+    async fn what_stands_behind_the_urgent_mark_is_read_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        SockRef::from(&server).set_out_of_band_inline(true).unwrap();
+        rustix::net::send(&client, b"\xff\xf4\xff", SendFlags::OOB).unwrap();
+        rustix::net::send(&client, b"\xf2ABOR\r\n", SendFlags::empty()).unwrap();
+        let mut end = ControlEnd::tcp(server);
+        let mut received = Vec::new();
+        while received.len() < 10 {
+            let read = timeout(Duration::from_secs(5), end.reader.read()).await;
+            let EndRead::Bytes(bytes) = read.expect("nothing came") else {
+                panic!("the end came too early");
+            };
+            received.extend(bytes);
+        }
+        assert_eq!(received, b"\xff\xf4\xff\xf2ABOR\r\n");
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_comes_before_the_orderly_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let (mut near, mut far) = (ControlEnd::tcp(server), ControlEnd::tcp(client));
+        near.writer.send(b"221 Goodbye.\r\n");
+        near.writer.finish().await.unwrap();
+        assert!(
+            matches!(far.reader.read().await, EndRead::Bytes(bytes) if bytes == b"221 Goodbye.\r\n"[..])
+        );
+        assert!(matches!(far.reader.read().await, EndRead::End));
+        assert!(!far.reader.is_open());
+    }
+}

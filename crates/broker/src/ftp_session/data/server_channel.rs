@@ -1,0 +1,56 @@
+//! The SSH channel to the port that the FTP server announced in passive mode.
+
+use broker_ssh::{Channel, Target};
+use ftp_proto::Announced;
+use plain_text::host_port;
+use tracing::debug;
+
+use super::destination;
+use super::task::DataTask;
+
+/// Opens the channel to the FTP server's port, at the host that worked before in this session or at each candidate.
+pub(super) async fn open(task: &DataTask, announced: Announced) -> Result<Channel, String> {
+    let control = &task.control;
+    let rule = control.ftp.data_address;
+    let hosts = destination::candidates(rule, &control.server, announced.host);
+    let data_host = (hosts.len() > 1).then_some(&control.data_host);
+    let known = data_host.and_then(|choice| choice.known(&hosts));
+    let (host, channel) = match known {
+        Some(host) => match dial(task, host, announced.port).await {
+            Ok(opened) => opened,
+            Err(_) => race(task, hosts, announced.port).await?,
+        },
+        None => race(task, hosts, announced.port).await?,
+    };
+    if let Some(choice) = data_host {
+        choice.worked(&host);
+    }
+    task.entry
+        .relabel(|label| label.target = host_port(&host, announced.port));
+    task.opened(&channel).await;
+    Ok(channel)
+}
+
+/// Tries the hosts in parallel, each a moment after the previous one. The first channel that opens is used; later ones
+/// are closed.
+async fn race(task: &DataTask, hosts: Vec<String>, port: u16) -> Result<(String, Channel), String> {
+    let dials = hosts.into_iter().map(|host| dial(task, host, port));
+    destination::first_open(dials.collect()).await
+}
+
+async fn dial(task: &DataTask, host: String, port: u16) -> Result<(String, Channel), String> {
+    task.entry
+        .relabel(|label| label.target = host_port(&host, port));
+    let target = Target {
+        host: host.clone(),
+        port,
+    };
+    let control = &task.control;
+    match control.pool.open_data(&target, control.peer).await {
+        Ok(channel) => Ok((host, channel)),
+        Err(error) => {
+            debug!(%host, port, %error, "data channel not opened");
+            Err(error.to_string())
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The remote forward to which the FTP server connects in active mode.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use broker_ssh::{Channel, ForwardedConnection, RemoteForward};
+use plain_text::host_port;
+
+use super::active::ServerListener;
+use super::destination;
+use super::task::DataTask;
+
+/// A remote forward for one transfer of a session.
+pub(super) struct ServerForward<'a> {
+    task: &'a DataTask,
+    forward: RemoteForward,
+}
+
+impl<'a> ServerForward<'a> {
+    /// Asks the SSH server to listen, unless it already does for this session.
+    ///
+    /// # Errors
+    /// Why it does not listen.
+    pub(super) async fn open(task: &'a DataTask) -> Result<Self, String> {
+        let bind = forward_address(task)?;
+        let ports = task.control.ftp.active_ports.clone();
+        let forward = task.control.forwards.open(&bind, ports).await;
+        let forward = forward.map_err(|error| error.to_string())?;
+        task.entry.channel.carried_by(forward.connection());
+        task.entry
+            .relabel(|label| label.target = host_port(&bind, forward.port()));
+        Ok(Self { task, forward })
+    }
+}
+
+impl ServerListener for ServerForward<'_> {
+    type Incoming = ForwardedConnection;
+    type Connection = Channel;
+
+    fn address(&self) -> Option<SocketAddr> {
+        let ip = self.forward.bind_address().parse::<IpAddr>().ok()?;
+        Some(SocketAddr::new(ip, self.forward.port()))
+    }
+
+    async fn incoming(&mut self) -> Result<ForwardedConnection, String> {
+        self.forward.accept().await.map_err(|cut| cut.to_string())
+    }
+
+    async fn withdraw(self) {
+        self.forward.cancel().await;
+    }
+
+    async fn reject(self, incoming: ForwardedConnection) {
+        incoming.reject().await;
+        self.forward.cancel().await;
+    }
+
+    async fn accept(self, incoming: ForwardedConnection) -> Channel {
+        let channel = incoming.accept().await;
+        self.task.opened(&channel).await;
+        // The forward has served its one connection, and must accept no other.
+        self.task.control.forwards.follow(self.forward);
+        channel
+    }
+}
+
+/// The address at which the FTP server can reach the SSH server's host.
+fn forward_address(task: &DataTask) -> Result<String, String> {
+    if let Some(address) = task.control.ftp.active_address {
+        return Ok(address.to_string());
+    }
+    if task.control.server.eq_ignore_ascii_case("localhost") {
+        return Ok(IpAddr::from(Ipv4Addr::LOCALHOST).to_string());
+    }
+    if destination::is_loopback(&task.control.server) {
+        return Ok(task.control.server.clone());
+    }
+    Err("the FTP server is not on the SSH server's own host: set active-address for this tunnel, or use passive mode".to_owned())
+}
