@@ -6,7 +6,7 @@ use std::time::Duration;
 use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 
 use crate::position::Position;
-use crate::tunnel::{LocalTunnel, RemoteTunnel};
+use crate::tunnel::TunnelSpec;
 
 /// The meaning of all configuration files together.
 ///
@@ -80,8 +80,7 @@ impl Config {
             identities: Vec::new(),
             password: None,
             listen: ListenWhen::Startup,
-            local_tunnels: Vec::new(),
-            remote_tunnels: Vec::new(),
+            tunnels: Vec::new(),
             position: Position::default(),
         }
     }
@@ -115,10 +114,8 @@ pub struct Profile {
     pub password: Option<PasswordSource>,
     /// When the profile's listeners are open.
     pub listen: ListenWhen,
-    /// Tunnels from this host.
-    pub local_tunnels: Vec<LocalTunnel>,
-    /// Tunnels to this host.
-    pub remote_tunnels: Vec<RemoteTunnel>,
+    /// Its tunnels, local and remote.
+    pub tunnels: Vec<TunnelSpec>,
     /// Its position in the file.
     pub position: Position,
 }
@@ -128,8 +125,8 @@ pub struct Profile {
 pub struct StaticTunnel {
     /// The id of an existing profile.
     pub profile: String,
-    /// The tunnel.
-    pub tunnel: LocalTunnel,
+    /// The tunnel. It listens on this host.
+    pub tunnel: TunnelSpec,
 }
 
 /// When a profile's listeners are open.

@@ -61,8 +61,7 @@ pub use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
 pub use load::{Exposed, Sources, check, load};
 pub use position::Position;
 pub use reference::reference;
-pub use request::local_tunnel;
+pub use request::requested_tunnel;
 pub use tunnel::{
-    DataAddress, FtpOptions, ListenAddress, LocalKind, LocalTunnel, MAX_HOST, RemoteKind,
-    RemoteTunnel, is_host,
+    DataAddress, FtpOptions, ListenAddress, ListenSide, MAX_HOST, TunnelKind, TunnelSpec, is_host,
 };

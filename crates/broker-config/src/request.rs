@@ -6,31 +6,35 @@ use crate::diagnostic::Severity;
 use crate::environment::Environment;
 use crate::findings::{Findings, Span};
 use crate::names;
-use crate::raw::{self, LOCAL_TUNNEL};
+use crate::raw;
 use crate::resolve::resolve_tunnel;
 use crate::tree::{Attribute, Element};
-use crate::tunnel::LocalTunnel;
+use crate::tunnel::{ListenSide, TunnelSpec};
 use crate::values::Values;
 
 /// The most faults in one answer. A client with more corrects these first.
 const MAX_COMPLAINTS: usize = 5;
 
-/// The tunnel that an element `local-tunnel` with these attributes defines, and the warnings. Variables in the values
-/// are not expanded.
+/// The tunnel that an element `local-tunnel` or `remote-tunnel` with these attributes defines, and the warnings.
+/// Variables in the values are not expanded.
 ///
 /// # Errors
 /// The errors that the same element in a file causes, each with its remedy.
-pub fn local_tunnel(attributes: &[(&str, &str)]) -> Result<(LocalTunnel, Vec<String>), String> {
-    let element = element(attributes);
+pub fn requested_tunnel(
+    listens: ListenSide,
+    attributes: &[(&str, &str)],
+) -> Result<(TunnelSpec, Vec<String>), String> {
+    let rule = raw::tunnel_rule(listens);
+    let element = element(rule.facts.name, attributes);
     let mut findings = Findings::default();
-    names::check_element(&element, &LOCAL_TUNNEL.vocabulary(), &mut findings);
+    names::check_element(&element, &rule.vocabulary(), &mut findings);
     let mut values = Values {
         env: &Environment::default(),
         literal: true,
         directory: Path::new(""),
         findings: &mut findings,
     };
-    let raw = raw::read_local(&element, &mut values);
+    let raw = raw::read_tunnel(listens, &element, &mut values);
     let tunnel = resolve_tunnel(&raw, &mut findings);
     let (errors, others): (Vec<_>, Vec<_>) = findings
         .into_sentences()
@@ -46,7 +50,7 @@ pub fn local_tunnel(attributes: &[(&str, &str)]) -> Result<(LocalTunnel, Vec<Str
     }
 }
 
-fn element(attributes: &[(&str, &str)]) -> Element {
+fn element(name: &str, attributes: &[(&str, &str)]) -> Element {
     let nowhere = Span::default();
     let attribute = |(name, value): &(&str, &str)| Attribute {
         name: (*name).to_owned(),
@@ -55,7 +59,7 @@ fn element(attributes: &[(&str, &str)]) -> Element {
         value_span: nowhere,
     };
     Element {
-        name: LOCAL_TUNNEL.facts.name.to_owned(),
+        name: name.to_owned(),
         span: nowhere,
         attributes: attributes.iter().map(attribute).collect(),
         children: Vec::new(),
@@ -69,13 +73,17 @@ mod tests {
     use ftp_proto::TlsPolicy;
 
     use super::*;
-    use crate::tunnel::LocalKind;
+    use crate::tunnel::TunnelKind;
 
     const TUNNEL: [(&str, &str); 2] = [("type", "ftp"), ("listen-port", "0")];
 
+    fn local(attributes: &[(&str, &str)]) -> Result<(TunnelSpec, Vec<String>), String> {
+        requested_tunnel(ListenSide::OwnHost, attributes)
+    }
+
     /// The usual tunnel with one attribute more.
-    fn with(name: &str, value: &str) -> Result<(LocalTunnel, Vec<String>), String> {
-        local_tunnel(&[TUNNEL.as_slice(), &[(name, value)]].concat())
+    fn with(name: &str, value: &str) -> Result<(TunnelSpec, Vec<String>), String> {
+        local(&[TUNNEL.as_slice(), &[(name, value)]].concat())
     }
 
     #[test]
@@ -95,13 +103,13 @@ mod tests {
             ("max-sessions", "7"),
         ] {
             let (tunnel, _) = with(name, value).unwrap();
-            let (usual, _) = local_tunnel(&TUNNEL).unwrap();
+            let (usual, _) = local(&TUNNEL).unwrap();
             assert_ne!(tunnel, usual, "{name} changes nothing");
             options.retain(|option| *option != name);
         }
         assert!(options.is_empty(), "{options:?} are not tried");
         let relay = [("allow-relay", "yes"), ("allow-from", "192.0.2.0/24")];
-        let (tunnel, warnings) = local_tunnel(&[TUNNEL, relay].concat()).unwrap();
+        let (tunnel, warnings) = local(&[TUNNEL, relay].concat()).unwrap();
         assert!(tunnel.allow_relay && tunnel.allow_from.len() == 1 && warnings.is_empty());
     }
 
@@ -132,7 +140,7 @@ mod tests {
             assert_eq!(with(name, value).unwrap_err(), message);
         }
         let tcp = [("listen-port", "0"), ("dst-port", "80"), ("tls", "pass")];
-        let refused = local_tunnel(&tcp).unwrap_err();
+        let refused = local(&tcp).unwrap_err();
         assert!(
             refused.contains("`tls` is for FTP tunnels only"),
             "{refused}"
@@ -148,7 +156,7 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_a_warning() {
         let (tunnel, warnings) = with("allow-from", "192.0.2.0/24").unwrap();
-        assert!(matches!(&tunnel.kind, LocalKind::Ftp(ftp) if ftp.tls == TlsPolicy::Refuse));
+        assert!(matches!(&tunnel.kind, TunnelKind::Ftp(ftp) if ftp.tls == TlsPolicy::Refuse));
         assert!(
             warnings[0].contains("no effect without `allow-relay`"),
             "{warnings:?}"

@@ -22,20 +22,22 @@ pub fn is_host(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_HOST && text.chars().all(fits)
 }
 
-/// A tunnel that listens on this host and whose destination the SSH server connects to.
+/// A tunnel: where clients connect, and where they are connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalTunnel {
+pub struct TunnelSpec {
+    /// Which side listens. The other one connects to the destination.
+    pub listens: ListenSide,
     /// The kind of traffic.
-    pub kind: LocalKind,
+    pub kind: TunnelKind,
     /// The address to listen on.
     pub listen_address: ListenAddress,
     /// The port to listen on; 0: a free one.
     pub listen_port: u16,
-    /// The destination as the SSH server sees it.
+    /// The destination as the side sees it that does not listen.
     pub dst_host: String,
     /// The destination's port, never 0.
     pub dst_port: u16,
-    /// Whether clients on other hosts may connect.
+    /// Whether clients may connect from hosts other than the one that listens.
     pub allow_relay: bool,
     /// The networks from which other hosts may connect; empty: any. Meaningful only with `allow_relay`.
     pub allow_from: Vec<IpNet>,
@@ -43,39 +45,18 @@ pub struct LocalTunnel {
     pub position: Position,
 }
 
-/// The kind of traffic in a local tunnel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LocalKind {
-    /// Any TCP connection, unchanged.
-    Tcp,
-    /// FTP, with its data connections.
-    Ftp(FtpOptions),
+/// The side of an SSH connection on which a tunnel listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenSide {
+    /// This host: a local tunnel.
+    OwnHost,
+    /// The SSH server: a remote tunnel.
+    SshServer,
 }
 
-/// A tunnel that listens on the SSH server and whose destination this host connects to.
+/// The kind of traffic in a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoteTunnel {
-    /// The kind of traffic.
-    pub kind: RemoteKind,
-    /// The address for the SSH server to listen on.
-    pub listen_address: ListenAddress,
-    /// The port for the SSH server to listen on; 0 lets it choose.
-    pub listen_port: u16,
-    /// The destination as this host sees it.
-    pub dst_host: String,
-    /// The destination's port, never 0.
-    pub dst_port: u16,
-    /// Whether clients on hosts other than the SSH server may connect.
-    pub allow_relay: bool,
-    /// The networks from which other hosts may connect; empty: any. Meaningful only with `allow_relay`.
-    pub allow_from: Vec<IpNet>,
-    /// Its position in the file.
-    pub position: Position,
-}
-
-/// The kind of traffic in a remote tunnel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RemoteKind {
+pub enum TunnelKind {
     /// Any TCP connection, unchanged.
     Tcp,
     /// FTP, with its data connections.

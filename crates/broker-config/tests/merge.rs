@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use broker_config::{
-    Config, Environment, Exposed, HostKeyPolicy, Identity, LocalKind, Report, Severity, Sources,
+    Config, Environment, Exposed, HostKeyPolicy, Identity, Report, Severity, Sources, TunnelKind,
     load,
 };
 use tempfile::TempDir;
@@ -373,11 +373,11 @@ fn an_ftp_tunnel_goes_to_port_21_unless_told_otherwise() {
     let tunnel = config
         .profile("1")
         .unwrap()
-        .local_tunnels
+        .tunnels
         .first()
         .unwrap()
         .clone();
-    assert!(matches!(tunnel.kind, LocalKind::Ftp(_)));
+    assert!(matches!(tunnel.kind, TunnelKind::Ftp(_)));
     assert_eq!(
         (tunnel.dst_host.as_str(), tunnel.dst_port),
         ("localhost", 21)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker_config::LocalKind;
+use broker_config::TunnelKind;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,9 +15,9 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tells an FTP client the reason with a 421 greeting (RFC 959, section 5.4), and closes.
 ///
 /// A plain TCP tunnel has no protocol for a reason: its client sees a reset.
-pub(crate) async fn refuse(mut client: TcpStream, kind: &LocalKind, reason: &str) {
+pub(crate) async fn refuse(mut client: TcpStream, kind: &TunnelKind, reason: &str) {
     match kind {
-        LocalKind::Ftp(_) => {
+        TunnelKind::Ftp(_) => {
             let line = ftp_proto::reply(421, reason);
             let told = async {
                 client.write_all(&line).await?;
@@ -25,6 +25,6 @@ pub(crate) async fn refuse(mut client: TcpStream, kind: &LocalKind, reason: &str
             };
             let _ = timeout(REFUSAL_TIMEOUT, told).await;
         }
-        LocalKind::Tcp => reset_when_dropped(&client),
+        TunnelKind::Tcp => reset_when_dropped(&client),
     }
 }

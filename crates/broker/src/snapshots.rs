@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use broker_config::{ListenAddress, LocalKind};
+use broker_config::ListenAddress;
 use broker_ipc::RpcError;
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
@@ -102,8 +102,8 @@ pub(crate) fn listener(
     TunnelListener {
         id: tunnel.id,
         kind: match tunnel.spec.kind {
-            LocalKind::Ftp(_) => TunnelKind::Ftp,
-            LocalKind::Tcp => TunnelKind::Tcp,
+            broker_config::TunnelKind::Ftp(_) => TunnelKind::Ftp,
+            broker_config::TunnelKind::Tcp => TunnelKind::Tcp,
         },
         address: bare_address(tunnel.spec.listen_address),
         port: open.port,

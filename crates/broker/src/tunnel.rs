@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker_config::{FtpOptions, LocalKind, LocalTunnel};
+use broker_config::{FtpOptions, TunnelKind, TunnelSpec};
 use plain_text::host_port;
 use tokio::sync::Semaphore;
 
@@ -25,7 +25,7 @@ pub(crate) struct Tunnel {
     /// Number of the tunnel.
     pub(crate) id: u64,
     /// Where to listen, and the destination.
-    pub(crate) spec: LocalTunnel,
+    pub(crate) spec: TunnelSpec,
     /// The host on which clients connect.
     pub(crate) host: Arc<Host>,
     /// The SSH connections to use.
@@ -44,8 +44,8 @@ impl Tunnel {
     /// The FTP options; those of a plain tunnel are never used.
     pub(crate) fn ftp(&self) -> FtpOptions {
         match &self.spec.kind {
-            LocalKind::Ftp(options) => options.clone(),
-            LocalKind::Tcp => FtpOptions::default(),
+            TunnelKind::Ftp(options) => options.clone(),
+            TunnelKind::Tcp => FtpOptions::default(),
         }
     }
 
@@ -58,7 +58,7 @@ impl Tunnel {
     pub(crate) fn register(&self, id: u64, client: SocketAddr) -> Registration {
         let tunnel = SessionTunnel {
             id: self.id,
-            is_ftp: matches!(self.spec.kind, LocalKind::Ftp(_)),
+            is_ftp: matches!(self.spec.kind, TunnelKind::Ftp(_)),
             destination: self.destination(),
         };
         let channel = ChannelEntry::new(id, self.shutdown.kill.child_token());

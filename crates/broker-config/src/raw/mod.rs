@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 pub(crate) use profile::RawProfile;
-pub(crate) use tunnel::{FTP, LOCAL_TUNNEL, RawTunnel, TUNNEL, read_local};
+pub(crate) use tunnel::{FTP, RawTunnel, TUNNEL, read_tunnel, tunnel_rule};
 
 use crate::config::LogTarget;
 use crate::environment::Environment;
@@ -143,6 +143,7 @@ mod tests {
     use crate::config::UserKeys;
     use crate::table::{Attribute, Usual};
     use crate::tree;
+    use crate::tunnel::ListenSide;
     use crate::values::Field;
 
     /// Writes the documented defaults, and checks that nothing changes.
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn what_the_tables_say_is_usual_holds_where_nothing_is_written() {
         check_settings(&SETTINGS);
-        let tunnel = || RawTunnel::at(Default::default());
+        let tunnel = || RawTunnel::at(Default::default(), ListenSide::OwnHost);
         check(FTP, tunnel, |it| &it.ftp);
         check(TUNNEL, tunnel, |it| &it.allow_relay);
         check(TUNNEL, tunnel, |it| &it.kind.value);

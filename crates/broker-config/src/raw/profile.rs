@@ -8,10 +8,10 @@ use crate::findings::{Located, Span};
 use crate::raw::hostkey::HOSTKEY;
 use crate::raw::key_hash;
 use crate::raw::settings::{Defaults, SETTINGS};
-use crate::raw::tunnel::{LOCAL_TUNNEL, REMOTE_TUNNEL, RawTunnel, read_local, read_remote};
+use crate::raw::tunnel::{LOCAL_TUNNEL, REMOTE_TUNNEL, RawTunnel, read_tunnel};
 use crate::table::{Child, Rule, part, rows, rule};
 use crate::tree::Element;
-use crate::tunnel::is_host;
+use crate::tunnel::{ListenSide, is_host};
 use crate::values::{Field, Values, set};
 
 /// The values of a profile, in addition to the default settings.
@@ -33,8 +33,7 @@ pub(crate) struct RawProfile {
     pub(crate) identities: Vec<Identity>,
     pub(crate) password: Option<PasswordSource>,
     pub(crate) listen: ListenWhen,
-    pub(crate) local_tunnels: Vec<RawTunnel>,
-    pub(crate) remote_tunnels: Vec<RawTunnel>,
+    pub(crate) tunnels: Vec<RawTunnel>,
 }
 
 /// A file's profiles while they are read.
@@ -115,8 +114,8 @@ static TUNNELS: Rule<RawProfile> = rule("tunnels", rows! { RawProfile:
         |it, f| set(&mut it.listen, f.choice());
 })
 .children(&[
-    part!(LOCAL_TUNNEL, |it, e, v| it.local_tunnels.push(read_local(e, v))),
-    part!(REMOTE_TUNNEL, |it, e, v| it.remote_tunnels.push(read_remote(e, v))),
+    part!(LOCAL_TUNNEL, |it, e, v| it.tunnels.push(read_tunnel(ListenSide::OwnHost, e, v))),
+    part!(REMOTE_TUNNEL, |it, e, v| it.tunnels.push(read_tunnel(ListenSide::SshServer, e, v))),
 ]);
 
 impl RawProfile {
@@ -137,8 +136,7 @@ impl RawProfile {
             identities: Vec::new(),
             password: None,
             listen: ListenWhen::Startup,
-            local_tunnels: Vec::new(),
-            remote_tunnels: Vec::new(),
+            tunnels: Vec::new(),
         }
     }
 }

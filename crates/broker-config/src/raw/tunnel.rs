@@ -11,7 +11,7 @@ use crate::proxy::parse_ports;
 use crate::suggest::clip;
 use crate::table::{Attribute, Rule, part, rows};
 use crate::tree::Element;
-use crate::tunnel::{FtpOptions, ListenAddress, is_host};
+use crate::tunnel::{FtpOptions, ListenAddress, ListenSide, is_host};
 use crate::values::{Field, Values, set};
 
 /// The values of a tunnel.
@@ -21,6 +21,7 @@ pub(crate) struct RawTunnel {
     pub(crate) span: Span,
     /// The profile of a static tunnel.
     pub(crate) profile: Option<Located<String>>,
+    pub(crate) listens: ListenSide,
     pub(crate) kind: Located<TunnelType>,
     pub(crate) listen_address: Option<Located<ListenAddress>>,
     /// `None` only after an error.
@@ -37,8 +38,7 @@ pub(crate) struct RawTunnel {
 /// The most sessions of one tunnel: each uses several sockets.
 const MAX_SESSIONS: u64 = 65_536;
 
-/// Also used for a tunnel that does not come from a file.
-pub(crate) static LOCAL_TUNNEL: Rule<RawTunnel> =
+pub(super) static LOCAL_TUNNEL: Rule<RawTunnel> =
     Rule::new("local-tunnel").many().shared(&[TUNNEL, FTP]);
 
 pub(super) static REMOTE_TUNNEL: Rule<RawTunnel> =
@@ -46,7 +46,7 @@ pub(super) static REMOTE_TUNNEL: Rule<RawTunnel> =
 
 pub(super) static STATIC_TUNNELS: Rule<Vec<RawTunnel>> =
     Rule::new("static-tunnels").children(&[part!(STATIC_TUNNEL, |list, e, v| {
-        list.push(read(&STATIC_TUNNEL, e, v));
+        list.push(read_any(&STATIC_TUNNEL, ListenSide::OwnHost, e, v));
     })]);
 
 static STATIC_TUNNEL: Rule<RawTunnel> = Rule::new("tunnel")
@@ -98,30 +98,30 @@ pub(crate) const FTP: &[Attribute<RawTunnel>] = rows! { RawTunnel:
         |it, f| set(&mut it.ftp.max_sessions, f.count(1..=MAX_SESSIONS));
 };
 
-pub(super) fn read_remote(element: &Element, values: &mut Values<'_>) -> RawTunnel {
-    values
-        .findings
-        .unsupported(element.span, "remote tunnels are not supported yet");
-    read_any(&REMOTE_TUNNEL, element, values)
-}
-
-pub(crate) fn read_local(element: &Element, values: &mut Values<'_>) -> RawTunnel {
-    read(&LOCAL_TUNNEL, element, values)
-}
-
-/// A tunnel that listens on this host.
-fn read(rule: &Rule<RawTunnel>, element: &Element, values: &mut Values<'_>) -> RawTunnel {
-    let tunnel = read_any(rule, element, values);
-    if tunnel.kind.value == TunnelType::Socks {
-        values
-            .findings
-            .unsupported(tunnel.kind.span, "SOCKS tunnels are not supported yet");
+/// The element of a tunnel that listens on this side. Also used for a tunnel that does not come from a file.
+pub(crate) fn tunnel_rule(listens: ListenSide) -> &'static Rule<RawTunnel> {
+    match listens {
+        ListenSide::OwnHost => &LOCAL_TUNNEL,
+        ListenSide::SshServer => &REMOTE_TUNNEL,
     }
-    tunnel
 }
 
-fn read_any(rule: &Rule<RawTunnel>, element: &Element, values: &mut Values<'_>) -> RawTunnel {
-    let mut tunnel = RawTunnel::at(element.span);
+/// A tunnel that is not static.
+pub(crate) fn read_tunnel(
+    listens: ListenSide,
+    element: &Element,
+    values: &mut Values<'_>,
+) -> RawTunnel {
+    read_any(tunnel_rule(listens), listens, element, values)
+}
+
+fn read_any(
+    rule: &Rule<RawTunnel>,
+    listens: ListenSide,
+    element: &Element,
+    values: &mut Values<'_>,
+) -> RawTunnel {
+    let mut tunnel = RawTunnel::at(element.span, listens);
     let is_ftp = |name: &str| FTP.iter().any(|it| it.row.name == name);
     let mut attributes = element.attributes.iter();
     let ftp_attribute = attributes.find(|attribute| is_ftp(&attribute.name));
@@ -130,15 +130,31 @@ fn read_any(rule: &Rule<RawTunnel>, element: &Element, values: &mut Values<'_>) 
         span: it.name_span,
     });
     rule.apply(&mut tunnel, element, values);
+    report_unsupported(&tunnel, values);
     tunnel
+}
+
+fn report_unsupported(tunnel: &RawTunnel, values: &mut Values<'_>) {
+    match tunnel.listens {
+        ListenSide::SshServer => {
+            let message = "remote tunnels are not supported yet";
+            values.findings.unsupported(tunnel.span, message);
+        }
+        ListenSide::OwnHost if tunnel.kind.value == TunnelType::Socks => {
+            let message = "SOCKS tunnels are not supported yet";
+            values.findings.unsupported(tunnel.kind.span, message);
+        }
+        ListenSide::OwnHost => {}
+    }
 }
 
 impl RawTunnel {
     /// A tunnel without values.
-    pub(super) fn at(span: Span) -> Self {
+    pub(super) fn at(span: Span, listens: ListenSide) -> Self {
         Self {
             span,
             profile: None,
+            listens,
             kind: Located {
                 value: TunnelType::Tcp,
                 span,

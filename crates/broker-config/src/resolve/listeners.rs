@@ -7,7 +7,7 @@ use super::tunnels::listen_address;
 use crate::config::ListenWhen;
 use crate::findings::{Findings, Span};
 use crate::raw::{Document, RawTunnel};
-use crate::tunnel::ListenAddress;
+use crate::tunnel::{ListenAddress, ListenSide};
 
 /// The most listeners of one port that are compared with each other. The time grows with the square of their number.
 const MAX_COMPARED: usize = 256;
@@ -51,8 +51,9 @@ fn local_tunnels(document: &Document) -> impl Iterator<Item = (&RawTunnel, bool)
     let of_profiles = document.profiles.iter().flat_map(|profile| {
         let always = profile.listen != ListenWhen::Connected;
         profile
-            .local_tunnels
+            .tunnels
             .iter()
+            .filter(|tunnel| tunnel.listens == ListenSide::OwnHost)
             .map(move |tunnel| (tunnel, always))
     });
     of_profiles.chain(document.static_tunnels.iter().map(|it| (it, true)))

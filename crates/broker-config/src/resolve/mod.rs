@@ -9,7 +9,7 @@ use crate::environment::Environment;
 use crate::findings::Findings;
 use crate::raw::{Document, RawTunnel};
 use crate::source::Source;
-use crate::tunnel::LocalTunnel;
+use crate::tunnel::TunnelSpec;
 
 /// The meaning of all files together. It is valid only if the findings contain no errors.
 pub(crate) fn resolve(
@@ -52,13 +52,13 @@ pub(crate) fn resolve(
 }
 
 /// The meaning of a single tunnel.
-pub(crate) fn resolve_tunnel(raw: &RawTunnel, findings: &mut Findings) -> Option<LocalTunnel> {
+pub(crate) fn resolve_tunnel(raw: &RawTunnel, findings: &mut Findings) -> Option<TunnelSpec> {
     let mut resolver = Resolver {
         env: &Environment::default(),
         sources: &[],
         findings,
     };
-    resolver.local_tunnel(raw)
+    resolver.tunnel(raw)
 }
 
 /// The input for resolving profiles and tunnels.

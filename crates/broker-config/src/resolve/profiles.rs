@@ -145,16 +145,8 @@ impl Resolver<'_> {
     pub(super) fn profile(&mut self, raw: &RawProfile) -> Option<Profile> {
         self.check_startup(raw);
         self.check_shadowed_proxy(raw);
-        let local_tunnels = raw
-            .local_tunnels
-            .iter()
-            .filter_map(|it| self.local_tunnel(it))
-            .collect();
-        let remote_tunnels = raw
-            .remote_tunnels
-            .iter()
-            .filter_map(|it| self.remote_tunnel(it))
-            .collect();
+        let tunnels = raw.tunnels.iter();
+        let tunnels = tunnels.filter_map(|it| self.tunnel(it)).collect();
         Some(Profile {
             id: raw.id.as_ref()?.value.clone(),
             name: raw.name.as_ref().map(|name| name.value.clone()),
@@ -168,8 +160,7 @@ impl Resolver<'_> {
             identities: raw.identities.clone(),
             password: raw.password.clone(),
             listen: raw.listen,
-            local_tunnels,
-            remote_tunnels,
+            tunnels,
             position: self.position(raw.span),
         })
     }

@@ -7,7 +7,7 @@ use crate::config::StaticTunnel;
 use crate::findings::Span;
 use crate::position::Position;
 use crate::raw::{RawProfile, RawTunnel};
-use crate::tunnel::{ListenAddress, LocalKind, LocalTunnel, RemoteKind, RemoteTunnel};
+use crate::tunnel::{ListenAddress, ListenSide, TunnelKind, TunnelSpec};
 
 /// The default destination of a tunnel.
 const DST_HOST: &str = "localhost";
@@ -33,7 +33,7 @@ impl Resolver<'_> {
         raw: &RawTunnel,
         profiles: &[RawProfile],
     ) -> Option<StaticTunnel> {
-        let tunnel = self.local_tunnel(raw);
+        let tunnel = self.tunnel(raw);
         let reference = raw.profile.as_ref()?;
         let ids = profiles
             .iter()
@@ -48,18 +48,13 @@ impl Resolver<'_> {
         })
     }
 
-    pub(super) fn local_tunnel(&mut self, raw: &RawTunnel) -> Option<LocalTunnel> {
-        let kind = raw.kind.value;
+    pub(super) fn tunnel(&mut self, raw: &RawTunnel) -> Option<TunnelSpec> {
         self.check_relay(raw);
-        self.check_ftp_only(raw, kind);
-        let dst_port = self.destination_port(raw, kind);
-        Some(LocalTunnel {
-            kind: match kind {
-                TunnelType::Tcp => LocalKind::Tcp,
-                TunnelType::Ftp => LocalKind::Ftp(raw.ftp.clone()),
-                // Reported with the other unsupported settings.
-                TunnelType::Socks => return None,
-            },
+        self.check_ftp_only(raw);
+        let dst_port = self.destination_port(raw);
+        Some(TunnelSpec {
+            listens: raw.listens,
+            kind: self.tunnel_kind(raw)?,
             listen_address: listen_address(raw),
             listen_port: raw.listen_port.as_ref()?.value,
             dst_host: destination_host(raw),
@@ -74,34 +69,19 @@ impl Resolver<'_> {
         })
     }
 
-    pub(super) fn remote_tunnel(&mut self, raw: &RawTunnel) -> Option<RemoteTunnel> {
-        let kind = raw.kind.value;
-        self.check_ftp_only(raw, kind);
-        let dst_port = self.destination_port(raw, kind);
-        let kind = match kind {
-            TunnelType::Tcp => RemoteKind::Tcp,
-            TunnelType::Ftp => RemoteKind::Ftp(raw.ftp.clone()),
-            TunnelType::Socks => {
+    fn tunnel_kind(&mut self, raw: &RawTunnel) -> Option<TunnelKind> {
+        match (raw.kind.value, raw.listens) {
+            (TunnelType::Tcp, _) => Some(TunnelKind::Tcp),
+            (TunnelType::Ftp, _) => Some(TunnelKind::Ftp(raw.ftp.clone())),
+            // Reported with the other unsupported settings.
+            (TunnelType::Socks, ListenSide::OwnHost) => None,
+            (TunnelType::Socks, ListenSide::SshServer) => {
                 self.findings
                     .error(raw.kind.span, "a remote tunnel cannot be of type `socks`")
                     .help("write `tcp` or `ftp`");
-                return None;
+                None
             }
-        };
-        Some(RemoteTunnel {
-            kind,
-            listen_address: listen_address(raw),
-            listen_port: raw.listen_port.as_ref()?.value,
-            dst_host: destination_host(raw),
-            dst_port: dst_port?,
-            allow_relay: raw.allow_relay,
-            allow_from: raw
-                .allow_from
-                .as_ref()
-                .map(|it| it.value.clone())
-                .unwrap_or_default(),
-            position: self.position(raw.span),
-        })
+        }
     }
 
     pub(super) fn position(&self, span: Span) -> Position {
@@ -111,9 +91,9 @@ impl Resolver<'_> {
             .unwrap_or_default()
     }
 
-    fn destination_port(&mut self, raw: &RawTunnel, kind: TunnelType) -> Option<u16> {
+    fn destination_port(&mut self, raw: &RawTunnel) -> Option<u16> {
         let written = raw.dst_port.as_ref().map(|port| port.value);
-        match kind {
+        match raw.kind.value {
             TunnelType::Ftp => Some(written.unwrap_or(FTP_PORT)),
             TunnelType::Tcp => {
                 if written.is_none() {
@@ -135,11 +115,11 @@ impl Resolver<'_> {
         }
     }
 
-    fn check_ftp_only(&mut self, raw: &RawTunnel, kind: TunnelType) {
+    fn check_ftp_only(&mut self, raw: &RawTunnel) {
         if let Some(attribute) = raw
             .ftp_attribute
             .as_ref()
-            .filter(|_| kind != TunnelType::Ftp)
+            .filter(|_| raw.kind.value != TunnelType::Ftp)
         {
             self.findings
                 .error(

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker_config::LocalKind;
+use broker_config::TunnelKind;
 use plain_text::canonical;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -43,8 +43,8 @@ fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
         add(&tunnel.totals.sessions, 1);
         debug!("client connected");
         match tunnel.spec.kind {
-            LocalKind::Ftp(_) => ftp_session::run(tunnel, id, client, peer).await,
-            LocalKind::Tcp => tcp_session::run(tunnel, id, client, peer).await,
+            TunnelKind::Ftp(_) => ftp_session::run(tunnel, id, client, peer).await,
+            TunnelKind::Tcp => tcp_session::run(tunnel, id, client, peer).await,
         }
     };
     shutdown.tasks.spawn(task.instrument(span));

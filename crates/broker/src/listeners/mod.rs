@@ -6,7 +6,7 @@ mod open_tunnel;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use broker_config::{ListenWhen, LocalTunnel, Profile};
+use broker_config::{ListenWhen, Profile, TunnelSpec};
 use broker_ipc::methods::Done;
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
@@ -63,7 +63,7 @@ impl Listeners {
         &mut self,
         profile: &Profile,
         connections: Arc<Connections>,
-        spec: LocalTunnel,
+        spec: TunnelSpec,
         origin: TunnelOrigin,
     ) {
         let at = spec.position.clone();
@@ -100,7 +100,7 @@ impl Listeners {
         &mut self,
         profile: &Profile,
         connections: Arc<Connections>,
-        spec: LocalTunnel,
+        spec: TunnelSpec,
     ) -> Result<u64, RpcError> {
         if let Some(reason) = unsupported(profile) {
             return Err(RpcError::not_supported(reason));
@@ -116,7 +116,7 @@ impl Listeners {
         &self,
         profile: &Profile,
         connections: Arc<Connections>,
-        spec: LocalTunnel,
+        spec: TunnelSpec,
         origin: TunnelOrigin,
     ) -> Result<OpenTunnel, RpcError> {
         if self.tunnels.len() >= MAX_TUNNELS {

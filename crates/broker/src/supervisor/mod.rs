@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use broker_config::Config;
+use broker_config::{Config, ListenSide, TunnelSpec};
 use broker_ipc::methods::{Done, Method, OpenTunnelListener};
 use broker_ipc::types::{DaemonStatus, TunnelListener, TunnelOrigin};
 use broker_ipc::{ErrorCode, ReplySender, Request, RpcError};
@@ -111,7 +111,8 @@ impl Supervisor {
             warn!(at = %unsupported.position, "not supported yet: {}", unsupported.message);
         }
         let of_profiles = config.profiles.iter().flat_map(|profile| {
-            let tunnels = profile.local_tunnels.iter();
+            let local = |it: &&TunnelSpec| it.listens == ListenSide::OwnHost;
+            let tunnels = profile.tunnels.iter().filter(local);
             tunnels.map(move |spec| (profile, spec, TunnelOrigin::File))
         });
         let of_file = config.static_tunnels.iter().filter_map(|it| {

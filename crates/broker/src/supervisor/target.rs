@@ -1,6 +1,6 @@
 //! The meaning of a request for a tunnel: its target and its listener.
 
-use broker_config::{Config, LocalTunnel, MAX_HOST, Profile, is_host};
+use broker_config::{Config, ListenSide, MAX_HOST, Profile, TunnelSpec, is_host};
 use broker_ipc::RpcError;
 use broker_ipc::methods::OpenTunnelListener;
 use tracing::warn;
@@ -13,7 +13,7 @@ const MAX_USER: usize = 512;
 ///
 /// # Errors
 /// If the configuration file would not allow it, or if something is given twice.
-pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<LocalTunnel, RpcError> {
+pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<TunnelSpec, RpcError> {
     let kind = asked.kind.to_string();
     let [listen_port, dst_port] = [asked.listen_port, asked.dst_port].map(|port| port.to_string());
     let mut attributes = vec![
@@ -36,8 +36,8 @@ pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<LocalTunnel, Rpc
         }
         attributes.push((name, value));
     }
-    let (tunnel, warnings) =
-        broker_config::local_tunnel(&attributes).map_err(RpcError::invalid_params)?;
+    let (tunnel, warnings) = broker_config::requested_tunnel(ListenSide::OwnHost, &attributes)
+        .map_err(RpcError::invalid_params)?;
     for warning in warnings {
         warn!("about the requested tunnel: {warning}");
     }
@@ -103,7 +103,6 @@ pub(crate) fn server(config: &Config, target: &str) -> Result<Profile, RpcError>
 mod tests {
     use std::collections::BTreeMap;
 
-    use broker_config::LocalKind;
     use broker_ipc::types::TunnelKind;
 
     use super::*;
@@ -181,7 +180,7 @@ mod tests {
         let mut asked = asked("host");
         asked.options.insert("max-sessions".into(), "7".into());
         let spec = tunnel_spec(&asked).unwrap();
-        assert!(matches!(spec.kind, LocalKind::Ftp(ftp) if ftp.max_sessions == 7));
+        assert!(matches!(spec.kind, broker_config::TunnelKind::Ftp(ftp) if ftp.max_sessions == 7));
         asked.options.insert("dst-port".into(), "22".into());
         let twice = tunnel_spec(&asked).unwrap_err().message;
         assert_eq!(twice, "`dst-port` is given already: leave the option out");
