@@ -98,7 +98,7 @@ mod tests {
             ("active-address", "192.0.2.1"),
             ("passive-ports", "50000-50009"),
             ("active-ports", "40000-40009"),
-            ("advertise-address", "192.0.2.1"),
+            ("advertise-address", "ftp.example.com"),
             ("data-timeout", "5"),
             ("max-sessions", "7"),
         ] {
@@ -107,10 +107,25 @@ mod tests {
             assert_ne!(tunnel, usual, "{name} changes nothing");
             options.retain(|option| *option != name);
         }
+        let moved = [
+            ("passive-ports", "50000-50009"),
+            ("advertise-port-offset", "-1"),
+        ];
+        let (tunnel, _) = local(&[&TUNNEL[..], &moved].concat()).unwrap();
+        assert!(matches!(tunnel.kind, TunnelKind::Ftp(ftp) if ftp.advertise_port_offset == -1));
+        options.retain(|option| *option != moved[1].0);
         assert!(options.is_empty(), "{options:?} are not tried");
-        let relay = [("allow-relay", "yes"), ("allow-from", "192.0.2.0/24")];
-        let (tunnel, warnings) = local(&[TUNNEL, relay].concat()).unwrap();
-        assert!(tunnel.allow_relay && tunnel.allow_from.len() == 1 && warnings.is_empty());
+        let relay = [
+            ("allow-relay", "yes"),
+            ("allow-from", "192.0.2.0/24"),
+            ("accept-proxy", "yes"),
+            ("allow-clients", "198.51.100.0/24"),
+        ];
+        let (tunnel, warnings) = local(&[&TUNNEL[..], &relay].concat()).unwrap();
+        assert!(tunnel.allow_relay && tunnel.allow_from.len() == 1);
+        assert!(tunnel.accept_proxy && tunnel.allow_clients.len() == 1);
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("in clear text"), "{warnings:?}");
     }
 
     #[test]

@@ -41,6 +41,11 @@ pub struct TunnelSpec {
     pub allow_relay: bool,
     /// The networks from which other hosts may connect; empty: any. Meaningful only with `allow_relay`.
     pub allow_from: Vec<IpNet>,
+    /// Whether clients come through proxies that send the PROXY protocol; `allow_from` names the proxies then, and is not
+    /// empty.
+    pub accept_proxy: bool,
+    /// The networks of the clients that may come through a proxy; empty: any.
+    pub allow_clients: Vec<IpNet>,
     /// Its position in the file.
     pub position: Position,
 }
@@ -83,8 +88,11 @@ pub struct FtpOptions {
     /// The ports on which the SSH server listens in active mode; `None`: the server chooses. The start is at least 1
     /// and at most the end.
     pub active_ports: Option<RangeInclusive<u16>>,
-    /// The address to announce to the client in passive mode, instead of the one that it connected to.
-    pub advertise_address: Option<IpAddr>,
+    /// The address to announce to the client in passive mode, instead of the one that it connected to; or a name that
+    /// has it.
+    pub advertise_address: Option<String>,
+    /// What to add to a port of `passive_ports` to get the port to announce. Each sum is a port.
+    pub advertise_port_offset: i32,
     /// How long a data listener waits for its connection; at least a second.
     pub data_timeout: Duration,
     /// How many FTP sessions the tunnel serves at a time; at least 1.
@@ -110,6 +118,7 @@ impl Default for FtpOptions {
             passive_ports: None,
             active_ports: None,
             advertise_address: None,
+            advertise_port_offset: 0,
             data_timeout: Self::DATA_TIMEOUT,
             max_sessions: Self::MAX_SESSIONS,
         }

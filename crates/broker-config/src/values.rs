@@ -11,6 +11,7 @@ use crate::expand::expand;
 use crate::findings::{Finding, Findings, Located, Span};
 use crate::suggest::{clip, closest, list};
 use crate::tree::{Attribute, Element};
+use crate::tunnel::is_host;
 
 /// The longest value in bytes. The longest real values, proxy rule sets, have some hundred bytes. The bound keeps the
 /// work on one value small.
@@ -190,6 +191,30 @@ impl<'a, 'v> Field<'a, 'v> {
     pub(crate) fn limit(&mut self) -> Option<Option<Duration>> {
         self.seconds(0)
             .map(|time| (!time.is_zero()).then_some(time))
+    }
+
+    /// What to add to a port.
+    pub(crate) fn offset(&mut self) -> Option<i32> {
+        let most = i32::from(u16::MAX) - 1;
+        let text = self.word()?;
+        let offset = text.parse().ok();
+        let offset = offset.filter(|offset: &i32| (-most..=most).contains(offset));
+        if offset.is_none() {
+            self.cannot_be(&text)
+                .help(format!("write a number from -{most} to {most}"));
+        }
+        offset
+    }
+
+    /// A host name or an IP address. `help` says what to write if it is neither.
+    pub(crate) fn host(&mut self, help: &str) -> Option<String> {
+        let host = self.word()?;
+        if is_host(&host) {
+            return Some(host);
+        }
+        let message = format!("`{}` is not a host name or address", self.attribute.name);
+        self.error(message).help(help);
+        None
     }
 
     /// An IP address.

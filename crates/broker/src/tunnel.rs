@@ -1,13 +1,15 @@
 //! A tunnel: what the sessions of all clients that connect to its listener share.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use broker_config::{FtpOptions, TunnelKind, TunnelSpec};
+use ipnet::IpNet;
 use plain_text::host_port;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use crate::own_host::Host;
+use crate::own_host::{ClientAddresses, Host};
 use crate::profiles::Connections;
 use crate::registry::{
     ChannelEntry, Registration, SessionEntry, SessionRegistry, SessionTunnel, TunnelTotals,
@@ -54,6 +56,30 @@ impl Tunnel {
         host_port(&self.spec.dst_host, self.spec.dst_port)
     }
 
+    /// Who has connected from `peer`: the peer itself, or the client that one of the tunnel's proxies names. `None` if the
+    /// proxy connects for itself, to see whether the tunnel listens.
+    ///
+    /// # Errors
+    /// Why that cannot be known.
+    pub(crate) async fn client_of(
+        &self,
+        tcp: &mut TcpStream,
+        peer: SocketAddr,
+    ) -> Result<Option<ClientAddresses>, String> {
+        if !self.spec.accept_proxy {
+            let addresses = ClientAddresses::of_socket(tcp, peer);
+            return addresses.map(Some).map_err(|error| error.to_string());
+        }
+        if !is_in(&self.spec.allow_from, peer.ip()) {
+            let ip = peer.ip();
+            return Err(format!(
+                "{ip} is not one of the proxies that this tunnel serves"
+            ));
+        }
+        let named = ClientAddresses::named_by_proxy(tcp).await;
+        named.map_err(|fault| fault.to_string())
+    }
+
     /// Shows a client's session in the registry until the returned guard is dropped.
     pub(crate) fn register(&self, id: u64, client: SocketAddr) -> Registration {
         let tunnel = SessionTunnel {
@@ -65,6 +91,11 @@ impl Tunnel {
         self.registry
             .enter(SessionEntry::new(channel, tunnel, client))
     }
+}
+
+/// Whether one of the networks contains this address.
+pub(crate) fn is_in(networks: &[IpNet], ip: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&ip))
 }
 
 impl Drop for Tunnel {

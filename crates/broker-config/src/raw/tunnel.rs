@@ -11,7 +11,7 @@ use crate::proxy::parse_ports;
 use crate::suggest::clip;
 use crate::table::{Attribute, Rule, part, rows};
 use crate::tree::Element;
-use crate::tunnel::{FtpOptions, ListenAddress, ListenSide, is_host};
+use crate::tunnel::{FtpOptions, ListenAddress, ListenSide};
 use crate::values::{Field, Values, set};
 
 /// The values of a tunnel.
@@ -30,6 +30,9 @@ pub(crate) struct RawTunnel {
     pub(crate) dst_port: Option<Located<u16>>,
     pub(crate) allow_relay: bool,
     pub(crate) allow_from: Option<Located<Vec<IpNet>>>,
+    pub(crate) accept_proxy: Option<Located<bool>>,
+    pub(crate) allow_clients: Option<Located<Vec<IpNet>>>,
+    pub(crate) advertise_port_offset: Option<Located<i32>>,
     pub(crate) ftp: FtpOptions,
     /// The first attribute that applies only to FTP.
     pub(crate) ftp_attribute: Option<Located<String>>,
@@ -37,6 +40,13 @@ pub(crate) struct RawTunnel {
 
 /// The most sessions of one tunnel: each uses several sockets.
 const MAX_SESSIONS: u64 = 65_536;
+
+/// How to write a destination.
+const DESTINATION: &str = "write the host alone; `dst-port` is a separate attribute";
+
+/// How to write the address to announce.
+const ADVERTISED: &str =
+    "write an address or a name without a port; `advertise-port-offset` changes the port";
 
 pub(super) static LOCAL_TUNNEL: Rule<RawTunnel> =
     Rule::new("local-tunnel").many().shared(&[TUNNEL, FTP]);
@@ -62,12 +72,18 @@ pub(crate) const TUNNEL: &[Attribute<RawTunnel>] = rows! { RawTunnel:
     "listen-address" otherwise "127.0.0.1; with `allow-relay=\"yes\"` all addresses":
         "an address, `localhost`, or `*` for all", |it, f| it.listen_address = f.located(listen_address);
     "listen-port" required: "the port to listen on; 0: a free one", |it, f| it.listen_port = f.located(|f| f.port(0));
-    "dst-host" otherwise "`localhost`": "the destination, as the SSH server resolves it", |it, f| it.dst_host = f.located(destination);
+    "dst-host" otherwise "`localhost`": "the destination, as the SSH server resolves it", |it, f| it.dst_host = f.located(|f| f.host(DESTINATION));
     "dst-port" otherwise "21 for `ftp`": "the port of the destination; required for `tcp`",
         |it, f| it.dst_port = f.located(|f| f.port(1));
     "allow-relay" usual "no": "`yes`: other hosts may connect", |it, f| set(&mut it.allow_relay, f.choice());
     "allow-from" otherwise "any": "the networks from which other hosts may connect: `192.0.2.0/24, 2001:db8::/32`",
         |it, f| it.allow_from = f.located(networks);
+    "accept-proxy" usual "no":
+        "`yes`: clients come through proxies that send the PROXY protocol; `allow-from` names the proxies. See [Relays](#relays)",
+        |it, f| it.accept_proxy = f.located(Field::choice);
+    "allow-clients" otherwise "any":
+        "with `accept-proxy`: the networks of the clients that may come through the proxies",
+        |it, f| it.allow_clients = f.located(networks);
 };
 
 /// The attributes of a tunnel that apply only to FTP.
@@ -90,8 +106,11 @@ pub(crate) const FTP: &[Attribute<RawTunnel>] = rows! { RawTunnel:
         "the ports on which the SSH server listens for active data connections: `40000-40099`, see below",
         |it, f| it.ftp.active_ports = ports(f);
     "advertise-address" otherwise "the one the client connected to":
-        "the address to announce to clients in passive mode. For address translation between them and the broker",
-        |it, f| it.ftp.advertise_address = f.address();
+        "the address to announce to clients in passive mode, or a name that has it. For address translation between them and the broker",
+        |it, f| it.ftp.advertise_address = f.host(ADVERTISED);
+    "advertise-port-offset" usual "0":
+        "what to add to a passive port before it is announced, such as `-10000`. For address translation that changes ports",
+        |it, f| it.advertise_port_offset = f.located(Field::offset);
     "data-timeout" usual "60": "how long a data listener waits for its connection; in active mode, for a transfer command",
         |it, f| set(&mut it.ftp.data_timeout, f.seconds(1));
     "max-sessions" usual "256": "how many clients the tunnel serves at a time",
@@ -165,6 +184,9 @@ impl RawTunnel {
             dst_port: None,
             allow_relay: false,
             allow_from: None,
+            accept_proxy: None,
+            allow_clients: None,
+            advertise_port_offset: None,
             ftp: FtpOptions::default(),
             ftp_attribute: None,
         }
@@ -198,17 +220,6 @@ fn listen_address(field: &mut Field<'_, '_>) -> Option<ListenAddress> {
             .help("write an IP address, `localhost`, or `*` for all addresses");
     }
     address
-}
-
-fn destination(field: &mut Field<'_, '_>) -> Option<String> {
-    let host = field.word()?;
-    if is_host(&host) {
-        return Some(host);
-    }
-    field
-        .error("`dst-host` is not a host name or address")
-        .help("write the host alone; `dst-port` is a separate attribute");
-    None
 }
 
 /// Networks or single addresses, separated by commas or spaces.

@@ -1,13 +1,17 @@
 //! The meaning of each single tunnel.
 
+use std::ops::RangeInclusive;
+
+use ftp_proto::TlsPolicy;
+
 use super::Resolver;
 use super::profiles::report_unknown;
 use crate::choices::TunnelType;
 use crate::config::StaticTunnel;
-use crate::findings::Span;
+use crate::findings::{Located, Span};
 use crate::position::Position;
 use crate::raw::{RawProfile, RawTunnel};
-use crate::tunnel::{ListenAddress, ListenSide, TunnelKind, TunnelSpec};
+use crate::tunnel::{FtpOptions, ListenAddress, ListenSide, TunnelKind, TunnelSpec};
 
 /// The default destination of a tunnel.
 const DST_HOST: &str = "localhost";
@@ -60,11 +64,9 @@ impl Resolver<'_> {
             dst_host: destination_host(raw),
             dst_port: dst_port?,
             allow_relay: raw.allow_relay,
-            allow_from: raw
-                .allow_from
-                .as_ref()
-                .map(|it| it.value.clone())
-                .unwrap_or_default(),
+            allow_from: value_of(&raw.allow_from),
+            accept_proxy: value_of(&raw.accept_proxy),
+            allow_clients: value_of(&raw.allow_clients),
             position: self.position(raw.span),
         })
     }
@@ -72,7 +74,7 @@ impl Resolver<'_> {
     fn tunnel_kind(&mut self, raw: &RawTunnel) -> Option<TunnelKind> {
         match (raw.kind.value, raw.listens) {
             (TunnelType::Tcp, _) => Some(TunnelKind::Tcp),
-            (TunnelType::Ftp, _) => Some(TunnelKind::Ftp(raw.ftp.clone())),
+            (TunnelType::Ftp, _) => Some(TunnelKind::Ftp(self.ftp_options(raw))),
             // Reported with the other unsupported settings.
             (TunnelType::Socks, ListenSide::OwnHost) => None,
             (TunnelType::Socks, ListenSide::SshServer) => {
@@ -130,8 +132,49 @@ impl Resolver<'_> {
         }
     }
 
+    fn ftp_options(&mut self, raw: &RawTunnel) -> FtpOptions {
+        let mut options = raw.ftp.clone();
+        if let Some(offset) = &raw.advertise_port_offset {
+            self.check_offset(offset, options.passive_ports.as_ref());
+            options.advertise_port_offset = offset.value;
+        }
+        options
+    }
+
+    /// An outside port must exist for each passive port.
+    fn check_offset(&mut self, offset: &Located<i32>, ports: Option<&RangeInclusive<u16>>) {
+        if offset.value == 0 {
+            return;
+        }
+        let Some(ports) = ports else {
+            self.findings
+                .error(
+                    offset.span,
+                    "`advertise-port-offset` needs `passive-ports`",
+                )
+                .help("add the range that the address translation forwards: `passive-ports=\"50000-50255\"`");
+            return;
+        };
+        let outside = |port: &u16| i32::from(*port) + offset.value;
+        let is_port = |port: &u16| u16::try_from(outside(port)).is_ok_and(|port| port > 0);
+        if let Some(port) = [ports.start(), ports.end()]
+            .into_iter()
+            .find(|port| !is_port(port))
+        {
+            let message = format!(
+                "port {port} would be announced as {}, which is not a port",
+                outside(port)
+            );
+            self.findings
+                .error(offset.span, message)
+                .help("choose an offset with which all `passive-ports` stay between 1 and 65535");
+        }
+    }
+
     fn check_relay(&mut self, raw: &RawTunnel) {
+        self.check_proxy(raw);
         if raw.allow_relay {
+            self.check_clear_text(raw);
             return;
         }
         if let Some(networks) = &raw.allow_from {
@@ -145,13 +188,68 @@ impl Resolver<'_> {
         let address = raw.listen_address.as_ref();
         if let Some(address) = address.filter(|address| !address.value.is_loopback()) {
             self.findings
-                .warning(
+                .error(
                     address.span,
-                    "other hosts can reach this address, but the broker refuses them without `allow-relay`",
+                    "other hosts can reach this address, and the tunnel does not allow them (`allow-relay`)",
                 )
                 .help("add `allow-relay=\"yes\"` to admit them, or listen on 127.0.0.1");
         }
     }
+
+    /// Other hosts send their passwords through the network to the listener.
+    fn check_clear_text(&mut self, raw: &RawTunnel) {
+        let only_here = raw
+            .listen_address
+            .as_ref()
+            .is_some_and(|it| it.value.is_loopback());
+        let encrypted = !matches!(raw.ftp.tls, TlsPolicy::Refuse | TlsPolicy::Pass);
+        if raw.kind.value == TunnelType::Ftp && !only_here && !encrypted {
+            self.findings
+                .warning(
+                    raw.span,
+                    "FTP passwords and files pass in clear text between clients on other hosts and this listener",
+                )
+                .help("set `tls=\"terminate\"`, or make sure that you trust the network between them");
+        }
+    }
+
+    /// Whoever sends the PROXY protocol names the client, so the senders must be known.
+    fn check_proxy(&mut self, raw: &RawTunnel) {
+        let Some(proxy) = raw.accept_proxy.as_ref().filter(|it| it.value) else {
+            if let Some(clients) = &raw.allow_clients {
+                self.findings
+                    .warning(
+                        clients.span,
+                        "`allow-clients` has no effect without `accept-proxy`",
+                    )
+                    .help("name the clients in `allow-from`");
+            }
+            return;
+        };
+        if raw.listens == ListenSide::SshServer {
+            self.findings
+                .error(proxy.span, "`accept-proxy` is for local tunnels only")
+                .help("remove the attribute");
+        }
+        let named = raw
+            .allow_from
+            .as_ref()
+            .is_some_and(|it| !it.value.is_empty());
+        if !raw.allow_relay || !named {
+            self.findings
+                .error(
+                    proxy.span,
+                    "`accept-proxy` needs `allow-relay=\"yes\"` and `allow-from`: anyone else could claim to be any client",
+                )
+                .help("name the addresses of the proxies in `allow-from`");
+        }
+    }
+}
+
+/// The value as written, or its default.
+fn value_of<T: Clone + Default>(written: &Option<Located<T>>) -> T {
+    let value = written.as_ref().map(|it| it.value.clone());
+    value.unwrap_or_default()
 }
 
 fn destination_host(raw: &RawTunnel) -> String {

@@ -31,6 +31,8 @@ pub(crate) enum Objection {
     Unanswered,
     /// The owner of the control connection is unknown.
     Unowned,
+    /// No proxy of the tunnel has named its client.
+    Unnamed,
 }
 
 impl ClientOwner {
@@ -70,6 +72,7 @@ impl fmt::Display for Objection {
             Self::Closed => "its client closed it before the system could say who owned it",
             Self::Unanswered => "the system did not say who owns it",
             Self::Unowned => "the system did not say who owns the session's control connection",
+            Self::Unnamed => "no proxy of this tunnel has named its client",
         })
     }
 }

@@ -25,15 +25,21 @@ use tracing::{debug, warn};
 
 use self::client_owner::ClientOwner;
 use self::control_end::ControlEnd;
-use self::data::{ControlConnection, DataHost};
+use self::data::{Advertised, ControlConnection, DataHost};
 use self::io::Io;
 use self::session::FtpSession;
-use crate::own_host::{notice_when_sending, own_addresses};
+use crate::own_host::{ClientAddresses, notice_when_sending, own_addresses};
 use crate::refusal::refuse;
 use crate::tunnel::Tunnel;
 
 /// Serves one FTP client to the end of its session.
-pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: SocketAddr) {
+pub(crate) async fn run(
+    tunnel: Arc<Tunnel>,
+    id: u64,
+    client: TcpStream,
+    addresses: ClientAddresses,
+) {
+    let peer = addresses.client;
     let guard = tunnel.register(id, peer);
     let stop = guard.entry.channel.stop.clone();
     let Ok(local) = client.local_addr().map(canonical) else {
@@ -41,7 +47,7 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         return;
     };
     // Immediately, while the client still has the connection open.
-    let owner = ClientOwner::of(&tunnel.host, peer, local);
+    let owner = ClientOwner::of(&tunnel.host, peer, addresses.reached);
     // Before the channel opens, so that a spare connection is on its way before the first transfer.
     let pool = tunnel.connections.for_client();
     let _spare = pool.in_use();
@@ -71,10 +77,12 @@ pub(crate) async fn run(tunnel: Arc<Tunnel>, id: u64, client: TcpStream, peer: S
         forwards: Forwards::new(pool.clone()),
         pool: pool.clone(),
         local,
+        reached: addresses.reached.ip(),
         peer,
         data_host: DataHost::for_control(&server.host),
         server: server.host.clone(),
         owner,
+        advertised: Advertised::default(),
         client_ended: CancellationToken::new(),
     };
     let proto = Session::new(protocol_options(&control.ftp, peer, owner));

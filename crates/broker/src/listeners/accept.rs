@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use broker_config::TunnelKind;
+use ipnet::IpNet;
 use plain_text::canonical;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span};
 
-use crate::own_host::Listener;
+use crate::own_host::{ClientAddresses, Listener};
 use crate::refusal::refuse;
 use crate::registry::add;
-use crate::tunnel::Tunnel;
+use crate::tunnel::{Tunnel, is_in};
 use crate::{ftp_session, tcp_session};
 
 /// Accepts clients until the tunnel is closed or the daemon stops. Existing sessions continue.
@@ -28,41 +29,83 @@ pub(super) async fn accept(tunnel: Arc<Tunnel>, listener: Listener, closed: Canc
 }
 
 fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
-    let id = tunnel.registry.new_id();
-    let span = info_span!("session", id, tunnel = tunnel.id, client = %peer);
     let tunnel = tunnel.clone();
     let shutdown = tunnel.shutdown.clone();
     let working = shutdown.working();
-    let task = async move {
+    shutdown.tasks.spawn(async move {
         let _working = working;
-        if let Err(reason) = admit(&tunnel, &client, peer) {
-            info!(%reason, "client refused");
-            refuse(client, &tunnel.spec.kind, &reason).await;
-            return;
-        }
-        add(&tunnel.totals.sessions, 1);
-        debug!("client connected");
-        match tunnel.spec.kind {
-            TunnelKind::Ftp(_) => ftp_session::run(tunnel, id, client, peer).await,
-            TunnelKind::Tcp => tcp_session::run(tunnel, id, client, peer).await,
-        }
-    };
-    shutdown.tasks.spawn(task.instrument(span));
+        serve(tunnel, client, peer).await;
+    });
 }
 
-/// Whether this client may use the tunnel; `Err` is the reason for the client.
-fn admit(tunnel: &Tunnel, client: &TcpStream, peer: SocketAddr) -> Result<(), String> {
+/// Serves a connection to its end, if it is a client's that may use the tunnel.
+async fn serve(tunnel: Arc<Tunnel>, mut client: TcpStream, peer: SocketAddr) {
+    let id = tunnel.registry.new_id();
+    let span = |client| info_span!("session", id, tunnel = tunnel.id, client = %client);
+    let met = meet(&tunnel, &mut client, peer)
+        .instrument(span(peer))
+        .await;
+    let addresses = match met {
+        Ok(Some(addresses)) => addresses,
+        Ok(None) => return,
+        Err(reason) => {
+            let refused = refuse(client, &tunnel.spec.kind, &reason);
+            return refused.instrument(span(peer)).await;
+        }
+    };
+    let span = span(addresses.client);
+    let session = async {
+        add(&tunnel.totals.sessions, 1);
+        debug!(%peer, "client connected");
+        match tunnel.spec.kind {
+            TunnelKind::Ftp(_) => ftp_session::run(tunnel, id, client, addresses).await,
+            TunnelKind::Tcp => tcp_session::run(tunnel, id, client, addresses.client).await,
+        }
+    };
+    session.instrument(span).await;
+}
+
+/// The addresses of a client that may use the tunnel. `None` if nobody wants to use it. `Err` is the reason for the
+/// client.
+async fn meet(
+    tunnel: &Tunnel,
+    client: &mut TcpStream,
+    peer: SocketAddr,
+) -> Result<Option<ClientAddresses>, String> {
+    let met = async {
+        if !tunnel.spec.accept_proxy {
+            admit_peer(tunnel, client, peer)?;
+        }
+        let Some(addresses) = tunnel.client_of(client, peer).await? else {
+            debug!("a proxy has checked whether the tunnel listens");
+            return Ok(None);
+        };
+        admit_client(tunnel, addresses.client)?;
+        Ok(Some(addresses))
+    };
+    let met: Result<_, String> = met.await;
+    met.inspect_err(|reason| info!(%reason, "client refused"))
+}
+
+/// Whether this host may connect; `Err` is the reason for the client.
+fn admit_peer(tunnel: &Tunnel, client: &TcpStream, peer: SocketAddr) -> Result<(), String> {
     let local = client.local_addr().map(canonical).map(|a| a.ip());
     let is_local = peer.ip().is_loopback() || local.is_ok_and(|ip| ip == peer.ip());
     let allowed = &tunnel.spec.allow_from;
     if !is_local && !tunnel.spec.allow_relay {
         return Err("this tunnel serves clients of its own host only (allow-relay is off)".into());
     }
-    if !is_local && !allowed.is_empty() && !allowed.iter().any(|net| net.contains(&peer.ip())) {
-        return Err(format!(
-            "{} is not among the networks this tunnel serves",
-            peer.ip()
-        ));
+    if is_local || allowed.is_empty() {
+        return Ok(());
+    }
+    admit_from(allowed, peer)
+}
+
+/// Whether this client may use the tunnel; `Err` is the reason for the client.
+fn admit_client(tunnel: &Tunnel, client: SocketAddr) -> Result<(), String> {
+    let allowed = &tunnel.spec.allow_clients;
+    if tunnel.spec.accept_proxy && !allowed.is_empty() {
+        admit_from(allowed, client)?;
     }
     let limit = tunnel.ftp().max_sessions;
     if tunnel.registry.sessions_of(tunnel.id).len() >= limit {
@@ -71,4 +114,12 @@ fn admit(tunnel: &Tunnel, client: &TcpStream, peer: SocketAddr) -> Result<(), St
         ));
     }
     Ok(())
+}
+
+fn admit_from(networks: &[IpNet], client: SocketAddr) -> Result<(), String> {
+    let ip = client.ip();
+    if is_in(networks, ip) {
+        return Ok(());
+    }
+    Err(format!("{ip} is not among the networks this tunnel serves"))
 }

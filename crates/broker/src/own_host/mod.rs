@@ -1,11 +1,13 @@
 //! The daemon's own host: its addresses, its sockets, and who owns them.
 
+mod client_addresses;
 mod client_socket;
 mod host;
 mod listener;
 mod own_addresses;
 mod peer_owner;
 
+pub(crate) use client_addresses::ClientAddresses;
 pub(crate) use client_socket::{notice_when_idle, notice_when_sending, reset_when_dropped};
 pub(crate) use host::Host;
 pub(crate) use listener::Listener;

@@ -6,16 +6,19 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ftp_proto::DataEnd;
+use ftp_proto::{Announced, DataEnd};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
+use super::advertised::outside_port;
 use super::task::DataTask;
 use crate::ftp_session::client_owner::{ClientOwner, Objection};
-use crate::own_host::{Host, Listener, reset_when_dropped};
+use crate::own_host::{ClientAddresses, Host, Listener, reset_when_dropped};
 
 /// How long a client that has ended its control connection may take to open its data connection. Hardly any does: the
 /// client has gone, or its data connection ended before the broker looked at it.
@@ -28,12 +31,25 @@ const CLOSED_PATIENCE: Duration = Duration::from_secs(2);
 /// The reply to the client in this case.
 const CLOSED_EARLY: &str = "the data connection was closed before the system could say who owned it; send the file again, and close only after the reply 150";
 
+/// Connections at one listener whose client is being found out. Only proxies keep the broker waiting, for seconds at most.
+const MAX_EXAMINED: usize = 16;
+
 /// Listens for the client, and returns the address to announce.
 ///
 /// # Errors
 /// Why it cannot listen.
-pub(super) fn listen(task: &DataTask) -> Result<(Listener, SocketAddr), String> {
+pub(super) async fn listen(
+    task: &DataTask,
+    announced: Announced,
+) -> Result<(Listener, SocketAddr), String> {
     let control = &task.control;
+    let told = match &control.ftp.advertise_address {
+        // A reply that names no host, such as 229, needs no address.
+        Some(name) if announced.host.is_some() => {
+            control.advertised.address(name, control.peer.ip()).await?
+        }
+        Some(_) | None => control.reached,
+    };
     let (ip, host) = (control.local.ip(), &control.tunnel.host);
     let bound = match &control.ftp.passive_ports {
         None => Listener::bind(host, SocketAddr::new(ip, 0), false).map_err(|e| e.to_string()),
@@ -41,12 +57,12 @@ pub(super) fn listen(task: &DataTask) -> Result<(Listener, SocketAddr), String> 
     };
     let listener =
         bound.map_err(|why| format!("no port for the data connection on {ip}: {why}"))?;
-    if matches!(control.owner, ClientOwner::User(_)) {
+    // The end of a proxy's connection says nothing about the client's own socket.
+    if matches!(control.owner, ClientOwner::User(_)) && !control.tunnel.spec.accept_proxy {
         host.owners.hold_ends(&listener.socket());
     }
-    let told = control.ftp.advertise_address.unwrap_or(ip);
-    let address = SocketAddr::new(told, listener.address().port());
-    Ok((listener, address))
+    let port = outside_port(listener.address().port(), control.ftp.advertise_port_offset);
+    Ok((listener, SocketAddr::new(told, port)))
 }
 
 /// The first unused port of the range, with a different start for each channel.
@@ -91,29 +107,56 @@ pub(super) async fn accept(task: &DataTask, listener: Listener) -> Result<TcpStr
     }
 }
 
-/// Accepts connections until one is the client's.
+/// Accepts connections until one is the client's. A proxy may take a moment to say whose a connection is, and the others
+/// do not wait for it.
 async fn expected(task: &DataTask, listener: &Listener, refused: &mut Refused) -> TcpStream {
-    let owners = &task.control.tunnel.host.owners;
+    let mut examined = FuturesUnordered::new();
     loop {
-        let (tcp, peer) = listener.accept().await;
-        reset_when_dropped(&tcp);
-        let objection = objection(task, &tcp, peer);
-        owners.release_end(&SockRef::from(&tcp));
-        match objection {
-            None => return tcp,
-            Some(objection) => refused.count(peer, objection),
+        tokio::select! {
+            (tcp, peer) = listener.accept(), if examined.len() < MAX_EXAMINED => {
+                examined.push(examine(task, tcp, peer));
+            }
+            Some(verdict) = examined.next() => match verdict {
+                Ok(tcp) => return tcp,
+                Err(Some((peer, objection))) => refused.count(peer, objection),
+                Err(None) => {}
+            }
         }
     }
 }
 
+/// Returns the connection if it is the client's; otherwise who was refused and why, if that is worth a word.
+async fn examine(
+    task: &DataTask,
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+) -> Result<TcpStream, Option<(SocketAddr, Objection)>> {
+    reset_when_dropped(&tcp);
+    let tunnel = &task.control.tunnel;
+    let addresses = match tunnel.client_of(&mut tcp, peer).await {
+        Ok(Some(addresses)) => addresses,
+        Ok(None) => return Err(None),
+        Err(reason) => {
+            debug!(%peer, %reason, "the client of a data connection is unknown");
+            return Err(Some((peer, Objection::Unnamed)));
+        }
+    };
+    let objection = objection(task, addresses);
+    tunnel.host.owners.release_end(&SockRef::from(&tcp));
+    objection.map_or(Ok(tcp), |objection| {
+        Err(Some((addresses.client, objection)))
+    })
+}
+
 /// Why a connection is not accepted as the client's; `None` if it is.
-fn objection(task: &DataTask, tcp: &TcpStream, peer: SocketAddr) -> Option<Objection> {
-    if peer.ip() != task.control.peer.ip() {
+fn objection(task: &DataTask, addresses: ClientAddresses) -> Option<Objection> {
+    let ClientAddresses { client, reached } = addresses;
+    if client.ip() != task.control.peer.ip() {
         return Some(Objection::Stranger);
     }
     let owners = &task.control.tunnel.host.owners;
-    let owner = |local| owners.of(peer, local);
-    task.control.owner.objection(tcp.local_addr(), owner)
+    let owner = |reached| owners.of(client, reached);
+    task.control.owner.objection(Ok(reached), owner)
 }
 
 /// Connections that were refused at one listener. Only the first one and the number of the others are logged, so that

@@ -1,6 +1,7 @@
 //! Data channels: the announced listener or forward, and the copying once both ends are connected.
 
 mod active;
+mod advertised;
 mod client_connection;
 mod client_port;
 mod destination;
@@ -13,6 +14,7 @@ mod transfer;
 use ftp_proto::{Announced, DataEnd, DataEvent, Mode};
 use tracing::{debug, warn};
 
+pub(super) use advertised::Advertised;
 pub(super) use destination::{DataHost, dial_names};
 pub(super) use task::{ControlConnection, DataReport, DataTask, Signals};
 

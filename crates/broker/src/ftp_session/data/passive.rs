@@ -17,7 +17,7 @@ pub(super) async fn run(task: &DataTask, announced: Announced, open_first: bool)
         meet(
             task,
             open_first,
-            async || client_connection::listen(task),
+            async || client_connection::listen(task, announced).await,
             async |listener| client_connection::accept(task, listener).await,
             server_channel::open(task, announced),
         ),

@@ -1,6 +1,6 @@
 //! One data channel: what it needs from its session, and how it reports to it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use broker_config::FtpOptions;
@@ -9,6 +9,7 @@ use ftp_proto::{DataEvent, DataId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::advertised::Advertised;
 use super::destination::DataHost;
 use crate::ftp_session::client_owner::ClientOwner;
 use crate::registry::DataEntry;
@@ -34,8 +35,10 @@ pub(crate) struct ControlConnection {
     pub(crate) pool: Arc<Pool>,
     /// The remote forwards for active data connections.
     pub(crate) forwards: Forwards,
-    /// The address on which the client reached the broker.
+    /// The address of this host on which the connection arrived.
     pub(crate) local: SocketAddr,
+    /// The address that the client connected to: `local`, or a proxy's.
+    pub(crate) reached: IpAddr,
     /// The client's own address.
     pub(crate) peer: SocketAddr,
     /// The host string with which the control channel was opened.
@@ -44,6 +47,8 @@ pub(crate) struct ControlConnection {
     pub(crate) data_host: DataHost,
     /// Who owns the client's end.
     pub(crate) owner: ClientOwner,
+    /// What the client learns instead of `reached`.
+    pub(crate) advertised: Advertised,
     /// Cancelled when the client has ended its side.
     pub(crate) client_ended: CancellationToken,
 }
