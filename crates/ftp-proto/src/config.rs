@@ -9,6 +9,17 @@ pub enum TlsPolicy {
     Refuse,
     /// Pass `AUTH` on. After the server's `234` the session is opaque until it ends.
     Pass,
+    /// Answer it: the caller encrypts the client's connections, and the server never sees TLS.
+    Terminate(Terminate),
+}
+
+/// How a session speaks FTP over TLS to its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminate {
+    /// Whether the client must encrypt the control connection before it logs in, and its data connections.
+    pub required: bool,
+    /// Whether the caller has encrypted the control connection before the session's first byte.
+    pub implicit: bool,
 }
 
 /// What to do with a readable `PORT`, `EPRT` or `LPRT` with a host other than the client, or a port below 1024 (RFC

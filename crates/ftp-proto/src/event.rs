@@ -42,6 +42,8 @@ pub enum Action {
         target: Announced,
         /// Passive only: the connection to `target` must be open before the answer is `Ok`.
         open_first: bool,
+        /// The client's end of the data connection must use TLS, with the caller as the TLS server.
+        protected: bool,
     },
     /// Withdraw this endpoint, if nobody uses it yet. A transfer on it continues.
     Withdraw {
@@ -68,6 +70,9 @@ pub enum Action {
         /// The channel.
         id: DataId,
     },
+    /// Begin TLS as the server on the client's control connection, after the bytes written so far. From then on the
+    /// session's bytes for the client are encrypted, and those of the client are decrypted.
+    StartTls,
     /// Pass the client's end on to the server.
     EndServer,
     /// Pass the server's end on to the client.

@@ -18,7 +18,7 @@ mod session;
 mod telnet;
 mod text;
 
-pub use config::{DataOpen, ForeignPort, SessionConfig, TlsPolicy};
+pub use config::{DataOpen, ForeignPort, SessionConfig, Terminate, TlsPolicy};
 pub use event::{Action, Announced, DataEnd, DataEvent, DataId, Direction, Event, Mode, Protocol};
 pub use session::Session;
 pub use text::reply;

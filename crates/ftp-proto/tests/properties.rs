@@ -238,6 +238,7 @@ proptest! {
                 | Action::Abort { .. }
                 | Action::CheckLiveness { .. }
                 | Action::Release { .. }
+                | Action::StartTls
                 | Action::EndServer
                 | Action::EndClient => false,
             }

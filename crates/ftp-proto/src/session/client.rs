@@ -25,6 +25,8 @@ pub(super) struct ClientSide {
     lines: LineBuffer,
     /// Whether the client has proved to speak FTP.
     speaks_ftp: bool,
+    /// Whether only parsed commands may pass, since TLS is required and has not begun.
+    guarded: bool,
     /// Whether to drop the rest of a line that is too long to parse.
     drop_line: bool,
     /// A `PORT` that waits for its endpoint. At most one of this and `answer` holds the next line.
@@ -50,11 +52,18 @@ pub(super) enum Said {
     Command(Command, Vec<u8>),
     /// A line that is too long to parse, which goes to the server. The server will answer it once.
     Overlong,
+    /// A line that is too long to parse, which does not go to the server.
+    Dropped,
 }
 
 impl ClientSide {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.lines.push(bytes);
+    }
+
+    /// Sets whether lines without a known command stay here, because nothing may pass before TLS.
+    pub(super) fn set_guarded(&mut self, guarded: bool) {
+        self.guarded = guarded;
     }
 
     /// The number of unread bytes.
@@ -86,7 +95,14 @@ impl ClientSide {
                     let line = telnet::closed(line);
                     match Command::parse(&line) {
                         Some(command) => return Some(Said::Command(command, line)),
+                        None if self.guarded => {}
                         None => self.send(&line),
+                    }
+                }
+                Piece::Fragment { first, .. } if self.guarded => {
+                    self.drop_line = true;
+                    if first {
+                        return Some(Said::Dropped);
                     }
                 }
                 Piece::Fragment { bytes, first } => {
@@ -161,7 +177,7 @@ impl ClientSide {
         }
         self.end = End::Passed;
         let unfinished = self.lines.take_rest();
-        if announcing_verb(&unfinished).is_none() {
+        if announcing_verb(&unfinished).is_none() && !self.guarded {
             self.send(&unfinished);
         }
         true

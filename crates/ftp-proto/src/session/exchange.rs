@@ -19,6 +19,8 @@ pub(super) struct Exchange {
     pending: PendingReplies,
     pub(super) data: Data,
     data_open: DataOpen,
+    /// Whether the session offers TLS in the place of the server.
+    offers_tls: bool,
     logged_in: bool,
     in_use: bool,
     encrypts: bool,
@@ -26,12 +28,13 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// The state before the server's greeting.
-    pub(super) fn new(data_open: DataOpen) -> Self {
+    pub(super) fn new(data_open: DataOpen, offers_tls: bool) -> Self {
         Self {
             server: ServerSide::default(),
             pending: PendingReplies::new(),
             data: Data::default(),
             data_open,
+            offers_tls,
             logged_in: false,
             in_use: false,
             encrypts: false,
@@ -104,6 +107,11 @@ impl Exchange {
         if let Some(reply) = self.data.passive_offered(id, answer) {
             self.server.pass(&reply);
         }
+    }
+
+    /// Sets whether the client's data connections use TLS.
+    pub(super) fn protect_data(&mut self, protected: bool) {
+        self.data.protect(protected);
     }
 
     /// Stops offering these channels.
@@ -280,7 +288,11 @@ impl Exchange {
             return self.end_unannounced_transfer(sent, part);
         }
         self.data.answered(&sent, accepted);
-        self.server.pass(&part.line);
+        if self.offers_tls && part.code == 211 && sent.text == "FEAT" {
+            self.server.pass_features(&part.line);
+        } else {
+            self.server.pass(&part.line);
+        }
         if sent.kind == CommandKind::Auth && part.code == 234 {
             self.encrypts = true;
         }

@@ -5,9 +5,11 @@
 
 mod announcement;
 mod client;
+mod client_tls;
 mod data;
 mod end;
 mod exchange;
+mod features;
 mod first_bytes;
 mod port;
 mod reply_part;
@@ -20,9 +22,10 @@ use crate::command::Command;
 use crate::kind::CommandKind;
 use crate::line::MAX_LINE;
 use crate::pending_replies::Sent;
-use crate::{Action, DataEvent, DataId, Event, SessionConfig, TlsPolicy};
+use crate::{Action, DataEvent, DataId, Event, Protocol, SessionConfig};
 use announcement::NO_DATA_CONNECTION;
 use client::{ClientSide, Said};
+use client_tls::{ClientTls, SENT_AHEAD, TlsDecision};
 use exchange::Exchange;
 use port::{ActiveOffer, PortDecision, decide, target};
 use server::SERVICE_CLOSING;
@@ -48,6 +51,7 @@ pub struct Session {
     config: SessionConfig,
     phase: Phase,
     client: ClientSide,
+    tls: ClientTls,
     exchange: Exchange,
 }
 
@@ -65,11 +69,15 @@ enum Phase {
 impl Session {
     /// A session before the server's greeting.
     pub fn new(config: SessionConfig) -> Self {
+        let tls = ClientTls::new(config.tls);
+        let mut client = ClientSide::default();
+        client.set_guarded(tls.is_awaited());
         Self {
-            exchange: Exchange::new(config.data_open),
+            exchange: Exchange::new(config.data_open, tls.is_offered()),
             config,
             phase: Phase::Clear,
-            client: ClientSide::default(),
+            client,
+            tls,
         }
     }
 
@@ -78,6 +86,7 @@ impl Session {
         match self.phase {
             Phase::Clear => {
                 self.client.push(bytes);
+                self.end_sent_ahead();
                 self.end_other_protocol();
             }
             Phase::Opaque => self.client.send(bytes),
@@ -164,10 +173,11 @@ impl Session {
         self.exchange.data.actions().pop()
     }
 
-    /// Whether the caller should read more of the client's bytes now. False while the held bytes have reached 64 KiB.
-    /// The session keeps further bytes nevertheless.
+    /// Whether the caller should read more of the client's bytes now. False while the held bytes have reached 64 KiB;
+    /// the session keeps further bytes nevertheless. False also from `AUTH` to [`Action::StartTls`]: the next bytes
+    /// belong to TLS.
     pub fn wants_client_bytes(&self) -> bool {
-        self.client.backlog() < MAX_BACKLOG
+        self.client.backlog() < MAX_BACKLOG && !self.tls.is_starting()
     }
 
     /// Whether the caller should read more of the server's bytes now. False while the held bytes have reached 64 KiB.
@@ -206,6 +216,10 @@ impl Session {
         }
         match self.client.next() {
             Some(Said::Command(command, line)) => self.command(now, command, line),
+            Some(Said::Dropped) => {
+                let reason = "The line is too long; send AUTH TLS first";
+                self.client.answer_in_turn(now, 500, reason);
+            }
             Some(Said::Overlong) => {
                 self.exchange
                     .expect_reply(Sent::new(String::new(), CommandKind::Unknown));
@@ -220,13 +234,19 @@ impl Session {
             verb: command.verb.clone(),
             argument: command.shown_argument(&line),
         });
+        match self.tls.decide(&command, &line, self.exchange.logged_in()) {
+            TlsDecision::Pass => {}
+            TlsDecision::Answer((code, text)) => {
+                self.exchange.protect_data(self.tls.protects_data());
+                return self.client.answer_in_turn(now, code, text);
+            }
+            TlsDecision::Start((code, text)) => {
+                self.client.answer_in_turn(now, code, text);
+                return self.end_sent_ahead();
+            }
+        }
         if command.kind == CommandKind::Port {
             return self.port_command(now, command, line);
-        }
-        if command.kind == CommandKind::Auth && self.config.tls == TlsPolicy::Refuse {
-            let reason =
-                "AUTH is refused: SSH already encrypts this connection; continue without TLS";
-            return self.client.answer_in_turn(now, 534, reason);
         }
         if command.kind == CommandKind::Abort {
             self.exchange.abort();
@@ -296,6 +316,23 @@ impl Session {
     fn give_answer(&mut self) {
         if let Some(answer) = self.client.take_answer() {
             self.exchange.server.pass(&answer);
+            if self.tls.answered() {
+                self.start_tls();
+            }
+        }
+    }
+
+    /// The client has read the answer to `AUTH` before its next byte.
+    fn start_tls(&mut self) {
+        self.client.set_guarded(false);
+        self.exchange.protect_data(self.tls.protects_data());
+        self.exchange.data.actions().push(Action::StartTls);
+    }
+
+    /// Ends the session of a client that sent bytes between `AUTH` and TLS.
+    fn end_sent_ahead(&mut self) {
+        if self.tls.is_starting() && self.client.backlog() > 0 {
+            self.lose(SENT_AHEAD);
         }
     }
 
@@ -352,8 +389,12 @@ impl Session {
                 .data
                 .actions()
                 .tell(Event::NotFtp { protocol });
+            let remedy = match protocol {
+                Protocol::Tls if self.tls.is_offered() => "explicit FTP over TLS (AUTH TLS)",
+                Protocol::Http | Protocol::Tls | Protocol::Ssh => "an FTP client",
+            };
             self.lose(&format!(
-                "This is an FTP server, but the client sent {protocol}; use an FTP client"
+                "This is an FTP server, but the client sent {protocol}; use {remedy}"
             ));
         }
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::announcement::{ENDLESS, HeldAnnouncement, TOO_LONG, announces, inner_line};
 use super::end::End;
+use super::features;
 use super::reply_part::{Heard, Place, ReplyPart};
 use crate::address::PassiveHead;
 use crate::line::{LineBuffer, Piece};
@@ -27,6 +28,8 @@ pub(super) struct ServerSide {
     drop_line: bool,
     /// Whether to drop the rest of the open reply, which the session has replaced.
     swallow: bool,
+    /// Whether the open reply lists features, with the session's own ones about TLS.
+    lists_features: bool,
     end: End,
     to_client: Vec<u8>,
 }
@@ -70,6 +73,20 @@ impl ServerSide {
     pub(super) fn replace(&mut self, reply: &[u8]) {
         self.swallow = true;
         self.pass(reply);
+    }
+
+    /// Passes the first line of a list of features (RFC 2389), and adds those about TLS. The server's own features about
+    /// TLS are left out, since the client does not speak TLS to the server.
+    pub(super) fn pass_features(&mut self, line: &[u8]) {
+        if self.replies.is_open() {
+            self.pass(line);
+            self.pass(features::TLS);
+            self.lists_features = true;
+        } else {
+            self.pass(b"211-Features:\r\n");
+            self.pass(features::TLS);
+            self.pass(b"211 End\r\n");
+        }
     }
 
     /// All bytes that can go to the client now.
@@ -181,6 +198,7 @@ impl ServerSide {
             at: now,
         };
         self.swallow &= !begins;
+        self.lists_features &= !begins;
         match place {
             ReplyLine::First(head) if head.code < 200 => {
                 return Some(Heard::Preliminary(part(Place::First, head.code, line)));
@@ -201,9 +219,10 @@ impl ServerSide {
         None
     }
 
-    /// Passes on a later line of a reply, unless the reply was replaced.
+    /// Passes on a later line of a reply, unless the reply or the line was replaced.
     fn pass_inner(&mut self, bytes: &[u8]) {
-        if !self.swallow {
+        let replaced = self.lists_features && features::concerns_tls(bytes);
+        if !self.swallow && !replaced {
             self.pass(bytes);
         }
     }

@@ -339,6 +339,7 @@ impl World {
             | Action::Release { .. }
             | Action::EndServer
             | Action::EndClient
+            | Action::StartTls
             | Action::Event(_) => {}
         }
     }

@@ -16,7 +16,7 @@
 //! wait 5s                       time passes (also ms), and timers fire
 //! timer 5s                      the next timer must be due then (or: none)
 //! reads c=yes s=no              which sides the session must want to read
-//! config KEY=VALUE …            client=ADDRESS also=ADDRESS tls=pass foreign=pass active=no data=eager|lazy; before all else
+//! config KEY=VALUE …            client=ADDRESS also=ADDRESS tls=pass|offered|required|implicit foreign=pass active=no data=eager|lazy; before all else
 //! events                        events are compared from here on
 //! ```
 
@@ -100,6 +100,10 @@ pub fn default_config() -> SessionConfig {
         active: true,
         data_open: DataOpen::Auto,
     }
+}
+
+fn terminate(required: bool, implicit: bool) -> TlsPolicy {
+    TlsPolicy::Terminate(Terminate { required, implicit })
 }
 
 struct Player {
@@ -200,6 +204,9 @@ impl Player {
                 ("client", address) => self.config.client = address.parse().unwrap(),
                 ("also", address) => self.config.also_client.push(address.parse().unwrap()),
                 ("tls", "pass") => self.config.tls = TlsPolicy::Pass,
+                ("tls", "offered") => self.config.tls = terminate(false, false),
+                ("tls", "required") => self.config.tls = terminate(true, false),
+                ("tls", "implicit") => self.config.tls = terminate(true, true),
                 ("foreign", "pass") => self.config.foreign_port = ForeignPort::Pass,
                 ("active", "no") => self.config.active = false,
                 ("data", "eager") => self.config.data_open = DataOpen::Eager,
@@ -231,6 +238,7 @@ impl Player {
                 mode,
                 target,
                 open_first,
+                protected,
             } => {
                 let host = target.host.map_or("*".to_owned(), |host| host.to_string());
                 let mode = if mode == Mode::Passive {
@@ -239,12 +247,17 @@ impl Player {
                     "active"
                 };
                 let first = if open_first { " open-first" } else { "" };
-                format!("-> offer {} {mode} {host} {}{first}", id.0, target.port)
+                let tls = if protected { " protected" } else { "" };
+                format!(
+                    "-> offer {} {mode} {host} {}{first}{tls}",
+                    id.0, target.port
+                )
             }
             Action::Withdraw { id } => format!("-> withdraw {}", id.0),
             Action::Abort { id, reason } => format!("-> abort {} {reason}", id.0),
             Action::CheckLiveness { id, check } => format!("-> check {} {check}", id.0),
             Action::Release { id } => format!("-> release {}", id.0),
+            Action::StartTls => "-> start TLS".to_owned(),
             Action::EndServer => "-> end server".to_owned(),
             Action::EndClient => "-> end client".to_owned(),
             Action::Event(_) if !self.events => return None,

@@ -33,6 +33,8 @@ const TRANSFER_ABORTED: u16 = 426;
 #[derive(Debug, Default)]
 pub(super) struct Data {
     channels: Channels,
+    /// Whether new data connections of the client use TLS.
+    protected: bool,
     /// The running transfer, or the one whose end is held.
     transfer: Option<Transfer>,
     /// Why the last transfer was not complete, if so.
@@ -111,6 +113,14 @@ impl Data {
         let completion = self.completion.as_mut()?;
         let reason = completion.expire(now, transfer, &mut self.channels)?;
         self.settle(Some(reason))
+    }
+
+    /// Sets whether data connections use TLS on the client's side. The session stops offering one with the other
+    /// setting: the two ends would not understand each other.
+    pub(super) fn protect(&mut self, protected: bool) {
+        if std::mem::replace(&mut self.protected, protected) != protected {
+            self.replace_current(None);
+        }
     }
 
     /// Requests an endpoint to announce instead of the client's address.
@@ -306,6 +316,7 @@ impl Data {
             mode,
             target,
             open_first,
+            protected: self.protected,
         });
         id
     }
