@@ -1,7 +1,7 @@
 //! Values from a fixed set of words.
 
 use broker_settings::{AddressFamily, AuthMethod, HostKeyPolicy};
-use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
+use ftp_proto::{DataOpen, ForeignPort};
 
 use crate::config::ListenWhen;
 use crate::tunnel::DataAddress;
@@ -18,6 +18,14 @@ pub(crate) enum TunnelType {
     Tcp,
     Ftp,
     Socks,
+}
+
+/// What happens if an FTP client requests TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsWord {
+    Refuse,
+    Pass,
+    Terminate,
 }
 
 /// The kind of compression.
@@ -70,9 +78,12 @@ impl Choice for DataAddress {
     ];
 }
 
-impl Choice for TlsPolicy {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("refuse", Self::Refuse), ("pass", Self::Pass)];
+impl Choice for TlsWord {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("refuse", Self::Refuse),
+        ("pass", Self::Pass),
+        ("terminate", Self::Terminate),
+    ];
 }
 
 impl Choice for DataOpen {

@@ -16,7 +16,8 @@
 //! This crate takes the values from the tree without serde. Serde stops at the first fault and knows no positions,
 //! whereas this crate reports every fault of a well-formed file at once, each with its place.
 //!
-//! This crate opens no file except the configuration itself. It only names key files and password files.
+//! This crate opens no file except the configuration itself, and the certificates of tunnels with their keys: a tunnel
+//! without them could serve nobody. It only names other key files and password files.
 
 mod access;
 mod algorithms;
@@ -57,11 +58,12 @@ pub use config::{
 };
 pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;
-pub use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
+pub use ftp_proto::{DataOpen, ForeignPort};
 pub use load::{Exposed, Sources, check, load};
 pub use position::Position;
 pub use reference::reference;
 pub use request::requested_tunnel;
 pub use tunnel::{
-    DataAddress, FtpOptions, ListenAddress, ListenSide, MAX_HOST, TunnelKind, TunnelSpec, is_host,
+    DataAddress, FtpOptions, ListenAddress, ListenSide, MAX_HOST, Tls, TlsServer, TunnelKind,
+    TunnelSpec, is_host,
 };

@@ -70,10 +70,11 @@ fn element(name: &str, attributes: &[(&str, &str)]) -> Element {
 
 #[cfg(test)]
 mod tests {
-    use ftp_proto::TlsPolicy;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::tunnel::TunnelKind;
+    use crate::tunnel::{Tls, TunnelKind};
 
     const TUNNEL: [(&str, &str); 2] = [("type", "ftp"), ("listen-port", "0")];
 
@@ -89,6 +90,7 @@ mod tests {
     #[test]
     fn every_option_of_the_file_can_be_asked_for() {
         let mut options: Vec<_> = raw::FTP.iter().map(|it| it.row.name).collect();
+        options.retain(|name| !name.starts_with("tls-"));
         for (name, value) in [
             ("data-address", "control"),
             ("tls", "pass"),
@@ -129,12 +131,70 @@ mod tests {
     }
 
     #[test]
+    fn tls_can_be_asked_for_with_each_of_its_options() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let (both, key) = (path("both.pem"), path("key.pem"));
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let text = made.cert.pem() + &made.signing_key.serialize_pem();
+        for file in [&both, &key] {
+            std::fs::write(file, &text).unwrap();
+            std::fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+        }
+        let usual = [("tls", "terminate"), ("tls-certificate", &*both)];
+        let usual = [TUNNEL.as_slice(), &usual].concat();
+        let mut options: Vec<_> = raw::FTP.iter().map(|it| it.row.name).collect();
+        options.retain(|name| name.starts_with("tls-") && *name != "tls-certificate");
+        for (name, value) in [
+            ("tls-key", &*key),
+            ("tls-required", "no"),
+            ("tls-implicit", "yes"),
+            ("tls-close-notify", "no"),
+            ("tls-session-reuse", "yes"),
+        ] {
+            let (tunnel, warnings) = local(&[usual.as_slice(), &[(name, value)]].concat()).unwrap();
+            assert_ne!(tunnel, local(&usual).unwrap().0, "{name} changes nothing");
+            assert!(warnings.is_empty(), "{warnings:?}");
+            options.retain(|option| *option != name);
+        }
+        assert!(options.is_empty(), "{options:?} are not tried");
+        let remote = requested_tunnel(ListenSide::SshServer, &usual).unwrap_err();
+        assert!(remote.contains("a remote tunnel cannot have"), "{remote}");
+    }
+
+    #[test]
+    fn tls_without_a_usable_certificate_is_refused() {
+        let terminate = |certificate: &str| {
+            let options = [("tls", "terminate"), ("tls-certificate", certificate)];
+            local(&[TUNNEL.as_slice(), &options].concat()).unwrap_err()
+        };
+        assert_eq!(
+            with("tls", "terminate").unwrap_err(),
+            "`tls=\"terminate\"` needs a `tls-certificate`: name the PEM file with the broker's certificate, and with `tls-key` that with its private key"
+        );
+        assert_eq!(
+            terminate("cert.pem"),
+            "the path of a certificate or key is not absolute: write the whole path, from `/`"
+        );
+        let missing = terminate("/nonexistent/cert.pem");
+        assert!(
+            missing.starts_with("/nonexistent/cert.pem: cannot read the file:"),
+            "{missing}"
+        );
+        let (_, warnings) = with("tls-required", "no").unwrap();
+        assert!(
+            warnings[0].contains("no effect without `tls=\"terminate\"`"),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
     fn what_is_wrong_is_said_as_of_a_file() {
         for (name, value, message) in [
             (
                 "tls",
                 "maybe",
-                "`tls` cannot be `maybe`: it can be `refuse`, `pass`",
+                "`tls` cannot be `maybe`: it can be `refuse`, `pass`, `terminate`",
             ),
             (
                 "tsl",
@@ -171,7 +231,7 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_a_warning() {
         let (tunnel, warnings) = with("allow-from", "192.0.2.0/24").unwrap();
-        assert!(matches!(&tunnel.kind, TunnelKind::Ftp(ftp) if ftp.tls == TlsPolicy::Refuse));
+        assert!(matches!(&tunnel.kind, TunnelKind::Ftp(ftp) if ftp.tls == Tls::Refuse));
         assert!(
             warnings[0].contains("no effect without `allow-relay`"),
             "{warnings:?}"

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ftp_proto::{DataOpen, ForeignPort, TlsPolicy};
+use ftp_proto::{DataOpen, ForeignPort};
 use ipnet::IpNet;
 use plain_text::is_printable;
 
@@ -74,7 +75,7 @@ pub struct FtpOptions {
     /// The host of passive data connections.
     pub data_address: DataAddress,
     /// What happens if the client requests TLS on the control connection.
-    pub tls: TlsPolicy,
+    pub tls: Tls,
     /// When the broker opens a passive data connection to the FTP server.
     pub data_open: DataOpen,
     /// What happens to a PORT or EPRT that names another host or a privileged port.
@@ -110,7 +111,7 @@ impl Default for FtpOptions {
     fn default() -> Self {
         Self {
             data_address: DataAddress::Auto,
-            tls: TlsPolicy::Refuse,
+            tls: Tls::Refuse,
             data_open: DataOpen::Auto,
             foreign_port: ForeignPort::Refuse,
             active: true,
@@ -123,6 +124,34 @@ impl Default for FtpOptions {
             max_sessions: Self::MAX_SESSIONS,
         }
     }
+}
+
+/// What happens if an FTP client requests TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// The broker refuses it, since SSH already encrypts the connection.
+    Refuse,
+    /// TLS passes to the server, and the broker no longer reads the control connection.
+    Pass,
+    /// The broker is the TLS server, and speaks plain FTP to the server.
+    Terminate(TlsServer),
+}
+
+/// How the broker speaks FTP over TLS to its clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsServer {
+    /// The PEM file with the broker's certificate, and those between it and the authority. The path is absolute.
+    pub certificate: PathBuf,
+    /// The PEM file with the private key; it can be the same file. The path is absolute.
+    pub key: PathBuf,
+    /// Whether clients must use TLS for the login and for data.
+    pub required: bool,
+    /// Whether TLS begins with the connection's first byte, without `AUTH`.
+    pub implicit: bool,
+    /// Whether an upload that ends without TLS's `close_notify` counts as cut.
+    pub close_notify: bool,
+    /// Whether a data connection must resume the TLS session of its control connection.
+    pub session_reuse: bool,
 }
 
 /// The host of a passive data connection.

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 pub(crate) use profile::RawProfile;
-pub(crate) use tunnel::{FTP, RawTunnel, TUNNEL, read_tunnel, tunnel_rule};
+pub(crate) use tunnel::{FTP, RawTls, RawTunnel, TUNNEL, read_tunnel, tunnel_rule};
 
 use crate::config::LogTarget;
 use crate::environment::Environment;
@@ -199,6 +199,7 @@ mod tests {
         check_settings(&SETTINGS);
         let tunnel = || RawTunnel::at(Default::default(), ListenSide::OwnHost);
         check(FTP, tunnel, |it| &it.ftp);
+        check(FTP, tunnel, |it| &it.tls);
         check(TUNNEL, tunnel, |it| &it.allow_relay);
         check(TUNNEL, tunnel, |it| &it.kind.value);
         check(general::USER_KEYS.attributes, UserKeys::default, |it| it);

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use crate::choices::TunnelType;
+use crate::choices::{TlsWord, TunnelType};
 use crate::findings::{Located, Span};
 use crate::proxy::parse_ports;
 use crate::suggest::clip;
@@ -33,9 +34,25 @@ pub(crate) struct RawTunnel {
     pub(crate) accept_proxy: Option<Located<bool>>,
     pub(crate) allow_clients: Option<Located<Vec<IpNet>>>,
     pub(crate) advertise_port_offset: Option<Located<i32>>,
+    /// All options but `tls`.
     pub(crate) ftp: FtpOptions,
+    pub(crate) tls: RawTls,
     /// The first attribute that applies only to FTP.
     pub(crate) ftp_attribute: Option<Located<String>>,
+}
+
+/// The values of a tunnel that concern FTP over TLS.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RawTls {
+    pub(crate) word: TlsWord,
+    pub(crate) certificate: Option<Located<PathBuf>>,
+    pub(crate) key: Option<Located<PathBuf>>,
+    pub(crate) required: bool,
+    pub(crate) implicit: bool,
+    pub(crate) close_notify: bool,
+    pub(crate) session_reuse: bool,
+    /// The first attribute that applies only to `terminate`.
+    pub(crate) terminate_attribute: Option<Located<String>>,
 }
 
 /// The most sessions of one tunnel: each uses several sockets.
@@ -92,8 +109,21 @@ pub(crate) const FTP: &[Attribute<RawTunnel>] = rows! { RawTunnel:
         |it, f| set(&mut it.ftp.data_address, f.choice());
     "data-open" usual "auto": "when the broker opens a passive data connection to the FTP server: `auto`, `eager` or `lazy`, see below",
         |it, f| set(&mut it.ftp.data_open, f.choice());
-    "tls" usual "refuse": "what happens when the client requests TLS: `refuse` or `pass`, see below",
-        |it, f| set(&mut it.ftp.tls, f.choice());
+    "tls" usual "refuse": "FTP over TLS: `refuse`, `pass` or `terminate`, see below",
+        |it, f| set(&mut it.tls.word, f.choice());
+    "tls-certificate" otherwise "none; `tls=\"terminate\"` needs one":
+        "the PEM file with the certificate that the broker shows to clients, and those between it and the authority",
+        |it, f| it.tls.certificate = f.located(Field::path);
+    "tls-key" otherwise "the file of `tls-certificate`": "the PEM file with the private key of the certificate",
+        |it, f| it.tls.key = f.located(Field::path);
+    "tls-required" usual "yes": "`yes`: clients must use TLS, for data too; `no`: they can",
+        |it, f| set(&mut it.tls.required, f.choice());
+    "tls-implicit" usual "no": "`yes`: TLS begins when the client connects (`ftps://`); `no`: with `AUTH TLS`",
+        |it, f| set(&mut it.tls.implicit, f.choice());
+    "tls-close-notify" usual "yes": "`yes`: an upload without TLS's closing message counts as cut, see below",
+        |it, f| set(&mut it.tls.close_notify, f.choice());
+    "tls-session-reuse" usual "no": "`yes`: data connections must resume the TLS session of the control connection, see below",
+        |it, f| set(&mut it.tls.session_reuse, f.choice());
     "active" usual "yes": "whether the broker supports active mode: `yes` or `no`",
         |it, f| set(&mut it.ftp.active, f.choice());
     "active-address" otherwise "chosen by the broker": "the address to announce to the FTP server in active mode",
@@ -142,15 +172,20 @@ fn read_any(
 ) -> RawTunnel {
     let mut tunnel = RawTunnel::at(element.span, listens);
     let is_ftp = |name: &str| FTP.iter().any(|it| it.row.name == name);
-    let mut attributes = element.attributes.iter();
-    let ftp_attribute = attributes.find(|attribute| is_ftp(&attribute.name));
-    tunnel.ftp_attribute = ftp_attribute.map(|it| Located {
-        value: it.name.clone(),
-        span: it.name_span,
-    });
+    tunnel.ftp_attribute = first_attribute(element, is_ftp);
+    tunnel.tls.terminate_attribute = first_attribute(element, |name| name.starts_with("tls-"));
     rule.apply(&mut tunnel, element, values);
     report_unsupported(&tunnel, values);
     tunnel
+}
+
+fn first_attribute(element: &Element, wanted: impl Fn(&str) -> bool) -> Option<Located<String>> {
+    let mut attributes = element.attributes.iter();
+    let found = attributes.find(|attribute| wanted(&attribute.name))?;
+    Some(Located {
+        value: found.name.clone(),
+        span: found.name_span,
+    })
 }
 
 fn report_unsupported(tunnel: &RawTunnel, values: &mut Values<'_>) {
@@ -164,6 +199,21 @@ fn report_unsupported(tunnel: &RawTunnel, values: &mut Values<'_>) {
             values.findings.unsupported(tunnel.kind.span, message);
         }
         ListenSide::OwnHost => {}
+    }
+}
+
+impl Default for RawTls {
+    fn default() -> Self {
+        Self {
+            word: TlsWord::Refuse,
+            certificate: None,
+            key: None,
+            required: true,
+            implicit: false,
+            close_notify: true,
+            session_reuse: false,
+            terminate_attribute: None,
+        }
     }
 }
 
@@ -188,6 +238,7 @@ impl RawTunnel {
             allow_clients: None,
             advertise_port_offset: None,
             ftp: FtpOptions::default(),
+            tls: RawTls::default(),
             ftp_attribute: None,
         }
     }

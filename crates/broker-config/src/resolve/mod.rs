@@ -2,6 +2,7 @@
 
 mod listeners;
 mod profiles;
+mod tls;
 mod tunnels;
 
 use crate::config::Config;

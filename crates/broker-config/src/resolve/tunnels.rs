@@ -2,11 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use ftp_proto::TlsPolicy;
 
 use super::Resolver;
 use super::profiles::report_unknown;
-use crate::choices::TunnelType;
+use crate::choices::{TlsWord, TunnelType};
 use crate::config::StaticTunnel;
 use crate::findings::{Located, Span};
 use crate::position::Position;
@@ -74,7 +73,10 @@ impl Resolver<'_> {
     fn tunnel_kind(&mut self, raw: &RawTunnel) -> Option<TunnelKind> {
         match (raw.kind.value, raw.listens) {
             (TunnelType::Tcp, _) => Some(TunnelKind::Tcp),
-            (TunnelType::Ftp, _) => Some(TunnelKind::Ftp(self.ftp_options(raw))),
+            (TunnelType::Ftp, _) => Some(TunnelKind::Ftp(FtpOptions {
+                tls: self.tls(raw)?,
+                ..self.ftp_options(raw)
+            })),
             // Reported with the other unsupported settings.
             (TunnelType::Socks, ListenSide::OwnHost) => None,
             (TunnelType::Socks, ListenSide::SshServer) => {
@@ -202,7 +204,7 @@ impl Resolver<'_> {
             .listen_address
             .as_ref()
             .is_some_and(|it| it.value.is_loopback());
-        let encrypted = !matches!(raw.ftp.tls, TlsPolicy::Refuse | TlsPolicy::Pass);
+        let encrypted = raw.tls.word == TlsWord::Terminate && raw.tls.required;
         if raw.kind.value == TunnelType::Ftp && !only_here && !encrypted {
             self.findings
                 .warning(
