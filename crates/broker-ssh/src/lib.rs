@@ -27,7 +27,7 @@ pub use connect::{
     ChannelError, ChannelRefusal, HandshakeError, HandshakeFault, HostKey, HostKeyStanding,
     Liveness, OpenError, Originator, probe, trust,
 };
-pub use forward::{ForwardedConnection, Forwards, RemoteForward};
+pub use forward::{ForwardedConnection, Forwards, RemoteForward, TunnelForward};
 pub use host_key::{CertificateFault, FileError, HostKeyError, ShownKey, StoreError};
 pub use pool::{KeepGuard, Pool, PoolSnapshot, PoolUseGuard};
 pub use prompt::{Answer, Field, KeepFor, Keyring, NoAnswer, Prompt, PromptError, Responder};

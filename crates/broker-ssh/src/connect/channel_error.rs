@@ -23,9 +23,9 @@ pub enum ChannelError {
     },
     /// The server refused to listen for a remote forward.
     #[error(
-        "SSH server {server} refused to listen on {bind}: allow it in its sshd_config (AllowTcpForwarding yes or remote, \
-         and GatewayPorts or PermitListen for this address) and at the key in authorized_keys (no restrict or \
-         no-port-forwarding, and permitlisten for this address)"
+        "SSH server {server} refused to listen on {bind}: the port may be in use or need a privilege (below 1024); otherwise \
+         allow it in its sshd_config (AllowTcpForwarding yes or remote, and GatewayPorts or PermitListen for this address) \
+         and at the key in authorized_keys (no restrict or no-port-forwarding, and permitlisten for this address)"
     )]
     ForwardRefused {
         /// Host and port.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 
 use russh::client::{ChannelOpenHandle, Msg};
@@ -28,6 +29,12 @@ impl Originator {
             host: host.to_owned(),
             port: u16::try_from(port).unwrap_or(0),
         }
+    }
+
+    /// The address in numbers; `None` if the server wrote something else.
+    pub fn address(&self) -> Option<SocketAddr> {
+        let ip: IpAddr = self.host.parse().ok()?;
+        Some(SocketAddr::new(ip.to_canonical(), self.port))
     }
 }
 

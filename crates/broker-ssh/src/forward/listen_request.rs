@@ -23,6 +23,12 @@ impl ListenRequest {
             .is_none_or(|ports| ports.contains(&port))
     }
 
+    /// Whether more than one port will do.
+    pub(super) fn has_choice(&self) -> bool {
+        let ports = self.ports.as_ref();
+        ports.is_none_or(|ports| ports.start() != ports.end())
+    }
+
     /// The ports to request, in order; 0 lets the server choose. The order starts at a different port each time, since
     /// the last one may be in use.
     pub(super) fn tries(&self) -> Vec<u16> {
@@ -42,6 +48,7 @@ impl fmt::Display for ListenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.ports {
             None => f.write_str(&self.bind),
+            Some(ports) if !self.has_choice() => write!(f, "{} port {}", self.bind, ports.start()),
             Some(ports) => write!(f, "{} ports {}-{}", self.bind, ports.start(), ports.end()),
         }
     }

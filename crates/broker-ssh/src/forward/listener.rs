@@ -24,6 +24,8 @@ pub(super) struct ForwardListener {
     pub(super) port: u16,
     arrivals: mpsc::Receiver<Arrival>,
     listening: bool,
+    /// Whether another forward may have it, if the server does not end it.
+    reusable: bool,
 }
 
 impl ForwardListener {
@@ -41,7 +43,29 @@ impl ForwardListener {
             Some(port) => port,
             None => ask(&request, &connection).await?,
         };
-        let (sender, arrivals) = mpsc::channel(MAX_ARRIVALS);
+        let mut listener = Self::register(request, connection, port, MAX_ARRIVALS)?;
+        listener.reusable = true;
+        Ok(listener)
+    }
+
+    /// The same for a listener whose port has clients of its own: no other forward may ever have it. Up to `most`
+    /// connections wait to be accepted.
+    pub(super) async fn open_alone(
+        request: ListenRequest,
+        connection: Arc<Connection>,
+        most: usize,
+    ) -> Result<Self, ChannelError> {
+        let port = ask(&request, &connection).await?;
+        Self::register(request, connection, port, most)
+    }
+
+    fn register(
+        request: ListenRequest,
+        connection: Arc<Connection>,
+        port: u16,
+        most: usize,
+    ) -> Result<Self, ChannelError> {
+        let (sender, arrivals) = mpsc::channel(most);
         let listening = connection.listeners.add(u32::from(port), sender);
         let listener = Self {
             connection,
@@ -49,6 +73,7 @@ impl ForwardListener {
             port,
             arrivals,
             listening,
+            reusable: false,
         };
         if listening {
             Ok(listener)
@@ -70,7 +95,13 @@ impl ForwardListener {
     /// Makes the server stop listening, and waits until it has.
     pub(super) async fn stop(mut self) {
         self.listening = false;
-        stop(&self.connection, &self.request.bind, self.port).await;
+        stop(
+            &self.connection,
+            &self.request.bind,
+            self.port,
+            self.reusable,
+        )
+        .await;
     }
 
     fn ended(&self) -> CutReason {
@@ -88,9 +119,10 @@ impl Drop for ForwardListener {
         if std::mem::take(&mut self.listening) {
             let connection = Arc::clone(&self.connection);
             let (bind, port) = (std::mem::take(&mut self.request.bind), self.port);
+            let reusable = self.reusable;
             self.connection
                 .tracker
-                .spawn(async move { stop(&connection, &bind, port).await });
+                .spawn(async move { stop(&connection, &bind, port, reusable).await });
         }
     }
 }
@@ -131,14 +163,16 @@ async fn ask_for(
 }
 
 /// Removes the listener from the table and from the server. If the server refuses, it keeps listening, so the broker
-/// keeps the listener for later. If the server does not answer, the connection is not used again, and the listener ends
-/// with it.
-async fn stop(connection: &Connection, bind: &str, port: u16) {
+/// keeps a reusable listener for later. If it keeps none, or the server does not answer, the connection is not used
+/// again, and the listener ends with it.
+async fn stop(connection: &Connection, bind: &str, port: u16, reusable: bool) {
     let state = &connection.state;
     connection.listeners.remove(u32::from(port));
     let request = async { connection.requests.cancel(bind, port).await.await };
     let stopped = match timeout(FORWARD_TIMEOUT, request).await {
-        Ok(Some(RequestReply::Refused)) => connection.listeners.leftovers.keep(bind, port),
+        Ok(Some(RequestReply::Refused)) => {
+            reusable && connection.listeners.leftovers.keep(bind, port)
+        }
         Ok(Some(RequestReply::Granted(_)) | None) => true,
         Err(_) => false,
     };

@@ -4,6 +4,7 @@ mod listen_request;
 mod listener;
 mod open;
 mod spare;
+mod tunnel;
 
 use std::sync::{Arc, Weak};
 
@@ -17,6 +18,7 @@ use crate::state::CutReason;
 use listen_request::ListenRequest;
 use listener::ForwardListener;
 pub use spare::Forwards;
+pub use tunnel::TunnelForward;
 
 /// A listener on the SSH server. It keeps its connection open, but takes no place on it until somebody connects. Dropping
 /// it makes the server stop listening; accepted channels continue.

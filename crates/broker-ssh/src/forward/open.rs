@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use super::{ListenRequest, RemoteForward};
 use crate::connect::{ChannelError, OpenError, silence};
@@ -27,21 +28,28 @@ impl Pool {
         ports: Option<RangeInclusive<u16>>,
     ) -> Result<RemoteForward, OpenError> {
         let bind = bind.to_owned();
-        listen(self, ListenRequest { bind, ports }).await
+        let request = ListenRequest { bind, ports };
+        listen(self, ConnectionKind::Data, request, RemoteForward::listen).await
     }
 }
 
 /// A server may have reached its limit of listeners per connection, or the connection may be lost. Then this uses another
 /// one.
-pub(super) async fn listen(
+pub(super) async fn listen<Forward, Start>(
     pool: &Pool,
+    kind: ConnectionKind,
     request: ListenRequest,
-) -> Result<RemoteForward, OpenError> {
-    let lease = pool.lease(ConnectionKind::Data).await?;
+    start: impl Fn(ListenRequest, Lease) -> Start,
+) -> Result<Forward, OpenError>
+where
+    Forward: Send + 'static,
+    Start: Future<Output = Result<Forward, ChannelError>> + Send + 'static,
+{
+    let lease = pool.lease(kind).await?;
     let connection = Arc::clone(lease.connection());
     let (state, liveness) = (&connection.state, connection.liveness());
     let first = tokio::select! {
-        first = listen_on(lease, request.clone()) => first,
+        first = answer(&connection.tracker, &request, start(request.clone(), lease)) => first,
         () = silence(&liveness), if state.kind == ConnectionKind::Data => {
             Err(pool.gone_silent(&liveness).await.into())
         }
@@ -49,6 +57,8 @@ pub(super) async fn listen(
     let refused = first.as_ref().is_err_and(OpenError::is_forward_refused);
     let exhausted = refused
         && state.kind == ConnectionKind::Data
+        // A single port may be in use instead.
+        && request.has_choice()
         && connection.listeners.has_granted(&request.bind);
     if exhausted {
         state.retire();
@@ -56,21 +66,29 @@ pub(super) async fn listen(
     if !exhausted && !first.as_ref().is_err_and(OpenError::is_lost) {
         return first;
     }
-    let other = pool.lease(ConnectionKind::Data).await?;
-    listen_on(other, request).await
+    let other = pool.lease(kind).await?;
+    answer(
+        &other.connection().tracker.clone(),
+        &request,
+        start(request.clone(), other),
+    )
+    .await
 }
 
 /// Sends the request in its own task so that it is never abandoned. If the caller has gone or the time is over, a late
 /// listener is dropped, which cancels it.
-async fn listen_on(lease: Lease, request: ListenRequest) -> Result<RemoteForward, OpenError> {
+async fn answer<Forward: Send + 'static>(
+    tracker: &TaskTracker,
+    request: &ListenRequest,
+    start: impl Future<Output = Result<Forward, ChannelError>> + Send + 'static,
+) -> Result<Forward, OpenError> {
     let late = ChannelError::Late {
         what: format!("the request to listen on {request}"),
         after: OPEN_TIMEOUT,
     };
     let (sender, receiver) = oneshot::channel();
-    let tracker = lease.connection().tracker.clone();
     tracker.spawn(async move {
-        let _ = sender.send(RemoteForward::listen(request, lease).await);
+        let _ = sender.send(start.await);
     });
     match timeout(OPEN_TIMEOUT, receiver).await {
         Ok(Ok(opened)) => Ok(opened?),

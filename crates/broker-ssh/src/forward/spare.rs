@@ -20,6 +20,7 @@ use super::{ListenRequest, RemoteForward};
 use crate::connect::OpenError;
 use crate::net::lock::lock;
 use crate::pool::{Lease, Pool};
+use crate::state::info::ConnectionKind;
 
 /// How people write the server's own host.
 const LOCALHOST: &str = "localhost";
@@ -90,7 +91,10 @@ impl Forwards {
     async fn open_as(&self, request: ListenRequest) -> Result<RemoteForward, OpenError> {
         match self.take_spare(&request).await {
             Some(forward) => Ok(forward),
-            None => listen(&self.pool, request).await,
+            None => {
+                let kind = ConnectionKind::Data;
+                listen(&self.pool, kind, request, RemoteForward::listen).await
+            }
         }
     }
 

@@ -26,6 +26,11 @@ impl Lease {
         }
     }
 
+    /// A further use of the same connection, for the same purpose.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(&self.connection, self.kind)
+    }
+
     /// What it is for. If a data connection would need a person, the control connection carries data.
     pub(crate) fn kind(&self) -> ConnectionKind {
         self.kind

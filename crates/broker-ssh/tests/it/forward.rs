@@ -1,6 +1,7 @@
 //! Remote forwards: listening, accepting, ending.
 
 use broker_ssh::{ChannelError, ChannelRead, CutReason, OpenError, PoolLimits};
+use testkit::ssh_server::SshServerOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -188,5 +189,89 @@ async fn an_idle_forward_takes_no_place_and_keeps_its_connection() {
     drop(reached.unwrap());
     drop(forward);
     wait_for(&pool, |seen| seen.connections.is_empty()).await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_tunnels_listener_serves_any_number_of_clients_on_one_connection() {
+    let bench = Bench::start().await;
+    let pool = bench.pool();
+    let mut forward = soon(pool.listen_control("127.0.0.1", 0)).await.unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let client = TcpStream::connect(("127.0.0.1", forward.port()))
+            .await
+            .unwrap();
+        let arrived = soon(forward.accept()).await.unwrap();
+        assert_eq!(arrived.originator.address(), client.local_addr().ok());
+        clients.push((soon(arrived.accept()).await, client));
+    }
+    assert_eq!(forward.server_address(), "127.0.0.1".parse().ok());
+    soon(forward.cancel()).await;
+    for (channel, client) in &mut clients {
+        crate::peers::converse_with(channel, client).await;
+    }
+    assert_eq!(pool.snapshot().connections.len(), 1);
+    drop(clients);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_refused_and_the_connection_still_serves() {
+    let bench = Bench::start().await;
+    let pool = bench.pool();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let first = soon(pool.listen_data("127.0.0.1", 0)).await.unwrap();
+    let refused = soon(pool.listen_data("127.0.0.1", port)).await.unwrap_err();
+    for part in [&format!("127.0.0.1 port {port}"), "in use", "GatewayPorts"] {
+        assert!(refused.to_string().contains(part), "{refused}");
+    }
+    drop(taken);
+    let second = soon(pool.listen_data("127.0.0.1", port)).await.unwrap();
+    assert_eq!(second.port(), port);
+    assert_ne!(first.connection(), second.connection());
+    assert_eq!(pool.snapshot().connections.len(), 2);
+    drop((first, second));
+    bench.end().await;
+}
+
+/// The session's loop waits for a channel that nobody reads, and would not see the next client.
+#[tokio::test]
+async fn a_client_that_is_not_read_keeps_no_further_client_waiting_for_long() {
+    let bench = Bench::start().await;
+    let pool = bench.limited(PoolLimits {
+        stall_timeout: STALL,
+        ..PoolLimits::default()
+    });
+    let mut forward = soon(pool.listen_data("127.0.0.1", 0)).await.unwrap();
+    let address = ("127.0.0.1", forward.port());
+    let mut flooding = TcpStream::connect(address).await.unwrap();
+    let unread = soon(soon(forward.accept()).await.unwrap().accept()).await;
+    let flood = tokio::spawn(async move { while flooding.write_all(&[0; 65536]).await.is_ok() {} });
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let mut channel = soon(soon(forward.accept()).await.unwrap().accept()).await;
+    crate::peers::converse_with(&mut channel, &mut client).await;
+    drop((unread, channel, forward));
+    soon(flood).await.unwrap();
+    bench.end().await;
+}
+
+/// As with dropbear: a later forward must not get the clients of a closed tunnel.
+#[tokio::test]
+async fn a_tunnels_port_that_the_server_does_not_close_is_never_used_again() {
+    let options = SshServerOptions {
+        lasting_forwards: Some(20),
+        ..SshServerOptions::default()
+    };
+    let bench = Bench::with(options).await;
+    let pool = bench.pool();
+    let tunnel = soon(pool.listen_data("127.0.0.1", 0)).await.unwrap();
+    let (port, connection) = (tunnel.port(), tunnel.connection());
+    soon(tunnel.cancel()).await;
+    let next = soon(pool.forward("127.0.0.1", None)).await.unwrap();
+    assert_ne!(next.port(), port);
+    assert_ne!(next.connection(), connection);
+    drop(next);
     bench.end().await;
 }
