@@ -1,4 +1,4 @@
-//! The names of SSH algorithms: those that the broker supports, and those that are known to be insecure.
+//! The names of SSH algorithms: those that the broker supports, and those of older and other programs.
 
 /// A family of algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +9,41 @@ pub(crate) struct Family {
     pub(crate) item: &'static str,
     /// Names that the broker can offer.
     pub(crate) good: &'static [&'static str],
+    /// Names that one vendor gave to an algorithm before it had a standard name, each with the standard name.
+    pub(crate) twins: &'static [(&'static str, &'static str)],
     /// Insecure names that the broker never offers, each with a replacement.
     pub(crate) broken: &'static [(&'static str, &'static str)],
+    /// Names that other programs document, and that the broker does not have.
+    pub(crate) foreign: &'static [&'static str],
+}
+
+/// What a written name means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// The broker offers it, under this name.
+    Offered(&'static str),
+    /// The broker offers the same algorithm under its standard name.
+    Twin(&'static str),
+    /// It is insecure; this one can replace it.
+    Broken(&'static str),
+    /// Only other programs have it.
+    Foreign,
+}
+
+impl Family {
+    /// The meaning of a name; `None`: no program is known to use it.
+    pub(crate) fn meaning(self, name: &str) -> Option<Meaning> {
+        let among = |names: &[(&'static str, &'static str)]| {
+            let mut names = names.iter();
+            names.find(|(known, _)| *known == name).map(|(_, it)| *it)
+        };
+        let mut good = self.good.iter().copied();
+        good.find(|good| *good == name)
+            .map(Meaning::Offered)
+            .or_else(|| among(self.twins).map(Meaning::Twin))
+            .or_else(|| among(self.broken).map(Meaning::Broken))
+            .or_else(|| self.foreign.contains(&name).then_some(Meaning::Foreign))
+    }
 }
 
 /// Ciphers.
@@ -25,6 +58,7 @@ pub(crate) const CIPHERS: Family = Family {
         "aes192-ctr",
         "aes128-ctr",
     ],
+    twins: &[],
     broken: &[
         ("3des-cbc", "aes256-ctr"),
         ("aes128-cbc", "aes128-ctr"),
@@ -34,10 +68,12 @@ pub(crate) const CIPHERS: Family = Family {
         ("arcfour128", "aes128-ctr"),
         ("arcfour256", "aes256-ctr"),
         ("blowfish-cbc", "aes128-ctr"),
+        ("cast128-12-cbc@ssh.com", "aes128-ctr"),
         ("cast128-cbc", "aes128-ctr"),
         ("des-cbc", "aes128-ctr"),
         ("des-cbc@ssh.com", "aes128-ctr"),
         ("none", "aes128-gcm@openssh.com"),
+        ("rc2-128-cbc@ssh.com", "aes128-ctr"),
         ("rijndael-cbc@lysator.liu.se", "aes256-ctr"),
         ("seed-cbc@ssh.com", "aes128-ctr"),
         ("twofish-cbc", "aes256-ctr"),
@@ -45,6 +81,7 @@ pub(crate) const CIPHERS: Family = Family {
         ("twofish192-cbc", "aes192-ctr"),
         ("twofish256-cbc", "aes256-ctr"),
     ],
+    foreign: &["crypticore128@ssh.com", "seed-ctr@ssh.com"],
 };
 
 /// Message authentication codes.
@@ -59,12 +96,28 @@ pub(crate) const MACS: Family = Family {
         "hmac-sha1-etm@openssh.com",
         "hmac-sha1",
     ],
+    twins: &[
+        ("hmac-sha256-2@ssh.com", "hmac-sha2-256"),
+        ("hmac-sha256@ssh.com", "hmac-sha2-256"),
+        ("hmac-sha512@ssh.com", "hmac-sha2-512"),
+    ],
     broken: &[
         ("hmac-md5", "hmac-sha2-256"),
         ("hmac-md5-96", "hmac-sha2-256"),
         ("hmac-md5-etm@openssh.com", "hmac-sha2-256-etm@openssh.com"),
         ("hmac-sha1-96", "hmac-sha2-256"),
         ("none", "hmac-sha2-256"),
+    ],
+    foreign: &[
+        "crypticore-mac@ssh.com",
+        "hmac-ripemd160",
+        "hmac-ripemd160@openssh.com",
+        "hmac-sha224@ssh.com",
+        "hmac-sha384@ssh.com",
+        "umac-128-etm@openssh.com",
+        "umac-128@openssh.com",
+        "umac-64-etm@openssh.com",
+        "umac-64@openssh.com",
     ],
 };
 
@@ -86,6 +139,20 @@ pub(crate) const KEXS: Family = Family {
         "diffie-hellman-group17-sha512",
         "diffie-hellman-group18-sha512",
     ],
+    twins: &[
+        (
+            "diffie-hellman-group14-sha256@ssh.com",
+            "diffie-hellman-group14-sha256",
+        ),
+        (
+            "diffie-hellman-group16-sha512@ssh.com",
+            "diffie-hellman-group16-sha512",
+        ),
+        (
+            "diffie-hellman-group18-sha512@ssh.com",
+            "diffie-hellman-group18-sha512",
+        ),
+    ],
     broken: &[
         (
             "diffie-hellman-group1-sha1",
@@ -101,6 +168,20 @@ pub(crate) const KEXS: Family = Family {
         ),
         ("none", "curve25519-sha256"),
     ],
+    foreign: &[
+        "curve25519-frodokem1344-sha512@ssh.com",
+        "diffie-hellman-group-exchange-sha224@ssh.com",
+        "diffie-hellman-group-exchange-sha384@ssh.com",
+        "diffie-hellman-group-exchange-sha512@ssh.com",
+        "diffie-hellman-group14-sha224@ssh.com",
+        "diffie-hellman-group15-sha256@ssh.com",
+        "diffie-hellman-group15-sha384@ssh.com",
+        "diffie-hellman-group16-sha384@ssh.com",
+        "ecdh-nistp521-firesaber-sha512@ssh.com",
+        "ecdh-nistp521-kyber1024-sha512@ssh.com",
+        "sntrup761x25519-sha512",
+        "sntrup761x25519-sha512@openssh.com",
+    ],
 };
 
 /// Host key (signature) algorithms.
@@ -115,5 +196,36 @@ pub(crate) const HOST_KEYS: Family = Family {
         "rsa-sha2-512",
         "rsa-sha2-256",
     ],
-    broken: &[("ssh-dss", "ssh-ed25519"), ("ssh-rsa", "rsa-sha2-512")],
+    twins: &[
+        ("ssh-rsa-sha256@ssh.com", "rsa-sha2-256"),
+        ("ssh-rsa-sha512@ssh.com", "rsa-sha2-512"),
+    ],
+    broken: &[
+        ("ssh-dss", "ssh-ed25519"),
+        ("ssh-dss-sha224@ssh.com", "ssh-ed25519"),
+        ("ssh-dss-sha256@ssh.com", "ssh-ed25519"),
+        ("ssh-dss-sha384@ssh.com", "ssh-ed25519"),
+        ("ssh-dss-sha512@ssh.com", "ssh-ed25519"),
+        ("ssh-rsa", "rsa-sha2-512"),
+    ],
+    foreign: &[
+        "ssh-rsa-sha224@ssh.com",
+        "ssh-rsa-sha384@ssh.com",
+        "x509v3-ecdsa-sha2-nistp256",
+        "x509v3-ecdsa-sha2-nistp384",
+        "x509v3-ecdsa-sha2-nistp521",
+        "x509v3-rsa2048-sha256",
+        "x509v3-sign-dss",
+        "x509v3-sign-dss-sha224@ssh.com",
+        "x509v3-sign-dss-sha256@ssh.com",
+        "x509v3-sign-dss-sha384@ssh.com",
+        "x509v3-sign-dss-sha512@ssh.com",
+        "x509v3-sign-rsa",
+        "x509v3-sign-rsa-sha224@ssh.com",
+        "x509v3-sign-rsa-sha256@ssh.com",
+        "x509v3-sign-rsa-sha384@ssh.com",
+        "x509v3-sign-rsa-sha512@ssh.com",
+        "x509v3-ssh-dss",
+        "x509v3-ssh-rsa",
+    ],
 };

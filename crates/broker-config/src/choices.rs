@@ -42,6 +42,13 @@ pub(crate) enum CryptoMode {
     Fips,
 }
 
+/// What a server proves its identity with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServerMethod {
+    PublicKey,
+    Certificate,
+}
+
 /// The kind of a log target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LogType {
@@ -67,6 +74,7 @@ impl Choice for TunnelType {
         ("tcp", Self::Tcp),
         ("ftp", Self::Ftp),
         ("socks", Self::Socks),
+        ("socks-proxy", Self::Socks),
     ];
 }
 
@@ -142,6 +150,13 @@ impl Choice for CryptoMode {
         &[("standard", Self::Standard), ("fips", Self::Fips)];
 }
 
+impl Choice for ServerMethod {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("publickey", Self::PublicKey),
+        ("certificate", Self::Certificate),
+    ];
+}
+
 impl Choice for LogType {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("file", Self::File),
@@ -151,5 +166,9 @@ impl Choice for LogType {
 }
 
 impl Choice for FilenameFormat {
-    const WORDS: &'static [(&'static str, Self)] = &[("hash", Self::Hash), ("plain", Self::Plain)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("hash", Self::Hash),
+        ("default", Self::Hash),
+        ("plain", Self::Plain),
+    ];
 }

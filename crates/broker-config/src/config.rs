@@ -22,6 +22,8 @@ pub struct Config {
     pub defaults: Settings,
     /// The user on the server if a profile names none; `None` if the name of the daemon's user is unknown as well.
     pub default_user: Option<String>,
+    /// The password of targets without a profile.
+    pub default_password: Option<PasswordSource>,
     /// The places of host keys, in addition to those of the profiles.
     pub known_hosts: KnownHosts,
     /// The places of private keys, in addition to those of the profiles.
@@ -78,7 +80,7 @@ impl Config {
             settings: self.defaults.clone(),
             host_keys: Vec::new(),
             identities: Vec::new(),
-            password: None,
+            password: self.default_password.clone(),
             listen: ListenWhen::Startup,
             tunnels: Vec::new(),
             position: Position::default(),
@@ -163,8 +165,8 @@ pub struct KeyStores {
     pub user_keys: Vec<UserKeys>,
     /// Files that list keys.
     pub identification: Vec<Identification>,
-    /// Other providers.
-    pub providers: Vec<KeyStoreProvider>,
+    /// Single key files.
+    pub key_files: Vec<PathBuf>,
 }
 
 /// A directory of private keys.
@@ -189,15 +191,6 @@ pub struct Identification {
     pub passphrase_timeout: Option<Duration>,
     /// How long the broker keeps a passphrase after its last use; `None`: without limit.
     pub passphrase_idle_timeout: Option<Duration>,
-}
-
-/// A provider of private keys, by type.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyStoreProvider {
-    /// `software`, `pkcs11`, …
-    pub kind: String,
-    /// The provider's start parameter.
-    pub init: Option<String>,
 }
 
 /// A destination of the log.

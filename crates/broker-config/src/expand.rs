@@ -8,6 +8,8 @@ pub(crate) struct Expanded {
     pub(crate) text: String,
     /// The names of unset `$` variables, which were replaced by nothing.
     pub(crate) unset: Vec<String>,
+    /// What looks like a `%` variable and is none, so it stays as written.
+    pub(crate) unknown: Vec<String>,
 }
 
 /// Replaces the variables in `text`.
@@ -19,8 +21,11 @@ pub(crate) fn expand(text: &str, env: &Environment) -> Expanded {
     let mut expanded = Expanded {
         text: String::with_capacity(text.len()),
         unset: Vec::new(),
+        unknown: Vec::new(),
     };
     let mut rest = text;
+    // The length of the text after the last look-alike, whose closing sign begins no further one.
+    let mut unseen = usize::MAX;
     while let Some(at) = rest.find(['%', '$']) {
         let (before, variable) = rest.split_at(at);
         expanded.text.push_str(before);
@@ -35,6 +40,10 @@ pub(crate) fn expand(text: &str, env: &Environment) -> Expanded {
                 length
             }
             None => {
+                if let Some(name) = look_alike(variable).filter(|_| variable.len() <= unseen) {
+                    expanded.unknown.push(name.to_owned());
+                    unseen = variable.len() - name.len();
+                }
                 expanded.text.extend(variable.chars().next());
                 1
             }
@@ -62,13 +71,51 @@ fn named(text: &str, env: &Environment) -> Option<(String, usize)> {
                 .map(|(_, value)| value)
         })
         .cloned()
-        .or_else(|| match name.to_ascii_lowercase().as_str() {
-            "username" => Some(env.user.clone()),
-            "homedir" => Some(env.home.display().to_string()),
-            "userid" => Some(env.user_id.to_string()),
-            _ => None,
-        })?;
+        .or_else(|| long_special(&name.to_ascii_lowercase(), env))
+        .or_else(|| closed_special(text, name, env))?;
     Some((value, name.len() + 2))
+}
+
+/// `%U%`, as some write for `%U`. Before a letter or digit, the second sign begins a variable: `%D%U`.
+fn closed_special(text: &str, name: &str, env: &Environment) -> Option<String> {
+    let after = text.get(name.len() + 2..)?;
+    let ends = !after.starts_with(|c: char| c.is_ascii_alphanumeric());
+    short_special(name, env).filter(|_| ends)
+}
+
+/// `%NAME%` at the start of the text. Percent-encoded bytes, as in `%C3%A4`, are not variables.
+fn look_alike(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('%')?.split_once('%')?.0;
+    let is_byte = name.len() == 2 && name.bytes().all(|it| it.is_ascii_hexdigit());
+    let named = |c: char| is_name_character(c) || c == '-';
+    let is_variable = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    (is_variable && !is_byte && name.chars().all(named))
+        .then(|| text.get(..name.len() + 2))
+        .flatten()
+}
+
+/// The value of a special with a long name.
+fn long_special(name: &str, env: &Environment) -> Option<String> {
+    Some(match name {
+        "username" => env.user.clone(),
+        "groupname" => env.group.clone(),
+        "homedir" => env.home.display().to_string(),
+        "userid" => env.user_id.to_string(),
+        "groupid" => env.group_id.to_string(),
+        _ => return None,
+    })
+}
+
+/// The value of a special with a short name.
+fn short_special(name: &str, env: &Environment) -> Option<String> {
+    Some(match name {
+        "U" => env.user.clone(),
+        "G" => env.group.clone(),
+        "D" => env.home.display().to_string(),
+        "IU" => env.user_id.to_string(),
+        "IG" => env.group_id.to_string(),
+        _ => return None,
+    })
 }
 
 /// Specials such as `%U`, which have no closing sign and end with the word.
@@ -78,16 +125,9 @@ fn short(text: &str, env: &Environment) -> Option<(String, usize)> {
         .find(|c: char| !c.is_ascii_alphanumeric())
         .unwrap_or(word.len());
     let name = word.get(..length)?;
-    let value = env.variables.get(name).cloned().or_else(|| match name {
-        "U" => Some(env.user.clone()),
-        "G" => Some(env.group.clone()),
-        "D" => Some(env.home.display().to_string()),
-        "IU" => Some(env.user_id.to_string()),
-        "IG" => Some(env.group_id.to_string()),
-        _ => None,
-    });
-    let special = matches!(name, "U" | "G" | "D" | "IU" | "IG");
-    value.filter(|_| special).map(|value| (value, length + 1))
+    let special = short_special(name, env)?;
+    let value = env.variables.get(name).cloned().unwrap_or(special);
+    Some((value, length + 1))
 }
 
 /// `$NAME`, `${NAME}` or `${NAME:-default}`.
@@ -123,7 +163,8 @@ fn variable(
             .cloned()
             .unwrap_or(default.to_owned());
     }
-    value.cloned().unwrap_or_else(|| {
+    let special = || long_special(name, env).or_else(|| short_special(name, env));
+    value.cloned().or_else(special).unwrap_or_else(|| {
         unset.push(name.to_owned());
         String::new()
     })
@@ -174,9 +215,24 @@ mod tests {
 
     #[test]
     fn an_undefined_percent_name_stays() {
-        check("%nothing%", "%nothing%", &[]);
-        check("100%", "100%", &[]);
-        check("50% of %Documents%", "50% of %Documents%", &[]);
+        for (text, unknown) in [
+            ("%nothing%", vec!["%nothing%"]),
+            ("100%", vec![]),
+            ("50% of %Documents%", vec!["%Documents%"]),
+            ("a%user-config%b%X_1%", vec!["%user-config%", "%X_1%"]),
+            ("socks5://me:%C3%A4%3A%2F@p", vec![]),
+        ] {
+            let expanded = expand(text, &env());
+            assert_eq!(expanded.text, text);
+            assert_eq!(expanded.unknown, unknown);
+        }
+    }
+
+    #[test]
+    fn specials_may_be_written_with_a_dollar() {
+        check("$username:$homedir", "anna:/home/anna", &[]);
+        check("${U}@$D/x", "anna@/home/anna/x", &[]);
+        check("%groupname%-%GroupID%", "users-100", &[]);
     }
 
     #[test]
@@ -200,6 +256,8 @@ mod tests {
         check("%D%U-%IU-%IG", "/home/annaanna-1000-100", &[]);
         check("%U_key", "anna_key", &[]);
         check("%Users", "%Users", &[]);
+        check("%D%/keys-%U%", "/home/anna/keys-anna", &[]);
+        check("%IU%%IG%", "1000100", &[]);
     }
 
     #[test]

@@ -53,8 +53,8 @@ pub use broker_settings::{
     Settings,
 };
 pub use config::{
-    Config, Identification, KeyStoreProvider, KeyStores, KnownHosts, ListenWhen, LogTarget,
-    Profile, StaticTunnel, Unsupported, UserKeys,
+    Config, Identification, KeyStores, KnownHosts, ListenWhen, LogTarget, Profile, StaticTunnel,
+    Unsupported, UserKeys,
 };
 pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;

@@ -1,8 +1,8 @@
 //! Compares a file's elements and attributes with the tables.
 
-use crate::findings::Findings;
+use crate::findings::{Findings, Span};
 use crate::suggest::{clip, did_you_mean, list};
-use crate::table::{Content, Vocabulary};
+use crate::table::{Content, Effect, Row, Vocabulary};
 use crate::tree::Element;
 
 /// Reports every name that is unknown, misplaced, missing or repeated, and lists what has no effect. Returns whether
@@ -44,6 +44,11 @@ impl Check<'_> {
                 self.findings.note(element.span, message);
                 return;
             }
+            Content::Missing(instead) => {
+                self.missing(element.span, &format!("<{name}>"), instead);
+                return;
+            }
+            Content::Skipped => return,
             Content::Unsupported => {
                 let message = format!("`<{name}>` is not supported yet");
                 self.findings.unsupported(element.span, message);
@@ -72,10 +77,7 @@ impl Check<'_> {
         for attribute in &element.attributes {
             let name = attribute.name.as_str();
             match known.attributes.iter().find(|row| row.name == name) {
-                Some(row) if row.idle => {
-                    let message = format!("`{name}` is known and has no effect");
-                    self.findings.note(attribute.name_span, message);
-                }
+                Some(row) => self.effect(row, attribute.name_span),
                 None if !is_namespace(name) => {
                     let message =
                         format!("`<{}>` has no attribute `{}`", known.facts.name, clip(name));
@@ -86,9 +88,26 @@ impl Check<'_> {
                     };
                     self.findings.error(attribute.name_span, message).help(help);
                 }
-                Some(_) | None => {}
+                None => {}
             }
         }
+    }
+
+    fn effect(&mut self, row: &Row, span: Span) {
+        let name = row.name;
+        match row.effect {
+            Effect::Full => {}
+            Effect::None => {
+                let message = format!("`{name}` is known and has no effect");
+                self.findings.note(span, message);
+            }
+            Effect::Missing(instead) => self.missing(span, name, instead),
+        }
+    }
+
+    fn missing(&mut self, span: Span, name: &str, instead: &str) {
+        let message = format!("`{name}` has no effect here: {instead}");
+        self.findings.warning(span, message);
     }
 
     fn required(&mut self, element: &Element, known: &Vocabulary) {

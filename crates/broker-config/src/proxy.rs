@@ -22,8 +22,8 @@ pub(crate) enum ProxyError {
     /// A rule begins with an unknown scheme.
     #[error("a proxy rule begins with `{0}`, which is not a known scheme")]
     Scheme(String),
-    /// A rule has a scheme, but no valid `host:port/`.
-    #[error("the proxy in `{0}` has no host and port")]
+    /// A rule has a scheme, but no valid `host:port/` or `host/`.
+    #[error("the proxy in `{0}` has no valid host and port")]
     Proxy(String),
     /// The text before `@` is not a valid login.
     #[error("the login before the proxy's `@` {0}")]
@@ -94,7 +94,7 @@ fn parse_proxy(kind: ProxyKind, text: &str, rule: &str) -> Result<Proxy, ProxyEr
         Some((login, place)) => (Some(parse_login(kind, login)?), place),
         None => (None, text),
     };
-    let (host, port) = host_port(place).ok_or_else(|| ProxyError::Proxy(clip(rule)))?;
+    let (host, port) = host_port(place, kind).ok_or_else(|| ProxyError::Proxy(clip(rule)))?;
     Ok(Proxy {
         kind,
         host,
@@ -143,10 +143,22 @@ fn parse_login(kind: ProxyKind, text: &str) -> Result<ProxyLogin, ProxyError> {
     })
 }
 
-/// `host:port` or `[v6]:port`.
-fn host_port(text: &str) -> Option<(String, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let port = port.parse().ok().filter(|port| *port > 0)?;
+/// The ports of proxies by convention: SOCKS (RFC 1928 section 3) and HTTP.
+fn usual_port(kind: ProxyKind) -> u16 {
+    match kind {
+        ProxyKind::Socks4 | ProxyKind::Socks5 => 1080,
+        ProxyKind::HttpConnect => 80,
+    }
+}
+
+/// `host:port` or `[v6]:port`; without a port, the usual one.
+fn host_port(text: &str, kind: ProxyKind) -> Option<(String, u16)> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            (host, port.parse().ok().filter(|port| *port > 0)?)
+        }
+        _ => (text, usual_port(kind)),
+    };
     let bare = plain_text::without_brackets(host);
     let usable = !bare.is_empty() && !bare.contains(char::is_whitespace);
     let known = if bare == host {
@@ -260,6 +272,19 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_without_a_port_has_the_usual_one() {
+        for (rule, host, port) in [
+            ("socks://fw.example.com/", "fw.example.com", 1080),
+            ("socks5://[::1]/", "::1", 1080),
+            ("socks5://me:secret@p", "p", 1080),
+            ("http-connect://p/*.example.com", "p", 80),
+        ] {
+            let proxy = one(rule).proxy.unwrap();
+            assert_eq!((proxy.host.as_str(), proxy.port), (host, port), "{rule}");
+        }
+    }
+
+    #[test]
     fn logins() {
         for (rule, user, password) in [
             ("socks5://me:open%20sesame@p:1/", "me", "open sesame"),
@@ -281,7 +306,7 @@ mod tests {
     #[test]
     fn faulty_logins_are_not_shown() {
         for rule in [
-            "socks5://me:geheim@p/",
+            "socks5://me:geheim@p:x/",
             "socks5://me@p:1/",
             "socks5://:geheim@p:1/",
             "socks4://me:geheim@p:1/",
@@ -329,7 +354,12 @@ mod tests {
         for (text, expected) in [
             ("ftp://p:1/", ProxyError::Scheme("ftp://p:1/".to_owned())),
             ("p:1080", ProxyError::Scheme("p:1080".to_owned())),
-            ("socks5://p/", ProxyError::Proxy("socks5://p/".to_owned())),
+            ("socks5:///", ProxyError::Proxy("socks5:///".to_owned())),
+            ("socks5://p:/", ProxyError::Proxy("socks5://p:/".to_owned())),
+            (
+                "socks5://::1/",
+                ProxyError::Proxy("socks5://::1/".to_owned()),
+            ),
             (
                 "socks5://p:0/",
                 ProxyError::Proxy("socks5://p:0/".to_owned()),

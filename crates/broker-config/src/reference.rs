@@ -62,14 +62,18 @@ fn element_lines(element: &Vocabulary) -> String {
     if facts.many {
         name += ", any number";
     }
-    let said_elsewhere = APART.contains(&facts.name) || facts.content == Content::Idle;
-    if said_elsewhere {
+    let without_effect = matches!(facts.content, Content::Idle | Content::Missing(_));
+    if APART.contains(&facts.name) || without_effect {
         return String::new();
     }
     let mut lines = String::new();
     let meaning = match facts.content {
         Content::Unsupported => "*later*",
-        Content::Elements | Content::Text | Content::Idle => facts.meaning,
+        Content::Elements
+        | Content::Text
+        | Content::Idle
+        | Content::Missing(_)
+        | Content::Skipped => facts.meaning,
     };
     if !meaning.is_empty() || element.attributes.is_empty() {
         lines += &line(&[&std::mem::take(&mut name), "", meaning, facts.usual]);

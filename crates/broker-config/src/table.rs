@@ -23,8 +23,19 @@ pub(crate) struct Row {
     pub(crate) usual: Usual,
     /// Whether it is required.
     pub(crate) required: bool,
-    /// Whether it is known and has no effect.
-    pub(crate) idle: bool,
+    /// Its effect here.
+    pub(crate) effect: Effect,
+}
+
+/// Whether a known name has an effect here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It has.
+    Full,
+    /// It has none, and nobody misses it.
+    None,
+    /// It has none, and the reader must know what is so instead, since security depends on it.
+    Missing(&'static str),
 }
 
 /// The default of an attribute or element.
@@ -37,7 +48,7 @@ pub(crate) enum Usual {
 }
 
 /// Rows of attributes that are read into the type named first. Each has a name, its default (`usual` and a value, or
-/// `otherwise` and a description), `required` or `idle`, its meaning, and how it is read.
+/// `otherwise` and a description), `required`, `idle` or `missing`, its meaning, and how it is read.
 macro_rules! rows {
     ($into:ty: $($name:literal $($how:ident $($words:literal)?)*: $meaning:expr, $read:expr;)*) => {
         &[$($crate::table::row($name, $meaning)$(.$how($($words)?))*.read::<$into>($read)),*]
@@ -52,7 +63,7 @@ pub(crate) const fn row(name: &'static str, meaning: &'static str) -> Row {
         meaning,
         usual: Usual::Words(""),
         required: false,
-        idle: false,
+        effect: Effect::Full,
     }
 }
 
@@ -77,7 +88,13 @@ impl Row {
 
     /// Marks it as without effect.
     pub(crate) const fn idle(mut self) -> Self {
-        self.idle = true;
+        self.effect = Effect::None;
+        self
+    }
+
+    /// Marks it as without effect. `instead` says what is so here.
+    pub(crate) const fn missing(mut self, instead: &'static str) -> Self {
+        self.effect = Effect::Missing(instead);
         self
     }
 
@@ -120,6 +137,10 @@ pub(crate) enum Content {
     Text,
     /// Known, but without effect. Its content is ignored.
     Idle,
+    /// The same, and the reader must know what is so instead, since security depends on it.
+    Missing(&'static str),
+    /// A part of something that is not supported as a whole and has been reported so. Its content is ignored.
+    Skipped,
     /// Known, but not supported yet. Its content is ignored.
     Unsupported,
 }
@@ -134,8 +155,8 @@ pub(crate) enum Child<T: 'static> {
         vocabulary: fn() -> Vocabulary,
         read: fn(&mut T, &Element, &mut Values<'_>),
     },
-    /// A known element without effect.
-    Idle(&'static str),
+    /// A known element without effect: its name and what it contains.
+    Idle(&'static str, Content),
     /// All children of this rule, which are read into the settings in the `T`.
     Settings(&'static Rule<Settings>, fn(&mut T) -> &mut Settings),
 }
@@ -245,12 +266,39 @@ impl<T: 'static> Rule<T> {
         }
     }
 
+    /// Reports an error unless the element has exactly one of the attributes with an effect.
+    pub(crate) fn exactly_one(&self, element: &Element, values: &mut Values<'_>) -> bool {
+        let names = self.all_attributes().map(|it| &it.row);
+        let names = names.filter(|row| row.effect == Effect::Full);
+        let names: Vec<_> = names.map(|row| row.name).collect();
+        let given: Vec<_> = names
+            .iter()
+            .filter_map(|name| element.attribute(name))
+            .collect();
+        let choice = names.join("`, `");
+        match given.as_slice() {
+            [_] => return true,
+            [first, second, ..] => values
+                .findings
+                .error(
+                    second.name_span,
+                    format!("`<{}>` takes only one of `{choice}`", element.name),
+                )
+                .related(first.name_span, "the first one"),
+            [] => values.findings.error(
+                element.span,
+                format!("`<{}>` needs one of `{choice}`", element.name),
+            ),
+        };
+        false
+    }
+
     fn child_facts(&self, name: &str) -> Option<Facts> {
         self.children.iter().find_map(|child| match child {
             Child::Same(rule) => Some(rule.facts).filter(|it| it.name == name),
             Child::Part { facts, .. } => Some(*facts).filter(|it| it.name == name),
             Child::Settings(rule, _) => rule.child_facts(name),
-            Child::Idle(_) => None,
+            Child::Idle(..) => None,
         })
     }
 
@@ -266,7 +314,7 @@ impl<T: 'static> Rule<T> {
                 Child::Settings(rule, settings) => {
                     rule.apply_child(settings(target), element, values);
                 }
-                Child::Same(_) | Child::Part { .. } | Child::Idle(_) => {}
+                Child::Same(_) | Child::Part { .. } | Child::Idle(..) => {}
             }
         }
     }
@@ -286,7 +334,7 @@ impl<T: 'static> Rule<T> {
         let children = self.children.iter().flat_map(|child| match child {
             Child::Same(rule) => vec![rule.vocabulary()],
             Child::Part { vocabulary, .. } => vec![vocabulary()],
-            Child::Idle(name) => vec![Vocabulary::idle(name)],
+            Child::Idle(name, content) => vec![Vocabulary::idle(name, *content)],
             Child::Settings(rule, _) => rule.vocabulary().children,
         });
         Vocabulary {
@@ -306,9 +354,9 @@ pub(crate) struct Vocabulary {
 }
 
 impl Vocabulary {
-    fn idle(name: &'static str) -> Self {
+    fn idle(name: &'static str, content: Content) -> Self {
         Self {
-            facts: Rule::<()>::new(name).content(Content::Idle).facts,
+            facts: Rule::<()>::new(name).content(content).many().facts,
             attributes: Vec::new(),
             children: Vec::new(),
         }

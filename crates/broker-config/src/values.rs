@@ -31,6 +31,16 @@ pub(crate) struct Values<'a> {
     pub(crate) findings: &'a mut Findings,
 }
 
+impl Values<'_> {
+    /// A path in the file.
+    pub(crate) fn resolve(&self, path: &str) -> PathBuf {
+        match path.strip_prefix("~/") {
+            Some(rest) => self.env.home.join(rest),
+            None => self.directory.join(path),
+        }
+    }
+}
+
 /// One attribute as written, with the context for reading it.
 ///
 /// A method returns `None`, with an error among the findings, if the value is invalid.
@@ -72,6 +82,11 @@ impl<'a, 'v> Field<'a, 'v> {
         self.attribute.value.is_empty()
     }
 
+    /// The value as written, with its variables.
+    pub(crate) fn written(&self) -> &str {
+        self.attribute.value.trim()
+    }
+
     /// Reports an error about the value.
     pub(crate) fn error(&mut self, message: impl Into<String>) -> &mut Finding {
         self.values
@@ -83,6 +98,18 @@ impl<'a, 'v> Field<'a, 'v> {
     pub(crate) fn warning(&mut self, message: impl Into<String>) -> &mut Finding {
         let span = self.span();
         self.values.findings.warning(span, message)
+    }
+
+    /// Reports that the value, or a part of it, has no effect.
+    pub(crate) fn note(&mut self, message: impl Into<String>) -> &mut Finding {
+        let span = self.span();
+        self.values.findings.note(span, message)
+    }
+
+    /// Reports that the broker does not support the value yet.
+    pub(crate) fn unsupported(&mut self, message: impl Into<String>) -> &mut Finding {
+        let span = self.span();
+        self.values.findings.unsupported(span, message)
     }
 
     /// Reports that the attribute cannot have this value.
@@ -106,6 +133,9 @@ impl<'a, 'v> Field<'a, 'v> {
         if !expanded.unset.is_empty() {
             self.report_unset(&expanded.unset);
         }
+        if !expanded.unknown.is_empty() {
+            self.report_unknown(&expanded.unknown);
+        }
         Some(expanded.text)
     }
 
@@ -123,10 +153,7 @@ impl<'a, 'v> Field<'a, 'v> {
     /// A path, relative to the file's directory. `~/` means the home directory.
     pub(crate) fn path(&mut self) -> Option<PathBuf> {
         let text = self.word()?;
-        Some(match text.strip_prefix("~/") {
-            Some(rest) => self.values.env.home.join(rest),
-            None => self.values.directory.join(text),
-        })
+        Some(self.values.resolve(&text))
     }
 
     /// One of a set of words, in any letter case.
@@ -243,7 +270,7 @@ impl<'a, 'v> Field<'a, 'v> {
     /// Warns that unset variables were replaced by nothing. In a password, also a proxy's, their names are a part of
     /// the secret.
     fn report_unset(&mut self, unset: &[String]) {
-        let message = if matches!(self.element.name.as_str(), "password" | "proxy") {
+        let message = if self.may_be_secret() {
             "a `$` in this value begins the name of a variable that is not set".to_owned()
         } else {
             let names = list(unset.iter().map(String::as_str));
@@ -253,6 +280,23 @@ impl<'a, 'v> Field<'a, 'v> {
             .findings
             .warning(self.attribute.value_span, message)
             .help("set it, or write `${NAME:-default}`");
+    }
+
+    /// Warns that text between percent signs stays, since no variable has this name.
+    fn report_unknown(&mut self, unknown: &[String]) {
+        let message = if self.may_be_secret() {
+            "the text between two `%` in this value names no environment variable, so it stays as written".to_owned()
+        } else {
+            let names = list(unknown.iter().map(String::as_str));
+            format!("{names} names no environment variable, so it stays as written")
+        };
+        self.warning(message)
+            .help("set the environment variable, or write the value itself");
+    }
+
+    /// Whether the value can be a password, or contain one.
+    fn may_be_secret(&self) -> bool {
+        matches!(self.element.name.as_str(), "password" | "proxy")
     }
 }
 

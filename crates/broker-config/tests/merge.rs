@@ -185,7 +185,7 @@ fn paths_are_relative_to_the_file_they_stand_in() {
 fn a_malformed_global_file_is_ignored_with_warnings() {
     for broken in [
         "<profiles>",
-        r#"<profiles><profile id="1" host=""/></profiles>"#,
+        r#"<profiles><profile id="1" host="a b"/></profiles>"#,
         r#"<profiles><profile id="1" host="a"/><profile id="1" host="b"/></profiles>"#,
     ] {
         let files = Files::new();

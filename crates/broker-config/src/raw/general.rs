@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use broker_settings::HostKeyPolicy;
 
 use crate::choices::{CryptoMode, FilenameFormat};
-use crate::config::{Identification, KeyStoreProvider, KeyStores, KnownHosts, UserKeys};
-use crate::table::{Child, Rule, part, rows, rule};
+use crate::config::{Identification, KeyStores, KnownHosts, UserKeys};
+use crate::findings::Located;
+use crate::table::{Child, Content, Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Field, Values, set};
 
@@ -49,11 +50,15 @@ pub(super) static GENERAL: Rule<General> = Rule::new("general")
         Child::Same(&rule("crypto-lib", rows! { General:
             "mode" usual "standard": "which cryptography may be used: `standard` or `fips` (*later*)", read_crypto;
         })),
+        Child::Idle("cert-validation", Content::Missing(
+            "the broker accepts no X.509 certificates, and checks the server's key instead"
+        )),
+        Child::Idle("protocol-parameters", Content::Idle),
+        Child::Idle("extended", Content::Idle),
         part!(KEY_STORES, |it, e, v| KEY_STORES.apply(&mut it.key_stores, e, v)),
         Child::Same(&rule("user-config-directory", rows! { General:
-            "path" required: "*later*: moves the user's configuration directory",
-                |it, f| set(&mut it.user_config_directory, f.path().map(Some));
-        }).before(user_directory_is_not_supported)),
+            "path" required: "*later*: moves the user's configuration directory", read_user_directory;
+        })),
         Child::Same(&rule("file-access-control", rows! { General:
             "enable" usual "no": "`yes`: other users must not be able to read the user's own file, see below",
                 |it, f| set(&mut it.file_access_control, f.choice());
@@ -82,9 +87,7 @@ static KEY_STORES: Rule<KeyStores> = Rule::new("key-stores")
         part!(IDENTIFICATION, |it, e, v| it
             .identification
             .push(IDENTIFICATION.read(e, v))),
-        part!(KEY_STORE, |it, e, v| it
-            .providers
-            .push(KEY_STORE.read(e, v))),
+        part!(KEY_STORE, add_key_store),
     ]);
 
 const TYPED: &str =
@@ -104,20 +107,31 @@ static IDENTIFICATION: Rule<Identification> = rule("identification", rows! { Ide
     "passphrase-idle-timeout" usual "0": USED, |it, f| set(&mut it.passphrase_idle_timeout, f.limit());
 }).many();
 
-static KEY_STORE: Rule<KeyStoreProvider> = rule("key-store", rows! { KeyStoreProvider:
+/// The values of `key-store`.
+#[derive(Default)]
+struct KeyStore {
+    kind: Option<String>,
+    init: Option<Located<String>>,
+}
+
+static KEY_STORE: Rule<KeyStore> = rule("key-store", rows! { KeyStore:
     "type" required: "only `software`, which means keys in files. Use an SSH agent for other keys",
-        |it, f| set(&mut it.kind, f.word());
-    "init": "not supported", |it, f| it.init = f.text();
-}).many().before(check_key_store);
+        |it, f| it.kind = f.word();
+    "init" otherwise "no further keys": "the keys: `directory(path(DIRECTORY))` or `key_files(PUBLIC,PRIVATE)`",
+        |it, f| it.init = f.located(Field::word);
+}).many();
 
 static KNOWN_HOSTS: Rule<KnownHosts> = rule("known-hosts", rows! { KnownHosts:
-    "path": "a file of host keys in OpenSSH's format. Empty: no such files, not even the usual ones", read_known_hosts_file;
+    "path": "a file of host keys in OpenSSH's format, or a directory of such files and of key files, see \
+        [Host keys](#host-keys). Empty: no such files, not even the usual ones", read_known_hosts_file;
     "file": "the same", read_known_hosts_file;
-    "directory": "a directory that contains only files in that format", |it, f| it.directories.extend(f.path());
-    "filename-format" usual "plain": "how the broker stores host names: `plain`, or `hash` so that its file does not tell \
-        which servers are used",
+    "directory": "the same, for a directory", |it, f| it.directories.extend(f.path());
+    "filename-format" usual "plain": "how the broker stores host names: `plain`, or `hash` (also `default`) so that its file \
+        does not tell which servers are used",
         |it, f| set(&mut it.hash_names, f.choice::<FilenameFormat>().map(|it| it == FilenameFormat::Hash));
-}).many();
+}).many().children(&[Child::Idle("key-store", Content::Missing(
+    "the broker looks up host keys only in files, directories and the profile's `<hostkey>`"
+))]);
 
 fn warn_of_deprecation(_: &mut General, element: &Element, values: &mut Values<'_>) -> bool {
     values
@@ -139,40 +153,57 @@ fn read_crypto(general: &mut General, field: &mut Field<'_, '_>) {
     let mode = field.choice();
     set(&mut general.fips, mode.map(|it| it == CryptoMode::Fips));
     if mode == Some(CryptoMode::Fips) {
-        let message = "FIPS-validated cryptography is not supported yet";
-        field.values.findings.unsupported(field.span(), message);
+        field.unsupported("FIPS-validated cryptography is not supported yet");
     }
 }
 
-fn user_directory_is_not_supported(
-    _: &mut General,
-    element: &Element,
-    values: &mut Values<'_>,
-) -> bool {
-    values.findings.unsupported(
-        element.span,
-        "`user-config-directory` is not supported yet: name the file with `--config`",
-    );
-    true
+/// The variable for the usual directory. It is valid only here, and says nothing new.
+const USUAL_DIRECTORY: &str = "%USER_CONFIG_DIRECTORY%";
+
+fn read_user_directory(general: &mut General, field: &mut Field<'_, '_>) {
+    if field.written().eq_ignore_ascii_case(USUAL_DIRECTORY) {
+        return;
+    }
+    set(&mut general.user_config_directory, field.path().map(Some));
+    field
+        .unsupported("`user-config-directory` is not supported yet: name the file with `--config`");
 }
 
 /// `software` means keys in files. All other keys come from an agent.
-fn check_key_store(_: &mut KeyStoreProvider, element: &Element, values: &mut Values<'_>) -> bool {
-    let is_software = element
-        .attribute("type")
-        .is_some_and(|it| it.value.trim().eq_ignore_ascii_case("software"));
-    if !is_software {
+fn add_key_store(stores: &mut KeyStores, element: &Element, values: &mut Values<'_>) {
+    let store = KEY_STORE.read(element, values);
+    if store
+        .kind
+        .is_some_and(|kind| !kind.eq_ignore_ascii_case("software"))
+    {
         values.findings.unsupported(
             element.span,
             "only key stores of the type `software` are supported: use an SSH agent for other keys",
         );
-    } else if element.attribute("init").is_some() {
+        return;
+    }
+    let Some(init) = store.init else {
+        return;
+    };
+    if let Some(directory) = inside(&init.value, "directory(path(", "))") {
+        stores.user_keys.push(UserKeys {
+            directory: Some(values.resolve(directory)),
+            ..UserKeys::default()
+        });
+    } else if let Some((_, private)) =
+        inside(&init.value, "key_files(", ")").and_then(|files| files.split_once(','))
+    {
+        stores.key_files.push(values.resolve(private.trim()));
+    } else {
         values.findings.unsupported(
-            element.span,
-            "`init` of a key store is not supported: name the directory in `<user-keys directory=\"…\"/>`",
+            init.span,
+            "this `init` of a key store is not supported: name the directory in `<user-keys directory=\"…\"/>`",
         );
     }
-    true
+}
+
+fn inside<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
+    text.strip_prefix(begin)?.strip_suffix(end)
 }
 
 fn read_known_hosts_file(known: &mut KnownHosts, field: &mut Field<'_, '_>) {

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use broker_settings::PinnedKey;
+use broker_settings::{PinnedKey, rfc4716_base64};
 
 use crate::table::{Content, Rule, rows};
 use crate::tree::Element;
@@ -56,8 +56,11 @@ fn read_inside(keys: &mut Vec<PinnedKey>, element: &Element, values: &mut Values
 
 /// The key in OpenSSH's one-line form.
 ///
-/// The text is either base64, possibly broken into lines, or already in that form.
+/// The text is base64, possibly broken into lines, or already in that form, or the content of a file as RFC 4716 has it.
 fn one_line(text: &str) -> Option<String> {
+    if let Some(base64) = rfc4716_base64(text) {
+        return algorithm(&base64).map(|name| format!("{name} {base64}"));
+    }
     let mut words = text.split_whitespace();
     let first = words.next()?;
     if let Some(second) = words.next()
@@ -97,6 +100,10 @@ mod tests {
             expected
         );
         assert_eq!(one_line(&format!("ssh-ed25519 {KEY} root@host")), expected);
+        let whole = format!(
+            "\n---- BEGIN SSH2 PUBLIC KEY ----\nComment: \"of a server\"\n{KEY}\n---- END SSH2 PUBLIC KEY ----\n"
+        );
+        assert_eq!(one_line(&whole), expected);
     }
 
     #[test]

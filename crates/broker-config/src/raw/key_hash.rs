@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 const LENGTHS: [usize; 3] = [32, 40, 64];
 
 /// The hash in lower-case hex digits, if the text is a hash: hex digits with or without colons, or a fingerprint as
-/// OpenSSH's tools print it (`SHA256:` and base64, `MD5:` and hex digits).
+/// OpenSSH's tools print it (`SHA256:` and base64, `MD5:` and hex digits). Older files have a `#` before the digits.
 pub(super) fn parse(text: &str) -> Option<String> {
+    let text = text.strip_prefix('#').unwrap_or(text);
     if let Some(encoded) = text.strip_prefix("SHA256:") {
         let bytes = STANDARD_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -34,6 +35,7 @@ mod tests {
         let sha256 = "6cf19a84c7168a64014dd92c35252823e8fc49f6dbc75392804ee11e24830538";
         for (written, expected) in [
             (sha1, sha1),
+            ("#b9dd585b589cb54fccc05b7cce1fadda15745382", sha1),
             ("B9DD 585B 589C B54F CCC0 5B7C CE1F ADDA 1574 5382", sha1),
             ("SHA256:bPGahMcWimQBTdksNSUoI+j8Sfbbx1OSgE7hHiSDBTg", sha256),
             (
@@ -54,6 +56,8 @@ mod tests {
             "SHA256:!",
             "xeneh-fyvam-sotaf",
             "SHA1:",
+            "#",
+            "##b9dd585b589cb54fccc05b7cce1fadda15745382",
         ] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::choices::LogType;
 use crate::config::LogTarget;
-use crate::table::{Rule, part, rows, rule};
+use crate::table::{Child, Content, Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Values, set};
 
@@ -16,10 +16,16 @@ struct Target {
 }
 
 pub(super) static LOGGING: Rule<Vec<LogTarget>> =
-    Rule::<Vec<LogTarget>>::new("logging").children(&[part!(LOG_TARGET, |list, e, v| {
-        let target = LOG_TARGET.read(e, v);
-        list.extend(log_target(target, e, v));
-    })]);
+    Rule::<Vec<LogTarget>>::new("logging").children(&[
+        part!(LOG_TARGET, |list, e, v| {
+            let target = LOG_TARGET.read(e, v);
+            list.extend(log_target(target, e, v));
+        }),
+        Child::Idle(
+            "log-events",
+            Content::Missing("every log target gets all events"),
+        ),
+    ]);
 
 static LOG_TARGET: Rule<Target> = rule("log-target", rows! { Target:
     "type" usual "file": "`file`: appends lines to a file; `syslog`: the systemd journal; `discard`: writes nothing",

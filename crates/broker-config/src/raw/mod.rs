@@ -1,9 +1,11 @@
 //! The values in the files before they are resolved, and the tables that define the format.
 
+mod algorithm_list;
 mod general;
 mod hostkey;
 mod key_hash;
 mod logging;
+mod password;
 mod profile;
 mod settings;
 mod tunnel;
@@ -65,7 +67,7 @@ static PASSES: [Rule<Document>; 3] = [
             it.add_static_tunnels(STATIC_TUNNELS.read(e, v));
         }),
         part!(LOGGING, |it, e, v| it.logging = LOGGING.read(e, v)),
-        Child::Idle("gui"),
+        Child::Idle("gui", Content::Idle),
         Child::Same(&Rule::new("filter-engine").content(Content::Unsupported)),
     ]),
 ];

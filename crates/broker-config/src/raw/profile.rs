@@ -1,13 +1,13 @@
 //! `profile`: a server and its settings.
 
 use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
-use secrecy::SecretString;
 
 use crate::config::{Config, ListenWhen};
 use crate::findings::{Located, Span};
 use crate::raw::hostkey::HOSTKEY;
 use crate::raw::key_hash;
-use crate::raw::settings::{Defaults, SETTINGS};
+use crate::raw::password::{self, PASSWORD};
+use crate::raw::settings::{Defaults, SETTINGS, user};
 use crate::raw::tunnel::{LOCAL_TUNNEL, REMOTE_TUNNEL, RawTunnel, read_tunnel};
 use crate::table::{Child, Rule, part, rows, rule};
 use crate::tree::Element;
@@ -21,7 +21,10 @@ pub(crate) struct RawProfile {
     pub(crate) span: Span,
     pub(crate) id: Option<Located<String>>,
     pub(crate) name: Option<Located<String>>,
+    /// `None` after an error, and if the profile is for any host.
     pub(crate) host: Option<String>,
+    /// Whether programs name the host.
+    pub(crate) for_any_host: bool,
     pub(crate) port: u16,
     pub(crate) connect_on_startup: Option<Located<bool>>,
     pub(crate) gateway: Option<Located<String>>,
@@ -61,8 +64,12 @@ pub(super) fn read(
     profiles.list
 }
 
-static PROFILE: Rule<RawProfile> = Rule::new("profile")
+static PROFILE: Rule<RawProfile> = Rule::<RawProfile>::new("profile")
     .many()
+    .before(|it, e, v| {
+        password::inside_method(&mut it.password, e, v);
+        true
+    })
     .attributes(rows! { RawProfile:
         "id" required: "its unique name for the rest of the file", |it, f| it.id = f.located(Field::word);
         "name": "its name on the command line, where a name counts before an id",
@@ -73,7 +80,7 @@ static PROFILE: Rule<RawProfile> = Rule::new("profile")
         "connect-on-startup" usual "no": "`yes`: connect when the daemon starts, see below",
             |it, f| it.connect_on_startup = f.located(Field::choice);
         "user" otherwise "that of `default-settings`, otherwise the name of the user who runs the daemon": "the user name on the server",
-            |it, f| set(&mut it.user, f.word().map(Some));
+            |it, f| set(&mut it.user, user(f));
         "gateway-profile": "the id of the profile whose server is the gateway to this one; `proxy` is ignored then. See \
  [Ways to a server](#ways-to-a-server)", |it, f| it.gateway = f.located(Field::word);
         "host-type" idle: "no effect", |_, _| {};
@@ -94,19 +101,14 @@ static IDENTITIES: Rule<Vec<Identity>> = Rule::new("user-identities")
     .children(&[Child::Same(&IDENTITY)]);
 
 static IDENTITY: Rule<Vec<Identity>> = rule("identity", rows! { Vec<Identity>:
-    "identity-file": "a private key in this file", read_identity_file;
+    "identity-file": "a file with a private key, its public half, or a list of keys; see [Keys](#keys)", read_identity_file;
     "file": "the same", read_identity_file;
     "hash": "or: the key whose public half has this hash", |it, f| it.extend(key_hash(f).map(Identity::Hash));
+    "id" idle: "no effect", |_, _| {};
+    "data" idle: "no effect", |_, _| {};
 })
 .many()
-.before(|_, e, v| exactly_one(&IDENTITY, e, v));
-
-static PASSWORD: Rule<Option<PasswordSource>> = rule("password", rows! { Option<PasswordSource>:
-    "string": "the password itself, see [Passwords](#passwords)", |it, f| *it = inline_password(f);
-    "file": "or: a file with the password in its first line", |it, f| *it = f.path().map(PasswordSource::File);
-    "command": "or: a command that prints it as its first line", |it, f| *it = f.word().map(PasswordSource::Command);
-})
-.before(|_, e, v| exactly_one(&PASSWORD, e, v));
+.before(|_, e, v| IDENTITY.exactly_one(e, v));
 
 static TUNNELS: Rule<RawProfile> = rule("tunnels", rows! { RawProfile:
     "listen" usual "startup": "when the ports of the tunnels in it are open: `startup`: from the daemon's start, and the \
@@ -126,6 +128,9 @@ impl RawProfile {
             id: None,
             name: None,
             host: None,
+            for_any_host: element
+                .attribute("host")
+                .is_some_and(|host| is_any_host(&host.value)),
             port: Config::SSH_PORT,
             connect_on_startup: None,
             gateway: None,
@@ -134,15 +139,25 @@ impl RawProfile {
             has_proxy: element.child("proxy").is_some(),
             host_keys: Vec::new(),
             identities: Vec::new(),
-            password: None,
+            password: defaults.password,
             listen: ListenWhen::Startup,
             tunnels: Vec::new(),
         }
     }
 }
 
-/// The host without the brackets that an IPv6 address may have.
+fn is_any_host(written: &str) -> bool {
+    matches!(written.trim(), "" | "*")
+}
+
+/// The host without the brackets that an IPv6 address may have; `None` if the profile is not for one host.
 fn host(field: &mut Field<'_, '_>) -> Option<String> {
+    if is_any_host(field.written()) {
+        field
+            .unsupported("a profile for any host is not supported yet, so this one is left out")
+            .help("write the server's name, or put settings for all servers into `<default-settings>`");
+        return None;
+    }
     let host = field.word()?;
     let bare = plain_text::without_brackets(&host);
     if bare.contains(['*', '?']) {
@@ -172,42 +187,4 @@ fn key_hash(field: &mut Field<'_, '_>) -> Option<String> {
         );
     }
     known
-}
-
-fn inline_password(field: &mut Field<'_, '_>) -> Option<PasswordSource> {
-    let password = field.text()?;
-    if password.is_empty() {
-        field.report_empty();
-        return None;
-    }
-    let message = "everybody who can read this file can read the password";
-    field
-        .warning(message)
-        .help("put it into a separate file: `<password file=\"…\"/>`, or use a key");
-    Some(PasswordSource::Inline(SecretString::from(password)))
-}
-
-/// Reports an error unless the element has exactly one of these attributes.
-fn exactly_one<T>(rule: &Rule<T>, element: &Element, values: &mut Values<'_>) -> bool {
-    let names: Vec<_> = rule.all_attributes().map(|it| it.row.name).collect();
-    let given: Vec<_> = names
-        .iter()
-        .filter_map(|name| element.attribute(name))
-        .collect();
-    let choice = names.join("`, `");
-    match given.as_slice() {
-        [_] => return true,
-        [first, second, ..] => values
-            .findings
-            .error(
-                second.name_span,
-                format!("`<{}>` takes only one of `{choice}`", element.name),
-            )
-            .related(first.name_span, "the first one"),
-        [] => values.findings.error(
-            element.span,
-            format!("`<{}>` needs one of `{choice}`", element.name),
-        ),
-    };
-    false
 }

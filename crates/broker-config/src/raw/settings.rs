@@ -1,14 +1,15 @@
 //! The settings that `default-settings` and each profile can contain.
 
-use broker_settings::{AuthMethod, Compression, ProxyRule, Settings};
+use broker_settings::{AuthMethod, Compression, PasswordSource, ProxyRule, Settings};
 use secrecy::ExposeSecret;
 
-use crate::algorithms::{CIPHERS, Family, HOST_KEYS, KEXS, MACS};
-use crate::choices::CompressionName;
+use crate::algorithms::{CIPHERS, HOST_KEYS, KEXS, MACS};
+use crate::choices::{CompressionName, ServerMethod};
 use crate::findings::Span;
 use crate::proxy;
-use crate::suggest::{clip, did_you_mean};
-use crate::table::{Attribute, Child, Content, Rule, part, rows, rule};
+use crate::raw::algorithm_list::{CIPHER_LIST, HOST_KEY_LIST, KEX_LIST, MAC_LIST, algorithms};
+use crate::raw::password::{self, PASSWORD};
+use crate::table::{Child, Content, Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Field, Values, set};
 
@@ -16,16 +17,17 @@ use crate::values::{Field, Values, set};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Defaults {
     pub(crate) user: Option<String>,
+    pub(crate) password: Option<PasswordSource>,
     pub(crate) settings: Settings,
 }
 
-/// An element that names a method.
+/// The element of a method, with its attributes and children if there are any.
 macro_rules! method {
-    ($name:literal, $meaning:literal, $method:expr) => {
+    ($name:literal, $meaning:literal, $method:expr $(, $part:ident: $value:expr)*) => {
         Child::Same(&Rule::new($name).meaning($meaning, "").before(|it, e, v| {
             add_method(it, $method, e.span, v);
             true
-        }))
+        })$(.$part($value))*)
     };
 }
 
@@ -39,9 +41,13 @@ pub(super) static DEFAULT_SETTINGS: Rule<Defaults> = rule(
     "default-settings",
     rows! { Defaults:
         "user" otherwise "the name of the user who runs the daemon": "the user name on the servers",
-            |it, f| set(&mut it.user, f.word().map(Some));
+            |it, f| set(&mut it.user, user(f));
     },
 )
+.before(|it, e, v| {
+    password::inside_method(&mut it.password, e, v);
+    true
+})
 .children(&[Child::Settings(&SETTINGS, |it| &mut it.settings)]);
 
 /// The children of `default-settings` and of each profile. The rule has no element.
@@ -93,15 +99,17 @@ pub(super) static SETTINGS: Rule<Settings> = Rule::new("").children(&[
         "stall-timeout" usual "60": "how long a stalled transfer may block others on the same connection",
             |it, f| set(&mut it.pool.stall_timeout, f.seconds(1));
     })),
-    Child::Idle("forwards"),
-    Child::Idle("remote-environment"),
-    Child::Idle("authentication-success-message"),
-    Child::Idle("sftpg3-mode"),
-    Child::Idle("terminal-selection"),
-    Child::Idle("terminal-bell"),
-    Child::Idle("close-window-on-disconnect"),
-    Child::Idle("quiet-mode"),
-    Child::Idle("checksum"),
+    Child::Idle("extended", Content::Idle),
+    Child::Idle("forwards", Content::Idle),
+    Child::Idle("hostbased-default-domain", Content::Idle),
+    Child::Idle("remote-environment", Content::Idle),
+    Child::Idle("authentication-success-message", Content::Idle),
+    Child::Idle("sftpg3-mode", Content::Idle),
+    Child::Idle("terminal-selection", Content::Idle),
+    Child::Idle("terminal-bell", Content::Idle),
+    Child::Idle("close-window-on-disconnect", Content::Idle),
+    Child::Idle("quiet-mode", Content::Idle),
+    Child::Idle("checksum", Content::Idle),
 ]);
 
 static SERVER_AUTHENTICATION: Rule<Settings> = Rule::new("server-authentication-methods")
@@ -112,17 +120,46 @@ static SERVER_AUTHENTICATION: Rule<Settings> = Rule::new("server-authentication-
                 |it, f| set(&mut it.host_key_policy, f.choice());
         })),
         Child::Same(&Rule::new("auth-server-certificate").content(Content::Unsupported)),
+        Child::Same(&rule("authentication-method", rows! { Settings:
+            "name" required: "`publickey`, or `certificate` (*later*), as in older files", read_server_method;
+        }).many()),
     ]);
+
+fn read_server_method(_: &mut Settings, field: &mut Field<'_, '_>) {
+    if field.choice() == Some(ServerMethod::Certificate) {
+        field.unsupported("`certificate` is not supported yet");
+    }
+}
+
+/// A user name. Empty or `*`, it is one that a person or a program has to give.
+pub(super) fn user(field: &mut Field<'_, '_>) -> Option<Option<String>> {
+    if !matches!(field.written(), "" | "*") {
+        return field.word().map(Some);
+    }
+    field
+        .unsupported("the broker asks nobody for a user name, so this counts as no user name")
+        .help("write the name, or remove the attribute");
+    None
+}
 
 /// The names of the methods.
 static AUTHENTICATION_METHODS: Rule<Vec<AuthMethod>> = Rule::new("authentication-methods")
     .meaning("which login methods the broker tries, in this order; see below", "public key, password, keyboard-interactive")
     .children(&[
-        method!("auth-publickey", "a key", AuthMethod::PublicKey),
-        method!("auth-password", "a password", AuthMethod::Password),
+        method!("auth-publickey", "a key", AuthMethod::PublicKey, attributes: rows! { Vec<AuthMethod>:
+            "signature-algorithms" missing "the broker signs with the best algorithm that the server accepts, and never \
+                with DSA or SHA-1": "no effect", |_, _| {};
+        }, children: &[Child::Idle("key-selection", Content::Missing(
+            "the broker tries all keys that it finds, with and without certificates, and asks nobody which; name the keys in \
+             `<user-identities>`"
+        ))]),
+        method!("auth-password", "a password", AuthMethod::Password, children: &[
+            // The profile reads it, since settings contain no secrets.
+            part!(PASSWORD, |_, _, _| {}),
+        ]),
         method!("auth-keyboard-interactive", "answers to the server's questions", AuthMethod::KeyboardInteractive),
-        method!("auth-gssapi", "not supported", AuthMethod::Gssapi),
-        method!("auth-hostbased", "not supported", AuthMethod::HostBased),
+        method!("auth-gssapi", "not supported", AuthMethod::Gssapi, content: Content::Skipped),
+        method!("auth-hostbased", "not supported", AuthMethod::HostBased, content: Content::Skipped),
         Child::Same(&rule("authentication-method", rows! { Vec<AuthMethod>:
             "name" required: "a method by its name, as in older files",
                 |it, f| if let Some(method) = f.choice() { add_method(it, method, f.span(), f.values); };
@@ -232,98 +269,4 @@ fn proxy_rules(field: &mut Field<'_, '_>) -> Option<Vec<ProxyRule>> {
 fn has_password(rule: &ProxyRule) -> bool {
     let login = rule.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());
     login.is_some_and(|login| !login.password.expose_secret().is_empty())
-}
-
-/// A list of algorithms while it is read.
-struct Names {
-    family: Family,
-    list: Vec<String>,
-}
-
-static CIPHER_LIST: Rule<Names> = Rule::new(CIPHERS.list)
-    .meaning(
-        "contains `cipher` elements with `name`, in order of preference",
-        "today's safe ones, AES-GCM first",
-    )
-    .children(&[Child::Same(&item(&CIPHERS))]);
-static MAC_LIST: Rule<Names> = Rule::new(MACS.list)
-    .meaning("the same with `mac`", SAFE)
-    .children(&[Child::Same(&item(&MACS))]);
-static KEX_LIST: Rule<Names> = Rule::new(KEXS.list)
-    .meaning("the same with `kex`: key exchanges", SAFE)
-    .children(&[Child::Same(&item(&KEXS))]);
-static HOST_KEY_LIST: Rule<Names> = Rule::new(HOST_KEYS.list)
-    .meaning("the same with `hostkey-algorithm`", SAFE)
-    .children(&[Child::Same(&item(&HOST_KEYS))]);
-
-const SAFE: &str = "today's safe ones";
-
-/// An element with only a name, in a list of names.
-const fn item(family: &Family) -> Rule<Names> {
-    rule(family.item, NAME).many()
-}
-
-const NAME: &[Attribute<Names>] =
-    rows! { Names: "name" required: "see the next table", add_algorithm; };
-
-/// The names in a list of algorithms, all of which the broker can offer.
-fn algorithms(
-    rule: &Rule<Names>,
-    family: Family,
-    element: &Element,
-    values: &mut Values<'_>,
-) -> Vec<String> {
-    let list = Vec::new();
-    let mut names = Names { family, list };
-    rule.apply(&mut names, element, values);
-    if element.children.is_empty() {
-        values
-            .findings
-            .error(
-                element.span,
-                format!(
-                    "`<{}>` is empty, so the broker could offer nothing",
-                    family.list
-                ),
-            )
-            .help("name at least one, or remove the list to use today's safe ones");
-    }
-    names.list
-}
-
-fn add_algorithm(names: &mut Names, field: &mut Field<'_, '_>) {
-    let Some(name) = field.word() else {
-        return;
-    };
-    check_algorithm(&name, names.family, field);
-    if names.list.contains(&name) {
-        let message = "this name is already in the list";
-        field.warning(message);
-    } else if names.list.len() < names.family.good.len() {
-        names.list.push(name);
-    }
-}
-
-fn check_algorithm(name: &str, family: Family, field: &mut Field<'_, '_>) {
-    if family.good.contains(&name) {
-        return;
-    }
-    let broken = family.broken.iter().find(|(broken, _)| *broken == name);
-    if let Some((_, instead)) = broken {
-        field
-            .error(format!(
-                "`{name}` is insecure, and the broker never offers it"
-            ))
-            .help(format!(
-                "use `{instead}`, or remove the list to use today's safe ones"
-            ));
-        return;
-    }
-    field
-        .error(format!(
-            "`{}` is not the name of a known {}",
-            clip(name),
-            family.item
-        ))
-        .help(did_you_mean(name, family.good.iter().copied()));
 }

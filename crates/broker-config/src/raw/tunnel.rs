@@ -79,7 +79,7 @@ pub(super) static STATIC_TUNNELS: Rule<Vec<RawTunnel>> =
 static STATIC_TUNNEL: Rule<RawTunnel> = Rule::new("tunnel")
     .many()
     .attributes(rows! { RawTunnel:
-        "profile" required: "the id of the profile whose SSH connections carry it", |it, f| it.profile = f.located(Field::word);
+        "profile" required: "the id of the profile whose SSH connections carry it", |it, f| it.profile = f.located(Field::text);
     })
     .shared(&[TUNNEL, FTP]);
 
@@ -91,7 +91,7 @@ pub(crate) const TUNNEL: &[Attribute<RawTunnel>] = rows! { RawTunnel:
     "listen-port" required: "the port to listen on; 0: a free one", |it, f| it.listen_port = f.located(|f| f.port(0));
     "dst-host" otherwise "`localhost`": "the destination, as the SSH server resolves it", |it, f| it.dst_host = f.located(|f| f.host(DESTINATION));
     "dst-port" otherwise "21 for `ftp`": "the port of the destination; required for `tcp`",
-        |it, f| it.dst_port = f.located(|f| f.port(1));
+        |it, f| it.dst_port = f.located(|f| f.port(0));
     "allow-relay" usual "no": "`yes`: other hosts may connect", |it, f| set(&mut it.allow_relay, f.choice());
     "allow-from" otherwise "any": "the networks from which other hosts may connect: `192.0.2.0/24, 2001:db8::/32`",
         |it, f| it.allow_from = f.located(networks);
@@ -175,6 +175,7 @@ fn read_any(
     tunnel.ftp_attribute = first_attribute(element, is_ftp);
     tunnel.tls.terminate_attribute = first_attribute(element, |name| name.starts_with("tls-"));
     rule.apply(&mut tunnel, element, values);
+    check_profile(&mut tunnel, values);
     report_unsupported(&tunnel, values);
     tunnel
 }
@@ -186,6 +187,20 @@ fn first_attribute(element: &Element, wanted: impl Fn(&str) -> bool) -> Option<L
         value: found.name.clone(),
         span: found.name_span,
     })
+}
+
+/// Only a SOCKS listener can have an empty profile: its clients name the server.
+fn check_profile(tunnel: &mut RawTunnel, values: &mut Values<'_>) {
+    let empty = |profile: &Located<String>| profile.value.trim().is_empty();
+    let Some(profile) = tunnel.profile.take_if(|profile| empty(profile)) else {
+        return;
+    };
+    if tunnel.kind.value != TunnelType::Socks {
+        values
+            .findings
+            .error(profile.span, "`profile` of `<tunnel>` is empty")
+            .help("write the id of a profile");
+    }
 }
 
 fn report_unsupported(tunnel: &RawTunnel, values: &mut Values<'_>) {

@@ -42,6 +42,7 @@ pub(crate) fn resolve(
         static_tunnels,
         defaults: document.defaults.settings,
         default_user,
+        default_password: document.defaults.password,
         known_hosts: document.general.known_hosts,
         key_stores: document.general.key_stores,
         file_access_control: document.general.file_access_control,

@@ -72,6 +72,11 @@ fn check_gateways(profiles: &[RawProfile], findings: &mut Findings) {
                 break;
             };
             current = *next;
+            if profiles.get(current).is_some_and(|it| it.for_any_host) {
+                findings
+                    .error(gateway.span, "the gateway's profile has no host")
+                    .help("write the gateway's name into the `host` of its profile");
+            }
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-
 use super::Resolver;
 use super::profiles::report_unknown;
 use crate::choices::{TlsWord, TunnelType};
@@ -40,9 +39,17 @@ impl Resolver<'_> {
         let reference = raw.profile.as_ref()?;
         let ids = profiles
             .iter()
-            .filter_map(|profile| Some(profile.id.as_ref()?.value.as_str()));
-        if !ids.clone().any(|id| id == reference.value) {
-            report_unknown(reference, "profile", ids, self.findings);
+            .filter_map(|profile| Some((profile.id.as_ref()?.value.as_str(), profile)));
+        let named = ids.clone().find(|(id, _)| *id == reference.value);
+        let Some((_, profile)) = named else {
+            report_unknown(reference, "profile", ids.map(|(id, _)| id), self.findings);
+            return None;
+        };
+        if profile.for_any_host {
+            self.findings.unsupported(
+                reference.span,
+                "this profile is for any host, which is not supported yet, so the tunnel is left out",
+            );
             return None;
         }
         Some(StaticTunnel {
@@ -97,6 +104,13 @@ impl Resolver<'_> {
 
     fn destination_port(&mut self, raw: &RawTunnel) -> Option<u16> {
         let written = raw.dst_port.as_ref().map(|port| port.value);
+        if written == Some(0) && raw.kind.value != TunnelType::Socks {
+            let span = raw.dst_port.as_ref().map_or(raw.span, |port| port.span);
+            self.findings
+                .error(span, "a destination has no port 0")
+                .help("write a number from 1 to 65535");
+            return None;
+        }
         match raw.kind.value {
             TunnelType::Ftp => Some(written.unwrap_or(FTP_PORT)),
             TunnelType::Tcp => {
@@ -108,7 +122,8 @@ impl Resolver<'_> {
                 written
             }
             TunnelType::Socks => {
-                let unused = raw.dst_port.as_ref().map(|port| port.span);
+                let unused = raw.dst_port.as_ref().filter(|port| port.value > 0);
+                let unused = unused.map(|port| port.span);
                 if let Some(span) = unused.or(raw.dst_host.as_ref().map(|host| host.span)) {
                     self.findings
                         .warning(span, "a SOCKS tunnel has no destination")

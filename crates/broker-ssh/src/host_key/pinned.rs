@@ -2,15 +2,11 @@
 
 use std::path::Path;
 
-use broker_settings::PinnedKey;
+use broker_settings::{PinnedKey, rfc4716_base64};
 use russh::keys::{PublicKey, parse_public_key_base64};
 
 use super::error::{FileError, HostKeyError};
 use super::files::read_text;
-
-/// First and last line of a public key in the format of RFC 4716 section 3.
-const RFC4716_BEGIN: &str = "---- BEGIN SSH2 PUBLIC KEY ----";
-const RFC4716_END: &str = "---- END SSH2 PUBLIC KEY ----";
 
 /// The place of a key that is in no file.
 const INSIDE: &str = "(inside the profile)";
@@ -34,9 +30,8 @@ fn load_file(path: &Path) -> Result<PublicKey, FileError> {
 
 /// Reads a key in OpenSSH's format, with or without the algorithm before it, or in the format of RFC 4716.
 pub(crate) fn parse_public_key(text: &str) -> Option<PublicKey> {
-    let text = text.trim();
-    if text.starts_with(RFC4716_BEGIN) {
-        return parse_public_key_base64(&rfc4716_body(text)).ok();
+    if let Some(base64) = rfc4716_base64(text) {
+        return parse_public_key_base64(&base64).ok();
     }
     let line = text
         .lines()
@@ -47,25 +42,6 @@ pub(crate) fn parse_public_key(text: &str) -> Option<PublicKey> {
     parse_public_key_base64(first)
         .or_else(|_| parse_public_key_base64(words.next().unwrap_or_default()))
         .ok()
-}
-
-/// The base64 of an RFC 4716 key: the text without markers and headers, whose lines may continue after a backslash.
-fn rfc4716_body(text: &str) -> String {
-    let mut body = String::new();
-    let mut in_header = false;
-    for line in text
-        .lines()
-        .map(str::trim)
-        .skip(1)
-        .take_while(|line| *line != RFC4716_END)
-    {
-        let header = in_header || line.contains(':');
-        in_header = header && line.ends_with('\\');
-        if !header {
-            body.push_str(line);
-        }
-    }
-    body
 }
 
 #[cfg(test)]
@@ -81,7 +57,7 @@ mod tests {
         let base64 = KEY.split_once(' ').unwrap().1;
         let (first, rest) = base64.split_at(30);
         let rfc4716 = format!(
-            "{RFC4716_BEGIN}\nSubject: me\nComment: \"a long \\\ncontinued: one\"\n{first}\n{rest}\n{RFC4716_END}\n"
+            "---- BEGIN SSH2 PUBLIC KEY ----\nComment: \"me\"\n{first}\n{rest}\n---- END SSH2 PUBLIC KEY ----\n"
         );
         let with_comment = format!("\n# a comment\n{KEY} me@example.org\n");
         let key = PublicKey::from_openssh(KEY).unwrap();
