@@ -14,9 +14,9 @@ mod session;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker_config::FtpOptions;
+use broker_config::{FtpOptions, Tls};
 use broker_ssh::Forwards;
-use ftp_proto::{Session, SessionConfig};
+use ftp_proto::{Session, SessionConfig, TlsPolicy};
 use plain_text::canonical;
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -103,7 +103,10 @@ fn protocol_options(ftp: &FtpOptions, peer: SocketAddr, owner: ClientOwner) -> S
     SessionConfig {
         client: peer.ip(),
         also_client,
-        tls: ftp.tls,
+        tls: match ftp.tls {
+            Tls::Pass => TlsPolicy::Pass,
+            Tls::Refuse | Tls::Terminate(_) => TlsPolicy::Refuse,
+        },
         foreign_port: ftp.foreign_port,
         active: ftp.active,
         data_open: ftp.data_open,

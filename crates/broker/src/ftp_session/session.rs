@@ -229,6 +229,7 @@ impl FtpSession {
                 mode,
                 target,
                 open_first,
+                ..
             } => {
                 let started = self.data_channels.start(id, mode, target, open_first);
                 if let Err(reason) = started {
@@ -240,6 +241,7 @@ impl FtpSession {
                 self.data_channels.cut(id, &reason);
             }
             Action::CheckLiveness { id, check } => self.data_channels.check_liveness(id, check),
+            Action::StartTls => {}
             Action::Release { id } => self.data_channels.release(id),
             Action::EndServer => {
                 if let Some(bytes) = self.proto.take_to_server() {
