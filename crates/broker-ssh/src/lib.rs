@@ -29,11 +29,12 @@ pub use connect::{
 };
 pub use forward::{ForwardedConnection, Forwards, RemoteForward, TunnelForward};
 pub use host_key::{CertificateFault, FileError, HostKeyError, ShownKey, StoreError};
+pub use net::client_socket::{ClientSocket, ClientStream};
 pub use pool::{KeepGuard, Pool, PoolSnapshot, PoolUseGuard};
 pub use prompt::{Answer, Field, KeepFor, Keyring, NoAnswer, Prompt, PromptError, Responder};
 pub use route::{FailedAttempt, ProxyFault, ResolveError, RouteError, Unreachable};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use spec::{ConnectSpec, HostKeyRules, KeyPlace, Target};
-pub use splice::{SpliceEnd, SpliceProgress, splice};
+pub use splice::{SpliceEnd, SpliceProgress, splice, splice_layered};
 pub use state::CutReason;
 pub use state::info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};

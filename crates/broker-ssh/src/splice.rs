@@ -1,25 +1,29 @@
 //! Joining a TCP connection and a channel, with exact half-close, and with cuts that look like cuts
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf as TcpRead, WriteHalf as TcpWrite};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::channel::{Batch, Channel, ChannelRead, ReadHalf, WriteHalf};
+use crate::net::client_socket::{ClientSocket, ClientStream, end_by_reset};
 use crate::net::loopback::unpaced;
 use crate::state::CutReason;
 
 /// Bytes per read from a client. In a measurement, a quarter of it cost a sixth more processor time, and a sixteenth a
 /// third of the throughput.
 const COPY_BUFFER: usize = 512 << 10;
+
+/// How long a client may take to begin the layer over its connection, such as TLS, after the other side of the channel
+/// has closed. Before that a client can wait for the server's reply.
+const LAYER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The reason if the receiver of an upload ended it early.
 const CLOSED_EARLY: &str = "the FTP server closed the data connection before everything was sent";
@@ -73,13 +77,31 @@ pub async fn splice(
     progress: &Arc<SpliceProgress>,
     cancel: CancellationToken,
 ) -> SpliceEnd {
+    splice_layered(tcp, async |tcp| Ok(tcp), channel, progress, cancel).await
+}
+
+/// The same with a layer over the TCP connection, such as TLS, which `layer` makes. If `layer` fails, TCP is reset.
+pub async fn splice_layered<Stream, Made>(
+    tcp: TcpStream,
+    layer: impl FnOnce(ClientSocket) -> Made + Send + 'static,
+    channel: Channel,
+    progress: &Arc<SpliceProgress>,
+    cancel: CancellationToken,
+) -> SpliceEnd
+where
+    Stream: ClientStream,
+    Made: Future<Output = io::Result<Stream>> + Send,
+{
     end_by_reset(&tcp, true);
     unpaced(&tcp);
     let progress = Arc::clone(progress);
     let copying = channel.spawner().spawn(async move {
         // A socket belongs to the runtime that polls it.
         match tcp.into_std().and_then(TcpStream::from_std) {
-            Ok(tcp) => copy(tcp, channel, &progress, cancel).await,
+            Ok(tcp) => {
+                let layered = layer(ClientSocket::new(tcp));
+                copy(layered, channel, &progress, cancel).await
+            }
             Err(error) => tcp_gone(error),
         }
     });
@@ -87,24 +109,33 @@ pub async fn splice(
     ended.unwrap_or_else(|_| SpliceEnd::ChannelCut("the copying ended unexpectedly".into()))
 }
 
-async fn copy(
-    mut tcp: TcpStream,
+async fn copy<Stream: ClientStream>(
+    layered: impl Future<Output = io::Result<Stream>>,
     channel: Channel,
     progress: &SpliceProgress,
     cancel: CancellationToken,
 ) -> SpliceEnd {
     let (mut from_channel, to_channel) = channel.split();
-    let (mut tcp_read, mut tcp_write) = tcp.split();
+    let layered = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return cancelled(),
+        layered = layered => layered,
+        end = without_layer(&to_channel) => return end,
+    };
+    let (mut read, mut write) = match layered {
+        Ok(stream) => tokio::io::split(stream),
+        Err(error) => return tcp_gone(error),
+    };
     let copy = async {
         let (uploaded, ()) = tokio::try_join!(
-            upload(&mut tcp_read, &to_channel, progress),
-            download(&mut from_channel, &mut tcp_write, progress)
+            upload(&mut read, &to_channel, progress),
+            download(&mut from_channel, &mut write, progress)
         )?;
         confirm(uploaded, &to_channel, progress).await
     };
     let result = tokio::select! {
         biased;
-        () = cancel.cancelled() => Err(SpliceEnd::ChannelCut("the transfer was cancelled".into())),
+        () = cancel.cancelled() => Err(cancelled()),
         result = copy => result,
     };
     match result {
@@ -112,17 +143,25 @@ async fn copy(
         Err(end) => {
             // One direction may have ended in an orderly way before the other one failed. The success of a download may
             // already be reported, and a reset would discard what the client has not read yet.
-            end_by_reset(&tcp, !progress.is_whole_download());
+            let stream = read.unsplit(write);
+            end_by_reset(stream.socket(), !progress.is_whole_download());
             end
         }
     }
 }
 
-/// Sets whether closing the connection resets it; otherwise its end is orderly.
-fn end_by_reset(tcp: &TcpStream, reset: bool) {
-    let linger = reset.then_some(Duration::ZERO);
-    if let Err(error) = SockRef::from(tcp).set_linger(linger) {
-        tracing::debug!(%error, "connection already gone");
+fn cancelled() -> SpliceEnd {
+    SpliceEnd::ChannelCut("the transfer was cancelled".into())
+}
+
+/// Returns when the client will no longer begin the layer over its connection.
+async fn without_layer(to: &WriteHalf) -> SpliceEnd {
+    match closed(to.gone().await) {
+        Err(cut) => cut,
+        Ok(()) => {
+            sleep(LAYER_PATIENCE).await;
+            SpliceEnd::TcpGone("the client did not begin to use its connection".into())
+        }
     }
 }
 
@@ -163,7 +202,7 @@ fn closed(reason: CutReason) -> Result<(), SpliceEnd> {
 /// Channel to TCP, up to the channel's orderly end.
 async fn download(
     from: &mut ReadHalf,
-    tcp: &mut TcpWrite<'_>,
+    tcp: &mut (impl AsyncWrite + Unpin),
     progress: &SpliceProgress,
 ) -> Result<(), SpliceEnd> {
     loop {
@@ -173,16 +212,20 @@ async fn download(
                 from.take_waiting(&mut batch);
                 let count = batch.remaining() as u64;
                 // A client that reads nothing must not hide that the channel is gone.
+                let written = async {
+                    tcp.write_all_buf(&mut batch).await?;
+                    // A layer may keep what TCP does not take at once.
+                    tcp.flush().await
+                };
                 tokio::select! {
                     biased;
-                    written = tcp.write_all_buf(&mut batch) => written.map_err(tcp_gone)?,
+                    written = written => written.map_err(tcp_gone)?,
                     reason = from.cut() => return Err(SpliceEnd::ChannelCut(reason.to_string())),
                 }
                 progress.from_channel.fetch_add(count, Ordering::Relaxed);
             }
             ChannelRead::Eof => {
                 tcp.shutdown().await.map_err(tcp_gone)?;
-                end_by_reset(tcp.as_ref(), false);
                 progress.channel_done.cancel();
                 return Ok(());
             }
@@ -193,7 +236,7 @@ async fn download(
 
 /// TCP to channel, up to the client's orderly end or the end of the channel.
 async fn upload(
-    tcp: &mut TcpRead<'_>,
+    tcp: &mut (impl AsyncRead + Unpin),
     to: &WriteHalf,
     progress: &SpliceProgress,
 ) -> Result<Upload, SpliceEnd> {
@@ -201,7 +244,7 @@ async fn upload(
     loop {
         buffer.reserve(COPY_BUFFER);
         let read = tokio::select! {
-            read = tcp.read_buf(&mut buffer) => read.map_err(tcp_gone)?,
+            read = tcp.read_buf(&mut buffer) => read.or_else(|error| end_after_download(error, progress))?,
             reason = to.gone() => return Ok(Upload::ChannelGone(reason)),
         };
         if read == 0 {
@@ -223,7 +266,16 @@ async fn upload(
     }
 }
 
-fn tcp_gone(error: std::io::Error) -> SpliceEnd {
+/// A client that has received everything and sent nothing need not end a layer over its connection: nothing of its own
+/// can be cut.
+fn end_after_download(error: io::Error, progress: &SpliceProgress) -> Result<usize, SpliceEnd> {
+    if error.kind() == ErrorKind::UnexpectedEof && progress.is_whole_download() {
+        return Ok(0);
+    }
+    Err(tcp_gone(error))
+}
+
+fn tcp_gone(error: io::Error) -> SpliceEnd {
     let was_reset = matches!(
         error.kind(),
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe

@@ -1,5 +1,6 @@
 //! The lowest layer: streams, sockets, threads and small helpers without knowledge of SSH
 
+pub(crate) mod client_socket;
 pub(crate) mod keepalive;
 pub(crate) mod lock;
 pub(crate) mod loopback;
