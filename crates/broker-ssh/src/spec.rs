@@ -89,9 +89,9 @@ impl ConnectSpec {
 pub struct HostKeyRules {
     /// Keys of which the server must have one. If there are any, known_hosts files matter only for revocations.
     pub pinned: Vec<PinnedKey>,
-    /// OpenSSH known_hosts files; a missing one is empty.
+    /// OpenSSH known_hosts files, or directories; a missing one is empty.
     pub known_hosts: Vec<PathBuf>,
-    /// Directories of known_hosts files; a missing one is empty.
+    /// Directories of known_hosts files and of files named `key_PORT_HOST.pub` with one key each; a missing one is empty.
     pub known_hosts_directories: Vec<PathBuf>,
     /// The known_hosts file for accepted keys, which is also read. The broker writes no other.
     pub store: Option<PathBuf>,
@@ -106,6 +106,8 @@ pub enum KeyPlace {
     Usual,
     /// The files of this directory that have a public half next to them (`NAME` and `NAME.pub`).
     Directory(PathBuf),
+    /// This file.
+    File(PathBuf),
     /// The files that lines `IdKey NAME` of this file name, relative to a directory.
     List {
         /// The list.

@@ -1,11 +1,12 @@
 //! Which private keys are tried, and in which order
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use broker_settings::Identity;
 use russh::keys::agent::AgentIdentity;
 
 use super::error::AuthError;
+use super::identity_file::{self, IdentityFile};
 use super::key_places::{files, find};
 use super::keyfile::public_half;
 use super::public_hash::has_hash;
@@ -41,7 +42,7 @@ pub(super) async fn candidates(spec: &ConnectSpec, held: &[AgentIdentity]) -> Ca
     let mut found = Candidates::default();
     for identity in &spec.identities {
         match identity {
-            Identity::File(path) => found.keys.push(Candidate::File(path.clone())),
+            Identity::File(path) => found.keys.extend(by_file(path, held).await),
             Identity::Hash(hash) => match by_hash(spec, held, hash).await {
                 keys if keys.is_empty() => found
                     .missing
@@ -54,14 +55,9 @@ pub(super) async fn candidates(spec: &ConnectSpec, held: &[AgentIdentity]) -> Ca
 }
 
 async fn unnamed(spec: &ConnectSpec, held: &[AgentIdentity]) -> Candidates {
-    let agent = held
-        .iter()
-        .cloned()
-        .map(|identity| Candidate::Agent(Box::new(identity)));
+    let mut keys = agent_keys(held, |_| true);
     let stored = files(&spec.key_places).await;
-    let mut keys: Vec<_> = agent
-        .chain(stored.into_iter().map(Candidate::File))
-        .collect();
+    keys.extend(stored.into_iter().map(Candidate::File));
     let mut more = keys.split_off(keys.len().min(MAX_UNNAMED)).into_iter();
     Candidates {
         keys,
@@ -71,15 +67,35 @@ async fn unnamed(spec: &ConnectSpec, held: &[AgentIdentity]) -> Candidates {
     }
 }
 
+/// The keys that a file names. For a public half: the private file if it exists, otherwise the agent's key and its
+/// certificates.
+async fn by_file(path: &Path, held: &[AgentIdentity]) -> Vec<Candidate> {
+    match identity_file::read(path).await {
+        IdentityFile::Private(path) => vec![Candidate::File(path)],
+        IdentityFile::List(keys) => keys.into_iter().map(Candidate::File).collect(),
+        IdentityFile::Public { key, private } => {
+            let in_agent = |it: &&AgentIdentity| it.public_key().key_data() == key.key_data();
+            let agent = agent_keys(held, in_agent);
+            if agent.is_empty() || private.is_file() && private != path {
+                vec![Candidate::File(private)]
+            } else {
+                agent
+            }
+        }
+    }
+}
+
+fn agent_keys(
+    held: &[AgentIdentity],
+    is_wanted: impl FnMut(&&AgentIdentity) -> bool,
+) -> Vec<Candidate> {
+    let wanted = held.iter().filter(is_wanted).cloned();
+    wanted.map(|it| Candidate::Agent(Box::new(it))).collect()
+}
+
 /// The agent's key with this hash and its certificates. If the agent has none: the first key file with this hash.
 async fn by_hash(spec: &ConnectSpec, held: &[AgentIdentity], hash: &str) -> Vec<Candidate> {
-    let wanted = |identity: &&AgentIdentity| has_hash(&identity.public_key(), hash);
-    let agent: Vec<_> = held
-        .iter()
-        .filter(wanted)
-        .cloned()
-        .map(|identity| Candidate::Agent(Box::new(identity)))
-        .collect();
+    let agent = agent_keys(held, |it| has_hash(&it.public_key(), hash));
     if !agent.is_empty() {
         return agent;
     }

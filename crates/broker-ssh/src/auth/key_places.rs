@@ -21,6 +21,7 @@ pub(crate) async fn files(places: &[KeyPlace]) -> Vec<PathBuf> {
         match place {
             KeyPlace::Usual => found.extend(usual()),
             KeyPlace::Directory(directory) => found.extend(pairs(directory).await),
+            KeyPlace::File(file) => found.push(file.clone()),
             KeyPlace::List { file, base } => found.extend(listed(file, base).await),
         }
     }
@@ -34,7 +35,7 @@ pub(crate) async fn find(places: &[KeyPlace]) -> Vec<PathBuf> {
         match (place, home()) {
             (KeyPlace::Usual, Some(directory)) => found.extend(pairs(&directory).await),
             (KeyPlace::Usual, None) => {}
-            (KeyPlace::Directory(_) | KeyPlace::List { .. }, _) => {
+            (KeyPlace::Directory(_) | KeyPlace::File(_) | KeyPlace::List { .. }, _) => {
                 found.extend(files(std::slice::from_ref(place)).await);
             }
         }
@@ -80,6 +81,11 @@ async fn listed(file: &Path, base: &Path) -> Vec<PathBuf> {
             return Vec::new();
         }
     };
+    keys_in_list(&text, base)
+}
+
+/// The keys in the text of an identification file. Other text has none.
+pub(super) fn keys_in_list(text: &str, base: &Path) -> Vec<PathBuf> {
     let key = |line: &str| {
         let (word, name) = line.trim().split_once(char::is_whitespace)?;
         word.eq_ignore_ascii_case(KEY_LINE)

@@ -13,7 +13,7 @@ use super::private_file::open_private;
 use crate::host_key::parse_public_key;
 
 /// No key file is larger.
-const MAX_KEY_FILE: u64 = 64 << 10;
+pub(super) const MAX_KEY_FILE: u64 = 64 << 10;
 
 /// The contents of a key file.
 pub(crate) enum KeyFile {

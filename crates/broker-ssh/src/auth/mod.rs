@@ -5,6 +5,7 @@ mod attempt;
 mod candidates;
 mod certificate;
 mod error;
+mod identity_file;
 mod interactive;
 mod key_places;
 mod keyfile;

@@ -9,8 +9,9 @@ use super::error::FileError;
 /// A hundred thousand lines; a larger file is not a list of hosts.
 const MAX_FILE: u64 = 16 << 20;
 
-/// A directory with more files is not for host keys.
-const MAX_FILES: usize = 1024;
+/// A directory with more files is not for host keys. Older programs keep a file for each server, most of which the broker
+/// need not read.
+const MAX_FILES: usize = 16_384;
 
 /// A file's text, or `None` if the file does not exist.
 pub(super) fn read_text(path: &Path) -> Result<Option<String>, FileError> {

@@ -29,14 +29,27 @@ pub(crate) struct KnownKey {
     pub(crate) key: PublicKey,
     pub(crate) role: Role,
     file: PathBuf,
-    /// Counted from 1.
+    /// Counted from 1; 0 if the key is the whole content of its file.
     pub(crate) line: usize,
 }
 
 impl KnownKey {
+    /// The only key in a file.
+    pub(crate) fn in_file(key: PublicKey, file: &Path) -> Self {
+        Self {
+            key,
+            role: Role::Host,
+            file: file.to_owned(),
+            line: 0,
+        }
+    }
+
     /// File and line, for people.
     pub(crate) fn place(&self) -> String {
-        format!("{} line {}", self.file.display(), self.line)
+        match self.line {
+            0 => self.file.display().to_string(),
+            line => format!("{} line {line}", self.file.display()),
+        }
     }
 }
 

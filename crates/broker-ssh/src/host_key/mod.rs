@@ -7,6 +7,7 @@ mod files;
 mod key_types;
 mod known_hosts;
 mod krl;
+mod named_files;
 mod pinned;
 mod sources;
 mod store;

@@ -6,6 +6,7 @@ use super::error::{FileError, HostKeyError};
 use super::files::{files_in, read_bytes};
 use super::known_hosts::{HostName, KnownKey, keys_for};
 use super::krl::Krl;
+use super::named_files::{Named, named, only_key};
 use super::store::Store;
 use crate::spec::HostKeyRules;
 
@@ -16,18 +17,24 @@ pub(super) struct Known {
     pub(super) lines: Vec<KnownKey>,
     /// Revocations that apply to every host.
     pub(super) krls: Vec<Krl>,
+    /// How many files have a key of a server that they do not name.
+    pub(super) hashed_files: usize,
 }
 
 /// Reads all places. One that does not exist is empty. One that cannot be read is an error, since it may contain a
-/// revocation.
+/// revocation. A directory may be named like a file.
 pub(super) fn known(
     rules: &HostKeyRules,
     store: Option<&Store>,
     name: &HostName,
 ) -> Result<Known, HostKeyError> {
     let mut known = Known::default();
-    let mut files = rules.known_hosts.clone();
-    for directory in &rules.known_hosts_directories {
+    let (directories, mut files): (Vec<_>, Vec<_>) = rules
+        .known_hosts
+        .iter()
+        .cloned()
+        .partition(|place| place.is_dir());
+    for directory in directories.iter().chain(&rules.known_hosts_directories) {
         files.extend(files_in(directory).map_err(|reason| HostKeyError::file(directory, reason))?);
     }
     for file in files {
@@ -41,19 +48,46 @@ pub(super) fn known(
             .map_err(|reason| HostKeyError::file(&store.path, reason))?;
         known.lines.extend(keys_for(&text, name, &store.path));
     }
+    known.warn_of_hashed_files(name);
     Ok(known)
 }
 
 impl Known {
     fn add(&mut self, file: &Path, name: &HostName) -> Result<(), FileError> {
+        let is_for = match named(file) {
+            Some(Named::Hashed) => {
+                self.hashed_files += 1;
+                return Ok(());
+            }
+            Some(Named::Server { host, port }) => Some(HostName::new(&host, port)),
+            None => None,
+        };
+        if is_for.as_ref().is_some_and(|it| it.exact() != name.exact()) {
+            return Ok(());
+        }
         let bytes = read_bytes(file)?.unwrap_or_default();
         if Krl::is_krl(&bytes) {
             self.krls.push(Krl::parse(&bytes, file)?);
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        if is_for.is_some() {
+            self.lines.extend(only_key(&text, file));
         } else {
-            let text = String::from_utf8_lossy(&bytes);
             self.lines.extend(keys_for(&text, name, file));
         }
         Ok(())
+    }
+
+    /// One of these files may have the key of a host that seems unknown.
+    fn warn_of_hashed_files(&self, name: &HostName) {
+        if self.hashed_files > 0 && self.lines.is_empty() {
+            tracing::warn!(
+                host = %name.exact(),
+                files = self.hashed_files,
+                "host key is not known, and host key files with hashed names cannot be searched: store the key with broker-ctl trust-host"
+            );
+        }
     }
 }
 
@@ -96,15 +130,48 @@ mod tests {
     }
 
     #[test]
+    fn a_key_store_of_an_older_program_is_read_wherever_a_directory_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let base64 = KEY.split_once(' ').unwrap().1;
+        let rfc4716 = format!(
+            "---- BEGIN SSH2 PUBLIC KEY ----\r\nComment: \"x\"\r\n{base64}\r\n---- END SSH2 PUBLIC KEY ----\r\n"
+        );
+        for (name, text) in [
+            ("key_22_Example.org.pub", rfc4716.as_str()),
+            ("key_22_other.org.pub", KEY),
+            ("key_2222_example.org.pub", KEY),
+            ("keys_182166d2efe5a134d3fb948646e0b48f780bff6c", &rfc4716),
+            ("salt", "\u{1}\u{2}"),
+        ] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let place = dir.path().to_owned();
+        let as_file = HostKeyRules {
+            known_hosts: vec![place.clone()],
+            ..HostKeyRules::default()
+        };
+        let as_directory = HostKeyRules {
+            known_hosts_directories: vec![place.clone()],
+            ..HostKeyRules::default()
+        };
+        for rules in [as_file, as_directory] {
+            let expected = place.join("key_22_Example.org.pub").display().to_string();
+            assert_eq!(places(&rules).unwrap(), [expected]);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().unwrap();
+        let below_a_file = dir.path().join("file").join("known_hosts");
+        fs::write(dir.path().join("file"), "").unwrap();
         let rules = HostKeyRules {
-            known_hosts: vec![dir.path().to_owned()],
+            known_hosts: vec![below_a_file.clone()],
             ..HostKeyRules::default()
         };
         let refused = places(&rules).unwrap_err().to_string();
         assert!(
-            refused.contains(&dir.path().display().to_string()),
+            refused.contains(&below_a_file.display().to_string()),
             "{refused}"
         );
         let damaged = dir.path().join("krl");

@@ -31,6 +31,7 @@ fn trust(policy: HostKeyPolicy, known_hosts: &str) -> Trust {
         known: Known {
             lines: keys_for(known_hosts, &name, Path::new("known_hosts")),
             krls: Vec::new(),
+            ..Known::default()
         },
         name,
         policy,

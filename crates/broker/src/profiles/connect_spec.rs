@@ -9,6 +9,10 @@ use broker_ssh::{ConnectSpec, HostKeyRules, KeepFor, KeyPlace};
 /// OpenSSH's known host keys for all users of the host.
 const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
+/// The directories of host keys from older programs: the user's, below the home directory, and that of the host.
+const USER_HOST_KEYS: &str = ".ssh2/hostkeys";
+const SYSTEM_HOST_KEYS: &str = "/etc/ssh2/hostkeys";
+
 /// The list of keys from older programs, below the home directory.
 const USUAL_KEY_LIST: &str = ".ssh2/identification";
 
@@ -51,7 +55,12 @@ pub(crate) fn connect_spec(
 fn host_key_rules(config: &Config, profile: &Profile, home: &Path) -> HostKeyRules {
     let known = &config.known_hosts;
     let known_hosts = if known.are_the_usual() {
-        vec![home.join(".ssh/known_hosts"), SYSTEM_KNOWN_HOSTS.into()]
+        vec![
+            home.join(".ssh/known_hosts"),
+            SYSTEM_KNOWN_HOSTS.into(),
+            home.join(USER_HOST_KEYS),
+            SYSTEM_HOST_KEYS.into(),
+        ]
     } else {
         known.files.clone().unwrap_or_default()
     };
@@ -77,7 +86,8 @@ fn key_places(stores: &KeyStores, home: &Path) -> Vec<KeyPlace> {
         let base = list.base_path.clone().unwrap_or_else(beside);
         KeyPlace::List { file, base }
     });
-    let places: Vec<_> = directories.chain(lists).collect();
+    let files = stores.key_files.iter().cloned().map(KeyPlace::File);
+    let places: Vec<_> = directories.chain(files).chain(lists).collect();
     if places.is_empty() {
         vec![KeyPlace::Usual]
     } else {
@@ -127,6 +137,7 @@ mod tests {
             directory(Some("/keys"), None, None),
             directory(None, None, None),
         ];
+        stores.key_files = vec!["/one".into()];
         stores.identification = vec![Identification {
             file: None,
             base_path: None,
@@ -137,7 +148,12 @@ mod tests {
             file: "/home/me/.ssh2/identification".into(),
             base: "/home/me/.ssh2".into(),
         };
-        let expected = [KeyPlace::Directory("/keys".into()), KeyPlace::Usual, list];
+        let expected = [
+            KeyPlace::Directory("/keys".into()),
+            KeyPlace::Usual,
+            KeyPlace::File("/one".into()),
+            list,
+        ];
         assert_eq!(key_places(&stores, home), expected);
     }
 
