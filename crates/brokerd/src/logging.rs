@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use broker_config::{Config, LogTarget};
 use rustix::io::Errno;
+use tracing::warn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
@@ -21,11 +22,19 @@ type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 /// Starts logging. The caller runs the reporter, which reports the lines that the throttle dropped.
 ///
 /// # Errors
-/// An invalid level, a log file that cannot be opened, or a missing journal.
+/// An invalid level, a log file that cannot be opened, or a missing journal that the command line asks for.
 pub(crate) fn start(args: &Args, config: &Config) -> anyhow::Result<Reporter> {
     let mut layers = vec![standard_error(args.log_format)?];
+    let mut missing = None;
     for target in &config.logging {
-        layers.extend(configured(target)?);
+        match target {
+            LogTarget::Discard => {}
+            LogTarget::File(path) => layers.push(file(path)?),
+            LogTarget::Syslog => match journal() {
+                Ok(layer) => layers.push(layer),
+                Err(error) => missing = Some(error),
+            },
+        }
     }
     let (throttle, reporter) = throttle::new();
     // The last layer acts first: the level filters, the throttle counts what is left, and the others write.
@@ -34,6 +43,10 @@ pub(crate) fn start(args: &Args, config: &Config) -> anyhow::Result<Reporter> {
         .with(throttle)
         .with(level(&args.log)?)
         .init();
+    if let Some(error) = missing {
+        // Nothing is lost, and files also come from hosts with another system log.
+        warn!("{error:#}: the log goes to standard error and to the other log targets only");
+    }
     Ok(reporter)
 }
 
@@ -56,17 +69,11 @@ fn standard_error(format: LogFormat) -> anyhow::Result<BoxedLayer> {
     })
 }
 
-fn configured(target: &LogTarget) -> anyhow::Result<Option<BoxedLayer>> {
-    Ok(match target {
-        LogTarget::Discard => None,
-        LogTarget::Syslog => Some(journal()?),
-        LogTarget::File(path) => {
-            let file = open(path)
-                .with_context(|| format!("cannot write the log file {}", path.display()))?;
-            let layer = fmt::layer().with_ansi(false).with_writer(Arc::new(file));
-            Some(layer.with_target(false).boxed())
-        }
-    })
+fn file(path: &Path) -> anyhow::Result<BoxedLayer> {
+    let file =
+        open(path).with_context(|| format!("cannot write the log file {}", path.display()))?;
+    let layer = fmt::layer().with_ansi(false).with_writer(Arc::new(file));
+    Ok(layer.with_target(false).boxed())
 }
 
 /// Opens the file for its owner alone, since the log names users and files. Follows no link: otherwise anybody who can
