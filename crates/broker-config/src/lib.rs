@@ -24,6 +24,7 @@ mod algorithms;
 mod choices;
 mod config;
 mod diagnostic;
+mod entities;
 mod environment;
 mod expand;
 mod files;

@@ -10,6 +10,9 @@ use crate::suggest::closest;
 /// Elements that contain secrets, including misspelt ones.
 const SECRET_ELEMENTS: [&str; 4] = ["password", "auth-password", "passphrase", "proxy"];
 
+/// What begins the declaration of an entity.
+const ENTITY: &str = "!ENTITY";
+
 /// The shortest name to compare with them: a file of the wrong kind can have a hundred thousand short names.
 const SHORTEST: usize = 4;
 
@@ -73,6 +76,9 @@ impl<'a> Scan<'a> {
     /// Reads a tag, starting at its name, and the secret text after it.
     fn tag(&mut self) {
         let name = self.skip(|c| !c.is_whitespace() && !"<>/=\"'".contains(c));
+        if name == ENTITY {
+            return self.entity();
+        }
         let may_be_meant = name.len() >= SHORTEST;
         let element = may_be_meant
             .then(|| closest(name, SECRET_ELEMENTS))
@@ -80,6 +86,15 @@ impl<'a> Scan<'a> {
         while self.attribute(element) {}
         if element.is_some() && !self.is_empty_element() {
             self.content();
+        }
+    }
+
+    /// Reads the declaration of an entity, whose text can become a password.
+    fn entity(&mut self) {
+        self.skip(|c| !"<>\"'".contains(c));
+        if self.rest().starts_with(['"', '\'']) {
+            let value = self.value();
+            self.found.push(value);
         }
     }
 
@@ -237,6 +252,14 @@ mod tests {
         ] {
             check(text, shown);
         }
+    }
+
+    #[test]
+    fn masks_the_text_of_entities() {
+        check(
+            "<!DOCTYPE x [<!ENTITY pw 'geheim'> <!ENTITY a SYSTEM \"b\">]><a b='c'/>",
+            "<!DOCTYPE x [<!ENTITY pw '******'> <!ENTITY a SYSTEM \"*\">]><a b='c'/>",
+        );
     }
 
     #[test]

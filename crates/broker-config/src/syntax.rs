@@ -5,8 +5,10 @@
 //! fault ends the pass.
 
 use quick_xml::Reader;
+use quick_xml::escape::{unescape, unescape_with};
 use quick_xml::events::Event;
 
+use crate::entities::{self, Entities};
 use crate::findings::{Findings, Span};
 use crate::suggest::clip;
 use crate::tag;
@@ -21,6 +23,7 @@ pub(crate) fn parse(file: usize, text: &str, findings: &mut Findings) -> Option<
         file,
         text,
         findings,
+        entities: Entities::default(),
         open: Vec::new(),
         root: None,
     };
@@ -32,6 +35,8 @@ struct Pass<'a> {
     file: usize,
     text: &'a str,
     findings: &'a mut Findings,
+    /// Those that the document type declares.
+    entities: Entities,
     /// The open elements, outermost first.
     open: Vec<Element>,
     root: Option<Element>,
@@ -67,13 +72,19 @@ impl Pass<'_> {
             Event::Text(text) => self.characters(text, start, end),
             Event::CData(text) => self.characters(text, start, end),
             Event::GeneralRef(_) => self.reference(start, end),
-            Event::DocType(content) => self.document_type(content, start, end),
+            Event::DocType(_) => self.document_type(start, end),
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::Eof => Some(()),
         }
     }
 
     fn open(&mut self, start: usize, end: usize) -> Option<()> {
-        let element = tag::read(self.file, self.text, start..end, self.findings)?;
+        let element = tag::read(
+            self.file,
+            self.text,
+            start..end,
+            &self.entities,
+            self.findings,
+        )?;
         let span = element.span;
         if self.open.len() >= MAX_DEPTH {
             let message = format!("elements are nested more than {MAX_DEPTH} deep");
@@ -165,10 +176,10 @@ impl Pass<'_> {
     fn reference(&mut self, start: usize, end: usize) -> Option<()> {
         let span = self.span(start, end);
         let raw = self.text.get(start..end).unwrap_or_default();
-        let Ok(text) = quick_xml::escape::unescape(raw) else {
-            self.findings
-                .error(span, format!("`{}` is not a known character", clip(raw)))
-                .help(tag::ENTITY_HELP);
+        let Some(text) = self.replacement(raw) else {
+            let unknown = || format!("`{}` is not a known character", clip(raw));
+            let message = self.entities.fault().unwrap_or_else(unknown);
+            self.findings.error(span, message).help(tag::ENTITY_HELP);
             return None;
         };
         let Some(element) = self.open.last_mut() else {
@@ -179,19 +190,22 @@ impl Pass<'_> {
         Some(())
     }
 
-    fn document_type(&mut self, content: &str, start: usize, end: usize) -> Option<()> {
-        if !content.contains('[') {
-            return Some(());
-        }
-        self.findings
-            .error(
-                self.span(start, end),
-                "a document type must not contain declarations",
-            )
-            .help(
-                r#"write `<!DOCTYPE secsh-broker SYSTEM "ssh-broker-ng-config-1.dtd">` or nothing"#,
-            );
-        None
+    /// The text for a reference.
+    fn replacement(&self, reference: &str) -> Option<String> {
+        let resolve = |name: &str| self.entities.text(name);
+        let text = unescape_with(reference, resolve).ok()?;
+        // An entity of the file can contain characters by name or number.
+        let is_own = !reference.starts_with("&#") && text.contains('&') && text != "&";
+        Some(if is_own {
+            unescape(&text).ok()?.into_owned()
+        } else {
+            text.into_owned()
+        })
+    }
+
+    fn document_type(&mut self, start: usize, end: usize) -> Option<()> {
+        self.entities = entities::read(self.file, self.text, start..end, self.findings)?;
+        Some(())
     }
 
     /// Markup for which quick-xml found no end.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use quick_xml::XmlVersion;
 use quick_xml::events::attributes::{AttrError, Attribute as RawAttribute, Attributes};
 
+use crate::entities::{DEPTH, Entities};
 use crate::findings::{Findings, Span};
 use crate::suggest::clip;
 use crate::tree::{Attribute, Element};
@@ -18,6 +19,7 @@ pub(crate) fn read(
     file: usize,
     text: &str,
     range: Range<usize>,
+    entities: &Entities,
     findings: &mut Findings,
 ) -> Option<Element> {
     let whole = text.get(range.clone()).unwrap_or_default();
@@ -29,6 +31,7 @@ pub(crate) fn read(
         file,
         base: range.start + 1,
         body: body.strip_suffix('/').unwrap_or(body),
+        entities,
         findings,
     };
     reading.element()
@@ -118,6 +121,7 @@ struct Reading<'a> {
     /// The offset of this text in the file.
     base: usize,
     body: &'a str,
+    entities: &'a Entities,
     findings: &'a mut Findings,
 }
 
@@ -161,11 +165,13 @@ impl Reading<'_> {
         if raw.value.is_empty() {
             value_span = Span::new(self.file, value_span.start - 1, value_span.end + 1);
         }
-        let Ok(value) = raw.normalized_value(XmlVersion::Implicit1_0) else {
-            let message = format!(
-                "`{}` contains a `&` that does not begin a known entity",
-                clip(name)
-            );
+        let resolve = |name: &str| self.entities.text(name);
+        let Ok(value) = raw.normalized_value_with(XmlVersion::Implicit1_0, DEPTH, resolve) else {
+            let unknown = || {
+                let name = clip(name);
+                format!("`{name}` contains a `&` that does not begin a known entity")
+            };
+            let message = self.entities.fault().unwrap_or_else(unknown);
             self.findings.error(value_span, message).help(ENTITY_HELP);
             return None;
         };
