@@ -1,7 +1,7 @@
 //! Values from a fixed set of words.
 
 use broker_settings::{AddressFamily, AuthMethod, HostKeyPolicy};
-use ftp_proto::{DataOpen, ForeignPort};
+use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6};
 
 use crate::config::ListenWhen;
 use crate::tunnel::DataAddress;
@@ -105,6 +105,10 @@ impl Choice for DataOpen {
 impl Choice for ForeignPort {
     const WORDS: &'static [(&'static str, Self)] =
         &[("refuse", Self::Refuse), ("pass", Self::Pass)];
+}
+
+impl Choice for PasvOverIpv6 {
+    const WORDS: &'static [(&'static str, Self)] = &[("refuse", Self::Refuse), ("any", Self::Any)];
 }
 
 impl Choice for ListenWhen {

@@ -59,7 +59,7 @@ pub use config::{
 };
 pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;
-pub use ftp_proto::{DataOpen, ForeignPort};
+pub use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6};
 pub use load::{Exposed, Sources, check, load};
 pub use position::Position;
 pub use reference::reference;

@@ -96,6 +96,7 @@ mod tests {
             ("tls", "pass"),
             ("data-open", "lazy"),
             ("foreign-port", "pass"),
+            ("pasv-over-ipv6", "any"),
             ("active", "no"),
             ("active-address", "192.0.2.1"),
             ("passive-ports", "50000-50009"),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ftp_proto::{DataOpen, ForeignPort};
+use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6};
 use ipnet::IpNet;
 use plain_text::is_printable;
 
@@ -80,6 +80,8 @@ pub struct FtpOptions {
     pub data_open: DataOpen,
     /// What happens to a PORT or EPRT that names another host or a privileged port.
     pub foreign_port: ForeignPort,
+    /// What happens when a client on IPv6 sends `PASV`.
+    pub pasv_over_ipv6: PasvOverIpv6,
     /// Whether the broker supports active mode (PORT, EPRT).
     pub active: bool,
     /// The address to announce to the server in PORT and EPRT, instead of the one that the broker chooses.
@@ -114,6 +116,7 @@ impl Default for FtpOptions {
             tls: Tls::Refuse,
             data_open: DataOpen::Auto,
             foreign_port: ForeignPort::Refuse,
+            pasv_over_ipv6: PasvOverIpv6::Refuse,
             active: true,
             active_address: None,
             passive_ports: None,

@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ftp_proto::{
-    Action, DataEnd, DataEvent, DataId, DataOpen, ForeignPort, Session, SessionConfig, TlsPolicy,
+    Action, DataEnd, DataEvent, DataId, DataOpen, ForeignPort, PasvOverIpv6, Session,
+    SessionConfig, TlsPolicy,
 };
 
 /// Lines of a long reply.
@@ -25,6 +26,8 @@ fn logged_in() -> Session {
         tls: TlsPolicy::Refuse,
         foreign_port: ForeignPort::Refuse,
         active: true,
+        two_families: false,
+        pasv_over_ipv6: PasvOverIpv6::Refuse,
         data_open: DataOpen::Auto,
     });
     let now = Instant::now();

@@ -93,6 +93,7 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::PassiveForm;
 
     fn shown(line: &[u8]) -> (String, String) {
         let command = Command::parse(line).unwrap();
@@ -143,7 +144,7 @@ mod tests {
     fn spellings_that_servers_accept_are_recognised_or_left_open() {
         assert_eq!(
             Command::parse(b"PASV\0\r\n").unwrap().kind,
-            CommandKind::Passive
+            CommandKind::Passive(PassiveForm::Short)
         );
         assert_eq!(
             Command::parse(b"P@SW\r\n").unwrap().kind,

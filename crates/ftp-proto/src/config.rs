@@ -32,6 +32,16 @@ pub enum ForeignPort {
     Pass,
 }
 
+/// What to do when a client on IPv6 sends `PASV`, whose reply supports only IPv4 addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasvOverIpv6 {
+    /// Answer `425`, which names `EPSV`.
+    Refuse,
+    /// Answer with the address `0.0.0.0`, for clients that use the host of the control connection whatever the reply
+    /// says. Some FTP servers do the same.
+    Any,
+}
+
 /// When the caller opens the data connection of a passive reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataOpen {
@@ -58,6 +68,11 @@ pub struct SessionConfig {
     pub foreign_port: ForeignPort,
     /// Whether active mode is allowed. If not, the session answers every `PORT`, `EPRT` and `LPRT` with `502`.
     pub active: bool,
+    /// Whether the caller can provide active endpoints of two address families, and does not know which of them the
+    /// server uses. See [`Action::Offer`](crate::Action::Offer).
+    pub two_families: bool,
+    /// What to do with `PASV` if the client uses IPv6.
+    pub pasv_over_ipv6: PasvOverIpv6,
     /// When the caller opens a passive data connection.
     pub data_open: DataOpen,
 }

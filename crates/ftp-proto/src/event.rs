@@ -42,6 +42,9 @@ pub enum Action {
         target: Announced,
         /// Passive only: the connection to `target` must be open before the answer is `Ok`.
         open_first: bool,
+        /// Active only: the server has refused an endpoint of the family that the caller provides first, so this one
+        /// must be of the other. Only if the configuration says that there are two.
+        other_family: bool,
         /// The client's end of the data connection must use TLS, with the caller as the TLS server.
         protected: bool,
     },

@@ -10,8 +10,27 @@ pub(crate) const FAILURE: RangeInclusive<u16> = 400..=599;
 /// The general success code, which some servers also use for transfers.
 const COMMAND_OKAY: u16 = 200;
 
+/// Codes of a server that does not know a command, or does not support it with the address family of its control
+/// connection. RFC 2428 has `522` for the latter, but servers use any of these.
+const UNSUPPORTED: [u16; 6] = [425, 500, 501, 502, 504, 522];
+
 /// The success code of transfers. Otherwise only `ABOR` uses it.
 pub(crate) const COMPLETED: u16 = 226;
+
+/// The reply that a passive command asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum PassiveForm {
+    /// `PASV`: 227, with an IPv4 address (RFC 959).
+    Short,
+    /// `LPSV`: 228, with an address of any family (RFC 1639).
+    Long,
+    /// `EPSV`: 229, with the port alone (RFC 2428).
+    Extended,
+    /// `EPSV ALL`: an acknowledgement. From then on the client uses `EPSV` alone (RFC 2428, section 4).
+    All,
+    /// `SPSV`: a reply that no standard describes.
+    Other,
+}
 
 /// The meaning of a command for the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +39,7 @@ pub(crate) enum CommandKind {
     Greeting,
     Transfer(Direction),
     Abort,
-    Passive,
+    Passive(PassiveForm),
     Port,
     /// `MODE`: whether the data itself marks its end from then on (RFC 959, section 3.4).
     Mode {
@@ -47,7 +66,13 @@ impl CommandKind {
             "RETR" | "LIST" | "NLST" | "MLSD" => Self::Transfer(Direction::Download),
             "STOR" | "STOU" | "APPE" => Self::Transfer(Direction::Upload),
             "ABOR" => Self::Abort,
-            "PASV" | "EPSV" | "LPSV" | "SPSV" => Self::Passive,
+            "PASV" => Self::Passive(PassiveForm::Short),
+            "EPSV" if !argument.eq_ignore_ascii_case(b"ALL") => {
+                Self::Passive(PassiveForm::Extended)
+            }
+            "LPSV" => Self::Passive(PassiveForm::Long),
+            "EPSV" => Self::Passive(PassiveForm::All),
+            "SPSV" => Self::Passive(PassiveForm::Other),
             "PORT" | "EPRT" | "LPRT" => Self::Port,
             "MODE" => Self::Mode {
                 framed: matches!(argument, [b'B' | b'b' | b'C' | b'c', ..]),
@@ -79,7 +104,7 @@ impl CommandKind {
 
     /// Whether servers carry out such a command only after a login.
     pub(crate) fn needs_login(self) -> bool {
-        self.is_transfer() || matches!(self, Self::Passive | Self::Port | Self::File)
+        self.is_transfer() || matches!(self, Self::Passive(_) | Self::Port | Self::File)
     }
 
     /// Whether the data marks its end after the server has accepted this command; `None` if that does not change.
@@ -97,7 +122,7 @@ impl CommandKind {
             Self::Greeting | Self::Reinitialize => failed || code == 220,
             Self::Transfer(_) => failed || is_completion(code),
             Self::Abort => failed || matches!(code, 225 | COMPLETED),
-            Self::Passive => failed || matches!(code, 200 | 227..=229),
+            Self::Passive(_) => failed || matches!(code, 200 | 227..=229),
             Self::Port | Self::Mode { .. } => failed || matches!(code, 200..=219 | 250),
             Self::Auth => failed || matches!(code, 234 | 334),
             Self::Secret | Self::Confirmed | Self::File | Self::Plain => code != COMPLETED,
@@ -113,11 +138,16 @@ impl CommandKind {
             Self::Secret | Self::Confirmed => code != 250,
             Self::Plain => !matches!(code, 200 | 250),
             Self::Port | Self::Mode { .. } => self.fits(code) && code != 250,
-            Self::File | Self::Passive | Self::Auth | Self::Reinitialize | Self::Unknown => {
+            Self::File | Self::Passive(_) | Self::Auth | Self::Reinitialize | Self::Unknown => {
                 self.fits(code)
             }
         }
     }
+}
+
+/// Whether a server that knows another form of the command can have sent this code.
+pub(crate) fn is_unsupported(code: u16) -> bool {
+    UNSUPPORTED.contains(&code)
 }
 
 /// Whether a code can report a completed transfer (RFC 959, section 5.4).

@@ -14,11 +14,12 @@ mod kind;
 mod line;
 mod pending_replies;
 mod reply;
+mod sent;
 mod session;
 mod telnet;
 mod text;
 
-pub use config::{DataOpen, ForeignPort, SessionConfig, Terminate, TlsPolicy};
+pub use config::{DataOpen, ForeignPort, PasvOverIpv6, SessionConfig, Terminate, TlsPolicy};
 pub use event::{Action, Announced, DataEnd, DataEvent, DataId, Direction, Event, Mode, Protocol};
 pub use session::Session;
 pub use text::reply;

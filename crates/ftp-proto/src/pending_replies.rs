@@ -9,8 +9,9 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use crate::event::{DataId, Direction};
+use crate::event::Direction;
 use crate::kind::{COMPLETED, CommandKind, FAILURE, reports_success};
+use crate::sent::{Attempt, Sent};
 
 /// The most pending commands. No client pipelines as many. Above it, the oldest counts as never answered.
 const MAX_PENDING: usize = 256;
@@ -23,32 +24,6 @@ const ANNOUNCEMENT: RangeInclusive<u16> = 227..=229;
 
 /// Codes that belong to the running transfer, if there is one, or to the whole session (RFC 959, section 5.4).
 const ABOUT_TRANSFERS: [u16; 8] = [COMPLETED, 421, 425, 426, 451, 452, 551, 552];
-
-/// A command that was sent to the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sent {
-    /// The command and its argument, in a form that an event can show.
-    pub(crate) text: String,
-    pub(crate) kind: CommandKind,
-    /// The data channel that a rewritten `PORT` announces.
-    pub(crate) offer: Option<DataId>,
-}
-
-impl Sent {
-    pub(crate) fn new(text: String, kind: CommandKind) -> Self {
-        Self {
-            text,
-            kind,
-            offer: None,
-        }
-    }
-
-    /// Whether its success shows that the server admits the client: a login, or a command that needs one.
-    pub(crate) fn shows_use(&self) -> bool {
-        let verb = self.text.split(' ').next().unwrap_or_default();
-        self.kind.needs_login() || matches!(verb, "USER" | "PASS" | "ACCT")
-    }
-}
 
 /// A command without a final reply.
 #[derive(Debug)]
@@ -156,12 +131,39 @@ impl PendingReplies {
         }
     }
 
-    /// Handles a passive reply. Removes the command that requested it, and returns the skipped ones. `None` if no
+    /// Handles a passive reply. Removes the command that requested it, and returns it and the skipped ones. `None` if no
     /// pending command can have requested it.
-    pub(crate) fn answer_passive(&mut self) -> Option<Vec<Sent>> {
-        let first = |wanted: CommandKind| self.first(|kind| kind == wanted);
-        let at = first(CommandKind::Passive).or_else(|| first(CommandKind::Unknown))?;
-        self.take(at).map(|(_, skipped)| skipped)
+    pub(crate) fn answer_passive(&mut self) -> Option<(Sent, Vec<Sent>)> {
+        let at = self
+            .first(|kind| matches!(kind, CommandKind::Passive(_)))
+            .or_else(|| self.first(|kind| kind == CommandKind::Unknown))?;
+        self.take(at)
+    }
+
+    /// Whether a command is pending whose reply decides what the server is sent next.
+    pub(crate) fn holds_client(&self) -> bool {
+        self.queue.iter().any(|pending| pending.sent.holds_client())
+    }
+
+    /// The held refusals of commands that were sent again in another form.
+    pub(crate) fn take_refusals(&mut self) -> Vec<Vec<u8>> {
+        let held = self.queue.iter_mut().filter_map(|pending| {
+            let attempt = std::mem::replace(&mut pending.sent.attempt, Attempt::Only);
+            match attempt {
+                Attempt::Substitute(refusal) => refusal,
+                Attempt::Only | Attempt::First => None,
+            }
+        });
+        held.collect()
+    }
+
+    /// The client's next command can no longer wait, so the server's refusals pass.
+    pub(crate) fn forgo_attempts(&mut self) {
+        for pending in &mut self.queue {
+            if pending.sent.attempt == Attempt::First {
+                pending.sent.attempt = Attempt::Only;
+            }
+        }
     }
 
     /// Whether a final reply with this code can report the success of a transfer although it seems to belong to
@@ -275,6 +277,7 @@ impl PendingReplies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::PassiveForm;
 
     fn sent(text: &str, kind: CommandKind) -> Sent {
         Sent::new(text.to_owned(), kind)
@@ -389,7 +392,7 @@ mod tests {
     fn a_reply_too_few_is_made_up_for() {
         let mut pending = pending(&[
             sent("ABOR", CommandKind::Abort),
-            sent("PASV", CommandKind::Passive),
+            sent("PASV", CommandKind::Passive(PassiveForm::Short)),
         ]);
         assert_eq!(answered(&mut pending, 227, false), "PASV");
         assert!(pending.is_empty());

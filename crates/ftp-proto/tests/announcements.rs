@@ -55,7 +55,7 @@ fn a_reply_that_some_reader_could_follow_elsewhere_becomes_a_425() {
         check(&format!(
             r"
             s>c 220 ready
-            c>s PASV
+            c>s EPSV
             s> {reply}
             -> client 425 The FTP server's {code} reply {why}; try another data mode
             c>s NOOP
@@ -203,7 +203,7 @@ fn the_reply_behind_a_passive_one_without_an_end_keeps_its_place() {
     check(
         r"
         s>c 220 ready
-        c>s PASV
+        c>s EPSV
         s> 227-(10,0,0,1,4,5)\r\n200 over
         c>s NOOP
         s> 200 ok
@@ -218,7 +218,7 @@ fn a_passive_reply_behind_one_without_an_end_is_held_too() {
     check(
         r"
         s>c 220 ready
-        c>s PASV\r\nEPSV
+        c>s EPSV\r\nEPSV
         s> 227-(10,0,0,1,4,5)\r\n200 over
         c>s NOOP
         s> 229 (|||1030|)

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
-use ftp_proto::{DataOpen, ForeignPort, Session, SessionConfig, TlsPolicy};
+use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6, Session, SessionConfig, TlsPolicy};
 
 /// Whether the session is in use after these lines, each with the one who says it.
 fn in_use(lines: &[&str]) -> bool {
@@ -13,6 +13,8 @@ fn in_use(lines: &[&str]) -> bool {
         tls: TlsPolicy::Refuse,
         foreign_port: ForeignPort::Refuse,
         active: true,
+        two_families: false,
+        pasv_over_ipv6: PasvOverIpv6::Refuse,
         data_open: DataOpen::Auto,
     });
     let now = Instant::now();

@@ -225,7 +225,7 @@ fn a_refused_passive_command_leaves_the_offer() {
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000
         -> client 229 (|||20000|)
-        c>s PASV
+        c>s EPSV
         s>c 502 no
         ",
     );

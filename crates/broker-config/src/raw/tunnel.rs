@@ -130,6 +130,8 @@ pub(crate) const FTP: &[Attribute<RawTunnel>] = rows! { RawTunnel:
         |it, f| it.ftp.active_address = f.address();
     "foreign-port" usual "refuse": "what happens when a client names a port that is not its own: `refuse` or `pass`, see below",
         |it, f| set(&mut it.ftp.foreign_port, f.choice());
+    "pasv-over-ipv6" usual "refuse": "what a client on IPv6 that sends `PASV` receives: `refuse` or `any`, see below",
+        |it, f| set(&mut it.ftp.pasv_over_ipv6, f.choice());
     "passive-ports" otherwise "any free one": "the local ports for passive data connections: `50000-50255`. For firewalls",
         |it, f| it.ftp.passive_ports = ports(f);
     "active-ports" otherwise "those the SSH server chooses":

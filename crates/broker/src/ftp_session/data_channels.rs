@@ -65,6 +65,7 @@ impl DataChannels {
         mode: Mode,
         target: Announced,
         open_first: bool,
+        other_family: bool,
     ) -> Result<(), String> {
         // An ended channel was needed only until its transfer's reply, and a new one comes after that.
         self.channels.retain(|_, channel| channel.live);
@@ -94,6 +95,7 @@ impl DataChannels {
             signals: channel.signals.clone(),
             liveness_checks: channel.liveness_checks.subscribe(),
             reports: self.reports.clone(),
+            other_family,
         };
         let session = self.session.clone();
         session.add_data(channel.entry.clone());

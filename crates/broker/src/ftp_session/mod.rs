@@ -11,10 +11,9 @@ mod io;
 mod server;
 mod session;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker_config::{FtpOptions, Tls};
+use broker_config::Tls;
 use broker_ssh::Forwards;
 use ftp_proto::{Session, SessionConfig, TlsPolicy};
 use plain_text::canonical;
@@ -25,7 +24,7 @@ use tracing::{debug, warn};
 
 use self::client_owner::ClientOwner;
 use self::control_end::ControlEnd;
-use self::data::{Advertised, ControlConnection, DataHost};
+use self::data::{Advertised, ControlConnection, DataHost, has_two_families};
 use self::io::Io;
 use self::session::FtpSession;
 use crate::own_host::{ClientAddresses, notice_when_sending, own_addresses};
@@ -85,7 +84,7 @@ pub(crate) async fn run(
         advertised: Advertised::default(),
         client_ended: CancellationToken::new(),
     };
-    let proto = Session::new(protocol_options(&control.ftp, peer, owner));
+    let proto = Session::new(protocol_options(&control));
     let io = Io {
         client: ControlEnd::tcp(client),
         server: ControlEnd::channel(server.channel, &control.tunnel.shutdown.tasks),
@@ -94,14 +93,15 @@ pub(crate) async fn run(
     session.run().await;
 }
 
-fn protocol_options(ftp: &FtpOptions, peer: SocketAddr, owner: ClientOwner) -> SessionConfig {
+fn protocol_options(control: &ControlConnection) -> SessionConfig {
+    let ftp = &control.ftp;
     // A client that can be distinguished from other users of this host may name any of its addresses.
-    let also_client = match owner {
+    let also_client = match control.owner {
         ClientOwner::User(_) => own_addresses(),
         ClientOwner::Anyone | ClientOwner::Nobody => Vec::new(),
     };
     SessionConfig {
-        client: peer.ip(),
+        client: control.peer.ip(),
         also_client,
         tls: match ftp.tls {
             Tls::Pass => TlsPolicy::Pass,
@@ -109,6 +109,8 @@ fn protocol_options(ftp: &FtpOptions, peer: SocketAddr, owner: ClientOwner) -> S
         },
         foreign_port: ftp.foreign_port,
         active: ftp.active,
+        two_families: has_two_families(control),
+        pasv_over_ipv6: ftp.pasv_over_ipv6,
         data_open: ftp.data_open,
     }
 }

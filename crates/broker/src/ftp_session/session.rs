@@ -229,9 +229,12 @@ impl FtpSession {
                 mode,
                 target,
                 open_first,
+                other_family,
                 ..
             } => {
-                let started = self.data_channels.start(id, mode, target, open_first);
+                let started = self
+                    .data_channels
+                    .start(id, mode, target, open_first, other_family);
                 if let Err(reason) = started {
                     self.proto.offered(Instant::now(), id, Err(reason));
                 }

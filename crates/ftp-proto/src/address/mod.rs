@@ -7,8 +7,12 @@ mod verb;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use plain_text::canonical;
+
+use crate::kind::PassiveForm;
+use crate::text::reply;
 pub(crate) use active::{NoAddress, PortCommand, line_end, unreadable};
-pub(crate) use passive::{PassiveHead, PassiveReply, says_a_number};
+pub(crate) use passive::{NO_ADDRESS, PassiveHead, PassiveReply, says_a_number};
 pub(crate) use verb::{Verb, announcing_verb, verb};
 
 /// The most numbers in an address: `LPRT` with IPv6 (RFC 1639).
@@ -166,4 +170,28 @@ fn long_form(address: SocketAddr) -> String {
         octets.len(),
         listed.join(",")
     )
+}
+
+/// A passive reply of the broker's own. `None` if the form does not support the address.
+pub(crate) fn passive_reply(form: PassiveForm, address: SocketAddr) -> Option<Vec<u8>> {
+    let address = canonical(address);
+    let port = address.port();
+    match (form, address.ip()) {
+        (PassiveForm::Short, IpAddr::V4(ip)) => {
+            let numbers = short_form(ip, port, ',');
+            Some(reply(227, &format!("Entering Passive Mode ({numbers}).")))
+        }
+        (PassiveForm::Short, IpAddr::V6(_)) | (PassiveForm::All | PassiveForm::Other, _) => None,
+        (PassiveForm::Long, _) => {
+            let numbers = long_form(address);
+            Some(reply(
+                228,
+                &format!("Entering Long Passive Mode ({numbers})"),
+            ))
+        }
+        (PassiveForm::Extended, _) => {
+            let text = format!("Entering Extended Passive Mode (|||{port}|)");
+            Some(reply(229, &text))
+        }
+    }
 }

@@ -20,6 +20,9 @@ const MAX_EXTENDED_FIELD: usize = 64;
 /// How often an address may occur in a reply. Once is usual. The bound limits the work on a malicious reply.
 const MAX_SPOTS: usize = 16;
 
+/// Why a reply has no address.
+pub(crate) const NO_ADDRESS: &str = "contains no readable address";
+
 /// The beginning of a line that looks like a passive reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PassiveHead {
@@ -107,7 +110,7 @@ impl PassiveReply {
         let spots: Vec<Spot> = lines(code, text)
             .flat_map(|line| spots(code, text, line.body))
             .collect();
-        let first = spots.first().ok_or("contains no readable address")?;
+        let first = spots.first().ok_or(NO_ADDRESS)?;
         if spots.len() > MAX_SPOTS {
             return Err("contains the address too often");
         }

@@ -33,6 +33,8 @@ pub(super) struct ClientSide {
     offer: Option<ActiveOffer>,
     /// The session's own reply that waits for its turn.
     answer: Option<LocalAnswer>,
+    /// The next line waits for the server's reply to the last command, which is perhaps sent again in another form.
+    wait: Option<ReplyWait>,
     end: End,
     to_server: Vec<u8>,
 }
@@ -43,6 +45,15 @@ struct LocalAnswer {
     reply: Vec<u8>,
     /// The start of the server's silence.
     since: Instant,
+}
+
+/// A wait for the server's reply to the last command.
+#[derive(Debug)]
+struct ReplyWait {
+    /// The start of the server's silence.
+    since: Instant,
+    /// The command, if it is a `PORT`.
+    port: Option<ActiveOffer>,
 }
 
 /// Input from the client.
@@ -152,8 +163,26 @@ impl ClientSide {
         self.answer.take().map(|answer| answer.reply)
     }
 
+    /// Holds further input until the server has answered the last command.
+    pub(super) fn wait_for_reply(&mut self, now: Instant, port: Option<ActiveOffer>) {
+        self.wait = Some(ReplyWait { since: now, port });
+    }
+
+    /// The server has answered the last command, or never will. Returns the command, if it is a `PORT`.
+    pub(super) fn stop_waiting(&mut self) -> Option<ActiveOffer> {
+        self.wait.take()?.port
+    }
+
+    /// When the server's silence becomes too long for the waiting input.
+    pub(super) fn wait_deadline(&self) -> Option<Instant> {
+        self.wait.as_ref().map(|wait| wait.since + SILENCE)
+    }
+
     /// Records that the server is not silent.
     pub(super) fn server_spoke(&mut self, now: Instant) {
+        if let Some(wait) = &mut self.wait {
+            wait.since = now;
+        }
         if let Some(answer) = &mut self.answer {
             answer.since = now;
         }
@@ -187,6 +216,7 @@ impl ClientSide {
     /// command that waited for its endpoint.
     pub(super) fn become_opaque(&mut self) -> Option<DataId> {
         self.answer = None;
+        self.wait = None;
         let offer = self.offer.take();
         if let Some(offer) = &offer {
             self.send(&offer.line);
@@ -204,11 +234,12 @@ impl ClientSide {
     /// Drops everything that waits. Returns the channel of a command that waited for its endpoint.
     pub(super) fn drop_held(&mut self) -> Option<DataId> {
         self.answer = None;
+        self.wait = None;
         self.offer.take().map(|offer| offer.id)
     }
 
     fn is_held(&self) -> bool {
-        self.offer.is_some() || self.answer.is_some()
+        self.offer.is_some() || self.answer.is_some() || self.wait.is_some()
     }
 
     /// Passes on the allowed part of a line that is too long to parse. If the line could contain an address, or is not

@@ -188,7 +188,7 @@ impl ClientTls {
 
     /// Without a passive reply or a `PORT` there is no data connection.
     fn needs_protection(&self, kind: CommandKind) -> bool {
-        let begins_data = matches!(kind, CommandKind::Passive | CommandKind::Port);
+        let begins_data = matches!(kind, CommandKind::Passive(_) | CommandKind::Port);
         begins_data && self.is_required() && !self.protected
     }
 

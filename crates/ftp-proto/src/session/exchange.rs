@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::announcement::{Announcement, NO_DATA_CONNECTION};
-use super::data::{Data, Release};
+use super::data::{AskedReply, Data, Release};
+use super::forms::Forms;
 use super::reply_part::{Heard, Place, ReplyPart};
-use super::server::ServerSide;
-use crate::config::DataOpen;
-use crate::event::{DataEvent, DataId, Event};
-use crate::kind::{CommandKind, is_completion, reports_success};
-use crate::pending_replies::{Answered, PendingReplies, Sent};
+use super::server::{SERVICE_CLOSING, ServerSide};
+use crate::address::NO_ADDRESS;
+use crate::config::{DataOpen, SessionConfig};
+use crate::event::{Announced, DataEvent, DataId, Event};
+use crate::kind::{CommandKind, PassiveForm, is_completion, is_unsupported, reports_success};
+use crate::pending_replies::{Answered, PendingReplies};
+use crate::sent::{Attempt, Sent};
 
 /// The server's side of a session, with everything that its replies can belong to.
 #[derive(Debug)]
@@ -21,20 +24,32 @@ pub(super) struct Exchange {
     data_open: DataOpen,
     /// Whether the session offers TLS in the place of the server.
     offers_tls: bool,
+    forms: Forms,
+    refused: Option<Refused>,
     logged_in: bool,
     in_use: bool,
     encrypts: bool,
 }
 
+/// A command whose form the server does not support.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) sent: Sent,
+    /// The server's reply, which the client has not received.
+    pub(super) reply: Vec<u8>,
+}
+
 impl Exchange {
     /// The state before the server's greeting.
-    pub(super) fn new(data_open: DataOpen, offers_tls: bool) -> Self {
+    pub(super) fn new(config: &SessionConfig, offers_tls: bool) -> Self {
         Self {
             server: ServerSide::default(),
             pending: PendingReplies::new(),
             data: Data::default(),
-            data_open,
+            data_open: config.data_open,
             offers_tls,
+            forms: Forms::new(config),
+            refused: None,
             logged_in: false,
             in_use: false,
             encrypts: false,
@@ -64,6 +79,60 @@ impl Exchange {
     /// Whether a transfer runs, or can begin without a reply.
     pub(super) fn expects_transfer(&self) -> bool {
         self.data.has_transfer() || self.pending.has_transfer()
+    }
+
+    /// How a passive command that asks for this reply should go to the server.
+    pub(super) fn attempt(&mut self, form: PassiveForm) -> Attempt {
+        let attempt = self.forms.attempt(form);
+        self.unless_in_transfer(attempt)
+    }
+
+    /// The same for a command with the address of an active endpoint.
+    pub(super) fn attempt_active(&self) -> Attempt {
+        self.unless_in_transfer(self.forms.attempt_active())
+    }
+
+    /// During a transfer nothing is tried: the server can answer late, and the client must be able to abort.
+    fn unless_in_transfer(&self, attempt: Attempt) -> Attempt {
+        if attempt == Attempt::First && self.expects_transfer() {
+            Attempt::Only
+        } else {
+            attempt
+        }
+    }
+
+    /// Requests an endpoint to announce instead of the client's address.
+    pub(super) fn offer_active(&mut self, target: Announced) -> DataId {
+        let other_family = self.forms.other_family();
+        self.data.offer_active(target, other_family)
+    }
+
+    /// There is no endpoint of the other family, so the client receives the server's refusal.
+    pub(super) fn keep_family(&mut self, refusal: &[u8]) {
+        self.forms.keep_family();
+        self.server.pass(refusal);
+    }
+
+    /// Passes on the server's refusals that the session held in order to try another form.
+    pub(super) fn pass_refusals(&mut self) {
+        for refusal in self.pending.take_refusals() {
+            self.server.pass(&refusal);
+        }
+    }
+
+    /// Whether the client's next command must wait for a reply.
+    pub(super) fn holds_client(&self) -> bool {
+        self.pending.holds_client()
+    }
+
+    /// The client's next command can no longer wait.
+    pub(super) fn forgo_attempts(&mut self) {
+        self.pending.forgo_attempts();
+    }
+
+    /// Takes the command to try in another form.
+    pub(super) fn take_refused(&mut self) -> Option<Refused> {
+        self.refused.take()
     }
 
     /// Handles the server's next input. False if there is none, or if it is held.
@@ -156,7 +225,12 @@ impl Exchange {
     /// Counts commands that will never be answered as accepted, since the server continued after them.
     fn assume_accepted(&mut self, skipped: impl IntoIterator<Item = Sent>) {
         for sent in skipped {
-            self.data.assume_accepted(&sent);
+            if let Attempt::Substitute(Some(own)) = &sent.attempt {
+                self.data.answered(&sent, false);
+                self.server.pass(own);
+            } else {
+                self.data.assume_accepted(&sent);
+            }
         }
     }
 
@@ -209,7 +283,7 @@ impl Exchange {
     /// Handles a passive reply that has ended, or whose time is over. If it is unsolicited, the session continues as if
     /// the server had sent `425`, which is what the client receives, whatever it waits for.
     fn announcement(&mut self, announcement: Announcement) {
-        let Some(skipped) = self.pending.answer_passive() else {
+        let Some((sent, skipped)) = self.pending.answer_passive() else {
             return self.final_reply(ReplyPart {
                 place: Place::First,
                 code: NO_DATA_CONNECTION,
@@ -219,11 +293,20 @@ impl Exchange {
         };
         self.assume_accepted(skipped);
         match announcement.address {
-            Ok(reply) => {
+            Ok(found) => {
                 self.in_use = true;
-                let (text, open) = (announcement.text, self.data_open);
-                self.data.offer_passive(reply, text, open);
+                self.forms.learn(&sent, true);
+                let reply = AskedReply {
+                    found,
+                    text: announcement.text,
+                    asked: sent.passive_form(),
+                    substituted: matches!(sent.attempt, Attempt::Substitute(_)),
+                    pasv_over_ipv6: self.forms.pasv_over_ipv6,
+                };
+                self.data.offer_passive(reply, self.data_open);
             }
+            // Some servers write a part of an IPv6 address into a 227.
+            Err(NO_ADDRESS) => self.refuse(sent, announcement.refusal(NO_ADDRESS)),
             Err(why) => self.server.pass(&announcement.refusal(why)),
         }
     }
@@ -288,13 +371,35 @@ impl Exchange {
             return self.end_unannounced_transfer(sent, part);
         }
         self.data.answered(&sent, accepted);
-        if self.offers_tls && part.code == 211 && sent.text == "FEAT" {
+        if accepted && sent.kind == CommandKind::Port {
+            self.forms.learn(&sent, true);
+        }
+        if sent.kind == CommandKind::Auth && part.code == 234 {
+            self.encrypts = true;
+        }
+        // The first lines of a longer reply have passed. After a 421 nothing else comes.
+        let whole = part.place == Place::First && part.code != SERVICE_CLOSING;
+        let replaceable = match sent.attempt {
+            Attempt::First => is_unsupported(part.code),
+            Attempt::Only | Attempt::Substitute(_) => !accepted,
+        };
+        if whole && replaceable {
+            self.refuse(sent, part.line);
+        } else if self.offers_tls && part.code == 211 && sent.text == "FEAT" {
             self.server.pass_features(&part.line);
         } else {
             self.server.pass(&part.line);
         }
-        if sent.kind == CommandKind::Auth && part.code == 234 {
-            self.encrypts = true;
+    }
+
+    /// The server has refused a command, or its reply must not pass. `reply` is the client's, unless there is another
+    /// form to try, or this was one.
+    fn refuse(&mut self, sent: Sent, reply: Vec<u8>) {
+        self.forms.learn(&sent, false);
+        match sent.attempt {
+            Attempt::First => self.refused = Some(Refused { sent, reply }),
+            Attempt::Substitute(Some(own)) => self.server.pass(&own),
+            Attempt::Only | Attempt::Substitute(None) => self.server.pass(&reply),
         }
     }
 

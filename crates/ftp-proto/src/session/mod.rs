@@ -11,6 +11,7 @@ mod end;
 mod exchange;
 mod features;
 mod first_bytes;
+mod forms;
 mod port;
 mod reply_part;
 mod server;
@@ -18,15 +19,17 @@ mod server;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::address::line_end;
 use crate::command::Command;
-use crate::kind::CommandKind;
+use crate::kind::{CommandKind, PassiveForm};
 use crate::line::MAX_LINE;
-use crate::pending_replies::Sent;
+use crate::sent::{Attempt, Sent};
 use crate::{Action, DataEvent, DataId, Event, Protocol, SessionConfig};
 use announcement::NO_DATA_CONNECTION;
 use client::{ClientSide, Said};
 use client_tls::{ClientTls, SENT_AHEAD, TlsDecision};
-use exchange::Exchange;
+use exchange::{Exchange, Refused};
+use forms::substitute;
 use port::{ActiveOffer, PortDecision, decide, target};
 use server::SERVICE_CLOSING;
 
@@ -73,7 +76,7 @@ impl Session {
         let mut client = ClientSide::default();
         client.set_guarded(tls.is_awaited());
         Self {
-            exchange: Exchange::new(config.data_open, tls.is_offered()),
+            exchange: Exchange::new(&config, tls.is_offered()),
             config,
             phase: Phase::Clear,
             client,
@@ -128,7 +131,7 @@ impl Session {
     /// which becomes the text of a `425`. The session withdraws an endpoint at once if it no longer needs it.
     pub fn offered(&mut self, now: Instant, id: DataId, answer: Result<SocketAddr, String>) {
         match self.client.take_offer(id) {
-            Some(offer) => self.active_offered(now, &offer, answer),
+            Some(offer) => self.active_offered(now, offer, answer),
             None => self.exchange.passive_offered(id, answer),
         }
         self.client.server_spoke(now);
@@ -149,13 +152,18 @@ impl Session {
             self.client.server_spoke(now);
         }
         self.expire_answer(now);
+        self.expire_wait(now);
         self.pump(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due, if no event comes first.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let answer = self.answer_deadline();
-        self.exchange.deadline().into_iter().chain(answer).min()
+        let own = [self.answer_deadline(), self.client.wait_deadline()];
+        self.exchange
+            .deadline()
+            .into_iter()
+            .chain(own.into_iter().flatten())
+            .min()
     }
 
     /// All bytes that can go to the client now, to write at once; `None` if there are none.
@@ -214,6 +222,9 @@ impl Session {
         if self.phase != Phase::Clear {
             return false;
         }
+        if !self.exchange.holds_client() {
+            self.client.stop_waiting();
+        }
         match self.client.next() {
             Some(Said::Command(command, line)) => self.command(now, command, line),
             Some(Said::Dropped) => {
@@ -251,23 +262,63 @@ impl Session {
         if command.kind == CommandKind::Abort {
             self.exchange.abort();
         }
-        self.send_command(&command, &line, None);
+        if let CommandKind::Passive(form) = command.kind {
+            return self.passive_command(now, &command, &line, form);
+        }
+        self.send_command(&command, &line);
+    }
+
+    /// Passes a passive command on in a form that the server supports, as far as that is known.
+    fn passive_command(&mut self, now: Instant, command: &Command, line: &[u8], form: PassiveForm) {
+        let attempt = self.exchange.attempt(form);
+        let sent = Sent::new(command.shown(line), command.kind);
+        match attempt {
+            Attempt::Only => self.send(sent, line),
+            Attempt::First => {
+                self.client.wait_for_reply(now, None);
+                self.send(sent.with_attempt(attempt), line);
+            }
+            Attempt::Substitute(_) => {
+                let line = substitute(form, line_end(line));
+                self.send(sent.with_attempt(attempt), &line);
+            }
+        }
+    }
+
+    /// Tries another form of a command whose own form the server does not support. The client still waits.
+    fn try_other_form(&mut self, refused: Refused) {
+        if let Some(form) = refused.sent.passive_form() {
+            let attempt = Attempt::Substitute(Some(refused.reply));
+            self.send(
+                refused.sent.with_attempt(attempt),
+                &substitute(form, b"\r\n"),
+            );
+        } else if let Some(port) = self.client.stop_waiting() {
+            let target = target(&self.config, &port.port);
+            let id = self.exchange.data.offer_active(target, true);
+            self.client.hold(ActiveOffer {
+                id,
+                refusal: Some(refused.reply),
+                ..port
+            });
+        }
     }
 
     fn port_command(&mut self, now: Instant, command: Command, line: Vec<u8>) {
         match decide(&self.config, &command, &line) {
-            PortDecision::Pass(line) => self.send_command(&command, &line, None),
+            PortDecision::Pass(line) => self.send_command(&command, &line),
             PortDecision::Refuse((code, reason)) => {
                 self.client.answer_in_turn(now, code, &reason);
             }
             PortDecision::Offer(port) => {
                 let target = target(&self.config, &port);
-                let id = self.exchange.data.offer_active(target);
+                let id = self.exchange.offer_active(target);
                 self.client.hold(ActiveOffer {
                     id,
                     line,
                     command,
                     port,
+                    refusal: None,
                 });
             }
         }
@@ -277,27 +328,45 @@ impl Session {
     fn active_offered(
         &mut self,
         now: Instant,
-        offer: &ActiveOffer,
+        offer: ActiveOffer,
         answer: Result<SocketAddr, String>,
     ) {
         match answer {
-            Ok(address) => {
-                self.send_command(&offer.command, &offer.announce(address), Some(offer.id))
-            }
+            Ok(address) => self.announce_active(now, offer, address),
             Err(reason) => {
                 self.exchange.data.forget(offer.id);
-                self.client.answer_in_turn(now, NO_DATA_CONNECTION, &reason);
+                match offer.refusal {
+                    Some(refusal) => self.exchange.keep_family(&refusal),
+                    None => self.client.answer_in_turn(now, NO_DATA_CONNECTION, &reason),
+                }
             }
         }
     }
 
-    /// Passes a command on in this form; `offer` is the channel that it announces.
-    fn send_command(&mut self, command: &Command, line: &[u8], offer: Option<DataId>) {
-        self.exchange.command_sent(Sent {
-            text: command.shown(line),
-            kind: command.kind,
-            offer,
-        });
+    fn announce_active(&mut self, now: Instant, mut offer: ActiveOffer, address: SocketAddr) {
+        let line = offer.announce(address);
+        let attempt = match offer.refusal.take() {
+            Some(refusal) => Attempt::Substitute(Some(refusal)),
+            None => self.exchange.attempt_active(),
+        };
+        let sent = Sent {
+            offer: Some(offer.id),
+            attempt,
+            ..Sent::new(offer.command.shown(&line), offer.command.kind)
+        };
+        if sent.attempt != Attempt::Only {
+            self.client.wait_for_reply(now, Some(offer));
+        }
+        self.send(sent, &line);
+    }
+
+    /// Passes a command on in this form.
+    fn send_command(&mut self, command: &Command, line: &[u8]) {
+        self.send(Sent::new(command.shown(line), command.kind), line);
+    }
+
+    fn send(&mut self, sent: Sent, line: &[u8]) {
+        self.exchange.command_sent(sent);
         self.client.send(line);
     }
 
@@ -350,9 +419,20 @@ impl Session {
         }
     }
 
+    /// Lets the client continue, if the server has been silent for too long.
+    fn expire_wait(&mut self, now: Instant) {
+        if self.client.wait_deadline().is_some_and(|due| now >= due) {
+            self.exchange.forgo_attempts();
+            self.client.stop_waiting();
+        }
+    }
+
     /// Handles the server's next input. False if there is none.
     fn server_step(&mut self, now: Instant) -> bool {
         let more = self.phase == Phase::Clear && self.exchange.step(now);
+        if let Some(refused) = self.exchange.take_refused() {
+            self.try_other_form(refused);
+        }
         if more && self.exchange.encrypts() {
             self.become_opaque();
         }
@@ -378,6 +458,7 @@ impl Session {
             self.exchange.server.tell_closing("The FTP server closed the connection in the middle of the transfer; the file is not complete");
             return SERVICE_CLOSING;
         }
+        self.exchange.pass_refusals();
         self.exchange.server.pass_rest();
         0
     }

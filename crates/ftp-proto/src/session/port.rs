@@ -35,6 +35,8 @@ pub(super) struct ActiveOffer {
     pub(super) line: Vec<u8>,
     pub(super) command: Command,
     pub(super) port: PortCommand,
+    /// The server's refusal of the same command with an endpoint of another address family.
+    pub(super) refusal: Option<Vec<u8>>,
 }
 
 impl ActiveOffer {

@@ -19,7 +19,7 @@ pub mod servers;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use ftp_proto::{Action, DataOpen, ForeignPort, Session, SessionConfig, TlsPolicy};
+use ftp_proto::{Action, DataOpen, ForeignPort, PasvOverIpv6, Session, SessionConfig, TlsPolicy};
 
 /// Where the broker's own endpoints are. Neither peer ever names this address.
 pub const BROKER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
@@ -140,6 +140,8 @@ impl Player {
                 tls: TlsPolicy::Refuse,
                 foreign_port: ForeignPort::Refuse,
                 active: true,
+                two_families: false,
+                pasv_over_ipv6: PasvOverIpv6::Refuse,
                 data_open: DataOpen::Auto,
             }),
             now: Instant::now(),

@@ -16,7 +16,7 @@
 //! wait 5s                       time passes (also ms), and timers fire
 //! timer 5s                      the next timer must be due then (or: none)
 //! reads c=yes s=no              which sides the session must want to read
-//! config KEY=VALUE …            client=ADDRESS also=ADDRESS tls=pass|offered|required|implicit foreign=pass active=no data=eager|lazy; before all else
+//! config KEY=VALUE …            client=ADDRESS also=ADDRESS tls=pass|offered|required|implicit foreign=pass active=no two-families=yes pasv-over-ipv6=any data=eager|lazy; before all else
 //! events                        events are compared from here on
 //! ```
 
@@ -98,6 +98,8 @@ pub fn default_config() -> SessionConfig {
         tls: TlsPolicy::Refuse,
         foreign_port: ForeignPort::Refuse,
         active: true,
+        two_families: false,
+        pasv_over_ipv6: PasvOverIpv6::Refuse,
         data_open: DataOpen::Auto,
     }
 }
@@ -209,6 +211,8 @@ impl Player {
                 ("tls", "implicit") => self.config.tls = terminate(true, true),
                 ("foreign", "pass") => self.config.foreign_port = ForeignPort::Pass,
                 ("active", "no") => self.config.active = false,
+                ("two-families", "yes") => self.config.two_families = true,
+                ("pasv-over-ipv6", "any") => self.config.pasv_over_ipv6 = PasvOverIpv6::Any,
                 ("data", "eager") => self.config.data_open = DataOpen::Eager,
                 ("data", "lazy") => self.config.data_open = DataOpen::Lazy,
                 _ => panic!("no such setting: {setting}"),
@@ -238,6 +242,7 @@ impl Player {
                 mode,
                 target,
                 open_first,
+                other_family,
                 protected,
             } => {
                 let host = target.host.map_or("*".to_owned(), |host| host.to_string());
@@ -248,8 +253,9 @@ impl Player {
                 };
                 let first = if open_first { " open-first" } else { "" };
                 let tls = if protected { " protected" } else { "" };
+                let other = if other_family { " other-family" } else { "" };
                 format!(
-                    "-> offer {} {mode} {host} {}{first}{tls}",
+                    "-> offer {} {mode} {host} {}{first}{other}{tls}",
                     id.0, target.port
                 )
             }

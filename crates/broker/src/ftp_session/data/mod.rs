@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 pub(super) use advertised::Advertised;
 pub(super) use destination::{DataHost, dial_names};
+pub(super) use server_forward::has_two_families;
 pub(super) use task::{ControlConnection, DataReport, DataTask, Signals};
 
 /// Runs a data channel from its announcement to its end.

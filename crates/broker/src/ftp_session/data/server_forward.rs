@@ -1,13 +1,13 @@
 //! The remote forward to which the FTP server connects in active mode.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use broker_ssh::{Channel, ForwardedConnection, RemoteForward};
 use plain_text::host_port;
 
 use super::active::ServerListener;
 use super::destination;
-use super::task::DataTask;
+use super::task::{ControlConnection, DataTask};
 
 /// A remote forward for one transfer of a session.
 pub(super) struct ServerForward<'a> {
@@ -63,13 +63,23 @@ impl ServerListener for ServerForward<'_> {
     }
 }
 
+/// Whether the FTP server may be on either loopback address: the SSH server permits only the name, and does not say which
+/// address it connected to.
+pub(crate) fn has_two_families(control: &ControlConnection) -> bool {
+    control.ftp.active_address.is_none() && control.server.eq_ignore_ascii_case("localhost")
+}
+
 /// The address at which the FTP server can reach the SSH server's host.
 fn forward_address(task: &DataTask) -> Result<String, String> {
     if let Some(address) = task.control.ftp.active_address {
         return Ok(address.to_string());
     }
-    if task.control.server.eq_ignore_ascii_case("localhost") {
-        return Ok(IpAddr::from(Ipv4Addr::LOCALHOST).to_string());
+    if has_two_families(&task.control) {
+        let loopback = match task.other_family {
+            false => IpAddr::from(Ipv4Addr::LOCALHOST),
+            true => IpAddr::from(Ipv6Addr::LOCALHOST),
+        };
+        return Ok(loopback.to_string());
     }
     if destination::is_loopback(&task.control.server) {
         return Ok(task.control.server.clone());

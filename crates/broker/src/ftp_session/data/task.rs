@@ -73,6 +73,8 @@ pub(crate) struct DataTask {
     /// The last requested liveness check.
     pub(crate) liveness_checks: watch::Receiver<u64>,
     pub(crate) reports: mpsc::Sender<(DataId, DataReport)>,
+    /// Active only: the FTP server has refused an address of the usual family.
+    pub(crate) other_family: bool,
 }
 
 impl DataTask {

@@ -12,15 +12,15 @@ use std::time::Instant;
 use super::announcement::NO_DATA_CONNECTION;
 use super::reply_part::ReplyPart;
 use crate::actions::Actions;
-use crate::address::PassiveReply;
 use crate::channels::{Channel, Channels, TransferOutcome};
 use crate::config::DataOpen;
 use crate::event::{Action, Announced, DataEvent, DataId, Direction, Mode};
 use crate::kind::CommandKind;
-use crate::pending_replies::Sent;
+use crate::sent::Sent;
 use crate::text::reply;
 use ambiguous::{AmbiguousReply, Finding, finding, finding_before_the_start};
 use completion::{Completion, Verdict};
+pub(super) use passive::AskedReply;
 use passive::PassiveOffer;
 use start::{Start, waits_for};
 use transfer::Transfer;
@@ -124,17 +124,12 @@ impl Data {
     }
 
     /// Requests an endpoint to announce instead of the client's address.
-    pub(super) fn offer_active(&mut self, target: Announced) -> DataId {
-        self.offer_channel(Mode::Active, target, false)
+    pub(super) fn offer_active(&mut self, target: Announced, other_family: bool) -> DataId {
+        self.offer_channel(Mode::Active, target, false, other_family)
     }
 
     /// Holds a passive reply, and requests an endpoint to announce instead of the server's address.
-    pub(super) fn offer_passive(
-        &mut self,
-        reply: PassiveReply,
-        text: Vec<u8>,
-        data_open: DataOpen,
-    ) {
+    pub(super) fn offer_passive(&mut self, reply: AskedReply, data_open: DataOpen) {
         // The server no longer listens there (RFC 959 allows one data port at a time).
         self.replace_current(None);
         let open_first = match data_open {
@@ -142,11 +137,11 @@ impl Data {
             DataOpen::Eager => true,
             DataOpen::Lazy => false,
         };
-        let id = self.offer_channel(Mode::Passive, reply.announced, open_first);
+        let target = reply.found.announced;
+        let id = self.offer_channel(Mode::Passive, target, open_first, false);
         self.offer = Some(PassiveOffer {
             id,
             reply,
-            text,
             open_first,
         });
     }
@@ -168,7 +163,7 @@ impl Data {
         } else if offer.open_first {
             self.channels.passive_opened();
         }
-        match answer.and_then(|address| offer.announce(address)) {
+        match answer.and_then(|address| offer.reply.announce(address)) {
             Ok(text) => {
                 self.replace_current(Some(id));
                 self.channels.set_seen(true);
@@ -309,13 +304,20 @@ impl Data {
         self.channels.replace_current(None, None);
     }
 
-    fn offer_channel(&mut self, mode: Mode, target: Announced, open_first: bool) -> DataId {
+    fn offer_channel(
+        &mut self,
+        mode: Mode,
+        target: Announced,
+        open_first: bool,
+        other_family: bool,
+    ) -> DataId {
         let id = self.channels.allocate(mode);
         self.channels.actions().push(Action::Offer {
             id,
             mode,
             target,
             open_first,
+            other_family,
             protected: self.protected,
         });
         id

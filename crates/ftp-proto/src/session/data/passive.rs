@@ -1,25 +1,48 @@
 //! Passive mode: holds a reply with an address until there is an endpoint to announce instead.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::address::PassiveReply;
+use crate::address::{PassiveReply, passive_reply};
+use crate::config::PasvOverIpv6;
 use crate::event::DataId;
+use crate::kind::PassiveForm;
 
 /// A passive reply that waits for an endpoint.
 #[derive(Debug)]
 pub(super) struct PassiveOffer {
     pub(super) id: DataId,
-    pub(super) reply: PassiveReply,
-    /// The whole reply.
-    pub(super) text: Vec<u8>,
+    pub(super) reply: AskedReply,
     pub(super) open_first: bool,
 }
 
-impl PassiveOffer {
+/// A server's passive reply, and the reply that its client asked for.
+#[derive(Debug)]
+pub(in crate::session) struct AskedReply {
+    pub(in crate::session) found: PassiveReply,
+    /// The whole reply.
+    pub(in crate::session) text: Vec<u8>,
+    /// The reply that the client asked for, if its command is known.
+    pub(in crate::session) asked: Option<PassiveForm>,
+    /// Whether the server was sent another command than the client's, so its reply is not what the client expects.
+    pub(in crate::session) substituted: bool,
+    pub(in crate::session) pasv_over_ipv6: PasvOverIpv6,
+}
+
+impl AskedReply {
     /// The reply that announces this endpoint, or why there is none.
     pub(super) fn announce(&self, address: SocketAddr) -> Result<Vec<u8>, String> {
-        self.reply
-            .rewrite(&self.text, address)
+        // For clients that use only the port.
+        let any_host = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+        let any = (self.pasv_over_ipv6 == PasvOverIpv6::Any).then_some(any_host);
+        self.write(address)
+            .or_else(|| self.write(any?))
             .ok_or_else(|| "PASV cannot announce an IPv6 address; use EPSV".to_owned())
+    }
+
+    /// The server's reply with the new address if possible, otherwise a new one in the form that the client asked for.
+    fn write(&self, address: SocketAddr) -> Option<Vec<u8>> {
+        let edited = || self.found.rewrite(&self.text, address);
+        let kept = (!self.substituted).then(edited).flatten();
+        kept.or_else(|| passive_reply(self.asked?, address))
     }
 }

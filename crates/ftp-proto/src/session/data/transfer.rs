@@ -3,7 +3,7 @@
 use crate::actions::Actions;
 use crate::channels::{Channel, Channels, TransferOutcome};
 use crate::event::{Action, DataId, Direction, Event};
-use crate::pending_replies::Sent;
+use crate::sent::Sent;
 
 /// A running transfer.
 #[derive(Debug)]
