@@ -41,6 +41,7 @@ mod rekey;
 mod rewriting;
 mod server_quirks;
 mod support;
+mod systemd;
 mod tcp_tunnels;
 mod tls;
 mod transfer_outcome;
@@ -65,6 +66,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     isolation::trials,
     reconnect::trials,
     lifecycle::trials,
+    systemd::trials,
     ctl::trials,
     open_tunnel::trials,
     other_users::trials,

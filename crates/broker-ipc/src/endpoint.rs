@@ -5,12 +5,15 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use crate::peer::own_uid;
 use file_access::{Exposure, Readers};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName, tokio::Listener};
+use interprocess::os::unix::uds_local_socket::tokio::Listener as SocketListener;
 
 /// The longest path of a Unix socket in bytes: `sun_path` without its closing zero.
 pub const MAX_SOCKET_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) {
@@ -41,6 +44,11 @@ pub enum BindError {
         /// The other daemon's process id, if it could be read.
         pid: Option<u32>,
     },
+    /// The service manager passed a socket without a path in the file system.
+    #[error(
+        "the service manager passed a local socket without a path: give its ListenStream a path that begins with /"
+    )]
+    Nameless,
     /// Something other than a socket has the socket's path.
     #[error("{} exists and is not a socket: move it away, or choose another path with --socket", path.display())]
     NotASocket {
@@ -85,6 +93,8 @@ pub fn default_socket_path() -> PathBuf {
 pub struct Endpoint {
     listener: Listener,
     path: PathBuf,
+    /// Whether the socket stays when this process ends, since its service manager opened it.
+    stays: bool,
     // Dropped after the socket is gone: see Drop below.
     _lock: Lock,
 }
@@ -102,6 +112,9 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         // This process still holds the lock, so this can only be its own socket. A missing socket is no error.
         let _ = fs::remove_file(&self.path);
     }
@@ -113,19 +126,45 @@ impl Drop for Endpoint {
 /// See [`BindError`]. On an error, no file is left behind.
 pub fn bind(path: &Path) -> Result<Endpoint, BindError> {
     check_length(path)?;
-    let directory = path
-        .parent()
-        .filter(|directory| !directory.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    prepare_directory(directory, path == default_socket_path())?;
+    prepare_directory(directory_of(path), path == default_socket_path())?;
     let lock = Lock::take(path)?;
     remove_stale(path)?;
     let listener = listen(path).map_err(|source| system("listen on", path, source))?;
     Ok(Endpoint {
         listener,
         path: path.to_owned(),
+        stays: false,
         _lock: lock,
     })
+}
+
+/// Serves on a socket that the service manager has opened. The lock works as for [`bind`]. The socket stays when this
+/// process ends: its clients then make the service manager start the next daemon.
+///
+/// # Errors
+/// See [`BindError`].
+pub fn adopt(socket: UnixListener) -> Result<Endpoint, BindError> {
+    let address = socket.local_addr();
+    let path = address
+        .ok()
+        .and_then(|it| it.as_pathname().map(Path::to_owned));
+    let path = path.ok_or(BindError::Nameless)?;
+    prepare_directory(directory_of(&path), false)?;
+    let lock = Lock::take(&path)?;
+    let listener = SocketListener::try_from(OwnedFd::from(socket));
+    let listener = listener.map_err(|source| system("listen on", &path, source))?;
+    Ok(Endpoint {
+        listener: listener.into(),
+        path,
+        stays: true,
+        _lock: lock,
+    })
+}
+
+fn directory_of(path: &Path) -> &Path {
+    let directory = path.parent();
+    let named = directory.filter(|directory| !directory.as_os_str().is_empty());
+    named.unwrap_or(Path::new("."))
 }
 
 pub(crate) fn check_length(path: &Path) -> Result<(), BindError> {

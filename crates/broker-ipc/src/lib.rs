@@ -16,7 +16,7 @@ pub mod types;
 mod wire;
 
 pub use client::{Client, ClientError, Patience};
-pub use endpoint::{BindError, Endpoint, bind, default_socket_path};
+pub use endpoint::{BindError, Endpoint, adopt, bind, default_socket_path};
 pub use error::{ErrorCode, RpcError};
 pub use methods::{Method, PromptRequest, ReplySender, Request};
 pub use secret::Secret;

@@ -30,6 +30,7 @@ pub use connect::{
 pub use forward::{ForwardedConnection, Forwards, RemoteForward, TunnelForward};
 pub use host_key::{CertificateFault, FileError, HostKeyError, ShownKey, StoreError};
 pub use net::client_socket::{ClientSocket, ClientStream};
+pub use net::workers::data_thread_heartbeats;
 pub use pool::{KeepGuard, Pool, PoolSnapshot, PoolUseGuard};
 pub use prompt::{Answer, Field, KeepFor, Keyring, NoAnswer, Prompt, PromptError, Responder};
 pub use route::{FailedAttempt, ProxyFault, ResolveError, RouteError, Unreachable};

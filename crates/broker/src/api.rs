@@ -8,6 +8,7 @@ use broker_ipc::{ErrorCode, Handler, PromptRequest, Request, RpcError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::prompts::{ClientResponder, PromptQueue};
+use crate::snapshots::Overview;
 use crate::supervisor::{Supervisor, SupervisorRequest};
 
 /// Passes requests on to whoever handles them.
@@ -24,6 +25,15 @@ impl Api {
             supervisor: supervisor.requests(),
             prompts: supervisor.prompts(),
         }
+    }
+
+    /// How the daemon is; `None` once the supervisor has ended. The answer comes from the supervisor's task, so it also
+    /// shows that the supervisor is alive.
+    pub async fn overview(&self) -> Option<Overview> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.supervisor.send(SupervisorRequest::Overview(answer));
+        sent.await.ok()?;
+        answered.await.ok()
     }
 
     async fn attend(

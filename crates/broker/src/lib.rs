@@ -16,7 +16,9 @@ mod tcp_session;
 mod tunnel;
 
 pub use api::Api;
+pub use broker_ssh::data_thread_heartbeats;
 pub use profiles::Identity;
 pub use prompts::ClientResponder;
 pub use shutdown::Shutdown;
+pub use snapshots::Overview;
 pub use supervisor::Supervisor;

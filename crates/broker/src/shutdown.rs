@@ -30,7 +30,7 @@ impl Shutdown {
     }
 
     /// Spawns a task that is dropped when the daemon ends.
-    pub(crate) fn spawn_until_killed(&self, task: impl Future<Output: Send> + Send + 'static) {
+    pub fn spawn_until_killed(&self, task: impl Future<Output: Send> + Send + 'static) {
         let kill = self.kill.clone();
         self.tasks
             .spawn(async move { kill.run_until_cancelled(task).await.map(drop) });

@@ -6,7 +6,7 @@ use broker_config::ListenAddress;
 use broker_ipc::RpcError;
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
-    ConnectionPhase, DataMode, Direction, Profile, TunnelKind, TunnelListener,
+    ConnectionPhase, DataMode, Direction, ListenerState, Profile, TunnelKind, TunnelListener,
 };
 use broker_ssh::ConnectionInfo;
 use ftp_proto::Mode;
@@ -19,6 +19,40 @@ use crate::registry::{
 
 /// The MAC's name if the cipher authenticates by itself.
 const IMPLICIT_MAC: &str = "implicit";
+
+/// How the daemon is, in a few numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// Tunnels that accept clients.
+    pub listening: usize,
+    /// Tunnels that wait for their profile to connect.
+    pub waiting: usize,
+    /// Tunnels that could not listen.
+    pub failed: usize,
+    /// Clients being served.
+    pub sessions: u64,
+    /// FTP transfers that run.
+    pub transfers: u64,
+    /// Whether the daemon only lets transfers finish.
+    pub stopping: bool,
+}
+
+pub(crate) fn overview(
+    listeners: &Listeners,
+    registry: &SessionRegistry,
+    stopping: bool,
+) -> Overview {
+    let in_state = |state| listeners.tunnels().filter(|it| it.state == state).count();
+    let traffic = registry.traffic();
+    Overview {
+        listening: in_state(ListenerState::Listening),
+        waiting: in_state(ListenerState::Waiting),
+        failed: in_state(ListenerState::Failed),
+        sessions: traffic.sessions_active,
+        transfers: traffic.transfers.active,
+        stopping,
+    }
+}
 
 pub(crate) fn profiles(profiles: &Profiles, listeners: &Listeners) -> Vec<Profile> {
     let configured = profiles.config().profiles.iter();

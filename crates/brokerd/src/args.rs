@@ -21,7 +21,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) allow_unsafe_config: bool,
 
-    /// The local socket to serve broker-ctl on [default: in the user's runtime directory]
+    /// The local socket to serve broker-ctl on [default: the socket that the service manager passes; otherwise one in the
+    /// user's runtime directory]
     #[arg(long, short = 'a', value_name = "PATH", env = "SSH_BROKER_SOCKET")]
     pub(crate) socket: Option<PathBuf>,
 
@@ -44,6 +45,11 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    pub(crate) fn socket(&self) -> PathBuf {
+        let chosen = self.socket.clone();
+        chosen.unwrap_or_else(broker_ipc::default_socket_path)
+    }
+
     pub(crate) fn grace(&self) -> Duration {
         Duration::from_secs(self.grace)
     }

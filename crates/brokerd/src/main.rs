@@ -1,7 +1,10 @@
 //! The Connection Broker daemon: the life of the process, from its arguments to its exit status.
 
 mod args;
+mod heartbeat;
 mod logging;
+mod notify;
+mod passed;
 mod process;
 mod stopping;
 mod throttle;
@@ -18,6 +21,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::args::Args;
+use crate::passed::Passed;
 use crate::throttle::Reporter;
 
 #[global_allocator]
@@ -33,6 +37,10 @@ fn main() -> ExitCode {
         ("the limit of descriptors", process::allow_all_descriptors()),
     ];
     let args = Args::parse();
+    let passed = match passed::take() {
+        Ok(passed) => passed,
+        Err(error) => return failed(&error),
+    };
     let environment = Environment::current();
     let Some(loaded) = load(&args, &environment) else {
         return ExitCode::from(EXIT_CONFIG);
@@ -46,7 +54,10 @@ fn main() -> ExitCode {
             warn!(%error, "the kernel does not let the daemon change {what}");
         }
     }
-    match run(args, loaded, &environment, reporter) {
+    for name in &passed.unused {
+        warn!(%name, "the service manager passed a socket that the daemon has no use for");
+    }
+    match run(args, loaded, passed, &environment, reporter) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
@@ -130,6 +141,7 @@ fn present(sources: &Sources) -> Vec<PathBuf> {
 fn run(
     args: Args,
     loaded: Loaded,
+    passed: Passed,
     environment: &Environment,
     reporter: Reporter,
 ) -> anyhow::Result<()> {
@@ -146,7 +158,7 @@ fn run(
     };
     let served = runtime.block_on(async {
         tokio::select! {
-            served = serve(args, loaded, identity) => served,
+            served = serve(args, loaded, passed, identity) => served,
             never = reporter.run() => never,
         }
     });
@@ -156,12 +168,17 @@ fn run(
     served
 }
 
-async fn serve(args: Args, loaded: Loaded, identity: Identity) -> anyhow::Result<()> {
-    let socket = args
-        .socket
-        .clone()
-        .unwrap_or_else(broker_ipc::default_socket_path);
-    let endpoint = broker_ipc::bind(&socket)?;
+async fn serve(
+    args: Args,
+    loaded: Loaded,
+    passed: Passed,
+    identity: Identity,
+) -> anyhow::Result<()> {
+    let endpoint = match passed.local_socket {
+        Some(socket) => broker_ipc::adopt(socket)?,
+        None => broker_ipc::bind(&args.socket())?,
+    };
+    let socket = endpoint.path().to_owned();
     let signals = stopping::Signals::listen().context("cannot listen for signals")?;
     let shutdown = Shutdown::default();
     let (stop, stop_asked) = mpsc::channel(1);
@@ -172,14 +189,21 @@ async fn serve(args: Args, loaded: Loaded, identity: Identity) -> anyhow::Result
         shutdown.clone(),
         stop,
     );
-    let api = Arc::new(Api::of(&supervisor));
+    let api = Api::of(&supervisor);
     supervisor.open_configured();
+    let overview = supervisor.overview();
     shutdown.tasks.spawn(supervisor.run());
     // The socket answers until the last transfer is over, so that a client can ask for the status.
-    let serving = broker_ipc::serve(endpoint, api, shutdown.tasks.clone(), shutdown.kill.clone());
+    let serving = broker_ipc::serve(
+        endpoint,
+        Arc::new(api.clone()),
+        shutdown.tasks.clone(),
+        shutdown.kill.clone(),
+    );
     shutdown.tasks.spawn(serving);
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), socket = %socket.display(), "broker ready");
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    notify::ready(&overview);
+    shutdown.spawn_until_killed(heartbeat::report(api));
     stopping::until_stopped(signals, stop_asked, shutdown, args.grace()).await;
     info!("broker ended");
     Ok(())

@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::notify;
+
 /// How long tasks may take to reset their connections when the daemon ends.
 const KILL_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -35,12 +37,17 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hang_up.recv() => warn!(
-                    "ignored SIGHUP: the daemon reads its configuration only at the start; use broker-ctl stop to end it"
-                ),
+                _ = self.hang_up.recv() => hung_up(),
             }
         }
     }
+}
+
+fn hung_up() {
+    let _reloading = notify::reloading();
+    warn!(
+        "ignored SIGHUP: the daemon reads its configuration only at the start; use broker-ctl stop to end it"
+    );
 }
 
 /// Returns when all tasks have ended, or when the time to wait for them is over.
@@ -55,13 +62,14 @@ pub(crate) async fn until_stopped(
         Some(asked) = asked.recv() => ("request", asked.unwrap_or(grace)),
     };
     info!(%by, grace = grace.as_secs(), "stopping: no new clients; running transfers may finish");
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    notify::stopping();
     shutdown.drain.cancel();
     tokio::select! {
         () = shutdown.idle() => info!("all transfers have ended"),
         () = tokio::time::sleep(grace) => warn!("the grace period is over: closing what still runs"),
         name = signals.next() => warn!(by = %name, "second request to stop: closing what still runs"),
         Some(_) = asked.recv() => warn!("second request to stop: closing what still runs"),
+        never = notify::keep_extending_timeout() => match never {},
     }
     shutdown.kill.cancel();
     shutdown.tasks.close();

@@ -257,6 +257,18 @@ fn launch_with(
     config: &str,
     options: &BrokerOptions<'_>,
 ) -> anyhow::Result<Process> {
+    Process::spawn(command(directory, config, options)?, None)
+}
+
+/// The command that starts a daemon in a directory, with its configuration written.
+///
+/// # Errors
+/// When brokerd is missing or the configuration cannot be written.
+pub fn command(
+    directory: &Path,
+    config: &str,
+    options: &BrokerOptions<'_>,
+) -> anyhow::Result<Command> {
     write_private(&directory.join(CONFIG), config)?;
     let mut command = match options.programs {
         Some(programs) => Command::new(programs.join("brokerd")),
@@ -272,7 +284,7 @@ fn launch_with(
     // What the daemon keeps for its user belongs to the test, and what the user has is none of its business.
     command.env("HOME", directory).env_remove("SSH_AUTH_SOCK");
     command.envs(options.env.iter().copied());
-    Process::spawn(command, None)
+    Ok(command)
 }
 
 /// Runs broker-ctl on a socket.

@@ -34,6 +34,7 @@ pub mod quirky_ftp;
 pub mod relay;
 pub mod scripted;
 pub mod server_logs;
+pub mod service_manager;
 mod shadow;
 pub mod sockets;
 pub mod ssh_server;

@@ -42,16 +42,22 @@ impl Process {
     /// # Errors
     /// When it cannot be started; the message names the program.
     pub fn spawn(mut command: Command, netns: Option<&Netns>) -> anyhow::Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        match netns {
+            Some(inside) => inside.enter(|| Self::spawn_in(command, netns))?,
+            None => Self::spawn_in(command, netns),
+        }
+    }
+
+    /// As [`Process::spawn`], with the standard input and output that the command already has.
+    pub(crate) fn spawn_on_streams(command: Command) -> anyhow::Result<Self> {
+        Self::spawn_in(command, None)
+    }
+
+    fn spawn_in(mut command: Command, netns: Option<&Netns>) -> anyhow::Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        let spawned = match netns {
-            Some(netns) => netns.enter(|| command.spawn())?,
-            None => command.spawn(),
-        };
+        command.stderr(Stdio::piped()).process_group(0);
+        let spawned = command.spawn();
         let mut child = spawned.with_context(|| format!("cannot start {name}"))?;
         let stdout = capture(child.stdout.take());
         let stderr = capture(child.stderr.take());

@@ -49,6 +49,10 @@ pub const SETSID: Requirement = requirement("setsid", "util-linux");
 pub const MICROSOCKS: Requirement = requirement("microsocks", "microsocks");
 /// An HTTP proxy.
 pub const TINYPROXY: Requirement = requirement("tinyproxy", "tinyproxy-bin");
+/// Checks systemd's units.
+pub const SYSTEMD_ANALYZE: Requirement = requirement("systemd-analyze", "systemd");
+/// Makes the users of systemd's units.
+pub const SYSTEMD_SYSUSERS: Requirement = requirement("systemd-sysusers", "systemd");
 /// Makes network namespaces.
 pub const IP: Requirement = requirement("ip", "iproute2");
 

@@ -27,7 +27,7 @@ use crate::profiles::{Connections, Identity, Profiles, connect_failed};
 use crate::prompts::PromptQueue;
 use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
-use crate::snapshots;
+use crate::snapshots::{self, Overview};
 
 /// Requests that may wait; further ones wait at their clients.
 const REQUESTS: usize = 64;
@@ -40,6 +40,8 @@ pub(crate) enum SupervisorRequest {
     OfClient(Request),
     /// The id of the profile that a target names.
     ProfileOf(String, oneshot::Sender<Result<String, RpcError>>),
+    /// How the daemon is.
+    Overview(oneshot::Sender<Overview>),
 }
 
 /// A tunnel with an open listener that waits for its profile to connect: its number, the outcome, and where the reply
@@ -169,6 +171,9 @@ impl Supervisor {
                 let profile = target::profile(self.profiles.config(), &target);
                 let _ = id.send(profile.map(|profile| profile.id));
             }
+            SupervisorRequest::Overview(overview) => {
+                let _ = overview.send(self.overview());
+            }
         }
     }
 
@@ -214,6 +219,12 @@ impl Supervisor {
                 self.reply_later(reply, key);
             }
         }
+    }
+
+    /// How the daemon is.
+    pub fn overview(&self) -> Overview {
+        let stopping = self.shutdown.drain.is_cancelled();
+        snapshots::overview(&self.listeners, &self.registry, stopping)
     }
 
     fn status(&self) -> DaemonStatus {

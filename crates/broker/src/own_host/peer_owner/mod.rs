@@ -53,7 +53,7 @@ impl Owners {
         #[cfg(not(target_os = "linux"))]
         let failure = Some(io::Error::from(io::ErrorKind::Unsupported));
         if let Some(error) = failure {
-            warn!(%error, "the system does not tell who owns a local connection, so another user of this machine can take part in a transfer; give access to this machine only to users whom you trust");
+            warn!(%error, "the system does not tell who owns a local connection, so another user of this machine can take part in a transfer; allow AF_NETLINK if the daemon runs in a sandbox, or give access to this machine only to users whom you trust");
         }
         Self {
             #[cfg(target_os = "linux")]
