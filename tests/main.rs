@@ -45,6 +45,7 @@ mod systemd;
 mod tcp_tunnels;
 mod tls;
 mod transfer_outcome;
+mod units;
 
 /// The capabilities, each with the function that lists its trials.
 const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
@@ -67,6 +68,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     reconnect::trials,
     lifecycle::trials,
     systemd::trials,
+    units::trials,
     ctl::trials,
     open_tunnel::trials,
     other_users::trials,

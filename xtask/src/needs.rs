@@ -16,7 +16,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// What Debian packs apart from Python itself: the tests of its FTP client among them.
 const PYTHON_TESTS: &str = "Python's own test suite";
 
-const NEEDS: [Requirement; 15] = [
+const NEEDS: [Requirement; 17] = [
     programs::SSHD,
     programs::SSH,
     programs::DROPBEAR,
@@ -32,6 +32,8 @@ const NEEDS: [Requirement; 15] = [
     programs::SETSID,
     programs::OPENSSL,
     programs::UNSHARE,
+    programs::SYSTEMD_ANALYZE,
+    programs::SYSTEMD_SYSUSERS,
 ];
 
 /// A need that is not met: what is missing, and the Debian package that brings it.
