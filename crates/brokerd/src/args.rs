@@ -45,11 +45,6 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn socket(&self) -> PathBuf {
-        let chosen = self.socket.clone();
-        chosen.unwrap_or_else(broker_ipc::default_socket_path)
-    }
-
     pub(crate) fn grace(&self) -> Duration {
         Duration::from_secs(self.grace)
     }

@@ -176,7 +176,10 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let endpoint = match passed.local_socket {
         Some(socket) => broker_ipc::adopt(socket)?,
-        None => broker_ipc::bind(&args.socket())?,
+        None => {
+            let chosen = args.socket.clone();
+            broker_ipc::bind(&chosen.unwrap_or_else(broker_ipc::default_socket_path))?
+        }
     };
     let socket = endpoint.path().to_owned();
     let signals = stopping::Signals::listen().context("cannot listen for signals")?;
