@@ -2,7 +2,6 @@
 //!
 //! `ftp_proto` implements the protocol. This module carries its bytes, keeps its time and performs its actions.
 
-mod client_owner;
 mod control_end;
 mod data;
 mod data_channels;
@@ -22,12 +21,11 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use self::client_owner::ClientOwner;
 use self::control_end::ControlEnd;
 use self::data::{Advertised, ControlConnection, DataHost, has_two_families};
 use self::io::Io;
 use self::session::FtpSession;
-use crate::own_host::{ClientAddresses, notice_when_sending, own_addresses};
+use crate::own_host::{ClientAddresses, ClientOwner, notice_when_sending, own_addresses};
 use crate::refusal::refuse;
 use crate::tunnel::Tunnel;
 

@@ -1,6 +1,7 @@
 //! The daemon's own host: its addresses, its sockets, and who owns them.
 
 mod client_addresses;
+mod client_owner;
 mod client_socket;
 mod host;
 mod listener;
@@ -8,8 +9,8 @@ mod own_addresses;
 mod peer_owner;
 
 pub(crate) use client_addresses::ClientAddresses;
+pub(crate) use client_owner::{ClientOwner, Objection};
 pub(crate) use client_socket::{notice_when_idle, notice_when_sending, reset_when_dropped};
 pub(crate) use host::Host;
 pub(crate) use listener::Listener;
 pub(crate) use own_addresses::own_addresses;
-pub(crate) use peer_owner::{Owner, is_own};

@@ -17,8 +17,9 @@ use tracing::{debug, warn};
 
 use super::advertised::outside_port;
 use super::task::DataTask;
-use crate::ftp_session::client_owner::{ClientOwner, Objection};
-use crate::own_host::{ClientAddresses, Host, Listener, reset_when_dropped};
+use crate::own_host::{
+    ClientAddresses, ClientOwner, Host, Listener, Objection, reset_when_dropped,
+};
 
 /// How long a client that has ended its control connection may take to open its data connection. Hardly any does: the
 /// client has gone, or its data connection ended before the broker looked at it.

@@ -8,8 +8,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::task::DataTask;
-use crate::ftp_session::client_owner::Objection;
-use crate::own_host::{notice_when_idle, reset_when_dropped};
+use crate::own_host::{Objection, notice_when_idle, reset_when_dropped};
 
 /// How long the client's own port may take to answer in active mode. The client is nearby or behind a relay; one that
 /// does not listen refuses at once.

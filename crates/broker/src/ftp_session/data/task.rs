@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::advertised::Advertised;
 use super::destination::DataHost;
-use crate::ftp_session::client_owner::ClientOwner;
+use crate::own_host::ClientOwner;
 use crate::registry::DataEntry;
 use crate::tunnel::Tunnel;
 

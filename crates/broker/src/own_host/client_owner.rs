@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use plain_text::canonical;
 
-use crate::own_host::{Host, Owner, is_own};
+use super::host::Host;
+use super::peer_owner::{Owner, is_own};
 
 /// Who owns the client's end of the control connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub(crate) enum Objection {
 
 impl ClientOwner {
     /// Finds out who owns a control connection that was accepted at `local`.
-    pub(super) fn of(host: &Host, peer: SocketAddr, local: SocketAddr) -> Self {
+    pub(crate) fn of(host: &Host, peer: SocketAddr, local: SocketAddr) -> Self {
         match host.owners.of(peer, local) {
             Owner::User(owner) => Self::User(owner),
             Owner::Nobody | Owner::Unknown if host.owners.are_known() && is_own(peer.ip()) => {
@@ -49,7 +50,7 @@ impl ClientOwner {
 
     /// Why a connection may not carry the session's data, if it may not. `owner` returns who owns its other end, given
     /// the address of this one.
-    pub(super) fn objection(
+    pub(crate) fn objection(
         self,
         local: io::Result<SocketAddr>,
         owner: impl FnOnce(SocketAddr) -> Owner,
