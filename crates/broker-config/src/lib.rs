@@ -65,6 +65,6 @@ pub use position::Position;
 pub use reference::reference;
 pub use request::requested_tunnel;
 pub use tunnel::{
-    DataAddress, FtpOptions, ListenAddress, ListenSide, MAX_HOST, Tls, TlsServer, TunnelKind,
-    TunnelSpec, is_host,
+    DataAddress, FtpOptions, ListenAddress, ListenSide, MAX_HOST, SocksLogin, SocksOptions, Tls,
+    TlsServer, TunnelKind, TunnelSpec, is_host,
 };

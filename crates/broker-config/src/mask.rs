@@ -10,6 +10,9 @@ use crate::suggest::closest;
 /// Elements that contain secrets, including misspelt ones.
 const SECRET_ELEMENTS: [&str; 4] = ["password", "auth-password", "passphrase", "proxy"];
 
+/// The attribute of any element that contains a secret, also misspelt, and one that only names its place.
+const SOCKS_ATTRIBUTES: [&str; 2] = ["socks-password", "socks-password-file"];
+
 /// What begins the declaration of an entity.
 const ENTITY: &str = "!ENTITY";
 
@@ -179,7 +182,8 @@ fn secret(element: Option<&str>, name: &str, value: &str) -> Option<Range<usize>
     if name == "ruleset" {
         return Some(logins(value));
     }
-    let holds_one = ["string", "password", "passwd", "secret"].contains(&name.as_str());
+    let holds_one = ["string", "password", "passwd", "secret"].contains(&name.as_str())
+        || closest(&name, SOCKS_ATTRIBUTES) == Some("socks-password");
     let may_hold_one = element.is_some() && !HARMLESS.contains(&name.as_str());
     (holds_one || may_hold_one).then_some(0..value.len())
 }
@@ -216,6 +220,14 @@ mod tests {
             ("<password String='s3cret'/>", "<password String='******'/>"),
             ("<pasword sting='s3cret'/>", "<pasword sting='******'/>"),
             ("<auth-password x='s3cret'/>", "<auth-password x='******'/>"),
+            (
+                "<tunnel socks-password='s3cret'/>",
+                "<tunnel socks-password='******'/>",
+            ),
+            (
+                "<tunnel sock-pasword='s3cret'/>",
+                "<tunnel sock-pasword='******'/>",
+            ),
             (
                 "<profile password='s3cret'/>",
                 "<profile password='******'/>",
@@ -267,6 +279,7 @@ mod tests {
         for text in [
             "<password file='/etc/x'/>",
             "<password command='pass show x'/>",
+            "<tunnel socks-user='me' socks-password-file='/etc/x'/>",
             "<profile id='a' host='h'><tunnels>x</tunnels></profile>",
             "<user-keys passphrase-timeout='5'/>",
         ] {

@@ -1,7 +1,7 @@
 //! Makes the tables of the reference, docs/configuration.md, from the tables that define the format.
 
 use crate::algorithms::{CIPHERS, HOST_KEYS, KEXS, MACS};
-use crate::raw::{FORMAT, FTP, TUNNEL};
+use crate::raw::{FORMAT, FTP, SOCKS, TUNNEL};
 use crate::table::{Content, Row, Usual, Vocabulary};
 
 /// Elements with their own tables.
@@ -27,6 +27,7 @@ pub fn reference() -> Vec<(&'static str, String)> {
         ("profile-elements", elements(of_profile)),
         ("tunnel", attributes(tunnel)),
         ("ftp-tunnel", attributes(FTP.iter().map(|it| &it.row))),
+        ("socks-tunnel", attributes(SOCKS.iter().map(|it| &it.row))),
         ("logging", elements(&element(&["logging"]).children)),
     ]
 }

@@ -190,6 +190,34 @@ mod tests {
     }
 
     #[test]
+    fn a_socks_tunnel_can_be_asked_for() {
+        let socks = [("type", "socks"), ("listen-port", "0")];
+        let options = |attributes: &[(&str, &str)]| {
+            let (tunnel, _) = local(&[socks.as_slice(), attributes].concat())?;
+            match tunnel.kind {
+                TunnelKind::Socks(options) => Ok(options),
+                TunnelKind::Tcp | TunnelKind::Ftp(_) => Err("another kind".to_owned()),
+            }
+        };
+        assert_eq!(options(&[]).unwrap().ftp_ports, [21..=21]);
+        let several = options(&[("ftp-ports", "21, 2121 8021-8029"), ("active", "no")]).unwrap();
+        assert_eq!(several.ftp_ports, [21..=21, 2121..=2121, 8021..=8029]);
+        assert!(!several.ftp.active);
+        assert!(options(&[("ftp-ports", "")]).unwrap().ftp_ports.is_empty());
+        let login = [("socks-user", "me"), ("socks-password-file", "/f")];
+        assert!(options(&login).unwrap().login.is_some());
+        for (wrong, message) in [
+            (("allow-relay", "yes"), "needs a login"),
+            (("data-open", "lazy"), "`data-open` is for FTP tunnels only"),
+            (("ftp-ports", "0"), "`0` is not a list of ports"),
+            (("socks-user", "me"), "needs a password"),
+        ] {
+            let refused = options(&[wrong]).unwrap_err();
+            assert!(refused.contains(message), "{refused}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said_as_of_a_file() {
         for (name, value, message) in [
             (

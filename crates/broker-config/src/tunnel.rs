@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use broker_settings::PasswordSource;
 use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6};
 use ipnet::IpNet;
 use plain_text::is_printable;
@@ -34,9 +35,9 @@ pub struct TunnelSpec {
     pub listen_address: ListenAddress,
     /// The port to listen on; 0: a free one.
     pub listen_port: u16,
-    /// The destination as the side sees it that does not listen.
+    /// The destination as the side sees it that does not listen. Empty for SOCKS.
     pub dst_host: String,
-    /// The destination's port, never 0.
+    /// The destination's port. 0 only for SOCKS.
     pub dst_port: u16,
     /// Whether clients may connect from hosts other than the one that listens.
     pub allow_relay: bool,
@@ -67,6 +68,28 @@ pub enum TunnelKind {
     Tcp,
     /// FTP, with its data connections.
     Ftp(FtpOptions),
+    /// Any TCP connection, to the destination that its client names by SOCKS. Listens on this host only.
+    Socks(SocksOptions),
+}
+
+/// The policies of a SOCKS tunnel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocksOptions {
+    /// The policies for FTP sessions. `max_sessions` counts all connections.
+    pub ftp: FtpOptions,
+    /// The destination ports at which an FTP server listens.
+    pub ftp_ports: Vec<RangeInclusive<u16>>,
+    /// The login that clients have to give, if they have to. Required with `allow_relay`.
+    pub login: Option<SocksLogin>,
+}
+
+/// The login of a SOCKS tunnel's clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocksLogin {
+    /// The user; at most 255 bytes.
+    pub user: String,
+    /// Where the password comes from; an inline one has at most 255 bytes.
+    pub password: PasswordSource,
 }
 
 /// The policies of an FTP tunnel for its sessions and data connections.

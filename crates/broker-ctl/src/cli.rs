@@ -174,19 +174,21 @@ Examples:
   broker-ctl open-tunnel-listener -L ftp/1234:localhost:21 username@sshserver
   broker-ctl open-tunnel-listener --type ftp 1234 username@sshserver#2222
   broker-ctl open-tunnel-listener -L ftp/1234:localhost:21 --option tls=pass --option max-sessions=8 work
+  broker-ctl open-tunnel-listener -L socks/1080 --option ftp-ports=21,2121 work
   broker-ctl open-tunnel-listener --json -L ftp/[::1]:0:ftp.example.com:21 work";
 
 #[derive(Debug, Args)]
 #[command(override_usage = OPEN_USAGE, after_help = OPEN_HELP)]
 pub(crate) struct OpenTunnelArgs {
-    /// [PROTOCOL/][LISTEN-ADDRESS:]LISTEN-PORT:DST-HOST:DST-PORT. PROTOCOL is tcp (default) or ftp. Listen port 0 takes
-    /// a free port. Put IPv6 addresses in brackets. Can be repeated
+    /// [PROTOCOL/][LISTEN-ADDRESS:]LISTEN-PORT:DST-HOST:DST-PORT. PROTOCOL is tcp (default) or ftp. A SOCKS tunnel has no
+    /// destination: socks/[LISTEN-ADDRESS:]LISTEN-PORT. Listen port 0 takes a free port. Put IPv6 addresses in brackets.
+    /// Can be repeated
     #[arg(short = 'L', long = "local", value_name = "SPEC")]
     pub(crate) local: Vec<TunnelSpec>,
     /// Let other hosts connect to the listeners of this command
     #[arg(short = 'g', long)]
     pub(crate) relay: bool,
-    /// What to forward, without -L: tcp or ftp
+    /// What to forward, without -L: tcp, ftp or socks
     #[arg(
         long = "type",
         value_name = "TYPE",

@@ -2,7 +2,7 @@
 
 use broker_ipc::types::{
     ChannelInfo, ChannelState, Connection, ConnectionDetail, DaemonStatus, Direction, HostKey,
-    HostKeyStanding, ListenerState, Profile, TransferCounts, TunnelListener,
+    HostKeyStanding, ListenerState, Profile, TransferCounts, TunnelKind, TunnelListener,
 };
 use plain_text::host_port;
 
@@ -185,7 +185,7 @@ pub(crate) fn listeners(listeners: &[TunnelListener]) -> Table {
             Cell::number(l.id),
             Cell::text(l.kind),
             Cell::text(host_port(&l.address, l.port)),
-            Cell::text(host_port(&l.dst_host, l.dst_port)),
+            Cell::text(destination(l)),
             Cell::text(&l.target),
             Cell::text(l.state).alert_if(l.state == ListenerState::Failed),
             Cell::number(l.sessions_active),
@@ -251,5 +251,12 @@ pub(crate) fn host_keys(keys: &[HostKey]) -> Table {
         headings: &["ALGORITHM", "BITS", "FINGERPRINT", "STANDING", "KNOWN AT"],
         rows: keys.iter().map(row).collect(),
         nothing: "No host keys",
+    }
+}
+/// Where a listener's clients are connected to.
+pub(crate) fn destination(listener: &TunnelListener) -> String {
+    match listener.kind {
+        TunnelKind::Tcp | TunnelKind::Ftp => host_port(&listener.dst_host, listener.dst_port),
+        TunnelKind::Socks => "any".to_owned(),
     }
 }

@@ -7,6 +7,7 @@ use broker_ipc::methods::{CloseTunnelListener, OpenTunnelListener};
 use broker_ipc::types::TunnelListener;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+
 use plain_text::host_port;
 
 use crate::cli::{Cli, Format, OpenTunnelArgs};
@@ -135,7 +136,7 @@ fn show(output: &Output, format: Format, listener: &TunnelListener) -> anyhow::R
         return output.answer(format, listener, &listing::opened(listener));
     }
     let listen = host_port(&listener.address, listener.port);
-    let destination = host_port(&listener.dst_host, listener.dst_port);
+    let destination = listing::destination(listener);
     let (kind, id, target) = (listener.kind, listener.id, &listener.target);
     Ok(output.print(format_args!(
         "Opened {kind} tunnel {id}: {listen} to {destination} through {target}"

@@ -8,14 +8,19 @@ use plain_text::{host_port, without_brackets};
 /// The FTP port (RFC 959, section 8).
 const FTP_PORT: u16 = 21;
 
-const SYNTAX: &str = "expected [tcp/|ftp/][listen-address:]listen-port:dst-host:dst-port";
+const SYNTAX: &str = "expected [tcp/|ftp/][listen-address:]listen-port:dst-host:dst-port or \
+                      socks/[listen-address:]listen-port";
+
+const SOCKS_DESTINATION: &str = "a socks tunnel has no destination, since its clients name it: expected socks/[listen-address:]listen-port";
 
 /// A tunnel to open, without its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TunnelSpec {
     pub(crate) kind: TunnelKind,
     pub(crate) listen: ListenAt,
+    /// Empty for SOCKS.
     pub(crate) dst_host: String,
+    /// 0 for SOCKS.
     pub(crate) dst_port: u16,
 }
 
@@ -29,12 +34,15 @@ pub(crate) struct ListenAt {
 impl FromStr for TunnelSpec {
     type Err = String;
 
-    /// Reads `[protocol/][listen-address:]listen-port:dst-host:dst-port`.
+    /// Reads `[protocol/][listen-address:]listen-port:dst-host:dst-port`, or `socks/[listen-address:]listen-port`.
     fn from_str(text: &str) -> Result<Self, String> {
         let (kind, rest) = match text.split_once('/') {
             Some((protocol, rest)) => (kind(protocol)?, rest),
             None => (TunnelKind::Tcp, text),
         };
+        if kind == TunnelKind::Socks {
+            return Self::socks(rest);
+        }
         let fields = fields(rest)?;
         let (address, port, host, dst_port) = match fields.as_slice() {
             [port, host, dst_port] => (None, port, host, dst_port),
@@ -69,6 +77,8 @@ impl TunnelSpec {
         port: Option<&str>,
     ) -> Result<Self, String> {
         let dst_port = match (port, kind) {
+            (None, TunnelKind::Socks) if host.is_none() => return Self::socks(listen),
+            (_, TunnelKind::Socks) => return Err(SOCKS_DESTINATION.into()),
             (Some(port), _) => dst_port_field(port)?,
             (None, TunnelKind::Ftp) => FTP_PORT,
             (None, TunnelKind::Tcp) => {
@@ -81,6 +91,20 @@ impl TunnelSpec {
             listen: listen.parse()?,
             dst_host,
             dst_port,
+        })
+    }
+
+    /// Reads `[listen-address:]listen-port` of a SOCKS tunnel.
+    fn socks(listen: &str) -> Result<Self, String> {
+        let fields = fields(listen)?;
+        if fields.len() > 2 {
+            return Err(SOCKS_DESTINATION.into());
+        }
+        Ok(Self {
+            kind: TunnelKind::Socks,
+            listen: listen.parse()?,
+            dst_host: String::new(),
+            dst_port: 0,
         })
     }
 }
@@ -179,8 +203,10 @@ pub(crate) fn kind(text: &str) -> Result<TunnelKind, String> {
     match text.to_ascii_lowercase().as_str() {
         "tcp" => Ok(TunnelKind::Tcp),
         "ftp" => Ok(TunnelKind::Ftp),
-        "socks" => Err("socks tunnels are not supported yet: use tcp or ftp".into()),
-        _ => Err(format!("there is no protocol \"{text}\": use tcp or ftp")),
+        "socks" => Ok(TunnelKind::Socks),
+        _ => Err(format!(
+            "there is no protocol \"{text}\": use tcp, ftp or socks"
+        )),
     }
 }
 
@@ -246,7 +272,7 @@ fn dst_port_field(text: &str) -> Result<u16, String> {
 mod tests {
     use super::*;
 
-    use TunnelKind::{Ftp, Tcp};
+    use TunnelKind::{Ftp, Socks, Tcp};
 
     fn spec(
         kind: TunnelKind,
@@ -288,6 +314,8 @@ mod tests {
                 spec(Ftp, None, 2121, "2001:db8::7", 21),
             ),
             ("[::]:1:[::1]:2", spec(Tcp, Some("::"), 1, "::1", 2)),
+            ("socks/1080", spec(Socks, None, 1080, "", 0)),
+            ("SOCKS/[::1]:0", spec(Socks, Some("::1"), 0, "", 0)),
         ];
         for (text, expected) in cases {
             assert_eq!(text.parse(), Ok(expected), "{text}");
@@ -301,7 +329,9 @@ mod tests {
             ("1234", "parts are missing"),
             ("ftp/1234:localhost", "parts are missing"),
             ("sftp/1:h:2", "no protocol \"sftp\""),
-            ("socks/1080", "socks tunnels are not supported yet"),
+            ("socks/1080:host:21", "a socks tunnel has no destination"),
+            ("socks/1080:host", "\"host\" is not a port"),
+            ("socks/", "\"\" is not a port"),
             ("/1:h:2", "no protocol \"\""),
             ("::1:0:host:21", "put IPv6 addresses in brackets"),
             ("[::1:0:host:21", "bracket is not closed"),
@@ -334,6 +364,15 @@ mod tests {
         assert_eq!(
             words(Tcp, ":80", Some("[::1]"), Some("8080")),
             Ok(spec(Tcp, None, 80, "::1", 8080))
+        );
+        assert_eq!(
+            words(Socks, "[::1]:0", None, None),
+            Ok(spec(Socks, Some("::1"), 0, "", 0))
+        );
+        assert!(
+            words(Socks, "1080", Some("h"), None)
+                .unwrap_err()
+                .contains("has no destination")
         );
         assert!(
             words(Tcp, "80", Some("h"), None)

@@ -220,9 +220,11 @@ pub struct OpenTunnelListener {
     pub listen_address: Option<String>,
     /// The port to listen on; 0 takes a free one.
     pub listen_port: u16,
-    /// The destination, as seen from the SSH server.
+    /// The destination, as seen from the SSH server. Ignored for SOCKS: the clients name it.
+    #[serde(default)]
     pub dst_host: String,
-    /// The destination's port.
+    /// The destination's port. Ignored for SOCKS.
+    #[serde(default)]
     pub dst_port: u16,
     /// Whether other hosts may connect.
     #[serde(default)]

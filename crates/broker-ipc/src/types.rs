@@ -238,9 +238,9 @@ pub struct TunnelListener {
     pub address: String,
     /// The port listened on. If the request was for any free port, the port taken.
     pub port: u16,
-    /// The destination, as seen from the SSH server.
+    /// The destination, as seen from the SSH server. Empty for SOCKS: the clients name it.
     pub dst_host: String,
-    /// The destination's port.
+    /// The destination's port. 0 for SOCKS.
     pub dst_port: u16,
     /// The profile's id; absent for a target given on the command line.
     pub profile: Option<String>,
@@ -274,6 +274,8 @@ pub enum TunnelKind {
     Tcp,
     /// An FTP control connection and every data connection that it negotiates.
     Ftp,
+    /// Connections to destinations that the clients name by SOCKS.
+    Socks,
 }
 
 /// Whether a tunnel listens.

@@ -18,7 +18,7 @@ mod spec;
 mod splice;
 mod state;
 
-pub use auth::{AuthError, KeyFileError, LoginEnd, PrivateFileError, SecretError};
+pub use auth::{AuthError, KeyFileError, LoginEnd, PrivateFileError, SecretError, read_password};
 pub use broker_settings::{
     AuthMethod, HostKeyPolicy, Identity, PasswordSource, PinnedKey, PoolLimits, Settings,
 };

@@ -1,5 +1,6 @@
 //! The Connection Broker as a library: supervisor, tunnels, FTP sessions, data channels and their status.
 
+mod announced;
 mod api;
 mod ftp_session;
 mod listeners;
@@ -10,6 +11,8 @@ mod refusal;
 mod registry;
 mod shutdown;
 mod snapshots;
+mod socks;
+mod socks_session;
 mod supervisor;
 mod sync;
 mod tcp_session;

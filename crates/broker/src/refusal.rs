@@ -1,30 +1,117 @@
-//! The last reply to a client that the broker cannot serve.
+//! How a client learns whether it is served.
 
+use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use broker_config::TunnelKind;
+use broker_ssh::OpenError;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::own_host::reset_when_dropped;
+use crate::socks::{Reason, Version};
 
 /// How long a client may take to read the one line.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Tells an FTP client the reason with a 421 greeting (RFC 959, section 5.4), and closes.
-///
-/// A plain TCP tunnel has no protocol for a reason: its client sees a reset.
-pub(crate) async fn refuse(mut client: TcpStream, kind: &TunnelKind, reason: &str) {
-    match kind {
-        TunnelKind::Ftp(_) => {
-            let line = ftp_proto::reply(421, reason);
-            let told = async {
-                client.write_all(&line).await?;
-                client.shutdown().await
-            };
-            let _ = timeout(REFUSAL_TIMEOUT, told).await;
+/// The protocol in which a client awaits the first word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstWord {
+    /// FTP: the greeting comes from the server, or is a refusal.
+    Ftp,
+    /// None: a client that cannot be served sees a reset.
+    Nothing,
+    /// SOCKS: an answer to its request comes first.
+    Socks(Version),
+}
+
+/// Why a client cannot be served.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    reason: String,
+    socks: Reason,
+}
+
+impl FirstWord {
+    /// In a tunnel of this kind, before its client has asked for anything. A SOCKS client that has not cannot be told.
+    pub(crate) fn of(kind: &TunnelKind) -> Self {
+        match kind {
+            TunnelKind::Ftp(_) => Self::Ftp,
+            TunnelKind::Tcp | TunnelKind::Socks(_) => Self::Nothing,
         }
-        TunnelKind::Tcp => reset_when_dropped(&client),
+    }
+
+    /// Tells the client that its destination is connected, if it awaits that.
+    ///
+    /// # Errors
+    /// If the client is gone.
+    pub(crate) async fn grant(self, client: &mut TcpStream) -> io::Result<()> {
+        match self {
+            Self::Socks(version) => version.grant(client).await,
+            Self::Ftp | Self::Nothing => Ok(()),
+        }
+    }
+
+    /// Tells the client the reason as far as its protocol can, and closes.
+    ///
+    /// In FTP that is a 421 greeting (RFC 959, section 5.4).
+    pub(crate) async fn refuse(self, mut client: TcpStream, refusal: &Refusal) {
+        let told = async {
+            match self {
+                Self::Ftp => {
+                    let line = ftp_proto::reply(421, &refusal.reason);
+                    client.write_all(&line).await?;
+                }
+                Self::Socks(version) => version.refuse(&mut client, refusal.socks).await?,
+                Self::Nothing => {
+                    reset_when_dropped(&client);
+                    return Ok(());
+                }
+            }
+            client.shutdown().await
+        };
+        let _ = timeout(REFUSAL_TIMEOUT, told).await;
+    }
+}
+
+impl Refusal {
+    /// The broker's own rules forbid it.
+    pub(crate) fn forbidden(reason: impl fmt::Display) -> Self {
+        Self {
+            reason: reason.to_string(),
+            socks: Reason::NotAllowed,
+        }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self {
+            reason,
+            socks: Reason::General,
+        }
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
+impl From<&OpenError> for Refusal {
+    fn from(error: &OpenError) -> Self {
+        Self {
+            reason: error.to_string(),
+            socks: Reason::of(error),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
     }
 }

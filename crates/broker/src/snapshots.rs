@@ -138,6 +138,7 @@ pub(crate) fn listener(
         kind: match tunnel.spec.kind {
             broker_config::TunnelKind::Ftp(_) => TunnelKind::Ftp,
             broker_config::TunnelKind::Tcp => TunnelKind::Tcp,
+            broker_config::TunnelKind::Socks(_) => TunnelKind::Socks,
         },
         address: bare_address(tunnel.spec.listen_address),
         port: open.port,

@@ -4,15 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use broker_config::{FtpOptions, TunnelKind, TunnelSpec};
+use broker_ssh::Target;
 use ipnet::IpNet;
-use plain_text::host_port;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use crate::announced::AnnouncedPorts;
 use crate::own_host::{ClientAddresses, Host};
 use crate::profiles::Connections;
 use crate::registry::{
-    ChannelEntry, Registration, SessionEntry, SessionRegistry, SessionTunnel, TunnelTotals,
+    ChannelEntry, Registration, SessionEntry, SessionRegistry, SessionTunnel, TunnelTotals, add,
 };
 use crate::shutdown::Shutdown;
 
@@ -20,6 +21,10 @@ use crate::shutdown::Shutdown;
 /// in the same instant, and many servers have an accept queue of 32; a connection that overflows it never gets a
 /// greeting.
 pub(crate) const GREETINGS_AWAITED: usize = 16;
+
+/// How many SOCKS clients of a tunnel may take their time for their request at once. Those that send it take a
+/// millisecond for it, so only clients that do not are ever so many.
+pub(crate) const HANDSHAKES: usize = 256;
 
 /// What the sessions of one tunnel share.
 #[derive(Debug)]
@@ -40,6 +45,10 @@ pub(crate) struct Tunnel {
     pub(crate) shutdown: Shutdown,
     /// Permits for sessions that wait for the server's greeting, see [`GREETINGS_AWAITED`].
     pub(crate) greetings: Arc<Semaphore>,
+    /// Permits for SOCKS clients that have not sent their request yet, see [`HANDSHAKES`].
+    pub(crate) handshakes: Semaphore,
+    /// The ports that FTP servers have announced to SOCKS clients.
+    pub(crate) announced: Arc<AnnouncedPorts>,
 }
 
 impl Tunnel {
@@ -47,13 +56,14 @@ impl Tunnel {
     pub(crate) fn ftp(&self) -> FtpOptions {
         match &self.spec.kind {
             TunnelKind::Ftp(options) => options.clone(),
+            TunnelKind::Socks(options) => options.ftp.clone(),
             TunnelKind::Tcp => FtpOptions::default(),
         }
     }
 
-    /// `host:port` of the destination, as the SSH server is asked to reach it.
-    pub(crate) fn destination(&self) -> String {
-        host_port(&self.spec.dst_host, self.spec.dst_port)
+    /// The destination, as the SSH server is asked to reach it. A SOCKS tunnel has none.
+    pub(crate) fn destination(&self) -> Target {
+        Target::new(&self.spec.dst_host, self.spec.dst_port)
     }
 
     /// Who has connected from `peer`: the peer itself, or the client that one of the tunnel's proxies names. `None` if the
@@ -80,12 +90,41 @@ impl Tunnel {
         named.map_err(|fault| fault.to_string())
     }
 
-    /// Shows a client's session in the registry until the returned guard is dropped.
-    pub(crate) fn register(&self, id: u64, client: SocketAddr) -> Registration {
+    /// Where it leads, for a person.
+    pub(crate) fn leads_to(&self) -> String {
+        match self.spec.kind {
+            TunnelKind::Ftp(_) | TunnelKind::Tcp => self.destination().to_string(),
+            TunnelKind::Socks(_) => "any destination".to_owned(),
+        }
+    }
+
+    /// Whether one more client can be served.
+    ///
+    /// # Errors
+    /// The reason for the client.
+    pub(crate) fn has_room(&self) -> Result<(), String> {
+        let limit = self.ftp().max_sessions;
+        if self.registry.sessions_of(self.id).len() < limit {
+            return Ok(());
+        }
+        Err(format!(
+            "this tunnel already serves {limit} sessions, its limit; try again later"
+        ))
+    }
+
+    /// Counts a client's session, and shows it in the registry until the returned guard is dropped.
+    pub(crate) fn register(
+        &self,
+        id: u64,
+        client: SocketAddr,
+        destination: &Target,
+        is_ftp: bool,
+    ) -> Registration {
+        add(&self.totals.sessions, 1);
         let tunnel = SessionTunnel {
             id: self.id,
-            is_ftp: matches!(self.spec.kind, TunnelKind::Ftp(_)),
-            destination: self.destination(),
+            is_ftp,
+            destination: destination.to_string(),
         };
         let channel = ChannelEntry::new(id, self.shutdown.kill.child_token());
         self.registry

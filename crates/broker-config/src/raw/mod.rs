@@ -8,6 +8,7 @@ mod logging;
 mod password;
 mod profile;
 mod settings;
+mod socks;
 mod tunnel;
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 pub(crate) use profile::RawProfile;
-pub(crate) use tunnel::{FTP, RawTls, RawTunnel, TUNNEL, read_tunnel, tunnel_rule};
+pub(crate) use tunnel::{FTP, RawTls, RawTunnel, SOCKS, TUNNEL, is_in, read_tunnel, tunnel_rule};
 
 use crate::config::LogTarget;
 use crate::environment::Environment;

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use broker_settings::PasswordSource;
 use ipnet::IpNet;
 
+use super::socks::{self, RawSocks};
 use crate::choices::{TlsWord, TunnelType};
 use crate::findings::{Located, Span};
 use crate::proxy::parse_ports;
@@ -37,8 +39,9 @@ pub(crate) struct RawTunnel {
     /// All options but `tls`.
     pub(crate) ftp: FtpOptions,
     pub(crate) tls: RawTls,
-    /// The first attribute that applies only to FTP.
-    pub(crate) ftp_attribute: Option<Located<String>>,
+    pub(crate) socks: RawSocks,
+    /// The attributes that do not apply to every kind of tunnel.
+    pub(crate) of_kind: Vec<Located<String>>,
 }
 
 /// The values of a tunnel that concern FTP over TLS.
@@ -65,11 +68,13 @@ const DESTINATION: &str = "write the host alone; `dst-port` is a separate attrib
 const ADVERTISED: &str =
     "write an address or a name without a port; `advertise-port-offset` changes the port";
 
-pub(super) static LOCAL_TUNNEL: Rule<RawTunnel> =
-    Rule::new("local-tunnel").many().shared(&[TUNNEL, FTP]);
+pub(super) static LOCAL_TUNNEL: Rule<RawTunnel> = Rule::new("local-tunnel")
+    .many()
+    .shared(&[TUNNEL, FTP, SOCKS]);
 
-pub(super) static REMOTE_TUNNEL: Rule<RawTunnel> =
-    Rule::new("remote-tunnel").many().shared(&[TUNNEL, FTP]);
+pub(super) static REMOTE_TUNNEL: Rule<RawTunnel> = Rule::new("remote-tunnel")
+    .many()
+    .shared(&[TUNNEL, FTP, SOCKS]);
 
 pub(super) static STATIC_TUNNELS: Rule<Vec<RawTunnel>> =
     Rule::new("static-tunnels").children(&[part!(STATIC_TUNNEL, |list, e, v| {
@@ -81,11 +86,11 @@ static STATIC_TUNNEL: Rule<RawTunnel> = Rule::new("tunnel")
     .attributes(rows! { RawTunnel:
         "profile" required: "the id of the profile whose SSH connections carry it", |it, f| it.profile = f.located(Field::text);
     })
-    .shared(&[TUNNEL, FTP]);
+    .shared(&[TUNNEL, FTP, SOCKS]);
 
 /// The attributes of every tunnel.
 pub(crate) const TUNNEL: &[Attribute<RawTunnel>] = rows! { RawTunnel:
-    "type" usual "tcp": "`ftp`; `tcp`: any protocol, unchanged; `socks` (*later*, local only)", read_kind;
+    "type" usual "tcp": "`ftp`; `tcp`: any protocol, unchanged; `socks`: clients name the destination, see [SOCKS tunnels](#socks-tunnels); local only", read_kind;
     "listen-address" otherwise "127.0.0.1; with `allow-relay=\"yes\"` all addresses":
         "an address, `localhost`, or `*` for all", |it, f| it.listen_address = f.located(listen_address);
     "listen-port" required: "the port to listen on; 0: a free one", |it, f| it.listen_port = f.located(|f| f.port(0));
@@ -149,6 +154,18 @@ pub(crate) const FTP: &[Attribute<RawTunnel>] = rows! { RawTunnel:
         |it, f| set(&mut it.ftp.max_sessions, f.count(1..=MAX_SESSIONS));
 };
 
+/// The attributes of a tunnel that apply only to SOCKS.
+pub(crate) const SOCKS: &[Attribute<RawTunnel>] = rows! { RawTunnel:
+    "ftp-ports" usual "21": "the ports of FTP servers: connections to them are FTP sessions. Ports and ranges: `21, 8021-8029`; \
+        empty: none", |it, f| set(&mut it.socks.ftp_ports, socks::port_list(f));
+    "socks-user" otherwise "no login": "the user that clients have to give; required with `allow-relay`",
+        |it, f| it.socks.user = f.located(socks::user);
+    "socks-password": "the password that they have to give with it",
+        |it, f| it.socks.password = f.located(socks::inline_password);
+    "socks-password-file": "or: a file with the password in its first line",
+        |it, f| it.socks.password_file = f.located(|f| f.path().map(PasswordSource::File));
+};
+
 /// The element of a tunnel that listens on this side. Also used for a tunnel that does not come from a file.
 pub(crate) fn tunnel_rule(listens: ListenSide) -> &'static Rule<RawTunnel> {
     match listens {
@@ -173,22 +190,31 @@ fn read_any(
     values: &mut Values<'_>,
 ) -> RawTunnel {
     let mut tunnel = RawTunnel::at(element.span, listens);
-    let is_ftp = |name: &str| FTP.iter().any(|it| it.row.name == name);
-    tunnel.ftp_attribute = first_attribute(element, is_ftp);
-    tunnel.tls.terminate_attribute = first_attribute(element, |name| name.starts_with("tls-"));
+    let is_of_kind = |name: &str| is_in(FTP, name) || is_in(SOCKS, name);
+    tunnel.of_kind = named(element, is_of_kind).collect();
+    tunnel.tls.terminate_attribute = named(element, |name| name.starts_with("tls-")).next();
     rule.apply(&mut tunnel, element, values);
     check_profile(&mut tunnel, values);
     report_unsupported(&tunnel, values);
     tunnel
 }
 
-fn first_attribute(element: &Element, wanted: impl Fn(&str) -> bool) -> Option<Located<String>> {
-    let mut attributes = element.attributes.iter();
-    let found = attributes.find(|attribute| wanted(&attribute.name))?;
-    Some(Located {
-        value: found.name.clone(),
-        span: found.name_span,
+/// The attributes with such names.
+fn named(
+    element: &Element,
+    wanted: impl Fn(&str) -> bool,
+) -> impl Iterator<Item = Located<String>> {
+    let attributes = element.attributes.iter();
+    let found = attributes.filter(move |attribute| wanted(&attribute.name));
+    found.map(|it| Located {
+        value: it.name.clone(),
+        span: it.name_span,
     })
+}
+
+/// Whether a group of attributes has this name.
+pub(crate) fn is_in(group: &[Attribute<RawTunnel>], name: &str) -> bool {
+    group.iter().any(|it| it.row.name == name)
 }
 
 /// Only a SOCKS listener can have an empty profile: its clients name the server.
@@ -197,7 +223,10 @@ fn check_profile(tunnel: &mut RawTunnel, values: &mut Values<'_>) {
     let Some(profile) = tunnel.profile.take_if(|profile| empty(profile)) else {
         return;
     };
-    if tunnel.kind.value != TunnelType::Socks {
+    if tunnel.kind.value == TunnelType::Socks {
+        let message = "a SOCKS tunnel without a profile is not supported yet";
+        values.findings.unsupported(profile.span, message);
+    } else {
         values
             .findings
             .error(profile.span, "`profile` of `<tunnel>` is empty")
@@ -210,10 +239,6 @@ fn report_unsupported(tunnel: &RawTunnel, values: &mut Values<'_>) {
         ListenSide::SshServer => {
             let message = "remote tunnels are not supported yet";
             values.findings.unsupported(tunnel.span, message);
-        }
-        ListenSide::OwnHost if tunnel.kind.value == TunnelType::Socks => {
-            let message = "SOCKS tunnels are not supported yet";
-            values.findings.unsupported(tunnel.kind.span, message);
         }
         ListenSide::OwnHost => {}
     }
@@ -256,7 +281,8 @@ impl RawTunnel {
             advertise_port_offset: None,
             ftp: FtpOptions::default(),
             tls: RawTls::default(),
-            ftp_attribute: None,
+            socks: RawSocks::default(),
+            of_kind: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod listeners;
 mod profiles;
+mod socks;
 mod tls;
 mod tunnels;
 

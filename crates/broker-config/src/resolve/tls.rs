@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tls_certificate::{FileRole, read};
 
 use super::Resolver;
-use crate::choices::TlsWord;
+use crate::choices::{TlsWord, TunnelType};
 use crate::findings::Located;
 use crate::raw::{RawTls, RawTunnel};
 use crate::tunnel::{ListenSide, Tls, TlsServer};
@@ -27,6 +27,12 @@ impl Resolver<'_> {
     }
 
     fn tls_server(&mut self, raw: &RawTunnel) -> Option<TlsServer> {
+        if raw.kind.value == TunnelType::Socks {
+            self.findings
+                .error(raw.span, "a SOCKS tunnel cannot have `tls=\"terminate\"`")
+                .help("remove it, or use a tunnel of type `ftp`");
+            return None;
+        }
         if raw.listens == ListenSide::SshServer {
             self.findings
                 .error(raw.span, "a remote tunnel cannot have `tls=\"terminate\"`")

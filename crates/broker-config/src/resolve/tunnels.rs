@@ -4,11 +4,12 @@ use std::ops::RangeInclusive;
 
 use super::Resolver;
 use super::profiles::report_unknown;
+use super::socks;
 use crate::choices::{TlsWord, TunnelType};
 use crate::config::StaticTunnel;
 use crate::findings::{Located, Span};
 use crate::position::Position;
-use crate::raw::{RawProfile, RawTunnel};
+use crate::raw::{RawProfile, RawTunnel, SOCKS, is_in};
 use crate::tunnel::{FtpOptions, ListenAddress, ListenSide, TunnelKind, TunnelSpec};
 
 /// The default destination of a tunnel.
@@ -60,14 +61,15 @@ impl Resolver<'_> {
 
     pub(super) fn tunnel(&mut self, raw: &RawTunnel) -> Option<TunnelSpec> {
         self.check_relay(raw);
-        self.check_ftp_only(raw);
-        let dst_port = self.destination_port(raw);
+        self.check_attributes(raw);
+        let kind = self.tunnel_kind(raw);
+        let (dst_host, dst_port) = self.destination(raw);
         Some(TunnelSpec {
             listens: raw.listens,
-            kind: self.tunnel_kind(raw)?,
+            kind: kind?,
             listen_address: listen_address(raw),
             listen_port: raw.listen_port.as_ref()?.value,
-            dst_host: destination_host(raw),
+            dst_host,
             dst_port: dst_port?,
             allow_relay: raw.allow_relay,
             allow_from: value_of(&raw.allow_from),
@@ -80,12 +82,10 @@ impl Resolver<'_> {
     fn tunnel_kind(&mut self, raw: &RawTunnel) -> Option<TunnelKind> {
         match (raw.kind.value, raw.listens) {
             (TunnelType::Tcp, _) => Some(TunnelKind::Tcp),
-            (TunnelType::Ftp, _) => Some(TunnelKind::Ftp(FtpOptions {
-                tls: self.tls(raw)?,
-                ..self.ftp_options(raw)
-            })),
-            // Reported with the other unsupported settings.
-            (TunnelType::Socks, ListenSide::OwnHost) => None,
+            (TunnelType::Ftp, _) => self.ftp_options(raw).map(TunnelKind::Ftp),
+            (TunnelType::Socks, ListenSide::OwnHost) => {
+                self.socks_options(raw).map(TunnelKind::Socks)
+            }
             (TunnelType::Socks, ListenSide::SshServer) => {
                 self.findings
                     .error(raw.kind.span, "a remote tunnel cannot be of type `socks`")
@@ -102,60 +102,60 @@ impl Resolver<'_> {
             .unwrap_or_default()
     }
 
-    fn destination_port(&mut self, raw: &RawTunnel) -> Option<u16> {
+    /// The destination. There is no port only after an error.
+    fn destination(&mut self, raw: &RawTunnel) -> (String, Option<u16>) {
+        let host = raw.dst_host.as_ref();
+        let host = host.map_or(DST_HOST, |host| host.value.as_str()).to_owned();
         let written = raw.dst_port.as_ref().map(|port| port.value);
         if written == Some(0) && raw.kind.value != TunnelType::Socks {
             let span = raw.dst_port.as_ref().map_or(raw.span, |port| port.span);
             self.findings
                 .error(span, "a destination has no port 0")
                 .help("write a number from 1 to 65535");
-            return None;
+            return (host, None);
         }
         match raw.kind.value {
-            TunnelType::Ftp => Some(written.unwrap_or(FTP_PORT)),
+            TunnelType::Ftp => (host, Some(written.unwrap_or(FTP_PORT))),
             TunnelType::Tcp => {
                 if written.is_none() {
                     self.findings
                         .error(raw.span, "a tunnel of type `tcp` needs a `dst-port`")
                         .help("add `dst-port=\"…\"`, or `type=\"ftp\"` if it is for FTP");
                 }
-                written
+                (host, written)
             }
-            TunnelType::Socks => {
-                let unused = raw.dst_port.as_ref().filter(|port| port.value > 0);
-                let unused = unused.map(|port| port.span);
-                if let Some(span) = unused.or(raw.dst_host.as_ref().map(|host| host.span)) {
-                    self.findings
-                        .warning(span, "a SOCKS tunnel has no destination")
-                        .help("remove it: the clients name the destination");
-                }
-                None
-            }
+            TunnelType::Socks => (String::new(), Some(0)),
         }
     }
 
-    fn check_ftp_only(&mut self, raw: &RawTunnel) {
-        if let Some(attribute) = raw
-            .ftp_attribute
-            .as_ref()
-            .filter(|_| raw.kind.value != TunnelType::Ftp)
-        {
-            self.findings
-                .error(
-                    attribute.span,
-                    format!("`{}` is for FTP tunnels only", attribute.value),
-                )
-                .help("add `type=\"ftp\"`, or remove the attribute");
-        }
+    /// Reports the first attribute of another kind of tunnel.
+    fn check_attributes(&mut self, raw: &RawTunnel) {
+        let kind = raw.kind.value;
+        let mut attributes = raw.of_kind.iter();
+        let Some(attribute) = attributes.find(|it| !applies(&it.value, kind)) else {
+            return;
+        };
+        let (name, word) = match is_in(SOCKS, &attribute.value) {
+            true => ("SOCKS", "socks"),
+            false => ("FTP", "ftp"),
+        };
+        let message = format!("`{}` is for {name} tunnels only", attribute.value);
+        self.findings
+            .error(attribute.span, message)
+            .help(format!("add `type=\"{word}\"`, or remove the attribute"));
     }
 
-    fn ftp_options(&mut self, raw: &RawTunnel) -> FtpOptions {
-        let mut options = raw.ftp.clone();
+    /// The options of FTP sessions; `None` after an error.
+    pub(super) fn ftp_options(&mut self, raw: &RawTunnel) -> Option<FtpOptions> {
+        let mut options = FtpOptions {
+            tls: self.tls(raw)?,
+            ..raw.ftp.clone()
+        };
         if let Some(offset) = &raw.advertise_port_offset {
             self.check_offset(offset, options.passive_ports.as_ref());
             options.advertise_port_offset = offset.value;
         }
-        options
+        Some(options)
     }
 
     /// An outside port must exist for each passive port.
@@ -220,13 +220,21 @@ impl Resolver<'_> {
             .as_ref()
             .is_some_and(|it| it.value.is_loopback());
         let encrypted = raw.tls.word == TlsWord::Terminate && raw.tls.required;
-        if raw.kind.value == TunnelType::Ftp && !only_here && !encrypted {
-            self.findings
-                .warning(
-                    raw.span,
-                    "FTP passwords and files pass in clear text between clients on other hosts and this listener",
-                )
-                .help("set `tls=\"terminate\"`, or make sure that you trust the network between them");
+        let (what, help) = match raw.kind.value {
+            TunnelType::Ftp if !encrypted => (
+                "FTP passwords and files pass",
+                "set `tls=\"terminate\"`, or make sure that you trust the network between them",
+            ),
+            TunnelType::Socks => (
+                "the SOCKS login and all that clients send pass",
+                "make sure that you trust the network between them",
+            ),
+            TunnelType::Ftp | TunnelType::Tcp => return,
+        };
+        if !only_here {
+            let message =
+                format!("{what} in clear text between clients on other hosts and this listener");
+            self.findings.warning(raw.span, message).help(help);
         }
     }
 
@@ -269,9 +277,11 @@ fn value_of<T: Clone + Default>(written: &Option<Located<T>>) -> T {
     value.unwrap_or_default()
 }
 
-fn destination_host(raw: &RawTunnel) -> String {
-    raw.dst_host
-        .as_ref()
-        .map_or(DST_HOST, |host| host.value.as_str())
-        .to_owned()
+/// Whether an attribute that not every kind of tunnel has applies to this kind.
+fn applies(attribute: &str, kind: TunnelType) -> bool {
+    match kind {
+        TunnelType::Tcp => false,
+        TunnelType::Ftp => !is_in(SOCKS, attribute),
+        TunnelType::Socks => is_in(SOCKS, attribute) || socks::shares(attribute),
+    }
 }

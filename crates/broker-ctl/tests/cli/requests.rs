@@ -341,7 +341,7 @@ fn a_command_line_that_makes_no_sense_has_status_2_and_needs_no_daemon() {
 fn what_is_wrong_with_a_tunnel_is_said() {
     let wrong = broker_ctl().args(["open-tunnel-listener", "-L", "ftp/::1:0:host:21", "work"]);
     wrong.assert().code(2).stderr_eq(str![[r#"
-error: invalid value 'ftp/::1:0:host:21' for '--local <SPEC>': too many parts (put IPv6 addresses in brackets): expected [tcp/|ftp/][listen-address:]listen-port:dst-host:dst-port
+error: invalid value 'ftp/::1:0:host:21' for '--local <SPEC>': too many parts (put IPv6 addresses in brackets): expected [tcp/|ftp/][listen-address:]listen-port:dst-host:dst-port or socks/[listen-address:]listen-port
 
 For more information, try '--help'.
 

@@ -25,6 +25,7 @@ use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use attempt::{Attempt, AuthOutcome};
 pub use error::{AuthError, KeyFileError, LoginEnd, PrivateFileError, SecretError};
+pub use secret::read_password;
 
 /// More methods in a row than any real server requires.
 const MAX_STEPS: usize = 8;

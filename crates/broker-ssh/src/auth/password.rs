@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::MAX_ASKED;
 use super::attempt::{Attempt, AuthOutcome};
 use super::error::AuthError;
-use super::secret::password;
+use super::secret::read_password;
 use crate::prompt::{Login, Prompt};
 
 impl<H: Handler> Attempt<'_, H> {
@@ -34,7 +34,7 @@ impl<H: Handler> Attempt<'_, H> {
 
     /// The profile's password. A failure to read it is recorded.
     pub(super) async fn configured_password(&mut self) -> Option<SecretString> {
-        match password(self.spec.password.as_ref()?).await {
+        match read_password(self.spec.password.as_ref()?).await {
             Ok(secret) => Some(secret),
             Err(error) => {
                 self.note_obstacle(error);

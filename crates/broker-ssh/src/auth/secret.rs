@@ -24,7 +24,7 @@ const MAX_PASSWORD: u64 = 4096;
 ///
 /// # Errors
 /// `Password` with the source and what to do about it.
-pub(crate) async fn password(source: &PasswordSource) -> Result<SecretString, AuthError> {
+pub async fn read_password(source: &PasswordSource) -> Result<SecretString, AuthError> {
     let (origin, secret) = match source {
         PasswordSource::Inline(password) => return Ok(password.clone()),
         PasswordSource::File(path) => (path.display().to_string(), from_file(path).await),
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     async fn of_command(command: &str) -> Result<String, String> {
-        let found = password(&PasswordSource::Command(command.into())).await;
+        let found = read_password(&PasswordSource::Command(command.into())).await;
         found
             .map(|secret| secret.expose_secret().to_owned())
             .map_err(|error| error.to_string())
@@ -117,13 +117,13 @@ mod tests {
         let path = dir.path().join("password");
         std::fs::write(&path, "hunter2\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let refused = password(&PasswordSource::File(path.clone()))
+        let refused = read_password(&PasswordSource::File(path.clone()))
             .await
             .unwrap_err()
             .to_string();
         assert!(refused.contains("chmod 600"), "{refused}");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let read = password(&PasswordSource::File(path)).await.unwrap();
+        let read = read_password(&PasswordSource::File(path)).await.unwrap();
         assert_eq!(read.expose_secret(), "hunter2");
     }
 }

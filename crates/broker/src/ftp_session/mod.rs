@@ -13,7 +13,7 @@ mod session;
 use std::sync::Arc;
 
 use broker_config::Tls;
-use broker_ssh::Forwards;
+use broker_ssh::{Forwards, Target};
 use ftp_proto::{Session, SessionConfig, TlsPolicy};
 use plain_text::canonical;
 use socket2::SockRef;
@@ -26,18 +26,20 @@ use self::data::{Advertised, ControlConnection, DataHost, has_two_families};
 use self::io::Io;
 use self::session::FtpSession;
 use crate::own_host::{ClientAddresses, ClientOwner, notice_when_sending, own_addresses};
-use crate::refusal::refuse;
+use crate::refusal::{FirstWord, Refusal};
 use crate::tunnel::Tunnel;
 
 /// Serves one FTP client to the end of its session.
 pub(crate) async fn run(
     tunnel: Arc<Tunnel>,
     id: u64,
-    client: TcpStream,
+    mut client: TcpStream,
     addresses: ClientAddresses,
+    target: Target,
+    first_word: FirstWord,
 ) {
     let peer = addresses.client;
-    let guard = tunnel.register(id, peer);
+    let guard = tunnel.register(id, peer, &target, true);
     let stop = guard.entry.channel.stop.clone();
     let Ok(local) = client.local_addr().map(canonical) else {
         debug!("the client left before its session began");
@@ -53,14 +55,14 @@ pub(crate) async fn run(
     // Some clients send ABOR as urgent data, which would be lost out of band.
     let _ = SockRef::from(&client).set_out_of_band_inline(true);
     let opened = tokio::select! {
-        opened = server::open(&tunnel, &pool, peer) => opened,
-        () = stop.cancelled() => Err("the broker was stopped".to_owned()),
+        opened = server::open(&tunnel, &target, &pool, peer) => opened,
+        () = stop.cancelled() => Err(Refusal::from("the broker was stopped")),
     };
     let server = match opened {
         Ok(server) => server,
         Err(reason) => {
             warn!(%reason, "session refused");
-            refuse(client, &tunnel.spec.kind, &reason).await;
+            first_word.refuse(client, &reason).await;
             return;
         }
     };
@@ -68,9 +70,16 @@ pub(crate) async fn run(
         .entry
         .channel
         .carried_by(server.channel.info().connection);
+    if let Err(error) = first_word.grant(&mut client).await {
+        debug!(%error, "the client left before its session began");
+        return;
+    }
     let control = ControlConnection {
         ftp: tunnel.ftp(),
+        announced_ports: matches!(first_word, FirstWord::Socks(_))
+            .then(|| tunnel.announced.clone()),
         tunnel,
+        target,
         forwards: Forwards::new(pool.clone()),
         pool: pool.clone(),
         local,

@@ -6,6 +6,7 @@ use broker_ssh::{Channel, ChannelError, OpenError, Pool, Target};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::data::dial_names;
+use crate::refusal::Refusal;
 use crate::tunnel::Tunnel;
 
 /// The open channel, and how it was opened.
@@ -21,18 +22,23 @@ pub(super) struct Server {
 ///
 /// # Errors
 /// What to tell the client.
-pub(super) async fn open(tunnel: &Tunnel, pool: &Pool, peer: SocketAddr) -> Result<Server, String> {
+pub(super) async fn open(
+    tunnel: &Tunnel,
+    target: &Target,
+    pool: &Pool,
+    peer: SocketAddr,
+) -> Result<Server, Refusal> {
     let permit = tunnel.greetings.clone().acquire_owned().await;
     let awaits_greeting = permit.map_err(|closed| closed.to_string())?;
-    let mut reason = String::new();
+    let mut refusal = None;
     let mut any_prohibited = false;
-    for host in dial_names(&tunnel.spec.dst_host) {
+    for host in dial_names(&target.host) {
         if host == "localhost" && !any_prohibited {
             continue;
         }
         let target = Target {
             host: host.clone(),
-            port: tunnel.spec.dst_port,
+            port: target.port,
         };
         match pool.open_control(&target, peer).await {
             Ok(channel) => {
@@ -45,12 +51,10 @@ pub(super) async fn open(tunnel: &Tunnel, pool: &Pool, peer: SocketAddr) -> Resu
             // Another name is tried only if the far end refused the previous one.
             Err(OpenError::Channel(error @ ChannelError::Refused { .. })) => {
                 any_prohibited |= error.is_prohibited();
-                if reason.is_empty() {
-                    reason = error.to_string();
-                }
+                refusal.get_or_insert(OpenError::Channel(error));
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(Refusal::from(&error)),
         }
     }
-    Err(reason)
+    Err(Refusal::from(&refusal.unwrap_or(OpenError::Internal)))
 }

@@ -155,7 +155,7 @@ impl FtpSession {
                 self.proto.server_bytes(now, &bytes);
             }
             EndRead::End if !self.server_spoke => {
-                let server = self.control.tunnel.destination();
+                let server = &self.control.target;
                 self.lose(&format!(
                     "the FTP server {server} closed the connection without a greeting; it may refuse the SSH server's address or have too many clients"
                 ));

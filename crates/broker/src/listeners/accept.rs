@@ -11,10 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span};
 
 use crate::own_host::{ClientAddresses, Listener};
-use crate::refusal::refuse;
-use crate::registry::add;
+use crate::refusal::FirstWord;
 use crate::tunnel::{Tunnel, is_in};
-use crate::{ftp_session, tcp_session};
+use crate::{ftp_session, socks_session, tcp_session};
 
 /// Accepts clients until the tunnel is closed or the daemon stops. Existing sessions continue.
 pub(super) async fn accept(tunnel: Arc<Tunnel>, listener: Listener, closed: CancellationToken) {
@@ -41,6 +40,7 @@ fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
 /// Serves a connection to its end, if it is a client's that may use the tunnel.
 async fn serve(tunnel: Arc<Tunnel>, mut client: TcpStream, peer: SocketAddr) {
     let id = tunnel.registry.new_id();
+    let first_word = FirstWord::of(&tunnel.spec.kind);
     let span = |client| info_span!("session", id, tunnel = tunnel.id, client = %client);
     let met = meet(&tunnel, &mut client, peer)
         .instrument(span(peer))
@@ -49,17 +49,25 @@ async fn serve(tunnel: Arc<Tunnel>, mut client: TcpStream, peer: SocketAddr) {
         Ok(Some(addresses)) => addresses,
         Ok(None) => return,
         Err(reason) => {
-            let refused = refuse(client, &tunnel.spec.kind, &reason);
+            let refusal = reason.into();
+            let refused = first_word.refuse(client, &refusal);
             return refused.instrument(span(peer)).await;
         }
     };
     let span = span(addresses.client);
     let session = async {
-        add(&tunnel.totals.sessions, 1);
         debug!(%peer, "client connected");
-        match tunnel.spec.kind {
-            TunnelKind::Ftp(_) => ftp_session::run(tunnel, id, client, addresses).await,
-            TunnelKind::Tcp => tcp_session::run(tunnel, id, client, addresses.client).await,
+        let target = tunnel.destination();
+        match tunnel.spec.kind.clone() {
+            TunnelKind::Ftp(_) => {
+                ftp_session::run(tunnel, id, client, addresses, target, first_word).await;
+            }
+            TunnelKind::Tcp => {
+                tcp_session::run(tunnel, id, client, addresses, target, first_word).await;
+            }
+            TunnelKind::Socks(options) => {
+                socks_session::run(tunnel, &options, id, client, addresses).await;
+            }
         }
     };
     session.instrument(span).await;
@@ -107,13 +115,11 @@ fn admit_client(tunnel: &Tunnel, client: SocketAddr) -> Result<(), String> {
     if tunnel.spec.accept_proxy && !allowed.is_empty() {
         admit_from(allowed, client)?;
     }
-    let limit = tunnel.ftp().max_sessions;
-    if tunnel.registry.sessions_of(tunnel.id).len() >= limit {
-        return Err(format!(
-            "this tunnel already serves {limit} sessions, its limit; try again later"
-        ));
+    match tunnel.spec.kind {
+        // Not each connection is a session: that depends on what the client asks for.
+        TunnelKind::Socks(_) => Ok(()),
+        TunnelKind::Ftp(_) | TunnelKind::Tcp => tunnel.has_room(),
     }
-    Ok(())
 }
 
 fn admit_from(networks: &[IpNet], client: SocketAddr) -> Result<(), String> {

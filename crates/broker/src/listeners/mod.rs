@@ -15,11 +15,12 @@ use tracing::{info, warn};
 
 pub(crate) use open_tunnel::OpenTunnel;
 
+use crate::announced::AnnouncedPorts;
 use crate::own_host::Host;
 use crate::profiles::{Connections, unsupported};
 use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
-use crate::tunnel::{GREETINGS_AWAITED, Tunnel};
+use crate::tunnel::{GREETINGS_AWAITED, HANDSHAKES, Tunnel};
 
 /// Tunnels at once. Far more than a configuration contains, far fewer than the limit of descriptors.
 const MAX_TUNNELS: usize = 4096;
@@ -135,6 +136,8 @@ impl Listeners {
             totals: self.registry.add_tunnel(id),
             shutdown: self.shutdown.clone(),
             greetings: Arc::new(Semaphore::new(GREETINGS_AWAITED)),
+            handshakes: Semaphore::new(HANDSHAKES),
+            announced: AnnouncedPorts::new(self.host.clone()),
         });
         Ok(OpenTunnel::new(tunnel, &profile.id, origin))
     }

@@ -58,7 +58,7 @@ impl OpenTunnel {
         info!(
             tunnel = self.tunnel.id,
             listen = %format!("{}:{port}", spec.listen_address),
-            to = %self.tunnel.destination(),
+            to = %self.tunnel.leads_to(),
             profile = %self.profile,
             "tunnel listens"
         );

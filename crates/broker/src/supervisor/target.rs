@@ -3,6 +3,7 @@
 use broker_config::{Config, ListenSide, MAX_HOST, Profile, TunnelSpec, is_host};
 use broker_ipc::RpcError;
 use broker_ipc::methods::OpenTunnelListener;
+use broker_ipc::types::TunnelKind;
 use tracing::warn;
 
 /// The longest user name in a target. Servers allow a few dozen characters; a company's directory may use e-mail
@@ -16,12 +17,13 @@ const MAX_USER: usize = 512;
 pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<TunnelSpec, RpcError> {
     let kind = asked.kind.to_string();
     let [listen_port, dst_port] = [asked.listen_port, asked.dst_port].map(|port| port.to_string());
-    let mut attributes = vec![
-        ("type", kind.as_str()),
-        ("listen-port", &listen_port),
-        ("dst-host", &asked.dst_host),
-        ("dst-port", &dst_port),
-    ];
+    let mut attributes = vec![("type", kind.as_str()), ("listen-port", &listen_port)];
+    if asked.kind != TunnelKind::Socks {
+        attributes.extend([
+            ("dst-host", asked.dst_host.as_str()),
+            ("dst-port", &dst_port),
+        ]);
+    }
     attributes.extend(
         asked
             .listen_address
@@ -102,8 +104,6 @@ pub(crate) fn server(config: &Config, target: &str) -> Result<Profile, RpcError>
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-
-    use broker_ipc::types::TunnelKind;
 
     use super::*;
 

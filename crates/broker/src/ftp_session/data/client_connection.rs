@@ -83,7 +83,6 @@ fn first_free(
 
 /// Waits for the client's connection and drops others. Until it is joined to a channel, its end is a reset.
 pub(super) async fn accept(task: &DataTask, listener: Listener) -> Result<TcpStream, DataEnd> {
-    let limit = task.control.ftp.data_timeout;
     let mut refused = Refused::default();
     let closed = refused.closed.clone();
     let closed_early = async {
@@ -91,19 +90,30 @@ pub(super) async fn accept(task: &DataTask, listener: Listener) -> Result<TcpStr
         task.signals.wanted.cancelled().await;
         sleep(CLOSED_PATIENCE).await;
     };
+    tokio::select! {
+        met = in_time(task, expected(task, &listener, &mut refused)) => met,
+        () = closed_early => Err(DataEnd::Cut(CLOSED_EARLY.to_owned())),
+    }
+}
+
+/// Waits for the client's connection as long as it may still come.
+pub(super) async fn in_time<T>(
+    task: &DataTask,
+    connection: impl Future<Output = T>,
+) -> Result<T, DataEnd> {
+    let limit = task.control.ftp.data_timeout;
     let left = async {
         task.control.client_ended.cancelled().await;
         sleep(LEAVING_TIMEOUT).await;
     };
     // The server may have taken the silence for a complete file.
     tokio::select! {
-        met = timeout(limit, expected(task, &listener, &mut refused)) => met.map_err(|_| {
+        met = timeout(limit, connection) => met.map_err(|_| {
             let waited = limit.as_secs();
             DataEnd::Cut(format!(
                 "the client did not open the data connection within {waited} seconds"
             ))
         }),
-        () = closed_early => Err(DataEnd::Cut(CLOSED_EARLY.to_owned())),
         () = left => Err(DataEnd::Cut("the client left without opening the data connection".to_owned())),
     }
 }

@@ -8,6 +8,7 @@ mod destination;
 mod passive;
 mod server_channel;
 mod server_forward;
+mod socks_connection;
 mod task;
 mod transfer;
 

@@ -8,21 +8,24 @@ use broker_config::DataOpen;
 use ftp_proto::{Announced, DataEnd};
 
 use super::task::DataTask;
-use super::{client_connection, server_channel, transfer};
+use super::{client_connection, server_channel, socks_connection, transfer};
 
 /// Announces a port to the client, and carries its data connection to the end.
 pub(super) async fn run(task: &DataTask, announced: Announced, open_first: bool) -> DataEnd {
-    let met = until_stopped(
-        task,
-        meet(
-            task,
-            open_first,
-            async || client_connection::listen(task, announced).await,
-            async |listener| client_connection::accept(task, listener).await,
-            server_channel::open(task, announced),
-        ),
-    );
-    match met.await {
+    let met = match &task.control.announced_ports {
+        Some(ports) => until_stopped(task, socks_connection::meet(task, ports, announced)).await,
+        None => {
+            let met = meet(
+                task,
+                open_first,
+                async || client_connection::listen(task, announced).await,
+                async |listener| client_connection::accept(task, listener).await,
+                server_channel::open(task, announced),
+            );
+            until_stopped(task, met).await
+        }
+    };
+    match met {
         Ok((tcp, channel)) => transfer::run(task, tcp, channel).await,
         Err(end) => end,
     }

@@ -1,6 +1,6 @@
 //! The SSH channel to the port that the FTP server announced in passive mode.
 
-use broker_ssh::{Channel, Target};
+use broker_ssh::{Channel, OpenError, Target};
 use ftp_proto::Announced;
 use plain_text::host_port;
 use tracing::debug;
@@ -16,8 +16,8 @@ pub(super) async fn open(task: &DataTask, announced: Announced) -> Result<Channe
     let data_host = (hosts.len() > 1).then_some(&control.data_host);
     let known = data_host.and_then(|choice| choice.known(&hosts));
     let (host, channel) = match known {
-        Some(host) => match dial(task, host, announced.port).await {
-            Ok(opened) => opened,
+        Some(host) => match dial(task, &host, announced.port).await {
+            Ok(channel) => (host, channel),
             Err(_) => race(task, hosts, announced.port).await?,
         },
         None => race(task, hosts, announced.port).await?,
@@ -31,26 +31,34 @@ pub(super) async fn open(task: &DataTask, announced: Announced) -> Result<Channe
     Ok(channel)
 }
 
+/// Opens the channel to this host and port.
+pub(super) async fn open_at(
+    task: &DataTask,
+    host: String,
+    port: u16,
+) -> Result<Channel, OpenError> {
+    let channel = dial(task, &host, port).await?;
+    task.opened(&channel).await;
+    Ok(channel)
+}
+
 /// Tries the hosts in parallel, each a moment after the previous one. The first channel that opens is used; later ones
 /// are closed.
 async fn race(task: &DataTask, hosts: Vec<String>, port: u16) -> Result<(String, Channel), String> {
-    let dials = hosts.into_iter().map(|host| dial(task, host, port));
+    let dials = hosts.into_iter().map(async |host| {
+        let channel = dial(task, &host, port).await.map_err(|e| e.to_string())?;
+        Ok((host, channel))
+    });
     destination::first_open(dials.collect()).await
 }
 
-async fn dial(task: &DataTask, host: String, port: u16) -> Result<(String, Channel), String> {
+async fn dial(task: &DataTask, host: &str, port: u16) -> Result<Channel, OpenError> {
     task.entry
-        .relabel(|label| label.target = host_port(&host, port));
-    let target = Target {
-        host: host.clone(),
-        port,
-    };
+        .relabel(|label| label.target = host_port(host, port));
     let control = &task.control;
-    match control.pool.open_data(&target, control.peer).await {
-        Ok(channel) => Ok((host, channel)),
-        Err(error) => {
-            debug!(%host, port, %error, "data channel not opened");
-            Err(error.to_string())
-        }
-    }
+    let opened = control
+        .pool
+        .open_data(&Target::new(host, port), control.peer)
+        .await;
+    opened.inspect_err(|error| debug!(%host, port, %error, "data channel not opened"))
 }

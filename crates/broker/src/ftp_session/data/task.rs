@@ -4,13 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use broker_config::FtpOptions;
-use broker_ssh::{Channel, Forwards, Pool};
+use broker_ssh::{Channel, Forwards, Pool, Target};
 use ftp_proto::{DataEvent, DataId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::advertised::Advertised;
 use super::destination::DataHost;
+use crate::announced::AnnouncedPorts;
 use crate::own_host::ClientOwner;
 use crate::registry::DataEntry;
 use crate::tunnel::Tunnel;
@@ -29,6 +30,8 @@ pub(crate) enum DataReport {
 pub(crate) struct ControlConnection {
     /// The tunnel that the client came through.
     pub(crate) tunnel: Arc<Tunnel>,
+    /// The destination of the control connection, as the tunnel or its client names it.
+    pub(crate) target: Target,
     /// The tunnel's options.
     pub(crate) ftp: FtpOptions,
     /// The SSH connections that the session uses.
@@ -43,6 +46,8 @@ pub(crate) struct ControlConnection {
     pub(crate) peer: SocketAddr,
     /// The host string with which the control channel was opened.
     pub(crate) server: String,
+    /// Where the data connections of a SOCKS client are expected; `None`: the client connects to data listeners.
+    pub(crate) announced_ports: Option<Arc<AnnouncedPorts>>,
     /// Where earlier data connections were opened.
     pub(crate) data_host: DataHost,
     /// Who owns the client's end.
