@@ -40,6 +40,8 @@ mod reconnect;
 mod rekey;
 mod rewriting;
 mod server_quirks;
+mod socks;
+mod socks_clients;
 mod support;
 mod systemd;
 mod tcp_tunnels;
@@ -54,6 +56,8 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     python_ftplib::trials,
     lftp::trials,
     tcp_tunnels::trials,
+    socks::trials,
+    socks_clients::trials,
     tls::trials,
     load::trials,
     rewriting::trials,

@@ -73,7 +73,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Runs a program as the user nobody.
-async fn as_nobody(program: &str, args: &[&str]) -> anyhow::Result<Output> {
+pub(crate) async fn as_nobody(program: &str, args: &[&str]) -> anyhow::Result<Output> {
     let nobody = Account::named("nobody")?;
     let mut command = Command::new(find_program(program).context("it is not installed")?);
     command.args(args).current_dir("/");

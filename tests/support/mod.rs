@@ -13,6 +13,7 @@ pub(crate) mod python;
 pub(crate) mod quirky;
 pub(crate) mod routes;
 pub(crate) mod sockets;
+pub(crate) mod socks;
 pub(crate) mod trial;
 
 pub(crate) use big_file::BigFile;

@@ -28,6 +28,8 @@ const NEEDS: [Requirement; 17] = [
     programs::PYTHON,
     programs::MICROSOCKS,
     programs::TINYPROXY,
+    programs::PROXYCHAINS4,
+    programs::TSOCKS,
     programs::IP,
     programs::SETSID,
     programs::OPENSSL,

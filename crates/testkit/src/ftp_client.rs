@@ -13,7 +13,11 @@ pub struct FtpClient {
 impl FtpClient {
     /// Connects and takes the greeting, which must be 220.
     pub async fn connect(server: SocketAddr) -> anyhow::Result<Self> {
-        let control = Conversation::connect(server).await?;
+        Self::greeted(Conversation::connect(server).await?).await
+    }
+
+    /// Takes the greeting, which must be 220, on an open connection.
+    pub async fn greeted(control: Conversation) -> anyhow::Result<Self> {
         let mut ftp = Self { control };
         ftp.reply("220").await.context("waiting for the greeting")?;
         Ok(ftp)
@@ -21,7 +25,12 @@ impl FtpClient {
 
     /// Connects, logs in as anonymous and chooses binary transfers.
     pub async fn login(server: SocketAddr) -> anyhow::Result<Self> {
-        let mut ftp = Self::connect(server).await?;
+        Self::login_on(Conversation::connect(server).await?).await
+    }
+
+    /// Logs in as anonymous on an open connection, and chooses binary transfers.
+    pub async fn login_on(control: Conversation) -> anyhow::Result<Self> {
+        let mut ftp = Self::greeted(control).await?;
         ftp.ask("USER anonymous", "331").await?;
         ftp.ask("PASS guest", "230").await?;
         ftp.ask("TYPE I", "200").await?;

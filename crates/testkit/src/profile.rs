@@ -162,6 +162,16 @@ impl Tunnel {
         }
     }
 
+    /// Through which clients reach any server by SOCKS. Connections to the port of this one are FTP sessions.
+    #[must_use]
+    pub fn socks(ftp: SocketAddr) -> Self {
+        let tunnel = Self {
+            kind: "socks",
+            ..Self::ftp(ftp)
+        };
+        tunnel.with(&format!(r#"ftp-ports="{}""#, ftp.port()))
+    }
+
     /// On another address of this host.
     #[must_use]
     pub fn on(self, listen: IpAddr) -> Self {
@@ -185,10 +195,11 @@ impl Display for Tunnel {
         if let Some(listen) = self.listen {
             write!(f, r#" listen-address="{listen}""#)?;
         }
-        write!(
-            f,
-            r#" listen-port="{port}" dst-host="{to_host}" dst-port="{to_port}"{attributes}/>"#
-        )
+        write!(f, r#" listen-port="{port}""#)?;
+        if kind != "socks" {
+            write!(f, r#" dst-host="{to_host}" dst-port="{to_port}""#)?;
+        }
+        write!(f, "{attributes}/>")
     }
 }
 

@@ -53,6 +53,10 @@ pub const TINYPROXY: Requirement = requirement("tinyproxy", "tinyproxy-bin");
 pub const SYSTEMD_ANALYZE: Requirement = requirement("systemd-analyze", "systemd");
 /// Makes the users of systemd's units.
 pub const SYSTEMD_SYSUSERS: Requirement = requirement("systemd-sysusers", "systemd");
+/// Makes a program speak through a SOCKS or HTTP proxy.
+pub const PROXYCHAINS4: Requirement = requirement("proxychains4", "proxychains4");
+/// Makes a program speak through a SOCKS proxy.
+pub const TSOCKS: Requirement = requirement("tsocks", "tsocks");
 /// Makes network namespaces.
 pub const IP: Requirement = requirement("ip", "iproute2");
 

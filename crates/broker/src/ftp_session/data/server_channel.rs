@@ -16,7 +16,7 @@ pub(super) async fn open(task: &DataTask, announced: Announced) -> Result<Channe
     let data_host = (hosts.len() > 1).then_some(&control.data_host);
     let known = data_host.and_then(|choice| choice.known(&hosts));
     let (host, channel) = match known {
-        Some(host) => match dial(task, &host, announced.port).await {
+        Some(host) => match dial(task, &Target::new(&host, announced.port)).await {
             Ok(channel) => (host, channel),
             Err(_) => race(task, hosts, announced.port).await?,
         },
@@ -31,13 +31,9 @@ pub(super) async fn open(task: &DataTask, announced: Announced) -> Result<Channe
     Ok(channel)
 }
 
-/// Opens the channel to this host and port.
-pub(super) async fn open_at(
-    task: &DataTask,
-    host: String,
-    port: u16,
-) -> Result<Channel, OpenError> {
-    let channel = dial(task, &host, port).await?;
+/// Opens the channel to this place, and to no other.
+pub(super) async fn open_at(task: &DataTask, target: &Target) -> Result<Channel, OpenError> {
+    let channel = dial(task, target).await?;
     task.opened(&channel).await;
     Ok(channel)
 }
@@ -46,19 +42,16 @@ pub(super) async fn open_at(
 /// are closed.
 async fn race(task: &DataTask, hosts: Vec<String>, port: u16) -> Result<(String, Channel), String> {
     let dials = hosts.into_iter().map(async |host| {
-        let channel = dial(task, &host, port).await.map_err(|e| e.to_string())?;
-        Ok((host, channel))
+        let opened = dial(task, &Target::new(&host, port)).await;
+        Ok((host, opened.map_err(|error| error.to_string())?))
     });
     destination::first_open(dials.collect()).await
 }
 
-async fn dial(task: &DataTask, host: &str, port: u16) -> Result<Channel, OpenError> {
+async fn dial(task: &DataTask, target: &Target) -> Result<Channel, OpenError> {
     task.entry
-        .relabel(|label| label.target = host_port(host, port));
+        .relabel(|label| label.target = target.to_string());
     let control = &task.control;
-    let opened = control
-        .pool
-        .open_data(&Target::new(host, port), control.peer)
-        .await;
-    opened.inspect_err(|error| debug!(%host, port, %error, "data channel not opened"))
+    let opened = control.pool.open_data(target, control.peer).await;
+    opened.inspect_err(|error| debug!(%target, %error, "data channel not opened"))
 }
