@@ -29,8 +29,8 @@ pub(super) async fn noop(run: &Run) -> Result<Vec<Figure>> {
     let mut relative = figure(Aim::RatioAtMost(0.2));
     let (broker, ssh) = run.peers.both().await?;
     for _ in 0..run.pairs {
-        let a = noops_beside_download(run, broker.ftp).await?;
-        let b = noops_beside_download(run, ssh.ftp).await?;
+        let a = noops_beside_download(run, broker.listen).await?;
+        let b = noops_beside_download(run, ssh.listen).await?;
         absolute.pair(a, b);
         relative.pair(a, b);
     }
@@ -80,14 +80,14 @@ pub(super) async fn listing(run: &Run) -> Result<Vec<Figure>> {
     for _ in 0..run.pairs {
         let daemon = run.peers.broker(run.peers.servers.ssh.addr()).await?;
         let began = Instant::now();
-        let mut session = FtpClient::login(daemon.ftp).await?;
+        let mut session = FtpClient::login(daemon.listen).await?;
         list(&mut session).await?;
         cold.pair(milliseconds(began), ssh_to_greeting(run).await?);
     }
     let (broker, ssh) = run.peers.both().await?;
     let mut sessions = (
-        FtpClient::login(broker.ftp).await?,
-        FtpClient::login(ssh.ftp).await?,
+        FtpClient::login(broker.listen).await?,
+        FtpClient::login(ssh.listen).await?,
     );
     for _ in 0..run.pairs {
         let a = warm_listing(&mut sessions.0).await?;
@@ -121,7 +121,7 @@ async fn list(session: &mut FtpClient) -> Result<f64> {
 }
 
 /// Milliseconds until `ssh` has connected, logged in and opened a channel, through which the FTP server greets.
-async fn ssh_to_greeting(run: &Run) -> Result<f64> {
+pub(super) async fn ssh_to_greeting(run: &Run) -> Result<f64> {
     let directory = tempfile::tempdir()?;
     let mut command = run
         .peers

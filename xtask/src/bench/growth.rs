@@ -45,7 +45,7 @@ pub(super) async fn memory(run: &Run) -> Result<Vec<Figure>> {
         each.broker.push(each_session(&daemon).await?);
 
         let daemon = run.peers.broker(run.peers.servers.ssh.addr()).await?;
-        four_downloads(run, daemon.ftp, run.size / 2).await?;
+        four_downloads(run, daemon.listen, run.size / 2).await?;
         peak.broker.push(peak_kib(daemon.pid())? / 1024.0);
     }
     Ok(vec![idle, each, peak])
@@ -53,12 +53,12 @@ pub(super) async fn memory(run: &Run) -> Result<Vec<Figure>> {
 
 /// KiB that each session adds, the SSH connections not counted.
 async fn each_session(daemon: &Forwarder) -> Result<f64> {
-    let _first = open_session(daemon.ftp).await?;
+    let _first = open_session(daemon.listen).await?;
     sleep(SETTLED).await;
     let before = resident_kib(daemon.pid())?;
     let mut sessions = Vec::new();
     for _ in 0..MANY {
-        sessions.push(open_session(daemon.ftp).await?);
+        sessions.push(open_session(daemon.listen).await?);
     }
     sleep(SETTLED).await;
     Ok((resident_kib(daemon.pid())? - before) / MANY as f64)
@@ -86,8 +86,8 @@ pub(super) async fn sessions_and_tunnels(run: &Run) -> Result<Vec<Figure>> {
         }
         for (figure, tunnels) in tunnels.iter_mut().zip(TUNNELS) {
             let many = run.peers.broker_to(ssh, peer.addr, tunnels).await?;
-            let _first = open_session(many.ftp).await?;
-            figure.broker.push(open_some(many.ftp).await?);
+            let _first = open_session(many.listen).await?;
+            figure.broker.push(open_some(many.listen).await?);
         }
     }
     Ok(sessions.into_iter().chain(tunnels).collect())
@@ -99,9 +99,9 @@ async fn beside_others(forwarder: Forwarder) -> Result<Vec<f64>> {
     let mut taken = Vec::new();
     for count in SESSIONS {
         while others.len() < count {
-            others.push(open_session(forwarder.ftp).await?);
+            others.push(open_session(forwarder.listen).await?);
         }
-        taken.push(open_some(forwarder.ftp).await?);
+        taken.push(open_some(forwarder.listen).await?);
     }
     drop((others, forwarder));
     sleep(SETTLED).await;

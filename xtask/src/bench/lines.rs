@@ -34,11 +34,11 @@ pub(super) async fn long_line(run: &Run) -> Result<Vec<Figure>> {
     let ssh = run.peers.forwarding(line.addr()).await?;
     let size = run.size / 2;
     for forwarder in [&broker, &ssh] {
-        download(run, forwarder.ftp, 1).await?;
+        download(run, forwarder.listen, 1).await?;
     }
     for _ in 0..run.pairs {
-        let a = download(run, broker.ftp, size).await?;
-        let b = download(run, ssh.ftp, size).await?;
+        let a = download(run, broker.listen, size).await?;
+        let b = download(run, ssh.listen, size).await?;
         let size = size as f64 / MIB;
         rate.pair(size / a, size / b);
     }
@@ -58,11 +58,11 @@ pub(super) async fn many_files(run: &Run) -> Result<Vec<Figure>> {
     let broker = run.peers.broker(line.addr()).await?;
     let plain_line = run.peers.line_to_ftp(NEAR).await?;
     let plain = plain_line.first().context("a line without an end")?.addr();
-    fetch_all(broker.ftp, 2, &[]).await?;
+    fetch_all(broker.listen, 2, &[]).await?;
     for _ in 0..run.pairs {
-        let ours = fetch_all(broker.ftp, FILES, &[]).await?;
+        let ours = fetch_all(broker.listen, FILES, &[]).await?;
         let theirs = fetch_all(plain, FILES, &[]).await?;
-        let ours_active = fetch_all(broker.ftp, FILES, &["--ftp-port", "-"]).await?;
+        let ours_active = fetch_all(broker.listen, FILES, &["--ftp-port", "-"]).await?;
         passive.pair(ours, theirs);
         active.pair(ours_active, theirs);
     }

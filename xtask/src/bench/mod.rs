@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the broker beside `ssh -L` and plain FTP, pair by pair
+//! `cargo xtask bench`: the broker beside `ssh -L`, `ssh -D` and plain FTP, pair by pair
 
 mod answers;
 mod figure;
@@ -6,6 +6,7 @@ mod growth;
 mod lines;
 mod peers;
 mod report;
+mod streams;
 mod transfers;
 mod usage;
 
@@ -19,6 +20,7 @@ use crate::cargo;
 use figure::Figure;
 use peers::BenchPeers;
 use report::Machine;
+use streams::Kind;
 use transfers::Direction;
 
 #[derive(Args)]
@@ -57,6 +59,10 @@ enum Row {
     Noop,
     /// The first byte of a listing
     Listing,
+    /// One stream and many short ones through a TCP tunnel
+    Tcp,
+    /// The same through a SOCKS tunnel
+    Socks,
     /// Memory of the daemon
     Memory,
     /// What a session costs among many sessions and tunnels
@@ -113,6 +119,8 @@ async fn measure(run: &Run, row: Row) -> Result<Vec<Figure>> {
         Row::ManyFiles => lines::many_files(run).await,
         Row::Noop => answers::noop(run).await,
         Row::Listing => answers::listing(run).await,
+        Row::Tcp => streams::streams(run, Kind::Tcp).await,
+        Row::Socks => streams::streams(run, Kind::Socks).await,
         Row::Memory => growth::memory(run).await,
         Row::Growth => growth::sessions_and_tunnels(run).await,
     }
@@ -127,6 +135,8 @@ fn name(row: Row) -> &'static str {
         Row::ManyFiles => "many-files",
         Row::Noop => "noop",
         Row::Listing => "listing",
+        Row::Tcp => "tcp",
+        Row::Socks => "socks",
         Row::Memory => "memory",
         Row::Growth => "growth",
     }

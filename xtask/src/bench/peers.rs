@@ -1,4 +1,4 @@
-//! The servers, and what forwards to them: brokerd, and OpenSSH's client with `-L`
+//! The servers, and what forwards to them: brokerd, and OpenSSH's client with `-L` or `-D`
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,6 @@ use tempfile::TempDir;
 use testkit::broker::{Broker, BrokerOptions};
 use testkit::files::write_pattern;
 use testkit::fixture::{Fixture, Servers};
-use testkit::ftp_client::FtpClient;
 use testkit::peer::SshPeer;
 use testkit::process::Process;
 use testkit::profile::Tunnel;
@@ -18,6 +17,7 @@ use testkit::programs::SSH;
 use testkit::relay::{Relay, RelayOptions};
 use testkit::sshd::{Sshd, SshdOptions};
 use testkit::vsftpd::{Vsftpd, VsftpdOptions};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 /// What both SSH clients are made to use.
@@ -52,7 +52,7 @@ pub(super) struct BenchPeers {
 /// What an FTP client connects to in the place of the FTP server. Dropping it ends it.
 pub(super) struct Forwarder {
     /// Where it listens.
-    pub(super) ftp: SocketAddr,
+    pub(super) listen: SocketAddr,
     program: Program,
 }
 
@@ -156,12 +156,26 @@ impl BenchPeers {
         ftp: SocketAddr,
         tunnels: usize,
     ) -> Result<Forwarder> {
+        let first = Tunnel::ftp(ftp).with(r#"max-sessions="2000""#);
+        self.broker_with(ssh, first, tunnels).await
+    }
+
+    /// The same with a tunnel of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`BenchPeers::broker`].
+    pub(super) async fn broker_with(
+        &self,
+        ssh: SocketAddr,
+        mut first: Tunnel,
+        tunnels: usize,
+    ) -> Result<Forwarder> {
         let listen = free_addr()?;
-        let mut first = Tunnel::ftp(ftp).with(r#"max-sessions="2000""#);
+        let further = Tunnel::ftp(first.to);
         first.port = listen.port();
         let mut profile = self.servers.ssh.profile()?.at(ssh);
         profile.tunnels = vec![first];
-        profile.tunnels.resize(tunnels, Tunnel::ftp(ftp));
+        profile.tunnels.resize(tunnels, further);
         let cipher = format!(r#"<ciphers><cipher name="{CIPHER}"/></ciphers>"#);
         let options = BrokerOptions {
             programs: Some(&self.programs),
@@ -169,7 +183,7 @@ impl BenchPeers {
         };
         let broker = Broker::start_with(&profile.with(&cipher).config(), &options).await?;
         Ok(Forwarder {
-            ftp: listen,
+            listen,
             program: Program::Broker(broker),
         })
     }
@@ -193,24 +207,39 @@ impl BenchPeers {
         target: SocketAddr,
         passive_ports: &[u16],
     ) -> Result<Forwarder> {
+        let ports = [&[target.port()], passive_ports].concat();
+        let forwards = ports.iter().flat_map(|port| {
+            let forward = format!("{FORWARDED}:{port}:{}:{port}", target.ip());
+            ["-L".to_owned(), forward]
+        });
+        let forwards: Vec<_> = forwards.collect();
+        let listen = SocketAddr::new(FORWARDED, target.port());
+        self.ssh_with(ssh, &forwards, listen).await
+    }
+
+    /// OpenSSH's client on one connection with these arguments, which make it listen at `listen`.
+    ///
+    /// # Errors
+    /// When it does not listen in time; the message shows what it said.
+    pub(super) async fn ssh_with(
+        &self,
+        ssh: SocketAddr,
+        arguments: &[String],
+        listen: SocketAddr,
+    ) -> Result<Forwarder> {
         let directory = tempfile::tempdir()?;
         let mut command = self.ssh(directory.path(), ssh)?;
         command.args(["-N", "-o", "ExitOnForwardFailure=yes"]);
-        for port in [&[target.port()], passive_ports].concat() {
-            command.arg("-L");
-            command.arg(format!("{FORWARDED}:{port}:{}:{port}", target.ip()));
-        }
-        command.arg(ssh.ip().to_string());
+        command.args(arguments).arg(ssh.ip().to_string());
         let mut process = Process::spawn(command, None)?;
-        let ftp = SocketAddr::new(FORWARDED, target.port());
         let deadline = Instant::now() + READY_LIMIT;
-        while !greets(ftp).await {
+        while TcpStream::connect(listen).await.is_err() {
             let hopeful = process.is_running() && Instant::now() < deadline;
-            ensure!(hopeful, "ssh -L does not forward:\n{}", process.log());
+            ensure!(hopeful, "ssh does not forward:\n{}", process.log());
             sleep(READY_POLL).await;
         }
         Ok(Forwarder {
-            ftp,
+            listen,
             program: Program::Ssh(process, directory),
         })
     }
@@ -289,10 +318,6 @@ impl BenchPeers {
         }
         Ok(relays)
     }
-}
-
-async fn greets(ftp: SocketAddr) -> bool {
-    FtpClient::connect(ftp).await.is_ok()
 }
 
 /// A free port for a listener that has to be named before it is there.

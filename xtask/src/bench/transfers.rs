@@ -13,8 +13,8 @@ use super::figure::{Aim, Figure};
 use super::peers::Forwarder;
 use super::usage::cpu_seconds;
 
-const MIB: f64 = 1024.0 * 1024.0;
-const GIB: f64 = 1024.0 * MIB;
+pub(super) const MIB: f64 = 1024.0 * 1024.0;
+pub(super) const GIB: f64 = 1024.0 * MIB;
 /// Longer than anything here takes on the slowest machine worth measuring.
 const LIMIT: Duration = Duration::from_secs(600);
 /// What the comparison is called.
@@ -71,11 +71,11 @@ pub(super) async fn four(run: &Run) -> Result<Vec<Figure>> {
     let (broker, ssh) = run.peers.both().await?;
     let size = run.size / 2;
     for forwarder in [&broker, &ssh] {
-        four_downloads(run, forwarder.ftp, size).await?;
+        four_downloads(run, forwarder.listen, size).await?;
     }
     for _ in 0..run.pairs {
-        let a = four_downloads(run, broker.ftp, size).await?;
-        let b = four_downloads(run, ssh.ftp, size).await?;
+        let a = four_downloads(run, broker.listen, size).await?;
+        let b = four_downloads(run, ssh.listen, size).await?;
         let total = 4.0 * size as f64 / MIB;
         rate.pair(total / a, total / b);
     }
@@ -122,8 +122,8 @@ async fn move_file(
     let file = run.peers.make_file(&format!("down-{size}"), size)?;
     let before = cpu_seconds(forwarder.pid())?;
     let seconds = match direction {
-        Direction::Down => download(run, forwarder.ftp, size).await?,
-        Direction::Up => upload(run, forwarder.ftp, &file, size).await?,
+        Direction::Down => download(run, forwarder.listen, size).await?,
+        Direction::Up => upload(run, forwarder.listen, &file, size).await?,
     };
     let cpu = cpu_seconds(forwarder.pid())? - before;
     Ok(Moved { seconds, cpu })
