@@ -38,6 +38,7 @@ mod proxies;
 mod python_ftplib;
 mod reconnect;
 mod rekey;
+mod relays;
 mod rewriting;
 mod server_quirks;
 mod socks;
@@ -63,6 +64,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     rewriting::trials,
     active::trials,
     namespace::trials,
+    relays::trials,
     faults::trials,
     cut_transfers::trials,
     transfer_outcome::trials,

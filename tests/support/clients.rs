@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use testkit::client::{self, Output};
+use testkit::netns::Netns;
 use testkit::programs::{CURL, LFTP, PYTHON, Requirement, TNFTP};
 
 use super::python;
@@ -71,6 +72,18 @@ impl Client {
         step: Step<'_>,
         home: &Path,
     ) -> anyhow::Result<Output> {
+        self.perform_in(None, server, mode, step, home).await
+    }
+
+    /// As [`Client::perform`], inside a namespace if there is one.
+    pub(crate) async fn perform_in(
+        self,
+        netns: Option<&Netns>,
+        server: SocketAddr,
+        mode: Mode,
+        step: Step<'_>,
+        home: &Path,
+    ) -> anyhow::Result<Output> {
         let operation = format!("{self} {mode}: {step:?}");
         let mut command = match self {
             Self::Curl => curl(server, mode, step)?,
@@ -83,7 +96,7 @@ impl Client {
             .env("HOME", home)
             .env("LC_ALL", "C")
             .current_dir(home);
-        let output = client::run(command, LIMIT).await;
+        let output = client::run_in(netns, command, LIMIT).await;
         let output = output.and_then(Output::success);
         let output = output.with_context(|| operation.clone())?;
         if step.has_data() {

@@ -12,6 +12,7 @@ pub(crate) mod played;
 pub(crate) mod python;
 pub(crate) mod quirky;
 pub(crate) mod routes;
+pub(crate) mod site;
 pub(crate) mod sockets;
 pub(crate) mod socks;
 pub(crate) mod trial;

@@ -36,6 +36,8 @@ const NEEDS: [Requirement; 19] = [
     programs::UNSHARE,
     programs::SYSTEMD_ANALYZE,
     programs::SYSTEMD_SYSUSERS,
+    programs::NFT,
+    programs::HAPROXY,
 ];
 
 /// A need that is not met: what is missing, and the Debian package that brings it.

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{self, Output};
+use crate::netns::Netns;
+use crate::overlay;
 use crate::process::Process;
 use crate::programs::broker_program;
 use crate::server_logs;
@@ -43,6 +45,10 @@ pub struct BrokerOptions<'a> {
     pub arguments: &'a [&'a str],
     /// Environment variables that name files or directories.
     pub env: &'a [(&'a str, &'a Path)],
+    /// The namespace to run in.
+    pub netns: Option<&'a Netns>,
+    /// What it sees as `/etc/hosts`, where that is not the host's own.
+    pub hosts: Option<&'a str>,
     /// The directory that holds brokerd, where it is not the workspace's own. It logs as it is shipped.
     pub programs: Option<&'a Path>,
 }
@@ -257,7 +263,7 @@ fn launch_with(
     config: &str,
     options: &BrokerOptions<'_>,
 ) -> anyhow::Result<Process> {
-    Process::spawn(command(directory, config, options)?, None)
+    Process::spawn(command(directory, config, options)?, options.netns)
 }
 
 /// The command that starts a daemon in a directory, with its configuration written.
@@ -281,6 +287,11 @@ pub fn command(
     command.arg("--config").arg(directory.join(CONFIG));
     command.arg("--socket").arg(socket_in(directory));
     command.args(options.arguments);
+    if let Some(hosts) = options.hosts {
+        let file = directory.join("hosts");
+        fs::write(&file, hosts)?;
+        command = overlay::laid_over(&file, "/etc/hosts", &command)?;
+    }
     // What the daemon keeps for its user belongs to the test, and what the user has is none of its business.
     command.env("HOME", directory).env_remove("SSH_AUTH_SOCK");
     command.envs(options.env.iter().copied());

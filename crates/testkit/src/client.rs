@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::netns::Netns;
 use crate::process::Process;
 use crate::programs::{CURL, LFTP, Requirement};
 
@@ -45,7 +46,19 @@ impl Output {
 /// When it cannot be started, or still runs after `limit`: then it is killed with all it started, and the message shows
 /// what it wrote.
 pub async fn run(command: Command, limit: Duration) -> anyhow::Result<Output> {
-    let mut process = Process::spawn(command, None)?;
+    run_in(None, command, limit).await
+}
+
+/// As [`run`], inside a namespace if there is one.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_in(
+    netns: Option<&Netns>,
+    command: Command,
+    limit: Duration,
+) -> anyhow::Result<Output> {
+    let mut process = Process::spawn(command, netns)?;
     let status = process
         .wait(limit)
         .await

@@ -21,9 +21,11 @@ pub mod fixture;
 pub mod ftp_client;
 pub mod ftp_server;
 pub mod keys;
+pub mod lan;
 pub mod netns;
 #[cfg(test)]
 mod openssh_client;
+mod overlay;
 pub mod peer;
 mod peer_runtime;
 pub mod process;

@@ -2,17 +2,18 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
-use std::process::{self, Command};
+use std::process::{self, Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::programs::IP;
+use crate::programs::{IP, NFT};
 
 /// The address a namespace has on its loopback interface alone: no route of this host leads there.
 pub const HIDDEN_ADDR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -21,10 +22,13 @@ pub const HIDDEN_ADDR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const FIRST_LINK: u32 = 0x0a80_0000;
 
 /// Link numbers of one process: enough for its tests at any one time.
-const LINKS_A_PROCESS: u32 = 16;
+const LINKS_A_PROCESS: u32 = 64;
 
 /// Processes told apart by the low bits of their id; with the above, what fits into a /9.
-const PROCESSES: u32 = 1 << 17;
+const PROCESSES: u32 = 1 << 15;
+
+/// How long a connection from inside may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A namespace; clones are the same one, and the last to be dropped deletes it.
 #[derive(Clone)]
@@ -86,6 +90,45 @@ impl Netns {
         result
             .map_err(|_| anyhow::anyhow!("the work inside namespace {} panicked", self.0.name))?
             .with_context(|| format!("cannot enter the namespace {path}"))
+    }
+
+    /// Connects from inside the namespace.
+    ///
+    /// # Errors
+    /// When the connection is refused or takes too long.
+    pub fn connect(&self, to: SocketAddr) -> anyhow::Result<TcpStream> {
+        let connected = self.enter(|| TcpStream::connect_timeout(&to, CONNECT_LIMIT))?;
+        connected.with_context(|| format!("cannot connect to {to} from inside a namespace"))
+    }
+
+    /// Sends what has no other route to this neighbour.
+    ///
+    /// # Errors
+    /// When `ip` fails; the message shows what it said.
+    pub fn route_through(&self, neighbour: IpAddr) -> anyhow::Result<()> {
+        ip(&format!(
+            "-n {} route add default via {neighbour}",
+            self.0.name
+        ))
+    }
+
+    /// Makes it forward packets, changed by these rules of nft.
+    ///
+    /// # Errors
+    /// When this user may not, or `nft` is missing or fails; the message shows what it said.
+    pub fn translate(&self, rules: &str) -> anyhow::Result<()> {
+        for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            let path = format!("/proc/sys/net/{setting}");
+            let written = self.enter(|| std::fs::write(&path, "1"))?;
+            written.with_context(|| format!("cannot write {path}"))?;
+        }
+        let mut command = Command::new(NFT.find()?);
+        command.arg(rules);
+        finished(self.enter(|| command.output())?, "nft", rules)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// From now on all that the namespace sends to this host is lost, but for what is meant for this port.
@@ -151,22 +194,28 @@ impl Drop for Inner {
     }
 }
 
-fn ip(arguments: &str) -> anyhow::Result<()> {
-    let output = Command::new(IP.find()?)
-        .args(arguments.split(' '))
-        .output()
-        .context("cannot start ip")?;
+pub(crate) fn ip(arguments: &str) -> anyhow::Result<()> {
+    let output = Command::new(IP.find()?).args(arguments.split(' ')).output();
+    finished(output, "ip", arguments)
+}
+
+/// The end of a program, which must have succeeded.
+fn finished(output: io::Result<Output>, program: &str, arguments: &str) -> anyhow::Result<()> {
+    let output = output.with_context(|| format!("cannot start {program}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "ip {arguments}: {}", said.trim());
+    anyhow::ensure!(
+        output.status.success(),
+        "{program} {arguments}: {}",
+        said.trim()
+    );
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::net::TcpListener;
     use std::path::Path;
-    use std::time::Duration;
 
     use super::*;
 

@@ -59,6 +59,10 @@ pub const PROXYCHAINS4: Requirement = requirement("proxychains4", "proxychains4"
 pub const TSOCKS: Requirement = requirement("tsocks", "tsocks");
 /// Makes network namespaces.
 pub const IP: Requirement = requirement("ip", "iproute2");
+/// Translates addresses.
+pub const NFT: Requirement = requirement("nft", "nftables");
+/// A load balancer.
+pub const HAPROXY: Requirement = requirement("haproxy", "haproxy");
 
 /// Runs a program in namespaces of its own.
 pub const UNSHARE: Requirement = requirement("unshare", "util-linux");

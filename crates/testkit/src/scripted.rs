@@ -91,6 +91,16 @@ impl Conversation {
         Ok(Self::new(stream))
     }
 
+    /// Takes over a connection that was made elsewhere, such as inside a namespace.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn over(stream: std::net::TcpStream) -> anyhow::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Self::new(TcpStream::from_std(stream)?))
+    }
+
     /// This end's address.
     ///
     /// # Errors

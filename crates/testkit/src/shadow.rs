@@ -9,7 +9,8 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 use crate::account::Account;
-use crate::programs::{OPENSSL, UNSHARE};
+use crate::overlay;
+use crate::programs::OPENSSL;
 
 const SHADOW: &str = "/etc/shadow";
 
@@ -38,11 +39,7 @@ pub(crate) fn write(
 /// # Errors
 /// When unshare is missing.
 pub(crate) fn laid_over(file: &Path, command: &Command) -> anyhow::Result<Command> {
-    let script = format!(r#"mount --bind "$0" {SHADOW} && exec "$@""#);
-    let mut wrapped = Command::new(UNSHARE.find()?);
-    wrapped.args(["--mount", "sh", "-c", &script]).arg(file);
-    wrapped.arg(command.get_program()).args(command.get_args());
-    Ok(wrapped)
+    overlay::laid_over(file, SHADOW, command)
 }
 
 fn hash(password: &str) -> anyhow::Result<String> {
