@@ -16,6 +16,7 @@ mod abandoned_sessions;
 mod active;
 mod authentication;
 mod bad_ssh_servers;
+mod balanced_relays;
 mod client_matrix;
 mod ctl;
 mod cut_transfers;
@@ -65,6 +66,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     active::trials,
     namespace::trials,
     relays::trials,
+    balanced_relays::trials,
     faults::trials,
     cut_transfers::trials,
     transfer_outcome::trials,

@@ -1,6 +1,5 @@
 //! Relays: clients on other hosts, each host a network namespace with addresses of its own.
 
-use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -11,15 +10,13 @@ use testkit::broker::Broker;
 use testkit::ftp_client::{FtpClient, port_command};
 use testkit::lan::Lan;
 use testkit::netns::Netns;
-use testkit::peer::FtpFiles;
 use testkit::scripted::{Conversation, End};
 
-use crate::support::clients::Client::{Curl, Ftplib, Lftp, Tnftp};
-use crate::support::clients::Mode::{Eprt, Epsv, Pasv, Port};
-use crate::support::clients::{Client, Mode, Step};
-use crate::support::compare::same_bytes;
+use crate::support::clients::{Client, Mode};
 use crate::support::fixture::{CONTENT, SOON};
-use crate::support::site::{Backend, PORT, connect_from, login_from};
+use crate::support::site::{
+    Backend, CLIENTS, PORT, connect_from, down_and_up, fetched, login_from,
+};
 use crate::support::{Need, trial};
 
 const NEEDS: &[Need] = &[
@@ -27,14 +24,6 @@ const NEEDS: &[Need] = &[
     Need::Namespaces,
     Need::Program("sshd"),
     Need::Program("vsftpd"),
-];
-
-/// What each client can do over each family.
-const CLIENTS: [(Client, &[Mode], &[Mode]); 4] = [
-    (Curl, &[Pasv, Epsv, Port, Eprt], &[Epsv, Eprt]),
-    (Lftp, &[Pasv, Epsv, Port], &[Epsv, Eprt]),
-    (Tnftp, &[Pasv, Epsv, Port, Eprt], &[Epsv, Eprt]),
-    (Ftplib, &[Pasv, Port], &[Epsv, Eprt]),
 ];
 
 /// The numbers of the hosts on a network.
@@ -192,36 +181,6 @@ async fn translated(client: Client, v4: &[Mode], v6: &[Mode]) -> anyhow::Result<
     down_and_up(&site.client, over_v6, client, v6, &site.backend).await
 }
 
-/// A download and an upload in each mode.
-async fn down_and_up(
-    netns: &Netns,
-    server: SocketAddr,
-    client: Client,
-    modes: &[Mode],
-    backend: &Backend,
-) -> anyhow::Result<()> {
-    let home = tempfile::tempdir()?;
-    let local = home.path().join("file");
-    for &mode in modes {
-        let get = Step::Get(OsStr::new("file"), &local);
-        client
-            .perform_in(Some(netns), server, mode, get, home.path())
-            .await?;
-        same_bytes(&local, CONTENT)?;
-        let put = Step::Put(&local, OsStr::new("stored"));
-        client
-            .perform_in(Some(netns), server, mode, put, home.path())
-            .await?;
-        let stored = backend.servers.ftp.file("stored");
-        ensure!(
-            stored.as_deref() == Some(CONTENT),
-            "{client} {mode}: {stored:?}"
-        );
-        backend.servers.ftp.remove("stored");
-    }
-    Ok(())
-}
-
 async fn thieves() -> anyhow::Result<()> {
     let site = Site::start("").await?;
     for (server, command) in site.listens().into_iter().zip(["PASV", "EPSV"]) {
@@ -236,15 +195,6 @@ async fn thieves() -> anyhow::Result<()> {
     let mut client = login_from(&site.client, site.listens()[0]).await?;
     let foreign = SocketAddr::new(site.lan.v4(THIEF).into(), 4000);
     client.ask(&port_command("PORT", foreign), "504").await?;
-    Ok(())
-}
-
-/// Takes the file over a data connection from inside a namespace.
-async fn fetched(ftp: &mut FtpClient, netns: &Netns, data: SocketAddr) -> anyhow::Result<()> {
-    let mut data = connect_from(netns, data)?;
-    ftp.ask("RETR file", "150").await?;
-    ensure!(data.rest().await? == CONTENT, "something else came");
-    ftp.reply("226").await?;
     Ok(())
 }
 

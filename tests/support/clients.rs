@@ -85,6 +85,24 @@ impl Client {
         home: &Path,
     ) -> anyhow::Result<Output> {
         let operation = format!("{self} {mode}: {step:?}");
+        let command = self.command(server, mode, step, home)?;
+        let output = client::run_in(netns, command, LIMIT).await;
+        let output = output.and_then(Output::success);
+        let output = output.with_context(|| operation.clone())?;
+        if step.has_data() {
+            used_only(mode, &transcript(&output)).with_context(|| operation)?;
+        }
+        Ok(output)
+    }
+
+    /// The command that runs the client once.
+    pub(crate) fn command(
+        self,
+        server: SocketAddr,
+        mode: Mode,
+        step: Step<'_>,
+        home: &Path,
+    ) -> anyhow::Result<Command> {
         let mut command = match self {
             Self::Curl => curl(server, mode, step)?,
             Self::Lftp => lftp(server, mode, step, home)?,
@@ -96,13 +114,7 @@ impl Client {
             .env("HOME", home)
             .env("LC_ALL", "C")
             .current_dir(home);
-        let output = client::run_in(netns, command, LIMIT).await;
-        let output = output.and_then(Output::success);
-        let output = output.with_context(|| operation.clone())?;
-        if step.has_data() {
-            used_only(mode, &transcript(&output)).with_context(|| operation)?;
-        }
-        Ok(output)
+        Ok(command)
     }
 }
 

@@ -20,6 +20,7 @@ pub mod files;
 pub mod fixture;
 pub mod ftp_client;
 pub mod ftp_server;
+pub mod haproxy;
 pub mod keys;
 pub mod lan;
 pub mod netns;
