@@ -23,6 +23,7 @@ mod cut_transfers;
 mod dead_lines;
 mod early_close;
 mod embedded;
+mod families;
 mod faults;
 mod gateways;
 mod host_certificates;
@@ -64,6 +65,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     load::trials,
     rewriting::trials,
     active::trials,
+    families::trials,
     namespace::trials,
     relays::trials,
     balanced_relays::trials,

@@ -39,7 +39,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-fn address(listener: &Value) -> anyhow::Result<SocketAddr> {
+pub(crate) fn address(listener: &Value) -> anyhow::Result<SocketAddr> {
     let ip = listener["address"].as_str().context("no address")?;
     let port = listener["port"].as_u64().context("no port")?;
     Ok(SocketAddr::new(ip.parse()?, u16::try_from(port)?))

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Quirks {
     /// What answers PASS.
     pub login: &'static str,
+    /// Verbs that it refuses, each with the reply.
+    pub refuses: &'static [(&'static str, &'static str)],
     /// The host that a 227 names; `None` is the server's own.
     pub passive_host: Option<Ipv4Addr>,
     /// The lines that announce a transfer; some servers send none.
@@ -32,6 +34,7 @@ impl Default for Quirks {
     fn default() -> Self {
         Self {
             login: "230 Logged in",
+            refuses: &[],
             passive_host: None,
             start: &["150 Here it comes"],
             done: &["226 Transfer complete"],

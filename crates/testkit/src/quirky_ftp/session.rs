@@ -57,7 +57,11 @@ impl QuirkySession {
     async fn obey(&mut self, command: &str) -> io::Result<()> {
         let (verb, argument) = command.split_once(' ').unwrap_or((command, ""));
         let quirks = self.shared.quirks();
-        let reply = match verb.to_ascii_uppercase().as_str() {
+        let verb = verb.to_ascii_uppercase();
+        if let Some((_, reply)) = quirks.refuses.iter().find(|(it, _)| *it == verb) {
+            return self.control.say(&[reply]).await;
+        }
+        let reply = match verb.as_str() {
             "USER" => "331 Password, please",
             "PASS" => quirks.login,
             "TYPE" => "200 Type set",
@@ -69,8 +73,8 @@ impl QuirkySession {
             "EPSV" => return self.listen(true, &quirks).await,
             "PORT" => self.offer_active(port_argument(argument).map(Offer::Active)),
             "EPRT" => self.offer_active(eprt_argument(argument).map(Offer::Active)),
-            "RETR" | "LIST" => return self.download(verb, argument, &quirks).await,
-            "STOR" | "APPE" => return self.upload(verb, argument, &quirks).await,
+            "RETR" | "LIST" => return self.download(&verb, argument, &quirks).await,
+            "STOR" | "APPE" => return self.upload(&verb, argument, &quirks).await,
             _ => "502 Not known here",
         };
         self.control.say(&[reply]).await

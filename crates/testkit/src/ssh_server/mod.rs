@@ -1,7 +1,7 @@
 //! An SSH server in process: logins, local and remote TCP forwarding, counters, and ways to break it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,6 +47,8 @@ pub struct SshServerOptions {
     pub allow_remote_forward: bool,
     /// As with dropbear no listener ends before its connection, of which each has at most so many.
     pub lasting_forwards: Option<usize>,
+    /// It opens channels to the name `localhost` alone, and takes it for this address.
+    pub only_localhost: Option<IpAddr>,
 }
 
 impl Default for SshServerOptions {
@@ -62,6 +64,7 @@ impl Default for SshServerOptions {
             allow_local_forward: true,
             allow_remote_forward: true,
             lasting_forwards: None,
+            only_localhost: None,
         }
     }
 }
@@ -298,6 +301,7 @@ struct Shared {
     allow_local: AtomicBool,
     allow_remote: AtomicBool,
     lasting_forwards: Option<usize>,
+    only_localhost: Option<IpAddr>,
     /// Whether an answer to the opening of a channel is held back.
     silent_opens: AtomicBool,
     counters: watch::Sender<SshCounters>,
@@ -323,6 +327,7 @@ impl Shared {
             allow_local: AtomicBool::new(options.allow_local_forward),
             allow_remote: AtomicBool::new(options.allow_remote_forward),
             lasting_forwards: options.lasting_forwards,
+            only_localhost: options.only_localhost,
             silent_opens: AtomicBool::new(false),
             counters: watch::Sender::new(SshCounters::default()),
             connections: Mutex::default(),

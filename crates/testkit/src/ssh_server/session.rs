@@ -243,7 +243,9 @@ async fn open_direct(
     (host, port): (String, u32),
     reply: ChannelOpenHandle,
 ) {
-    let refusal = if !shared.allow_local.load(Ordering::Relaxed) {
+    let prohibited = shared.only_localhost.is_some() && host != "localhost";
+    let host = shared.only_localhost.map_or(host, |ip| ip.to_string());
+    let refusal = if prohibited || !shared.allow_local.load(Ordering::Relaxed) {
         ChannelOpenFailure::AdministrativelyProhibited
     } else if let Some(stream) = connect(&host, port).await {
         reply.accept().await;
