@@ -16,7 +16,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// What Debian packs apart from Python itself: the tests of its FTP client among them.
 const PYTHON_TESTS: &str = "Python's own test suite";
 
-const NEEDS: [Requirement; 19] = [
+const NEEDS: &[Requirement] = &[
     programs::SSHD,
     programs::SSH,
     programs::DROPBEAR,
