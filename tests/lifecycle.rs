@@ -64,6 +64,21 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[],
             stop_with_grace,
         ),
+        trial(
+            "lifecycle: stop when idle waits past the grace period, and says for what",
+            &[],
+            stop_when_idle,
+        ),
+        trial(
+            "lifecycle: stop now cuts what another stop lets finish",
+            &[],
+            stop_now,
+        ),
+        trial(
+            "lifecycle: a signal limits what stop when idle lets run",
+            &[],
+            signal_after_request,
+        ),
         trial("lifecycle: an idle session is told", &[], idle_session),
         trial(
             "lifecycle: a second daemon on one socket is refused",
@@ -276,6 +291,50 @@ async fn stop_by_request() -> anyhow::Result<()> {
 async fn stop_with_grace() -> anyhow::Result<()> {
     let mut transfer = MidTransfer::start("RETR big", &["--grace", "600"]).await?;
     transfer.broker().told(&["stop", "--grace", "0"]).await?;
+    transfer.was_cut().await?;
+    transfer.ends_well().await
+}
+
+/// With a grace period of nothing, whoever forgets that the first request has no limit cuts the transfer at once.
+async fn stop_when_idle() -> anyhow::Result<()> {
+    let mut transfer = MidTransfer::start("RETR big", &["--grace", "0"]).await?;
+    let mut bytes = transfer.data.bytes(MOVED).await?;
+    let broker = &transfer.fixture.broker;
+    let first = broker.ctl_on_terminal(&["stop", "--when-idle"])?;
+    first
+        .shows("Waiting for 1 transfer: RETR big", SOON)
+        .await?;
+    broker.told(&["stop", "--no-wait"]).await?;
+    broker.wait_log("second request to stop", SOON).await?;
+    bytes.extend(transfer.data.rest().await?);
+    transfer.data.finish().await?;
+    ensure!(
+        bytes == files::pattern(1, BIG),
+        "{} bytes came",
+        bytes.len()
+    );
+    transfer.ftp.reply("226").await?;
+    first.shows("The daemon has stopped", SOON).await?;
+    transfer.ends_well().await
+}
+
+async fn stop_now() -> anyhow::Result<()> {
+    let mut transfer = MidTransfer::start("RETR big", &[]).await?;
+    let broker = transfer.broker();
+    broker.told(&["stop", "--when-idle", "--no-wait"]).await?;
+    transfer.stopping().await?;
+    broker.told(&["stop", "--now"]).await?;
+    transfer.was_cut().await?;
+    transfer.ends_well().await
+}
+
+async fn signal_after_request() -> anyhow::Result<()> {
+    let mut transfer = MidTransfer::start("RETR big", &["--grace", "0"]).await?;
+    let broker = transfer.broker();
+    broker.told(&["stop", "--when-idle", "--no-wait"]).await?;
+    transfer.stopping().await?;
+    broker.process().signal(Signal::TERM)?;
+    broker.wait_log("grace period is over", SOON).await?;
     transfer.was_cut().await?;
     transfer.ends_well().await
 }

@@ -28,11 +28,13 @@ mod faults;
 mod gateways;
 mod host_certificates;
 mod host_keys;
+mod instances;
 mod isolation;
 mod lftp;
 mod lifecycle;
 mod load;
 mod namespace;
+mod on_demand;
 mod open_tunnel;
 mod other_users;
 mod prompts;
@@ -77,6 +79,8 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     isolation::trials,
     reconnect::trials,
     lifecycle::trials,
+    on_demand::trials,
+    instances::trials,
     systemd::trials,
     units::trials,
     ctl::trials,

@@ -34,6 +34,7 @@ const NEEDS: &[Requirement] = &[
     programs::SETSID,
     programs::OPENSSL,
     programs::UNSHARE,
+    programs::SETPRIV,
     programs::SYSTEMD_ANALYZE,
     programs::SYSTEMD_SYSUSERS,
     programs::NFT,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use broker_ipc::types::TunnelKind;
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -19,7 +20,8 @@ Exit status: 0 success; 1 the request failed, or the checked file has errors; 2 
 #[derive(Debug, Parser)]
 #[command(name = "broker-ctl", version, infer_subcommands = true, max_term_width = 100, after_help = EXIT_STATUS)]
 pub struct Cli {
-    /// The daemon's socket [default: broker.sock in the session's runtime directory]
+    /// The daemon's socket [default: that of your own daemon; without one, that of the daemon for the whole host if you may
+    /// use it]
     #[arg(
         short = 'a',
         long,
@@ -33,6 +35,17 @@ pub struct Cli {
     /// Seconds to wait for the daemon's answer [default: 10; 900 if the command needs a server or a person]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
+
+    /// Do not start a daemon where none runs. Otherwise open-tunnel-listener, auth-handler, probe-key and trust-host start
+    /// one, which ends a few seconds after it was last used
+    #[arg(
+        long,
+        global = true,
+        env = "SSH_BROKER_NO_START",
+        hide_env_values = true
+    )]
+    #[arg(value_parser = FalseyValueParser::new())]
+    pub(crate) no_start: bool,
 
     /// Print no answer, only errors; the exit status shows the result
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -53,18 +66,21 @@ pub(crate) enum Command {
         /// Print the daemon's process id only
         #[arg(long, conflicts_with_all = ["json", "short"])]
         pid: bool,
+        /// List the daemons of this host that you may control: all for root, otherwise your own. It finds those whose
+        /// sockets are in the usual places
+        #[arg(long, conflicts_with_all = ["pid", "socket"])]
+        all: bool,
         #[command(flatten)]
         format: Format,
     },
-    /// Stop the daemon; running transfers may finish within a grace period
-    Stop {
-        /// Seconds that running transfers may still take [default: the daemon's setting]
-        #[arg(long, value_name = "SECONDS")]
-        grace: Option<u64>,
-        /// Return at once, without waiting for the daemon to end
-        #[arg(long)]
-        no_wait: bool,
+    /// Start a daemon if none runs, and keep it running when nothing uses it
+    Start {
+        /// The configuration file [default: the usual ones]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
+    /// Stop the daemon; running transfers may finish within a grace period
+    Stop(StopArgs),
     /// Make the daemon read its configuration again (not supported yet: stop it and start it)
     Reload,
     /// List the profiles of the configuration
@@ -148,6 +164,27 @@ pub(crate) enum Command {
         /// The shell to write the script for
         shell: Shell,
     },
+}
+
+const STOP_HELP: &str = "\
+A second stop cuts nothing that the first one lets finish, unless it has --now or --grace. After
+stop --when-idle, SIGTERM sets the daemon's usual limit. A second signal ends the daemon at once.";
+
+#[derive(Debug, Args)]
+#[command(after_help = STOP_HELP)]
+pub(crate) struct StopArgs {
+    /// Seconds that running transfers may still take [default: the daemon's setting]
+    #[arg(long, value_name = "SECONDS", group = "limit")]
+    pub(crate) grace: Option<u64>,
+    /// Let running transfers take any time
+    #[arg(long, group = "limit")]
+    pub(crate) when_idle: bool,
+    /// Cut running transfers
+    #[arg(long, group = "limit")]
+    pub(crate) now: bool,
+    /// Return at once, without waiting for the daemon to end
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 }
 
 /// How to print an answer.

@@ -1,11 +1,14 @@
 //! The commands: which requests each one sends, and how it uses the answers.
 
+use std::path::Path;
+
+use anyhow::ensure;
 use broker_ipc::methods::{
-    CloseChannel, CloseConnection, CloseTunnelListener, ConnectionStatus, ListChannels,
-    ListConnections, ListProfiles, ListTunnelListeners, Reload, Status, Stop,
+    CloseChannel, CloseConnection, CloseTunnelListener, ConnectionStatus, KeepRunning,
+    ListChannels, ListConnections, ListProfiles, ListTunnelListeners, Reload, Status,
 };
 use broker_ipc::types::{ChannelInfo, Connection, ConnectionDetail};
-use broker_ipc::{Patience, default_socket_path};
+use broker_ipc::{Patience, find_socket};
 use clap::CommandFactory;
 use clap_complete::Shell;
 
@@ -13,18 +16,25 @@ use crate::cli::{Cli, Command, Format};
 use crate::daemon::{Daemon, Reported};
 use crate::open::open_tunnels;
 use crate::output::Output;
+use crate::start::Starting;
+use crate::stop::stop;
 use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
-use crate::{check, hostkeys, listing, prompts};
+use crate::{check, hostkeys, instances, listing, prompts};
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
-    let socket = cli.socket.unwrap_or_else(default_socket_path);
+    let socket = cli.socket.unwrap_or_else(find_socket);
     let patience = (cli.timeout).map_or_else(Patience::default, Patience::of);
-    let daemon = &Daemon::new(socket, patience, output);
+    let starting = starting(&cli.command).filter(|_| !cli.no_start);
+    let daemon = &Daemon::new(socket, patience, output, starting);
     match cli.command {
-        Command::Status { pid, format } => status(daemon, pid, format).await,
-        Command::Stop { grace, no_wait } => stop(daemon, grace, no_wait).await,
+        Command::Status {
+            all: true, format, ..
+        } => instances::list(patience, format, output).await,
+        Command::Status { pid, format, .. } => status(daemon, pid, format).await,
+        Command::Start { config } => start(daemon, config.as_deref()).await,
+        Command::Stop(args) => stop(daemon, args).await,
         Command::Reload => {
             daemon.call(&Reload {}).await?;
             Ok(output.print("The daemon has read its configuration")?)
@@ -96,14 +106,46 @@ async fn status(daemon: &Daemon<'_>, pid: bool, format: Format) -> anyhow::Resul
         .answer(format, &status, &listing::status(&status))
 }
 
-async fn stop(daemon: &Daemon<'_>, grace: Option<u64>, no_wait: bool) -> anyhow::Result<()> {
-    daemon.call(&Stop { grace }).await?;
-    let output = daemon.output();
-    if no_wait {
-        return Ok(output.print("The daemon is stopping")?);
+/// How the command starts a daemon where none runs. One that only asks or ends something has nothing to do there.
+fn starting(command: &Command) -> Option<Starting> {
+    match command {
+        Command::Start { config } => Some(Starting {
+            config: config.clone(),
+        }),
+        Command::OpenTunnelListener(_)
+        | Command::AuthHandler
+        | Command::ProbeKey { .. }
+        | Command::TrustHost(_) => Some(Starting::default()),
+        Command::Status { .. }
+        | Command::Stop(_)
+        | Command::Reload
+        | Command::ListProfiles { .. }
+        | Command::ListConnections { .. }
+        | Command::ConnectionStatus { .. }
+        | Command::CloseConnection { .. }
+        | Command::ListChannels { .. }
+        | Command::CloseChannel { .. }
+        | Command::ListTunnelListeners { .. }
+        | Command::CloseTunnelListener { .. }
+        | Command::CheckConfig { .. }
+        | Command::Completions { .. } => None,
     }
-    daemon.closed().await;
-    Ok(output.print("The daemon has stopped")?)
+}
+
+/// Makes sure that a daemon runs, and stays.
+async fn start(daemon: &Daemon<'_>, config: Option<&Path>) -> anyhow::Result<()> {
+    daemon.call(&KeepRunning {}).await?;
+    let status = daemon.call(&Status {}).await?;
+    if let Some(config) = config {
+        let wanted = std::path::absolute(config)?.display().to_string();
+        ensure!(
+            status.config == [wanted],
+            "a daemon with another configuration runs already, as process {}: stop it first",
+            status.pid
+        );
+    }
+    let running = format!("The daemon runs as process {}", status.pid);
+    Ok(daemon.output().print(running)?)
 }
 
 async fn list_connections(

@@ -7,6 +7,7 @@ use broker_ipc::{Client, ClientError, Method, Patience};
 use tokio::sync::OnceCell;
 
 use crate::output::Output;
+use crate::start::{self, Starting};
 
 /// Something failed, and the command has already printed the reason.
 #[derive(Debug)]
@@ -25,15 +26,23 @@ pub(crate) struct Daemon<'a> {
     socket: PathBuf,
     patience: Patience,
     output: &'a Output,
+    /// How to start a daemon where none runs, if the command may.
+    starting: Option<Starting>,
     client: OnceCell<Client>,
 }
 
 impl<'a> Daemon<'a> {
-    pub(crate) fn new(socket: PathBuf, patience: Patience, output: &'a Output) -> Self {
+    pub(crate) fn new(
+        socket: PathBuf,
+        patience: Patience,
+        output: &'a Output,
+        starting: Option<Starting>,
+    ) -> Self {
         Self {
             socket,
             patience,
             output,
+            starting,
             client: OnceCell::new(),
         }
     }
@@ -88,7 +97,13 @@ impl<'a> Daemon<'a> {
     }
 
     async fn connect(&self) -> Result<Client, ClientError> {
-        let client = Client::connect(&self.socket, self.patience).await?;
+        let connected = Client::connect(&self.socket, self.patience).await;
+        let client = match (connected, &self.starting) {
+            (Err(ClientError::NotRunning { .. }), Some(starting)) => {
+                start::connect(starting, &self.socket, self.patience, self.output).await?
+            }
+            (connected, _) => connected?,
+        };
         let daemon = client.server();
         self.output.note(format_args!(
             "brokerd {} (process {}) on {}",

@@ -11,13 +11,11 @@ use crate::table::{Cell, Table};
 pub(crate) fn status(status: &DaemonStatus) -> Table {
     let TransferCounts { active, ok, failed } = status.transfers;
     let files = status.config.join(", ");
-    let state = if status.stopping {
-        "stopping"
-    } else {
-        "running"
-    };
     Table::Record(vec![
-        ("state", Cell::text(state).alert_if(status.stopping)),
+        (
+            "state",
+            Cell::text(status.state()).alert_if(status.stopping),
+        ),
         ("process", Cell::number(status.pid.into())),
         ("version", Cell::text(&status.version)),
         ("started", Cell::ago(status.started)),

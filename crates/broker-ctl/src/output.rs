@@ -56,6 +56,22 @@ impl Output {
         }
     }
 
+    /// Prints to standard error what a person who waits wants to know.
+    pub(crate) fn progress(&self, text: &str) {
+        if !self.quiet {
+            // As above.
+            let _ = writeln!(anstream::stderr(), "{}", printable(text));
+        }
+    }
+
+    /// Prints lines of another program before the error that they explain.
+    pub(crate) fn passage(&self, text: &str) {
+        for line in text.lines() {
+            // As above.
+            let _ = writeln!(anstream::stderr(), "{}", printable(line));
+        }
+    }
+
     /// Prints an error.
     pub(crate) fn error(&self, text: impl Display) {
         let text = printable(&text.to_string());

@@ -66,10 +66,18 @@ pub enum ClientError {
     #[error(transparent)]
     Path(BindError),
     /// No process listens on the socket.
-    #[error("no daemon answers on {}: start one with brokerd --socket {}", path.display(), path.display())]
+    #[error("no daemon answers on {}: run broker-ctl start, or start brokerd as a service", path.display())]
     NotRunning {
         /// The socket tried.
         path: PathBuf,
+    },
+    /// No process listens on the socket, and the caller could not start one.
+    #[error("cannot start a daemon on {}: {reason}", path.display())]
+    NotStarted {
+        /// The socket tried.
+        path: PathBuf,
+        /// What failed.
+        reason: String,
     },
     /// The socket exists, and connecting to it failed.
     #[error("cannot connect to the daemon on {}: {source}", path.display())]
@@ -122,6 +130,7 @@ impl ClientError {
         match self {
             Self::Path(_)
             | Self::NotRunning { .. }
+            | Self::NotStarted { .. }
             | Self::Connect { .. }
             | Self::Untrusted { .. } => true,
             Self::Vanished { .. }
@@ -151,6 +160,7 @@ pub struct Client {
     calls: mpsc::Sender<PendingCall>,
     last_id: AtomicI64,
     server: HelloReply,
+    server_uid: Option<u32>,
     patience: Patience,
 }
 
@@ -162,7 +172,8 @@ impl Client {
     pub async fn connect(path: &Path, patience: Patience) -> Result<Self, ClientError> {
         check_length(path).map_err(ClientError::Path)?;
         let stream = open(path).await?;
-        if !peer::is_trusted(peer::uid(&stream), peer::own_uid()) {
+        let server_uid = peer::uid(&stream);
+        if !peer::is_trusted(server_uid, peer::own_uid()) {
             return Err(ClientError::Untrusted {
                 path: path.to_owned(),
             });
@@ -175,6 +186,7 @@ impl Client {
             calls,
             last_id: AtomicI64::new(HELLO_ID),
             server,
+            server_uid,
             patience,
         })
     }
@@ -182,6 +194,11 @@ impl Client {
     /// The daemon's answer to `hello`.
     pub fn server(&self) -> &HelloReply {
         &self.server
+    }
+
+    /// The id of the daemon's user; `None` if the system does not report it.
+    pub fn server_uid(&self) -> Option<u32> {
+        self.server_uid
     }
 
     /// Sends one request and waits for its reply.

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use crate::peer::own_uid;
+use crate::places::default_socket_path;
 use file_access::{Exposure, Readers};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName, tokio::Listener};
 use interprocess::os::unix::uds_local_socket::tokio::Listener as SocketListener;
@@ -21,9 +22,6 @@ pub const MAX_SOCKET_PATH: usize = if cfg!(any(target_os = "linux", target_os = 
 } else {
     103
 };
-
-const DIRECTORY: &str = "ssh-broker";
-const SOCKET: &str = "broker.sock";
 
 /// Why the daemon cannot open its socket.
 #[derive(Debug, thiserror::Error)]
@@ -77,15 +75,6 @@ pub enum BindError {
 
 fn with_pid(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(", as process {pid}"))
-}
-
-/// The default socket: in the session's runtime directory; if there is none, in the user's own directory in `/tmp`.
-pub fn default_socket_path() -> PathBuf {
-    let runtime = directories::BaseDirs::new()
-        .and_then(|dirs| dirs.runtime_dir().map(|dir| dir.join(DIRECTORY)));
-    let directory =
-        runtime.unwrap_or_else(|| PathBuf::from(format!("/tmp/{DIRECTORY}-{}", own_uid())));
-    directory.join(SOCKET)
 }
 
 /// A socket that this process owns. Dropping it removes the socket, then the lock.
@@ -159,6 +148,26 @@ pub fn adopt(socket: UnixListener) -> Result<Endpoint, BindError> {
         stays: true,
         _lock: lock,
     })
+}
+
+/// Opens the log of a daemon that is started on demand, beside its socket and for this user alone. Makes the directory if
+/// it is missing. What is written is appended.
+///
+/// # Errors
+/// See [`BindError`].
+pub fn open_log(socket: &Path) -> Result<(PathBuf, File), BindError> {
+    check_length(socket)?;
+    prepare_directory(directory_of(socket), socket == default_socket_path())?;
+    let path = beside(socket, ".log");
+    let file = open_private(OpenOptions::new().read(true).append(true), &path);
+    let file = file.map_err(|source| system("open the log", &path, source))?;
+    Ok((path, file))
+}
+
+fn beside(socket: &Path, suffix: &str) -> PathBuf {
+    let mut name = socket.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 fn directory_of(path: &Path) -> &Path {
@@ -271,12 +280,10 @@ struct Lock {
 
 impl Lock {
     fn take(socket: &Path) -> Result<Self, BindError> {
-        let mut name = socket.as_os_str().to_owned();
-        name.push(".lock");
-        let path = PathBuf::from(name);
+        let path = beside(socket, ".lock");
         loop {
-            let mut file =
-                open_lock(&path).map_err(|source| system("open the lock file", &path, source))?;
+            let file = open_private(OpenOptions::new().read(true).write(true), &path);
+            let mut file = file.map_err(|source| system("open the lock file", &path, source))?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -303,11 +310,9 @@ impl Drop for Lock {
     }
 }
 
-fn open_lock(path: &Path) -> io::Result<File> {
+fn open_private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    OpenOptions::new()
-        .read(true)
-        .write(true)
+    options
         .create(true)
         .truncate(false)
         .mode(0o600)

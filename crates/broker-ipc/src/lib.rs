@@ -9,6 +9,7 @@ pub mod endpoint;
 mod error;
 pub mod methods;
 mod peer;
+mod places;
 mod reserve;
 mod secret;
 pub mod server;
@@ -16,9 +17,10 @@ pub mod types;
 mod wire;
 
 pub use client::{Client, ClientError, Patience};
-pub use endpoint::{BindError, Endpoint, adopt, bind, default_socket_path};
+pub use endpoint::{BindError, Endpoint, adopt, bind};
 pub use error::{ErrorCode, RpcError};
 pub use methods::{Method, PromptRequest, ReplySender, Request};
+pub use places::{default_socket_path, find_socket, usual_sockets};
 pub use secret::Secret;
 pub use server::{Handler, serve};
 

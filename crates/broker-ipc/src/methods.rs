@@ -90,6 +90,8 @@ requests! {
         "status" => Status -> DaemonStatus;
         /// End the daemon.
         "stop" => Stop -> Done;
+        /// Keep a daemon running that was started on demand.
+        "keep-running" => KeepRunning -> Done;
         /// Read the configuration again.
         "reload" => Reload -> Done;
         /// The configured profiles.
@@ -166,9 +168,17 @@ pub struct Status {}
 /// Parameters of `stop`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
-    /// Seconds that running transfers may still take. Absent: the daemon's grace period.
+    /// Seconds that running transfers may still take. Absent: the daemon's grace period, or what an earlier `stop` asked
+    /// for.
     pub grace: Option<u64>,
+    /// Whether running transfers may take any time.
+    #[serde(default)]
+    pub when_idle: bool,
 }
+
+/// Parameters of `keep-running`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepRunning {}
 
 /// Parameters of `reload`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -36,6 +36,22 @@ pub struct DaemonStatus {
     /// True if the daemon is stopping and only lets running transfers finish.
     #[serde(default)]
     pub stopping: bool,
+    /// True if the daemon was started on demand and ends when nothing uses it.
+    #[serde(default)]
+    pub on_demand: bool,
+}
+
+impl DaemonStatus {
+    /// Its state in words.
+    pub fn state(&self) -> &'static str {
+        if self.stopping {
+            "stopping"
+        } else if self.on_demand {
+            "running on demand"
+        } else {
+            "running"
+        }
+    }
 }
 
 /// FTP transfers by outcome.

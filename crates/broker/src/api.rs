@@ -6,8 +6,10 @@ use broker_ipc::methods::{AttendPrompts, Done, NextPrompt};
 use broker_ipc::types::CurrentPrompt;
 use broker_ipc::{ErrorCode, Handler, PromptRequest, Request, RpcError};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::prompts::{ClientResponder, PromptQueue};
+use crate::shutdown::Shutdown;
 use crate::snapshots::Overview;
 use crate::supervisor::{Supervisor, SupervisorRequest};
 
@@ -16,6 +18,15 @@ use crate::supervisor::{Supervisor, SupervisorRequest};
 pub struct Api {
     supervisor: mpsc::Sender<SupervisorRequest>,
     prompts: Arc<PromptQueue>,
+    shutdown: Shutdown,
+}
+
+/// A client of the local socket.
+pub struct ConnectedClient {
+    /// Answers prompts.
+    responder: ClientResponder,
+    /// A client keeps a daemon running that was started on demand.
+    _uses: TaskTrackerToken,
 }
 
 impl Api {
@@ -24,6 +35,7 @@ impl Api {
         Self {
             supervisor: supervisor.requests(),
             prompts: supervisor.prompts(),
+            shutdown: supervisor.shutdown(),
         }
     }
 
@@ -62,14 +74,17 @@ impl Api {
 }
 
 impl Handler for Api {
-    type Client = ClientResponder;
+    type Client = ConnectedClient;
 
-    fn arrived(&self) -> ClientResponder {
-        self.prompts.arrived()
+    fn arrived(&self) -> ConnectedClient {
+        ConnectedClient {
+            responder: self.prompts.arrived(),
+            _uses: self.shutdown.using(),
+        }
     }
 
-    fn left(&self, client: &ClientResponder) {
-        client.leave();
+    fn left(&self, client: &ConnectedClient) {
+        client.responder.leave();
     }
 
     async fn request(&self, request: Request) {
@@ -80,7 +95,8 @@ impl Handler for Api {
             .await;
     }
 
-    async fn prompt_request(&self, client: &ClientResponder, request: PromptRequest) {
+    async fn prompt_request(&self, client: &ConnectedClient, request: PromptRequest) {
+        let client = &client.responder;
         match request {
             PromptRequest::AttendPrompts(asked, reply) => {
                 reply.send(self.attend(client, asked).await);

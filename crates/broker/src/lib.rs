@@ -18,10 +18,9 @@ mod sync;
 mod tcp_session;
 mod tunnel;
 
-pub use api::Api;
+pub use api::{Api, ConnectedClient};
 pub use broker_ssh::data_thread_heartbeats;
 pub use profiles::Identity;
-pub use prompts::ClientResponder;
-pub use shutdown::Shutdown;
+pub use shutdown::{Grace, Shutdown};
 pub use snapshots::Overview;
 pub use supervisor::Supervisor;

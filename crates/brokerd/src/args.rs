@@ -9,7 +9,8 @@ use clap::{Parser, ValueEnum};
 /// control and data connections through SSH.
 ///
 /// Runs in the foreground. SIGTERM, SIGINT and `broker-ctl stop` end it after the running transfers; a second signal
-/// ends it at once. SIGHUP changes nothing. The exit status is 78 if it cannot use the configuration.
+/// ends it at once, a second `broker-ctl stop` does not. SIGHUP changes nothing. The exit status is 78 if it cannot use the
+/// configuration.
 #[derive(Debug, Parser)]
 #[command(name = "brokerd", version, max_term_width = 100)]
 pub(crate) struct Args {
@@ -38,6 +39,11 @@ pub(crate) struct Args {
     /// How to write the log to standard error
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
+
+    /// End a few seconds after the last client of the local socket, its last tunnel and the last session are gone. Tunnels
+    /// of the configuration do not keep such a daemon running. broker-ctl starts a daemon like this
+    #[arg(long)]
+    pub(crate) on_demand: bool,
 
     /// Seconds that running transfers may still take after a request to stop
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]

@@ -41,6 +41,9 @@ fn main() -> ExitCode {
         Ok(passed) => passed,
         Err(error) => return failed(&error),
     };
+    if args.on_demand {
+        process::leave_terminal();
+    }
     let environment = Environment::current();
     let Some(loaded) = load(&args, &environment) else {
         return ExitCode::from(EXIT_CONFIG);
@@ -193,6 +196,9 @@ async fn serve(
         stop,
     );
     let api = Api::of(&supervisor);
+    if !args.on_demand {
+        supervisor.keep_running();
+    }
     supervisor.open_configured();
     let overview = supervisor.overview();
     shutdown.tasks.spawn(supervisor.run());
@@ -206,6 +212,11 @@ async fn serve(
     shutdown.tasks.spawn(serving);
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), socket = %socket.display(), "broker ready");
     notify::ready(&overview);
+    if args.on_demand
+        && let Err(error) = process::leave_output()
+    {
+        warn!(%error, "cannot close standard output: the program that started the daemon may wait");
+    }
     shutdown.spawn_until_killed(heartbeat::report(api));
     stopping::until_stopped(signals, stop_asked, shutdown, args.grace()).await;
     info!("broker ended");

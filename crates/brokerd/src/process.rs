@@ -35,6 +35,22 @@ pub(crate) fn allow_all_descriptors() -> rustix::io::Result<()> {
     )
 }
 
+/// Leaves the session of the terminal in which a command started the daemon, so that neither Ctrl-C nor the end of the
+/// terminal reaches it.
+pub(crate) fn leave_terminal() {
+    // The leader of a process group cannot, and has its own place already.
+    let _ = rustix::process::setsid();
+}
+
+/// Closes standard output: its reader learns that the daemon is ready.
+///
+/// # Errors
+/// The system's reason.
+pub(crate) fn leave_output() -> std::io::Result<()> {
+    let nowhere = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
+    Ok(rustix::stdio::dup2_stdout(nowhere)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -64,6 +64,8 @@ pub const NFT: Requirement = requirement("nft", "nftables");
 /// A load balancer.
 pub const HAPROXY: Requirement = requirement("haproxy", "haproxy");
 
+/// Runs a program as another user.
+pub const SETPRIV: Requirement = requirement("setpriv", "util-linux");
 /// Runs a program in namespaces of its own.
 pub const UNSHARE: Requirement = requirement("unshare", "util-linux");
 

@@ -70,13 +70,18 @@ broker.xml: valid: 0 profiles, 1 without effect
 fn every_fault_is_shown_with_its_place() {
     let file = "<secsh-broker><profiles>\n<profile id=\"a\" host=\"\"/>\n<profil/>\n</profiles></secsh-broker>";
     check(file).code(1).stdout_eq(str![[r#"
-error: [..]
+warning: a profile for any host is not supported yet, so this one is left out
  --> broker.xml:2:[..]
 ...
 error: [..]
  --> broker.xml:3:[..]
-...
-broker.xml: not valid: 2 errors
+  |
+3 | <profil/>
+  |  ^^^^^^
+  |
+  = help: did you mean `profile`?
+
+broker.xml: not valid: 1 error, 1 not yet supported
 
 "#]]);
 }

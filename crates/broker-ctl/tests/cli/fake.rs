@@ -102,6 +102,10 @@ impl Handler for Answers {
                 self.stop.cancel();
                 reply.send(Ok(Done {}));
             }
+            Request::KeepRunning(asked, reply) => {
+                self.note(&asked);
+                reply.send(Ok(Done {}));
+            }
             Request::CloseConnection(asked, reply) => {
                 self.note(&asked);
                 let missing =
@@ -177,6 +181,7 @@ fn status() -> DaemonStatus {
         bytes_up: 1536,
         bytes_down: 64 << 20,
         stopping: false,
+        on_demand: false,
     }
 }
 

@@ -249,7 +249,13 @@ The daemon has stopped
 
 "#]]);
     assert!(daemon.is_gone());
-    assert_eq!(daemon.requests(), [request(&Stop { grace: Some(5) })]);
+    assert_eq!(
+        daemon.requests(),
+        [request(&Stop {
+            grace: Some(5),
+            when_idle: false
+        })]
+    );
 }
 
 #[test]
@@ -275,7 +281,7 @@ fn no_daemon_has_status_3() {
         .assert()
         .code(3);
     absent.stdout_eq("").stderr_eq(str![[r#"
-broker-ctl: no daemon answers on [..]: start one with brokerd --socket [..]
+broker-ctl: no daemon answers on [..]: run broker-ctl start, or start brokerd as a service
 
 "#]]);
 }

@@ -96,7 +96,7 @@ async fn a_directory_that_others_may_write_to_is_refused() {
 async fn the_end_leaves_nothing_behind() {
     let daemon = Daemon::start();
     let client = daemon.client().await;
-    assert_eq!(client.call(&Stop { grace: None }).await.unwrap(), Done {});
+    assert_eq!(client.call(&Stop::default()).await.unwrap(), Done {});
     daemon.tracker.close();
     daemon.tracker.wait().await;
     assert_eq!(fs::read_dir(daemon.directory.path()).unwrap().count(), 0);
@@ -135,5 +135,5 @@ async fn without_a_daemon_the_message_says_how_to_start_one() {
         .await
         .unwrap_err();
     assert!(absent.is_unreachable());
-    assert!(absent.to_string().contains("brokerd --socket"), "{absent}");
+    assert!(absent.to_string().contains("broker-ctl start"), "{absent}");
 }

@@ -113,6 +113,7 @@ fn status() -> DaemonStatus {
         bytes_up: 6,
         bytes_down: 7,
         stopping: false,
+        on_demand: false,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::info;
 
 use super::accept::accept;
@@ -26,13 +27,17 @@ pub(crate) struct OpenTunnel {
     /// Whether a listener that failed is retried.
     pub(super) retried: bool,
     listening: CancellationToken,
+    /// A tunnel that a command opened keeps a daemon running that was started on demand.
+    _uses: Option<TaskTrackerToken>,
 }
 
 impl OpenTunnel {
     /// A tunnel that does not listen yet.
     pub(super) fn new(tunnel: Arc<Tunnel>, profile: &str, origin: TunnelOrigin) -> Self {
+        let commanded = origin == TunnelOrigin::Command;
         Self {
             port: tunnel.spec.listen_port,
+            _uses: commanded.then(|| tunnel.shutdown.using()),
             tunnel,
             profile: profile.to_owned(),
             origin,

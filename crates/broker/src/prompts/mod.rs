@@ -3,5 +3,4 @@
 mod queue;
 mod wording;
 
-pub use queue::ClientResponder;
-pub(crate) use queue::PromptQueue;
+pub(crate) use queue::{ClientResponder, PromptQueue};

@@ -264,7 +264,7 @@ impl Responder for ProfileResponder {
 
 /// A client of the local socket, which can answer prompts until it is dropped.
 #[derive(Debug)]
-pub struct ClientResponder {
+pub(crate) struct ClientResponder {
     queue: Arc<PromptQueue>,
     id: u64,
 }

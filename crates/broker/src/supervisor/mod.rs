@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker_config::{Config, ListenSide, TunnelSpec};
-use broker_ipc::methods::{Done, Method, OpenTunnelListener};
+use broker_ipc::methods::{Done, Method, OpenTunnelListener, Stop};
 use broker_ipc::types::{DaemonStatus, TunnelListener, TunnelOrigin};
 use broker_ipc::{ErrorCode, ReplySender, Request, RpcError};
 use broker_ssh::OpenError;
@@ -20,13 +20,14 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::warn;
 
 use crate::listeners::Listeners;
 use crate::profiles::{Connections, Identity, Profiles, connect_failed};
 use crate::prompts::PromptQueue;
 use crate::registry::SessionRegistry;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Grace, Shutdown};
 use crate::snapshots::{self, Overview};
 
 /// Requests that may wait; further ones wait at their clients.
@@ -57,7 +58,9 @@ pub struct Supervisor {
     registry: Arc<SessionRegistry>,
     prompts: Arc<PromptQueue>,
     shutdown: Shutdown,
-    stop: mpsc::Sender<Option<Duration>>,
+    stop: mpsc::Sender<Grace>,
+    /// Held unless the daemon was started on demand and nobody has asked to keep it.
+    kept: Option<TaskTrackerToken>,
     requests: mpsc::Receiver<SupervisorRequest>,
     requests_sender: mpsc::Sender<SupervisorRequest>,
     opening: FuturesUnordered<Opening>,
@@ -73,7 +76,7 @@ impl Supervisor {
         files: Vec<PathBuf>,
         identity: Identity,
         shutdown: Shutdown,
-        stop: mpsc::Sender<Option<Duration>>,
+        stop: mpsc::Sender<Grace>,
     ) -> Self {
         let (requests_sender, requests) = mpsc::channel(REQUESTS);
         let (changes_sender, changes) = mpsc::channel(REQUESTS);
@@ -88,6 +91,7 @@ impl Supervisor {
             prompts,
             shutdown,
             stop,
+            kept: None,
             requests,
             requests_sender,
             opening: FuturesUnordered::new(),
@@ -101,9 +105,19 @@ impl Supervisor {
         self.requests_sender.clone()
     }
 
+    /// What ends the daemon.
+    pub(crate) fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
     /// Where the prompts of all connections wait.
     pub(crate) fn prompts(&self) -> Arc<PromptQueue> {
         self.prompts.clone()
+    }
+
+    /// Keeps the daemon running also when nothing uses it.
+    pub fn keep_running(&mut self) {
+        self.kept = Some(self.shutdown.using());
     }
 
     /// Opens what the configuration asks for.
@@ -183,7 +197,11 @@ impl Supervisor {
         match request {
             Request::Status(_, reply) => reply.send(Ok(self.status())),
             Request::Stop(asked, reply) => {
-                let _ = self.stop.send(asked.grace.map(Duration::from_secs)).await;
+                let _ = self.stop.send(grace(&asked)).await;
+                reply.send(Ok(Done {}));
+            }
+            Request::KeepRunning(_, reply) => {
+                self.keep_running();
                 reply.send(Ok(Done {}));
             }
             Request::Reload(_, reply) => reply.send(Err(RpcError::not_supported(
@@ -243,6 +261,7 @@ impl Supervisor {
             bytes_up: traffic.bytes_up,
             bytes_down: traffic.bytes_down,
             stopping: self.shutdown.drain.is_cancelled(),
+            on_demand: self.kept.is_none(),
         }
     }
 
@@ -293,5 +312,13 @@ impl Supervisor {
     ) {
         self.shutdown
             .spawn_until_killed(async move { reply.send(work.await) });
+    }
+}
+
+fn grace(asked: &Stop) -> Grace {
+    match asked.grace {
+        _ if asked.when_idle => Grace::Unlimited,
+        Some(seconds) => Grace::Limited(Duration::from_secs(seconds)),
+        None => Grace::Usual,
     }
 }

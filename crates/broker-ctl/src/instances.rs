@@ -1,0 +1,108 @@
+//! `status --all`: every daemon of this host that this user may control.
+
+use broker_ipc::methods::Status;
+use broker_ipc::{Client, ClientError, Patience, usual_sockets};
+use futures::future::join_all;
+use serde::Serialize;
+use std::path::PathBuf;
+
+use crate::cli::Format;
+use crate::output::Output;
+use crate::table::{Cell, Table};
+
+/// One daemon.
+#[derive(Debug, Serialize)]
+struct Instance {
+    /// Its process id; absent if it does not answer.
+    pid: Option<u32>,
+    /// The id of its user, if the system reports it.
+    uid: Option<u32>,
+    /// The name of its user, if it has one.
+    user: Option<String>,
+    /// Its socket.
+    socket: PathBuf,
+    /// The version of its build; absent if it does not answer.
+    version: Option<String>,
+    /// `running`, `running on demand`, `stopping`, or why it does not answer.
+    state: String,
+}
+
+/// Lists them.
+pub(crate) async fn list(
+    patience: Patience,
+    format: Format,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let asked = usual_sockets()
+        .into_iter()
+        .map(|socket| instance(socket, patience));
+    let instances: Vec<Instance> = join_all(asked).await.into_iter().flatten().collect();
+    output.answer(format, &instances, &table(&instances))
+}
+
+/// The daemon behind a socket. `None` if there is none, or none that this user may control.
+async fn instance(socket: PathBuf, patience: Patience) -> Option<Instance> {
+    let client = match Client::connect(&socket, patience).await {
+        Ok(client) => client,
+        Err(error) => return unanswered(socket, &error),
+    };
+    let uid = client.server_uid();
+    let hello = client.server();
+    let (pid, version) = (Some(hello.pid), Some(hello.build.clone()));
+    let state = match client.call(&Status {}).await {
+        Ok(status) => status.state().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Some(Instance {
+        pid,
+        uid,
+        user: uid.and_then(name),
+        socket,
+        version,
+        state,
+    })
+}
+
+fn unanswered(socket: PathBuf, error: &ClientError) -> Option<Instance> {
+    match error {
+        ClientError::NotRunning { .. }
+        | ClientError::Connect { .. }
+        | ClientError::Untrusted { .. }
+        | ClientError::NotStarted { .. }
+        | ClientError::Path(_) => None,
+        ClientError::Vanished { .. }
+        | ClientError::TimedOut { .. }
+        | ClientError::BadAnswer { .. }
+        | ClientError::Failed(_) => Some(Instance {
+            pid: None,
+            uid: None,
+            user: None,
+            socket,
+            version: None,
+            state: error.to_string(),
+        }),
+    }
+}
+
+fn name(uid: u32) -> Option<String> {
+    let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
+    user.map(|user| user.name)
+}
+
+fn table(instances: &[Instance]) -> Table {
+    let row = |it: &Instance| {
+        let user = it.user.clone().or(it.uid.map(|uid| uid.to_string()));
+        vec![
+            Cell::maybe_number(it.pid.map(u64::from)),
+            Cell::maybe(user),
+            Cell::text(it.socket.display()),
+            Cell::maybe(it.version.as_ref()),
+            Cell::text(&it.state).alert_if(it.pid.is_none()),
+        ]
+    };
+    Table::List {
+        headings: &["PROCESS", "USER", "SOCKET", "VERSION", "STATE"],
+        rows: instances.iter().map(row).collect(),
+        nothing: "No daemons",
+    }
+}
