@@ -48,8 +48,15 @@ pub struct TunnelSpec {
     pub accept_proxy: bool,
     /// The networks of the clients that may come through a proxy; empty: any.
     pub allow_clients: Vec<IpNet>,
+    /// How many clients the tunnel serves at a time; at least 1.
+    pub max_sessions: usize,
     /// Its position in the file.
     pub position: Position,
+}
+
+impl TunnelSpec {
+    /// The default number of clients that a tunnel serves at a time.
+    pub const MAX_SESSIONS: usize = 256;
 }
 
 /// The side of an SSH connection on which a tunnel listens.
@@ -121,15 +128,11 @@ pub struct FtpOptions {
     pub advertise_port_offset: i32,
     /// How long a data listener waits for its connection; at least a second.
     pub data_timeout: Duration,
-    /// How many FTP sessions the tunnel serves at a time; at least 1.
-    pub max_sessions: usize,
 }
 
 impl FtpOptions {
     /// The default time that a data listener waits.
     pub const DATA_TIMEOUT: Duration = Duration::from_secs(60);
-    /// The default number of sessions that a tunnel serves at a time.
-    pub const MAX_SESSIONS: usize = 256;
 }
 
 impl Default for FtpOptions {
@@ -147,7 +150,6 @@ impl Default for FtpOptions {
             advertise_address: None,
             advertise_port_offset: 0,
             data_timeout: Self::DATA_TIMEOUT,
-            max_sessions: Self::MAX_SESSIONS,
         }
     }
 }

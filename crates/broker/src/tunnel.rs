@@ -103,7 +103,7 @@ impl Tunnel {
     /// # Errors
     /// The reason for the client.
     pub(crate) fn has_room(&self) -> Result<(), String> {
-        let limit = self.ftp().max_sessions;
+        let limit = self.spec.max_sessions;
         if self.registry.sessions_of(self.id).len() < limit {
             return Ok(());
         }

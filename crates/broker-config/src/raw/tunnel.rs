@@ -14,7 +14,7 @@ use crate::proxy::parse_ports;
 use crate::suggest::clip;
 use crate::table::{Attribute, Rule, part, rows};
 use crate::tree::Element;
-use crate::tunnel::{FtpOptions, ListenAddress, ListenSide};
+use crate::tunnel::{FtpOptions, ListenAddress, ListenSide, TunnelSpec};
 use crate::values::{Field, Values, set};
 
 /// The values of a tunnel.
@@ -35,6 +35,7 @@ pub(crate) struct RawTunnel {
     pub(crate) allow_from: Option<Located<Vec<IpNet>>>,
     pub(crate) accept_proxy: Option<Located<bool>>,
     pub(crate) allow_clients: Option<Located<Vec<IpNet>>>,
+    pub(crate) max_sessions: usize,
     pub(crate) advertise_port_offset: Option<Located<i32>>,
     /// All options but `tls`.
     pub(crate) ftp: FtpOptions,
@@ -106,6 +107,8 @@ pub(crate) const TUNNEL: &[Attribute<RawTunnel>] = rows! { RawTunnel:
     "allow-clients" otherwise "any":
         "with `accept-proxy`: the networks of the clients that may come through the proxies",
         |it, f| it.allow_clients = f.located(networks);
+    "max-sessions" usual "256": "how many clients the tunnel serves at a time",
+        |it, f| set(&mut it.max_sessions, f.count(1..=MAX_SESSIONS));
 };
 
 /// The attributes of a tunnel that apply only to FTP.
@@ -150,8 +153,6 @@ pub(crate) const FTP: &[Attribute<RawTunnel>] = rows! { RawTunnel:
         |it, f| it.advertise_port_offset = f.located(Field::offset);
     "data-timeout" usual "60": "how long a data listener waits for its connection; in active mode, for a transfer command",
         |it, f| set(&mut it.ftp.data_timeout, f.seconds(1));
-    "max-sessions" usual "256": "how many clients the tunnel serves at a time",
-        |it, f| set(&mut it.ftp.max_sessions, f.count(1..=MAX_SESSIONS));
 };
 
 /// The attributes of a tunnel that apply only to SOCKS.
@@ -278,6 +279,7 @@ impl RawTunnel {
             allow_from: None,
             accept_proxy: None,
             allow_clients: None,
+            max_sessions: TunnelSpec::MAX_SESSIONS,
             advertise_port_offset: None,
             ftp: FtpOptions::default(),
             tls: RawTls::default(),

@@ -6,7 +6,7 @@ use crate::tunnel::{SocksLogin, SocksOptions};
 
 /// The attributes of FTP tunnels that apply to the FTP sessions of SOCKS tunnels too. The others concern data listeners,
 /// of which a SOCKS tunnel has none.
-const FTP_ATTRIBUTES: [&str; 8] = [
+const FTP_ATTRIBUTES: [&str; 7] = [
     "data-address",
     "tls",
     "active",
@@ -14,7 +14,6 @@ const FTP_ATTRIBUTES: [&str; 8] = [
     "foreign-port",
     "active-ports",
     "data-timeout",
-    "max-sessions",
 ];
 
 /// Whether this attribute of FTP tunnels has a meaning for SOCKS tunnels.

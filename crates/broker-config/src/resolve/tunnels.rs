@@ -75,6 +75,7 @@ impl Resolver<'_> {
             allow_from: value_of(&raw.allow_from),
             accept_proxy: value_of(&raw.accept_proxy),
             allow_clients: value_of(&raw.allow_clients),
+            max_sessions: raw.max_sessions,
             position: self.position(raw.span),
         })
     }

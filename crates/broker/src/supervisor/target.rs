@@ -180,7 +180,7 @@ mod tests {
         let mut asked = asked("host");
         asked.options.insert("max-sessions".into(), "7".into());
         let spec = tunnel_spec(&asked).unwrap();
-        assert!(matches!(spec.kind, broker_config::TunnelKind::Ftp(ftp) if ftp.max_sessions == 7));
+        assert_eq!(spec.max_sessions, 7);
         asked.options.insert("dst-port".into(), "22".into());
         let twice = tunnel_spec(&asked).unwrap_err().message;
         assert_eq!(twice, "`dst-port` is given already: leave the option out");
