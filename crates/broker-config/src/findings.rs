@@ -37,10 +37,24 @@ pub(crate) struct Located<T> {
     pub(crate) span: Span,
 }
 
+/// What has to change in a file so that a finding goes away without a change of what the file means here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Remove the attribute or the element at the finding's place.
+    Remove,
+    /// Remove the element at the finding's place, also if that is one of its attributes.
+    RemoveElement,
+    /// Remove the element at this place.
+    RemoveAt(Span),
+    /// Write this value.
+    Replace(String),
+}
+
 /// A diagnostic without its line and column.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     severity: Severity,
+    remedy: Option<Remedy>,
     concern: Concern,
     span: Span,
     message: String,
@@ -58,6 +72,12 @@ impl Finding {
     /// Adds a second place that explains the first.
     pub(crate) fn related(&mut self, span: Span, message: impl Into<String>) -> &mut Self {
         self.related = Some((span, message.into()));
+        self
+    }
+
+    /// Sets what makes it go away. Without this, what has no effect is removed, and a warning stays.
+    pub(crate) fn remedy(&mut self, remedy: Remedy) -> &mut Self {
+        self.remedy = Some(remedy);
         self
     }
 
@@ -138,6 +158,19 @@ impl Findings {
             .collect()
     }
 
+    /// The findings that a change of the file makes go away: their places, remedies and messages.
+    pub(crate) fn remedies(&self) -> impl Iterator<Item = (Span, &Remedy, &str)> {
+        let all = self.list.iter().chain(&self.latest);
+        all.filter_map(|it| Some((it.span, it.remedy.as_ref()?, it.message.as_str())))
+    }
+
+    /// The warnings that only a person can deal with: their places and messages.
+    pub(crate) fn without_remedy(&self) -> impl Iterator<Item = (Span, &str)> {
+        let all = self.list.iter().chain(&self.latest);
+        all.filter(|it| it.remedy.is_none() && it.severity == Severity::Warning)
+            .map(|it| (it.span, it.message.as_str()))
+    }
+
     /// The messages as plain text, each with its remedy, if there is no file to show.
     pub(crate) fn into_sentences(mut self) -> Vec<(Severity, String)> {
         self.list.extend(self.latest.take());
@@ -179,6 +212,8 @@ impl Findings {
         self.list.extend(self.latest.take());
         self.latest.insert(Finding {
             severity,
+            remedy: matches!(severity, Severity::Unsupported | Severity::Note)
+                .then_some(Remedy::Remove),
             concern: Concern::Content,
             span,
             message,

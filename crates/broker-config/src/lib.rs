@@ -29,6 +29,7 @@ mod environment;
 mod expand;
 mod files;
 mod findings;
+mod import;
 mod load;
 mod mask;
 mod names;
@@ -47,6 +48,7 @@ mod tag;
 mod tree;
 mod tunnel;
 mod values;
+mod write;
 
 pub use broker_settings::{
     AddressFamily, Algorithms, AuthMethod, Compression, HostKeyPolicy, Identity, PasswordSource,
@@ -60,6 +62,7 @@ pub use config::{
 pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;
 pub use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6};
+pub use import::{Imported, import};
 pub use load::{Exposed, Sources, check, load};
 pub use position::Position;
 pub use reference::reference;

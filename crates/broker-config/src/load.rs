@@ -129,7 +129,7 @@ impl Loader<'_> {
             self.report_exposure(number, exposure);
         }
         self.sources.push(source);
-        readable.then(|| self.parse(path, number, &text)).flatten()
+        readable.then(|| self.parse(number, &text)).flatten()
     }
 
     fn report_exposure(&mut self, number: usize, exposure: &Exposure) {
@@ -145,14 +145,12 @@ impl Loader<'_> {
         finding.help(exposure.help()).about_access();
     }
 
-    fn parse(&mut self, path: &Path, number: usize, text: &str) -> Option<File> {
+    fn parse(&mut self, number: usize, text: &str) -> Option<File> {
         let root = syntax::parse(number, text, &mut self.findings)?;
         if !names::check(&root, &FORMAT, &mut self.findings) {
             return None;
         }
-        let absolute = std::path::absolute(path).unwrap_or(path.to_owned());
-        let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-        Some(File { root, directory })
+        Some(File::new(root, self.sources.get(number)?))
     }
 
     /// The user's files can contain secrets, and whoever writes to them controls the daemon. Everybody may read the
@@ -178,11 +176,6 @@ impl Loader<'_> {
         }
         let config = resolve(document, self.env, &self.sources, &mut self.findings);
         let config = (!self.findings.has_errors()).then_some(config);
-        let shown = self.sources.iter().map(Source::masked).collect();
-        Report {
-            diagnostics: self.findings.into_diagnostics(&self.sources),
-            config,
-            shown,
-        }
+        Report::new(self.findings, &self.sources, config)
     }
 }

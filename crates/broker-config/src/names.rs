@@ -1,6 +1,6 @@
 //! Compares a file's elements and attributes with the tables.
 
-use crate::findings::{Findings, Span};
+use crate::findings::{Findings, Remedy, Span};
 use crate::suggest::{clip, did_you_mean, list};
 use crate::table::{Content, Effect, Row, Vocabulary};
 use crate::tree::Element;
@@ -107,7 +107,7 @@ impl Check<'_> {
 
     fn missing(&mut self, span: Span, name: &str, instead: &str) {
         let message = format!("`{name}` has no effect here: {instead}");
-        self.findings.warning(span, message);
+        self.findings.warning(span, message).remedy(Remedy::Remove);
     }
 
     fn required(&mut self, element: &Element, known: &Vocabulary) {

@@ -31,6 +31,7 @@ pub fn requested_tunnel(
     let mut values = Values {
         env: &Environment::default(),
         literal: true,
+        open_to_others: false,
         directory: Path::new(""),
         findings: &mut findings,
     };
@@ -59,12 +60,8 @@ fn element(name: &str, attributes: &[(&str, &str)]) -> Element {
         value_span: nowhere,
     };
     Element {
-        name: name.to_owned(),
-        span: nowhere,
         attributes: attributes.iter().map(attribute).collect(),
-        children: Vec::new(),
-        text: String::new(),
-        text_span: None,
+        ..Element::new(name)
     }
 }
 

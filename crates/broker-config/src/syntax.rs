@@ -24,6 +24,7 @@ pub(crate) fn parse(file: usize, text: &str, findings: &mut Findings) -> Option<
         text,
         findings,
         entities: Entities::default(),
+        comments: Vec::new(),
         open: Vec::new(),
         root: None,
     };
@@ -37,6 +38,8 @@ struct Pass<'a> {
     findings: &'a mut Findings,
     /// Those that the document type declares.
     entities: Entities,
+    /// The comments since the last tag.
+    comments: Vec<String>,
     /// The open elements, outermost first.
     open: Vec<Element>,
     root: Option<Element>,
@@ -73,18 +76,23 @@ impl Pass<'_> {
             Event::CData(text) => self.characters(text, start, end),
             Event::GeneralRef(_) => self.reference(start, end),
             Event::DocType(_) => self.document_type(start, end),
-            Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::Eof => Some(()),
+            Event::Comment(comment) => {
+                self.comments.push(comment.trim().to_owned());
+                Some(())
+            }
+            Event::Decl(_) | Event::PI(_) | Event::Eof => Some(()),
         }
     }
 
     fn open(&mut self, start: usize, end: usize) -> Option<()> {
-        let element = tag::read(
+        let mut element = tag::read(
             self.file,
             self.text,
             start..end,
             &self.entities,
             self.findings,
         )?;
+        element.comments = std::mem::take(&mut self.comments);
         let span = element.span;
         if self.open.len() >= MAX_DEPTH {
             let message = format!("elements are nested more than {MAX_DEPTH} deep");
@@ -224,6 +232,7 @@ impl Pass<'_> {
 
     /// Moves the innermost open element into its parent.
     fn close(&mut self) {
+        self.comments.clear();
         let Some(element) = self.open.pop() else {
             return;
         };

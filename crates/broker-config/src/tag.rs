@@ -142,6 +142,7 @@ impl Reading<'_> {
         Some(Element {
             name,
             span,
+            comments: Vec::new(),
             attributes: self.attributes(name_length)?,
             children: Vec::new(),
             text: String::new(),

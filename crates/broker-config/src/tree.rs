@@ -8,6 +8,8 @@ pub(crate) struct Element {
     pub(crate) name: String,
     /// The place of the name in the start tag.
     pub(crate) span: Span,
+    /// The comments before it, without their marks.
+    pub(crate) comments: Vec<String>,
     /// In the order written.
     pub(crate) attributes: Vec<Attribute>,
     /// In the order written.
@@ -29,6 +31,21 @@ impl Element {
     /// The first child with this name.
     pub(crate) fn child(&self, name: &str) -> Option<&Element> {
         self.children.iter().find(|child| child.name == name)
+    }
+}
+
+impl Element {
+    /// An element without a place in a file.
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            span: Span::default(),
+            comments: Vec::new(),
+            attributes: Vec::new(),
+            children: Vec::new(),
+            text: String::new(),
+            text_span: None,
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Values<'a> {
     pub(crate) env: &'a Environment,
     /// Whether variables stay as written, since the values do not come from a file.
     pub(crate) literal: bool,
+    /// Whether other users can read the file.
+    pub(crate) open_to_others: bool,
     /// The file's directory, to which its paths are relative.
     pub(crate) directory: &'a Path,
     pub(crate) findings: &'a mut Findings,

@@ -159,6 +159,16 @@ pub(crate) enum Command {
         #[arg(long)]
         allow_unsafe_config: bool,
     },
+    /// Make a clean configuration file from one of the commercial connection broker
+    ///
+    /// The new file has only what has an effect here, in today's spelling, and loads without complaints about the rest.
+    /// What is left out goes to standard error and into a comment.
+    ImportConfig {
+        /// The old file
+        old: PathBuf,
+        #[command(flatten)]
+        output: NewFile,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell to write the script for
@@ -213,6 +223,17 @@ Examples:
   broker-ctl open-tunnel-listener -L ftp/1234:localhost:21 --option tls=pass --option max-sessions=8 work
   broker-ctl open-tunnel-listener -L socks/1080 --option ftp-ports=21,2121 work
   broker-ctl open-tunnel-listener --json -L ftp/[::1]:0:ftp.example.com:21 work";
+
+/// Where a new file goes.
+#[derive(Debug, Args)]
+pub(crate) struct NewFile {
+    /// The new file [default: standard output, unless it contains passwords]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
+}
 
 #[derive(Debug, Args)]
 #[command(override_usage = OPEN_USAGE, after_help = OPEN_HELP)]

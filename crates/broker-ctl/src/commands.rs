@@ -20,7 +20,7 @@ use crate::start::Starting;
 use crate::stop::stop;
 use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
-use crate::{check, hostkeys, instances, listing, prompts};
+use crate::{check, hostkeys, import, instances, listing, prompts};
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
@@ -86,6 +86,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             file,
             allow_unsafe_config,
         } => check::check_config(&file, allow_unsafe_config, output),
+        Command::ImportConfig { old, output: new } => import::import_config(&old, &new, output),
         Command::Completions { shell } => Ok(output.print(completions(shell))?),
     }
 }
@@ -128,6 +129,7 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::ListTunnelListeners { .. }
         | Command::CloseTunnelListener { .. }
         | Command::CheckConfig { .. }
+        | Command::ImportConfig { .. }
         | Command::Completions { .. } => None,
     }
 }

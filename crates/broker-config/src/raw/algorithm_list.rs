@@ -1,6 +1,7 @@
 //! Lists of algorithms: `ciphers`, `macs`, `kexs`, `hostkey-algorithms`.
 
 use crate::algorithms::{CIPHERS, Family, HOST_KEYS, KEXS, MACS, Meaning};
+use crate::findings::Remedy;
 use crate::suggest::{clip, did_you_mean, list};
 use crate::table::{Attribute, Child, Rule, rows, rule};
 use crate::tree::Element;
@@ -95,7 +96,9 @@ fn add_algorithm(names: &mut Names, field: &mut Field<'_, '_>) {
     if !names.list.iter().any(|it| it == usable) {
         names.list.push(usable.to_owned());
     } else if matches!(meaning, Some(Meaning::Offered(_))) {
-        field.warning("this name is already in the list");
+        field
+            .warning("this name is already in the list")
+            .remedy(Remedy::Remove);
     }
 }
 
@@ -105,15 +108,19 @@ fn usable(name: &str, meaning: Meaning, field: &mut Field<'_, '_>) -> Option<&'s
         Meaning::Offered(name) => return Some(name),
         Meaning::Twin(standard) => {
             let message = format!("`{name}` has the standard name `{standard}`, which is used");
-            field.note(message);
+            field
+                .note(message)
+                .remedy(Remedy::Replace(standard.to_owned()));
             return Some(standard);
         }
         Meaning::Broken(instead) => field
             .warning(format!("`{name}` is insecure, so it is left out"))
-            .help(format!("remove it, or write `{instead}`")),
+            .help(format!("remove it, or write `{instead}`"))
+            .remedy(Remedy::Remove),
         Meaning::Foreign => field
             .warning(format!("the broker has no `{name}`, so it is left out"))
-            .help("remove it"),
+            .help("remove it")
+            .remedy(Remedy::Remove),
     };
     None
 }

@@ -6,7 +6,7 @@ use broker_settings::HostKeyPolicy;
 
 use crate::choices::{CryptoMode, FilenameFormat};
 use crate::config::{Identification, KeyStores, KnownHosts, UserKeys};
-use crate::findings::Located;
+use crate::findings::{Located, Remedy};
 use crate::table::{Child, Content, Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Field, Values, set};
@@ -137,7 +137,8 @@ fn warn_of_deprecation(_: &mut General, element: &Element, values: &mut Values<'
     values
         .findings
         .warning(element.span, format!("`<{}>` is deprecated", element.name))
-        .help("set `policy` of `<auth-server-publickey>` in `<default-settings>` instead");
+        .help("set `policy` of `<auth-server-publickey>` in `<default-settings>` instead")
+        .remedy(Remedy::Remove);
     true
 }
 

@@ -12,7 +12,7 @@ mod socks;
 mod tunnel;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 pub(crate) use profile::RawProfile;
@@ -21,6 +21,7 @@ pub(crate) use tunnel::{FTP, RawTls, RawTunnel, SOCKS, TUNNEL, is_in, read_tunne
 use crate::config::LogTarget;
 use crate::environment::Environment;
 use crate::findings::{Findings, Located};
+use crate::source::Source;
 use crate::table::{Child, Content, Rule, Vocabulary, part, rows};
 use crate::tree::Element;
 use crate::values::Values;
@@ -33,8 +34,21 @@ use tunnel::STATIC_TUNNELS;
 /// One file with checked names.
 pub(crate) struct File {
     pub(crate) root: Element,
+    /// Whether other users can read it.
+    pub(crate) open_to_others: bool,
     /// The directory to which its paths are relative.
     pub(crate) directory: PathBuf,
+}
+
+impl File {
+    pub(crate) fn new(root: Element, source: &Source) -> Self {
+        let absolute = std::path::absolute(&source.path).unwrap_or_else(|_| source.path.clone());
+        Self {
+            root,
+            open_to_others: source.open_to_others,
+            directory: absolute.parent().unwrap_or(Path::new("/")).to_owned(),
+        }
+    }
 }
 
 /// The values of all files together.
@@ -98,6 +112,7 @@ pub(crate) fn read(files: &[File], env: &Environment, findings: &mut Findings) -
             let mut values = Values {
                 env,
                 literal: false,
+                open_to_others: file.open_to_others,
                 directory: &file.directory,
                 findings,
             };
@@ -137,7 +152,6 @@ fn is_among(text: &Option<Located<String>>, texts: &BTreeSet<String>) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fmt::Debug;
-    use std::path::Path;
 
     use broker_settings::Settings;
 
@@ -165,18 +179,12 @@ mod tests {
                 value: value.to_owned(),
                 value_span: Default::default(),
             };
-            let element = Element {
-                name: "x".to_owned(),
-                span: Default::default(),
-                attributes: Vec::new(),
-                children: Vec::new(),
-                text: String::new(),
-                text_span: None,
-            };
+            let element = Element::new("x");
             let mut findings = Findings::default();
             let mut values = Values {
                 env: &Environment::default(),
                 literal: true,
+                open_to_others: false,
                 directory: Path::new(""),
                 findings: &mut findings,
             };

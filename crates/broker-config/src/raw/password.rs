@@ -3,6 +3,7 @@
 use broker_settings::PasswordSource;
 use secrecy::SecretString;
 
+use crate::findings::Remedy;
 use crate::table::{Rule, rows, rule};
 use crate::tree::Element;
 use crate::values::{Field, Values};
@@ -35,7 +36,8 @@ pub(super) fn inside_method(
                 "this password is not used, since the profile has another",
             )
             .related(own.span, "the other one")
-            .help("remove one of the two");
+            .help("remove one of the two")
+            .remedy(Remedy::Remove);
     }
 }
 
@@ -45,9 +47,10 @@ fn inline_password(field: &mut Field<'_, '_>) -> Option<PasswordSource> {
         field.report_empty();
         return None;
     }
-    let message = "everybody who can read this file can read the password";
-    field
-        .warning(message)
-        .help("put it into a separate file: `<password file=\"…\"/>`, or use a key");
+    if field.values.open_to_others {
+        field
+            .warning("other users can read this file, and so this password")
+            .help("run chmod 600 on the file, or put the password into a separate one: `<password file=\"…\"/>`");
+    }
     Some(PasswordSource::Inline(SecretString::from(password)))
 }

@@ -3,7 +3,7 @@
 use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 
 use crate::config::{Config, ListenWhen};
-use crate::findings::{Located, Span};
+use crate::findings::{Located, Remedy, Span};
 use crate::raw::hostkey::HOSTKEY;
 use crate::raw::key_hash;
 use crate::raw::password::{self, PASSWORD};
@@ -30,8 +30,8 @@ pub(crate) struct RawProfile {
     pub(crate) gateway: Option<Located<String>>,
     pub(crate) user: Option<String>,
     pub(crate) settings: Settings,
-    /// Whether it has its own proxy rules.
-    pub(crate) has_proxy: bool,
+    /// The place of its own proxy rules.
+    pub(crate) proxy: Option<Span>,
     pub(crate) host_keys: Vec<PinnedKey>,
     pub(crate) identities: Vec<Identity>,
     pub(crate) password: Option<PasswordSource>,
@@ -136,7 +136,7 @@ impl RawProfile {
             gateway: None,
             user: defaults.user,
             settings: defaults.settings,
-            has_proxy: element.child("proxy").is_some(),
+            proxy: element.child("proxy").map(|proxy| proxy.span),
             host_keys: Vec::new(),
             identities: Vec::new(),
             password: defaults.password,
@@ -155,7 +155,8 @@ fn host(field: &mut Field<'_, '_>) -> Option<String> {
     if is_any_host(field.written()) {
         field
             .unsupported("a profile for any host is not supported yet, so this one is left out")
-            .help("write the server's name, or put settings for all servers into `<default-settings>`");
+            .help("write the server's name, or put settings for all servers into `<default-settings>`")
+            .remedy(Remedy::RemoveElement);
         return None;
     }
     let host = field.word()?;

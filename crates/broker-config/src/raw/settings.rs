@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use crate::algorithms::{CIPHERS, HOST_KEYS, KEXS, MACS};
 use crate::choices::{CompressionName, ServerMethod};
-use crate::findings::Span;
+use crate::findings::{Remedy, Span};
 use crate::proxy;
 use crate::raw::algorithm_list::{CIPHER_LIST, HOST_KEY_LIST, KEX_LIST, MAC_LIST, algorithms};
 use crate::raw::password::{self, PASSWORD};
@@ -196,7 +196,10 @@ fn add_method(
     }
     if methods.contains(&method) {
         let message = "this method is already in the list";
-        values.findings.warning(span, message);
+        values
+            .findings
+            .warning(span, message)
+            .remedy(Remedy::Remove);
     } else {
         methods.push(method);
     }
@@ -247,11 +250,10 @@ fn proxy_rules(field: &mut Field<'_, '_>) -> Option<Vec<ProxyRule>> {
     let ruleset = field.text()?;
     match proxy::parse(&ruleset) {
         Ok(rules) => {
-            if rules.iter().any(has_password) {
-                let message = "everybody who can read this file can read the proxy's password";
+            if field.values.open_to_others && rules.iter().any(has_password) {
                 field
-                    .warning(message)
-                    .help("let only its owner read it: chmod 600");
+                    .warning("other users can read this file, and so the proxy's password")
+                    .help("run chmod 600 on the file");
             }
             Some(rules)
         }

@@ -6,7 +6,7 @@ use broker_settings::{AuthMethod, PasswordSource};
 
 use super::Resolver;
 use crate::config::Profile;
-use crate::findings::{Findings, Located};
+use crate::findings::{Findings, Located, Remedy};
 use crate::raw::RawProfile;
 use crate::suggest::{clip, did_you_mean};
 
@@ -43,7 +43,8 @@ fn check_names(profiles: &[RawProfile], findings: &mut Findings) {
                     format!("two profiles are named `{}`", clip(&name.value)),
                 )
                 .related(*first, "the name means this one")
-                .help("give each profile its own name, or use the ids");
+                .help("give each profile its own name, or use the ids")
+                .remedy(Remedy::Remove);
         } else {
             seen.insert(name.value.as_str(), name.span);
         }
@@ -199,13 +200,14 @@ impl Resolver<'_> {
     }
 
     fn check_shadowed_proxy(&mut self, raw: &RawProfile) {
-        if let (Some(gateway), true) = (&raw.gateway, raw.has_proxy) {
+        if let (Some(gateway), Some(proxy)) = (&raw.gateway, raw.proxy) {
             self.findings
                 .warning(
                     gateway.span,
                     "the profile's `<proxy>` is ignored, since it has a gateway",
                 )
-                .help("remove one of the two");
+                .help("remove one of the two")
+                .remedy(Remedy::RemoveAt(proxy));
         }
     }
 }

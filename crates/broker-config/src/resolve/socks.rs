@@ -1,6 +1,7 @@
 //! The meaning of the attributes of SOCKS tunnels.
 
 use super::Resolver;
+use crate::findings::Remedy;
 use crate::raw::RawTunnel;
 use crate::tunnel::{SocksLogin, SocksOptions};
 
@@ -78,7 +79,8 @@ impl Resolver<'_> {
         {
             self.findings
                 .warning(span, "a SOCKS tunnel has no destination")
-                .help("remove it: the clients name the destination");
+                .help("remove it: the clients name the destination")
+                .remedy(Remedy::Remove);
         }
     }
 }

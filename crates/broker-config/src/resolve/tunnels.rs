@@ -7,7 +7,7 @@ use super::profiles::report_unknown;
 use super::socks;
 use crate::choices::{TlsWord, TunnelType};
 use crate::config::StaticTunnel;
-use crate::findings::{Located, Span};
+use crate::findings::{Located, Remedy, Span};
 use crate::position::Position;
 use crate::raw::{RawProfile, RawTunnel, SOCKS, is_in};
 use crate::tunnel::{FtpOptions, ListenAddress, ListenSide, TunnelKind, TunnelSpec};
@@ -47,10 +47,12 @@ impl Resolver<'_> {
             return None;
         };
         if profile.for_any_host {
-            self.findings.unsupported(
-                reference.span,
-                "this profile is for any host, which is not supported yet, so the tunnel is left out",
-            );
+            self.findings
+                .unsupported(
+                    reference.span,
+                    "this profile is for any host, which is not supported yet, so the tunnel is left out",
+                )
+                .remedy(Remedy::RemoveElement);
             return None;
         }
         Some(StaticTunnel {

@@ -68,9 +68,9 @@ broker.xml: valid: 0 profiles, 1 without effect
 
 #[test]
 fn every_fault_is_shown_with_its_place() {
-    let file = "<secsh-broker><profiles>\n<profile id=\"a\" host=\"\"/>\n<profil/>\n</profiles></secsh-broker>";
+    let file = "<secsh-broker><profiles>\n<profile id=\"a\" host=\"a b\"/>\n<profil/>\n</profiles></secsh-broker>";
     check(file).code(1).stdout_eq(str![[r#"
-warning: a profile for any host is not supported yet, so this one is left out
+error: this is not a host name or address
  --> broker.xml:2:[..]
 ...
 error: [..]
@@ -81,7 +81,7 @@ error: [..]
   |
   = help: did you mean `profile`?
 
-broker.xml: not valid: 1 error, 1 not yet supported
+broker.xml: not valid: 2 errors
 
 "#]]);
 }

@@ -10,6 +10,7 @@ mod check;
 mod fake;
 mod help;
 mod hostkeys;
+mod import;
 mod lists;
 mod requests;
 
