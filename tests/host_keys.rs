@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
@@ -68,6 +69,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("host keys: trust on first use", NEEDS, first_use),
         trial("host keys: advisory", NEEDS, advisory),
         trial("host keys: a directory of known hosts", NEEDS, directory),
+        trial(
+            "host keys: a key store of an older program",
+            NEEDS,
+            older_key_store,
+        ),
         trial(
             "host keys: a store that others can write",
             NEEDS,
@@ -436,6 +442,27 @@ async fn directory() -> anyhow::Result<()> {
     fs::create_dir(&directory)?;
     fs::write(directory.join("any name"), server.line("", "ecdsa")?)?;
     let general = format!(r#"<known-hosts directory="{}"/>"#, directory.display());
+    let broker = server.broker_with("strict", "", &general).await?;
+    fetches(&broker).await
+}
+
+/// The keys are in the files that older programs make of them, and the path is one that could also be a file.
+async fn older_key_store() -> anyhow::Result<()> {
+    let server = KeyedServer::start().await?;
+    let place = server.directory.path().join("hostkeys");
+    fs::create_dir(&place)?;
+    let general = format!(r#"<known-hosts path="{}"/>"#, place.display());
+    let broker = server.broker_with("strict", "", &general).await?;
+    let said = refusal(&broker).await?;
+    contains_all(&said, &["is unknown"])?;
+    let key = server.directory.path().join("rsa.pub");
+    let export = Command::new("ssh-keygen")
+        .args(["-e", "-m", "RFC4716", "-f"])
+        .arg(&key)
+        .output()?;
+    ensure!(export.status.success(), "{export:?}");
+    let name = format!("key_{}_127.0.0.1.pub", server.port());
+    fs::write(place.join(name), export.stdout)?;
     let broker = server.broker_with("strict", "", &general).await?;
     fetches(&broker).await
 }

@@ -19,6 +19,11 @@ const MICROSOCKS: &[Need] = &[
     Need::Program("vsftpd"),
     Need::Program("microsocks"),
 ];
+const SOCAT: &[Need] = &[
+    Need::Program("sshd"),
+    Need::Program("vsftpd"),
+    Need::Program("socat"),
+];
 const TINYPROXY: &[Need] = &[
     Need::Program("sshd"),
     Need::Program("vsftpd"),
@@ -73,6 +78,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             TINYPROXY,
             port_refused_by_tinyproxy,
         ),
+        trial("proxies: a command", SOCAT, through_command),
+        trial("proxies: a command that fails", &[], failing_command),
         trial("proxies: a proxy that is not there", &[], absent_proxy),
         trial("proxies: a proxy that is silent", &[], silent_proxy),
     ]
@@ -137,6 +144,24 @@ async fn through_openssh(scheme: &str) -> anyhow::Result<()> {
     let profile = servers.profile()?.with(&rule);
     works(&servers, std::slice::from_ref(&profile), &route).await?;
     works(&servers, &[by_name(profile)], &route).await
+}
+
+async fn through_command() -> anyhow::Result<()> {
+    let servers = real().servers().await?;
+    let rules = "socks5://192.0.2.1:1/192.0.2.0/24; command: socat - TCP:%h:%p";
+    let rule = format!(r#"<proxy ruleset="{rules}"/>"#);
+    let profile = by_name(servers.profile()?.with(&rule));
+    works(&servers, &[profile], "command socat").await
+}
+
+async fn failing_command() -> anyhow::Result<()> {
+    let rule = r#"<proxy ruleset="command:sh -c 'echo no tunnel for %h &gt;&amp;2; exit 7'"/>"#;
+    let bad = BadTunnel::start(|profile| profile.with(rule)).await?;
+    let parts = [
+        "through command sh: it ended (exit status: 7)",
+        "it wrote “no tunnel for 127.0.0.1”",
+    ];
+    bad.tells(&parts).await
 }
 
 async fn the_first_rule() -> anyhow::Result<()> {

@@ -72,6 +72,11 @@ impl KeyedServer {
         Ok(Self { directory, servers })
     }
 
+    /// The port of the SSH server.
+    pub(crate) fn port(&self) -> u16 {
+        self.servers.ssh.addr().port()
+    }
+
     /// A broker with this policy and one FTP tunnel, whose known hosts are those that the test writes into `known`.
     pub(crate) async fn broker(&self, policy: &str, known: &str) -> anyhow::Result<Broker> {
         self.broker_with(policy, known, "").await

@@ -52,8 +52,8 @@ mod write;
 
 pub use broker_settings::{
     AddressFamily, Algorithms, AuthMethod, Compression, HostKeyPolicy, Identity, PasswordSource,
-    PinnedKey, PoolLimits, Proxy, ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRule,
-    Settings,
+    PinnedKey, PoolLimits, Proxy, ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRoute,
+    ProxyRule, Settings,
 };
 pub use config::{
     Config, Identification, KeyStores, KnownHosts, ListenWhen, LogTarget, Profile, StaticTunnel,

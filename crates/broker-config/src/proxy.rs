@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use broker_settings::{Proxy, ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRule};
+use broker_settings::{
+    Proxy, ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRoute, ProxyRule,
+};
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
@@ -28,6 +30,9 @@ pub(crate) enum ProxyError {
     /// The text before `@` is not a valid login.
     #[error("the login before the proxy's `@` {0}")]
     Login(&'static str),
+    /// The command cannot be run.
+    #[error("the proxy command {0}")]
+    Command(&'static str),
     /// A condition's port or range of ports is invalid.
     #[error("`{0}` is neither a port nor a range of ports in ascending order")]
     Ports(String),
@@ -36,17 +41,25 @@ pub(crate) enum ProxyError {
     Hosts(String),
 }
 
-/// Reads a rule set: rules separated by semicolons. Each has a scheme, a proxy, and conditions separated by commas.
+/// What begins a command. It has no conditions and ends with the rule set, so it may contain every character.
+const COMMAND: &str = "command:";
+
+/// The letters after `%` in a command.
+const EXPANSIONS: [char; 5] = ['h', 'n', 'p', 'r', '%'];
+
+/// Reads a rule set: rules separated by semicolons. Each has a scheme, a proxy, and conditions separated by commas. The
+/// last one may be a command.
 ///
 /// # Errors
 /// The first fault. If the rule set has a login, the message quotes nothing: the fault can be a part of the password.
 pub(crate) fn parse(ruleset: &str) -> Result<Vec<ProxyRule>, ProxyError> {
-    let rules = ruleset
+    let (rules, command) = split_command(ruleset);
+    let rules = rules
         .split(';')
         .map(str::trim)
         .filter(|rule| !rule.is_empty())
         .map(parse_rule);
-    let parsed: Result<_, _> = rules.collect();
+    let parsed: Result<_, _> = rules.chain(command.map(parse_command)).collect();
     if ruleset.contains('@') {
         parsed.map_err(without_text)
     } else {
@@ -54,12 +67,54 @@ pub(crate) fn parse(ruleset: &str) -> Result<Vec<ProxyRule>, ProxyError> {
     }
 }
 
+/// The rules before the command, and the command.
+fn split_command(ruleset: &str) -> (&str, Option<&str>) {
+    let mut start = 0;
+    loop {
+        let rest = ruleset.get(start..).unwrap_or_default();
+        let rule = rest.trim_start();
+        let scheme = rule.get(..COMMAND.len()).unwrap_or_default();
+        if scheme.eq_ignore_ascii_case(COMMAND) {
+            let rules = ruleset.get(..start).unwrap_or_default();
+            return (rules, rule.get(COMMAND.len()..));
+        }
+        match rest.find(';') {
+            Some(end) => start += end + 1,
+            None => return (ruleset, None),
+        }
+    }
+}
+
+fn parse_command(text: &str) -> Result<ProxyRule, ProxyError> {
+    let command = text.trim();
+    if command.is_empty() {
+        return Err(ProxyError::Command("is empty"));
+    }
+    let mut signs = command.split('%').skip(1);
+    while let Some(after) = signs.next() {
+        if after.is_empty() {
+            // `%%` splits into an empty part and the rest, in which no expansion begins.
+            signs
+                .next()
+                .ok_or(ProxyError::Command("ends with a single `%`"))?;
+        } else if !after.starts_with(EXPANSIONS) {
+            return Err(ProxyError::Command(
+                "has a `%` that does not begin `%h`, `%n`, `%p`, `%r` or `%%`",
+            ));
+        }
+    }
+    Ok(ProxyRule {
+        route: ProxyRoute::Command(command.to_owned()),
+        conditions: Vec::new(),
+    })
+}
+
 fn without_text(fault: ProxyError) -> ProxyError {
     let nothing = "…".to_owned();
     match fault {
         ProxyError::Scheme(_) => ProxyError::Scheme(nothing),
         ProxyError::Proxy(_) => ProxyError::Proxy(nothing),
-        ProxyError::Login(_) => fault,
+        ProxyError::Login(_) | ProxyError::Command(_) => fault,
         ProxyError::Ports(_) => ProxyError::Ports(nothing),
         ProxyError::Hosts(_) => ProxyError::Hosts(nothing),
     }
@@ -80,10 +135,12 @@ fn parse_rule(rule: &str) -> Result<ProxyRule, ProxyError> {
         .split(',')
         .map(str::trim)
         .filter(|it| !it.is_empty());
+    let route = match kind {
+        Some(kind) => ProxyRoute::Proxy(parse_proxy(kind, proxy, rule)?),
+        None => ProxyRoute::Direct,
+    };
     Ok(ProxyRule {
-        proxy: kind
-            .map(|kind| parse_proxy(kind, proxy, rule))
-            .transpose()?,
+        route,
         conditions: conditions.map(parse_condition).collect::<Result<_, _>>()?,
     })
 }
@@ -251,9 +308,43 @@ mod tests {
         rules.remove(0)
     }
 
+    #[track_caller]
+    fn proxy(rule: &str) -> Proxy {
+        let ProxyRoute::Proxy(proxy) = one(rule).route else {
+            unreachable!("{rule}");
+        };
+        proxy
+    }
+
+    #[test]
+    fn a_command_is_everything_to_the_end() {
+        let command = |text: &str| ProxyRule {
+            route: ProxyRoute::Command(text.to_owned()),
+            conditions: Vec::new(),
+        };
+        let text = "nc -x p:1080,b/c %h %p; echo '100%%' || ssh -W %h:%p %r@jump";
+        assert_eq!(one(&format!("command:{text}")), command(text));
+        let rules = parse(&format!("direct:///a:22;\n COMMAND: {text}")).unwrap();
+        assert_eq!(rules.len(), 2);
+        assert_eq!(rules.last(), Some(&command(text)));
+        assert_eq!(one("command:sh -c '%%h'"), command("sh -c '%%h'"));
+        for wrong in [
+            "command:",
+            "command: ",
+            "command:nc %x",
+            "command:nc 1%",
+            "command:a %% %",
+        ] {
+            assert!(
+                matches!(parse(wrong), Err(ProxyError::Command(_))),
+                "{wrong}"
+            );
+        }
+    }
+
     #[test]
     fn schemes() {
-        assert_eq!(one("direct:///").proxy, None);
+        assert_eq!(one("direct:///").route, ProxyRoute::Direct);
         for (rule, kind, host) in [
             ("socks://p:1080/", ProxyKind::Socks4, "p"),
             ("SOCKS4://p:1080", ProxyKind::Socks4, "p"),
@@ -261,13 +352,13 @@ mod tests {
             ("http-connect://p:1080/", ProxyKind::HttpConnect, "p"),
             ("socks5://[::1]:1080/", ProxyKind::Socks5, "::1"),
         ] {
-            let proxy = Proxy {
+            let expected = Proxy {
                 kind,
                 host: host.to_owned(),
                 port: 1080,
                 login: None,
             };
-            assert_eq!(one(rule).proxy, Some(proxy), "{rule}");
+            assert_eq!(proxy(rule), expected, "{rule}");
         }
     }
 
@@ -279,7 +370,7 @@ mod tests {
             ("socks5://me:secret@p", "p", 1080),
             ("http-connect://p/*.example.com", "p", 80),
         ] {
-            let proxy = one(rule).proxy.unwrap();
+            let proxy = proxy(rule);
             assert_eq!((proxy.host.as_str(), proxy.port), (host, port), "{rule}");
         }
     }
@@ -294,7 +385,7 @@ mod tests {
             ("socks4://me@p:1/", "me", ""),
             ("socks4://me:@p:1/", "me", ""),
         ] {
-            let login = one(rule).proxy.unwrap().login;
+            let login = proxy(rule).login;
             let expected = ProxyLogin {
                 user: user.to_owned(),
                 password: password.into(),

@@ -9,6 +9,6 @@ mod rfc4716;
 mod settings;
 
 pub use login::{AuthMethod, HostKeyPolicy, Identity, PasswordSource, PinnedKey};
-pub use proxy::{Proxy, ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRule};
+pub use proxy::{Proxy, ProxyCondition, ProxyHosts, ProxyKind, ProxyLogin, ProxyRoute, ProxyRule};
 pub use rfc4716::rfc4716_base64;
 pub use settings::{AddressFamily, Algorithms, Compression, PoolLimits, Settings};

@@ -5,13 +5,24 @@ use std::ops::RangeInclusive;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// A rule: the proxy for these servers.
+/// A rule: the route to these servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyRule {
-    /// The proxy; `None`: a direct connection.
-    pub proxy: Option<Proxy>,
+    /// The route.
+    pub route: ProxyRoute,
     /// The servers that the rule applies to; one of the conditions must match; empty: all servers.
     pub conditions: Vec<ProxyCondition>,
+}
+
+/// A route to a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProxyRoute {
+    /// A direct TCP connection.
+    Direct,
+    /// Through this proxy.
+    Proxy(Proxy),
+    /// Through the standard input and output of a shell command, in which `%h`, `%n`, `%p`, `%r` and `%%` are replaced.
+    Command(String),
 }
 
 /// A proxy.

@@ -1,6 +1,6 @@
 //! The settings that `default-settings` and each profile can contain.
 
-use broker_settings::{AuthMethod, Compression, PasswordSource, ProxyRule, Settings};
+use broker_settings::{AuthMethod, Compression, PasswordSource, ProxyRoute, ProxyRule, Settings};
 use secrecy::ExposeSecret;
 
 use crate::algorithms::{CIPHERS, HOST_KEYS, KEXS, MACS};
@@ -259,8 +259,8 @@ fn proxy_rules(field: &mut Field<'_, '_>) -> Option<Vec<ProxyRule>> {
         }
         Err(fault) => {
             field.error(fault.to_string()).help(
-                "a rule is `direct:///`, `socks4://host:port/`, `socks5://host:port/` or \
-                 `http-connect://host:port/`, with `user:password@` before the host if needed, and \
+                "a rule is `direct:///`, `socks4://host:port/`, `socks5://host:port/`, \
+                 `http-connect://host:port/` or, at the end, `command:COMMAND`, with `user:password@` before the host if needed, and \
                  conditions, such as `10.0.0.0/8,*.example.com:22`",
             );
             None
@@ -269,6 +269,9 @@ fn proxy_rules(field: &mut Field<'_, '_>) -> Option<Vec<ProxyRule>> {
 }
 
 fn has_password(rule: &ProxyRule) -> bool {
-    let login = rule.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());
+    let ProxyRoute::Proxy(proxy) = &rule.route else {
+        return false;
+    };
+    let login = proxy.login.as_ref();
     login.is_some_and(|login| !login.password.expose_secret().is_empty())
 }

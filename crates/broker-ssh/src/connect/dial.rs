@@ -18,10 +18,9 @@ use super::handshake;
 use super::listeners::ForwardListeners;
 use crate::auth::{AuthError, authenticate};
 use crate::host_key::Trust;
-use crate::net::quick_ack::QuickAck;
 use crate::net::workers;
 use crate::prompt::DialPrompts;
-use crate::route::{self, TimeLimit, Transport};
+use crate::route::{self, RouteStream, TimeLimit, Transport};
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
@@ -110,7 +109,7 @@ impl Dial {
     }
 
     /// Opens the byte stream for the connection. A gateway connection has its own timeouts.
-    async fn transport(&self) -> Result<Transport<Either<QuickAck, GatewayStream>>, OpenError> {
+    async fn transport(&self) -> Result<Transport<Either<RouteStream, GatewayStream>>, OpenError> {
         match &self.spec.gateway {
             Some(gateway) => Ok(self.through(gateway).await?.map(Either::Right)),
             None => {

@@ -32,7 +32,7 @@ pub enum RouteError {
     Proxy {
         /// Host and port of the server.
         server: String,
-        /// Kind, host and port of the proxy.
+        /// Kind, host and port of the proxy, or the name of the command.
         proxy: String,
         /// What is wrong, and what to do.
         reason: ProxyFault,
@@ -40,11 +40,12 @@ pub enum RouteError {
 }
 
 impl RouteError {
-    /// See [`OpenError::may_pass`](crate::OpenError::may_pass): only a login that a proxy refuses stays refused.
+    /// See [`OpenError::may_pass`](crate::OpenError::may_pass): a login that a proxy refuses stays refused, and a name that
+    /// must not be in a command stays so.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Resolve { .. } | Self::Connect { .. } => true,
-            Self::Proxy { reason, .. } => !reason.is_login(),
+            Self::Proxy { reason, .. } => !reason.lasts(),
         }
     }
 }
@@ -137,6 +138,20 @@ pub enum ProxyFault {
     /// The server does not listen.
     #[error("the server refused its connection")]
     ServerRefused,
+    /// The command ended before the server answered.
+    #[error("{}", ended(.status, .wrote))]
+    CommandEnded {
+        /// Its exit status, if the system tells.
+        status: Option<String>,
+        /// The last line that it wrote to standard error; empty if there is none.
+        wrote: String,
+    },
+    /// The command does not start.
+    #[error("it cannot be started: {0}")]
+    NotStarted(String),
+    /// A name that would be a part of the command could mean something else to the shell.
+    #[error("{0} has characters that must not be in a command")]
+    NotForShell(&'static str),
     /// Its network has no route to the server.
     #[error("it cannot reach the server")]
     ServerUnreachable,
@@ -152,6 +167,11 @@ pub enum ProxyFault {
 }
 
 impl ProxyFault {
+    /// Whether a later attempt fails in the same way.
+    pub(super) fn lasts(&self) -> bool {
+        self.is_login() || matches!(self, Self::NotForShell(_))
+    }
+
     /// Whether it refuses our login, now or always.
     pub(super) fn is_login(&self) -> bool {
         matches!(
@@ -169,6 +189,16 @@ impl From<io::Error> for ProxyFault {
             Self::Lost(error.to_string())
         }
     }
+}
+
+fn ended(status: &Option<String>, wrote: &str) -> String {
+    let status = status.as_deref().unwrap_or("unknown status");
+    let wrote = if wrote.is_empty() {
+        String::new()
+    } else {
+        format!("; it wrote “{wrote}”")
+    };
+    format!("it ended ({status}) before the server answered{wrote}")
 }
 
 fn said(words: Option<&str>) -> String {

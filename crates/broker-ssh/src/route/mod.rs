@@ -1,8 +1,9 @@
-//! The route to an SSH server over TCP: direct, or through a proxy
+//! The route to an SSH server: direct, through a proxy, or through a command
 //!
 //! The result is a byte stream to the server, and the time that is left for the handshake. A gateway is itself an SSH
 //! connection, so `dial` handles it.
 
+mod command;
 mod error;
 mod http;
 mod limit;
@@ -11,17 +12,21 @@ mod race;
 mod resolve;
 mod rules;
 mod socks;
+mod stderr;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use broker_settings::ProxyRoute;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_util::either::Either;
 
 use crate::net::keepalive;
 use crate::net::quick_ack::QuickAck;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
+use command::CommandStream;
 pub use error::{FailedAttempt, ProxyFault, ResolveError, RouteError, Unreachable};
 pub(crate) use limit::TimeLimit;
 use race::Connected;
@@ -55,22 +60,36 @@ impl<S> Transport<S> {
     }
 }
 
-/// Opens the route to a server, and records in the state which proxy it uses.
+/// A TCP connection, or the standard input and output of a command.
+pub(crate) type RouteStream = Either<QuickAck, CommandStream>;
+
+/// Opens the route to a server, and records in the state which proxy or command it uses.
 ///
 /// # Errors
-/// Why there is no route; if a proxy is the cause, the error names it.
+/// Why there is no route; if a proxy or command is the cause, the error names it.
 pub(crate) async fn open(
     spec: &ConnectSpec,
     state: &ConnectionState,
-) -> Result<Transport<QuickAck>, RouteError> {
+) -> Result<Transport<RouteStream>, RouteError> {
     let limit = TimeLimit::starts_now(spec.settings.connect_timeout);
+    let began = Instant::now();
     match rules::choose(spec, limit).await {
-        None => direct(spec, limit).await,
-        Some(proxy) => {
+        ProxyRoute::Direct => Ok(direct(spec, limit).await?.map(Either::Left)),
+        ProxyRoute::Proxy(proxy) => {
             state.note_route(proxy::name(proxy));
-            let began = Instant::now();
             let tcp = proxy::connect(proxy, spec, limit).await?;
-            Ok(over_tcp(spec, tcp, None, began.elapsed(), limit))
+            let transport = over_tcp(spec, tcp, None, began.elapsed(), limit);
+            Ok(transport.map(Either::Left))
+        }
+        ProxyRoute::Command(command) => {
+            state.note_route(command::name(command));
+            let stream = command::connect(command, spec, limit).await?;
+            Ok(Transport {
+                stream: Either::Right(stream),
+                peer: None,
+                round_trip: began.elapsed(),
+                limit,
+            })
         }
     }
 }

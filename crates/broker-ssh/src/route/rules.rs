@@ -1,29 +1,29 @@
-//! Which proxy leads to a server
+//! Which route leads to a server
 
 use std::net::IpAddr;
 
-use broker_settings::{Proxy, ProxyCondition, ProxyHosts, ProxyRule};
+use broker_settings::{ProxyCondition, ProxyHosts, ProxyRoute, ProxyRule};
 
 use super::limit::TimeLimit;
 use super::resolve;
 use crate::net::wildcard::wildcard_matches;
 use crate::spec::ConnectSpec;
 
-/// The proxy for a server; `None`: direct.
+/// The route to a server: that of the first rule that fits, otherwise direct.
 ///
 /// The broker resolves a name only if it reaches a rule that compares addresses. A name that it cannot resolve has no
 /// address: the proxy of a later rule may know it.
-pub(super) async fn choose(spec: &ConnectSpec, limit: TimeLimit) -> Option<&Proxy> {
+pub(super) async fn choose(spec: &ConnectSpec, limit: TimeLimit) -> &ProxyRoute {
     let mut addresses = None;
     for rule in &spec.settings.proxy {
         if addresses.is_none() && asks_for_addresses(rule) {
             addresses = Some(look_up(spec, limit).await);
         }
         if fits(rule, spec, addresses.as_deref().unwrap_or_default()) {
-            return rule.proxy.as_ref();
+            return &rule.route;
         }
     }
-    None
+    &ProxyRoute::Direct
 }
 
 async fn look_up(spec: &ConnectSpec, limit: TimeLimit) -> Vec<IpAddr> {
@@ -60,12 +60,12 @@ fn holds(condition: &ProxyCondition, spec: &ConnectSpec, addresses: &[IpAddr]) -
 
 #[cfg(test)]
 mod tests {
-    use broker_settings::ProxyKind;
+    use broker_settings::{Proxy, ProxyKind};
 
     use super::*;
 
-    fn proxy(host: &str) -> Option<Proxy> {
-        Some(Proxy {
+    fn proxy(host: &str) -> ProxyRoute {
+        ProxyRoute::Proxy(Proxy {
             kind: ProxyKind::Socks5,
             host: host.into(),
             port: 1080,
@@ -88,21 +88,24 @@ mod tests {
     }
 
     /// What a host is reached through under these rules.
-    async fn route(rules: &[(Option<Proxy>, &[ProxyCondition])], host: &str, port: u16) -> String {
+    async fn route(rules: &[(ProxyRoute, &[ProxyCondition])], host: &str, port: u16) -> String {
         let mut spec = ConnectSpec::new(host, port, "user");
-        let rules = rules.iter().map(|(proxy, conditions)| ProxyRule {
-            proxy: proxy.clone(),
+        let rules = rules.iter().map(|(route, conditions)| ProxyRule {
+            route: route.clone(),
             conditions: conditions.to_vec(),
         });
         spec.settings.proxy = rules.collect();
-        let chosen = choose(&spec, TimeLimit::starts_now(None)).await;
-        chosen.map_or("direct".into(), |proxy| proxy.host.clone())
+        match choose(&spec, TimeLimit::starts_now(None)).await {
+            ProxyRoute::Direct => "direct".into(),
+            ProxyRoute::Proxy(proxy) => proxy.host.clone(),
+            ProxyRoute::Command(command) => command.clone(),
+        }
     }
 
     #[tokio::test]
     async fn the_first_rule_that_fits_counts() {
-        let rules: &[(Option<Proxy>, &[ProxyCondition])] = &[
-            (None, &[name("*.example.com"), name("h?")]),
+        let rules: &[(ProxyRoute, &[ProxyCondition])] = &[
+            (ProxyRoute::Direct, &[name("*.example.com"), name("h?")]),
             (proxy("first"), &[range("127.0.0.0", "127.255.255.255")]),
             (proxy("last"), &[]),
         ];
@@ -118,23 +121,22 @@ mod tests {
     async fn ports_narrow_a_rule() {
         let mut only = name("*");
         only.ports = Some(1000..=2000);
-        let rules: &[(Option<Proxy>, &[ProxyCondition])] = &[(proxy("p"), &[only])];
+        let rules: &[(ProxyRoute, &[ProxyCondition])] = &[(proxy("p"), &[only])];
         assert_eq!(route(rules, "h", 1000).await, "p");
         assert_eq!(route(rules, "h", 22).await, "direct");
     }
 
     #[tokio::test]
     async fn a_range_holds_addresses_of_its_family_only() {
-        let rules: &[(Option<Proxy>, &[ProxyCondition])] =
-            &[(proxy("p"), &[range("::", "ffff::")])];
+        let rules: &[(ProxyRoute, &[ProxyCondition])] = &[(proxy("p"), &[range("::", "ffff::")])];
         assert_eq!(route(rules, "::1", 22).await, "p");
         assert_eq!(route(rules, "127.0.0.1", 22).await, "direct");
     }
 
     #[tokio::test]
     async fn a_name_that_only_the_proxy_knows_has_no_address() {
-        let rules: &[(Option<Proxy>, &[ProxyCondition])] = &[
-            (None, &[range("0.0.0.0", "255.255.255.255")]),
+        let rules: &[(ProxyRoute, &[ProxyCondition])] = &[
+            (ProxyRoute::Direct, &[range("0.0.0.0", "255.255.255.255")]),
             (proxy("p"), &[]),
         ];
         assert_eq!(route(rules, "no-such-host.invalid", 22).await, "p");
