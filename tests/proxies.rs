@@ -159,7 +159,8 @@ async fn failing_command() -> anyhow::Result<()> {
     let bad = BadTunnel::start(|profile| profile.with(rule)).await?;
     let parts = [
         "through command sh: it ended (exit status: 7)",
-        "it wrote “no tunnel for 127.0.0.1”",
+        "it wrote",
+        "no tunnel for 127.0.0.1",
     ];
     bad.tells(&parts).await
 }

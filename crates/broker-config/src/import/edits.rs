@@ -84,7 +84,16 @@ fn is_empty(element: &Element) -> bool {
 }
 
 /// Attributes whose values are paths.
-const PATHS: [&str; 5] = ["base-path", "directory", "file", "identity-file", "path"];
+const PATHS: [&str; 8] = [
+    "base-path",
+    "directory",
+    "file",
+    "identity-file",
+    "path",
+    "socks-password-file",
+    "tls-certificate",
+    "tls-key",
+];
 
 /// Lets relative paths lead to the same files from another directory.
 pub(super) fn make_paths_absolute(element: &mut Element, directory: &Path) {
@@ -109,7 +118,7 @@ pub(super) fn has_secrets(element: &Element) -> bool {
     let own = match element.name.as_str() {
         "password" => element.attribute("string").is_some(),
         "proxy" => attributes.clone().any(|it| it.value.contains('@')),
-        _ => false,
+        _ => element.attribute("socks-password").is_some(),
     };
     let commented = element
         .comments

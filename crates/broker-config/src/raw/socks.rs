@@ -64,10 +64,13 @@ pub(super) fn inline_password(field: &mut Field<'_, '_>) -> Option<PasswordSourc
         return None;
     }
     let password = of_login(field, password)?;
-    let message = "everybody who can read this file can read the password";
-    field
-        .warning(message)
-        .help("put it into a separate file: `socks-password-file=\"…\"`");
+    if field.values.open_to_others {
+        field
+            .warning("other users can read this file, and so this password")
+            .help(
+                "run chmod 600 on the file, or put the password into a separate one: `socks-password-file=\"…\"`",
+            );
+    }
     Some(PasswordSource::Inline(SecretString::from(password)))
 }
 
