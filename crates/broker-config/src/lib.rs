@@ -33,6 +33,7 @@ mod import;
 mod load;
 mod mask;
 mod names;
+mod openssh;
 mod position;
 mod proxy;
 mod raw;
@@ -62,8 +63,9 @@ pub use config::{
 pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;
 pub use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6};
-pub use import::{Imported, import};
+pub use import::{Imported, import, import_openssh};
 pub use load::{Exposed, Sources, check, load};
+pub use openssh::{OpenSshHost, OpenSshOptions};
 pub use position::Position;
 pub use reference::reference;
 pub use request::requested_tunnel;

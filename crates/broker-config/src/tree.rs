@@ -47,6 +47,23 @@ impl Element {
             text_span: None,
         }
     }
+
+    /// With an attribute that has no place in a file.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.attributes.push(Attribute {
+            name: name.to_owned(),
+            name_span: Span::default(),
+            value: value.to_owned(),
+            value_span: Span::default(),
+        });
+        self
+    }
+
+    /// With these elements inside.
+    pub(crate) fn around(mut self, children: impl IntoIterator<Item = Self>) -> Self {
+        self.children.extend(children);
+        self
+    }
 }
 
 /// An attribute.

@@ -10,7 +10,10 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use broker_config::{Config, Environment, Exposed, Imported, Report, check, import};
+use broker_config::{
+    Config, Environment, Exposed, Imported, OpenSshHost, OpenSshOptions, Report, check, import,
+    import_openssh,
+};
 use snapbox::Data;
 use snapbox::assert::{Assert, DEFAULT_ACTION_ENV};
 use snapbox::data::DataFormat;
@@ -192,5 +195,71 @@ fn the_policy_of_older_switches_becomes_an_attribute() {
             made.imported.text
         );
         assert!(!made.imported.text.contains("enable="));
+    }
+}
+
+/// What `ssh -G` prints for a host about which no file says anything, as far as it matters here.
+const USUAL: &str = "user anna\nport 22\nproxyusefdpass no\nhostname host.invalid\nidentityfile ~/.ssh/id_rsa\n\
+    stricthostkeychecking ask\nuserknownhostsfile /home/anna/.ssh/known_hosts\nciphers aes256-ctr,aes128-cbc\n";
+
+fn host(alias: &str, gateway: Option<&str>, options: &str) -> OpenSshHost {
+    OpenSshHost {
+        id: alias.to_owned(),
+        alias: alias.to_owned(),
+        gateway: gateway.map(str::to_owned),
+        options: OpenSshOptions::new(options, USUAL),
+        host_keys: Vec::new(),
+        has_tunnels: true,
+    }
+}
+
+#[test]
+fn the_options_of_openssh_become_a_profile() {
+    let jump = "hostname jump.example.com\nproxycommand nc -X connect %h %p # %n %u %%\n";
+    let jump = host("jump", None, jump);
+    let options = "host work\nhostname files.internal\nuser bob\nport 2222\nidentityfile ~/.ssh/%h_%r\n\
+        stricthostkeychecking true\nserveraliveinterval 20\nconnecttimeout 7\naddressfamily inet6\ncompression yes\n\
+        preferredauthentications password,gssapi-with-mic,publickey\nciphers aes256-ctr,3des-cbc\nhostkeyalias other\n\
+        localforward 2121 [ftp.internal]:21\n\
+        localforward [*]:8080 [web.internal]:80\nlocalforward /run/x [web]:80\ndynamicforward [127.0.0.2]:1080\n\
+        localforward 2121 [again]:21\nbindaddress 192.0.2.1\nforwardagent yes\n";
+    let work = OpenSshHost {
+        host_keys: vec![format!("ssh-ed25519 {KEY}")],
+        ..host("work", Some("jump"), options)
+    };
+    let imported = import_openssh(&[jump, work], &environment()).unwrap();
+    Assert::new().action_env(DEFAULT_ACTION_ENV).eq(
+        Data::text(imported.text.clone()).raw(),
+        Data::read_from(&corpus("openssh.imported"), Some(DataFormat::Text)).raw(),
+    );
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("new.xml");
+    write(&file, &imported.text);
+    let report = load(&file);
+    let config = report.config.unwrap();
+    assert_eq!(
+        config.profile("work").unwrap().gateway.as_deref(),
+        Some("jump")
+    );
+    assert_eq!(imported.open.len(), report.diagnostics.len());
+}
+
+const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJ0gWzHKQ4mTCIWLLzCN1EFiAYaIFg5Pz8LMBKGTWOO5";
+
+#[test]
+fn a_command_with_an_unknown_expansion_is_left_out() {
+    for (command, expected) in [
+        ("ssh -W %h:%p jump", true),
+        ("ssh -W %h:%p %C", false),
+        ("nc 100%", false),
+    ] {
+        let host = host("h", None, &format!("hostname h\nproxycommand {command}\n"));
+        let imported = import_openssh(&[host], &environment()).unwrap();
+        assert_eq!(imported.text.contains("ruleset"), expected, "{command}");
+        let noted = imported
+            .left_out
+            .iter()
+            .any(|it| it.contains("proxycommand"));
+        assert_eq!(noted, !expected, "{command}");
     }
 }

@@ -169,6 +169,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: NewFile,
     },
+    /// Make profiles from the configuration of OpenSSH's client (~/.ssh/config)
+    ///
+    /// Needs OpenSSH's ssh, which says what it would do for each host. ProxyJump becomes gateways, and forwards become
+    /// tunnels: those to port 21 for FTP. What is left out goes to standard error and into a comment.
+    ImportSshConfig(ImportSshConfigArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell to write the script for
@@ -223,6 +228,17 @@ Examples:
   broker-ctl open-tunnel-listener -L ftp/1234:localhost:21 --option tls=pass --option max-sessions=8 work
   broker-ctl open-tunnel-listener -L socks/1080 --option ftp-ports=21,2121 work
   broker-ctl open-tunnel-listener --json -L ftp/[::1]:0:ftp.example.com:21 work";
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportSshConfigArgs {
+    /// Hosts as on the command line of ssh [default: each host that the file names without a pattern]
+    pub(crate) host: Vec<String>,
+    /// OpenSSH's configuration file [default: ~/.ssh/config and that of the system]
+    #[arg(short = 'F', long = "config", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: NewFile,
+}
 
 /// Where a new file goes.
 #[derive(Debug, Args)]

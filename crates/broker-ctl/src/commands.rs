@@ -20,7 +20,7 @@ use crate::start::Starting;
 use crate::stop::stop;
 use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
-use crate::{check, hostkeys, import, instances, listing, prompts};
+use crate::{check, hostkeys, import, instances, listing, prompts, ssh_config};
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
@@ -87,6 +87,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             allow_unsafe_config,
         } => check::check_config(&file, allow_unsafe_config, output),
         Command::ImportConfig { old, output: new } => import::import_config(&old, &new, output),
+        Command::ImportSshConfig(args) => ssh_config::import_ssh_config(&args, output),
         Command::Completions { shell } => Ok(output.print(completions(shell))?),
     }
 }
@@ -130,6 +131,7 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::CloseTunnelListener { .. }
         | Command::CheckConfig { .. }
         | Command::ImportConfig { .. }
+        | Command::ImportSshConfig(_)
         | Command::Completions { .. } => None,
     }
 }

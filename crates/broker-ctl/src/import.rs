@@ -1,4 +1,4 @@
-//! `import-config`: makes a file of this broker from one of another program.
+//! `import-config`: makes a clean file from one of the commercial connection broker.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub(crate) fn import_config(old: &Path, new: &NewFile, output: &Output) -> anyho
 }
 
 /// Writes the file, then reports what is not in it.
-fn finish(imported: &Imported, new: &NewFile, output: &Output) -> anyhow::Result<()> {
+pub(crate) fn finish(imported: &Imported, new: &NewFile, output: &Output) -> anyhow::Result<()> {
     new_file::write(new, &imported.text, imported.has_secrets, output)?;
     for line in imported.left_out.iter().chain(&imported.open) {
         output.progress(&line);

@@ -15,6 +15,7 @@ use crate::environment::Environment;
 use crate::files;
 use crate::findings::{Findings, Remedy, Span};
 use crate::names;
+use crate::openssh::{self, OpenSshHost};
 use crate::raw::{self, FORMAT, File};
 use crate::resolve::resolve;
 use crate::source::Source;
@@ -52,40 +53,74 @@ pub fn import(path: &Path, env: &Environment) -> Result<Imported, Box<Report>> {
     let (Some(root), Some(source)) = (root, sources.first()) else {
         return Err(Box::new(Report::new(findings, &sources, None)));
     };
+    let file = File::new(root, source);
+    let mut importing = Importing {
+        env,
+        sources: &sources,
+        file,
+        from_file: true,
+        left_out: Vec::new(),
+    };
+    let open = importing.run()?;
+    let heading = format!("Made from {} by broker-ctl import-config.", path.display());
+    Ok(importing.finish(&heading, open))
+}
+
+/// Makes a file with a profile for each of these hosts of OpenSSH's client.
+///
+/// # Errors
+/// The report about a host that cannot be a profile, such as one whose name has a space.
+pub fn import_openssh(hosts: &[OpenSshHost], env: &Environment) -> Result<Imported, Box<Report>> {
+    let (drawn, notes) = openssh::tree(hosts, env);
+    let source = Source::new("new file".into(), write(&drawn));
+    let mut findings = Findings::default();
+    let sources = [source];
+    let root = sources
+        .first()
+        .and_then(|source| syntax::parse(0, &source.text, &mut findings));
+    let (Some(root), Some(source)) = (root, sources.first()) else {
+        return Err(Box::new(Report::new(findings, &sources, None)));
+    };
+    let notes = notes.iter().map(|note| plain_text::printable(note));
     let mut importing = Importing {
         env,
         sources: &sources,
         file: File::new(root, source),
-        left_out: Vec::new(),
+        from_file: false,
+        left_out: notes.map(|note| (Span::default(), note)).collect(),
     };
-    let last = importing.run()?;
-    let open = last.without_remedy();
-    let open = open.filter_map(|(span, message)| importing.line(span, "to check", message));
-    let open = open.collect();
-    Ok(importing.finish(path, open))
+    let open = importing.run()?;
+    let heading = "Made from OpenSSH's configuration by broker-ctl import-ssh-config.";
+    Ok(importing.finish(heading, open))
 }
 
 struct Importing<'a> {
     env: &'a Environment,
     sources: &'a [Source],
     file: File,
+    /// Whether the places in the source mean something to the user.
+    from_file: bool,
     /// With the places, for their order.
     left_out: Vec<(Span, String)>,
 }
 
 impl Importing<'_> {
-    /// Changes the tree until nothing is left to change. The result is what is found in it then.
-    fn run(&mut self) -> Result<Findings, Box<Report>> {
+    /// Changes the tree until nothing is left to change. The result is what only a person can decide.
+    fn run(&mut self) -> Result<Vec<String>, Box<Report>> {
         let (policy, mut findings) = self.read()?;
         modern::spell(&mut self.file.root, policy);
-        edits::make_paths_absolute(&mut self.file.root, &self.file.directory);
+        if self.from_file {
+            edits::make_paths_absolute(&mut self.file.root, &self.file.directory);
+        }
         for _ in 0..MAX_ROUNDS {
             if !self.change(&findings) {
                 break;
             }
             (_, findings) = self.read()?;
         }
-        Ok(findings)
+        let open = findings.without_remedy();
+        let open = open.filter_map(|(span, message)| self.line(span, "to check", message));
+        Ok(open.collect())
     }
 
     /// The usual host key policy and the findings of the tree as it is now.
@@ -128,15 +163,19 @@ impl Importing<'_> {
     /// A message in one line, with its place.
     fn line(&self, span: Span, what: &str, message: &str) -> Option<String> {
         let position = self.sources.get(span.file)?.position(span.start);
-        let line = format!("{position}: {what}: {message}");
+        let line = if self.from_file {
+            format!("{position}: {what}: {message}")
+        } else {
+            format!("{what}: {message}")
+        };
         Some(plain_text::printable(&line))
     }
 
-    fn finish(mut self, path: &Path, open: Vec<String>) -> Imported {
+    fn finish(mut self, heading: &str, open: Vec<String>) -> Imported {
         self.left_out.sort_by_key(|(span, _)| *span);
         let left_out: Vec<_> = self.left_out.into_iter().map(|(_, line)| line).collect();
         let root = &mut self.file.root;
-        modern::add_comments(root, path, &left_out);
+        modern::add_comments(root, heading, &left_out);
         Imported {
             has_secrets: edits::has_secrets(root),
             text: write(root),

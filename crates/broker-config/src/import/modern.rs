@@ -1,12 +1,9 @@
 //! Today's spellings, and comments for the reader of the new file.
 
-use std::path::Path;
-
 use broker_settings::HostKeyPolicy;
 
 use crate::choices::Choice;
-use crate::findings::Span;
-use crate::tree::{Attribute, Element};
+use crate::tree::Element;
 
 /// The elements for the methods that older files name in an attribute.
 const METHODS: [(&str, &str); 3] = [
@@ -68,7 +65,8 @@ fn set_policy(root: &mut Element, policy: HostKeyPolicy) {
     ];
     at(root, &path, &mut |place| {
         if place.attribute("policy").is_none() {
-            place.attributes.push(attribute("policy", word));
+            let made = std::mem::replace(place, Element::new(""));
+            *place = made.with("policy", word);
         }
     });
 }
@@ -87,15 +85,6 @@ fn at(element: &mut Element, path: &[&str], change: &mut dyn FnMut(&mut Element)
     }
 }
 
-fn attribute(name: &str, value: &str) -> Attribute {
-    Attribute {
-        name: name.to_owned(),
-        name_span: Span::default(),
-        value: value.to_owned(),
-        value_span: Span::default(),
-    }
-}
-
 /// What the parts of a file are for.
 const PARTS: [(&str, &str); 5] = [
     ("general", "Where keys and known hosts are."),
@@ -106,7 +95,7 @@ const PARTS: [(&str, &str); 5] = [
 ];
 
 /// Adds a comment to each part that has none, and says what is not in the file.
-pub(super) fn add_comments(root: &mut Element, from: &Path, left_out: &[String]) {
+pub(super) fn add_comments(root: &mut Element, heading: &str, left_out: &[String]) {
     let place = |name: &str| PARTS.iter().position(|(part, _)| *part == name);
     root.children.sort_by_key(|child| place(&child.name));
     for child in &mut root.children {
@@ -115,8 +104,7 @@ pub(super) fn add_comments(root: &mut Element, from: &Path, left_out: &[String])
             child.comments.push((*comment).to_owned());
         }
     }
-    let from = plain_text::printable(&from.display().to_string());
-    let mut comment = format!("Made from {from} by broker-ctl import-config.");
+    let mut comment = plain_text::printable(heading);
     for line in left_out {
         comment.push_str("\n- ");
         comment.push_str(line);

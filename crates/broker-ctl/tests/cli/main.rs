@@ -13,6 +13,7 @@ mod hostkeys;
 mod import;
 mod lists;
 mod requests;
+mod ssh_config;
 
 use snapbox::cmd::Command;
 
