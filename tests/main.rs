@@ -53,6 +53,7 @@ mod tcp_tunnels;
 mod tls;
 mod transfer_outcome;
 mod units;
+mod upgrade;
 
 /// The capabilities, each with the function that lists its trials.
 const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
@@ -83,6 +84,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     instances::trials,
     systemd::trials,
     units::trials,
+    upgrade::trials,
     ctl::trials,
     open_tunnel::trials,
     other_users::trials,

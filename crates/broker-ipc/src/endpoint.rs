@@ -4,17 +4,19 @@
 //! a dead daemon's socket blocks nobody, and no other daemon replaces the socket of a running one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::peer::own_uid;
 use crate::places::default_socket_path;
 use file_access::{Exposure, Readers};
-use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName, tokio::Listener};
-use interprocess::os::unix::uds_local_socket::tokio::Listener as SocketListener;
+use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
+use interprocess::os::unix::uds_local_socket::tokio::Listener;
 
 /// The longest path of a Unix socket in bytes: `sun_path` without its closing zero.
 pub const MAX_SOCKET_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) {
@@ -22,6 +24,9 @@ pub const MAX_SOCKET_PATH: usize = if cfg!(any(target_os = "linux", target_os = 
 } else {
     103
 };
+
+/// What the name of the lock file adds to the socket's.
+const LOCK: &str = ".lock";
 
 /// Why the daemon cannot open its socket.
 #[derive(Debug, thiserror::Error)]
@@ -80,15 +85,27 @@ fn with_pid(pid: Option<u32>) -> String {
 /// A socket that this process owns. Dropping it removes the socket, then the lock.
 #[derive(Debug)]
 pub struct Endpoint {
-    listener: Listener,
+    listener: Arc<Listener>,
     path: PathBuf,
-    /// Whether the socket stays when this process ends, since its service manager opened it.
-    stays: bool,
+    /// Whether the service manager opened the socket.
+    managed: bool,
+    /// Whether the socket stays when this process ends: its service manager or another process serves it.
+    stays: Arc<AtomicBool>,
     // Dropped after the socket is gone: see Drop below.
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Endpoint {
+    fn new(listener: Listener, path: PathBuf, managed: bool, lock: Lock) -> Self {
+        Self {
+            listener: Arc::new(listener),
+            path,
+            managed,
+            stays: Arc::new(AtomicBool::new(managed)),
+            lock,
+        }
+    }
+
     /// The socket's path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -97,11 +114,48 @@ impl Endpoint {
     pub(crate) fn listener(&self) -> &Listener {
         &self.listener
     }
+
+    /// What another process needs to serve this socket. `None` if the service manager opened the socket.
+    pub fn copy(&self) -> Option<EndpointCopy> {
+        (!self.managed).then(|| EndpointCopy {
+            listener: self.listener.clone(),
+            lock: self.lock.file.clone(),
+            stays: self.stays.clone(),
+            lock_stays: self.lock.stays.clone(),
+        })
+    }
+}
+
+/// A socket that another process can get, and its lock.
+#[derive(Debug)]
+pub struct EndpointCopy {
+    listener: Arc<Listener>,
+    lock: Arc<File>,
+    stays: Arc<AtomicBool>,
+    lock_stays: Arc<AtomicBool>,
+}
+
+impl EndpointCopy {
+    /// The socket.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    /// The open lock file. The lock lasts as long as any process has it open.
+    pub fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
+    }
+
+    /// Leaves the socket and the lock to the other process: this one no longer removes them.
+    pub fn give_away(&self) {
+        self.stays.store(true, Ordering::SeqCst);
+        self.lock_stays.store(true, Ordering::SeqCst);
+    }
 }
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        if self.stays {
+        if self.stays.load(Ordering::SeqCst) {
             return;
         }
         // This process still holds the lock, so this can only be its own socket. A missing socket is no error.
@@ -119,12 +173,18 @@ pub fn bind(path: &Path) -> Result<Endpoint, BindError> {
     let lock = Lock::take(path)?;
     remove_stale(path)?;
     let listener = listen(path).map_err(|source| system("listen on", path, source))?;
-    Ok(Endpoint {
-        listener,
-        path: path.to_owned(),
-        stays: false,
-        _lock: lock,
-    })
+    Ok(Endpoint::new(listener, path.to_owned(), false, lock))
+}
+
+/// Serves on a socket that another daemon had, with its lock.
+///
+/// # Errors
+/// See [`BindError`].
+pub fn inherit(socket: OwnedFd, lock: File, path: &Path) -> Result<Endpoint, BindError> {
+    let listener = Listener::try_from(socket);
+    let listener = listener.map_err(|source| system("listen on", path, source))?;
+    let lock = Lock::of(lock, beside(path, LOCK))?;
+    Ok(Endpoint::new(listener, path.to_owned(), false, lock))
 }
 
 /// Serves on a socket that the service manager has opened. The lock works as for [`bind`]. The socket stays when this
@@ -140,14 +200,9 @@ pub fn adopt(socket: UnixListener) -> Result<Endpoint, BindError> {
     let path = path.ok_or(BindError::Nameless)?;
     prepare_directory(directory_of(&path), false)?;
     let lock = Lock::take(&path)?;
-    let listener = SocketListener::try_from(OwnedFd::from(socket));
+    let listener = Listener::try_from(OwnedFd::from(socket));
     let listener = listener.map_err(|source| system("listen on", &path, source))?;
-    Ok(Endpoint {
-        listener: listener.into(),
-        path,
-        stays: true,
-        _lock: lock,
-    })
+    Ok(Endpoint::new(listener, path, true, lock))
 }
 
 /// Opens the log of a daemon that is started on demand, beside its socket and for this user alone. Makes the directory if
@@ -255,7 +310,7 @@ fn listen(path: &Path) -> io::Result<Listener> {
         .name(name)
         .reclaim_name(false)
         .mode(0o600)
-        .create_tokio()
+        .create_tokio_as()
 }
 
 /// On other systems the socket must exist before its mode can be set. Until then, the directory keeps other users out.
@@ -266,7 +321,7 @@ fn listen(path: &Path) -> io::Result<Listener> {
     let listener = ListenerOptions::new()
         .name(name)
         .reclaim_name(false)
-        .create_tokio()?;
+        .create_tokio_as()?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
@@ -275,12 +330,14 @@ fn listen(path: &Path) -> io::Result<Listener> {
 #[derive(Debug)]
 struct Lock {
     path: PathBuf,
-    _file: File,
+    file: Arc<File>,
+    /// Whether the file stays when this process ends, since another process has the lock too.
+    stays: Arc<AtomicBool>,
 }
 
 impl Lock {
     fn take(socket: &Path) -> Result<Self, BindError> {
-        let path = beside(socket, ".lock");
+        let path = beside(socket, LOCK);
         loop {
             let file = open_private(OpenOptions::new().read(true).write(true), &path);
             let mut file = file.map_err(|source| system("open the lock file", &path, source))?;
@@ -297,16 +354,27 @@ impl Lock {
             // An owner that ends removes the file while it still holds the lock. A process that opened the file before
             // then has a lock on a file without a name, which excludes nobody. So try again with the current file.
             if is_at(&file, &path) {
-                write_pid(&mut file).map_err(|source| system("write to", &path, source))?;
-                return Ok(Self { path, _file: file });
+                return Self::of(file, path);
             }
         }
+    }
+
+    /// The lock that this process has on an open file.
+    fn of(mut file: File, path: PathBuf) -> Result<Self, BindError> {
+        write_pid(&mut file).map_err(|source| system("write to", &path, source))?;
+        Ok(Self {
+            path,
+            file: Arc::new(file),
+            stays: Arc::default(),
+        })
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if !self.stays.load(Ordering::SeqCst) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -336,6 +404,7 @@ fn read_pid(file: &mut File) -> Option<u32> {
 
 fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
+    file.rewind()?;
     writeln!(file, "{}", std::process::id())
 }
 

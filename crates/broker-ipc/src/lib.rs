@@ -5,6 +5,7 @@
 //! so no caller handles JSON. This crate does not know what the daemon does with a request.
 
 pub mod client;
+pub mod descriptors;
 pub mod endpoint;
 mod error;
 pub mod methods;
@@ -17,7 +18,7 @@ pub mod types;
 mod wire;
 
 pub use client::{Client, ClientError, Patience};
-pub use endpoint::{BindError, Endpoint, adopt, bind};
+pub use endpoint::{BindError, Endpoint, EndpointCopy, adopt, bind, inherit};
 pub use error::{ErrorCode, RpcError};
 pub use methods::{Method, PromptRequest, ReplySender, Request};
 pub use places::{default_socket_path, find_socket, usual_sockets};

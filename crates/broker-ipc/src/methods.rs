@@ -92,6 +92,10 @@ requests! {
         "stop" => Stop -> Done;
         /// Keep a daemon running that was started on demand.
         "keep-running" => KeepRunning -> Done;
+        /// Send the daemon's sockets to another process, which becomes the daemon.
+        "hand-over" => HandOver -> Heritage;
+        /// End a daemon whose sockets another process serves.
+        "retire" => Retire -> Done;
         /// Read the configuration again.
         "reload" => Reload -> Done;
         /// The configured profiles.
@@ -179,6 +183,26 @@ pub struct Stop {
 /// Parameters of `keep-running`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeepRunning {}
+
+/// Parameters of `hand-over`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// The absolute path of the datagram socket to which the daemon sends the descriptors.
+    pub to: String,
+}
+
+/// The answer to `hand-over`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heritage {
+    /// How many descriptors the daemon has sent.
+    pub sockets: u64,
+    /// The tunnels that clients have opened, with the ports on which they listen.
+    pub tunnels: Vec<OpenTunnelListener>,
+}
+
+/// Parameters of `retire`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retire {}
 
 /// Parameters of `reload`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

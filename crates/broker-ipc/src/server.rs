@@ -126,7 +126,7 @@ async fn accept(endpoint: &Endpoint, reserve: &Reserve) -> io::Result<Stream> {
     tokio::pin!(accepted);
     loop {
         tokio::select! {
-            accepted = &mut accepted => return accepted,
+            accepted = &mut accepted => return accepted.map(Stream::from),
             () = sleep(REFILL), if !reserve.is_full() => reserve.refill(),
         }
     }

@@ -20,7 +20,8 @@ mod tunnel;
 
 pub use api::{Api, ConnectedClient};
 pub use broker_ssh::data_thread_heartbeats;
+pub use own_host::TunnelSockets;
 pub use profiles::Identity;
 pub use shutdown::{Grace, Shutdown};
 pub use snapshots::Overview;
-pub use supervisor::Supervisor;
+pub use supervisor::{ProcessRequest, Supervisor};

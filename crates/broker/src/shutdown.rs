@@ -8,8 +8,10 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Signals for everything that runs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Shutdown {
+    /// Accept no more clients: another process does, or the daemon drains.
+    pub leave: CancellationToken,
     /// Take no new work; finish what runs.
     pub drain: CancellationToken,
     /// End now; whatever is cut must look cut.
@@ -32,6 +34,20 @@ pub enum Grace {
     Limited(Duration),
     /// As long as they like.
     Unlimited,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        let drain = CancellationToken::new();
+        Self {
+            leave: drain.child_token(),
+            drain,
+            kill: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            work: TaskTracker::new(),
+            uses: TaskTracker::new(),
+        }
+    }
 }
 
 impl Shutdown {

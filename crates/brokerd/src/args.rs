@@ -45,6 +45,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) on_demand: bool,
 
+    /// Take over the sockets of the daemon that runs on the local socket, for an upgrade: no client is refused, and running
+    /// transfers finish in the old process. Without such a daemon, start as usual
+    #[arg(long)]
+    pub(crate) takeover: bool,
+
     /// Seconds that running transfers may still take after a request to stop
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) grace: u64,

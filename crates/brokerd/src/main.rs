@@ -1,6 +1,7 @@
 //! The Connection Broker daemon: the life of the process, from its arguments to its exit status.
 
 mod args;
+mod handover;
 mod heartbeat;
 mod logging;
 mod notify;
@@ -9,19 +10,24 @@ mod process;
 mod stopping;
 mod throttle;
 
-use std::path::PathBuf;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use broker::{Api, Identity, Shutdown, Supervisor};
 use broker_config::{Concern, Config, Environment, Exposed, Report, Severity, Sources};
+use broker_ipc::methods::OpenTunnelListener;
+use broker_ipc::{BindError, Endpoint};
 use clap::Parser;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::args::Args;
+use crate::handover::{Estate, Heritage, Predecessor};
 use crate::passed::Passed;
+use crate::stopping::Orders;
 use crate::throttle::Reporter;
 
 #[global_allocator]
@@ -177,48 +183,129 @@ async fn serve(
     passed: Passed,
     identity: Identity,
 ) -> anyhow::Result<()> {
-    let endpoint = match passed.local_socket {
-        Some(socket) => broker_ipc::adopt(socket)?,
-        None => {
-            let chosen = args.socket.clone();
-            broker_ipc::bind(&chosen.unwrap_or_else(broker_ipc::default_socket_path))?
-        }
+    let path = args.socket.clone();
+    let path = path.unwrap_or_else(broker_ipc::default_socket_path);
+    let heritage = if args.takeover {
+        Heritage::take(&path).await?
+    } else {
+        None
     };
+    let (endpoint, before) = open(&path, passed, heritage)?;
     let socket = endpoint.path().to_owned();
     let signals = stopping::Signals::listen().context("cannot listen for signals")?;
     let shutdown = Shutdown::default();
-    let (stop, stop_asked) = mpsc::channel(1);
+    let (process, requests) = mpsc::channel(1);
     let mut supervisor = Supervisor::new(
         loaded.config,
         loaded.files,
         identity,
         shutdown.clone(),
-        stop,
+        process,
     );
     let api = Api::of(&supervisor);
     if !args.on_demand {
         supervisor.keep_running();
     }
-    supervisor.open_configured();
+    let tunnels = supervisor.tunnel_sockets();
+    open_tunnels(&mut supervisor, before.tunnels, before.requested);
     let overview = supervisor.overview();
     shutdown.tasks.spawn(supervisor.run());
     // The socket answers until the last transfer is over, so that a client can ask for the status.
+    let orders = Orders {
+        signals,
+        requests,
+        estate: Estate {
+            endpoint: endpoint.copy().map(Arc::new),
+            tunnels,
+        },
+    };
+    let local = shutdown.kill.child_token();
     let serving = broker_ipc::serve(
         endpoint,
         Arc::new(api.clone()),
         shutdown.tasks.clone(),
-        shutdown.kill.clone(),
+        local.clone(),
     );
     shutdown.tasks.spawn(serving);
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), socket = %socket.display(), "broker ready");
     notify::ready(&overview);
+    if let Some(predecessor) = before.predecessor {
+        retire(&predecessor).await;
+    }
     if args.on_demand
         && let Err(error) = process::leave_output()
     {
         warn!(%error, "cannot close standard output: the program that started the daemon may wait");
     }
     shutdown.spawn_until_killed(heartbeat::report(api));
-    stopping::until_stopped(signals, stop_asked, shutdown, args.grace()).await;
+    stopping::until_stopped(orders, shutdown, local, args.grace()).await;
     info!("broker ended");
     Ok(())
+}
+
+/// What this daemon has from the one before it.
+#[derive(Default)]
+struct Before {
+    /// The listeners of its tunnels.
+    tunnels: Vec<TcpListener>,
+    /// The tunnels that clients had opened.
+    requested: Vec<OpenTunnelListener>,
+    /// The daemon itself, if it still runs.
+    predecessor: Option<Predecessor>,
+}
+
+/// The local socket: that of the daemon before this one, that of the service manager, or a new one.
+fn open(
+    path: &Path,
+    passed: Passed,
+    heritage: Option<Heritage>,
+) -> Result<(Endpoint, Before), BindError> {
+    if let Some(heritage) = heritage {
+        let endpoint = broker_ipc::inherit(heritage.local_socket, heritage.lock, path)?;
+        let before = Before {
+            tunnels: heritage.tunnels,
+            requested: heritage.requested,
+            predecessor: Some(heritage.predecessor),
+        };
+        return Ok((endpoint, before));
+    }
+    let endpoint = match passed.local_socket {
+        Some(socket) => broker_ipc::adopt(socket)?,
+        None => broker_ipc::bind(path)?,
+    };
+    let before = Before {
+        tunnels: passed.tunnels,
+        ..Before::default()
+    };
+    Ok((endpoint, before))
+}
+
+/// Opens the tunnels, on the sockets of the daemon before this one where it had the same.
+fn open_tunnels(
+    supervisor: &mut Supervisor,
+    inherited: Vec<TcpListener>,
+    requested: Vec<OpenTunnelListener>,
+) {
+    let sockets = supervisor.tunnel_sockets();
+    sockets.inherit(inherited);
+    if notify::is_wanted() {
+        sockets.watch(notify::keep);
+    }
+    supervisor.open_configured();
+    supervisor.reopen(requested);
+    for address in sockets.close_inherited() {
+        info!(%address, "closed a listener of the daemon before this one: no tunnel has it any more");
+        notify::keep(address, None);
+    }
+}
+
+async fn retire(predecessor: &Predecessor) {
+    let pid = predecessor.pid();
+    match predecessor.retire().await {
+        Ok(()) => info!(
+            pid,
+            "the daemon before this one ends when its sessions have ended"
+        ),
+        Err(error) => warn!(pid, "cannot end the daemon before this one: {error}"),
+    }
 }

@@ -1,8 +1,11 @@
 //! What the daemon tells the service manager that started it, as `sd_notify(3)` describes. Without one, nothing happens.
 
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use broker::Overview;
+use broker_ipc::descriptors;
 use sd_notify::NotifyState;
 use tokio::time::sleep;
 use tracing::debug;
@@ -64,6 +67,23 @@ pub(crate) struct Reloading;
 impl Drop for Reloading {
     fn drop(&mut self) {
         send(&[NotifyState::Ready]);
+    }
+}
+
+/// Gives the service manager the socket of a tunnel to keep until the next start, or takes it back.
+pub(crate) fn keep(address: SocketAddr, socket: Option<BorrowedFd<'_>>) {
+    let Some(manager) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    // A name may have no colon.
+    let name = format!("tunnel-{address}").replace(':', ".");
+    let action = match socket {
+        Some(_) => "FDSTORE",
+        None => "FDSTOREREMOVE",
+    };
+    let text = format!("{action}=1\nFDNAME={name}\n");
+    if let Err(error) = descriptors::send(manager.as_ref(), &text, socket) {
+        debug!(%error, %address, "the service manager cannot keep the socket of a tunnel");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The sockets that a service manager passes to the daemon, as `sd_listen_fds(3)` describes.
 
+use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
 use anyhow::Context;
@@ -10,6 +11,8 @@ use listenfd::ListenFd;
 pub(crate) struct Passed {
     /// The local socket, if a socket unit has opened it.
     pub(crate) local_socket: Option<UnixListener>,
+    /// The listeners of tunnels, which the service manager has kept from the daemon before this one.
+    pub(crate) tunnels: Vec<TcpListener>,
     /// The names of the sockets that the daemon has no use for.
     pub(crate) unused: Vec<String>,
 }
@@ -30,9 +33,14 @@ pub(crate) fn take() -> anyhow::Result<Passed> {
     let mut descriptors = ListenFd::from_env();
     for (index, name) in names.into_iter().enumerate() {
         // An error says that it is a socket of another kind.
-        match descriptors.take_unix_listener(index) {
-            Ok(Some(socket)) if passed.local_socket.is_none() => passed.local_socket = Some(socket),
-            Ok(_) | Err(_) => passed.unused.push(name),
+        if let Ok(Some(socket)) = descriptors.take_tcp_listener(index) {
+            passed.tunnels.push(socket);
+        } else if let Ok(Some(socket)) = descriptors.take_unix_listener(index)
+            && passed.local_socket.is_none()
+        {
+            passed.local_socket = Some(socket);
+        } else {
+            passed.unused.push(name);
         }
     }
     Ok(passed)

@@ -3,12 +3,15 @@
 use std::io;
 use std::time::Duration;
 
-use broker::{Grace, Shutdown};
+use broker::{Grace, ProcessRequest, Shutdown};
+use broker_ipc::methods::Heritage;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::handover::Estate;
 use crate::notify;
 
 /// How long tasks may take to reset their connections when the daemon ends.
@@ -59,6 +62,8 @@ fn hung_up() {
 enum Order {
     Signal(&'static str),
     Request(Grace),
+    /// Another process serves the sockets.
+    Retire,
     /// Nothing has used the daemon for a while.
     Unused,
 }
@@ -68,6 +73,7 @@ impl Order {
         match self {
             Self::Signal(name) => name,
             Self::Request(_) => "request",
+            Self::Retire => "successor",
             Self::Unused => "disuse",
         }
     }
@@ -93,7 +99,7 @@ impl Deadline {
             at: match order {
                 Order::Signal(_) | Order::Unused | Order::Request(Grace::Usual) => in_time,
                 Order::Request(Grace::Limited(grace)) => Some(Instant::now() + grace),
-                Order::Request(Grace::Unlimited) => None,
+                Order::Request(Grace::Unlimited) | Order::Retire => None,
             },
             signalled: matches!(order, Order::Signal(_)),
         }
@@ -105,7 +111,7 @@ impl Deadline {
     fn follow(&mut self, order: Order) {
         let now = Instant::now();
         match order {
-            Order::Request(Grace::Usual) | Order::Unused => {}
+            Order::Request(Grace::Usual) | Order::Retire | Order::Unused => {}
             Order::Request(Grace::Limited(grace)) => self.at = Some(now + grace),
             Order::Request(Grace::Unlimited) => self.at = None,
             Order::Signal(_) if self.signalled => self.at = Some(now),
@@ -132,18 +138,56 @@ impl Deadline {
     }
 }
 
-/// Returns when all tasks have ended, or when the time to wait for them is over.
+/// Where orders come from.
+pub(crate) struct Orders {
+    pub(crate) signals: Signals,
+    pub(crate) requests: mpsc::Receiver<ProcessRequest>,
+    /// What another process can ask for before it asks this one to end.
+    pub(crate) estate: Estate,
+}
+
+impl Orders {
+    async fn next(&mut self) -> Order {
+        loop {
+            let request = tokio::select! {
+                name = self.signals.next() => return Order::Signal(name),
+                Some(request) = self.requests.recv() => request,
+            };
+            match request {
+                ProcessRequest::Stop(grace) => return Order::Request(grace),
+                ProcessRequest::Retire => return Order::Retire,
+                ProcessRequest::HandOver { to, tunnels, reply } => {
+                    let sent = self.estate.give(to).await;
+                    reply.send(sent.map(|sockets| Heritage { sockets, tunnels }));
+                }
+            }
+        }
+    }
+}
+
+/// Returns when all tasks have ended, or when the time to wait for them is over. `local` ends the local socket.
 pub(crate) async fn until_stopped(
-    mut signals: Signals,
-    mut requests: mpsc::Receiver<Grace>,
+    mut orders: Orders,
     shutdown: Shutdown,
+    local: CancellationToken,
     grace: Duration,
 ) {
     let order = tokio::select! {
-        order = next(&mut signals, &mut requests) => order,
+        order = orders.next() => order,
         () = shutdown.unused(LINGER) => Order::Unused,
     };
     let mut deadline = Deadline::first(order, grace);
+    if order == Order::Retire {
+        orders.estate.given_away();
+        shutdown.leave.cancel();
+        local.cancel();
+        info!("another process serves the sockets: sessions may end");
+        tokio::select! {
+            () = shutdown.idle() => {}
+            () = sleep(grace) => {}
+            order = orders.next() => deadline.follow(order),
+        }
+    }
     info!(by = %order.by(), grace = deadline.seconds(), "stopping: no new clients; running transfers may finish");
     notify::stopping();
     shutdown.drain.cancel();
@@ -158,7 +202,7 @@ pub(crate) async fn until_stopped(
                 warn!("the grace period is over: closing what still runs");
                 break;
             }
-            order = next(&mut signals, &mut requests) => {
+            order = orders.next() => {
                 deadline.follow(order);
                 info!(by = %order.by(), grace = deadline.seconds(), "second request to stop");
             }
@@ -166,7 +210,7 @@ pub(crate) async fn until_stopped(
         }
     }
     // Whoever asks from now on learns that the daemon has gone.
-    drop(requests);
+    drop(orders);
     shutdown.kill.cancel();
     shutdown.tasks.close();
     if timeout(KILL_TIMEOUT, shutdown.tasks.wait()).await.is_err() {
@@ -174,13 +218,6 @@ pub(crate) async fn until_stopped(
             tasks = shutdown.tasks.len(),
             "tasks did not end in time: ending without them"
         );
-    }
-}
-
-async fn next(signals: &mut Signals, requests: &mut mpsc::Receiver<Grace>) -> Order {
-    tokio::select! {
-        name = signals.next() => Order::Signal(name),
-        Some(grace) = requests.recv() => Order::Request(grace),
     }
 }
 

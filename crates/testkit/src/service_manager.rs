@@ -1,12 +1,16 @@
 //! The service manager's side of systemd's protocols: a notification socket, and sockets passed to a daemon.
 
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tempfile::TempDir;
+use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::time::Instant;
 
@@ -44,16 +48,32 @@ impl ServiceManager {
         path_in(self.directory.path())
     }
 
+    /// The next message, and the descriptor that came with it.
+    ///
+    /// # Errors
+    /// When none comes within `limit`.
+    pub async fn next(&self, limit: Duration) -> anyhow::Result<(String, Option<OwnedFd>)> {
+        let received = self.socket.async_io(Interest::READABLE, || {
+            let mut text = [0; MAX_MESSAGE];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            let mut into = [IoSliceMut::new(&mut text)];
+            let flags = RecvFlags::CMSG_CLOEXEC;
+            let length = recvmsg(&self.socket, &mut into, &mut ancillary, flags)?.bytes;
+            let descriptor = ancillary.drain().find_map(descriptor_in);
+            let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
+            Ok((text.into_owned(), descriptor))
+        });
+        let received = tokio::time::timeout(limit, received).await;
+        Ok(received.context("no message from the daemon")??)
+    }
+
     /// The next message.
     ///
     /// # Errors
     /// When none comes within `limit`.
     pub async fn message(&self, limit: Duration) -> anyhow::Result<String> {
-        let mut buffer = [0; MAX_MESSAGE];
-        let read = tokio::time::timeout(limit, self.socket.recv(&mut buffer)).await;
-        let length = read.context("no message from the daemon")??;
-        let message = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
-        Ok(message.into_owned())
+        Ok(self.next(limit).await?.0)
     }
 
     /// Reads until a message has this line, and returns that message.
@@ -84,6 +104,14 @@ impl ServiceManager {
                 Err(error) => return Err(error.context(format!("{what}: only {others:?} came"))),
             }
         }
+    }
+}
+
+fn descriptor_in(message: RecvAncillaryMessage<'_>) -> Option<OwnedFd> {
+    if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
+        descriptors.next()
+    } else {
+        None
     }
 }
 

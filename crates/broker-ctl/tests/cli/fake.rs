@@ -106,6 +106,9 @@ impl Handler for Answers {
                 self.note(&asked);
                 reply.send(Ok(Done {}));
             }
+            Request::HandOver(..) | Request::Retire(..) => {
+                panic!("these are for another daemon")
+            }
             Request::CloseConnection(asked, reply) => {
                 self.note(&asked);
                 let missing =

@@ -21,7 +21,7 @@ pub(super) async fn accept(tunnel: Arc<Tunnel>, listener: Listener, closed: Canc
         let (client, peer) = tokio::select! {
             accepted = listener.accept() => accepted,
             () = closed.cancelled() => return,
-            () = tunnel.shutdown.drain.cancelled() => return,
+            () = tunnel.shutdown.leave.cancelled() => return,
         };
         start_session(&tunnel, client, peer);
     }

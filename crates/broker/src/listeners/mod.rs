@@ -16,7 +16,7 @@ use tracing::{info, warn};
 pub(crate) use open_tunnel::OpenTunnel;
 
 use crate::announced::AnnouncedPorts;
-use crate::own_host::Host;
+use crate::own_host::{Host, TunnelSockets};
 use crate::profiles::{Connections, unsupported};
 use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
@@ -40,7 +40,7 @@ impl Listeners {
     pub(crate) fn new(registry: Arc<SessionRegistry>, shutdown: Shutdown) -> Self {
         Self {
             tunnels: BTreeMap::new(),
-            host: Host::new(),
+            host: Host::with(TunnelSockets::new(shutdown.leave.clone())),
             registry,
             shutdown,
         }
@@ -49,6 +49,11 @@ impl Listeners {
     /// The open tunnels, oldest first.
     pub(crate) fn tunnels(&self) -> impl ExactSizeIterator<Item = &OpenTunnel> {
         self.tunnels.values()
+    }
+
+    /// The sockets of the tunnels.
+    pub(crate) fn sockets(&self) -> TunnelSockets {
+        self.host.sockets.clone()
     }
 
     /// One open tunnel.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use super::peer_owner::{Owners, is_own};
+use super::tunnel_sockets::TunnelSockets;
 use crate::sync::lock;
 
 /// One instance for the whole daemon.
@@ -12,14 +13,23 @@ use crate::sync::lock;
 pub(crate) struct Host {
     /// Who owns which connection.
     pub(crate) owners: Owners,
+    /// The sockets of tunnels.
+    pub(crate) sockets: TunnelSockets,
     /// One for each open listener, and listeners are bounded.
     listening: Mutex<BTreeSet<SocketAddr>>,
 }
 
 impl Host {
+    /// A host without sockets of an earlier process.
+    #[cfg(test)]
     pub(crate) fn new() -> Arc<Self> {
+        Self::with(TunnelSockets::default())
+    }
+
+    pub(crate) fn with(sockets: TunnelSockets) -> Arc<Self> {
         Arc::new(Self {
             owners: Owners::open(),
+            sockets,
             listening: Mutex::default(),
         })
     }

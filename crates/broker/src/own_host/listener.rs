@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::client_socket::notice_when_idle;
 use super::host::{Host, ListensAt};
+use super::tunnel_sockets::{OpenSocket, listening};
 
 /// Connections that the kernel may queue while the daemon is busy; one burst of clients fits.
 const BACKLOG: i32 = 1024;
@@ -25,12 +26,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub(crate) struct Listener {
     /// Dropped first: once the port is free, another listener may have it.
     _listens: ListensAt,
-    tcp: TcpListener,
+    /// Dropped before the socket, too.
+    _of_tunnel: Option<OpenSocket>,
+    tcp: Arc<TcpListener>,
     address: SocketAddr,
 }
 
 impl Listener {
-    /// Binds the listener of a tunnel.
+    /// Opens the listener of a tunnel: on the socket of the process before this one if there is one, otherwise on a new one.
     ///
     /// # Errors
     /// The system's reason: the port is in use, the address is not of this host, or the port requires a privilege.
@@ -40,10 +43,22 @@ impl Listener {
         port: u16,
     ) -> io::Result<Self> {
         match address {
-            ListenAddress::Address(ip) => Self::bind(host, SocketAddr::new(ip, port), false),
-            ListenAddress::All => Self::bind(host, (Ipv6Addr::UNSPECIFIED, port).into(), true)
-                .or_else(|_| Self::bind(host, (IpAddr::from([0, 0, 0, 0]), port).into(), false)),
+            ListenAddress::Address(ip) => Self::lasting(host, SocketAddr::new(ip, port), false),
+            ListenAddress::All => Self::lasting(host, (Ipv6Addr::UNSPECIFIED, port).into(), true)
+                .or_else(|_| Self::lasting(host, (IpAddr::from([0, 0, 0, 0]), port).into(), false)),
         }
+    }
+
+    fn lasting(host: &Arc<Host>, address: SocketAddr, both_families: bool) -> io::Result<Self> {
+        let listener = match host.sockets.take(address, both_families) {
+            Some(socket) => Self::on(host, socket, address)?,
+            None => Self::bind(host, address, both_families)?,
+        };
+        let open = host.sockets.opened(listener.address, &listener.tcp);
+        Ok(Self {
+            _of_tunnel: Some(open),
+            ..listener
+        })
     }
 
     /// Binds a listener; `both_families` makes an IPv6 wildcard accept IPv4 as well.
@@ -62,16 +77,21 @@ impl Listener {
         if address.is_ipv6() {
             socket.set_only_v6(!both_families)?;
         }
-        socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
+        Self::on(host, socket, address)
+    }
+
+    /// Listens on a bound socket.
+    fn on(host: &Arc<Host>, socket: Socket, address: SocketAddr) -> io::Result<Self> {
         let bound = socket.local_addr()?.as_socket().unwrap_or(address);
         // Recorded before anybody can connect.
         let listens = host.listen_at(bound);
         socket.listen(BACKLOG)?;
         Ok(Self {
-            tcp: TcpListener::from_std(socket.into())?,
+            tcp: listening(socket)?,
             address: bound,
             _listens: listens,
+            _of_tunnel: None,
         })
     }
 
@@ -82,7 +102,7 @@ impl Listener {
 
     /// The socket, for its options.
     pub(crate) fn socket(&self) -> SockRef<'_> {
-        SockRef::from(&self.tcp)
+        SockRef::from(self.tcp.as_ref())
     }
 
     /// The next connection and its peer. If descriptors run out, this tries again, so connections in the queue are not

@@ -7,6 +7,7 @@ mod host;
 mod listener;
 mod own_addresses;
 mod peer_owner;
+mod tunnel_sockets;
 
 pub(crate) use client_addresses::ClientAddresses;
 pub(crate) use client_owner::{ClientOwner, Objection};
@@ -14,3 +15,4 @@ pub(crate) use client_socket::{notice_when_idle, notice_when_sending, reset_when
 pub(crate) use host::Host;
 pub(crate) use listener::Listener;
 pub(crate) use own_addresses::own_addresses;
+pub use tunnel_sockets::TunnelSockets;

@@ -7,12 +7,13 @@
 mod host_keys;
 mod target;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker_config::{Config, ListenSide, TunnelSpec};
-use broker_ipc::methods::{Done, Method, OpenTunnelListener, Stop};
+use broker_ipc::methods::{Done, HandOver, Method, OpenTunnelListener, Stop};
 use broker_ipc::types::{DaemonStatus, TunnelListener, TunnelOrigin};
 use broker_ipc::{ErrorCode, ReplySender, Request, RpcError};
 use broker_ssh::OpenError;
@@ -24,6 +25,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::warn;
 
 use crate::listeners::Listeners;
+use crate::own_host::TunnelSockets;
 use crate::profiles::{Connections, Identity, Profiles, connect_failed};
 use crate::prompts::PromptQueue;
 use crate::registry::SessionRegistry;
@@ -45,6 +47,24 @@ pub(crate) enum SupervisorRequest {
     Overview(oneshot::Sender<Overview>),
 }
 
+/// A request that concerns the process as a whole.
+#[derive(Debug)]
+pub enum ProcessRequest {
+    /// End.
+    Stop(Grace),
+    /// Send the sockets to another process.
+    HandOver {
+        /// The datagram socket to send them to.
+        to: PathBuf,
+        /// The tunnels that clients have opened.
+        tunnels: Vec<OpenTunnelListener>,
+        /// Where the reply goes.
+        reply: ReplySender<HandOver>,
+    },
+    /// End, since another process serves the sockets.
+    Retire,
+}
+
 /// A tunnel with an open listener that waits for its profile to connect: its number, the outcome, and where the reply
 /// goes. There are at most as many as there are tunnels.
 type Opening = BoxFuture<'static, (u64, Result<(), OpenError>, ReplySender<OpenTunnelListener>)>;
@@ -58,7 +78,9 @@ pub struct Supervisor {
     registry: Arc<SessionRegistry>,
     prompts: Arc<PromptQueue>,
     shutdown: Shutdown,
-    stop: mpsc::Sender<Grace>,
+    process: mpsc::Sender<ProcessRequest>,
+    /// The requests for the tunnels that clients have opened, by the tunnels' numbers.
+    requested: BTreeMap<u64, OpenTunnelListener>,
     /// Held unless the daemon was started on demand and nobody has asked to keep it.
     kept: Option<TaskTrackerToken>,
     requests: mpsc::Receiver<SupervisorRequest>,
@@ -70,13 +92,13 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Prepares a supervisor for this configuration. A stop request sends its grace period to `stop`.
+    /// Prepares a supervisor for this configuration. Requests that concern the process as a whole go to `process`.
     pub fn new(
         config: Config,
         files: Vec<PathBuf>,
         identity: Identity,
         shutdown: Shutdown,
-        stop: mpsc::Sender<Grace>,
+        process: mpsc::Sender<ProcessRequest>,
     ) -> Self {
         let (requests_sender, requests) = mpsc::channel(REQUESTS);
         let (changes_sender, changes) = mpsc::channel(REQUESTS);
@@ -90,7 +112,8 @@ impl Supervisor {
             registry,
             prompts,
             shutdown,
-            stop,
+            process,
+            requested: BTreeMap::new(),
             kept: None,
             requests,
             requests_sender,
@@ -118,6 +141,27 @@ impl Supervisor {
     /// Keeps the daemon running also when nothing uses it.
     pub fn keep_running(&mut self) {
         self.kept = Some(self.shutdown.using());
+    }
+
+    /// The sockets of the tunnels.
+    pub fn tunnel_sockets(&self) -> TunnelSockets {
+        self.listeners.sockets()
+    }
+
+    /// Opens the tunnels that clients had opened in the process before this one.
+    pub fn reopen(&mut self, tunnels: Vec<OpenTunnelListener>) {
+        for asked in tunnels {
+            if let Err(error) = self.listen(&asked) {
+                warn!(port = asked.listen_port, "tunnel not opened again: {error}");
+            }
+        }
+    }
+
+    /// The tunnels that clients have opened and not closed.
+    fn requested_tunnels(&self) -> Vec<OpenTunnelListener> {
+        let open = |(id, _): &(&u64, _)| self.listeners.tunnel(**id).is_ok();
+        let requested = self.requested.iter().filter(open);
+        requested.map(|(_, asked)| asked.clone()).collect()
     }
 
     /// Opens what the configuration asks for.
@@ -148,22 +192,22 @@ impl Supervisor {
     /// Serves requests until the daemon ends. While it drains, status requests still work.
     pub async fn run(mut self) {
         self.profiles.wipe_secrets_in_time();
-        let Shutdown { drain, kill, .. } = self.shutdown.clone();
+        let Shutdown { leave, kill, .. } = self.shutdown.clone();
         let mut tidy_up = tokio::time::interval(TIDY_UP);
-        let mut draining = false;
+        let mut leaving = false;
         loop {
             tokio::select! {
                 Some(request) = self.requests.recv() => self.carry_out(request).await,
                 Some((id, connected, reply)) = self.opening.next() => {
                     reply.send(self.opened(id, connected));
                 }
-                Some(profile) = self.changes.recv(), if !draining => self.follow(&profile),
-                _ = tidy_up.tick(), if !draining => {
+                Some(profile) = self.changes.recv(), if !leaving => self.follow(&profile),
+                _ = tidy_up.tick(), if !leaving => {
                     self.listeners.retry_failed();
                     self.profiles.give_up_unused();
                 }
-                () = drain.cancelled(), if !draining => {
-                    draining = true;
+                () = leave.cancelled(), if !leaving => {
+                    leaving = true;
                     self.listeners.stop("the broker is stopping");
                 }
                 () = kill.cancelled() => return,
@@ -197,7 +241,21 @@ impl Supervisor {
         match request {
             Request::Status(_, reply) => reply.send(Ok(self.status())),
             Request::Stop(asked, reply) => {
-                let _ = self.stop.send(grace(&asked)).await;
+                let _ = self.process.send(ProcessRequest::Stop(grace(&asked))).await;
+                reply.send(Ok(Done {}));
+            }
+            Request::HandOver(HandOver { to }, reply) => {
+                let tunnels = self.requested_tunnels();
+                let asked = ProcessRequest::HandOver {
+                    to: to.into(),
+                    tunnels,
+                    reply,
+                };
+                // If the process is ending, the dropped reply says so.
+                let _ = self.process.send(asked).await;
+            }
+            Request::Retire(_, reply) => {
+                let _ = self.process.send(ProcessRequest::Retire).await;
                 reply.send(Ok(Done {}));
             }
             Request::KeepRunning(_, reply) => {
@@ -286,6 +344,16 @@ impl Supervisor {
         let id = self
             .listeners
             .open_requested(&profile, connections.clone(), spec)?;
+        let listen_port = self.listeners.tunnel(id)?.port;
+        let listeners = &self.listeners;
+        self.requested.retain(|id, _| listeners.tunnel(*id).is_ok());
+        self.requested.insert(
+            id,
+            OpenTunnelListener {
+                listen_port,
+                ..asked.clone()
+            },
+        );
         Ok((id, connections))
     }
 
