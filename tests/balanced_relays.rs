@@ -18,7 +18,9 @@ use testkit::lan::Lan;
 use testkit::netns::Netns;
 use testkit::peer::FtpFiles;
 
-use crate::support::clients::{Client, Mode, Step};
+use crate::support::clients::Client::{Curl, Ftplib, Tnftp};
+use crate::support::clients::Mode::{Epsv, Pasv};
+use crate::support::clients::{Client, Mode, Step, transcript};
 use crate::support::fixture::{CONTENT, SOON};
 use crate::support::site::{Backend, CLIENTS, connect_from, down_and_up, fetched, login_from};
 use crate::support::{Need, trial};
@@ -74,6 +76,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             format!("balanced relays: {client}"),
             &[NEEDS, &[Need::Program(client.requirement().program)]].concat(),
             move || every_mode(client, v4, v6),
+        ));
+        trials.push(trial(
+            format!("balanced relays: {client} notices that its relay is killed"),
+            &[NEEDS, &[Need::Program(client.requirement().program)]].concat(),
+            move || cut(client),
         ));
     }
     trials
@@ -200,27 +207,59 @@ async fn each_client_is_known(site: &Site, clients: &mut [FtpClient]) -> anyhow:
     Ok(())
 }
 
-/// What came of a download by curl: whether curl called it complete, and whether it is.
+/// What came of a download: whether the client called it complete, and whether it is.
 struct Download {
     told_complete: bool,
     complete: bool,
 }
 
-async fn download(netns: &Netns, server: SocketAddr, expected: &[u8]) -> anyhow::Result<Download> {
+/// Fetches the big file, with more arguments of the client.
+async fn download(
+    client: Client,
+    arguments: &[&str],
+    netns: &Netns,
+    server: SocketAddr,
+    expected: &[u8],
+) -> anyhow::Result<Download> {
     let home = TempDir::new()?;
     let local = home.path().join("big");
-    let mut command = Client::Curl.command(
-        server,
-        Mode::Epsv,
-        Step::Get(OsStr::new("big"), &local),
-        home.path(),
-    )?;
-    command.args(["--limit-rate", RATE]);
+    let step = Step::Get(OsStr::new("big"), &local);
+    let mode = if client == Ftplib { Pasv } else { Epsv };
+    let mut command = client.command(server, mode, step, home.path())?;
+    command.args(arguments);
     let output = testkit::client::run_in(Some(netns), command, DOWNLOAD_LIMIT).await?;
+    // tnftp exits with success whatever happened.
+    let told =
+        output.status.success() && (client != Tnftp || transcript(&output).contains("\n226"));
     Ok(Download {
-        told_complete: output.status.success(),
+        told_complete: told,
         complete: std::fs::read(&local).is_ok_and(|bytes| bytes == expected),
     })
+}
+
+/// Any client learns of the cut, also one that reads as fast as it can.
+async fn cut(client: Client) -> anyhow::Result<()> {
+    let mut site = Site::start(HAPROXY).await?;
+    let [outside, _] = site.outside();
+    let content = files::pattern(7, SIZE);
+    site.backend.servers.ftp.put("big", &content)?;
+    let netns = site.client.clone();
+    let all = (0..LOAD).map(|_| download(client, &[], &netns, outside, &content));
+    let victim = async {
+        while site.transfers(0).await?.is_empty() {}
+        site.relays[0].kill();
+        anyhow::Ok(())
+    };
+    let (ended, killed) = tokio::join!(join_all(all), victim);
+    killed?;
+    for download in ended {
+        let download = download?;
+        ensure!(
+            download.complete || !download.told_complete,
+            "a short file was told complete"
+        );
+    }
+    Ok(())
 }
 
 async fn killed() -> anyhow::Result<()> {
@@ -229,9 +268,12 @@ async fn killed() -> anyhow::Result<()> {
     let content = files::pattern(7, SIZE);
     site.backend.servers.ftp.put("big", &content)?;
     let downloads = async |netns: &Netns| {
-        let all = (0..LOAD).map(|_| download(netns, outside, &content));
-        let all: anyhow::Result<Vec<_>> = join_all(all).await.into_iter().collect();
-        all
+        let limited = ["--limit-rate", RATE];
+        let all = (0..LOAD).map(|_| download(Curl, &limited, netns, outside, &content));
+        join_all(all)
+            .await
+            .into_iter()
+            .collect::<anyhow::Result<Vec<_>>>()
     };
     let client = site.client.clone();
     let victim = async {
