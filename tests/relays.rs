@@ -13,7 +13,7 @@ use testkit::netns::Netns;
 use testkit::scripted::{Conversation, End};
 
 use crate::support::clients::{Client, Mode};
-use crate::support::fixture::{CONTENT, SOON};
+use crate::support::fixture::{CONTENT, SOON, embedded};
 use crate::support::site::{
     Backend, CLIENTS, PORT, connect_from, down_and_up, fetched, login_from,
 };
@@ -77,6 +77,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             unproxied,
         ),
     ];
+    trials.push(trial(
+        "relay: a proxy cannot name a client on the broker's own host",
+        &[],
+        own_host_claimed,
+    ));
     for (client, v4, v6) in CLIENTS {
         let program = Need::Program(client.requirement().program);
         trials.push(trial(
@@ -296,6 +301,23 @@ async fn proxied() -> anyhow::Result<()> {
     let log = site.relay.log();
     ensure!(log.contains("client=203.0.113.7:40000"), "{log}");
     Ok(())
+}
+
+/// On the broker's own host the kernel knows whose a connection is, and it knows none from this address.
+async fn own_host_claimed() -> anyhow::Result<()> {
+    let attributes =
+        r#"allow-relay="yes" accept-proxy="yes" allow-from="127.0.0.1" listen-address="127.0.0.1""#;
+    let fixture = embedded().tunnel(attributes).start().await?;
+    let claimed = |port| format!("PROXY TCP4 127.0.0.1 127.0.0.1 9 {port}\r\n");
+    let mut control = Conversation::connect(fixture.tunnel).await?;
+    control.send(claimed(9)).await?;
+    let mut client = FtpClient::login_on(control).await?;
+    let data = client.announced("PASV").await?;
+    let mut refused = Conversation::connect(data).await?;
+    refused.send(claimed(data.port())).await?;
+    ensure!(refused.end().await? == End::Reset, "data was carried");
+    let reason = "the system did not say who owns the session's control connection";
+    fixture.broker.wait_log(reason, SOON).await
 }
 
 async fn unproxied() -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::advertised::outside_port;
-use super::task::DataTask;
+use super::task::{ControlConnection, DataTask};
 use crate::own_host::{
     ClientAddresses, ClientOwner, Host, Listener, Objection, reset_when_dropped,
 };
@@ -44,13 +44,7 @@ pub(super) async fn listen(
     announced: Announced,
 ) -> Result<(Listener, SocketAddr), String> {
     let control = &task.control;
-    let told = match &control.ftp.advertise_address {
-        // A reply that names no host, such as 229, needs no address.
-        Some(name) if announced.host.is_some() => {
-            control.advertised.address(name, control.peer.ip()).await?
-        }
-        Some(_) | None => control.reached,
-    };
+    let told = told_address(control, announced).await?;
     let (ip, host) = (control.local.ip(), &control.tunnel.host);
     let bound = match &control.ftp.passive_ports {
         None => Listener::bind(host, SocketAddr::new(ip, 0), false).map_err(|e| e.to_string()),
@@ -64,6 +58,19 @@ pub(super) async fn listen(
     }
     let port = outside_port(listener.address().port(), control.ftp.advertise_port_offset);
     Ok((listener, SocketAddr::new(told, port)))
+}
+
+/// The address to announce. If the server's reply names none, the client's will hardly do either, so the client gets its
+/// port even if the lookup fails.
+async fn told_address(control: &ControlConnection, announced: Announced) -> Result<IpAddr, String> {
+    let Some(name) = &control.ftp.advertise_address else {
+        return Ok(control.reached);
+    };
+    let found = control.advertised.address(name, control.peer.ip()).await;
+    found.or_else(|reason| match announced.host {
+        Some(_) => Err(reason),
+        None => Ok(control.reached),
+    })
 }
 
 /// The first unused port of the range, with a different start for each channel.
