@@ -153,7 +153,11 @@ async fn expect_refusals(broker: &Broker, count: usize) -> anyhow::Result<()> {
 }
 
 async fn download(ip: IpAddr) -> anyhow::Result<()> {
-    let fixture = embedded().listen(ip).start().await?;
+    let fixture = embedded()
+        .listen(ip)
+        .tunnel(r#"allow-relay="yes""#)
+        .start()
+        .await?;
     let mut ftp = fixture.login().await?;
     // The first one is opened before the client is told its port, later ones are not.
     for _ in 0..2 {
