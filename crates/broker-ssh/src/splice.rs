@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -26,13 +26,15 @@ const COPY_BUFFER: usize = 512 << 10;
 const LAYER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The reason if the receiver of an upload ended it early.
-const CLOSED_EARLY: &str = "the FTP server closed the data connection before everything was sent";
+const CLOSED_EARLY: &str = "the other side closed the connection before everything was sent";
 
 /// The progress of a splice; may be read while it runs.
 #[derive(Debug, Default)]
 pub struct SpliceProgress {
     /// Bytes read from TCP and accepted by the channel.
     pub to_channel: AtomicU64,
+    /// Whether the channel was gone before it accepted what was read from TCP.
+    to_gone_channel: AtomicBool,
     /// Bytes read from the channel and accepted by TCP.
     pub from_channel: AtomicU64,
     /// Cancelled, as a signal, once the channel's orderly end was passed on to TCP after all its bytes.
@@ -62,7 +64,7 @@ impl SpliceProgress {
     }
 
     fn has_uploaded(&self) -> bool {
-        self.to_channel.load(Ordering::Relaxed) > 0
+        self.to_channel.load(Ordering::Relaxed) > 0 || self.to_gone_channel.load(Ordering::Relaxed)
     }
 }
 
@@ -151,7 +153,7 @@ async fn copy<Stream: ClientStream>(
 }
 
 fn cancelled() -> SpliceEnd {
-    SpliceEnd::ChannelCut("the transfer was cancelled".into())
+    SpliceEnd::ChannelCut("the broker closed the connection".into())
 }
 
 /// Returns when the client will no longer begin the layer over its connection.
@@ -169,7 +171,7 @@ async fn without_layer(to: &WriteHalf) -> SpliceEnd {
 enum Upload {
     /// The client has sent its orderly end, and it was passed on.
     Ended,
-    /// The channel ended first, and everything read from the client was passed on.
+    /// The channel ended first.
     ChannelGone(CutReason),
 }
 
@@ -257,9 +259,11 @@ async fn upload(
             });
         }
         let data = buffer.split().freeze();
-        to.write(data)
-            .await
-            .map_err(|reason| SpliceEnd::ChannelCut(reason.to_string()))?;
+        // What the other side sent before it closed the channel still goes to the client: perhaps it says why.
+        if let Err(reason) = to.write(data).await {
+            progress.to_gone_channel.store(true, Ordering::Relaxed);
+            return Ok(Upload::ChannelGone(reason));
+        }
         progress
             .to_channel
             .fetch_add(read as u64, Ordering::Relaxed);

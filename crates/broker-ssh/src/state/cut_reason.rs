@@ -19,11 +19,11 @@ pub enum CutReason {
     /// A control channel's reader is too slow.
     #[error("nobody read the {0} bytes that waited on a control channel")]
     Overflow(usize),
-    /// The transfer stalled on a shared connection.
-    #[error("the transfer stalled for {} while others waited on its SSH connection", seconds(*.0))]
+    /// The reader stalled on a shared connection.
+    #[error("the data stalled for {} while others waited on its SSH connection", seconds(*.0))]
     Stalled(Duration),
-    /// The transfer stalled, and another one needed its connection.
-    #[error("the transfer had stalled for {} when another one needed an SSH connection", seconds(*.0))]
+    /// The reader stalled, and another channel needed its connection.
+    #[error("the data had stalled for {} when another transfer needed an SSH connection", seconds(*.0))]
     Evicted(Duration),
     /// The listener of a remote forward ended.
     #[error("the SSH server no longer listens for the forward")]
