@@ -22,6 +22,8 @@ pub struct Habits {
     early: bool,
     /// It tells no start of a transfer.
     no_start: bool,
+    /// It was reached over IPv6, and takes neither PASV nor PORT.
+    pub over_ipv6: bool,
     start: &'static str,
     pub done: &'static str,
 }
@@ -33,6 +35,7 @@ impl Habits {
             return Self {
                 keeps_open: random.once_in(4),
                 half_closes: random.once_in(4),
+                over_ipv6: random.once_in(4),
                 start: random.pick(&["150 go\r\n", "125 go\r\n"]),
                 done: random.pick(&["226", "250"]),
                 ..Self::default()
@@ -45,6 +48,7 @@ impl Habits {
             skips: random.once_in(4).then_some(6),
             keeps_open: random.once_in(4),
             half_closes: random.once_in(4),
+            over_ipv6: random.once_in(4),
             early,
             no_start,
             start: random.pick(&[
@@ -145,10 +149,17 @@ impl Server {
             "STOR" | "APPE" => self.begin(Direction::Upload, &line),
             "RETR" | "LIST" => self.begin(Direction::Download, &line),
             _ if skips => {}
-            "EPSV" => {
+            "PASV" | "PORT" if self.habits.over_ipv6 => {
+                self.says.push_back("500 not over IPv6\r\n".to_owned());
+            }
+            "EPSV" | "PASV" => {
                 let port = FIRST_PORT + self.ports;
                 self.ports += 1;
-                self.says.push_back(format!("229 at (|||{port}|)\r\n"));
+                self.says.push_back(if line == "PASV" {
+                    format!("227 at (127,0,0,1,{},{})\r\n", port / 256, port % 256)
+                } else {
+                    format!("229 at (|||{port}|)\r\n")
+                });
                 // Which channel leads there is known once the broker has heard of it.
                 self.current = Some(usize::MAX - port);
             }
@@ -156,6 +167,11 @@ impl Server {
                 let numbers: Vec<usize> =
                     line[5..].split(',').map(|n| n.parse().unwrap()).collect();
                 self.current = listens(numbers[4] * 256 + numbers[5]);
+                self.says.push_back("200 port\r\n".to_owned());
+            }
+            "EPRT" => {
+                let port = line.split('|').nth(3).unwrap();
+                self.current = listens(port.parse().unwrap());
                 self.says.push_back("200 port\r\n".to_owned());
             }
             "ABOR" => self.says.push_back("226 abort\r\n".to_owned()),

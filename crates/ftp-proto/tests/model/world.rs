@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::iter::Sum;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use ftp_proto::{Action, DataId, Direction, Event, Mode, Session};
+use ftp_proto::{Action, DataId, Direction, Event, Mode, Session, SessionConfig};
 
 use super::channel::Channel;
 use super::random::Random;
@@ -89,7 +89,10 @@ impl World {
         let mut world = Self {
             seed,
             random,
-            session: Session::new(default_config()),
+            session: Session::new(SessionConfig {
+                two_families: true,
+                ..default_config()
+            }),
             now: Instant::now(),
             server: Server::new(habits),
             channels: Vec::new(),
@@ -159,7 +162,8 @@ impl World {
             7 + self.random.below(4)
         };
         let line = match kind {
-            0..=2 => "EPSV\r\n".to_owned(),
+            0..=1 => "EPSV\r\n".to_owned(),
+            2 => "PASV\r\n".to_owned(),
             3 => "PORT 127,0,0,1,4,5\r\n".to_owned(),
             4..=5 => self.transfer_command(Direction::Upload, "STOR"),
             // A download's `250` may be taken for that of a command sent meanwhile: its data connection tells the outcome.
@@ -314,8 +318,12 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::Offer {
-                id, mode, target, ..
-            } => self.offer(id, mode, target.port),
+                id,
+                mode,
+                target,
+                other_family,
+                ..
+            } => self.offer(id, mode, target.port, other_family),
             Action::CheckLiveness { id, check } => {
                 self.tally.checked += 1;
                 self.checks.push_back((id.0 as usize, check));
@@ -344,7 +352,7 @@ impl World {
         }
     }
 
-    fn offer(&mut self, id: DataId, mode: Mode, port: u16) {
+    fn offer(&mut self, id: DataId, mode: Mode, port: u16, other_family: bool) {
         let at = self.channels.len();
         assert_eq!(id, DataId(at as u64));
         self.channels.push(Channel::new(mode));
@@ -353,8 +361,13 @@ impl World {
             Mode::Passive => self.server.learn(usize::from(port), at),
             Mode::Active => self.listens.push((usize::from(own), at)),
         }
+        let host = if other_family {
+            IpAddr::from(Ipv6Addr::LOCALHOST)
+        } else {
+            IpAddr::from(Ipv4Addr::LOCALHOST)
+        };
         self.session
-            .offered(self.now, id, Ok(SocketAddr::from(([127, 0, 0, 1], own))));
+            .offered(self.now, id, Ok(SocketAddr::new(host, own)));
     }
 
     /// What the client makes of lines that it reads.
