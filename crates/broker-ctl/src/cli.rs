@@ -215,6 +215,7 @@ pub(crate) struct Format {
 
 const OPEN_USAGE: &str = "\
 broker-ctl open-tunnel-listener [OPTIONS] -L <SPEC>... <TARGET>
+       broker-ctl open-tunnel-listener [OPTIONS] -R <SPEC>... <TARGET>
        broker-ctl open-tunnel-listener [OPTIONS] [ADDRESS:]<LISTEN-PORT> <TARGET> [DST-HOST] [DST-PORT]";
 
 const OPEN_HELP: &str = "\
@@ -224,6 +225,7 @@ In a terminal, this command shows the prompts of the connection: a new host key,
 
 Examples:
   broker-ctl open-tunnel-listener -L ftp/1234:localhost:21 username@sshserver
+  broker-ctl open-tunnel-listener -R ftp/2121:localhost:21 username@sshserver
   broker-ctl open-tunnel-listener --type ftp 1234 username@sshserver#2222
   broker-ctl open-tunnel-listener -L ftp/1234:localhost:21 --option tls=pass --option max-sessions=8 work
   broker-ctl open-tunnel-listener -L socks/1080 --option ftp-ports=21,2121 work
@@ -259,15 +261,19 @@ pub(crate) struct OpenTunnelArgs {
     /// Can be repeated
     #[arg(short = 'L', long = "local", value_name = "SPEC")]
     pub(crate) local: Vec<TunnelSpec>,
+    /// The same for a remote tunnel: the SSH server listens, and this host connects to the destination. Listen port 0
+    /// lets the server choose a port. Can be repeated
+    #[arg(short = 'R', long = "remote", value_name = "SPEC", value_parser = TunnelSpec::remote)]
+    pub(crate) remote: Vec<TunnelSpec>,
     /// Let other hosts connect to the listeners of this command
     #[arg(short = 'g', long)]
     pub(crate) relay: bool,
-    /// What to forward, without -L: tcp, ftp or socks
+    /// What to forward, without -L and -R: tcp, ftp or socks
     #[arg(
         long = "type",
         value_name = "TYPE",
         default_value = "tcp",
-        conflicts_with = "local"
+        conflicts_with_all = ["local", "remote"]
     )]
     #[arg(value_parser = tunnel_spec::kind)]
     pub(crate) kind: TunnelKind,
@@ -280,7 +286,7 @@ pub(crate) struct OpenTunnelArgs {
     pub(crate) abort_on_failing_tunnel: bool,
     #[command(flatten)]
     pub(crate) format: Format,
-    /// The target; without -L: listen-port, target, dst-host (default localhost), dst-port (default 21 for ftp)
+    /// The target; without -L and -R: listen-port, target, dst-host (default localhost), dst-port (default 21 for ftp)
     #[arg(required = true, num_args = 1..=4, value_name = "TARGET")]
     pub(crate) words: Vec<String>,
 }

@@ -3,6 +3,7 @@
 use broker_ipc::types::{
     ChannelInfo, ChannelState, Connection, ConnectionDetail, DaemonStatus, Direction, HostKey,
     HostKeyStanding, ListenerState, Profile, TransferCounts, TunnelKind, TunnelListener,
+    TunnelSide,
 };
 use plain_text::host_port;
 
@@ -181,7 +182,7 @@ pub(crate) fn listeners(listeners: &[TunnelListener]) -> Table {
     let row = |l: &TunnelListener| {
         vec![
             Cell::number(l.id),
-            Cell::text(l.kind),
+            listener_type(l),
             Cell::text(host_port(&l.address, l.port)),
             Cell::text(destination(l)),
             Cell::text(&l.target),
@@ -215,6 +216,13 @@ pub(crate) fn listeners(listeners: &[TunnelListener]) -> Table {
         ],
         rows: listeners.iter().map(row).collect(),
         nothing: "No tunnel listeners",
+    }
+}
+
+fn listener_type(l: &TunnelListener) -> Cell {
+    match l.side {
+        TunnelSide::Local => Cell::text(l.kind),
+        TunnelSide::Remote => Cell::text(format!("{} (remote)", l.kind)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use broker_ipc::ClientError;
 use broker_ipc::methods::{CloseTunnelListener, OpenTunnelListener};
-use broker_ipc::types::TunnelListener;
+use broker_ipc::types::{TunnelListener, TunnelSide};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
@@ -76,15 +76,17 @@ fn usage(message: String) -> anyhow::Error {
     usage.into()
 }
 
-/// With `-L`, the words are the target. Without it, they are listen-port, target, dst-host and dst-port.
+/// With `-L` or `-R`, the words are the target. Without them, they are listen-port, target, dst-host and dst-port.
 fn specs_and_target(args: OpenTunnelArgs) -> Result<(Vec<TunnelSpec>, String), String> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
-    let (specs, target) = if args.local.is_empty() {
+    let (specs, target) = if args.local.is_empty() && args.remote.is_empty() {
         let (listen, target, host, port) = match words.as_slice() {
             [listen, target] => (listen, target, None, None),
             [listen, target, host] => (listen, target, Some(*host), None),
             [listen, target, host, port] => (listen, target, Some(*host), Some(*port)),
-            [..] => return Err("expected a listen port and a target, or -L and a target".into()),
+            [..] => {
+                return Err("expected a listen port and a target, or -L or -R and a target".into());
+            }
         };
         (
             vec![TunnelSpec::from_words(args.kind, listen, host, port)?],
@@ -92,8 +94,10 @@ fn specs_and_target(args: OpenTunnelArgs) -> Result<(Vec<TunnelSpec>, String), S
         )
     } else {
         match words.as_slice() {
-            [target] => (args.local, *target),
-            [..] => return Err("-L takes exactly one target and no other arguments".into()),
+            [target] => ([args.local, args.remote].concat(), *target),
+            [..] => {
+                return Err("-L and -R take exactly one target and no other arguments".into());
+            }
         }
     };
     if target.is_empty() {
@@ -121,6 +125,7 @@ fn request(
 ) -> OpenTunnelListener {
     OpenTunnelListener {
         kind: spec.kind,
+        side: spec.side,
         listen_address: spec.listen.address,
         listen_port: spec.listen.port,
         dst_host: spec.dst_host,
@@ -138,7 +143,13 @@ fn show(output: &Output, format: Format, listener: &TunnelListener) -> anyhow::R
     let listen = host_port(&listener.address, listener.port);
     let destination = listing::destination(listener);
     let (kind, id, target) = (listener.kind, listener.id, &listener.target);
-    Ok(output.print(format_args!(
-        "Opened {kind} tunnel {id}: {listen} to {destination} through {target}"
-    ))?)
+    let message = match listener.side {
+        TunnelSide::Local => {
+            format!("Opened {kind} tunnel {id}: {listen} to {destination} through {target}")
+        }
+        TunnelSide::Remote => {
+            format!("Opened remote {kind} tunnel {id}: {listen} on {target} to {destination}")
+        }
+    };
+    Ok(output.print(message)?)
 }

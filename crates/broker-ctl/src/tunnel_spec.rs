@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use broker_ipc::types::{TunnelKind, TunnelListener};
+use broker_ipc::types::{TunnelKind, TunnelListener, TunnelSide};
 use plain_text::{host_port, without_brackets};
 
 /// The FTP port (RFC 959, section 8).
@@ -17,6 +17,7 @@ const SOCKS_DESTINATION: &str = "a socks tunnel has no destination, since its cl
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TunnelSpec {
     pub(crate) kind: TunnelKind,
+    pub(crate) side: TunnelSide,
     pub(crate) listen: ListenAt,
     /// Empty for SOCKS.
     pub(crate) dst_host: String,
@@ -56,6 +57,7 @@ impl FromStr for TunnelSpec {
         };
         Ok(Self {
             kind,
+            side: TunnelSide::Local,
             listen: ListenAt {
                 address: address
                     .map(|a| host_field(a, "listen-address"))
@@ -69,6 +71,14 @@ impl FromStr for TunnelSpec {
 }
 
 impl TunnelSpec {
+    /// Reads the same for a tunnel that listens on the SSH server.
+    pub(crate) fn remote(text: &str) -> Result<Self, String> {
+        Ok(Self {
+            side: TunnelSide::Remote,
+            ..text.parse()?
+        })
+    }
+
     /// Reads `[listen-address:]listen-port`, dst-host and dst-port from separate words.
     pub(crate) fn from_words(
         kind: TunnelKind,
@@ -88,6 +98,7 @@ impl TunnelSpec {
         let dst_host = host_field(without_brackets(host.unwrap_or("localhost")), "dst-host")?;
         Ok(Self {
             kind,
+            side: TunnelSide::Local,
             listen: listen.parse()?,
             dst_host,
             dst_port,
@@ -102,6 +113,7 @@ impl TunnelSpec {
         }
         Ok(Self {
             kind: TunnelKind::Socks,
+            side: TunnelSide::Local,
             listen: listen.parse()?,
             dst_host: String::new(),
             dst_port: 0,
@@ -287,6 +299,7 @@ mod tests {
         };
         TunnelSpec {
             kind,
+            side: TunnelSide::Local,
             listen,
             dst_host: host.into(),
             dst_port: dst,

@@ -12,7 +12,7 @@ use crate::error::{ErrorCode, RpcError};
 use crate::secret::Secret;
 use crate::types::{
     ChannelInfo, Connection, ConnectionDetail, CurrentPrompt, DaemonStatus, HostKey, Profile,
-    TunnelKind, TunnelListener,
+    TunnelKind, TunnelListener, TunnelSide,
 };
 
 /// A method. The type that implements it contains the parameters.
@@ -250,11 +250,14 @@ pub struct ListTunnelListeners {}
 pub struct OpenTunnelListener {
     /// What to forward.
     pub kind: TunnelKind,
+    /// The side that listens.
+    #[serde(default)]
+    pub side: TunnelSide,
     /// The address to listen on. Absent: loopback, or every address if `relay` is set.
     pub listen_address: Option<String>,
     /// The port to listen on; 0 takes a free one.
     pub listen_port: u16,
-    /// The destination, as seen from the SSH server. Ignored for SOCKS: the clients name it.
+    /// The destination, as seen from the side that does not listen. Ignored for SOCKS: the clients name it.
     #[serde(default)]
     pub dst_host: String,
     /// The destination's port. Ignored for SOCKS.

@@ -250,11 +250,14 @@ pub struct TunnelListener {
     pub id: u64,
     /// What it forwards.
     pub kind: TunnelKind,
+    /// The side that listens.
+    #[serde(default)]
+    pub side: TunnelSide,
     /// The address listened on.
     pub address: String,
     /// The port listened on. If the request was for any free port, the port taken.
     pub port: u16,
-    /// The destination, as seen from the SSH server. Empty for SOCKS: the clients name it.
+    /// The destination, as seen from the side that does not listen. Empty for SOCKS: the clients name it.
     pub dst_host: String,
     /// The destination's port. 0 for SOCKS.
     pub dst_port: u16,
@@ -262,7 +265,7 @@ pub struct TunnelListener {
     pub profile: Option<String>,
     /// The SSH server, `user@host#port`.
     pub target: String,
-    /// Whether other hosts may connect.
+    /// Whether hosts other than the one that listens may connect.
     pub relay: bool,
     /// Whether it listens.
     pub state: ListenerState,
@@ -274,12 +277,23 @@ pub struct TunnelListener {
     pub sessions_total: u64,
     /// Its FTP transfers.
     pub transfers: TransferCounts,
-    /// Payload bytes sent towards the SSH server.
+    /// Payload bytes from its clients to the destination.
     pub bytes_up: u64,
-    /// Payload bytes received from the SSH server.
+    /// Payload bytes from the destination to its clients.
     pub bytes_down: u64,
     /// The listener's origin.
     pub origin: TunnelOrigin,
+}
+
+/// The side of a tunnel that listens; the other one connects to the destination.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TunnelSide {
+    /// The daemon's host.
+    #[default]
+    Local,
+    /// The SSH server.
+    Remote,
 }
 
 /// What a tunnel forwards.
@@ -416,6 +430,7 @@ display_as_on_the_wire!(
     Direction,
     ChannelState,
     TunnelKind,
+    TunnelSide,
     ListenerState,
     TunnelOrigin,
     PromptKind,

@@ -22,7 +22,7 @@ pub use auth::{AuthError, KeyFileError, LoginEnd, PrivateFileError, SecretError,
 pub use broker_settings::{
     AuthMethod, HostKeyPolicy, Identity, PasswordSource, PinnedKey, PoolLimits, Settings,
 };
-pub use channel::{Channel, ChannelInfo, ChannelRead, ReadHalf, WriteHalf};
+pub use channel::{Channel, ChannelInfo, ChannelRead, Intake, ReadHalf, WriteHalf};
 pub use connect::{
     ChannelError, ChannelRefusal, HandshakeError, HandshakeFault, HostKey, HostKeyStanding,
     Liveness, OpenError, Originator, probe, trust,

@@ -52,7 +52,7 @@ pub enum SpliceEnd {
     /// The channel ended without an orderly end or before TCP did, or the splice was cancelled. TCP was reset, unless it
     /// had received everything and sent nothing.
     ChannelCut(String),
-    /// TCP was reset or failed; the channel was closed.
+    /// TCP was reset or failed, for this reason; the channel was closed.
     TcpGone(String),
 }
 
@@ -285,8 +285,8 @@ fn tcp_gone(error: io::Error) -> SpliceEnd {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
     );
     SpliceEnd::TcpGone(if was_reset {
-        "the client reset its connection".to_owned()
+        "its other end reset it".to_owned()
     } else {
-        format!("the client's connection failed: {error}")
+        error.to_string()
     })
 }

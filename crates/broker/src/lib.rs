@@ -2,6 +2,7 @@
 
 mod announced;
 mod api;
+mod client;
 mod ftp_session;
 mod listeners;
 mod own_host;

@@ -14,7 +14,7 @@ use crate::own_host::reset_when_dropped;
 use crate::socks::{Reason, Version};
 
 /// How long a client may take to read the one line.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The protocol in which a client awaits the first word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,21 +54,23 @@ impl FirstWord {
         }
     }
 
+    /// The line that tells the reason, if there is one: in FTP a 421 greeting (RFC 959, section 5.4).
+    pub(crate) fn line(self, refusal: &Refusal) -> Option<Vec<u8>> {
+        (self == Self::Ftp).then(|| ftp_proto::reply(421, &refusal.reason))
+    }
+
     /// Tells the client the reason as far as its protocol can, and closes.
-    ///
-    /// In FTP that is a 421 greeting (RFC 959, section 5.4).
     pub(crate) async fn refuse(self, mut client: TcpStream, refusal: &Refusal) {
         let told = async {
             match self {
-                Self::Ftp => {
-                    let line = ftp_proto::reply(421, &refusal.reason);
-                    client.write_all(&line).await?;
-                }
                 Self::Socks(version) => version.refuse(&mut client, refusal.socks).await?,
-                Self::Nothing => {
-                    reset_when_dropped(&client);
-                    return Ok(());
-                }
+                Self::Ftp | Self::Nothing => match self.line(refusal) {
+                    Some(line) => client.write_all(&line).await?,
+                    None => {
+                        reset_when_dropped(&client);
+                        return Ok(());
+                    }
+                },
             }
             client.shutdown().await
         };

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use broker_config::ListenAddress;
+use broker_config::{ListenAddress, ListenSide};
 use broker_ipc::RpcError;
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
     ConnectionPhase, DataMode, Direction, ListenerState, Profile, TunnelKind, TunnelListener,
+    TunnelSide,
 };
 use broker_ssh::ConnectionInfo;
 use ftp_proto::Mode;
@@ -42,7 +43,12 @@ pub(crate) fn overview(
     registry: &SessionRegistry,
     stopping: bool,
 ) -> Overview {
-    let in_state = |state| listeners.tunnels().filter(|it| it.state == state).count();
+    let in_state = |state| {
+        listeners
+            .tunnels()
+            .filter(|it| it.status().state == state)
+            .count()
+    };
     let traffic = registry.traffic();
     Overview {
         listening: in_state(ListenerState::Listening),
@@ -133,6 +139,7 @@ pub(crate) fn listener(
     let sessions = registry.sessions_of(tunnel.id);
     let traffic = TrafficTotals::sum([tunnel.totals.as_ref()], &sessions);
     let pool = profiles.pool(&open.profile);
+    let status = open.status();
     TunnelListener {
         id: tunnel.id,
         kind: match tunnel.spec.kind {
@@ -140,15 +147,21 @@ pub(crate) fn listener(
             broker_config::TunnelKind::Tcp => TunnelKind::Tcp,
             broker_config::TunnelKind::Socks(_) => TunnelKind::Socks,
         },
+        side: match tunnel.spec.listens {
+            ListenSide::OwnHost => TunnelSide::Local,
+            ListenSide::SshServer => TunnelSide::Remote,
+        },
         address: bare_address(tunnel.spec.listen_address),
-        port: open.port,
+        port: status.port,
         dst_host: tunnel.spec.dst_host.clone(),
         dst_port: tunnel.spec.dst_port,
         profile: pool.and_then(configured_id),
         target: pool.map(target).unwrap_or_default(),
         relay: tunnel.spec.allow_relay,
-        state: open.state,
-        reason: (open.reason.clone()).or_else(|| pool.and_then(ProfilePool::trouble)),
+        state: status.state,
+        reason: status
+            .reason
+            .or_else(|| pool.and_then(ProfilePool::trouble)),
         sessions_active: traffic.sessions_active,
         sessions_total: read(&tunnel.totals.sessions),
         transfers: traffic.transfers,

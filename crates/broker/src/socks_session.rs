@@ -54,8 +54,8 @@ pub(crate) async fn run(
         .iter()
         .any(|ports| ports.contains(&target.port));
     match is_ftp {
-        true => ftp_session::run(tunnel, id, client, addresses, target, first_word).await,
-        false => tcp_session::run(tunnel, id, client, addresses, target, first_word).await,
+        true => ftp_session::run(tunnel, id, client.into(), addresses, target, first_word).await,
+        false => tcp_session::run(tunnel, id, client.into(), addresses, target, first_word).await,
     }
 }
 

@@ -1,51 +1,89 @@
-//! A client whose bytes pass unchanged: one connection, one channel.
+//! A client whose bytes pass unchanged: one TCP connection, one channel. Either of them can be the client's.
 
 use std::sync::Arc;
 
-use broker_ssh::{SpliceEnd, Target, splice};
+use broker_ssh::{Channel, Pool, SpliceEnd, Target, splice};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::own_host::ClientAddresses;
+use crate::client::Client;
+use crate::own_host::{ClientAddresses, connect_to};
 use crate::refusal::{FirstWord, Refusal};
-use crate::tunnel::Tunnel;
+use crate::tunnel::{Tunnel, dial_names};
 
 /// Carries one client's connection to its end.
 pub(crate) async fn run(
     tunnel: Arc<Tunnel>,
     id: u64,
-    mut client: TcpStream,
+    client: Client,
     addresses: ClientAddresses,
     target: Target,
     first_word: FirstWord,
 ) {
-    let peer = addresses.client;
-    let guard = tunnel.register(id, peer, &target, false);
+    let guard = tunnel.register(id, addresses.client, &target, false);
     let stop = guard.entry.channel.stop.clone();
-    let _ = client.set_nodelay(true);
     let pool = tunnel.connections.for_client();
-    let opened = tokio::select! {
-        opened = pool.open_data(&target, peer) => opened.map_err(|error| Refusal::from(&error)),
-        () = stop.cancelled() => Err("the broker was stopped".into()),
-    };
-    let channel = match opened {
-        Ok(channel) => channel,
-        Err(reason) => {
+    let met = meet(&pool, client, addresses, &target, &stop).await;
+    let (mut tcp, channel) = match met {
+        Ok(met) => met,
+        Err((client, reason)) => {
             warn!(%reason, "connection refused");
-            first_word.refuse(client, &reason).await;
+            client.refuse(first_word, &reason).await;
             return;
         }
     };
     let entry = &guard.entry.channel;
     entry.carried_by(channel.info().connection);
-    if let Err(error) = first_word.grant(&mut client).await {
+    if let Err(error) = first_word.grant(&mut tcp).await {
         info!(%error, "connection given up by the client");
         return;
     }
-    match splice(client, channel, &entry.progress, stop).await {
+    match splice(tcp, channel, &entry.progress, stop).await {
         SpliceEnd::Complete => info!("connection closed"),
         SpliceEnd::ChannelCut(reason) => warn!(%reason, "connection cut"),
-        SpliceEnd::TcpGone(reason) => info!(%reason, "connection given up by the client"),
+        SpliceEnd::TcpGone(reason) => info!(%reason, "TCP connection failed"),
     }
     tunnel.totals.add_traffic(entry.traffic());
+}
+
+/// Connects to the destination before it accepts the client, so that the client sees a refusal as one.
+async fn meet(
+    pool: &Pool,
+    client: Client,
+    addresses: ClientAddresses,
+    target: &Target,
+    stop: &CancellationToken,
+) -> Result<(TcpStream, Channel), (Client, Refusal)> {
+    match client {
+        Client::OwnHost(tcp) => {
+            let _ = tcp.set_nodelay(true);
+            let open = async {
+                let opened = pool.open_data(target, addresses.client).await;
+                opened.map_err(|error| Refusal::from(&error))
+            };
+            match unless_stopped(stop, open).await {
+                Ok(channel) => Ok((tcp, channel)),
+                Err(reason) => Err((Client::OwnHost(tcp), reason)),
+            }
+        }
+        Client::SshServer(far) => {
+            let connect = async {
+                let connected = connect_to(dial_names(&target.host), target.port).await;
+                connected.map_err(Refusal::from)
+            };
+            match unless_stopped(stop, connect).await {
+                Ok((_, tcp)) => Ok((tcp, far.connection.accept().await)),
+                Err(reason) => Err((Client::SshServer(far), reason)),
+            }
+        }
+    }
+}
+
+async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    connecting: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    let connected = stop.run_until_cancelled(connecting).await;
+    connected.unwrap_or_else(|| Err(Refusal::from("the broker was stopped")))
 }

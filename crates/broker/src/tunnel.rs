@@ -126,7 +126,7 @@ impl Tunnel {
             is_ftp,
             destination: destination.to_string(),
         };
-        let channel = ChannelEntry::new(id, self.shutdown.kill.child_token());
+        let channel = ChannelEntry::new(id, self.spec.listens, self.shutdown.kill.child_token());
         self.registry
             .enter(SessionEntry::new(channel, tunnel, client))
     }
@@ -140,5 +140,27 @@ pub(crate) fn is_in(networks: &[IpNet], ip: IpAddr) -> bool {
 impl Drop for Tunnel {
     fn drop(&mut self) {
         self.registry.remove_tunnel(self.id);
+    }
+}
+
+/// The names to try for a destination, in order. `localhost` can mean either loopback family, and the broker has to know
+/// which one it got. The name itself comes last, for servers that permit only that spelling.
+pub(crate) fn dial_names(host: &str) -> Vec<String> {
+    if host.eq_ignore_ascii_case("localhost") {
+        let names = ["127.0.0.1", "::1", "localhost"];
+        names.map(str::to_owned).to_vec()
+    } else {
+        vec![host.to_owned()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn localhost_is_dialled_as_ipv4_first() {
+        assert_eq!(dial_names("LocalHost"), ["127.0.0.1", "::1", "localhost"]);
+        assert_eq!(dial_names("ftp.example"), ["ftp.example"]);
     }
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ftp_proto::{
-    Action, DataEnd, DataEvent, DataId, DataOpen, ForeignPort, PasvOverIpv6, Session,
+    Action, DataEnd, DataEvent, DataId, DataOpen, ForeignPort, PasvOverIpv6, Peer, Session,
     SessionConfig, TlsPolicy,
 };
 
@@ -23,6 +23,7 @@ fn logged_in() -> Session {
     let mut session = Session::new(SessionConfig {
         client: Ipv4Addr::LOCALHOST.into(),
         also_client: Vec::new(),
+        behind_ssh: Peer::Server,
         tls: TlsPolicy::Refuse,
         foreign_port: ForeignPort::Refuse,
         active: true,

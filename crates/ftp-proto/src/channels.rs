@@ -1,13 +1,14 @@
 //! The state of the data channels offered in a session.
 
 use crate::actions::Actions;
-use crate::event::{Action, DataEnd, DataEvent, DataId, Direction, Mode};
+use crate::event::{Action, DataEnd, DataEvent, DataId, Direction, Mode, Peer};
 
 /// One data channel.
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) id: DataId,
     pub(crate) mode: Mode,
+    behind_ssh: Peer,
     /// Both peers were connected.
     pub(crate) joined: bool,
     /// The server's end was passed on to the client.
@@ -33,14 +34,19 @@ pub(crate) enum TransferOutcome {
 impl Channel {
     /// The outcome of a transfer in this direction that ends with its data connection.
     ///
-    /// A download is complete when its end was passed on after its last byte, whatever comes after. The end of an
-    /// upload alone proves nothing: an SSH server ends the FTP server's side in an orderly way even if the connection
-    /// broke. It counts when the other side has confirmed it. An unknown command can be either.
+    /// Towards the peer that is not behind SSH, a transfer is complete when its end was passed on after its last byte,
+    /// whatever comes after. Towards the other one, the end alone proves nothing: an SSH server ends that side in an
+    /// orderly way even if the connection broke. It counts when the other side has confirmed it. An unknown command can
+    /// be either.
     fn outcome(&self, direction: Direction) -> TransferOutcome {
         let whole = match direction {
-            Direction::Download => self.server_done || self.is_complete(),
-            Direction::Upload => self.client_done && self.is_complete(),
             Direction::Unknown => self.is_complete(),
+            _ if self.needs_confirmation(direction) => {
+                self.is_handed_over(direction) && self.is_complete()
+            }
+            Direction::Download | Direction::Upload => {
+                self.is_handed_over(direction) || self.is_complete()
+            }
         };
         match &self.end {
             _ if whole => TransferOutcome::Complete,
@@ -60,12 +66,34 @@ impl Channel {
     /// Whether a transfer in this direction is complete if the SSH session is alive now: all data was handed over, and
     /// only the other side's confirmation is missing.
     pub(crate) fn awaits_confirmation(&self, direction: Direction) -> bool {
-        let handed_over = match direction {
-            Direction::Download => false,
+        self.needs_confirmation(direction) && self.is_handed_over(direction) && self.end.is_none()
+    }
+
+    /// Whether a success that comes now could be one of which the receiver has seen less than the whole: an upload may
+    /// have been cut on its way to the server, and a download whose end is on its way may still be cut.
+    pub(crate) fn is_unclear(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Download => self.awaits_confirmation(direction),
+            Direction::Upload | Direction::Unknown => true,
+        }
+    }
+
+    /// Whether the receiver of a transfer in this direction is behind SSH, or may be.
+    fn needs_confirmation(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Download => self.behind_ssh == Peer::Client,
+            Direction::Upload => self.behind_ssh == Peer::Server,
+            Direction::Unknown => true,
+        }
+    }
+
+    /// Whether the sender's end was passed on.
+    fn is_handed_over(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Download => self.server_done,
             Direction::Upload => self.client_done,
             Direction::Unknown => self.client_done || self.server_done,
-        };
-        handed_over && self.end.is_none()
+        }
     }
 
     /// Whether the SSH session has answered this check or a later one.
@@ -85,8 +113,9 @@ impl Channel {
 
 /// The channels that the session still needs: the one offered last, the one of a running transfer, and those in
 /// commands that the server has not answered. The session forgets all others, so there are few.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Channels {
+    behind_ssh: Peer,
     known: Vec<Channel>,
     next: u64,
     passive_worked: bool,
@@ -103,6 +132,21 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
+    /// No channel yet.
+    pub(crate) fn new(behind_ssh: Peer) -> Self {
+        Self {
+            behind_ssh,
+            known: Vec::new(),
+            next: 0,
+            passive_worked: false,
+            current: None,
+            unseen: false,
+            framed: false,
+            checks: 0,
+            actions: Actions::default(),
+        }
+    }
+
     /// The actions for the caller, about channels and otherwise, in order.
     pub(crate) fn actions(&mut self) -> &mut Actions {
         &mut self.actions
@@ -115,6 +159,7 @@ impl Channels {
         self.known.push(Channel {
             id,
             mode,
+            behind_ssh: self.behind_ssh,
             joined: false,
             server_done: false,
             client_done: false,

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::event::Peer;
+
 /// What to do with `AUTH`, which would encrypt the control connection (RFC 2228, RFC 4217).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsPolicy {
@@ -62,6 +64,9 @@ pub struct SessionConfig {
     pub client: IpAddr,
     /// Further addresses of the client's host, which it can use as well.
     pub also_client: Vec<IpAddr>,
+    /// The peer whose data connections the SSH server carries. That server ends them in an orderly way even if the SSH
+    /// connection breaks, so what was sent to this peer counts only once it is confirmed.
+    pub behind_ssh: Peer,
     /// What to do with `AUTH`.
     pub tls: TlsPolicy,
     /// What to do with a foreign data port.

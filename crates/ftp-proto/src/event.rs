@@ -16,6 +16,15 @@ pub enum Mode {
     Active,
 }
 
+/// One of the two peers of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// The FTP client.
+    Client,
+    /// The FTP server.
+    Server,
+}
+
 /// The address that a peer announced for data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Announced {
@@ -61,7 +70,8 @@ pub enum Action {
         reason: String,
     },
     /// Ask the SSH session that carries this data channel whether it is alive. Report the answer as
-    /// [`DataEvent::Alive`]. If the channel ends first, its end is the answer.
+    /// [`DataEvent::Alive`]. If the channel ends first, its end is the answer. After a
+    /// [`DataEvent::ServerDone`], give a client behind SSH the time to read what is left and to close.
     CheckLiveness {
         /// The channel.
         id: DataId,

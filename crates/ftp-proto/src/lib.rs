@@ -20,6 +20,8 @@ mod telnet;
 mod text;
 
 pub use config::{DataOpen, ForeignPort, PasvOverIpv6, SessionConfig, Terminate, TlsPolicy};
-pub use event::{Action, Announced, DataEnd, DataEvent, DataId, Direction, Event, Mode, Protocol};
+pub use event::{
+    Action, Announced, DataEnd, DataEvent, DataId, Direction, Event, Mode, Peer, Protocol,
+};
 pub use session::Session;
 pub use text::reply;

@@ -3,13 +3,14 @@
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
-use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6, Session, SessionConfig, TlsPolicy};
+use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6, Peer, Session, SessionConfig, TlsPolicy};
 
 /// Whether the session is in use after these lines, each with the one who says it.
 fn in_use(lines: &[&str]) -> bool {
     let mut session = Session::new(SessionConfig {
         client: Ipv4Addr::LOCALHOST.into(),
         also_client: Vec::new(),
+        behind_ssh: Peer::Server,
         tls: TlsPolicy::Refuse,
         foreign_port: ForeignPort::Refuse,
         active: true,

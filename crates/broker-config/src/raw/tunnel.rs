@@ -196,7 +196,6 @@ fn read_any(
     tunnel.tls.terminate_attribute = named(element, |name| name.starts_with("tls-")).next();
     rule.apply(&mut tunnel, element, values);
     check_profile(&mut tunnel, values);
-    report_unsupported(&tunnel, values);
     tunnel
 }
 
@@ -232,16 +231,6 @@ fn check_profile(tunnel: &mut RawTunnel, values: &mut Values<'_>) {
             .findings
             .error(profile.span, "`profile` of `<tunnel>` is empty")
             .help("write the id of a profile");
-    }
-}
-
-fn report_unsupported(tunnel: &RawTunnel, values: &mut Values<'_>) {
-    match tunnel.listens {
-        ListenSide::SshServer => {
-            let message = "remote tunnels are not supported yet";
-            values.findings.unsupported(tunnel.span, message);
-        }
-        ListenSide::OwnHost => {}
     }
 }
 

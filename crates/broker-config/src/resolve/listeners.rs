@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::tunnels::listen_address;
 use crate::config::ListenWhen;
 use crate::findings::{Findings, Span};
-use crate::raw::{Document, RawTunnel};
+use crate::raw::{Document, RawProfile, RawTunnel};
 use crate::tunnel::{ListenAddress, ListenSide};
 
 /// The most listeners of one port that are compared with each other. The time grows with the square of their number.
@@ -22,10 +22,17 @@ struct Listener {
     always: bool,
 }
 
-/// Reports local listeners at the same address and port.
+/// Reports listeners at the same address and port of one host.
 pub(super) fn check(document: &Document, findings: &mut Findings) {
+    check_host(local_tunnels(document), findings);
+    for profile in &document.profiles {
+        check_host(remote_tunnels(profile), findings);
+    }
+}
+
+fn check_host<'a>(tunnels: impl Iterator<Item = (&'a RawTunnel, bool)>, findings: &mut Findings) {
     let mut ports: BTreeMap<u16, Vec<Listener>> = BTreeMap::new();
-    for (tunnel, always) in local_tunnels(document) {
+    for (tunnel, always) in tunnels {
         let Some(port) = tunnel.listen_port.as_ref().filter(|port| port.value > 0) else {
             continue;
         };
@@ -57,6 +64,13 @@ fn local_tunnels(document: &Document) -> impl Iterator<Item = (&RawTunnel, bool)
             .map(move |tunnel| (tunnel, always))
     });
     of_profiles.chain(document.static_tunnels.iter().map(|it| (it, true)))
+}
+
+/// The tunnels of a profile that listen on its server. They are open while the profile is connected, all at once.
+fn remote_tunnels(profile: &RawProfile) -> impl Iterator<Item = (&RawTunnel, bool)> {
+    let tunnels = profile.tunnels.iter();
+    let remote = tunnels.filter(|tunnel| tunnel.listens == ListenSide::SshServer);
+    remote.map(|tunnel| (tunnel, true))
 }
 
 /// Whether two listeners of one port exclude each other.

@@ -7,7 +7,7 @@ use broker_ipc::methods::{Done, OpenTunnelListener};
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
     ConnectionPhase, DaemonStatus, DataMode, Direction, HostKey, HostKeyStanding, ListenerState,
-    Profile, TransferCounts, TunnelKind, TunnelListener, TunnelOrigin,
+    Profile, TransferCounts, TunnelKind, TunnelListener, TunnelOrigin, TunnelSide,
 };
 use broker_ipc::{ErrorCode, Handler, Method, PromptRequest, Request, RpcError, bind, serve};
 use serde_json::{Value, json};
@@ -288,6 +288,7 @@ fn listeners() -> Vec<TunnelListener> {
     let ftp = TunnelListener {
         id: 1,
         kind: TunnelKind::Ftp,
+        side: TunnelSide::Local,
         address: "127.0.0.1".into(),
         port: 1234,
         dst_host: "localhost".into(),

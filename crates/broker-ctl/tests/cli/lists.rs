@@ -253,7 +253,7 @@ fn listeners_for_programs() {
     check(
         &["list-tunnel-listeners", "--json"],
         str![[r#"
-[{"id":1,"kind":"ftp","address":"127.0.0.1","port":1234,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"state":"listening","reason":null,"sessions_active":1,"sessions_total":9,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"origin":"file"},{"id":2,"kind":"ftp","address":"::1","port":80,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"state":"failed","reason":"address in use","sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"static"}]
+[{"id":1,"kind":"ftp","side":"local","address":"127.0.0.1","port":1234,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"state":"listening","reason":null,"sessions_active":1,"sessions_total":9,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"origin":"file"},{"id":2,"kind":"ftp","side":"local","address":"::1","port":80,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"state":"failed","reason":"address in use","sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"static"}]
 
 "#]],
     );

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use broker_ipc::methods::{
     CloseChannel, CloseConnection, CloseTunnelListener, OpenTunnelListener, Stop,
 };
-use broker_ipc::types::TunnelKind;
+use broker_ipc::types::{TunnelKind, TunnelSide};
 use snapbox::str;
 
 use crate::broker_ctl;
@@ -15,6 +15,7 @@ use crate::fake::{Daemon, request};
 fn ftp_tunnel() -> OpenTunnelListener {
     OpenTunnelListener {
         kind: TunnelKind::Ftp,
+        side: TunnelSide::Local,
         listen_address: None,
         listen_port: 1234,
         dst_host: "localhost".into(),
@@ -125,7 +126,7 @@ fn what_was_opened_is_told_to_programs() {
     ];
     let daemon = Daemon::start();
     daemon.ctl(&args).assert().success().stdout_eq(str![[r#"
-{"id":7,"kind":"ftp","address":"127.0.0.1","port":45678,"dst_host":"localhost","dst_port":21,"profile":null,"target":"work","relay":false,"state":"listening","reason":null,"sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"command"}
+{"id":7,"kind":"ftp","side":"local","address":"127.0.0.1","port":45678,"dst_host":"localhost","dst_port":21,"profile":null,"target":"work","relay":false,"state":"listening","reason":null,"sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"command"}
 
 "#]]);
 }
@@ -360,6 +361,7 @@ For more information, try '--help'.
 error: a tcp tunnel needs a dst-host and a dst-port
 
 Usage: broker-ctl open-tunnel-listener [OPTIONS] -L <SPEC>... <TARGET>
+       broker-ctl open-tunnel-listener [OPTIONS] -R <SPEC>... <TARGET>
        broker-ctl open-tunnel-listener [OPTIONS] [ADDRESS:]<LISTEN-PORT> <TARGET> [DST-HOST] [DST-PORT]
 
 For more information, try '--help'.

@@ -7,12 +7,13 @@ mod pump;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use russh::ChannelWriteHalf;
 use russh::client::Msg;
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::connect::Liveness;
@@ -46,6 +47,10 @@ pub struct ChannelInfo {
     /// When it was opened.
     pub since: SystemTime,
 }
+
+/// Watches how the peer behind a channel reads. It keeps no channel open.
+#[derive(Debug, Clone)]
+pub struct Intake(Arc<Core>);
 
 /// One channel. Dropping it closes it.
 #[derive(Debug)]
@@ -86,6 +91,8 @@ struct Core {
     /// Cancelled when the owner has dropped it.
     released: CancellationToken,
     eof_sent: AtomicBool,
+    /// How often the other side has made room, which it does as its peer reads.
+    rooms_made: AtomicU64,
     /// Who opened it, if that is known.
     client: Option<IpAddr>,
 }
@@ -116,6 +123,7 @@ impl Channel {
             gone: CancellationToken::new(),
             released: CancellationToken::new(),
             eof_sent: AtomicBool::new(false),
+            rooms_made: AtomicU64::new(0),
             client,
         });
         let state = lease.state();
@@ -173,6 +181,11 @@ impl Channel {
         self.read.end.liveness.clone()
     }
 
+    /// Watches how the peer behind the channel reads. It can outlive the channel.
+    pub fn intake(&self) -> Intake {
+        Intake(Arc::clone(&self.read.end.core))
+    }
+
     /// Where the tasks that move this channel's bytes should run.
     pub(crate) fn spawner(&self) -> TaskSpawner {
         self.read.end.spawner.clone()
@@ -184,6 +197,19 @@ impl Channel {
     /// Two halves that can be used at the same time.
     pub fn split(self) -> (ReadHalf, WriteHalf) {
         (self.read, self.write)
+    }
+}
+
+impl Intake {
+    /// Waits until the other side has made no room for this long: its peer has read what there was, or reads nothing.
+    pub async fn settled(&self, quiet: Duration) {
+        loop {
+            let before = self.0.rooms_made.load(Ordering::Relaxed);
+            sleep(quiet).await;
+            if self.0.rooms_made.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -62,6 +63,9 @@ async fn drain(
                 }
             }
             Some(ChannelMsg::Eof) => core.backlog.set_eof(),
+            Some(ChannelMsg::WindowAdjusted { .. }) => {
+                core.rooms_made.fetch_add(1, Ordering::Relaxed);
+            }
             Some(ChannelMsg::Close) => {
                 core.backlog.cut(CutReason::Closed);
                 return true;

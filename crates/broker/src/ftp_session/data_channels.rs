@@ -83,7 +83,10 @@ impl DataChannels {
         let number = tunnel.registry.new_id();
         let stop = tunnel.shutdown.kill.child_token();
         let channel = DataChannel {
-            entry: Arc::new(DataEntry::new(ChannelEntry::new(number, stop), mode)),
+            entry: Arc::new(DataEntry::new(
+                ChannelEntry::new(number, tunnel.spec.listens, stop),
+                mode,
+            )),
             signals: Signals::default(),
             liveness_checks: watch::Sender::new(0),
             live: true,

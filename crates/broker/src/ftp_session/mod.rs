@@ -10,21 +10,23 @@ mod io;
 mod server;
 mod session;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker_config::Tls;
+use broker_config::{ListenSide, Tls};
 use broker_ssh::{Forwards, Target};
-use ftp_proto::{Session, SessionConfig, TlsPolicy};
+use ftp_proto::{Peer, Session, SessionConfig, TlsPolicy};
 use plain_text::canonical;
 use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::control_end::ControlEnd;
 use self::data::{Advertised, ControlConnection, DataHost, has_two_families};
 use self::io::Io;
 use self::session::FtpSession;
+use crate::client::Client;
 use crate::own_host::{ClientAddresses, ClientOwner, notice_when_sending, own_addresses};
 use crate::refusal::{FirstWord, Refusal};
 use crate::tunnel::Tunnel;
@@ -33,7 +35,7 @@ use crate::tunnel::Tunnel;
 pub(crate) async fn run(
     tunnel: Arc<Tunnel>,
     id: u64,
-    mut client: TcpStream,
+    mut client: Client,
     addresses: ClientAddresses,
     target: Target,
     first_word: FirstWord,
@@ -41,19 +43,13 @@ pub(crate) async fn run(
     let peer = addresses.client;
     let guard = tunnel.register(id, peer, &target, true);
     let stop = guard.entry.channel.stop.clone();
-    let Ok(local) = client.local_addr().map(canonical) else {
+    let Some((local, owner)) = look_at(&tunnel, &client, addresses) else {
         debug!("the client left before its session began");
         return;
     };
-    // Immediately, while the client still has the connection open.
-    let owner = ClientOwner::of(&tunnel.host, peer, addresses.reached);
     // Before the channel opens, so that a spare connection is on its way before the first transfer.
     let pool = tunnel.connections.for_client();
     let _spare = pool.in_use();
-    let _ = client.set_nodelay(true);
-    notice_when_sending(&client);
-    // Some clients send ABOR as urgent data, which would be lost out of band.
-    let _ = SockRef::from(&client).set_out_of_band_inline(true);
     let opened = tokio::select! {
         opened = server::open(&tunnel, &target, &pool, peer) => opened,
         () = stop.cancelled() => Err(Refusal::from("the broker was stopped")),
@@ -62,17 +58,17 @@ pub(crate) async fn run(
         Ok(server) => server,
         Err(reason) => {
             warn!(%reason, "session refused");
-            first_word.refuse(client, &reason).await;
+            client.refuse(first_word, &reason).await;
             return;
         }
     };
-    guard
-        .entry
-        .channel
-        .carried_by(server.channel.info().connection);
-    if let Err(error) = first_word.grant(&mut client).await {
+    if let Err(error) = client.grant(first_word).await {
         debug!(%error, "the client left before its session began");
         return;
+    }
+    let (client, carried_by) = client_end(client, &tunnel.shutdown.tasks).await;
+    if let Some(connection) = server.carried_by.or(carried_by) {
+        guard.entry.channel.carried_by(connection);
     }
     let control = ControlConnection {
         ftp: tunnel.ftp(),
@@ -86,18 +82,53 @@ pub(crate) async fn run(
         reached: addresses.reached.ip(),
         peer,
         data_host: DataHost::for_control(&server.host),
-        server: server.host.clone(),
+        server: server.host,
+        direct: server.direct,
         owner,
         advertised: Advertised::default(),
         client_ended: CancellationToken::new(),
     };
     let proto = Session::new(protocol_options(&control));
     let io = Io {
-        client: ControlEnd::tcp(client),
-        server: ControlEnd::channel(server.channel, &control.tunnel.shutdown.tasks),
+        client,
+        server: server.end,
     };
     let session = FtpSession::new(proto, control, guard, io, server.awaits_greeting);
     session.run().await;
+}
+
+/// The address at which a client's connection arrived, and who owns the client's end.
+fn look_at(
+    tunnel: &Tunnel,
+    client: &Client,
+    addresses: ClientAddresses,
+) -> Option<(SocketAddr, ClientOwner)> {
+    match client {
+        Client::OwnHost(tcp) => {
+            let local = tcp.local_addr().map(canonical).ok()?;
+            // Immediately, while the client still has the connection open.
+            let owner = ClientOwner::of(&tunnel.host, addresses.client, addresses.reached);
+            let _ = tcp.set_nodelay(true);
+            notice_when_sending(tcp);
+            // Some clients send ABOR as urgent data, which would be lost out of band.
+            let _ = SockRef::from(tcp).set_out_of_band_inline(true);
+            Some((local, owner))
+        }
+        // The SSH server does not say which of its users connects.
+        Client::SshServer(_) => Some((addresses.reached, ClientOwner::Anyone)),
+    }
+}
+
+/// The client's end of the control connection, and the SSH connection that carries it, if one does.
+async fn client_end(client: Client, tasks: &TaskTracker) -> (ControlEnd, Option<u64>) {
+    match client {
+        Client::OwnHost(tcp) => (ControlEnd::tcp(tcp), None),
+        Client::SshServer(far) => {
+            let channel = far.connection.accept().await;
+            let connection = channel.info().connection;
+            (ControlEnd::channel(channel, tasks), Some(connection))
+        }
+    }
 }
 
 fn protocol_options(control: &ControlConnection) -> SessionConfig {
@@ -110,6 +141,10 @@ fn protocol_options(control: &ControlConnection) -> SessionConfig {
     SessionConfig {
         client: control.peer.ip(),
         also_client,
+        behind_ssh: match control.tunnel.spec.listens {
+            ListenSide::OwnHost => Peer::Server,
+            ListenSide::SshServer => Peer::Client,
+        },
         tls: match ftp.tls {
             Tls::Pass => TlsPolicy::Pass,
             Tls::Refuse | Tls::Terminate(_) => TlsPolicy::Refuse,

@@ -1,24 +1,39 @@
-//! Opening the control channel to the FTP server.
+//! Connecting to the FTP server: through a channel, or directly if its client comes through SSH.
 
 use std::net::SocketAddr;
 
-use broker_ssh::{Channel, ChannelError, OpenError, Pool, Target};
+use broker_config::ListenSide;
+use broker_ssh::{ChannelError, OpenError, Pool, Target};
+use plain_text::canonical;
+use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::data::dial_names;
+use super::control_end::ControlEnd;
+use crate::own_host::connect_to;
 use crate::refusal::Refusal;
-use crate::tunnel::Tunnel;
+use crate::tunnel::{Tunnel, dial_names};
 
-/// The open channel, and how it was opened.
+/// The open control connection, and how it was opened.
 pub(super) struct Server {
-    pub(super) channel: Channel,
+    pub(super) end: ControlEnd,
     /// The host string that worked.
     pub(super) host: String,
+    /// The SSH connection that carries it, if one does.
+    pub(super) carried_by: Option<u64>,
+    /// Both ends of a direct connection.
+    pub(super) direct: Option<DirectConnection>,
     /// Held until the greeting comes.
     pub(super) awaits_greeting: OwnedSemaphorePermit,
 }
 
-/// Opens the control channel, to the first name of the destination that the server permits.
+/// The addresses of a connection from this host to the FTP server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DirectConnection {
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+}
+
+/// Opens the control connection to the tunnel's destination.
 ///
 /// # Errors
 /// What to tell the client.
@@ -29,7 +44,21 @@ pub(super) async fn open(
     peer: SocketAddr,
 ) -> Result<Server, Refusal> {
     let permit = tunnel.greetings.clone().acquire_owned().await;
-    let awaits_greeting = permit.map_err(|closed| closed.to_string())?;
+    let permit = permit.map_err(|closed| closed.to_string())?;
+    match tunnel.spec.listens {
+        ListenSide::OwnHost => open_channel(tunnel, target, pool, peer, permit).await,
+        ListenSide::SshServer => Ok(connect(target, permit).await?),
+    }
+}
+
+/// Opens a channel to the first name of the destination that the SSH server permits.
+async fn open_channel(
+    tunnel: &Tunnel,
+    target: &Target,
+    pool: &Pool,
+    peer: SocketAddr,
+    awaits_greeting: OwnedSemaphorePermit,
+) -> Result<Server, Refusal> {
     let mut refusal = None;
     let mut any_prohibited = false;
     for host in dial_names(&target.host) {
@@ -43,8 +72,10 @@ pub(super) async fn open(
         match pool.open_control(&target, peer).await {
             Ok(channel) => {
                 return Ok(Server {
-                    channel,
+                    carried_by: Some(channel.info().connection),
+                    end: ControlEnd::channel(channel, &tunnel.shutdown.tasks),
                     host,
+                    direct: None,
                     awaits_greeting,
                 });
             }
@@ -57,4 +88,26 @@ pub(super) async fn open(
         }
     }
     Err(Refusal::from(&refusal.unwrap_or(OpenError::Internal)))
+}
+
+async fn connect(target: &Target, awaits_greeting: OwnedSemaphorePermit) -> Result<Server, String> {
+    let names = dial_names(&target.host);
+    let refused = |reason| {
+        format!("the FTP server {target} is not available: {reason}; check that it runs there")
+    };
+    let (host, tcp) = connect_to(names, target.port).await.map_err(refused)?;
+    let direct = addresses(&tcp).ok_or_else(|| refused("it closed the connection".to_owned()))?;
+    Ok(Server {
+        end: ControlEnd::tcp(tcp),
+        host,
+        carried_by: None,
+        direct: Some(direct),
+        awaits_greeting,
+    })
+}
+
+fn addresses(tcp: &TcpStream) -> Option<DirectConnection> {
+    let local = tcp.local_addr().map(canonical).ok()?;
+    let peer = tcp.peer_addr().map(canonical).ok()?;
+    Some(DirectConnection { local, peer })
 }

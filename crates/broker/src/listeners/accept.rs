@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use broker_config::TunnelKind;
 use ipnet::IpNet;
-use plain_text::canonical;
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span};
 
+use crate::client::Client;
 use crate::own_host::{ClientAddresses, Listener};
 use crate::refusal::FirstWord;
 use crate::tunnel::{Tunnel, is_in};
@@ -23,11 +22,12 @@ pub(super) async fn accept(tunnel: Arc<Tunnel>, listener: Listener, closed: Canc
             () = closed.cancelled() => return,
             () = tunnel.shutdown.leave.cancelled() => return,
         };
-        start_session(&tunnel, client, peer);
+        start_session(&tunnel, Client::OwnHost(client), peer);
     }
 }
 
-fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
+/// Serves a client, or tells it why not.
+pub(super) fn start_session(tunnel: &Arc<Tunnel>, client: Client, peer: SocketAddr) {
     let tunnel = tunnel.clone();
     let shutdown = tunnel.shutdown.clone();
     let working = shutdown.working();
@@ -38,7 +38,7 @@ fn start_session(tunnel: &Arc<Tunnel>, client: TcpStream, peer: SocketAddr) {
 }
 
 /// Serves a connection to its end, if it is a client's that may use the tunnel.
-async fn serve(tunnel: Arc<Tunnel>, mut client: TcpStream, peer: SocketAddr) {
+async fn serve(tunnel: Arc<Tunnel>, mut client: Client, peer: SocketAddr) {
     let id = tunnel.registry.new_id();
     let first_word = FirstWord::of(&tunnel.spec.kind);
     let span = |client| info_span!("session", id, tunnel = tunnel.id, client = %client);
@@ -50,7 +50,7 @@ async fn serve(tunnel: Arc<Tunnel>, mut client: TcpStream, peer: SocketAddr) {
         Ok(None) => return,
         Err(reason) => {
             let refusal = reason.into();
-            let refused = first_word.refuse(client, &refusal);
+            let refused = client.refuse(first_word, &refusal);
             return refused.instrument(span(peer)).await;
         }
     };
@@ -58,16 +58,18 @@ async fn serve(tunnel: Arc<Tunnel>, mut client: TcpStream, peer: SocketAddr) {
     let session = async {
         debug!(%peer, "client connected");
         let target = tunnel.destination();
-        match tunnel.spec.kind.clone() {
-            TunnelKind::Ftp(_) => {
+        match (tunnel.spec.kind.clone(), client) {
+            (TunnelKind::Ftp(_), client) => {
                 ftp_session::run(tunnel, id, client, addresses, target, first_word).await;
             }
-            TunnelKind::Tcp => {
+            (TunnelKind::Tcp, client) => {
                 tcp_session::run(tunnel, id, client, addresses, target, first_word).await;
             }
-            TunnelKind::Socks(options) => {
+            (TunnelKind::Socks(options), Client::OwnHost(client)) => {
                 socks_session::run(tunnel, &options, id, client, addresses).await;
             }
+            // The configuration allows no such tunnel.
+            (TunnelKind::Socks(_), Client::SshServer(_)) => {}
         }
     };
     session.instrument(span).await;
@@ -77,14 +79,18 @@ async fn serve(tunnel: Arc<Tunnel>, mut client: TcpStream, peer: SocketAddr) {
 /// client.
 async fn meet(
     tunnel: &Tunnel,
-    client: &mut TcpStream,
+    client: &mut Client,
     peer: SocketAddr,
 ) -> Result<Option<ClientAddresses>, String> {
     let met = async {
         if !tunnel.spec.accept_proxy {
             admit_peer(tunnel, client, peer)?;
         }
-        let Some(addresses) = tunnel.client_of(client, peer).await? else {
+        let named = match client {
+            Client::OwnHost(tcp) => tunnel.client_of(tcp, peer).await?,
+            Client::SshServer(far) => Some(far.addresses(tunnel.spec.listen_address, peer)),
+        };
+        let Some(addresses) = named else {
             debug!("a proxy has checked whether the tunnel listens");
             return Ok(None);
         };
@@ -96,12 +102,13 @@ async fn meet(
 }
 
 /// Whether this host may connect; `Err` is the reason for the client.
-fn admit_peer(tunnel: &Tunnel, client: &TcpStream, peer: SocketAddr) -> Result<(), String> {
-    let local = client.local_addr().map(canonical).map(|a| a.ip());
-    let is_local = peer.ip().is_loopback() || local.is_ok_and(|ip| ip == peer.ip());
+fn admit_peer(tunnel: &Tunnel, client: &Client, peer: SocketAddr) -> Result<(), String> {
+    let is_local = client.is_local(peer.ip());
     let allowed = &tunnel.spec.allow_from;
     if !is_local && !tunnel.spec.allow_relay {
-        return Err("this tunnel serves clients of its own host only (allow-relay is off)".into());
+        return Err(
+            "this tunnel serves clients of the host that listens only (allow-relay is off)".into(),
+        );
     }
     if is_local || allowed.is_empty() {
         return Ok(());

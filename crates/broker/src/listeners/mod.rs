@@ -2,11 +2,13 @@
 
 mod accept;
 mod open_tunnel;
+mod remote;
+mod status;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use broker_config::{ListenWhen, Profile, TunnelSpec};
+use broker_config::{ListenSide, ListenWhen, Profile, TunnelSpec};
 use broker_ipc::methods::Done;
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
@@ -73,7 +75,6 @@ impl Listeners {
         origin: TunnelOrigin,
     ) {
         let at = spec.position.clone();
-        let waits = origin == TunnelOrigin::File && profile.listen == ListenWhen::Connected;
         let mut open = match self.prepare(profile, connections, spec, origin) {
             Ok(open) => open,
             Err(error) => {
@@ -85,7 +86,7 @@ impl Listeners {
         open.retried = unsupported.is_none();
         let outcome = match unsupported {
             Some(reason) => Err(RpcError::not_supported(reason)),
-            None if waits => {
+            None if open.follows_connection() => {
                 open.wait(NOT_CONNECTED);
                 Ok(())
             }
@@ -98,7 +99,7 @@ impl Listeners {
         self.tunnels.insert(open.tunnel.id, open);
     }
 
-    /// Opens a tunnel for a client that waits for it. Returns its number.
+    /// Opens a tunnel for a client that waits for it. Returns its number; see [`Listeners::opened`].
     ///
     /// # Errors
     /// Why it cannot be opened.
@@ -116,6 +117,18 @@ impl Listeners {
         let id = open.tunnel.id;
         self.tunnels.insert(id, open);
         Ok(id)
+    }
+
+    /// Waits until a tunnel listens.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(crate) fn opened(&self, id: u64) -> impl Future<Output = Result<(), RpcError>> + use<> {
+        let opened = self.tunnel(id).map(OpenTunnel::opened);
+        async move {
+            let listens = opened?.await;
+            listens.map_err(|reason| RpcError::new(ErrorCode::ListenFailed, reason))
+        }
     }
 
     fn prepare(
@@ -144,7 +157,11 @@ impl Listeners {
             handshakes: Semaphore::new(HANDSHAKES),
             announced: AnnouncedPorts::new(self.host.clone()),
         });
-        Ok(OpenTunnel::new(tunnel, &profile.id, origin))
+        let when = match origin {
+            TunnelOrigin::File => profile.listen,
+            TunnelOrigin::Static | TunnelOrigin::Command => ListenWhen::Startup,
+        };
+        Ok(OpenTunnel::new(tunnel, &profile.id, origin, when))
     }
 
     /// Closes a tunnel's listener; existing sessions continue.
@@ -167,7 +184,11 @@ impl Listeners {
     /// Retries listeners that could not be bound, most likely because another program has their port.
     pub(crate) fn retry_failed(&mut self) {
         let tunnels = self.tunnels.values_mut();
-        for open in tunnels.filter(|open| open.retried && open.state == ListenerState::Failed) {
+        let by_itself = |open: &OpenTunnel| open.listens() == ListenSide::SshServer;
+        let failed = |open: &&mut OpenTunnel| {
+            open.retried && open.is(ListenerState::Failed) && !by_itself(open)
+        };
+        for open in tunnels.filter(failed) {
             // The first failure was logged; list-tunnel-listeners still shows it.
             let _ = open.listen();
         }
@@ -176,20 +197,17 @@ impl Listeners {
     /// Opens or closes the listeners of a profile that are open only while it is connected.
     pub(crate) fn follow_connection(&mut self, profile: &str, connected: bool) {
         let tunnels = self.tunnels.values_mut();
-        let of_file = |open: &&mut OpenTunnel| open.origin == TunnelOrigin::File;
-        for open in tunnels
-            .filter(of_file)
-            .filter(|open| open.profile == profile)
-        {
+        let follows = |open: &&mut OpenTunnel| open.follows_connection() && open.profile == profile;
+        for open in tunnels.filter(follows) {
             let id = open.tunnel.id;
-            if !connected && open.state == ListenerState::Listening {
+            if !connected && open.is(ListenerState::Listening) {
                 info!(
                     tunnel = id,
                     "tunnel stops listening: its profile is not connected"
                 );
                 open.wait(NOT_CONNECTED);
             } else if connected
-                && open.state == ListenerState::Waiting
+                && open.is(ListenerState::Waiting)
                 && let Err(error) = open.listen()
             {
                 warn!(tunnel = id, "tunnel does not listen: {error}");

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use broker_config::{ListenSide, ListenWhen};
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
 use tokio_util::sync::CancellationToken;
@@ -10,8 +11,13 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::info;
 
 use super::accept::accept;
+use super::remote::keep_listening;
+use super::status::{ListenStatus, StatusCell};
 use crate::own_host::Listener;
 use crate::tunnel::Tunnel;
+
+/// Why a remote tunnel does not listen at first.
+const NOT_ASKED: &str = "the SSH server has not answered yet";
 
 /// A tunnel and its listener.
 pub(crate) struct OpenTunnel {
@@ -19,11 +25,9 @@ pub(crate) struct OpenTunnel {
     /// The profile's id.
     pub(crate) profile: String,
     pub(crate) origin: TunnelOrigin,
-    /// The port it listens on; the chosen one, if the configuration asks for a free port.
-    pub(crate) port: u16,
-    pub(crate) state: ListenerState,
-    /// Why it does not listen.
-    pub(crate) reason: Option<String>,
+    /// When its profile wants it to listen.
+    when: ListenWhen,
+    status: StatusCell,
     /// Whether a listener that failed is retried.
     pub(super) retried: bool,
     listening: CancellationToken,
@@ -33,33 +37,73 @@ pub(crate) struct OpenTunnel {
 
 impl OpenTunnel {
     /// A tunnel that does not listen yet.
-    pub(super) fn new(tunnel: Arc<Tunnel>, profile: &str, origin: TunnelOrigin) -> Self {
+    pub(super) fn new(
+        tunnel: Arc<Tunnel>,
+        profile: &str,
+        origin: TunnelOrigin,
+        when: ListenWhen,
+    ) -> Self {
         let commanded = origin == TunnelOrigin::Command;
         Self {
-            port: tunnel.spec.listen_port,
+            status: StatusCell::new(tunnel.spec.listen_port),
             _uses: commanded.then(|| tunnel.shutdown.using()),
             tunnel,
             profile: profile.to_owned(),
             origin,
-            state: ListenerState::Failed,
-            reason: None,
+            when,
             retried: true,
             listening: CancellationToken::new(),
         }
     }
 
-    /// Accepts clients from now on.
+    /// Whether it listens, and where.
+    pub(crate) fn status(&self) -> ListenStatus {
+        self.status.get()
+    }
+
+    /// Whether it has this state.
+    pub(super) fn is(&self, state: ListenerState) -> bool {
+        self.status().state == state
+    }
+
+    /// Whether it opens and closes with the connection of its profile. A remote tunnel does that itself.
+    pub(super) fn follows_connection(&self) -> bool {
+        self.when == ListenWhen::Connected && self.listens() == ListenSide::OwnHost
+    }
+
+    pub(super) fn listens(&self) -> ListenSide {
+        self.tunnel.spec.listens
+    }
+
+    /// Accepts clients from now on. A remote tunnel begins to ask its server for that.
     ///
     /// # Errors
     /// Why it cannot listen, and what to do.
     pub(super) fn listen(&mut self) -> Result<(), RpcError> {
+        let closed = CancellationToken::new();
+        let tunnel = self.tunnel.clone();
+        match self.listens() {
+            ListenSide::OwnHost => {
+                let listener = bind(&tunnel)?;
+                self.report_listening(listener.address().port());
+                let accepting = accept(tunnel, listener, closed.clone());
+                self.tunnel.shutdown.tasks.spawn(accepting);
+            }
+            ListenSide::SshServer => self.ask_server(tunnel, closed.clone()),
+        }
+        self.listening = closed;
+        Ok(())
+    }
+
+    /// Waits until it listens. A local tunnel does as soon as it is open.
+    pub(super) fn opened(&self) -> impl Future<Output = Result<(), String>> + use<> {
+        let status = self.status.clone();
+        async move { status.opened().await }
+    }
+
+    fn report_listening(&self, port: u16) {
         let spec = &self.tunnel.spec;
-        let listener = bind(&self.tunnel)?;
-        let port = listener.address().port();
-        self.port = port;
-        self.state = ListenerState::Listening;
-        self.reason = None;
-        self.listening = CancellationToken::new();
+        self.status.listening(port);
         info!(
             tunnel = self.tunnel.id,
             listen = %format!("{}:{port}", spec.listen_address),
@@ -67,9 +111,21 @@ impl OpenTunnel {
             profile = %self.profile,
             "tunnel listens"
         );
-        let accepting = accept(self.tunnel.clone(), listener, self.listening.clone());
-        self.tunnel.shutdown.tasks.spawn(accepting);
-        Ok(())
+    }
+
+    /// Keeps the SSH server listening until the tunnel is closed or the daemon stops.
+    fn ask_server(&self, tunnel: Arc<Tunnel>, closed: CancellationToken) {
+        self.status.waiting(NOT_ASKED.to_owned());
+        let drain = tunnel.shutdown.drain.clone();
+        let keeping = keep_listening(tunnel, self.status.clone(), self.when);
+        let until_closed = async move {
+            tokio::select! {
+                () = keeping => {}
+                () = closed.cancelled() => {}
+                () = drain.cancelled() => {}
+            }
+        };
+        self.tunnel.shutdown.spawn_until_killed(until_closed);
     }
 
     /// Accepts no more clients; existing sessions continue.
@@ -80,14 +136,12 @@ impl OpenTunnel {
     /// Accepts no clients for now, for this reason.
     pub(super) fn wait(&mut self, reason: &str) {
         self.stop_listening();
-        self.state = ListenerState::Waiting;
-        self.reason = Some(reason.to_owned());
+        self.status.waiting(reason.to_owned());
     }
 
     /// Records why it could not listen.
     pub(super) fn fail(&mut self, reason: String) {
-        self.state = ListenerState::Failed;
-        self.reason = Some(reason);
+        self.status.failed(reason);
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) use connect_spec::unsupported;
 pub(crate) use connections::Connections;
 
 use self::reconnect::{keep_connected, tell_changes};
+pub(crate) use self::reconnect::{retry_pause, while_connected};
 use crate::prompts::PromptQueue;
 use crate::shutdown::Shutdown;
 

@@ -1,5 +1,5 @@
-//! Follows the connection of a profile whose listeners are open only while it is connected, and keeps it connected: no
-//! client could come for which the broker would connect again.
+//! Follows the connection of a profile whose listeners need it, and keeps it connected: no client could come for which the
+//! broker would connect again.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) async fn keep_connected(mut pool: Pool, profile: &str) {
         match pool.connect().await {
             Ok(()) => while_connected(&mut pool, true).await,
             Err(error) if error.may_pass() => {
-                sleep(pool.snapshot().retry_in.unwrap_or_default().max(RETRY)).await;
+                sleep(retry_pause(&pool)).await;
             }
             Err(error) => {
                 warn!(%profile, "not connected, and the broker does not try again: {error}");
@@ -41,8 +41,13 @@ pub(super) async fn tell_changes(mut pool: Pool, profile: String, changes: mpsc:
     }
 }
 
+/// How long to wait after a failure that may pass.
+pub(crate) fn retry_pause(pool: &Pool) -> Duration {
+    pool.snapshot().retry_in.unwrap_or_default().max(RETRY)
+}
+
 /// Waits as long as the pool is connected, or is not.
-async fn while_connected(pool: &mut Pool, connected: bool) {
+pub(crate) async fn while_connected(pool: &mut Pool, connected: bool) {
     while pool.snapshot().is_connected() == connected {
         if !pool.changed().await {
             // The pool has ended, and with it the daemon.

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
+use broker_config::ListenSide;
 use broker_ssh::SpliceProgress;
 use ftp_proto::{Direction, Mode};
 use tokio_util::sync::CancellationToken;
@@ -22,16 +23,19 @@ pub(crate) struct ChannelEntry {
     pub(crate) since: SystemTime,
     /// Ends it at once.
     pub(crate) stop: CancellationToken,
+    /// The side on which the client is.
+    client_side: ListenSide,
     /// The bytes that went each way.
     pub(crate) progress: Arc<SpliceProgress>,
     connection: OnceLock<u64>,
 }
 
 impl ChannelEntry {
-    /// A channel that is about to be opened.
-    pub(crate) fn new(id: u64, stop: CancellationToken) -> Self {
+    /// A channel that is about to be opened, for a client on this side.
+    pub(crate) fn new(id: u64, client_side: ListenSide, stop: CancellationToken) -> Self {
         Self {
             id,
+            client_side,
             stop,
             since: SystemTime::now(),
             progress: Arc::default(),
@@ -51,12 +55,18 @@ impl ChannelEntry {
 
     /// The bytes that went up: from the client to the server.
     pub(crate) fn up(&self) -> &AtomicU64 {
-        &self.progress.to_channel
+        match self.client_side {
+            ListenSide::OwnHost => &self.progress.to_channel,
+            ListenSide::SshServer => &self.progress.from_channel,
+        }
     }
 
     /// The bytes that went down: from the server to the client.
     pub(crate) fn down(&self) -> &AtomicU64 {
-        &self.progress.from_channel
+        match self.client_side {
+            ListenSide::OwnHost => &self.progress.from_channel,
+            ListenSide::SshServer => &self.progress.to_channel,
+        }
     }
 
     /// The bytes that went up and down.

@@ -12,11 +12,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use broker_config::{Config, ListenSide, TunnelSpec};
+use broker_config::Config;
 use broker_ipc::methods::{Done, HandOver, Method, OpenTunnelListener, Stop};
 use broker_ipc::types::{DaemonStatus, TunnelListener, TunnelOrigin};
 use broker_ipc::{ErrorCode, ReplySender, Request, RpcError};
-use broker_ssh::OpenError;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -65,9 +64,9 @@ pub enum ProcessRequest {
     Retire,
 }
 
-/// A tunnel with an open listener that waits for its profile to connect: its number, the outcome, and where the reply
+/// A tunnel that waits for its profile to connect, and for its listener: its number, the outcome, and where the reply
 /// goes. There are at most as many as there are tunnels.
-type Opening = BoxFuture<'static, (u64, Result<(), OpenError>, ReplySender<OpenTunnelListener>)>;
+type Opening = BoxFuture<'static, (u64, Result<(), RpcError>, ReplySender<OpenTunnelListener>)>;
 
 /// Everything the daemon keeps running.
 pub struct Supervisor {
@@ -171,8 +170,7 @@ impl Supervisor {
             warn!(at = %unsupported.position, "not supported yet: {}", unsupported.message);
         }
         let of_profiles = config.profiles.iter().flat_map(|profile| {
-            let local = |it: &&TunnelSpec| it.listens == ListenSide::OwnHost;
-            let tunnels = profile.tunnels.iter().filter(local);
+            let tunnels = profile.tunnels.iter();
             tunnels.map(move |spec| (profile, spec, TunnelOrigin::File))
         });
         let of_file = config.static_tunnels.iter().filter_map(|it| {
@@ -198,8 +196,8 @@ impl Supervisor {
         loop {
             tokio::select! {
                 Some(request) = self.requests.recv() => self.carry_out(request).await,
-                Some((id, connected, reply)) = self.opening.next() => {
-                    reply.send(self.opened(id, connected));
+                Some((id, opened, reply)) = self.opening.next() => {
+                    reply.send(self.opened(id, opened));
                 }
                 Some(profile) = self.changes.recv(), if !leaving => self.follow(&profile),
                 _ = tidy_up.tick(), if !leaving => {
@@ -326,9 +324,17 @@ impl Supervisor {
     /// Opens a tunnel for a person who waits: connecting now reports a wrong name or key immediately.
     fn open(&mut self, asked: &OpenTunnelListener, reply: ReplySender<OpenTunnelListener>) {
         match self.listen(asked) {
-            Ok((id, connections)) => self.opening.push(Box::pin(async move {
-                (id, connections.shared().connect().await, reply)
-            })),
+            Ok((id, connections)) => {
+                let listens = self.listeners.opened(id);
+                self.opening.push(Box::pin(async move {
+                    let connected = connections.shared().connect().await;
+                    let opened = match connected.map_err(|error| connect_failed(&error)) {
+                        Ok(()) => listens.await,
+                        Err(error) => Err(error),
+                    };
+                    (id, opened, reply)
+                }));
+            }
             Err(error) => reply.send(Err(error)),
         }
     }
@@ -344,7 +350,7 @@ impl Supervisor {
         let id = self
             .listeners
             .open_requested(&profile, connections.clone(), spec)?;
-        let listen_port = self.listeners.tunnel(id)?.port;
+        let listen_port = self.listeners.tunnel(id)?.status().port;
         let listeners = &self.listeners;
         self.requested.retain(|id, _| listeners.tunnel(*id).is_ok());
         self.requested.insert(
@@ -361,12 +367,12 @@ impl Supervisor {
     fn opened(
         &mut self,
         id: u64,
-        connected: Result<(), OpenError>,
+        opened: Result<(), RpcError>,
     ) -> Result<TunnelListener, RpcError> {
-        if let Err(error) = connected {
+        if let Err(error) = opened {
             // Somebody else may have closed it in the meantime.
             let _ = self.listeners.close(id);
-            return Err(connect_failed(&error));
+            return Err(error);
         }
         let open = self.listeners.tunnel(id)?;
         Ok(snapshots::listener(open, &self.profiles, &self.registry))

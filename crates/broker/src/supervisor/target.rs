@@ -3,7 +3,7 @@
 use broker_config::{Config, ListenSide, MAX_HOST, Profile, TunnelSpec, is_host};
 use broker_ipc::RpcError;
 use broker_ipc::methods::OpenTunnelListener;
-use broker_ipc::types::TunnelKind;
+use broker_ipc::types::{TunnelKind, TunnelSide};
 use tracing::warn;
 
 /// The longest user name in a target. Servers allow a few dozen characters; a company's directory may use e-mail
@@ -15,6 +15,10 @@ const MAX_USER: usize = 512;
 /// # Errors
 /// If the configuration file would not allow it, or if something is given twice.
 pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<TunnelSpec, RpcError> {
+    let listens = match asked.side {
+        TunnelSide::Local => ListenSide::OwnHost,
+        TunnelSide::Remote => ListenSide::SshServer,
+    };
     let kind = asked.kind.to_string();
     let [listen_port, dst_port] = [asked.listen_port, asked.dst_port].map(|port| port.to_string());
     let mut attributes = vec![("type", kind.as_str()), ("listen-port", &listen_port)];
@@ -38,8 +42,8 @@ pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<TunnelSpec, RpcE
         }
         attributes.push((name, value));
     }
-    let (tunnel, warnings) = broker_config::requested_tunnel(ListenSide::OwnHost, &attributes)
-        .map_err(RpcError::invalid_params)?;
+    let (tunnel, warnings) =
+        broker_config::requested_tunnel(listens, &attributes).map_err(RpcError::invalid_params)?;
     for warning in warnings {
         warn!("about the requested tunnel: {warning}");
     }
@@ -165,6 +169,7 @@ mod tests {
     fn asked(dst_host: &str) -> OpenTunnelListener {
         OpenTunnelListener {
             kind: TunnelKind::Ftp,
+            side: TunnelSide::Local,
             listen_address: None,
             listen_port: 0,
             dst_host: dst_host.to_owned(),

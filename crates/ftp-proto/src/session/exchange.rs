@@ -45,7 +45,7 @@ impl Exchange {
         Self {
             server: ServerSide::default(),
             pending: PendingReplies::new(),
-            data: Data::default(),
+            data: Data::new(config.behind_ssh),
             data_open: config.data_open,
             offers_tls,
             forms: Forms::new(config),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ftp_proto::{DataEnd, DataEvent, Direction, Mode};
+use ftp_proto::{DataEnd, DataEvent, Direction, Mode, Peer};
 
 use super::random::Random;
 
@@ -12,16 +12,24 @@ pub struct Channel {
     pub mode: Mode,
     pub direction: Option<Direction>,
     pub joined: bool,
-    /// The client's end was handed to the SSH connection.
+    /// The peer behind SSH. What goes to it is handed over first, and arrives later, or never.
+    far: Peer,
+    /// The client's end is on its way.
     client_ended: bool,
+    /// The client's end was passed on.
+    client_done: bool,
     /// The server's end is on its way.
     server_ended: bool,
-    /// The server's end reached the client.
+    /// The server's end was passed on.
+    server_done: bool,
+    /// The server's end reached the client, behind all that was sent before it.
     server_end_arrived: bool,
     /// The server saw the client's own end, behind all that was sent before it.
     pub delivered: bool,
     /// The server sees an end, true or not.
     pub server_sees_end: bool,
+    /// The server sees that its data connection has failed.
+    pub server_sees_failure: bool,
     /// Nothing more happens on it.
     over: bool,
     /// What the session is still to be told, in order.
@@ -29,16 +37,20 @@ pub struct Channel {
 }
 
 impl Channel {
-    pub fn new(mode: Mode) -> Self {
+    pub fn new(mode: Mode, far: Peer) -> Self {
         Self {
             mode,
             direction: None,
             joined: false,
+            far,
             client_ended: false,
+            client_done: false,
             server_ended: false,
+            server_done: false,
             server_end_arrived: false,
             delivered: false,
             server_sees_end: false,
+            server_sees_failure: false,
             over: false,
             news: VecDeque::new(),
         }
@@ -75,7 +87,7 @@ impl Channel {
         }
     }
 
-    /// The line breaks, or the client resets its connection. The server sees an end in order.
+    /// The line breaks, or the client resets its connection. The peer behind SSH sees an end in order.
     pub fn break_off(&mut self, by_client: bool) {
         if self.joined && !self.over {
             self.finish(if by_client {
@@ -106,10 +118,11 @@ impl Channel {
         if !self.joined || self.over {
             return;
         }
-        match random.below(3) {
+        match random.below(4) {
             0 => self.end_by_client(),
             1 => self.deliver(),
-            _ => self.deliver_to_client(),
+            2 => self.pass_on_client_end(),
+            _ => self.pass_on_server_end(),
         }
         self.close_if_done(keeps_open);
     }
@@ -121,23 +134,41 @@ impl Channel {
             Some(Direction::Download | Direction::Unknown) => self.server_end_arrived,
             None => false,
         };
-        if may && !self.client_ended {
-            self.client_ended = true;
-            self.news.push_back(DataEvent::ClientDone);
-        }
+        self.client_ended |= may;
     }
 
+    /// What was handed to the SSH connection arrives.
     fn deliver(&mut self) {
-        if self.client_ended && !self.over {
-            self.delivered = true;
-            self.server_sees_end = true;
+        if self.over {
+            return;
+        }
+        match self.far {
+            Peer::Server if self.client_done => self.arrive_at_server(),
+            Peer::Client if self.server_done => self.server_end_arrived = true,
+            Peer::Server | Peer::Client => {}
         }
     }
 
-    fn deliver_to_client(&mut self) {
-        if self.server_ended && !self.server_end_arrived {
-            self.server_end_arrived = true;
+    fn arrive_at_server(&mut self) {
+        self.delivered = true;
+        self.server_sees_end = true;
+    }
+
+    fn pass_on_client_end(&mut self) {
+        if self.client_ended && !self.client_done {
+            self.client_done = true;
+            self.news.push_back(DataEvent::ClientDone);
+            if self.far == Peer::Client {
+                self.arrive_at_server();
+            }
+        }
+    }
+
+    fn pass_on_server_end(&mut self) {
+        if self.server_ended && !self.server_done {
+            self.server_done = true;
             self.news.push_back(DataEvent::ServerDone);
+            self.server_end_arrived |= self.far == Peer::Server;
         }
     }
 
@@ -153,7 +184,10 @@ impl Channel {
 
     fn finish(&mut self, end: DataEnd) {
         self.over = true;
-        self.server_sees_end = true;
+        let orderly = end == DataEnd::Complete || self.far == Peer::Server;
+        self.server_sees_end |= orderly;
+        // A server that has sent everything and closed looks at its connection no more.
+        self.server_sees_failure |= !orderly && !self.server_ended;
         self.news.push_back(DataEvent::Ended(end));
     }
 }

@@ -219,12 +219,19 @@ impl Server {
             return;
         };
         let channel = run.channel.and_then(|channel| channels.get_mut(channel));
+        let failed = channel
+            .as_ref()
+            .is_some_and(|channel| channel.server_sees_failure);
         let over = match channel {
             // The broker has yet to hear of it.
             None => false,
             Some(channel) => {
                 channel.direction = Some(run.direction);
-                if channel.mode == Mode::Active && !channel.joined && !channel.server_sees_end {
+                if channel.mode == Mode::Active
+                    && !channel.joined
+                    && !channel.server_sees_end
+                    && !failed
+                {
                     self.was_refused |= join_or_refuse(random, channel);
                 }
                 let sends = run.direction == Direction::Download && random.once_in(2);
@@ -232,11 +239,12 @@ impl Server {
                     channel.end_by_server();
                 }
                 let early = self.habits.early && random.once_in(6);
-                channel.server_sees_end || sends || early
+                channel.server_sees_end || failed || sends || early
             }
         };
         if over {
-            let (code, number) = (self.habits.done, run.number);
+            let code = if failed { "426" } else { self.habits.done };
+            let number = run.number;
             self.says.push_back(format!("{code} done t{number}t\r\n"));
             self.running = None;
         }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use ftp_proto::{Action, DataId, Direction, Event, Mode, Session, SessionConfig};
+use ftp_proto::{Action, DataId, Direction, Event, Mode, Peer, Session, SessionConfig};
 
 use super::channel::Channel;
 use super::random::Random;
@@ -60,6 +60,7 @@ struct Wanted {
 pub struct World {
     seed: u64,
     random: Random,
+    far: Peer,
     session: Session,
     now: Instant,
     server: Server,
@@ -86,13 +87,17 @@ impl World {
         let pipelines = random.once_in(2);
         // Where nobody waits and replies are left out, no client could tell what is about what.
         let habits = Habits::choose(&mut random, pipelines);
+        let far = random.pick(&[Peer::Server, Peer::Client]);
+        let config = SessionConfig {
+            behind_ssh: far,
+            two_families: true,
+            ..default_config()
+        };
         let mut world = Self {
             seed,
             random,
-            session: Session::new(SessionConfig {
-                two_families: true,
-                ..default_config()
-            }),
+            far,
+            session: Session::new(config),
             now: Instant::now(),
             server: Server::new(habits),
             channels: Vec::new(),
@@ -105,7 +110,7 @@ impl World {
             faults: false,
             tally: Tally::default(),
         };
-        trace(|| format!("seed {seed}: {:?}", world.server.habits));
+        trace(|| format!("seed {seed}: {far:?} is far, {:?}", world.server.habits));
         let careful = world.random.once_in(3);
         for _ in 0..STEPS {
             world.step(careful);
@@ -355,7 +360,7 @@ impl World {
     fn offer(&mut self, id: DataId, mode: Mode, port: u16, other_family: bool) {
         let at = self.channels.len();
         assert_eq!(id, DataId(at as u64));
-        self.channels.push(Channel::new(mode));
+        self.channels.push(Channel::new(mode, self.far));
         let own = BROKERS_PORT + at as u16;
         match mode {
             Mode::Passive => self.server.learn(usize::from(port), at),

@@ -19,7 +19,9 @@ pub mod servers;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use ftp_proto::{Action, DataOpen, ForeignPort, PasvOverIpv6, Session, SessionConfig, TlsPolicy};
+use ftp_proto::{
+    Action, DataOpen, ForeignPort, PasvOverIpv6, Peer, Session, SessionConfig, TlsPolicy,
+};
 
 /// Where the broker's own endpoints are. Neither peer ever names this address.
 pub const BROKER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
@@ -137,6 +139,7 @@ impl Player {
             session: Session::new(SessionConfig {
                 client: IpAddr::from([127, 0, 0, 1]),
                 also_client: Vec::new(),
+                behind_ssh: Peer::Server,
                 tls: TlsPolicy::Refuse,
                 foreign_port: ForeignPort::Refuse,
                 active: true,

@@ -16,7 +16,7 @@
 //! wait 5s                       time passes (also ms), and timers fire
 //! timer 5s                      the next timer must be due then (or: none)
 //! reads c=yes s=no              which sides the session must want to read
-//! config KEY=VALUE …            client=ADDRESS also=ADDRESS tls=pass|offered|required|implicit foreign=pass active=no two-families=yes pasv-over-ipv6=any data=eager|lazy; before all else
+//! config KEY=VALUE …            client=ADDRESS also=ADDRESS tls=pass|offered|required|implicit foreign=pass active=no two-families=yes pasv-over-ipv6=any data=eager|lazy far=client; before all else
 //! events                        events are compared from here on
 //! ```
 
@@ -95,6 +95,7 @@ pub fn default_config() -> SessionConfig {
     SessionConfig {
         client: IpAddr::from([127, 0, 0, 1]),
         also_client: Vec::new(),
+        behind_ssh: Peer::Server,
         tls: TlsPolicy::Refuse,
         foreign_port: ForeignPort::Refuse,
         active: true,
@@ -213,6 +214,7 @@ impl Player {
                 ("active", "no") => self.config.active = false,
                 ("two-families", "yes") => self.config.two_families = true,
                 ("pasv-over-ipv6", "any") => self.config.pasv_over_ipv6 = PasvOverIpv6::Any,
+                ("far", "client") => self.config.behind_ssh = Peer::Client,
                 ("data", "eager") => self.config.data_open = DataOpen::Eager,
                 ("data", "lazy") => self.config.data_open = DataOpen::Lazy,
                 _ => panic!("no such setting: {setting}"),

@@ -4,13 +4,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use broker_config::ListenSide;
 use ftp_proto::{Announced, DataEnd};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::server_forward::ServerForward;
+use super::server_listener::OwnListener;
 use super::task::DataTask;
-use super::{client_port, transfer};
+use super::{client_channel, client_port, transfer};
 
 /// How long the FTP server may take to connect in active mode once the client has asked for a transfer: a server that
 /// first has to fetch the file from tape may take minutes.
@@ -35,16 +37,22 @@ pub(super) trait ServerListener {
     async fn accept(self, incoming: Self::Incoming) -> Self::Connection;
 }
 
-/// Makes the SSH server listen, and carries the FTP server's data connection to its end.
+/// Announces a port to the FTP server, and carries its data connection to the end.
 pub(super) async fn run(task: &DataTask, announced: Announced) -> DataEnd {
     let ip = announced.host.unwrap_or(task.control.peer.ip());
     let client = SocketAddr::new(ip, announced.port);
-    let met = meet(
-        task,
-        ServerForward::open(task),
-        client_port::connect(task, client),
-    );
-    let (tcp, channel) = match met.await {
+    let met = match task.control.tunnel.spec.listens {
+        ListenSide::OwnHost => {
+            let connect = client_port::connect(task, client);
+            meet(task, ServerForward::open(task), connect).await
+        }
+        ListenSide::SshServer => {
+            let connect = client_channel::connect(task, client);
+            let met = meet(task, async { OwnListener::open(task) }, connect).await;
+            met.map(|(channel, tcp)| (tcp, channel))
+        }
+    };
+    let (tcp, channel) = match met {
         Ok(met) => met,
         Err(end) => return end,
     };

@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::advertised::outside_port;
-use super::task::{ControlConnection, DataTask};
+use super::advertised::{outside_port, told_address};
+use super::task::DataTask;
 use crate::own_host::{
     ClientAddresses, ClientOwner, Host, Listener, Objection, reset_when_dropped,
 };
@@ -44,36 +44,37 @@ pub(super) async fn listen(
     announced: Announced,
 ) -> Result<(Listener, SocketAddr), String> {
     let control = &task.control;
-    let told = told_address(control, announced).await?;
-    let (ip, host) = (control.local.ip(), &control.tunnel.host);
-    let bound = match &control.ftp.passive_ports {
-        None => Listener::bind(host, SocketAddr::new(ip, 0), false).map_err(|e| e.to_string()),
-        Some(range) => first_free(host, ip, range.clone(), task.entry.channel.id),
-    };
-    let listener =
-        bound.map_err(|why| format!("no port for the data connection on {ip}: {why}"))?;
+    let told = told_address(task, announced.host.is_some()).await?;
+    let ip = control.local.ip();
+    let listener = bind(task, ip, control.ftp.passive_ports.clone(), "passive-ports")?;
     // The end of a proxy's connection says nothing about the client's own socket.
     if matches!(control.owner, ClientOwner::User(_)) && !control.tunnel.spec.accept_proxy {
-        host.owners.hold_ends(&listener.socket());
+        control.tunnel.host.owners.hold_ends(&listener.socket());
     }
     let port = outside_port(listener.address().port(), control.ftp.advertise_port_offset);
     Ok((listener, SocketAddr::new(told, port)))
 }
 
-/// The address to announce. If the server's reply names none, the client's will hardly do either, so the client gets its
-/// port even if the lookup fails.
-async fn told_address(control: &ControlConnection, announced: Announced) -> Result<IpAddr, String> {
-    let Some(name) = &control.ftp.advertise_address else {
-        return Ok(control.reached);
+/// Binds a listener at an address, to a free port or to one of those that this setting names.
+pub(super) fn bind(
+    task: &DataTask,
+    ip: IpAddr,
+    ports: Option<RangeInclusive<u16>>,
+    setting: &str,
+) -> Result<Listener, String> {
+    let host = &task.control.tunnel.host;
+    let bound = match ports {
+        None => Listener::bind(host, SocketAddr::new(ip, 0), false).map_err(|e| e.to_string()),
+        Some(range) => first_free(host, ip, range, task.entry.channel.id)
+            .map_err(|ports| format!("every port of {setting} {ports} is in use")),
     };
-    let found = control.advertised.address(name, control.peer.ip()).await;
-    found.or_else(|reason| match announced.host {
-        Some(_) => Err(reason),
-        None => Ok(control.reached),
-    })
+    bound.map_err(|why| format!("no port for the data connection on {ip}: {why}"))
 }
 
 /// The first unused port of the range, with a different start for each channel.
+///
+/// # Errors
+/// The range, if there is none.
 fn first_free(
     host: &Arc<Host>,
     ip: IpAddr,
@@ -85,7 +86,7 @@ fn first_free(
     (0..count)
         .filter_map(|i| u16::try_from(low + (id + i) % count).ok())
         .find_map(|port| Listener::bind(host, SocketAddr::new(ip, port), false).ok())
-        .ok_or_else(|| format!("every port of passive-ports {low}-{high} is in use"))
+        .ok_or_else(|| format!("{low}-{high}"))
 }
 
 /// Waits for the client's connection and drops others. Until it is joined to a channel, its end is a reset.
@@ -136,7 +137,7 @@ async fn expected(task: &DataTask, listener: &Listener, refused: &mut Refused) -
             }
             Some(verdict) = examined.next() => match verdict {
                 Ok(tcp) => return tcp,
-                Err(Some((peer, objection))) => refused.count(peer, objection),
+                Err(Some((peer, objection))) => refused.count(Some(&peer), objection),
                 Err(None) => {}
             }
         }
@@ -180,7 +181,7 @@ fn objection(task: &DataTask, addresses: ClientAddresses) -> Option<Objection> {
 /// Connections that were refused at one listener. Only the first one and the number of the others are logged, so that
 /// nobody can flood the log.
 #[derive(Debug, Default)]
-struct Refused {
+pub(super) struct Refused {
     any: bool,
     further: u64,
     /// Cancelled, as a signal, once one of them may have been the client's.
@@ -188,13 +189,15 @@ struct Refused {
 }
 
 impl Refused {
-    fn count(&mut self, peer: SocketAddr, objection: Objection) {
+    /// Counts a refused connection; its address, if it is known.
+    pub(super) fn count(&mut self, peer: Option<&SocketAddr>, objection: Objection) {
         if objection == Objection::Closed {
             self.closed.cancel();
         }
         if std::mem::replace(&mut self.any, true) {
             self.further += 1;
         } else {
+            let peer = peer.map_or_else(|| "unknown".to_owned(), SocketAddr::to_string);
             warn!(%peer, "data connection refused: {objection}");
         }
     }

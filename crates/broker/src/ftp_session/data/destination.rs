@@ -2,17 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use broker_config::DataAddress;
-use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::time::sleep;
 
 use crate::sync::lock;
-
-/// How long to wait for a candidate before trying the next in parallel. Long enough for a live host (RFC 8305 section 5
-/// recommends this), short for one whose packets vanish.
-const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The hosts to try, in order, for a passive data channel, all with the announced port.
 ///
@@ -69,44 +62,12 @@ impl DataHost {
     }
 }
 
-/// The first of these attempts to succeed, or the last failure. Each begins [`HEAD_START`] after the previous one, or as
-/// soon as one has failed; the rest are dropped.
-pub(crate) async fn first_open<T>(
-    dials: Vec<impl Future<Output = Result<T, String>>>,
-) -> Result<T, String> {
-    let mut waiting = dials.into_iter();
-    let mut running = FuturesUnordered::new();
-    let mut failure = String::new();
-    loop {
-        running.extend(waiting.next());
-        tokio::select! {
-            ended = running.next() => match ended {
-                Some(Ok(opened)) => return Ok(opened),
-                Some(Err(reason)) => failure = reason,
-                None => return Err(failure),
-            },
-            () = sleep(HEAD_START), if waiting.len() > 0 => {}
-        }
-    }
-}
-
 /// Whether a destination name or address means the SSH server's own host.
 pub(crate) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host
             .parse::<IpAddr>()
             .is_ok_and(|address| address.to_canonical().is_loopback())
-}
-
-/// The names to try for a destination, in order. `localhost` can mean either loopback family, and the broker has to know
-/// which one it got. The name itself comes last, for servers that permit only that spelling.
-pub(crate) fn dial_names(host: &str) -> Vec<String> {
-    if host.eq_ignore_ascii_case("localhost") {
-        let names = ["127.0.0.1", "::1", "localhost"];
-        names.map(str::to_owned).to_vec()
-    } else {
-        vec![host.to_owned()]
-    }
 }
 
 /// Whether an announced address can be meant for others than the server's own host.
@@ -118,46 +79,7 @@ fn is_reachable(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
-
-    use tokio::time::Instant;
-
     use super::*;
-
-    /// An attempt that takes this many milliseconds.
-    async fn dial(takes: u64, outcome: Result<&'static str, &str>) -> Result<&'static str, String> {
-        // tidy: sleeps because the clock is a virtual one
-        sleep(Duration::from_millis(takes)).await;
-        outcome.map_err(str::to_owned)
-    }
-
-    async fn check_race(
-        dials: [(u64, Result<&'static str, &str>); 2],
-        expected: Result<&'static str, &str>,
-        after: u64,
-    ) {
-        let began = Instant::now();
-        let opened = first_open(dials.map(|(takes, outcome)| dial(takes, outcome)).into()).await;
-        assert_eq!(opened, expected.map_err(str::to_owned));
-        assert_eq!(began.elapsed(), Duration::from_millis(after), "{dials:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_host_that_does_not_answer_costs_its_head_start() {
-        const VANISHED: u64 = 30_000;
-        check_race([(VANISHED, Err("a")), (20, Ok("b"))], Ok("b"), 270).await;
-        check_race([(100, Ok("a")), (0, Ok("b"))], Ok("a"), 100).await;
-        check_race([(300, Ok("a")), (100, Ok("b"))], Ok("a"), 300).await;
-        check_race([(10, Err("a")), (20, Ok("b"))], Ok("b"), 30).await;
-        check_race([(10, Err("a")), (20, Err("b"))], Err("b"), 30).await;
-        check_race([(300, Err("a")), (20, Err("b"))], Err("a"), 300).await;
-        let alone = first_open(vec![pending::<Result<(), String>>()]);
-        assert!(
-            tokio::time::timeout(Duration::from_secs(3600), alone)
-                .await
-                .is_err()
-        );
-    }
 
     #[test]
     fn what_worked_before_is_dialled_alone() {
@@ -217,11 +139,5 @@ mod tests {
     fn the_rule_can_fix_either() {
         check(DataAddress::Control, "ftp", "10.1.2.3", &["ftp"]);
         check(DataAddress::Reply, "127.0.0.1", "10.1.2.3", &["10.1.2.3"]);
-    }
-
-    #[test]
-    fn localhost_is_dialled_as_ipv4_first() {
-        assert_eq!(dial_names("LocalHost"), ["127.0.0.1", "::1", "localhost"]);
-        assert_eq!(dial_names("ftp.example"), ["ftp.example"]);
     }
 }

@@ -1,13 +1,21 @@
 //! Data channels: the announced listener or forward, and the copying once both ends are connected.
+//!
+//! One end is a TCP connection of this host, the other one a channel. In a local tunnel the client has the TCP connection
+//! (`client_connection`, `client_port`) and the server the channel (`server_channel`, `server_forward`). In a remote tunnel
+//! it is the other way round (`client_forward`, `client_channel`, `server_connection`, `server_listener`).
 
 mod active;
 mod advertised;
+mod client_channel;
 mod client_connection;
+mod client_forward;
 mod client_port;
 mod destination;
 mod passive;
 mod server_channel;
+mod server_connection;
 mod server_forward;
+mod server_listener;
 mod socks_connection;
 mod task;
 mod transfer;
@@ -16,7 +24,7 @@ use ftp_proto::{Announced, DataEnd, DataEvent, Mode};
 use tracing::{debug, warn};
 
 pub(super) use advertised::Advertised;
-pub(super) use destination::{DataHost, dial_names};
+pub(super) use destination::DataHost;
 pub(super) use server_forward::has_two_families;
 pub(super) use task::{ControlConnection, DataReport, DataTask, Signals};
 

@@ -4,31 +4,63 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 
-use broker_config::DataOpen;
+use broker_config::{DataOpen, ListenSide};
+use broker_ssh::Channel;
 use ftp_proto::{Announced, DataEnd};
+use tokio::net::TcpStream;
 
 use super::task::DataTask;
-use super::{client_connection, server_channel, socks_connection, transfer};
+use super::{
+    client_connection, client_forward, server_channel, server_connection, socks_connection,
+    transfer,
+};
 
 /// Announces a port to the client, and carries its data connection to the end.
 pub(super) async fn run(task: &DataTask, announced: Announced, open_first: bool) -> DataEnd {
-    let met = match &task.control.announced_ports {
-        Some(ports) => until_stopped(task, socks_connection::meet(task, ports, announced)).await,
-        None => {
-            let met = meet(
-                task,
-                open_first,
-                async || client_connection::listen(task, announced).await,
-                async |listener| client_connection::accept(task, listener).await,
-                server_channel::open(task, announced),
-            );
-            until_stopped(task, met).await
+    let listens = task.control.tunnel.spec.listens;
+    let met = match (&task.control.announced_ports, listens) {
+        (Some(ports), _) => {
+            until_stopped(task, socks_connection::meet(task, ports, announced)).await
+        }
+        (None, ListenSide::OwnHost) => {
+            until_stopped(task, local(task, announced, open_first)).await
+        }
+        (None, ListenSide::SshServer) => {
+            until_stopped(task, remote(task, announced, open_first)).await
         }
     };
-    match met {
+    let end = match met {
         Ok((tcp, channel)) => transfer::run(task, tcp, channel).await,
         Err(end) => end,
+    };
+    if listens == ListenSide::SshServer && end != DataEnd::Complete {
+        // The rest of this transfer would come before the next one's data on the same connection.
+        task.control.forwards.discard();
     }
+    end
+}
+
+async fn local(
+    task: &DataTask,
+    announced: Announced,
+    open_first: bool,
+) -> Result<(TcpStream, Channel), DataEnd> {
+    let listen = async || client_connection::listen(task, announced).await;
+    let accept = async |listener| client_connection::accept(task, listener).await;
+    let open = server_channel::open(task, announced);
+    meet(task, open_first, listen, accept, open).await
+}
+
+async fn remote(
+    task: &DataTask,
+    announced: Announced,
+    open_first: bool,
+) -> Result<(TcpStream, Channel), DataEnd> {
+    let listen = async || client_forward::listen(task, announced).await;
+    let accept = async |forward| client_forward::accept(task, forward).await;
+    let open = server_connection::open(task, announced);
+    let (channel, tcp) = meet(task, open_first, listen, accept, open).await?;
+    Ok((tcp, channel))
 }
 
 /// Waits for both ends unless the announcement is withdrawn or the channel stopped.

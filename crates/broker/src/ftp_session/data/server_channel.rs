@@ -7,6 +7,7 @@ use tracing::debug;
 
 use super::destination;
 use super::task::DataTask;
+use crate::own_host::first_open;
 
 /// Opens the channel to the FTP server's port, at the host that worked before in this session or at each candidate.
 pub(super) async fn open(task: &DataTask, announced: Announced) -> Result<Channel, String> {
@@ -45,7 +46,7 @@ async fn race(task: &DataTask, hosts: Vec<String>, port: u16) -> Result<(String,
         let opened = dial(task, &Target::new(&host, port)).await;
         Ok((host, opened.map_err(|error| error.to_string())?))
     });
-    destination::first_open(dials.collect()).await
+    first_open(dials.collect()).await
 }
 
 async fn dial(task: &DataTask, target: &Target) -> Result<Channel, OpenError> {

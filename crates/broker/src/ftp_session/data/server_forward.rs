@@ -66,7 +66,8 @@ impl ServerListener for ServerForward<'_> {
 /// Whether the FTP server may be on either loopback address: the SSH server permits only the name, and does not say which
 /// address it connected to.
 pub(crate) fn has_two_families(control: &ControlConnection) -> bool {
-    control.ftp.active_address.is_none() && control.server.eq_ignore_ascii_case("localhost")
+    let unknown = control.direct.is_none() && control.ftp.active_address.is_none();
+    unknown && control.server.eq_ignore_ascii_case("localhost")
 }
 
 /// The address at which the FTP server can reach the SSH server's host.

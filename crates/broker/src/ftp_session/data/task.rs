@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use broker_config::FtpOptions;
+use broker_config::{FtpOptions, ListenSide};
 use broker_ssh::{Channel, Forwards, Pool, Target};
 use ftp_proto::{DataEvent, DataId};
 use tokio::sync::{mpsc, watch};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::advertised::Advertised;
 use super::destination::DataHost;
 use crate::announced::AnnouncedPorts;
+use crate::ftp_session::server::DirectConnection;
 use crate::own_host::ClientOwner;
 use crate::registry::DataEntry;
 use crate::tunnel::Tunnel;
@@ -36,18 +37,21 @@ pub(crate) struct ControlConnection {
     pub(crate) ftp: FtpOptions,
     /// The SSH connections that the session uses.
     pub(crate) pool: Arc<Pool>,
-    /// The remote forwards for active data connections.
+    /// The remote forwards for data connections.
     pub(crate) forwards: Forwards,
-    /// The address of this host on which the connection arrived.
+    /// The address of this host on which the connection arrived. In a remote tunnel it arrived at the SSH server.
     pub(crate) local: SocketAddr,
-    /// The address that the client connected to: `local`, or a proxy's.
+    /// The address that the client connected to: `local`, a proxy's, or one of the SSH server. The unspecified one if the
+    /// SSH server does not tell, and the broker does not know it.
     pub(crate) reached: IpAddr,
     /// The client's own address.
     pub(crate) peer: SocketAddr,
-    /// The host string with which the control channel was opened.
+    /// The host string with which the control connection was opened.
     pub(crate) server: String,
     /// Where the data connections of a SOCKS client are expected; `None`: the client connects to data listeners.
     pub(crate) announced_ports: Option<Arc<AnnouncedPorts>>,
+    /// The direct control connection to the server of a remote tunnel.
+    pub(crate) direct: Option<DirectConnection>,
     /// Where earlier data connections were opened.
     pub(crate) data_host: DataHost,
     /// Who owns the client's end.
@@ -80,6 +84,13 @@ pub(crate) struct DataTask {
     pub(crate) reports: mpsc::Sender<(DataId, DataReport)>,
     /// Active only: the FTP server has refused an address of the usual family.
     pub(crate) other_family: bool,
+}
+
+impl ControlConnection {
+    /// Whether the client is on the host of the SSH server that listens for it.
+    pub(crate) fn is_on_ssh_server(&self) -> bool {
+        self.tunnel.spec.listens == ListenSide::SshServer && self.reached.is_loopback()
+    }
 }
 
 impl DataTask {

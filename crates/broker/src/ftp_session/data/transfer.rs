@@ -2,19 +2,24 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use broker_ssh::{Channel, Liveness, SpliceEnd, splice};
+use broker_config::ListenSide;
+use broker_ssh::{Channel, Intake, Liveness, SpliceEnd, splice};
 use ftp_proto::{DataEnd, DataEvent};
 use tokio::net::TcpStream;
 
 use super::task::DataTask;
 
+/// How long a client behind SSH must have read nothing before the broker takes it for one that keeps its data connection
+/// open until it has read the server's reply. All others close it as soon as they have everything.
+const READING_PAUSE: Duration = Duration::from_secs(5);
+
 /// Which ends have been reported to the session.
 #[derive(Debug, Default)]
 struct ToldEnds {
-    server: bool,
-    client: bool,
+    channel: bool,
+    tcp: bool,
 }
 
 /// Joins the two ends, and returns how the copying ended.
@@ -22,12 +27,12 @@ pub(super) async fn run(task: &DataTask, tcp: TcpStream, channel: Channel) -> Da
     task.entry
         .relabel(|label| label.joined = Some(SystemTime::now()));
     task.tell(DataEvent::Joined).await;
-    let liveness = channel.liveness();
+    let (liveness, intake) = (channel.liveness(), channel.intake());
     let entry = &task.entry.channel;
     let copying = splice(tcp, channel, &entry.progress, entry.stop.clone());
     tokio::select! {
         end = follow(task, copying) => end,
-        never = answer_liveness_checks(task, liveness) => match never {},
+        never = answer_liveness_checks(task, liveness, intake) => match never {},
     }
 }
 
@@ -39,12 +44,12 @@ async fn follow(task: &DataTask, copying: impl Future<Output = SpliceEnd>) -> Da
     let mut copying = pin!(copying);
     loop {
         tokio::select! {
-            () = progress.channel_done.cancelled(), if !told.server => {}
-            () = progress.tcp_done.cancelled(), if !told.client => {}
+            () = progress.channel_done.cancelled(), if !told.channel => {}
+            () = progress.tcp_done.cancelled(), if !told.tcp => {}
             () = task.signals.over.cancelled() => return DataEnd::Complete,
-            // The client has everything and may leave its end open as long as it likes, but a stopping broker does not
-            // wait for it.
-            () = drain.cancelled(), if told.server && progress.is_whole_download() => {
+            // The peer on this side has everything and may leave its end open as long as it likes, but a stopping broker
+            // does not wait for it.
+            () = drain.cancelled(), if told.channel && progress.is_whole_download() => {
                 return DataEnd::Complete;
             }
             end = &mut copying => {
@@ -59,19 +64,26 @@ async fn follow(task: &DataTask, copying: impl Future<Output = SpliceEnd>) -> Da
 
 async fn tell_ends(task: &DataTask, told: &mut ToldEnds) {
     let progress = &task.entry.channel.progress;
-    if progress.channel_done.is_cancelled() && !std::mem::replace(&mut told.server, true) {
-        task.tell(DataEvent::ServerDone).await;
+    let (of_channel, of_tcp) = match task.control.tunnel.spec.listens {
+        ListenSide::OwnHost => (DataEvent::ServerDone, DataEvent::ClientDone),
+        ListenSide::SshServer => (DataEvent::ClientDone, DataEvent::ServerDone),
+    };
+    if progress.channel_done.is_cancelled() && !std::mem::replace(&mut told.channel, true) {
+        task.tell(of_channel).await;
     }
-    if progress.tcp_done.is_cancelled() && !std::mem::replace(&mut told.client, true) {
-        task.tell(DataEvent::ClientDone).await;
+    if progress.tcp_done.is_cancelled() && !std::mem::replace(&mut told.tcp, true) {
+        task.tell(of_tcp).await;
     }
 }
 
 /// Checks whether the SSH session of the channel is alive whenever the FTP session requests it.
-async fn answer_liveness_checks(task: &DataTask, liveness: Liveness) -> Infallible {
+async fn answer_liveness_checks(task: &DataTask, liveness: Liveness, intake: Intake) -> Infallible {
     let mut checks = task.liveness_checks.clone();
     while checks.changed().await.is_ok() {
         let check = *checks.borrow_and_update();
+        if is_sent_to_far_client(task) {
+            intake.settled(READING_PAUSE).await;
+        }
         if liveness.confirm().await {
             task.tell(DataEvent::Alive { check }).await;
         }
@@ -80,13 +92,24 @@ async fn answer_liveness_checks(task: &DataTask, liveness: Liveness) -> Infallib
     std::future::pending().await
 }
 
+/// Whether a client behind SSH was sent everything, and may still have to read it.
+fn is_sent_to_far_client(task: &DataTask) -> bool {
+    let is_far = task.control.tunnel.spec.listens == ListenSide::SshServer;
+    is_far && task.entry.channel.progress.tcp_done.is_cancelled()
+}
+
 fn data_end(task: &DataTask, end: SpliceEnd) -> DataEnd {
-    match end {
-        SpliceEnd::Complete => DataEnd::Complete,
-        SpliceEnd::TcpGone(reason) => DataEnd::ClientGone(reason),
-        SpliceEnd::ChannelCut(_) if task.entry.channel.stop.is_cancelled() => {
+    match (end, task.control.tunnel.spec.listens) {
+        (SpliceEnd::Complete, _) => DataEnd::Complete,
+        (SpliceEnd::TcpGone(reason), ListenSide::OwnHost) => {
+            DataEnd::ClientGone(format!("the client's data connection failed: {reason}"))
+        }
+        (SpliceEnd::TcpGone(reason), ListenSide::SshServer) => {
+            DataEnd::Cut(format!("the FTP server's data connection failed: {reason}"))
+        }
+        (SpliceEnd::ChannelCut(_), _) if task.entry.channel.stop.is_cancelled() => {
             DataEnd::Cut(task.stop_reason())
         }
-        SpliceEnd::ChannelCut(reason) => DataEnd::Cut(reason),
+        (SpliceEnd::ChannelCut(reason), _) => DataEnd::Cut(reason),
     }
 }

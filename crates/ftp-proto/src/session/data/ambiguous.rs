@@ -5,7 +5,8 @@
 //! broken, such a reply becomes the transfer's failure. If nothing is known yet, it passes when the SSH session of the
 //! data has proved to be alive.
 //!
-//! A download needs no check: the end of its data connection shows the client the outcome.
+//! A download needs no check if the client is not behind SSH: the end of its data connection shows the client the
+//! outcome.
 
 use super::super::reply_part::ReplyPart;
 use super::transfer::Transfer;
@@ -60,7 +61,7 @@ pub(super) fn finding(transfer: &Transfer, channels: &Channels) -> Finding {
     match transfer.outcome(channels) {
         _ if transfer.is_refused_by_client() => Finding::Harmless,
         TransferOutcome::Failed(_) => Finding::Broken,
-        TransferOutcome::Undecided if transfer.direction != Direction::Download => {
+        TransferOutcome::Undecided if transfer.is_unclear(channels) => {
             transfer.data.map_or(Finding::Harmless, Finding::Unclear)
         }
         TransferOutcome::Undecided | TransferOutcome::Complete => Finding::Harmless,
@@ -75,7 +76,7 @@ pub(super) fn finding_before_the_start(direction: Direction, channels: &Channels
     };
     match channels.outcome(Some(channel.id), direction) {
         TransferOutcome::Failed(_) => Finding::Broken,
-        TransferOutcome::Undecided if channel.joined && direction != Direction::Download => {
+        TransferOutcome::Undecided if channel.joined && channel.is_unclear(direction) => {
             Finding::Unclear(channel.id)
         }
         TransferOutcome::Undecided | TransferOutcome::Complete => Finding::Harmless,

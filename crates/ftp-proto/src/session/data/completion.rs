@@ -68,15 +68,16 @@ impl Completion {
         }
     }
 
-    /// Decides about it. While it waits for the confirmation of an upload, requests two checks: one when the success
-    /// comes, to learn whether the upload continues, and one whose answer proves that it is complete.
+    /// Decides about it. While it waits for a confirmation, requests two checks: one when the success of an upload comes,
+    /// to learn whether the upload continues, and one whose answer proves that the transfer is complete.
     pub(super) fn review(&mut self, transfer: &Transfer, channels: &mut Channels) -> Verdict {
         let verdict = self.verdict(transfer, channels);
         if verdict == Verdict::Wait {
             let decisive = transfer.awaits_confirmation(channels);
             let is_news = match self.check {
                 Some(asked) => decisive && !asked.decisive,
-                None => transfer.is_joined(channels) && transfer.direction != Direction::Download,
+                None if transfer.direction == Direction::Download => decisive,
+                None => transfer.is_joined(channels),
             };
             if is_news {
                 self.ask(decisive, transfer, channels);
@@ -85,7 +86,8 @@ impl Completion {
         verdict
     }
 
-    /// The end of the wait; `None` if the client itself sees the end of its data whenever it comes.
+    /// The end of the wait; `None` for a download: the client itself sees the end of its data whenever it comes, and
+    /// may read slowly.
     pub(super) fn deadline(&self, transfer: &Transfer, channels: &Channels) -> Option<Instant> {
         let channel = transfer.channel(channels)?;
         let patience = match (channel.joined, transfer.direction) {

@@ -14,7 +14,7 @@ use super::reply_part::ReplyPart;
 use crate::actions::Actions;
 use crate::channels::{Channel, Channels, TransferOutcome};
 use crate::config::DataOpen;
-use crate::event::{Action, Announced, DataEvent, DataId, Direction, Mode};
+use crate::event::{Action, Announced, DataEvent, DataId, Direction, Mode, Peer};
 use crate::kind::CommandKind;
 use crate::sent::Sent;
 use crate::text::reply;
@@ -30,7 +30,7 @@ const TRANSFER_ABORTED: u16 = 426;
 
 /// The data of a session. At most one of `offer`, `start`, `completion` and `ambiguous` holds a reply, and with it the
 /// further input of the server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Data {
     channels: Channels,
     /// Whether new data connections of the client use TLS.
@@ -63,6 +63,20 @@ pub(super) enum Release {
 }
 
 impl Data {
+    /// The state before any data.
+    pub(super) fn new(behind_ssh: Peer) -> Self {
+        Self {
+            channels: Channels::new(behind_ssh),
+            protected: false,
+            transfer: None,
+            incomplete: None,
+            offer: None,
+            start: None,
+            completion: None,
+            ambiguous: None,
+        }
+    }
+
     /// The actions for the caller, about data channels and otherwise, in order.
     pub(super) fn actions(&mut self) -> &mut Actions {
         self.channels.actions()

@@ -92,6 +92,12 @@ impl Transfer {
             .is_some_and(|channel| channel.awaits_confirmation(self.direction))
     }
 
+    /// See [`Channel::is_unclear`].
+    pub(super) fn is_unclear(&self, channels: &Channels) -> bool {
+        self.channel(channels)
+            .is_some_and(|channel| channel.is_unclear(self.direction))
+    }
+
     /// Why the session must not report success; `None` if it has seen the success, or if the client aborted the
     /// transfer.
     pub(super) fn objection(&self, channels: &Channels) -> Option<String> {
