@@ -39,6 +39,17 @@ const ROWS: &[(&str, IpAddr, IpAddr, Client, &[Mode])] = &[
     ("IPv6 to IPv4", V6, V4, Ftplib, &[Epsv, Eprt]),
 ];
 
+/// The same with the client at the SSH server, and the FTP server at the broker.
+const REMOTE_ROWS: &[(&str, IpAddr, Client, &[Mode])] = &[
+    ("IPv4", V4, Curl, &[Pasv, Epsv, Port, Eprt]),
+    ("IPv4", V4, Lftp, &[Pasv, Epsv, Port]),
+    ("IPv4", V4, Tnftp, &[Pasv, Epsv, Port, Eprt]),
+    ("IPv4", V4, Ftplib, &[Pasv, Port]),
+    ("IPv6", V6, Curl, &[Epsv, Eprt]),
+    ("IPv6", V6, Lftp, &[Epsv, Eprt]),
+    ("IPv6", V6, Ftplib, &[Epsv, Eprt]),
+];
+
 /// Larger than the window of an SSH channel, so that it has to be granted anew, and no multiple of any buffer.
 const SIZE: usize = 3 * 1024 * 1024 + 1;
 
@@ -61,14 +72,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     for &(family, near, far, client, modes) in ROWS {
         for &mode in modes {
             let name = format!("client matrix: {client} by {mode}, {family}");
-            let needs = [
-                Need::Program("sshd"),
-                Need::Program("vsftpd"),
-                Need::Program(client.requirement().program),
-            ];
+            let needs = needs(client);
             let big_name = format!("{name}, 256 MiB");
             trials.push(trial_within(LIMIT, name, &needs, move || async move {
-                let mut run = ClientRun::begin(near, far, client, mode).await?;
+                let fixture = between(near, far).start().await?;
+                let mut run = ClientRun::begin(fixture, client, mode)?;
                 run.every_operation().await?;
                 run.end().await
             }));
@@ -81,14 +89,35 @@ pub(crate) fn trials() -> Vec<Trial> {
                 big_name,
                 &needs,
                 move || async move {
-                    let mut run = ClientRun::begin(near, far, client, mode).await?;
+                    let fixture = between(near, far).start().await?;
+                    let mut run = ClientRun::begin(fixture, client, mode)?;
                     run.big_file().await?;
                     run.end().await
                 },
             ));
         }
     }
+    for &(family, at, client, modes) in REMOTE_ROWS {
+        for &mode in modes {
+            let name = format!("client matrix: {client} by {mode}, {family}, remote tunnel");
+            let needs = needs(client);
+            trials.push(trial_within(LIMIT, name, &needs, move || async move {
+                let fixture = between(at, at).remote().start().await?;
+                let mut run = ClientRun::begin(fixture, client, mode)?;
+                run.every_operation().await?;
+                expect_transfers(&run.fixture.broker, run.transfers).await
+            }));
+        }
+    }
     trials
+}
+
+fn needs(client: Client) -> [Need; 3] {
+    [
+        Need::Program("sshd"),
+        Need::Program("vsftpd"),
+        Need::Program(client.requirement().program),
+    ]
 }
 
 /// One client in one mode, and what it has done so far.
@@ -101,9 +130,9 @@ struct ClientRun {
 }
 
 impl ClientRun {
-    async fn begin(near: IpAddr, far: IpAddr, client: Client, mode: Mode) -> anyhow::Result<Self> {
+    fn begin(fixture: Real, client: Client, mode: Mode) -> anyhow::Result<Self> {
         Ok(Self {
-            fixture: between(near, far).start().await?,
+            fixture,
             home: tempfile::tempdir()?,
             client,
             mode,

@@ -43,6 +43,7 @@ mod python_ftplib;
 mod reconnect;
 mod rekey;
 mod relays;
+mod remote_tunnels;
 mod rewriting;
 mod server_quirks;
 mod socks;
@@ -64,6 +65,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     tcp_tunnels::trials,
     socks::trials,
     socks_clients::trials,
+    remote_tunnels::trials,
     tls::trials,
     load::trials,
     rewriting::trials,

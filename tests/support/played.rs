@@ -1,6 +1,6 @@
 //! A session whose FTP server and client are both played by the test.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use testkit::fixture::{Builder, Fixture, Scripted};
 use testkit::ftp_client::announced;
@@ -36,7 +36,7 @@ impl PlayedSession {
     }
 }
 
-/// A download that has begun.
+/// A download that has begun, or with [`PlayedDownload::begin_with`] an upload: then `sender` receives.
 pub(crate) struct PlayedDownload {
     pub(crate) session: PlayedSession,
     /// The server's end of the data connection.
@@ -47,7 +47,15 @@ pub(crate) struct PlayedDownload {
 
 impl PlayedDownload {
     pub(crate) async fn begin() -> anyhow::Result<Self> {
-        let mut session = PlayedSession::start(Ipv4Addr::LOCALHOST.into()).await?;
+        let builder = Fixture::builder().ftp(Scripted);
+        Self::begin_with(builder, "RETR file").await
+    }
+
+    pub(crate) async fn begin_with(
+        builder: Builder<SshServerOptions, Scripted>,
+        command: &str,
+    ) -> anyhow::Result<Self> {
+        let mut session = PlayedSession::start_with(builder).await?;
         let PlayedSession {
             fixture,
             client,
@@ -62,8 +70,8 @@ impl PlayedDownload {
         let to = announced(&reply, fixture.tunnel.ip())?;
         let receiver = Conversation::connect(to).await?;
         let sender = data.accept().await?;
-        client.send("RETR file\r\n").await?;
-        server.expect("RETR file").await?;
+        client.send(format!("{command}\r\n")).await?;
+        server.expect(command).await?;
         server.send("150 here it comes\r\n").await?;
         client.reply().await?;
         Ok(Self {

@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::Context;
+use serde_json::Value;
 
 use crate::broker::Broker;
+use crate::daemon::START_LIMIT;
 use crate::dropbear::{Dropbear, DropbearOptions};
 use crate::ftp_client::FtpClient;
 use crate::ftp_server::{FtpServer, FtpServerOptions};
@@ -130,6 +132,15 @@ impl<S: Launch, F: Launch> Builder<S, F> {
         self.tunnels(move |tunnel| tunnel.with(&attributes))
     }
 
+    /// The SSH server listens for the clients of the tunnels.
+    pub fn remote(self) -> Self {
+        self.profile(|mut profile| {
+            let tunnels = profile.tunnels.into_iter();
+            profile.tunnels = tunnels.map(Tunnel::remote).collect();
+            profile
+        })
+    }
+
     /// With a tunnel that listens on another address.
     pub fn listen(self, ip: IpAddr) -> Self {
         self.tunnels(move |tunnel| tunnel.on(ip))
@@ -187,6 +198,11 @@ where
         let profile = (self.profile)(servers.profile()?);
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         let broker = Broker::start(&profile.config(), &arguments).await?;
+        // A remote tunnel listens once the SSH server says so.
+        let answered = |listed: &Value| listed.pointer("/0/state") != Some(&"waiting".into());
+        broker
+            .wait_json(&["list-tunnel-listeners"], START_LIMIT, answered)
+            .await?;
         Ok(Fixture {
             tunnel: broker.listener(0).await?,
             servers,

@@ -126,9 +126,10 @@ impl Display for Profile {
     }
 }
 
-/// A local tunnel on a free port of 127.0.0.1, to a server as the SSH server sees it. It is written out by [`Display`].
+/// A tunnel on a free port of 127.0.0.1, local unless it is made remote. It is written out by [`Display`].
 #[derive(Clone, Debug)]
 pub struct Tunnel {
+    element: &'static str,
     kind: &'static str,
     /// The address to listen on, where it is not the usual one.
     pub listen: Option<IpAddr>,
@@ -145,6 +146,7 @@ impl Tunnel {
     #[must_use]
     pub fn ftp(to: SocketAddr) -> Self {
         Self {
+            element: "local-tunnel",
             kind: "FTP",
             listen: None,
             port: 0,
@@ -172,6 +174,13 @@ impl Tunnel {
         tunnel.with(&format!(r#"ftp-ports="{}""#, ftp.port()))
     }
 
+    /// On the SSH server.
+    #[must_use]
+    pub fn remote(self) -> Self {
+        let element = "remote-tunnel";
+        Self { element, ..self }
+    }
+
     /// On another address of this host.
     #[must_use]
     pub fn on(self, listen: IpAddr) -> Self {
@@ -191,7 +200,7 @@ impl Display for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, port, attributes) = (self.kind, self.port, &self.attributes);
         let (to_host, to_port) = (self.to.ip(), self.to.port());
-        write!(f, r#"<local-tunnel type="{kind}""#)?;
+        write!(f, r#"<{} type="{kind}""#, self.element)?;
         if let Some(listen) = self.listen {
             write!(f, r#" listen-address="{listen}""#)?;
         }
