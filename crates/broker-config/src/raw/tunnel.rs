@@ -95,7 +95,7 @@ pub(crate) const TUNNEL: &[Attribute<RawTunnel>] = rows! { RawTunnel:
     "listen-address" otherwise "127.0.0.1; with `allow-relay=\"yes\"` all addresses":
         "an address, `localhost`, or `*` for all", |it, f| it.listen_address = f.located(listen_address);
     "listen-port" required: "the port to listen on; 0: a free one", |it, f| it.listen_port = f.located(|f| f.port(0));
-    "dst-host" otherwise "`localhost`": "the destination, as the SSH server resolves it", |it, f| it.dst_host = f.located(|f| f.host(DESTINATION));
+    "dst-host" otherwise "`localhost`": "the destination, as the side that does not listen resolves it", |it, f| it.dst_host = f.located(|f| f.host(DESTINATION));
     "dst-port" otherwise "21 for `ftp`": "the port of the destination; required for `tcp`",
         |it, f| it.dst_port = f.located(|f| f.port(0));
     "allow-relay" usual "no": "`yes`: other hosts may connect", |it, f| set(&mut it.allow_relay, f.choice());
@@ -140,10 +140,10 @@ pub(crate) const FTP: &[Attribute<RawTunnel>] = rows! { RawTunnel:
         |it, f| set(&mut it.ftp.foreign_port, f.choice());
     "pasv-over-ipv6" usual "refuse": "what a client on IPv6 that sends `PASV` receives: `refuse` or `any`, see below",
         |it, f| set(&mut it.ftp.pasv_over_ipv6, f.choice());
-    "passive-ports" otherwise "any free one": "the local ports for passive data connections: `50000-50255`. For firewalls",
+    "passive-ports" otherwise "any free one": "the ports for passive data connections, on the side that listens: `50000-50255`. For firewalls",
         |it, f| it.ftp.passive_ports = ports(f);
-    "active-ports" otherwise "those the SSH server chooses":
-        "the ports on which the SSH server listens for active data connections: `40000-40099`, see below",
+    "active-ports" otherwise "any free one":
+        "the ports for active data connections, on the other side: `40000-40099`, see below",
         |it, f| it.ftp.active_ports = ports(f);
     "advertise-address" otherwise "the one the client connected to":
         "the address to announce to clients in passive mode, or a name that has it. For address translation between them and the broker",

@@ -11,31 +11,13 @@ use tracing::debug;
 
 use super::server_forward::ServerForward;
 use super::server_listener::OwnListener;
+use super::server_port::ServerListener;
 use super::task::DataTask;
 use super::{client_channel, client_port, transfer};
 
 /// How long the FTP server may take to connect in active mode once the client has asked for a transfer: a server that
 /// first has to fetch the file from tape may take minutes.
 const SERVER_PATIENCE: Duration = Duration::from_secs(600);
-
-/// A listener for the server's data connection. Dropping it makes it listen no longer.
-pub(super) trait ServerListener {
-    /// A connection that the server has opened and that nobody has accepted yet.
-    type Incoming;
-    /// An accepted connection.
-    type Connection;
-
-    /// The address to announce to the server; `None`: there is none.
-    fn address(&self) -> Option<SocketAddr>;
-    /// Waits for the server's connection; `Err` is the reason if it can no longer come.
-    async fn incoming(&mut self) -> Result<Self::Incoming, String>;
-    /// Listens no longer.
-    async fn withdraw(self);
-    /// Refuses the connection, so that the server sees a failure, and listens no longer.
-    async fn reject(self, incoming: Self::Incoming);
-    /// Accepts the connection, and no other.
-    async fn accept(self, incoming: Self::Incoming) -> Self::Connection;
-}
 
 /// Announces a port to the FTP server, and carries its data connection to the end.
 pub(super) async fn run(task: &DataTask, announced: Announced) -> DataEnd {

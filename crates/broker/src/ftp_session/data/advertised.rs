@@ -8,13 +8,8 @@ use tokio::net::lookup_host;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use super::task::DataTask;
-
 /// How long the lookup of `advertise-address` may take. Clients wait longer for a reply.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why there is no address to announce.
-const UNKNOWN_ADDRESS: &str = "the SSH server does not tell at which of its addresses the client reached it: set advertise-address for this tunnel, or use EPSV";
 
 /// The outside address of a session. It is looked up when the client first needs it, and stays the same for the session.
 #[derive(Debug, Default)]
@@ -28,31 +23,6 @@ impl Advertised {
     pub(super) async fn address(&self, name: &str, like: IpAddr) -> Result<IpAddr, String> {
         let found = self.0.get_or_try_init(|| look_up(name, like));
         found.await.copied()
-    }
-}
-
-/// The address to announce: the one of the tunnel's settings, otherwise the one that the client reached. An announcement
-/// that names no host, such as 229, needs none.
-///
-/// # Errors
-/// What to tell the client if there is none.
-pub(super) async fn told_address(task: &DataTask, names_host: bool) -> Result<IpAddr, String> {
-    let control = &task.control;
-    match &control.ftp.advertise_address {
-        // The outside address of a network is not that of the SSH server's own host.
-        // If the server's reply names none, the client's will hardly do either, so the client gets its port even if the
-        // lookup fails.
-        Some(name) if !control.is_on_ssh_server() => {
-            let found = control.advertised.address(name, control.peer.ip()).await;
-            found.or_else(|reason| match names_host {
-                true => Err(reason),
-                false => Ok(control.reached),
-            })
-        }
-        Some(_) | None if names_host && control.reached.is_unspecified() => {
-            Err(UNKNOWN_ADDRESS.to_owned())
-        }
-        Some(_) | None => Ok(control.reached),
     }
 }
 

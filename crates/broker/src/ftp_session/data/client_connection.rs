@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::advertised::{outside_port, told_address};
+use super::advertised::outside_port;
 use super::task::DataTask;
 use crate::own_host::{
     ClientAddresses, ClientOwner, Host, Listener, Objection, reset_when_dropped,
@@ -44,7 +44,7 @@ pub(super) async fn listen(
     announced: Announced,
 ) -> Result<(Listener, SocketAddr), String> {
     let control = &task.control;
-    let told = told_address(task, announced.host.is_some()).await?;
+    let told = control.told_address(announced.host.is_some()).await?;
     let ip = control.local.ip();
     let listener = bind(task, ip, control.ftp.passive_ports.clone(), "passive-ports")?;
     // The end of a proxy's connection says nothing about the client's own socket.

@@ -6,7 +6,7 @@ use broker_ssh::{Channel, RemoteForward};
 use ftp_proto::{Announced, DataEnd};
 use plain_text::host_port;
 
-use super::advertised::{outside_port, told_address};
+use super::advertised::outside_port;
 use super::client_connection::{Refused, in_time};
 use super::task::DataTask;
 use crate::client::bind_address;
@@ -22,7 +22,7 @@ pub(super) async fn listen(
     announced: Announced,
 ) -> Result<(RemoteForward, SocketAddr), String> {
     let control = &task.control;
-    let told = told_address(task, announced.host.is_some()).await?;
+    let told = control.told_address(announced.host.is_some()).await?;
     let bind = bind_address(control.tunnel.spec.listen_address);
     let ports = control.ftp.passive_ports.clone();
     let forward = control.forwards.open(&bind, ports).await;

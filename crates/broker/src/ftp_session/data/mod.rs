@@ -16,6 +16,7 @@ mod server_channel;
 mod server_connection;
 mod server_forward;
 mod server_listener;
+mod server_port;
 mod socks_connection;
 mod task;
 mod transfer;

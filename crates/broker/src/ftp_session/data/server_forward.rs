@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use broker_ssh::{Channel, ForwardedConnection, RemoteForward};
 use plain_text::host_port;
 
-use super::active::ServerListener;
 use super::destination;
+use super::server_port::ServerListener;
 use super::task::{ControlConnection, DataTask};
 
 /// A remote forward for one transfer of a session.

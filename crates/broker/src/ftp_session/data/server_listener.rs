@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::TcpStream;
 
-use super::active::ServerListener;
 use super::client_connection::{Refused, bind};
+use super::server_port::ServerListener;
 use super::task::DataTask;
 use crate::own_host::{Listener, Objection, reset_when_dropped};
 

@@ -17,6 +17,9 @@ use crate::own_host::ClientOwner;
 use crate::registry::DataEntry;
 use crate::tunnel::Tunnel;
 
+/// Why there is no address to announce.
+const UNKNOWN_ADDRESS: &str = "the SSH server does not tell at which of its addresses the client reached it: set advertise-address for this tunnel, or use EPSV";
+
 /// The reports of a data channel to its session.
 #[derive(Debug)]
 pub(crate) enum DataReport {
@@ -90,6 +93,30 @@ impl ControlConnection {
     /// Whether the client is on the host of the SSH server that listens for it.
     pub(crate) fn is_on_ssh_server(&self) -> bool {
         self.tunnel.spec.listens == ListenSide::SshServer && self.reached.is_loopback()
+    }
+
+    /// The address to announce: the one of the tunnel's settings, otherwise the one that the client reached. An announcement
+    /// that names no host, such as 229, needs none.
+    ///
+    /// # Errors
+    /// What to tell the client if there is none.
+    pub(super) async fn told_address(&self, names_host: bool) -> Result<IpAddr, String> {
+        match &self.ftp.advertise_address {
+            // The outside address of a network is not that of the SSH server's own host.
+            // If the server's reply names none, the client's will hardly do either, so the client gets its port even if
+            // the lookup fails.
+            Some(name) if !self.is_on_ssh_server() => {
+                let found = self.advertised.address(name, self.peer.ip()).await;
+                found.or_else(|reason| match names_host {
+                    true => Err(reason),
+                    false => Ok(self.reached),
+                })
+            }
+            Some(_) | None if names_host && self.reached.is_unspecified() => {
+                Err(UNKNOWN_ADDRESS.to_owned())
+            }
+            Some(_) | None => Ok(self.reached),
+        }
     }
 }
 
