@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::config::Config;
-use crate::findings::Findings;
 use crate::source::Source;
 
 /// The severity of a diagnostic.
@@ -79,15 +78,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report about these files.
-    pub(crate) fn new(findings: Findings, sources: &[Source], config: Option<Config>) -> Self {
-        Self {
-            diagnostics: findings.into_diagnostics(sources),
-            config,
-            shown: sources.iter().map(Source::masked).collect(),
-        }
-    }
-
     /// Whether any diagnostic is an error, so the daemon cannot use the configuration.
     pub fn has_errors(&self) -> bool {
         self.diagnostics

@@ -1,7 +1,7 @@
 //! Collects the diagnostics about the files while they are read.
 
-use crate::config::Unsupported;
-use crate::diagnostic::{Concern, Diagnostic, Related, Severity};
+use crate::config::{Config, Unsupported};
+use crate::diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 use crate::source::Source;
 
 /// The most diagnostics in a report. A person reads a few dozen. A file of the wrong kind could cause one for every few
@@ -184,9 +184,18 @@ impl Findings {
             .collect()
     }
 
+    /// The report about these files.
+    pub(crate) fn into_report(self, sources: &[Source], config: Option<Config>) -> Report {
+        Report {
+            diagnostics: self.into_diagnostics(sources),
+            config,
+            shown: sources.iter().map(Source::masked).collect(),
+        }
+    }
+
     /// The diagnostics in the order of the files' lines. Above [`MAX_DIAGNOSTICS`] the least severe are left out, and
     /// the last diagnostic reports their number.
-    pub(crate) fn into_diagnostics(mut self, sources: &[Source]) -> Vec<Diagnostic> {
+    fn into_diagnostics(mut self, sources: &[Source]) -> Vec<Diagnostic> {
         self.list.extend(self.latest.take());
         let excess = self.list.len().saturating_sub(MAX_DIAGNOSTICS);
         if excess > 0 {

@@ -176,6 +176,6 @@ impl Loader<'_> {
         }
         let config = resolve(document, self.env, &self.sources, &mut self.findings);
         let config = (!self.findings.has_errors()).then_some(config);
-        Report::new(self.findings, &self.sources, config)
+        self.findings.into_report(&self.sources, config)
     }
 }

@@ -51,7 +51,7 @@ pub fn import(path: &Path, env: &Environment) -> Result<Imported, Box<Report>> {
         .filter(|_| !findings.has_errors())
         .and_then(|source| syntax::parse(0, &source.text, &mut findings));
     let (Some(root), Some(source)) = (root, sources.first()) else {
-        return Err(Box::new(Report::new(findings, &sources, None)));
+        return Err(Box::new(findings.into_report(&sources, None)));
     };
     let file = File::new(root, source);
     let mut importing = Importing {
@@ -79,7 +79,7 @@ pub fn import_openssh(hosts: &[OpenSshHost], env: &Environment) -> Result<Import
         .first()
         .and_then(|source| syntax::parse(0, &source.text, &mut findings));
     let (Some(root), Some(source)) = (root, sources.first()) else {
-        return Err(Box::new(Report::new(findings, &sources, None)));
+        return Err(Box::new(findings.into_report(&sources, None)));
     };
     let notes = notes.iter().map(|note| plain_text::printable(note));
     let mut importing = Importing {
@@ -134,7 +134,7 @@ impl Importing<'_> {
             resolve(document, self.env, self.sources, &mut findings);
         }
         if findings.has_errors() {
-            return Err(Box::new(Report::new(findings, self.sources, None)));
+            return Err(Box::new(findings.into_report(self.sources, None)));
         }
         Ok((policy, findings))
     }

