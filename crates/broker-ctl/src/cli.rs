@@ -68,7 +68,7 @@ pub(crate) enum Command {
         pid: bool,
         /// List the daemons of this host that you may control: all for root, otherwise your own. It finds those whose
         /// sockets are in the usual places
-        #[arg(long, conflicts_with_all = ["pid", "socket"])]
+        #[arg(long, conflicts_with = "pid")]
         all: bool,
         #[command(flatten)]
         format: Format,
