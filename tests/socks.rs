@@ -12,6 +12,7 @@ use testkit::ftp_client::FtpClient;
 use testkit::peer::FtpFiles;
 use testkit::scripted::{Conversation, End, ScriptedListener};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::other_users::as_nobody;
 use crate::support::fixture::{
@@ -25,6 +26,9 @@ use crate::support::{Need, trial};
 
 /// More than the buffers on the way hold.
 const LONG: usize = 64 << 20;
+
+/// Clients of a tunnel that may take their time for their request at once.
+const HANDSHAKES: usize = 256;
 
 /// Sessions at once, each with a transfer of its own.
 const SESSIONS: usize = 8;
@@ -68,6 +72,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[],
             last_session,
         ),
+        trial("SOCKS: clients that ask for nothing", &[], idle_crowd),
         trial("SOCKS: opened by a command", &[], by_command),
     ]
 }
@@ -384,6 +389,27 @@ async fn last_session() -> anyhow::Result<()> {
     };
     nothing_is_left(&fixture.broker, "list-channels").await?;
     ensure!(served().await.as_deref() == Some(CONTENT));
+    Ok(())
+}
+
+/// However many connect and ask for nothing, they do not take the place of sessions, and they leave room when they leave.
+async fn idle_crowd() -> anyhow::Result<()> {
+    let fixture = embedded_socks().start().await?;
+    let (broker, listener, server) = places(&fixture);
+    let mut session = SocksFtp::login(listener, server).await?;
+    let mut idle = Vec::new();
+    for _ in 0..=HANDSHAKES {
+        idle.push(Conversation::connect(listener).await?);
+    }
+    // One of them is refused, not necessarily the last.
+    broker
+        .wait_log("have not sent their SOCKS request yet", SOON)
+        .await?;
+    ensure!(broker.list(&["list-channels"]).await?.len() == 1);
+    drop(idle);
+    let room = async { while request(listener, "127.0.0.1", server.port()).await.is_err() {} };
+    timeout(SOON, room).await.context("no room for requests")?;
+    ensure!(session.fetch("file").await? == CONTENT);
     Ok(())
 }
 
