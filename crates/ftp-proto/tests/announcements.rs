@@ -55,7 +55,7 @@ fn a_reply_that_some_reader_could_follow_elsewhere_becomes_a_425() {
         check(&format!(
             r"
             s>c 220 ready
-            c>s EPSV
+            c>s PASV
             s> {reply}
             -> client 425 The FTP server's {code} reply {why}; try another data mode
             c>s NOOP

@@ -57,19 +57,31 @@ fn a_pasv_that_a_server_refuses_over_ipv6_becomes_an_epsv_for_an_ipv4_client() {
 }
 
 #[test]
-fn a_227_without_an_ipv4_address_becomes_an_epsv_too() {
-    check(
-        r"
-        s>c 220 ready
-        c>s PASV
-        s> 227 Entering Passive Mode (1,171,137).
-        -> server EPSV
-        s> 229 Entering Extended Passive Mode (|||1029|)
-        -> offer 0 passive * 1029 open-first
-        offered 0 127.0.0.1:20000
-        -> client 227 Entering Passive Mode (127,0,0,1,78,32).
-        ",
-    );
+fn a_227_with_the_end_of_an_ipv6_address_becomes_an_epsv_too() {
+    for end in ["1", "c0de"] {
+        check(&format!(
+            r"
+            s>c 220 ready
+            c>s PASV
+            s> 227 Entering Passive Mode ({end},171,137).
+            -> server EPSV
+            s> 229 Entering Extended Passive Mode (|||1029|)
+            -> offer 0 passive * 1029 open-first
+            offered 0 127.0.0.1:20000
+            -> client 227 Entering Passive Mode (127,0,0,1,78,32).
+            "
+        ));
+    }
+    for other in ["127,0,0,1,4", "12345,171,137", "1,256,137", "1,171"] {
+        check(&format!(
+            r"
+            s>c 220 ready
+            c>s PASV
+            s> 227 Entering Passive Mode ({other}).
+            -> client 425 The FTP server's 227 reply contains no readable address; try another data mode
+            "
+        ));
+    }
 }
 
 #[test]

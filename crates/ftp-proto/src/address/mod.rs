@@ -12,7 +12,7 @@ use plain_text::canonical;
 use crate::kind::PassiveForm;
 use crate::text::reply;
 pub(crate) use active::{NoAddress, PortCommand, line_end, unreadable};
-pub(crate) use passive::{NO_ADDRESS, PassiveHead, PassiveReply, says_a_number};
+pub(crate) use passive::{IPV6_ADDRESS, PassiveHead, PassiveReply, says_a_number};
 pub(crate) use verb::{Verb, announcing_verb, verb};
 
 /// The most numbers in an address: `LPRT` with IPv6 (RFC 1639).
@@ -194,4 +194,16 @@ pub(crate) fn passive_reply(form: PassiveForm, address: SocketAddr) -> Option<Ve
             Some(reply(229, &text))
         }
     }
+}
+
+/// Whether there are three numbers in parentheses: the last group of an IPv6 address, and the port. ProFTPD writes that.
+fn names_end_of_ipv6(text: &[u8]) -> bool {
+    let behind = memchr::memchr(b'(', text).and_then(|at| text.get(at + 1..));
+    let inner = behind.and_then(|text| text.get(..memchr::memchr(b')', text)?));
+    let fields: Option<Vec<&[u8]>> = inner.map(|text| text.split(|&byte| byte == b',').collect());
+    let Some([group, high, low]) = fields.as_deref() else {
+        return false;
+    };
+    let hex = (1..=4).contains(&group.len()) && group.iter().all(u8::is_ascii_hexdigit);
+    hex && decimal::<u8>(high).is_some() && decimal::<u8>(low).is_some()
 }

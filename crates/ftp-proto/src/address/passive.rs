@@ -10,7 +10,7 @@ use plain_text::canonical;
 
 use super::leftover::all_stand_alone;
 
-use super::{Cursor, is_blank, long_form, read_long_form, short_form, trim_end};
+use super::{Cursor, is_blank, long_form, names_end_of_ipv6, read_long_form, short_form, trim_end};
 use crate::event::Announced;
 use crate::telnet;
 
@@ -20,8 +20,8 @@ const MAX_EXTENDED_FIELD: usize = 64;
 /// How often an address may occur in a reply. Once is usual. The bound limits the work on a malicious reply.
 const MAX_SPOTS: usize = 16;
 
-/// Why a reply has no address.
-pub(crate) const NO_ADDRESS: &str = "contains no readable address";
+/// Why a reply has no address: the server has an IPv6 address, and writes the end of it before the port.
+pub(crate) const IPV6_ADDRESS: &str = "contains an IPv6 address";
 
 /// The beginning of a line that looks like a passive reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl PassiveReply {
         let spots: Vec<Spot> = lines(code, text)
             .flat_map(|line| spots(code, text, line.body))
             .collect();
-        let first = spots.first().ok_or(NO_ADDRESS)?;
+        let first = spots.first().ok_or_else(|| no_address(code, text))?;
         if spots.len() > MAX_SPOTS {
             return Err("contains the address too often");
         }
@@ -143,6 +143,15 @@ impl PassiveReply {
         }
         rewritten.extend(text.get(done..)?);
         Some(rewritten)
+    }
+}
+
+/// Why a reply contains no address.
+fn no_address(code: u16, text: &[u8]) -> &'static str {
+    if code == 227 && names_end_of_ipv6(text) {
+        IPV6_ADDRESS
+    } else {
+        "contains no readable address"
     }
 }
 

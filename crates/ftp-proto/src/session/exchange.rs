@@ -8,7 +8,7 @@ use super::data::{AskedReply, Data, Release};
 use super::forms::Forms;
 use super::reply_part::{Heard, Place, ReplyPart};
 use super::server::{SERVICE_CLOSING, ServerSide};
-use crate::address::NO_ADDRESS;
+use crate::address::IPV6_ADDRESS;
 use crate::config::{DataOpen, SessionConfig};
 use crate::event::{Announced, DataEvent, DataId, Event};
 use crate::kind::{CommandKind, PassiveForm, is_completion, is_unsupported, reports_success};
@@ -305,8 +305,7 @@ impl Exchange {
                 };
                 self.data.offer_passive(reply, self.data_open);
             }
-            // Some servers write a part of an IPv6 address into a 227.
-            Err(NO_ADDRESS) => self.refuse(sent, announcement.refusal(NO_ADDRESS)),
+            Err(IPV6_ADDRESS) => self.refuse(sent, announcement.refusal(IPV6_ADDRESS)),
             Err(why) => self.server.pass(&announcement.refusal(why)),
         }
     }
