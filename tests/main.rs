@@ -18,6 +18,7 @@ mod authentication;
 mod bad_ssh_servers;
 mod balanced_relays;
 mod client_matrix;
+mod client_tls;
 mod ctl;
 mod cut_transfers;
 mod dead_lines;
@@ -67,6 +68,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     socks_clients::trials,
     remote_tunnels::trials,
     tls::trials,
+    client_tls::trials,
     load::trials,
     rewriting::trials,
     active::trials,

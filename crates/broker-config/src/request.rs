@@ -156,6 +156,11 @@ mod tests {
             options.retain(|option| *option != name);
         }
         assert!(options.is_empty(), "{options:?} are not tried");
+        let relay = [&usual[..], &[("allow-relay", "yes")]].concat();
+        assert_eq!(local(&relay).unwrap().1, Vec::<String>::new());
+        let optional = [&relay[..], &[("tls-required", "no")]].concat();
+        let (_, warnings) = local(&optional).unwrap();
+        assert!(warnings[0].contains("in clear text"), "{warnings:?}");
         let remote = requested_tunnel(ListenSide::SshServer, &usual).unwrap_err();
         assert!(remote.contains("a remote tunnel cannot have"), "{remote}");
     }

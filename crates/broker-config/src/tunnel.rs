@@ -133,6 +133,11 @@ pub struct FtpOptions {
 impl FtpOptions {
     /// The default time that a data listener waits.
     pub const DATA_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// Whether clients begin TLS with the first byte.
+    pub fn begins_with_tls(&self) -> bool {
+        matches!(&self.tls, Tls::Terminate(server) if server.implicit)
+    }
 }
 
 impl Default for FtpOptions {

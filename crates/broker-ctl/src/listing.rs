@@ -149,7 +149,7 @@ pub(crate) fn channels(channels: &[ChannelInfo]) -> Table {
             Cell::size(c.bytes_up),
             Cell::size(c.bytes_down),
             Cell::rate(c.rate),
-            Cell::text(&c.client),
+            Cell::text(client(c)),
             Cell::text(&c.target),
             Cell::maybe(
                 c.command
@@ -175,6 +175,19 @@ pub(crate) fn channels(channels: &[ChannelInfo]) -> Table {
         ],
         rows: channels.iter().map(row).collect(),
         nothing: "No SSH channels",
+    }
+}
+
+/// The client's address, and the version of TLS that it uses.
+fn client(channel: &ChannelInfo) -> String {
+    match &channel.tls {
+        None => channel.client.clone(),
+        Some(tls) => {
+            let version = tls
+                .rsplit_once(' ')
+                .map_or(tls.as_str(), |(version, _)| version);
+            format!("{} ({version})", channel.client)
+        }
     }
 }
 
@@ -219,10 +232,12 @@ pub(crate) fn listeners(listeners: &[TunnelListener]) -> Table {
     }
 }
 
+/// What a tunnel forwards, and what sets it apart: a remote one has no TLS.
 fn listener_type(l: &TunnelListener) -> Cell {
-    match l.side {
-        TunnelSide::Local => Cell::text(l.kind),
-        TunnelSide::Remote => Cell::text(format!("{} (remote)", l.kind)),
+    match (l.side, l.tls) {
+        (TunnelSide::Local, None) => Cell::text(l.kind),
+        (TunnelSide::Local, Some(start)) => Cell::text(format!("{} ({start} TLS)", l.kind)),
+        (TunnelSide::Remote, _) => Cell::text(format!("{} (remote)", l.kind)),
     }
 }
 

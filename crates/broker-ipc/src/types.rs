@@ -197,6 +197,8 @@ pub struct ChannelInfo {
     pub target: String,
     /// The local client's address and port.
     pub client: String,
+    /// The TLS version and cipher between the client and the daemon; absent without TLS.
+    pub tls: Option<String>,
 }
 
 /// What an SSH channel carries.
@@ -267,6 +269,8 @@ pub struct TunnelListener {
     pub target: String,
     /// Whether hosts other than the one that listens may connect.
     pub relay: bool,
+    /// How its FTP clients begin TLS; absent if they cannot.
+    pub tls: Option<TlsStart>,
     /// Whether it listens.
     pub state: ListenerState,
     /// Why it waits or does not listen.
@@ -306,6 +310,16 @@ pub enum TunnelKind {
     Ftp,
     /// Connections to destinations that the clients name by SOCKS.
     Socks,
+}
+
+/// How an FTP client begins TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsStart {
+    /// With the command `AUTH`.
+    Explicit,
+    /// When it connects.
+    Implicit,
 }
 
 /// Whether a tunnel listens.
@@ -431,6 +445,7 @@ display_as_on_the_wire!(
     ChannelState,
     TunnelKind,
     TunnelSide,
+    TlsStart,
     ListenerState,
     TunnelOrigin,
     PromptKind,

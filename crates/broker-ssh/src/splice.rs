@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -24,6 +24,9 @@ const COPY_BUFFER: usize = 512 << 10;
 /// How long a client may take to begin the layer over its connection, such as TLS, after the other side of the channel
 /// has closed. Before that a client can wait for the server's reply.
 const LAYER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the orderly end of a client's connection may take once its transfer is over.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The reason if the receiver of an upload ended it early.
 const CLOSED_EARLY: &str = "the other side closed the connection before everything was sent";
@@ -79,16 +82,19 @@ pub async fn splice(
     progress: &Arc<SpliceProgress>,
     cancel: CancellationToken,
 ) -> SpliceEnd {
-    splice_layered(tcp, async |tcp| Ok(tcp), channel, progress, cancel).await
+    let never = CancellationToken::new();
+    splice_layered(tcp, async |tcp| Ok(tcp), channel, progress, cancel, never).await
 }
 
-/// The same with a layer over the TCP connection, such as TLS, which `layer` makes. If `layer` fails, TCP is reset.
+/// The same with a layer over the TCP connection, such as TLS, which `layer` makes. If `layer` fails, TCP is reset. `over`
+/// ends TCP in an orderly way: everything that matters has been carried, although the channel has not ended.
 pub async fn splice_layered<Stream, Made>(
     tcp: TcpStream,
     layer: impl FnOnce(ClientSocket) -> Made + Send + 'static,
     channel: Channel,
     progress: &Arc<SpliceProgress>,
     cancel: CancellationToken,
+    over: CancellationToken,
 ) -> SpliceEnd
 where
     Stream: ClientStream,
@@ -102,7 +108,7 @@ where
         match tcp.into_std().and_then(TcpStream::from_std) {
             Ok(tcp) => {
                 let layered = layer(ClientSocket::new(tcp));
-                copy(layered, channel, &progress, cancel).await
+                copy(layered, channel, &progress, cancel, over).await
             }
             Err(error) => tcp_gone(error),
         }
@@ -116,6 +122,7 @@ async fn copy<Stream: ClientStream>(
     channel: Channel,
     progress: &SpliceProgress,
     cancel: CancellationToken,
+    over: CancellationToken,
 ) -> SpliceEnd {
     let (mut from_channel, to_channel) = channel.split();
     let layered = tokio::select! {
@@ -137,12 +144,18 @@ async fn copy<Stream: ClientStream>(
     };
     let result = tokio::select! {
         biased;
-        () = cancel.cancelled() => Err(cancelled()),
-        result = copy => result,
+        () = cancel.cancelled() => Some(Err(cancelled())),
+        () = over.cancelled() => None,
+        result = copy => Some(result),
     };
     match result {
-        Ok(()) => SpliceEnd::Complete,
-        Err(end) => {
+        Some(Ok(())) => SpliceEnd::Complete,
+        None => {
+            let mut stream = read.unsplit(write);
+            let _ = timeout(RELEASE_PATIENCE, stream.shutdown()).await;
+            SpliceEnd::Complete
+        }
+        Some(Err(end)) => {
             // One direction may have ended in an orderly way before the other one failed. The success of a download may
             // already be reported, and a reset would discard what the client has not read yet.
             let stream = read.unsplit(write);
@@ -227,7 +240,8 @@ async fn download(
                 progress.from_channel.fetch_add(count, Ordering::Relaxed);
             }
             ChannelRead::Eof => {
-                tcp.shutdown().await.map_err(tcp_gone)?;
+                let ended = tcp.shutdown().await;
+                ended.or_else(|error| gone_after_upload(error, progress))?;
                 progress.channel_done.cancel();
                 return Ok(());
             }
@@ -275,6 +289,15 @@ async fn upload(
 fn end_after_download(error: io::Error, progress: &SpliceProgress) -> Result<usize, SpliceEnd> {
     if error.kind() == ErrorKind::UnexpectedEof && progress.is_whole_download() {
         return Ok(0);
+    }
+    Err(tcp_gone(error))
+}
+
+/// A client whose upload has ended, and that has received nothing, need not wait for the other end.
+fn gone_after_upload(error: io::Error, progress: &SpliceProgress) -> Result<(), SpliceEnd> {
+    let received = progress.from_channel.load(Ordering::Relaxed);
+    if progress.tcp_done.is_cancelled() && received == 0 {
+        return Ok(());
     }
     Err(tcp_gone(error))
 }

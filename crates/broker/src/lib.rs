@@ -3,6 +3,7 @@
 mod announced;
 mod api;
 mod client;
+mod client_tls;
 mod ftp_session;
 mod listeners;
 mod own_host;

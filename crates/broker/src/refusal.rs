@@ -35,9 +35,11 @@ pub(crate) struct Refusal {
 }
 
 impl FirstWord {
-    /// In a tunnel of this kind, before its client has asked for anything. A SOCKS client that has not cannot be told.
+    /// In a tunnel of this kind, before its client has asked for anything. A SOCKS client that has not cannot be told, and
+    /// neither can one that begins with TLS.
     pub(crate) fn of(kind: &TunnelKind) -> Self {
         match kind {
+            TunnelKind::Ftp(options) if options.begins_with_tls() => Self::Nothing,
             TunnelKind::Ftp(_) => Self::Ftp,
             TunnelKind::Tcp | TunnelKind::Socks(_) => Self::Nothing,
         }

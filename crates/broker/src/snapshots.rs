@@ -6,8 +6,8 @@ use broker_config::{ListenAddress, ListenSide};
 use broker_ipc::RpcError;
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
-    ConnectionPhase, DataMode, Direction, ListenerState, Profile, TunnelKind, TunnelListener,
-    TunnelSide,
+    ConnectionPhase, DataMode, Direction, ListenerState, Profile, TlsStart, TunnelKind,
+    TunnelListener, TunnelSide,
 };
 use broker_ssh::ConnectionInfo;
 use ftp_proto::Mode;
@@ -158,6 +158,10 @@ pub(crate) fn listener(
         profile: pool.and_then(configured_id),
         target: pool.map(target).unwrap_or_default(),
         relay: tunnel.spec.allow_relay,
+        tls: tunnel.tls.as_ref().map(|tls| match tls.is_implicit() {
+            true => TlsStart::Implicit,
+            false => TlsStart::Explicit,
+        }),
         state: status.state,
         reason: status
             .reason
@@ -225,6 +229,7 @@ fn control_view(session: &SessionEntry) -> ChannelInfo {
     ChannelInfo {
         command: Some(session.label()).filter(|label| !label.is_empty()),
         target: session.tunnel.destination.clone(),
+        tls: session.tls(),
         ..channel_view(session, channel, kind, state, channel.since)
     }
 }
@@ -248,6 +253,7 @@ fn data_view(session: &SessionEntry, data: &DataEntry) -> ChannelInfo {
         },
         command: Some(label.command).filter(|command| !command.is_empty()),
         target: label.target,
+        tls: label.tls,
         ..channel_view(session, &data.channel, ChannelKind::Data, state, moving)
     }
 }
@@ -277,6 +283,7 @@ fn channel_view(
         since: unix(channel.since),
         target: String::new(),
         client: session.client.to_string(),
+        tls: None,
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::announced::AnnouncedPorts;
+use crate::client_tls::{SessionTls, TunnelTls};
 use crate::own_host::{ClientAddresses, Host};
 use crate::profiles::Connections;
 use crate::registry::{
@@ -33,6 +34,8 @@ pub(crate) struct Tunnel {
     pub(crate) id: u64,
     /// Where to listen, and the destination.
     pub(crate) spec: TunnelSpec,
+    /// TLS for its clients, if it terminates TLS.
+    pub(crate) tls: Option<TunnelTls>,
     /// The host on which clients connect.
     pub(crate) host: Arc<Host>,
     /// The SSH connections to use.
@@ -59,6 +62,15 @@ impl Tunnel {
             TunnelKind::Socks(options) => options.ftp.clone(),
             TunnelKind::Tcp => FtpOptions::default(),
         }
+    }
+
+    /// TLS for a new session, if the tunnel terminates TLS.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub(crate) fn session_tls(&self) -> Result<Option<Arc<SessionTls>>, String> {
+        let session = self.tls.as_ref().map(TunnelTls::session);
+        Ok(session.transpose()?.map(Arc::new))
     }
 
     /// The destination, as the SSH server is asked to reach it. A SOCKS tunnel has none.

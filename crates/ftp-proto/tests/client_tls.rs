@@ -227,6 +227,25 @@ fn data_must_be_protected_if_tls_is_required() {
 }
 
 #[test]
+fn a_client_that_continues_without_protection_learns_it_before_it_waits_for_data() {
+    check(
+        r"
+        config tls=required
+        s>c 220 ready
+        c> AUTH SSL
+        -> client 234 Begin TLS now
+        -> start TLS
+        c> PBSZ 0
+        -> client 200 PBSZ=0
+        c> PROT C
+        -> client 534 Data connections must be encrypted; send PROT P
+        c> EPSV
+        -> client 522 Data connections must be encrypted: send PBSZ 0 and PROT P first
+        ",
+    );
+}
+
+#[test]
 fn a_data_connection_with_the_other_protection_is_withdrawn() {
     check(
         r"

@@ -13,6 +13,7 @@
 
 pub mod account;
 pub mod broker;
+pub mod certificates;
 pub mod client;
 mod daemon;
 pub mod dropbear;

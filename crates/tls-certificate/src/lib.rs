@@ -126,9 +126,12 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
         return Err(Fault::OpenToOthers);
     }
     let text = contents(&file)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        PemError::NoItemsFound => Fault::NoKey,
-        error => Fault::Unusable(error.to_string()),
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        if matches!(error, PemError::NoItemsFound) {
+            Fault::NoKey
+        } else {
+            Fault::Unusable(error.to_string())
+        }
     })
 }
 

@@ -36,7 +36,7 @@ impl Resolver<'_> {
         if raw.listens == ListenSide::SshServer {
             self.findings
                 .error(raw.span, "a remote tunnel cannot have `tls=\"terminate\"`")
-                .help("remove it: its clients come through the SSH server");
+                .help("remove it, or use a local tunnel");
             return None;
         }
         let Some(certificate) = &raw.tls.certificate else {

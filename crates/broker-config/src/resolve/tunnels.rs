@@ -222,11 +222,15 @@ impl Resolver<'_> {
             .listen_address
             .as_ref()
             .is_some_and(|it| it.value.is_loopback());
-        let encrypted = raw.tls.word == TlsWord::Terminate && raw.tls.required;
+        let offered = raw.tls.word == TlsWord::Terminate;
         let (what, help) = match raw.kind.value {
-            TunnelType::Ftp if !encrypted => (
+            TunnelType::Ftp if !offered => (
                 "FTP passwords and files pass",
                 "set `tls=\"terminate\"`, or make sure that you trust the network between them",
+            ),
+            TunnelType::Ftp if !raw.tls.required => (
+                "FTP passwords and files can pass",
+                "remove `tls-required=\"no\"`, or make sure that you trust the network between them",
             ),
             TunnelType::Socks => (
                 "the SOCKS login and all that clients send pass",

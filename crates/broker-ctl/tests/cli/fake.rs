@@ -264,6 +264,7 @@ fn session() -> ChannelInfo {
         since: a_day_ago(),
         target: "localhost:21".into(),
         client: "127.0.0.1:50000".into(),
+        tls: None,
     }
 }
 
@@ -296,6 +297,7 @@ fn listeners() -> Vec<TunnelListener> {
         profile: Some("id1".into()),
         target: "username@ssh.example.com#22".into(),
         relay: false,
+        tls: None,
         state: ListenerState::Listening,
         reason: None,
         sessions_active: 1,

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 
-use broker_ssh::{Channel, Pool, SpliceEnd, SpliceProgress, splice};
+use broker_ssh::{Channel, Pool, SpliceEnd, SpliceProgress, splice_layered};
 use testkit::files::pattern;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,6 +16,7 @@ struct Spliced {
     client: TcpStream,
     ftp_server: TcpStream,
     cancel: CancellationToken,
+    over: CancellationToken,
     progress: std::sync::Arc<SpliceProgress>,
     end: tokio::task::JoinHandle<SpliceEnd>,
     /// The last handle's drop would end the connections.
@@ -34,18 +35,18 @@ async fn opened(pool: &Pool) -> (Channel, TcpStream) {
 async fn spliced(pool: &Pool) -> Spliced {
     let (channel, ftp_server) = opened(pool).await;
     let (near, client) = tcp_pair().await;
-    let (cancel, progress) = (
-        CancellationToken::new(),
-        std::sync::Arc::<SpliceProgress>::default(),
-    );
+    let [cancel, over] = [CancellationToken::new(), CancellationToken::new()];
+    let progress = std::sync::Arc::<SpliceProgress>::default();
     let end = tokio::spawn({
-        let (cancel, progress) = (cancel.clone(), progress.clone());
-        async move { splice(near, channel, &progress, cancel).await }
+        let (cancel, over, progress) = (cancel.clone(), over.clone(), progress.clone());
+        let plain = async |tcp| Ok(tcp);
+        async move { splice_layered(near, plain, channel, &progress, cancel, over).await }
     });
     Spliced {
         client,
         ftp_server,
         cancel,
+        over,
         progress,
         end,
         _pool: pool.clone(),
@@ -96,6 +97,20 @@ async fn an_upload_ends_when_the_client_ends() {
         file.len() as u64
     );
     assert_eq!(read_all(&mut spliced.client).await.unwrap(), b"");
+    bench.end().await;
+}
+
+/// A client inside TLS waits for the other end of the connection.
+#[tokio::test]
+async fn a_transfer_that_is_over_ends_in_order_although_the_server_leaves_its_end_open() {
+    let bench = Bench::start().await;
+    let mut spliced = spliced(&bench.pool()).await;
+    spliced.client.write_all(b"a file").await.unwrap();
+    spliced.client.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut spliced.ftp_server).await.unwrap(), b"a file");
+    spliced.over.cancel();
+    assert_eq!(read_all(&mut spliced.client).await.unwrap(), b"");
+    assert_eq!(soon(spliced.end).await.unwrap(), SpliceEnd::Complete);
     bench.end().await;
 }
 

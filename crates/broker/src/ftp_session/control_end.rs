@@ -1,7 +1,11 @@
-//! One end of a control connection: a TCP connection or an SSH channel, with what waits to be written to it.
+//! One end of a control connection: a TCP connection, TLS over TCP, or an SSH channel, with what waits to be written to
+//! it.
 
 use std::fmt;
+use std::future::pending;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
 
 use broker_ssh::{Channel, ChannelRead, CutReason};
 use bytes::{Bytes, BytesMut};
@@ -10,10 +14,15 @@ use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use tracing::debug;
 
+use super::control_tls::{SharedTls, Started, Starting};
+use crate::client_tls::SessionTls;
 use crate::own_host::reset_when_dropped;
+use crate::refusal::Refusal;
 
 /// Bytes per read from TCP: enough for a pipeline of commands.
 const READ_SIZE: usize = 8 * 1024;
@@ -21,6 +30,9 @@ const READ_SIZE: usize = 8 * 1024;
 const WRITE_SIZE: usize = 32 * 1024;
 /// Writes to a channel that may be on their way; what comes after them counts as backlog.
 const WRITE_QUEUE: usize = 16;
+
+/// How long the last reply may take to reach a slow client.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What came from one end.
 #[derive(Debug)]
@@ -38,6 +50,8 @@ pub(crate) enum EndRead {
 pub(crate) enum EndFault {
     /// The TCP connection failed.
     Tcp(io::Error),
+    /// TLS did not begin.
+    Handshake(io::Error),
     /// The SSH channel was cut.
     Channel(CutReason),
 }
@@ -61,7 +75,7 @@ impl EndFault {
 impl fmt::Display for EndFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(error) => error.fmt(f),
+            Self::Tcp(error) | Self::Handshake(error) => error.fmt(f),
             Self::Channel(reason) => reason.fmt(f),
         }
     }
@@ -71,6 +85,7 @@ impl fmt::Display for EndFault {
 pub(crate) struct ControlEnd {
     pub(crate) reader: EndReader,
     pub(crate) writer: EndWriter,
+    pub(super) starting: Starting,
 }
 
 /// What comes from one end.
@@ -85,7 +100,13 @@ enum Source {
         half: OwnedReadHalf,
         buffer: Vec<u8>,
     },
+    Tls {
+        stream: SharedTls,
+        buffer: Vec<u8>,
+    },
     Channel(broker_ssh::ReadHalf),
+    /// None, while TLS begins.
+    Absent,
 }
 
 /// What goes to one end.
@@ -94,16 +115,21 @@ pub(crate) struct EndWriter {
     backlog: BytesMut,
     /// Whether the orderly end follows the backlog.
     ending: bool,
+    /// Whether TLS may keep bytes that TCP has not taken.
+    unflushed: bool,
 }
 
 enum Sink {
     Tcp(OwnedWriteHalf),
+    Tls(SharedTls),
     /// A task writes: a write to a channel cannot be abandoned half-way.
     Channel {
         orders: mpsc::Sender<Order>,
         finished: oneshot::Receiver<()>,
         _over: DropGuard,
     },
+    /// None, while TLS begins.
+    Absent,
 }
 
 /// The orders to the writer of a channel.
@@ -151,8 +177,65 @@ impl ControlEnd {
                 sink,
                 backlog: BytesMut::new(),
                 ending: false,
+                unflushed: false,
             },
+            starting: Starting::default(),
         }
+    }
+
+    /// Begins TLS as the server behind what is queued. The end of a channel stays as it is.
+    pub(crate) fn start_tls(&mut self, tls: Arc<SessionTls>) {
+        let source = std::mem::replace(&mut self.reader.source, Source::Absent);
+        let sink = std::mem::replace(&mut self.writer.sink, Sink::Absent);
+        match (source, sink) {
+            (Source::Tcp { half, .. }, Sink::Tcp(write)) => {
+                if let Ok(tcp) = half.reunite(write) {
+                    let clear = std::mem::take(&mut self.writer.backlog);
+                    self.starting.begin(tcp, clear, tls);
+                }
+            }
+            (source, sink) => {
+                self.reader.source = source;
+                self.writer.sink = sink;
+            }
+        }
+    }
+
+    /// Uses TLS from now on. Returns the version and cipher.
+    ///
+    /// # Errors
+    /// Why TLS did not begin. Nothing more can be read or written then.
+    pub(crate) fn use_tls(&mut self, started: Started) -> Result<String, EndFault> {
+        let (stream, agreed) = started.map_err(EndFault::Handshake)?;
+        let stream = SharedTls::new(stream);
+        self.reader.source = Source::Tls {
+            stream: stream.clone(),
+            buffer: vec![0; READ_SIZE],
+        };
+        self.writer.sink = Sink::Tls(stream);
+        Ok(agreed)
+    }
+
+    /// Tells the client why it is not served, with a 421 greeting (RFC 959, section 5.4), and ends.
+    pub(crate) async fn refuse(mut self, reason: &Refusal) {
+        let line = ftp_proto::reply(421, &reason.to_string());
+        self.writer.send(&line);
+        self.say_farewell().await;
+    }
+
+    /// Writes everything that is queued, and the orderly end, as far as the peer takes it in a short time.
+    pub(crate) async fn say_farewell(&mut self) {
+        if timeout(FAREWELL_TIMEOUT, self.finish()).await.is_err() {
+            debug!("the client did not take the last words");
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), EndFault> {
+        if self.starting.is_running() {
+            let started = self.starting.finished().await;
+            self.use_tls(started)?;
+        }
+        self.writer.finish().await
     }
 }
 
@@ -166,7 +249,9 @@ impl EndReader {
     pub(crate) async fn read(&mut self) -> EndRead {
         let read = match &mut self.source {
             Source::Tcp { half, buffer } => tcp_read(read_tcp(half.as_ref(), buffer).await),
+            Source::Tls { stream, buffer } => tcp_read(stream.read(buffer).await),
             Source::Channel(half) => channel_read(half.read().await),
+            Source::Absent => pending().await,
         };
         if !matches!(read, EndRead::Bytes(_)) {
             self.open = false;
@@ -193,7 +278,7 @@ impl EndWriter {
 
     /// Whether [`write`](Self::write) has something to do.
     pub(crate) fn has_output(&self) -> bool {
-        self.ending || !self.backlog.is_empty()
+        self.ending || self.unflushed || !self.backlog.is_empty()
     }
 
     /// Writes a part of what is queued. May be abandoned.
@@ -210,6 +295,22 @@ impl EndWriter {
                 let written = half.write_buf(&mut self.backlog).await;
                 written.map(drop).map_err(EndFault::Tcp)
             }
+            Sink::Tls(stream) if !self.backlog.is_empty() => {
+                self.unflushed = true;
+                let written = stream.write(&mut self.backlog).await;
+                written.map_err(EndFault::Tcp)
+            }
+            Sink::Tls(stream) if self.unflushed => {
+                stream.flush().await.map_err(EndFault::Tcp)?;
+                self.unflushed = false;
+                Ok(())
+            }
+            Sink::Tls(stream) => {
+                stream.shutdown().await.map_err(EndFault::Tcp)?;
+                self.ending = false;
+                Ok(())
+            }
+            Sink::Absent => pending().await,
             Sink::Channel { orders, .. } => {
                 let permit = orders.reserve().await;
                 match permit {
@@ -228,7 +329,7 @@ impl EndWriter {
     ///
     /// # Errors
     /// Why a TCP connection failed.
-    pub(crate) async fn finish(&mut self) -> Result<(), EndFault> {
+    async fn finish(&mut self) -> Result<(), EndFault> {
         self.ending = true;
         while self.has_output() {
             self.write().await?;
@@ -241,8 +342,10 @@ impl EndWriter {
 
     /// Makes the peer see a failure when this is dropped, if it is a TCP connection. SSH has no message for a reset.
     pub(crate) fn reset(&self) {
-        if let Sink::Tcp(half) = &self.sink {
-            reset_when_dropped(half.as_ref());
+        match &self.sink {
+            Sink::Tcp(half) => reset_when_dropped(half.as_ref()),
+            Sink::Tls(stream) => stream.reset(),
+            Sink::Channel { .. } | Sink::Absent => {}
         }
     }
 }

@@ -66,6 +66,7 @@ impl DataChannels {
         target: Announced,
         open_first: bool,
         other_family: bool,
+        protected: bool,
     ) -> Result<(), String> {
         // An ended channel was needed only until its transfer's reply, and a new one comes after that.
         self.channels.retain(|_, channel| channel.live);
@@ -94,6 +95,7 @@ impl DataChannels {
         let task = DataTask {
             id,
             control: self.control.clone(),
+            tls: self.control.tls.clone().filter(|_| protected),
             entry: channel.entry.clone(),
             signals: channel.signals.clone(),
             liveness_checks: channel.liveness_checks.subscribe(),

@@ -1,6 +1,6 @@
 //! The two ends of a control connection: which is read when, and back-pressure, without any FTP.
 
-use super::control_end::{ControlEnd, EndRead};
+use super::control_end::{ControlEnd, EndFault, EndRead};
 
 /// How much may wait for a client that does not read its replies. Beyond that the client is dropped: its control channel
 /// shares an SSH connection with others and must stay drained. The listing of a large directory fits, which a server may
@@ -14,6 +14,8 @@ pub(crate) enum IoEvent {
     Client(EndRead),
     /// Something came from the server.
     Server(EndRead),
+    /// TLS began at the client's end, with this version and cipher, or it did not.
+    TlsStarted(Result<String, EndFault>),
     /// A pending write was completed.
     Written,
 }
@@ -38,6 +40,9 @@ impl Io {
         let wants_client = wants.client && client.reader.is_open() && !server.writer.has_output();
         let wants_server = wants.server && server.reader.is_open();
         tokio::select! {
+            started = client.starting.finished(), if client.starting.is_running() => {
+                IoEvent::TlsStarted(client.use_tls(started))
+            }
             read = client.reader.read(), if wants_client => IoEvent::Client(read),
             wrote = client.writer.write(), if client.writer.has_output() => {
                 wrote.map_or_else(|fault| IoEvent::Client(EndRead::Lost(fault)), |()| IoEvent::Written)

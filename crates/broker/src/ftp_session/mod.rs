@@ -3,6 +3,7 @@
 //! `ftp_proto` implements the protocol. This module carries its bytes, keeps its time and performs its actions.
 
 mod control_end;
+mod control_tls;
 mod data;
 mod data_channels;
 mod deadlines;
@@ -15,9 +16,10 @@ use std::sync::Arc;
 
 use broker_config::{ListenSide, Tls};
 use broker_ssh::{Forwards, Target};
-use ftp_proto::{Peer, Session, SessionConfig, TlsPolicy};
+use ftp_proto::{Peer, Session, SessionConfig, Terminate, TlsPolicy};
 use plain_text::canonical;
 use socket2::SockRef;
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -27,6 +29,7 @@ use self::data::{Advertised, ControlConnection, DataHost, has_two_families};
 use self::io::Io;
 use self::session::FtpSession;
 use crate::client::Client;
+use crate::client_tls::SessionTls;
 use crate::own_host::{ClientAddresses, ClientOwner, notice_when_sending, own_addresses};
 use crate::refusal::{FirstWord, Refusal};
 use crate::tunnel::Tunnel;
@@ -50,6 +53,12 @@ pub(crate) async fn run(
     // Before the channel opens, so that a spare connection is on its way before the first transfer.
     let pool = tunnel.connections.for_client();
     let _spare = pool.in_use();
+    let tls = match tunnel.session_tls() {
+        Ok(tls) => tls,
+        Err(reason) => return warn!(%reason, "session refused"),
+    };
+    let ftp = tunnel.ftp();
+    let at_once = tls.clone().filter(|_| ftp.begins_with_tls());
     let opened = tokio::select! {
         opened = server::open(&tunnel, &target, &pool, peer) => opened,
         () = stop.cancelled() => Err(Refusal::from("the broker was stopped")),
@@ -58,20 +67,20 @@ pub(crate) async fn run(
         Ok(server) => server,
         Err(reason) => {
             warn!(%reason, "session refused");
-            client.refuse(first_word, &reason).await;
-            return;
+            return refuse(client, first_word, at_once, &reason).await;
         }
     };
     if let Err(error) = client.grant(first_word).await {
         debug!(%error, "the client left before its session began");
         return;
     }
-    let (client, carried_by) = client_end(client, &tunnel.shutdown.tasks).await;
+    let (client, carried_by) = client_end(client, &tunnel.shutdown.tasks, at_once).await;
     if let Some(connection) = server.carried_by.or(carried_by) {
         guard.entry.channel.carried_by(connection);
     }
     let control = ControlConnection {
-        ftp: tunnel.ftp(),
+        ftp,
+        tls,
         announced_ports: matches!(first_word, FirstWord::Socks(_))
             .then(|| tunnel.announced.clone()),
         tunnel,
@@ -119,16 +128,42 @@ fn look_at(
     }
 }
 
-/// The client's end of the control connection, and the SSH connection that carries it, if one does.
-async fn client_end(client: Client, tasks: &TaskTracker) -> (ControlEnd, Option<u64>) {
+/// Tells a client why there is no session, inside TLS if `at_once` is given.
+async fn refuse(
+    client: Client,
+    first_word: FirstWord,
+    at_once: Option<Arc<SessionTls>>,
+    reason: &Refusal,
+) {
+    match (client, at_once) {
+        (Client::OwnHost(tcp), Some(tls)) => own_end(tcp, Some(tls)).refuse(reason).await,
+        (client, _) => client.refuse(first_word, reason).await,
+    }
+}
+
+/// The client's end of the control connection, and the SSH connection that carries it, if one does. A client of this host
+/// begins with TLS if `at_once` is given.
+async fn client_end(
+    client: Client,
+    tasks: &TaskTracker,
+    at_once: Option<Arc<SessionTls>>,
+) -> (ControlEnd, Option<u64>) {
     match client {
-        Client::OwnHost(tcp) => (ControlEnd::tcp(tcp), None),
+        Client::OwnHost(tcp) => (own_end(tcp, at_once), None),
         Client::SshServer(far) => {
             let channel = far.connection.accept().await;
             let connection = channel.info().connection;
             (ControlEnd::channel(channel, tasks), Some(connection))
         }
     }
+}
+
+fn own_end(tcp: TcpStream, at_once: Option<Arc<SessionTls>>) -> ControlEnd {
+    let mut end = ControlEnd::tcp(tcp);
+    if let Some(tls) = at_once {
+        end.start_tls(tls);
+    }
+    end
 }
 
 fn protocol_options(control: &ControlConnection) -> SessionConfig {
@@ -145,9 +180,13 @@ fn protocol_options(control: &ControlConnection) -> SessionConfig {
             ListenSide::OwnHost => Peer::Server,
             ListenSide::SshServer => Peer::Client,
         },
-        tls: match ftp.tls {
+        tls: match &ftp.tls {
+            Tls::Refuse => TlsPolicy::Refuse,
             Tls::Pass => TlsPolicy::Pass,
-            Tls::Refuse | Tls::Terminate(_) => TlsPolicy::Refuse,
+            Tls::Terminate(server) => TlsPolicy::Terminate(Terminate {
+                required: server.required,
+                implicit: server.implicit,
+            }),
         },
         foreign_port: ftp.foreign_port,
         active: ftp.active,

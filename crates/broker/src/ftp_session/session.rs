@@ -2,7 +2,7 @@
 //! actions.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -16,8 +16,6 @@ use super::deadlines::{Deadlines, Overdue, Standing};
 use super::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use crate::registry::{Registration, add};
 
-/// How long the last reply may take to reach a slow client.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reports of data channels that may wait; a session has few at a time.
 const REPORTS: usize = 32;
 
@@ -77,13 +75,7 @@ impl FtpSession {
         }
         self.data_channels.withdraw_all();
         if self.ending == Some(ClientEnd::Orderly) {
-            let farewell = self.io.client.writer.finish();
-            if tokio::time::timeout(FAREWELL_TIMEOUT, farewell)
-                .await
-                .is_err()
-            {
-                debug!("the client did not take the last words");
-            }
+            self.io.client.say_farewell().await;
         } else {
             self.io.client.writer.reset();
         }
@@ -114,7 +106,21 @@ impl FtpSession {
         match event {
             IoEvent::Client(read) => self.client_read(read),
             IoEvent::Server(read) => self.server_read(read),
+            IoEvent::TlsStarted(started) => self.tls_started(started),
             IoEvent::Written => {}
+        }
+    }
+
+    fn tls_started(&mut self, started: Result<String, EndFault>) {
+        match started {
+            Ok(agreed) => {
+                info!(%agreed, "the client uses TLS");
+                self.guard.entry.set_tls(agreed);
+            }
+            Err(reason) => {
+                warn!(%reason, "session ended: TLS with the client did not begin");
+                self.ending = Some(ClientEnd::Reset);
+            }
         }
     }
 
@@ -230,11 +236,10 @@ impl FtpSession {
                 target,
                 open_first,
                 other_family,
-                ..
+                protected,
             } => {
-                let started = self
-                    .data_channels
-                    .start(id, mode, target, open_first, other_family);
+                let channels = &mut self.data_channels;
+                let started = channels.start(id, mode, target, open_first, other_family, protected);
                 if let Err(reason) = started {
                     self.proto.offered(Instant::now(), id, Err(reason));
                 }
@@ -244,8 +249,15 @@ impl FtpSession {
                 self.data_channels.cut(id, &reason);
             }
             Action::CheckLiveness { id, check } => self.data_channels.check_liveness(id, check),
-            Action::StartTls => {}
             Action::Release { id } => self.data_channels.release(id),
+            Action::StartTls => {
+                if let Some(bytes) = self.proto.take_to_client() {
+                    self.io.client.writer.send(&bytes);
+                }
+                if let Some(tls) = &self.control.tls {
+                    self.io.client.start_tls(tls.clone());
+                }
+            }
             Action::EndServer => {
                 if let Some(bytes) = self.proto.take_to_server() {
                     self.io.server.writer.send(&bytes);

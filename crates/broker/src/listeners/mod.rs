@@ -18,6 +18,7 @@ use tracing::{info, warn};
 pub(crate) use open_tunnel::OpenTunnel;
 
 use crate::announced::AnnouncedPorts;
+use crate::client_tls::TunnelTls;
 use crate::own_host::{Host, TunnelSockets};
 use crate::profiles::{Connections, unsupported};
 use crate::registry::SessionRegistry;
@@ -144,10 +145,12 @@ impl Listeners {
                 format!("{MAX_TUNNELS} tunnel listeners are open already; close some first"),
             ));
         }
+        let tls = TunnelTls::of(&spec).map_err(RpcError::invalid_params)?;
         let id = self.registry.new_id();
         let tunnel = Arc::new(Tunnel {
             id,
             spec,
+            tls,
             host: self.host.clone(),
             connections,
             registry: self.registry.clone(),

@@ -85,6 +85,7 @@ pub(crate) struct SessionEntry {
     /// The client's address.
     pub(crate) client: SocketAddr,
     label: Mutex<String>,
+    tls: OnceLock<String>,
     data: Mutex<BTreeMap<u64, Arc<DataEntry>>>,
 }
 
@@ -107,6 +108,7 @@ impl SessionEntry {
             tunnel,
             client,
             label: Mutex::default(),
+            tls: OnceLock::new(),
             data: Mutex::default(),
         }
     }
@@ -118,6 +120,16 @@ impl SessionEntry {
 
     pub(crate) fn set_label(&self, label: String) {
         *lock(&self.label) = label;
+    }
+
+    /// The TLS version and cipher of the client's control connection, once it uses TLS.
+    pub(crate) fn tls(&self) -> Option<String> {
+        self.tls.get().cloned()
+    }
+
+    /// Records the TLS version and cipher.
+    pub(crate) fn set_tls(&self, agreed: String) {
+        self.tls.get_or_init(|| agreed);
     }
 
     /// The session's data channels, oldest first.
@@ -152,6 +164,8 @@ pub(crate) struct DataLabel {
     pub(crate) command: String,
     /// The direction of the data, once known.
     pub(crate) direction: Option<Direction>,
+    /// The TLS version and cipher of the client's end, if it uses TLS.
+    pub(crate) tls: Option<String>,
     /// Why the broker cut it.
     pub(crate) cut_reason: Option<String>,
     /// When both ends were connected: since then it carries data.

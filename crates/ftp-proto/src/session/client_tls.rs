@@ -174,12 +174,13 @@ impl ClientTls {
                 self.protected = true;
                 (200, "Data connections use TLS")
             }
-            b"C" | b"c" if self.is_required() => {
-                (534, "Data connections must be encrypted; send PROT P")
-            }
             b"C" | b"c" => {
+                // Also if it is refused: a client that continues without TLS would wait for data forever.
                 self.protected = false;
-                (200, "Data connections are not encrypted")
+                match self.is_required() {
+                    true => (534, "Data connections must be encrypted; send PROT P"),
+                    false => (200, "Data connections are not encrypted"),
+                }
             }
             b"S" | b"s" | b"E" | b"e" => (536, "Send PROT P or PROT C"),
             _ => (504, "Unknown protection level; send PROT P"),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::advertised::Advertised;
 use super::destination::DataHost;
 use crate::announced::AnnouncedPorts;
+use crate::client_tls::SessionTls;
 use crate::ftp_session::server::DirectConnection;
 use crate::own_host::ClientOwner;
 use crate::registry::DataEntry;
@@ -59,6 +60,8 @@ pub(crate) struct ControlConnection {
     pub(crate) data_host: DataHost,
     /// Who owns the client's end.
     pub(crate) owner: ClientOwner,
+    /// TLS for the client's connections, if the tunnel has it.
+    pub(crate) tls: Option<Arc<SessionTls>>,
     /// What the client learns instead of `reached`.
     pub(crate) advertised: Advertised,
     /// Cancelled when the client has ended its side.
@@ -80,6 +83,8 @@ pub(crate) struct Signals {
 pub(crate) struct DataTask {
     pub(crate) id: DataId,
     pub(crate) control: Arc<ControlConnection>,
+    /// TLS for the client's end, if it must use it.
+    pub(crate) tls: Option<Arc<SessionTls>>,
     pub(crate) entry: Arc<DataEntry>,
     pub(crate) signals: Signals,
     /// The last requested liveness check.

@@ -1,15 +1,21 @@
 //! The copying once both ends of a data connection are connected, and the reports about it.
 
 use std::convert::Infallible;
+use std::io::{self, ErrorKind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker_config::ListenSide;
-use broker_ssh::{Channel, Intake, Liveness, SpliceEnd, splice};
+use broker_ssh::{Channel, ClientSocket, Intake, Liveness, SpliceEnd, splice_layered};
 use ftp_proto::{DataEnd, DataEvent};
+use futures::future::BoxFuture;
 use tokio::net::TcpStream;
+use tracing::{Instrument, Span, warn};
 
 use super::task::DataTask;
+use crate::client_tls::{SessionTls, TlsClient};
+use crate::registry::{ChannelEntry, DataEntry};
 
 /// How long a client behind SSH must have read nothing before the broker takes it for one that keeps its data connection
 /// open until it has read the server's reply. All others close it as soon as they have everything.
@@ -28,11 +34,44 @@ pub(super) async fn run(task: &DataTask, tcp: TcpStream, channel: Channel) -> Da
         .relabel(|label| label.joined = Some(SystemTime::now()));
     task.tell(DataEvent::Joined).await;
     let (liveness, intake) = (channel.liveness(), channel.intake());
-    let entry = &task.entry.channel;
-    let copying = splice(tcp, channel, &entry.progress, entry.stop.clone());
     tokio::select! {
-        end = follow(task, copying) => end,
+        end = follow(task, copy(task, tcp, channel)) => end,
         never = answer_liveness_checks(task, liveness, intake) => match never {},
+    }
+}
+
+/// Copies, inside TLS if the client's end must use it.
+async fn copy(task: &DataTask, tcp: TcpStream, channel: Channel) -> SpliceEnd {
+    let ChannelEntry { progress, stop, .. } = &task.entry.channel;
+    let (stop, over) = (stop.clone(), task.signals.over.clone());
+    let Some(tls) = task.tls.clone() else {
+        let plain = async |tcp| Ok(tcp);
+        return splice_layered(tcp, plain, channel, progress, stop, over).await;
+    };
+    let layer = encrypt(tls, task.entry.clone(), Span::current());
+    splice_layered(tcp, layer, channel, progress, stop, over).await
+}
+
+/// Makes a client's connection one inside TLS. The client begins the handshake when it likes: some wait for the server's
+/// `150`.
+fn encrypt(
+    tls: Arc<SessionTls>,
+    entry: Arc<DataEntry>,
+    span: Span,
+) -> impl FnOnce(ClientSocket) -> BoxFuture<'static, io::Result<TlsClient>> + Send + 'static {
+    move |tcp| {
+        let encrypting = async move {
+            let accepted = tls.accept_data(tcp).await;
+            let (stream, agreed) = accepted.inspect_err(|reason| {
+                // Clients just close a connection whose transfer the server refused.
+                if reason.kind() != ErrorKind::UnexpectedEof {
+                    warn!(%reason, "TLS on a data connection did not begin");
+                }
+            })?;
+            entry.relabel(|label| label.tls = Some(agreed));
+            Ok(stream)
+        };
+        Box::pin(encrypting.instrument(span))
     }
 }
 
@@ -46,7 +85,6 @@ async fn follow(task: &DataTask, copying: impl Future<Output = SpliceEnd>) -> Da
         tokio::select! {
             () = progress.channel_done.cancelled(), if !told.channel => {}
             () = progress.tcp_done.cancelled(), if !told.tcp => {}
-            () = task.signals.over.cancelled() => return DataEnd::Complete,
             // The peer on this side has everything and may leave its end open as long as it likes, but a stopping broker
             // does not wait for it.
             () = drain.cancelled(), if told.channel && progress.is_whole_download() => {
