@@ -1,3 +1,5 @@
+//! Certificates and keys that fit, and those that do not.
+
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
