@@ -165,7 +165,7 @@ impl CommandStream {
     fn log_end(&mut self) {
         let status = self.child.try_wait().ok().flatten();
         let status = status.map_or("still running".into(), |status| status.to_string());
-        tracing::info!(command = %self.name, %status, "proxy command has closed its output");
+        tracing::info!(route = %self.name, %status, "proxy command has closed its output");
     }
 }
 

@@ -93,7 +93,7 @@ impl ErrorLines {
         let text = String::from_utf8_lossy(&line);
         let text = printable_start(text.trim(), MAX_LINE);
         if !text.is_empty() {
-            tracing::info!(command = %self.command, "proxy command wrote: {text}");
+            tracing::info!(route = %self.command, "proxy command wrote: {text}");
             self.last = text;
         }
     }
