@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::socks::{self, RawSocks};
 use crate::choices::{TlsWord, TunnelType};
-use crate::findings::{Located, Span};
+use crate::findings::{Located, Remedy, Span};
 use crate::proxy::parse_ports;
 use crate::suggest::clip;
 use crate::table::{Attribute, Rule, part, rows};
@@ -225,7 +225,10 @@ fn check_profile(tunnel: &mut RawTunnel, values: &mut Values<'_>) {
     };
     if tunnel.kind.value == TunnelType::Socks {
         let message = "a SOCKS tunnel without a profile is not supported yet";
-        values.findings.unsupported(profile.span, message);
+        values
+            .findings
+            .unsupported(profile.span, message)
+            .remedy(Remedy::RemoveElement);
     } else {
         values
             .findings
