@@ -28,7 +28,7 @@ pub(crate) fn import_config(old: &Path, new: &NewFile, output: &Output) -> anyho
 pub(crate) fn finish(imported: &Imported, new: &NewFile, output: &Output) -> anyhow::Result<()> {
     new_file::write(new, &imported.text, imported.has_secrets, output)?;
     for line in imported.left_out.iter().chain(&imported.open) {
-        output.progress(&line);
+        output.progress(line);
     }
     Ok(())
 }
