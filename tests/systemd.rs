@@ -90,9 +90,9 @@ async fn ready() -> anyhow::Result<()> {
     );
     let manager = ServiceManager::start()?;
     let broker = start(&manager, &config, &[]).await?;
-    let first = manager.message(SOON).await?;
+    let ready = manager.wait("READY=1", SOON).await?;
     let expected = "READY=1\nSTATUS=Listening: 1 tunnel, 1 failed; 0 sessions, 0 transfers\n";
-    ensure!(first == expected, "{first:?}");
+    ensure!(ready == expected, "{ready:?}");
     Conversation::connect(broker.listener(0).await?).await?;
     Ok(())
 }
