@@ -6,7 +6,7 @@ use super::Fault;
 use super::packages::Package;
 
 /// A crate, and what its shipped code must not depend on. docs/architecture.md gives the reasons.
-const FORBIDDEN: [(&str, &[&str]); 10] = [
+const FORBIDDEN: [(&str, &[&str]); 11] = [
     (
         "plain-text",
         &[
@@ -21,6 +21,18 @@ const FORBIDDEN: [(&str, &[&str]); 10] = [
     ),
     (
         "file-access",
+        &[
+            "tokio",
+            "russh",
+            "ftp-proto",
+            "broker-config",
+            "broker-ipc",
+            "broker-ssh",
+            "broker",
+        ],
+    ),
+    (
+        "tls-certificate",
         &[
             "tokio",
             "russh",
