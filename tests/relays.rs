@@ -2,17 +2,22 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use testkit::broker::Broker;
+use testkit::certificates::Authority;
+use testkit::client::run_in;
 use testkit::ftp_client::{FtpClient, port_command};
 use testkit::lan::Lan;
 use testkit::netns::Netns;
+use testkit::programs::CURL;
 use testkit::scripted::{Conversation, End};
 
 use crate::support::clients::{Client, Mode};
+use crate::support::compare::same_bytes;
 use crate::support::fixture::{CONTENT, SOON, embedded};
 use crate::support::site::{
     Backend, CLIENTS, PORT, connect_from, down_and_up, fetched, login_from,
@@ -97,6 +102,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         ));
     }
     let translates = with(&[Need::Program("nft"), Need::Program("unshare")]);
+    trials.push(trial(
+        "relay: FTP over TLS through address translation",
+        &[&translates[..], &[Need::Program("curl")]].concat(),
+        encrypted,
+    ));
     trials.push(trial(
         "relay: the outside address is announced, or a 425",
         &translates,
@@ -184,6 +194,38 @@ async fn translated(client: Client, v4: &[Mode], v6: &[Mode]) -> anyhow::Result<
     let [over_v4, over_v6] = site.outside();
     down_and_up(&site.client, over_v4, client, v4, &site.backend).await?;
     down_and_up(&site.client, over_v6, client, v6, &site.backend).await
+}
+
+/// With the session bound to its data connections, since other clients can have the same address.
+async fn encrypted() -> anyhow::Result<()> {
+    let (authority, home) = (Authority::new()?, tempfile::tempdir()?);
+    authority.issue()?;
+    let attributes = format!(r#"{} tls-session-reuse="yes""#, authority.tunnel());
+    let site = Translated::start(&attributes).await?;
+    let (sent, got) = (home.path().join("sent"), home.path().join("got"));
+    std::fs::write(&sent, CONTENT)?;
+    for server in site.outside() {
+        let url = format!("ftp://localhost:{}/sent", server.port());
+        let steps = [("--upload-file", &sent), ("--output", &got)];
+        for (option, file) in steps {
+            let mut command = Command::new(CURL.find()?);
+            command
+                .args(["--disable", "--silent", "--show-error", "--ssl-reqd"])
+                .args(["--user", "anonymous:guest", "--cacert"])
+                .arg(authority.file())
+                .args([
+                    "--resolve",
+                    &format!("localhost:{}:{}", server.port(), server.ip()),
+                ])
+                .arg(option)
+                .arg(file)
+                .arg(&url);
+            run_in(Some(&site.client), command, SOON).await?.success()?;
+        }
+        same_bytes(&got, CONTENT)?;
+        std::fs::remove_file(&got)?;
+    }
+    Ok(())
 }
 
 async fn thieves() -> anyhow::Result<()> {
