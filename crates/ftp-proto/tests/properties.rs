@@ -169,12 +169,32 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
 
 /// Whether noise may hold the code of a passive reply, or a Telnet command that a line end is part of.
 fn is_special(noise: &[u8]) -> bool {
-    noise.windows(3).any(|three| {
-        matches!(
-            three,
-            b"227" | b"228" | b"229" | [_, 255, b'\n'] | [255, _, b'\n']
-        )
-    }) || noise.starts_with(b"\xff\n")
+    noise
+        .windows(3)
+        .any(|three| matches!(three, [_, 255, b'\n'] | [255, _, b'\n']))
+        || announces(noise)
+        || noise.starts_with(b"\xff\n")
+        || announces(&without_telnet(noise))
+}
+
+/// Whether some bytes are the code of a passive reply.
+fn announces(noise: &[u8]) -> bool {
+    noise
+        .windows(3)
+        .any(|three| matches!(three, b"227" | b"228" | b"229"))
+}
+
+/// The bytes as those see them who skip Telnet commands, which can stand inside a code.
+fn without_telnet(noise: &[u8]) -> Vec<u8> {
+    let mut rest = noise.iter();
+    let mut plain = Vec::new();
+    while let Some(&byte) = rest.next() {
+        match byte {
+            255 => drop(rest.next()),
+            byte => plain.push(byte),
+        }
+    }
+    plain
 }
 
 #[derive(Debug, Clone)]
