@@ -57,13 +57,13 @@ fn a_pasv_that_a_server_refuses_over_ipv6_becomes_an_epsv_for_an_ipv4_client() {
 }
 
 #[test]
-fn a_227_with_the_end_of_an_ipv6_address_becomes_an_epsv_too() {
-    for end in ["1", "c0de"] {
+fn a_227_with_an_ipv6_address_or_its_end_becomes_an_epsv_too() {
+    for address in ["1", "c0de", "::1", "2001:db8::c0de"] {
         check(&format!(
             r"
             s>c 220 ready
             c>s PASV
-            s> 227 Entering Passive Mode ({end},171,137).
+            s> 227 Entering Passive Mode ({address},171,137).
             -> server EPSV
             s> 229 Entering Extended Passive Mode (|||1029|)
             -> offer 0 passive * 1029 open-first
@@ -72,7 +72,13 @@ fn a_227_with_the_end_of_an_ipv6_address_becomes_an_epsv_too() {
             "
         ));
     }
-    for other in ["127,0,0,1,4", "12345,171,137", "1,256,137", "1,171"] {
+    for other in [
+        "127,0,0,1,4",
+        "12345,171,137",
+        "::g,171,137",
+        "1,256,137",
+        "1,171",
+    ] {
         check(&format!(
             r"
             s>c 220 ready

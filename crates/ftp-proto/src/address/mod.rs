@@ -5,7 +5,7 @@ mod leftover;
 mod passive;
 mod verb;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use plain_text::canonical;
 
@@ -196,14 +196,16 @@ pub(crate) fn passive_reply(form: PassiveForm, address: SocketAddr) -> Option<Ve
     }
 }
 
-/// Whether there are three numbers in parentheses: the last group of an IPv6 address, and the port. ProFTPD writes that.
-fn names_end_of_ipv6(text: &[u8]) -> bool {
+/// Whether there are three fields in parentheses: an IPv6 address and the port. pyftpdlib writes that, and ProFTPD only the
+/// last group of the address.
+fn names_ipv6(text: &[u8]) -> bool {
     let behind = memchr::memchr(b'(', text).and_then(|at| text.get(at + 1..));
     let inner = behind.and_then(|text| text.get(..memchr::memchr(b')', text)?));
     let fields: Option<Vec<&[u8]>> = inner.map(|text| text.split(|&byte| byte == b',').collect());
     let Some([group, high, low]) = fields.as_deref() else {
         return false;
     };
-    let hex = (1..=4).contains(&group.len()) && group.iter().all(u8::is_ascii_hexdigit);
-    hex && decimal::<u8>(high).is_some() && decimal::<u8>(low).is_some()
+    let last_group = (1..=4).contains(&group.len()) && group.iter().all(u8::is_ascii_hexdigit);
+    let whole = || std::str::from_utf8(group).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
+    (last_group || whole()) && decimal::<u8>(high).is_some() && decimal::<u8>(low).is_some()
 }

@@ -10,7 +10,7 @@ use plain_text::canonical;
 
 use super::leftover::all_stand_alone;
 
-use super::{Cursor, is_blank, long_form, names_end_of_ipv6, read_long_form, short_form, trim_end};
+use super::{Cursor, is_blank, long_form, names_ipv6, read_long_form, short_form, trim_end};
 use crate::event::Announced;
 use crate::telnet;
 
@@ -20,7 +20,7 @@ const MAX_EXTENDED_FIELD: usize = 64;
 /// How often an address may occur in a reply. Once is usual. The bound limits the work on a malicious reply.
 const MAX_SPOTS: usize = 16;
 
-/// Why a reply has no address: the server has an IPv6 address, and writes the end of it before the port.
+/// Why a reply has no address: the server has an IPv6 address, and writes it or its end before the port.
 pub(crate) const IPV6_ADDRESS: &str = "contains an IPv6 address";
 
 /// The beginning of a line that looks like a passive reply.
@@ -148,7 +148,7 @@ impl PassiveReply {
 
 /// Why a reply contains no address.
 fn no_address(code: u16, text: &[u8]) -> &'static str {
-    if code == 227 && names_end_of_ipv6(text) {
+    if code == 227 && names_ipv6(text) {
         IPV6_ADDRESS
     } else {
         "contains no readable address"
