@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// Play this one round only
     #[arg(long, value_name = "ROUND")]
     only: Option<u64>,
+    /// Let the SSH server listen for the clients
+    #[arg(long)]
+    remote: bool,
     /// Tell of each round
     #[arg(long, short)]
     verbose: bool,
@@ -55,11 +58,16 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
         Some(round) => round..=round,
         None => 1..=options.rounds,
     };
-    println!("seed {seed}, rounds {} to {}", rounds.start(), rounds.end());
+    let side = if options.remote { "remote" } else { "local" };
+    println!(
+        "seed {seed}, rounds {} to {}, {side} tunnels",
+        rounds.start(),
+        rounds.end()
+    );
     let began = Instant::now();
     // Dropped, the rounds take every daemon with them.
     let table = tokio::select! {
-        played = play(seed, rounds, options.verbose) => played?,
+        played = play(seed, rounds, options) => played?,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
     };
     let took = began.elapsed();
@@ -83,24 +91,25 @@ fn seed_from_time() -> Result<u64> {
     Ok(now.context("the clock stands before 1970")?.as_secs())
 }
 
-async fn play(seed: u64, rounds: RangeInclusive<u64>, verbose: bool) -> Result<Table> {
+async fn play(seed: u64, rounds: RangeInclusive<u64>, options: &Options) -> Result<Table> {
+    let remote = options.remote;
     let content = testkit::files::pattern(seed, MAX_SIZE + MAX_OFFSET);
     let first = Plan::of(seed, *rounds.start());
     let mut table = Table::default();
-    let (mut peers, mut baseline) = begin(&first, &content).await?;
+    let (mut peers, mut baseline) = begin(&first, &content, remote).await?;
     let mut news = Instant::now();
     for number in rounds {
         let plan = Plan::of(seed, number);
         let log_before = peers.broker.log().len();
         let outcome = round::play(&mut peers, baseline, &plan, &content).await?;
         table.add(&plan, &outcome);
-        if verbose {
+        if options.verbose {
             tell(&plan, &outcome);
         }
         if !outcome.is_good() {
             accuse(seed, &plan, &outcome, &peers, log_before);
             // What is left over must not spoil the rounds to come.
-            (peers, baseline) = begin(&plan, &content).await?;
+            (peers, baseline) = begin(&plan, &content, remote).await?;
         }
         if news.elapsed() > NEWS {
             let [rounds, short, leaks, faults] = table.totals();
@@ -116,9 +125,9 @@ async fn play(seed: u64, rounds: RangeInclusive<u64>, verbose: bool) -> Result<T
     Ok(table)
 }
 
-async fn begin(plan: &Plan, content: &[u8]) -> Result<(ChaosPeers, Baseline)> {
-    let peers = ChaosPeers::start().await?;
-    round::warm_up(&peers, plan, content).await?;
+async fn begin(plan: &Plan, content: &[u8], remote: bool) -> Result<(ChaosPeers, Baseline)> {
+    let mut peers = ChaosPeers::start(remote).await?;
+    round::warm_up(&mut peers, plan, content).await?;
     let baseline = quiet::baseline(&peers).await?;
     Ok((peers, baseline))
 }

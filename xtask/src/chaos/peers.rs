@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use testkit::broker::Broker;
 use testkit::fixture::{Fixture, Servers};
 use testkit::peer::FtpFiles;
@@ -24,6 +25,9 @@ const KEEPALIVE: u64 = 1;
 pub(super) const IDLE_TIMEOUT: u64 = 10;
 /// The daemon has nothing to wait for when it is stopped without grace; one second longer with.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// A tunnel whose SSH connection was lost listens again by then: a silent line is noticed after four keepalives, and a pause
+/// after failures is short.
+const LISTEN_LIMIT: Duration = Duration::from_secs(30);
 /// Seconds of grace where the daemon is to be stopped past it.
 const GRACE: &str = "1";
 
@@ -35,6 +39,8 @@ pub(super) struct ChaosPeers {
     relay: Relay,
     /// The connection of the relay that is silent alone.
     silent: Option<usize>,
+    /// Whether the SSH server listens for the clients.
+    pub(super) remote: bool,
     /// Where FTP clients connect: to either server on the direct line, then on the relayed one.
     tunnels: [SocketAddr; 4],
 }
@@ -53,10 +59,15 @@ pub(super) struct Targets {
 }
 
 impl ChaosPeers {
-    pub(super) async fn start() -> Result<Self> {
+    pub(super) async fn start(remote: bool) -> Result<Self> {
+        // The rest of the log would be read by nobody.
+        let mut extra_config = vec!["LogLevel VERBOSE".to_owned()];
+        if remote {
+            // Over a silent line only sshd itself can end the clients' connections.
+            extra_config.push(format!("ClientAliveInterval {KEEPALIVE}"));
+        }
         let sshd = SshdOptions {
-            // The rest would be read by nobody.
-            extra_config: vec!["LogLevel VERBOSE".to_owned()],
+            extra_config,
             ..SshdOptions::default()
         };
         let builder = Fixture::builder().ssh(sshd);
@@ -71,10 +82,15 @@ impl ChaosPeers {
             r#"<idle-timeout time="{IDLE_TIMEOUT}"/><keepalive-interval time="{KEEPALIVE}"/>"#
         );
         let direct = servers.profile()?.with(&settings);
-        let direct = direct.tunnel(Tunnel::ftp(quirky.addr())).called("direct");
+        let mut direct = direct.tunnel(Tunnel::ftp(quirky.addr())).called("direct");
+        if remote {
+            let tunnels = direct.tunnels.into_iter();
+            direct.tunnels = tunnels.map(Tunnel::remote).collect();
+        }
         let relayed = direct.clone().at(relay.addr()).called("relayed");
         let broker = Broker::start(&config("", [direct, relayed]), &[]).await?;
         Ok(Self {
+            remote,
             tunnels: tunnels(&broker).await?,
             broker,
             servers,
@@ -82,6 +98,17 @@ impl ChaosPeers {
             relay,
             silent: None,
         })
+    }
+
+    /// Waits until every tunnel listens. A remote one has another port after each loss of its SSH connection.
+    ///
+    /// # Errors
+    /// When one does not listen.
+    pub(super) async fn find_tunnels(&mut self) -> Result<()> {
+        if self.remote {
+            self.tunnels = tunnels(&self.broker).await?;
+        }
+        Ok(())
     }
 
     /// Where an FTP client connects.
@@ -144,13 +171,17 @@ impl ChaosPeers {
         }
         let ssh_port = self.servers.ssh.addr().port();
         let ftp_ports = [self.servers.ftp.addr().port(), self.quirky.addr().port()];
+        let tunnel_ports = self.tunnel_ports();
         let sockets = Sockets::now()?;
         for family in self.servers.ssh.process().families() {
             let held = sockets.held_by(&family);
-            let controls = held
-                .connections
-                .iter()
-                .any(|c| ftp_ports.contains(&c.remote));
+            let controls = match self.remote {
+                false => held
+                    .connections
+                    .iter()
+                    .any(|c| ftp_ports.contains(&c.remote)),
+                true => held.listening.iter().any(|p| tunnel_ports.contains(p)),
+            };
             let works = held.connections.iter().any(|c| c.local != ssh_port);
             let list = match (controls, works || !held.listening.is_empty()) {
                 (true, _) => &mut targets.control,
@@ -299,6 +330,13 @@ fn total(passed: &Passed) -> u64 {
 }
 
 async fn tunnels(broker: &Broker) -> Result<[SocketAddr; 4]> {
+    let listens = |listed: &Value| {
+        let mut tunnels = listed.as_array().into_iter().flatten();
+        tunnels.all(|tunnel| tunnel.get("state") == Some(&"listening".into()))
+    };
+    broker
+        .wait_json(&["list-tunnel-listeners"], LISTEN_LIMIT, listens)
+        .await?;
     Ok([
         broker.listener(0).await?,
         broker.listener(1).await?,

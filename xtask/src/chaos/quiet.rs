@@ -47,7 +47,8 @@ pub(super) async fn baseline(peers: &ChaosPeers) -> Result<Baseline> {
 ///
 /// # Errors
 /// When somebody cannot be asked.
-pub(super) async fn after_round(peers: &ChaosPeers, baseline: Baseline) -> Result<Vec<String>> {
+pub(super) async fn after_round(peers: &mut ChaosPeers, baseline: Baseline) -> Result<Vec<String>> {
+    peers.find_tunnels().await?;
     wait(peers, Some(baseline), LIMIT).await
 }
 
@@ -57,7 +58,11 @@ pub(super) async fn after_round(peers: &ChaosPeers, baseline: Baseline) -> Resul
 /// When somebody cannot be asked.
 pub(super) async fn at_the_end(peers: &ChaosPeers, baseline: Baseline) -> Result<Vec<String>> {
     let limit = LIMIT + Duration::from_secs(IDLE_TIMEOUT);
-    let gone = |list: &Value| list.as_array().is_some_and(Vec::is_empty);
+    // A remote tunnel keeps its control connection.
+    let stays = |connection: &Value| {
+        peers.remote && connection.get("kind") == Some(&Value::from("control"))
+    };
+    let gone = |list: &Value| list.as_array().is_some_and(|list| list.iter().all(stays));
     if let Err(error) = peers
         .broker
         .wait_json(&["list-connections"], limit, gone)
@@ -142,11 +147,14 @@ fn held_by_daemon(
     left: &mut Vec<String>,
 ) {
     let held = sockets.held_by(&[peers.broker.process().pid()]);
-    if held.listening != peers.tunnel_ports() {
+    let own = match peers.remote {
+        true => Vec::new(),
+        false => peers.tunnel_ports(),
+    };
+    if held.listening != own {
         left.push(format!(
-            "the daemon listens on {:?}, its tunnels are {:?}",
+            "the daemon listens on {:?}, its tunnels are {own:?}",
             held.listening,
-            peers.tunnel_ports()
         ));
     }
     let ports = peers.ssh_ports();
@@ -188,7 +196,12 @@ fn held_by_sshd(peers: &ChaosPeers, sockets: &Sockets, connections: usize, left:
         .chain([peers.servers.ssh.pid()])
         .collect();
     let held = sockets.held_by(&everybody);
-    let forwards: Vec<_> = held.listening.iter().filter(|p| **p != port).collect();
+    let tunnels = match peers.remote {
+        true => peers.tunnel_ports(),
+        false => Vec::new(),
+    };
+    let expected = |p: &u16| *p == port || tunnels.contains(p);
+    let forwards: Vec<_> = held.listening.iter().filter(|p| !expected(p)).collect();
     if !forwards.is_empty() {
         left.push(format!("remote forwards in sshd: {forwards:?}"));
     }

@@ -11,7 +11,9 @@ use super::fault::{Cut, Server};
 use super::peers::{ChaosPeers, Targets};
 use super::plan::Plan;
 use super::quiet::{self, Baseline};
-use super::transfer::{Direction, Moment, Progress, Step, Transfer, Verb};
+use super::transfer::{
+    Deed, Direction, Interruption, Moment, Progress, Step, Transfer, Urgency, Verb,
+};
 
 /// Longer than the broker waits for anything it may wait for while a transfer hangs.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(60);
@@ -69,6 +71,7 @@ pub(super) async fn play(
 ) -> Result<Outcome> {
     let began = Instant::now();
     let mut faults = Vec::new();
+    peers.find_tunnels().await?;
     let name = format!("file-{}", plan.number);
     let cut = plan.fault.cut;
     peers.prepare(plan);
@@ -77,7 +80,7 @@ pub(super) async fn play(
     let (progress, watched) = watch::channel(Progress::default());
     let (release, hold) = hold(plan);
     let tunnel = peers.tunnel(plan.relayed, plan.fault.server);
-    let mut client = Client::new(tunnel, progress, manners(plan, hold));
+    let mut client = Client::new(tunnel, progress, manners(plan, hold, peers.remote));
     let played = transfer_and_cut(peers, plan, &file, &mut client, watched, release);
     let left = match timeout(TRANSFER_LIMIT, played).await {
         Ok(Ok(left)) => left,
@@ -94,7 +97,7 @@ pub(super) async fn play(
     drop(client);
     let ending = if left { Ending::Left } else { ending(&seen) };
     let transfer_took = began.elapsed();
-    let short = if believes(plan, &seen) {
+    let short = if believes(plan, &seen, peers.remote) {
         file.difference(peers, &seen)?
     } else {
         None
@@ -129,7 +132,7 @@ pub(super) async fn play(
 ///
 /// # Errors
 /// When one fails.
-pub(super) async fn warm_up(peers: &ChaosPeers, plan: &Plan, content: &[u8]) -> Result<()> {
+pub(super) async fn warm_up(peers: &mut ChaosPeers, plan: &Plan, content: &[u8]) -> Result<()> {
     for relayed in [false, true] {
         let plan = plan.warm_up(relayed);
         let fault = next(peers, &plan, content).await?;
@@ -139,7 +142,8 @@ pub(super) async fn warm_up(peers: &ChaosPeers, plan: &Plan, content: &[u8]) -> 
 }
 
 /// The transfer after the cut. Returns what is wrong with it.
-async fn next(peers: &ChaosPeers, plan: &Plan, content: &[u8]) -> Result<Option<String>> {
+async fn next(peers: &mut ChaosPeers, plan: &Plan, content: &[u8]) -> Result<Option<String>> {
+    peers.find_tunnels().await?;
     let name = format!("next-{}", plan.number);
     let server = plan.fault.server;
     let file = File::new(peers, &name, server, &plan.next, content)?;
@@ -171,8 +175,13 @@ async fn next(peers: &ChaosPeers, plan: &Plan, content: &[u8]) -> Result<Option<
 }
 
 /// Whether the client believes that the file is whole. A reset shows a failure too, but nobody cuts what the broker has
-/// called a success; a client that itself wanted no more of a download is another matter.
-fn believes(plan: &Plan, seen: &Seen) -> bool {
+/// called a success; a client that itself wanted no more of a download is another matter. So is one that resets its upload
+/// through a remote tunnel: sshd reports that as an orderly end.
+fn believes(plan: &Plan, seen: &Seen, remote: bool) -> bool {
+    let is_reset = matches!(plan.fault.cut, Cut::ClientData | Cut::BoxResets);
+    if remote && is_reset && plan.transfer.direction() == Direction::Upload {
+        return false;
+    }
     let gave_up = matches!(plan.fault.cut, Cut::ClientData | Cut::Abort)
         && plan.transfer.direction() == Direction::Download;
     // A listing is asked for where it must be refused, and is compared with nothing.
@@ -194,17 +203,30 @@ fn unexpected(plan: &Plan, seen: &Seen) -> Option<String> {
     lost.map(|lost| format!("the session did not survive the ABOR: {lost}"))
 }
 
-fn manners(plan: &Plan, hold: Option<Hold>) -> Manners {
+fn manners(plan: &Plan, hold: Option<Hold>, remote: bool) -> Manners {
     let passed = match (plan.fault.cut, plan.moment) {
         (Cut::BoxResets, Moment::Bytes(bytes)) => Some(bytes as u64),
         _ => None,
     };
     Manners {
         hold,
-        interruption: plan.interruption,
+        interruption: plan.interruption.map(|it| Interruption {
+            deed: within_reach(it.deed, remote),
+            ..it
+        }),
         stops_reading: plan.coin,
         refuses: plan.fault.cut == Cut::ClientRefuses,
         box_resets_after: passed,
+    }
+}
+
+/// sshd drops the byte that a client sends as urgent data. Where that is the end of the line, no ABOR arrives.
+fn within_reach(deed: Deed, remote: bool) -> Deed {
+    let is_lost = remote && deed == Deed::Abort(Urgency::Urgent);
+    if is_lost {
+        Deed::Abort(Urgency::Plain)
+    } else {
+        deed
     }
 }
 
