@@ -73,6 +73,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             from_elsewhere,
         ),
         trial(
+            "remote tunnels: a passive port in use for one IP version",
+            REAL,
+            port_in_use,
+        ),
+        trial(
             "remote tunnels: asked for again after a lost connection",
             REAL,
             again,
@@ -198,6 +203,31 @@ async fn from_elsewhere() -> anyhow::Result<()> {
     let announced = fixture.login().await?.announced("PASV").await?;
     ensure!(announced.ip() == netns.inside_addr(), "{announced}");
     Ok(())
+}
+
+/// sshd listens on the port for the other IP version then, and reports success.
+async fn port_in_use() -> anyhow::Result<()> {
+    let (taken, free) = neighbours().await?;
+    let range = format!("{}-{}", taken.local_addr()?.port(), free.port());
+    let tunnel = format!(r#"allow-relay="yes" passive-ports="{range}""#);
+    let fixture = real().tunnel(tunnel).remote().start().await?;
+
+    // The port with which the broker begins is another one each time.
+    for _ in 0..3 {
+        fetch(fixture.tunnel, &[], CONTENT).await?;
+    }
+    Ok(())
+}
+
+/// A port that is in use for IPv4, and the next one, which is not.
+async fn neighbours() -> anyhow::Result<(TcpListener, SocketAddr)> {
+    loop {
+        let taken = TcpListener::bind("127.0.0.1:0").await?;
+        let next = taken.local_addr()?.port().saturating_add(1);
+        if let Ok(free) = TcpListener::bind(("127.0.0.1", next)).await {
+            return Ok((taken, free.local_addr()?));
+        }
+    }
 }
 
 async fn again() -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! The real daemon on a configuration of the caller's, and the real client that steers it.
 
 use std::fs::{self, Permissions};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -186,7 +186,8 @@ impl Broker {
         }
     }
 
-    /// Where the tunnel listens that stands at this place in `list-tunnel-listeners`.
+    /// Where the tunnel listens that stands at this place in `list-tunnel-listeners`. One that listens on all addresses is
+    /// reached at 127.0.0.1.
     ///
     /// # Errors
     /// When there is no such tunnel or it does not listen; the message shows what is listed.
@@ -197,7 +198,10 @@ impl Broker {
             .filter(|l| text(l, "state") == "listening");
         let listener =
             listener.with_context(|| format!("no tunnel {index} listens: {listed:#}"))?;
-        let ip: IpAddr = text(listener, "address").parse()?;
+        let ip = match text(listener, "address") {
+            "*" => Ipv4Addr::LOCALHOST.into(),
+            address => address.parse()?,
+        };
         let port = listener
             .get("port")
             .and_then(Value::as_u64)

@@ -1,7 +1,8 @@
 //! The client's data connection to the SSH server in passive mode, through a remote forward.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use broker_config::ListenAddress;
 use broker_ssh::{Channel, RemoteForward};
 use ftp_proto::{Announced, DataEnd};
 use plain_text::host_port;
@@ -9,7 +10,6 @@ use plain_text::host_port;
 use super::advertised::outside_port;
 use super::client_connection::{Refused, in_time};
 use super::task::DataTask;
-use crate::client::bind_address;
 use crate::own_host::Objection;
 
 /// Asks the SSH server to listen for the client, unless it already does for this session, and returns the address to
@@ -23,7 +23,7 @@ pub(super) async fn listen(
 ) -> Result<(RemoteForward, SocketAddr), String> {
     let control = &task.control;
     let told = control.told_address(announced.host.is_some()).await?;
-    let bind = bind_address(control.tunnel.spec.listen_address);
+    let bind = bind_address_for(control.tunnel.spec.listen_address, control.peer.ip());
     let ports = control.ftp.passive_ports.clone();
     let forward = control.forwards.open(&bind, ports).await;
     let forward = forward.map_err(|error| error.to_string())?;
@@ -35,6 +35,17 @@ pub(super) async fn listen(
         false => outside_port(forward.port(), control.ftp.advertise_port_offset),
     };
     Ok((forward, SocketAddr::new(told, port)))
+}
+
+/// Where to listen for this client. All addresses means all of the client's family: if a port is in use for one family,
+/// sshd listens for the other and reports success.
+fn bind_address_for(listen: ListenAddress, client: IpAddr) -> String {
+    let address = match (listen, client.to_canonical()) {
+        (ListenAddress::Address(ip), _) => ip,
+        (ListenAddress::All, IpAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),
+        (ListenAddress::All, IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    address.to_string()
 }
 
 /// Waits for the client's connection and refuses others. The SSH server does not tell whose a connection is, so only its
