@@ -46,10 +46,15 @@ impl ListenRequest {
 
 impl fmt::Display for ListenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // In SSH the empty address means all of them.
+        let bind = match self.bind.as_str() {
+            "" => "*",
+            address => address,
+        };
         match &self.ports {
-            None => f.write_str(&self.bind),
-            Some(ports) if !self.has_choice() => write!(f, "{} port {}", self.bind, ports.start()),
-            Some(ports) => write!(f, "{} ports {}-{}", self.bind, ports.start(), ports.end()),
+            None => f.write_str(bind),
+            Some(ports) if !self.has_choice() => write!(f, "{bind} port {}", ports.start()),
+            Some(ports) => write!(f, "{bind} ports {}-{}", ports.start(), ports.end()),
         }
     }
 }
@@ -86,5 +91,15 @@ mod tests {
             "127.0.0.1 ports 7000-7002"
         );
         assert_eq!(request(None).to_string(), "127.0.0.1");
+    }
+
+    #[test]
+    fn a_person_reads_a_star_for_all_addresses() {
+        let all = |ports| ListenRequest {
+            bind: String::new(),
+            ports,
+        };
+        assert_eq!(all(Some(7000..=7000)).to_string(), "* port 7000");
+        assert_eq!(all(None).to_string(), "*");
     }
 }
