@@ -1,7 +1,7 @@
 //! Relays: clients on other hosts, each host a network namespace with addresses of its own.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
@@ -82,6 +82,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             unproxied,
         ),
     ];
+    trials.push(trial(
+        "relay: active mode with a proxy on the relay's own host",
+        NEEDS,
+        active_past_proxy,
+    ));
     trials.push(trial(
         "relay: a proxy cannot name a client on the broker's own host",
         &[],
@@ -342,6 +347,31 @@ async fn proxied() -> anyhow::Result<()> {
     client.reply("226").await?;
     let log = site.relay.log();
     ensure!(log.contains("client=203.0.113.7:40000"), "{log}");
+    Ok(())
+}
+
+/// The proxy reaches the relay at a loopback address, from which nothing leads to the client.
+async fn active_past_proxy() -> anyhow::Result<()> {
+    let (lan, backend) = (Lan::create(1)?, Backend::start().await?);
+    let netns = lan.host(RELAY)?;
+    backend.attach(&netns, RELAY)?;
+    let attributes = r#"listen-address="127.0.0.1" accept-proxy="yes" allow-from="127.0.0.1""#;
+    let _relay = backend.relay(&netns, attributes, None).await?;
+    let (relay, client) = (lan.v4(RELAY), lan.host(CLIENT)?);
+    let listener = client.enter(|| TcpListener::bind((lan.v4(CLIENT), 0)))??;
+    let port = listener.local_addr()?;
+
+    let mut control = connect_from(&netns, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT))?;
+    let header = format!("PROXY TCP4 {} {relay} 40000 21\r\n", port.ip());
+    control.send(header).await?;
+    let mut ftp = FtpClient::login_on(control).await?;
+    ftp.ask(&port_command("PORT", port), "200").await?;
+    ftp.ask("RETR file", "150").await?;
+    let (data, from) = listener.accept()?;
+    ensure!(from.ip() == relay, "the client knows {relay}, not {from}");
+    let content = Conversation::over(data)?.rest().await?;
+    ensure!(content == CONTENT, "something else came");
+    ftp.reply("226").await?;
     Ok(())
 }
 

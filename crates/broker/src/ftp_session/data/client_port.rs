@@ -33,15 +33,16 @@ pub(super) async fn connect(task: &DataTask, client: SocketAddr) -> Result<TcpSt
     })
 }
 
-/// Connects from the address that the client knows: some clients check where data comes from. Until the connection is
-/// joined to a channel, its end is a reset.
+/// Connects from the address that the client knows, if this host has it: some clients check where data comes from. Behind a
+/// proxy, the address at which the control connection arrived may lead to the proxy alone. Until the connection is joined
+/// to a channel, its end is a reset.
 async fn reach_client(task: &DataTask, client: SocketAddr) -> Result<TcpStream, String> {
     let connect = async {
         let socket = match client {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
         }?;
-        let _ = socket.bind(SocketAddr::new(task.control.local.ip(), 0));
+        let _ = socket.bind(SocketAddr::new(task.control.reached, 0));
         socket.connect(client).await
     };
     match timeout(CLIENT_CONNECT_TIMEOUT, connect).await {
