@@ -129,6 +129,21 @@ mod tests {
     }
 
     #[test]
+    fn a_loopback_listener_warns_of_clear_text_only_behind_a_proxy() {
+        let relay = [
+            ("listen-address", "127.0.0.1"),
+            ("allow-relay", "yes"),
+            ("allow-from", "127.0.0.1"),
+        ];
+        for (accept_proxy, expected) in [("no", 0), ("yes", 1)] {
+            let proxy = [("accept-proxy", accept_proxy)];
+            let (_, warnings) = local(&[&TUNNEL[..], &relay, &proxy].concat()).unwrap();
+            assert_eq!(warnings.len(), expected, "{accept_proxy}: {warnings:?}");
+            assert!(warnings.iter().all(|it| it.contains("in clear text")));
+        }
+    }
+
+    #[test]
     fn tls_can_be_asked_for_with_each_of_its_options() {
         let directory = tempfile::TempDir::new().unwrap();
         let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();

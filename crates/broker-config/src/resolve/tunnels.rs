@@ -216,12 +216,14 @@ impl Resolver<'_> {
         }
     }
 
-    /// Other hosts send their passwords through the network to the listener.
+    /// Other hosts send their passwords through the network to the listener. They reach one on loopback through a proxy.
     fn check_clear_text(&mut self, raw: &RawTunnel) {
-        let only_here = raw
-            .listen_address
-            .as_ref()
-            .is_some_and(|it| it.value.is_loopback());
+        let proxied = raw.accept_proxy.as_ref().is_some_and(|it| it.value);
+        let only_here = !proxied
+            && raw
+                .listen_address
+                .as_ref()
+                .is_some_and(|it| it.value.is_loopback());
         let offered = raw.tls.word == TlsWord::Terminate;
         let (what, help) = match raw.kind.value {
             TunnelType::Ftp if !offered => (
