@@ -70,7 +70,7 @@ impl CertificateError {
             }
             Fault::OpenToOthers => format!("run: chmod 600 {path}"),
             Fault::NoKey => {
-                "write a PEM file with the key; an encrypted one can be decrypted with: openssl pkey".to_owned()
+                "name the PEM file with the key in `tls-key`; an encrypted one can be decrypted with: openssl pkey".to_owned()
             }
             Fault::TooLarge | Fault::NoCertificate | Fault::Unusable(_) => {
                 "name a PEM file, as certificate authorities and openssl write it".to_owned()
@@ -112,27 +112,33 @@ pub fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateE
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let text = contents(&File::open(path)?)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain = chain.map_err(|error| Fault::Unusable(error.to_string()))?;
+    let chain = chain.map_err(|error| unusable(&error))?;
     if chain.is_empty() {
         return Err(Fault::NoCertificate);
     }
     Ok(chain)
 }
 
-/// Server keys are often readable by a group, such as Debian's `ssl-cert`, so that the servers need no privilege.
+/// Server keys are often readable by a group, such as Debian's `ssl-cert`, so that the servers need no privilege. A file
+/// without a key, such as the certificate alone, may be open to all.
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
     let file = File::open(path)?;
-    if is_open_to_others(&file.metadata()?, Readers::Group) {
-        return Err(Fault::OpenToOthers);
-    }
+    let open_to_others = is_open_to_others(&file.metadata()?, Readers::Group);
     let text = contents(&file)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
-        if matches!(error, PemError::NoItemsFound) {
-            Fault::NoKey
-        } else {
-            Fault::Unusable(error.to_string())
-        }
-    })
+    match PrivateKeyDer::from_pem_slice(&text) {
+        Err(PemError::NoItemsFound) => Err(Fault::NoKey),
+        _ if open_to_others => Err(Fault::OpenToOthers),
+        key => key.map_err(|error| unusable(&error)),
+    }
+}
+
+/// A fault in the form of a file. The library names a section by its bytes.
+fn unusable(error: &PemError) -> Fault {
+    let PemError::MissingSectionEnd { end_marker } = error else {
+        return Fault::Unusable(error.to_string());
+    };
+    let marker = end_marker.escape_ascii();
+    Fault::Unusable(format!("its line `-----END {marker}-----` is missing"))
 }
 
 fn contents(file: &File) -> Result<Vec<u8>, Fault> {

@@ -85,12 +85,6 @@ fn a_file_without_what_it_should_contain_is_named() {
         fails(&files.key, &files.key).1,
         "the file contains no certificate in PEM form"
     );
-    let (role, fault) = fails(&files.certificate, &files.certificate);
-    assert_eq!(role, FileRole::Key);
-    assert!(
-        fault.starts_with("other users") || fault.contains("no unencrypted"),
-        "{fault}"
-    );
     write_key(
         &missing,
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
@@ -107,4 +101,29 @@ fn a_file_without_what_it_should_contain_is_named() {
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     );
     assert_eq!(fails(&missing, &files.key).0, FileRole::Certificate);
+}
+
+#[test]
+fn a_certificate_that_others_can_read_is_not_taken_for_a_key() {
+    let files = files();
+    std::fs::set_permissions(&files.certificate, Permissions::from_mode(0o644)).unwrap();
+    let error = read(&files.certificate, &files.certificate).unwrap_err();
+    assert_eq!(error.role, FileRole::Key);
+    assert!(matches!(error.fault, Fault::NoKey), "{error}");
+    let remedy = error.remedy();
+    assert!(remedy.contains("`tls-key`"), "{remedy}");
+}
+
+#[test]
+fn a_file_that_was_cut_is_described_in_words() {
+    let files = files();
+    let text = std::fs::read_to_string(&files.certificate).unwrap();
+    std::fs::write(&files.certificate, &text[..text.len() / 2]).unwrap();
+    assert_eq!(
+        fails(&files.certificate, &files.key),
+        (
+            FileRole::Certificate,
+            "the file cannot be used: its line `-----END CERTIFICATE-----` is missing".to_owned()
+        )
+    );
 }
