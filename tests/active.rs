@@ -13,6 +13,7 @@ use testkit::sockets::listening;
 use tokio::task::JoinSet;
 
 use crate::support::fixture::{CONTENT, Channels, RealServers, SOON, expect_data_channels, real};
+use crate::support::played::PlayedSession;
 use crate::support::sockets::eventually;
 use crate::support::{Need, REAL, trial};
 
@@ -53,6 +54,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "active: ports of the configuration's choice",
             REAL,
             chosen_ports,
+        ),
+        trial(
+            "active: a server that begins a transfer although its connection has failed",
+            &[],
+            begun_without_a_connection,
         ),
         trial(
             "active: a stranger at the port kept ready gets nothing",
@@ -365,4 +371,42 @@ async fn dropbear() -> anyhow::Result<()> {
     ensure!(client.fetch("file").await? == CONTENT);
     client.ask("QUIT", "221").await?;
     Ok(())
+}
+
+/// Some servers connect at `PORT`. If the client's port refuses then, they begin the transfer all the same, and wait.
+async fn begun_without_a_connection() -> anyhow::Result<()> {
+    let PlayedSession {
+        mut client,
+        mut server,
+        fixture: _fixture,
+    } = PlayedSession::start(Ipv4Addr::LOCALHOST.into()).await?;
+    let closed = ScriptedListener::bind().await?.addr();
+    client
+        .send(format!("{}\r\n", port_command("PORT", closed)))
+        .await?;
+    let port = server.text().await?;
+    let mut data = Conversation::connect(told_by(&port)?).await?;
+    ensure!(data.rest().await.is_ok_and(|rest| rest.is_empty()));
+    server.send("200 connected\r\n").await?;
+    client.expect("200 connected").await?;
+    client.send("STOR file\r\n").await?;
+    server.expect("STOR file").await?;
+    server.send("150 send it\r\n").await?;
+    client.expect("150 send it").await?;
+    let reply = client.reply().await?;
+    ensure!(
+        reply.starts_with("421") && reply.contains("refused"),
+        "{reply}"
+    );
+    Ok(())
+}
+
+/// The address in the `PORT` that a server receives.
+fn told_by(port: &str) -> anyhow::Result<SocketAddr> {
+    let numbers = port.trim_end().trim_start_matches("PORT ").split(',');
+    let numbers: Vec<u8> = numbers.map(str::parse).collect::<Result<_, _>>()?;
+    let [a, b, c, d, high, low] = numbers[..] else {
+        anyhow::bail!("{port}");
+    };
+    Ok(([a, b, c, d], u16::from_be_bytes([high, low])).into())
 }

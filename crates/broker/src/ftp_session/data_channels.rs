@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ftp_proto::{Announced, DataId, Direction, Mode};
+use ftp_proto::{Announced, DataEnd, DataId, Direction, Mode};
 use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, info, warn};
 
@@ -25,6 +25,8 @@ struct DataChannel {
     liveness_checks: watch::Sender<u64>,
     /// Whether its task still runs.
     live: bool,
+    /// Why it ended, if it carried no whole transfer.
+    failure: Option<String>,
 }
 
 /// All data channels of a session that may still matter to it.
@@ -91,6 +93,7 @@ impl DataChannels {
             signals: Signals::default(),
             liveness_checks: watch::Sender::new(0),
             live: true,
+            failure: None,
         };
         let task = DataTask {
             id,
@@ -142,9 +145,13 @@ impl DataChannels {
     }
 
     /// Records that the task of this channel is over.
-    pub(super) fn ended(&mut self, id: DataId) {
+    pub(super) fn ended(&mut self, id: DataId, end: &DataEnd) {
         if let Some(channel) = self.channels.get_mut(&id.0) {
             channel.live = false;
+            channel.failure = match end {
+                DataEnd::Cut(reason) | DataEnd::ClientGone(reason) => Some(reason.clone()),
+                DataEnd::Complete | DataEnd::Unused => None,
+            };
         }
     }
 
@@ -193,18 +200,23 @@ impl DataChannels {
         }
     }
 
-    /// Counts a transfer, and labels its channel with the command that it serves.
-    pub(super) fn transfer_started(&mut self, id: Option<DataId>, command: String, way: Direction) {
+    /// Counts a transfer, and labels its channel with the command that it serves. Returns why the channel has failed
+    /// before: some servers begin such a transfer and wait for another connection.
+    pub(super) fn transfer_started(
+        &mut self,
+        id: Option<DataId>,
+        command: String,
+        way: Direction,
+    ) -> Option<String> {
         self.running += 1;
         add(&self.control.tunnel.totals.transfers_active, 1);
-        let channel = id.and_then(|id| self.channels.get(&id.0));
-        if let Some(channel) = channel {
-            channel.signals.wanted.cancel();
-            channel.entry.relabel(|label| {
-                label.direction = Some(way);
-                label.command = command;
-            });
-        }
+        let channel = id.and_then(|id| self.channels.get(&id.0))?;
+        channel.signals.wanted.cancel();
+        channel.entry.relabel(|label| {
+            label.direction = Some(way);
+            label.command = command;
+        });
+        channel.failure.clone()
     }
 
     /// Counts and logs a transfer whose last reply went to the client.

@@ -188,7 +188,7 @@ impl FtpSession {
             DataReport::Offered(result) => self.proto.offered(now, id, result),
             DataReport::Event(event) => {
                 if let DataEvent::Ended(end) = &event {
-                    self.data_channels.ended(id);
+                    self.data_channels.ended(id, end);
                     if let DataEnd::Cut(reason) = end
                         && self.data_channels.any_transfer()
                     {
@@ -288,7 +288,12 @@ impl FtpSession {
                 id,
                 command,
                 direction,
-            } => self.data_channels.transfer_started(id, command, direction),
+            } => {
+                let failed = self.data_channels.transfer_started(id, command, direction);
+                if let Some(reason) = failed {
+                    self.deadlines.transfer_cut(Instant::now(), &reason);
+                }
+            }
             Event::TransferEnded {
                 id,
                 command,
