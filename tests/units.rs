@@ -15,9 +15,6 @@ const SYSTEMD: &[Need] = &[Need::Program("systemd-analyze")];
 /// The highest exposure that systemd-analyze may find in the unit for the whole host, times ten.
 const THRESHOLD: u32 = 20;
 
-/// The first version of systemd that knows `Type=notify-reload`.
-const KNOWS_NOTIFY_RELOAD: u32 = 253;
-
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
@@ -55,21 +52,11 @@ fn run(command: &mut Command) -> anyhow::Result<(Output, String)> {
     Ok((output, String::from_utf8_lossy(&text).into_owned()))
 }
 
-fn version() -> anyhow::Result<u32> {
-    let (_, text) = run(Command::new("systemd-analyze").arg("--version"))?;
-    let number = text.split_whitespace().nth(1).context("no version")?;
-    let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-    Ok(digits.parse()?)
-}
-
-/// Copies a unit with the daemon's place on this machine. An older systemd is spared what it only passes over.
+/// Copies a unit with the daemon's place on this machine.
 fn installed(unit: &Path, into: &Path) -> anyhow::Result<PathBuf> {
     let brokerd = broker_program("brokerd")?;
-    let mut text = fs::read_to_string(unit)?
+    let text = fs::read_to_string(unit)?
         .replace("/usr/bin/brokerd", brokerd.to_str().context("no UTF-8")?);
-    if version()? < KNOWS_NOTIFY_RELOAD {
-        text = text.replace("Type=notify-reload\n", "");
-    }
     let copy = into.join(unit.file_name().context("no name")?);
     fs::write(&copy, text)?;
     Ok(copy)
