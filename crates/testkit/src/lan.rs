@@ -41,10 +41,15 @@ impl Lan {
         let (switch, name) = (self.switch.name(), netns.name());
         let (v4, v6) = (self.v4(host), self.v6(host));
         let (port, lan) = (format!("port{host}"), format!("lan{}", self.number));
+        // A router looks for a neighbour from its link-local address. The one that the kernel makes is usable only once
+        // duplicate address detection is over, a second later; until then a router drops what it should pass on.
+        let link_local = format!("fe80::{host:x}");
         for arguments in [
             format!("-n {switch} link add {port} type veth peer name {lan} netns {name}"),
             format!("-n {switch} link set {port} master switch"),
             format!("-n {switch} link set {port} up"),
+            format!("-n {name} link set {lan} addrgenmode none"),
+            format!("-n {name} addr add {link_local}/64 dev {lan} nodad"),
             format!("-n {name} addr add {v4}/24 dev {lan}"),
             format!("-n {name} addr add {v6}/64 dev {lan} nodad"),
             format!("-n {name} link set {lan} up"),
