@@ -14,14 +14,23 @@ server = (sys.argv[3], int(sys.argv[4]))
 connect_directly = socket.create_connection
 
 
+def receive(sock, count):
+    """Exactly as many bytes: the server's greeting may follow the proxy's answer at once."""
+    data = b""
+    while len(data) < count:
+        part = sock.recv(count - len(data))
+        assert part, data
+        data += part
+    return data
+
+
 def connect(address, timeout=None, source_address=None):
     sock = connect_directly(proxy, 30)
-    stream = sock.makefile("rb")
     sock.sendall(b"\x05\x01\x00")
-    assert stream.read(2) == b"\x05\x00"
+    assert receive(sock, 2) == b"\x05\x00"
     host = ipaddress.IPv4Address(address[0]).packed
     sock.sendall(b"\x05\x01\x00\x01" + host + address[1].to_bytes(2, "big"))
-    answer = stream.read(10)
+    answer = receive(sock, 10)
     assert answer[1] == 0, answer
     return sock
 
