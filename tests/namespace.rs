@@ -14,6 +14,7 @@ use testkit::profile::{Profile, Tunnel};
 use testkit::sshd::SshdOptions;
 use testkit::vsftpd::VsftpdOptions;
 
+use crate::support::clients::CURL_MODES;
 use crate::support::fixture::{Channels, Real, RealServers, expect_data_channels, real, real_with};
 use crate::support::{Need, trial};
 
@@ -36,14 +37,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A file that needs many packets.
 const SIZE: usize = 3_000_000;
-
-/// curl's options for each mode. It believes the address in a 227 only when told to.
-const MODES: [(&str, &[&str]); 4] = [
-    ("PASV", &["--disable-epsv", "--no-ftp-skip-pasv-ip"]),
-    ("EPSV", &[]),
-    ("PORT", &["--ftp-port", "-", "--disable-eprt"]),
-    ("EPRT", &["--ftp-port", "-"]),
-];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -139,7 +132,7 @@ async fn every_mode(fixture: &Real) -> anyhow::Result<()> {
     let content = files::pattern(1, SIZE);
     servers.ftp.put("file", &content)?;
     let before = Channels::of(servers);
-    for (mode, options) in MODES {
+    for (mode, options) in CURL_MODES {
         let fetched = curl(listens, "file", options).await?.success();
         let fetched = fetched.with_context(|| format!("{mode}: download"))?;
         ensure!(fetched.stdout == content, "{mode}: something else came");
@@ -179,7 +172,7 @@ async fn unrewritten_fails(fixture: &Real) -> anyhow::Result<()> {
     let ftp = &fixture.servers.ftp;
     let asked = || ftp.log().matches("\"PASV\"").count();
     let before = asked();
-    for (mode, options) in MODES {
+    for (mode, options) in CURL_MODES {
         // Where nobody refuses the connection, nobody answers it either.
         let options = [options, &["--connect-timeout", "2", "--max-time", "4"]].concat();
         let output = curl(plain, "file", &options).await?;

@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use crate::support::clients::CURL_MODES;
 use crate::support::fixture::{CONTENT, SOON, embedded, real, real_with};
 use crate::support::played::PlayedDownload;
 use crate::support::sockets::{closed_port, eventually};
@@ -43,14 +44,6 @@ const INSIDE: &[Need] = &[
     Need::Program("sshd"),
     Need::Program("vsftpd"),
     Need::Program("curl"),
-];
-
-/// curl's options for each mode. It believes the address in a 227 only when told to.
-const MODES: [(&str, &[&str]); 4] = [
-    ("PASV", &["--disable-epsv", "--no-ftp-skip-pasv-ip"]),
-    ("EPSV", &[]),
-    ("PORT", &["--ftp-port", "-", "--disable-eprt"]),
-    ("EPRT", &["--ftp-port", "-"]),
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -172,7 +165,7 @@ async fn dropbear() -> anyhow::Result<()> {
         password: "as in the profile",
     };
     let fixture = real().ssh(password).remote().start().await?;
-    for (mode, options) in MODES {
+    for (mode, options) in CURL_MODES {
         fetch(fixture.tunnel, options, CONTENT)
             .await
             .context(mode)?;
@@ -195,7 +188,7 @@ async fn from_elsewhere() -> anyhow::Result<()> {
         .remote()
         .start()
         .await?;
-    for (mode, options) in MODES {
+    for (mode, options) in CURL_MODES {
         fetch(fixture.tunnel, options, CONTENT)
             .await
             .context(mode)?;

@@ -16,6 +16,14 @@ use testkit::programs::{CURL, LFTP, PYTHON, Requirement, TNFTP};
 
 use super::python;
 
+/// curl's options for each mode. It believes the address in a 227 only when told to.
+pub(crate) const CURL_MODES: [(&str, &[&str]); 4] = [
+    ("PASV", &["--disable-epsv", "--no-ftp-skip-pasv-ip"]),
+    ("EPSV", &[]),
+    ("PORT", &["--ftp-port", "-", "--disable-eprt"]),
+    ("EPRT", &["--ftp-port", "-"]),
+];
+
 /// One operation, a file of 256 MiB on a busy machine included.
 const LIMIT: Duration = Duration::from_secs(100);
 
