@@ -57,6 +57,23 @@ fn a_pasv_that_a_server_refuses_over_ipv6_becomes_an_epsv_for_an_ipv4_client() {
 }
 
 #[test]
+fn an_unknown_address_is_not_announced_where_the_server_sent_none() {
+    check(
+        r"
+        s>c 220 ready
+        c>s PASV
+        s> 425 You cannot use PASV on IPv6 connections. Use EPSV instead.
+        -> server EPSV
+        s> 229 Extended Passive mode OK (|||1029|)
+        -> offer 0 passive * 1029 open-first
+        offered 0 0.0.0.0:20000
+        -> client 425 The address to announce is not known; use EPSV
+        -> withdraw 0
+        ",
+    );
+}
+
+#[test]
 fn a_227_with_an_ipv6_address_or_its_end_becomes_an_epsv_too() {
     for address in ["1", "c0de", "::1", "2001:db8::c0de"] {
         check(&format!(

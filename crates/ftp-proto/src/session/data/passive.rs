@@ -31,6 +31,11 @@ pub(in crate::session) struct AskedReply {
 impl AskedReply {
     /// The reply that announces this endpoint, or why there is none.
     pub(super) fn announce(&self, address: SocketAddr) -> Result<Vec<u8>, String> {
+        let names_host = self.asked != Some(PassiveForm::Extended);
+        // A caller that sees an announcement without an address need not know one.
+        if self.substituted && names_host && address.ip().is_unspecified() {
+            return Err("The address to announce is not known; use EPSV".to_owned());
+        }
         // For clients that use only the port.
         let any_host = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
         let any = (self.pasv_over_ipv6 == PasvOverIpv6::Any).then_some(any_host);
