@@ -6,7 +6,7 @@ use super::Fault;
 use super::packages::Package;
 
 /// A crate, and what its shipped code must not depend on. docs/architecture.md gives the reasons.
-const FORBIDDEN: [(&str, &[&str]); 11] = [
+const FORBIDDEN: [(&str, &[&str]); 12] = [
     (
         "plain-text",
         &[
@@ -33,6 +33,18 @@ const FORBIDDEN: [(&str, &[&str]); 11] = [
     ),
     (
         "tls-certificate",
+        &[
+            "tokio",
+            "russh",
+            "ftp-proto",
+            "broker-config",
+            "broker-ipc",
+            "broker-ssh",
+            "broker",
+        ],
+    ),
+    (
+        "socket-owners",
         &[
             "tokio",
             "russh",

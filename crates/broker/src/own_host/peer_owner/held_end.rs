@@ -35,7 +35,9 @@ mod tests {
 
     use socket2::SockRef;
 
-    use super::super::{Kernel, Owner, Owners};
+    use socket_owners::Kernel;
+
+    use super::super::{Owner, Owners};
     use super::hold;
 
     /// The data of a client that has already closed arrives complete, including its end, and its owner is known if the

@@ -6,8 +6,6 @@
 #[cfg(target_os = "linux")]
 mod held_end;
 #[cfg(target_os = "linux")]
-mod kernel;
-#[cfg(target_os = "linux")]
 mod probe;
 
 use std::io;
@@ -16,24 +14,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use socket2::SockRef;
 use tracing::warn;
 
+pub(crate) use socket_owners::Owner;
+
 #[cfg(target_os = "linux")]
-use kernel::Kernel;
+use socket_owners::Kernel;
 
 /// How often to test whether the kernel names owners of closed sockets: on a busy machine one may be forgotten before the
 /// request.
 #[cfg(target_os = "linux")]
 const PROBES: usize = 3;
-
-/// The kernel's answer about the socket at the other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// The socket belongs to this user id.
-    User(u32),
-    /// No process of this host has it: it is closed, or on another host.
-    Nobody,
-    /// There was no answer.
-    Unknown,
-}
 
 /// The connection to the kernel. It is opened once and kept, so it needs no descriptor when there may be none left.
 #[derive(Debug)]

@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use rustix::fs::{Gid, Uid, fchown};
 use rustix::process::geteuid;
+use socket_owners::Kernel;
 use socket2::SockRef;
 
 use super::Owner;
 use super::held_end::hold;
-use super::kernel::Kernel;
 use crate::own_host::client_socket::reset_when_dropped;
 
 /// The temporary owner of a socket of root's: the answer 0 could also mean that the kernel does not know.

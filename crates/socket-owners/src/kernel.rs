@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{
@@ -11,7 +11,6 @@ use rustix::net::{
 };
 
 use super::Owner;
-use crate::sync::lock;
 
 // linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -36,9 +35,9 @@ const SHELLS: [u8; 3] = [3, 5, 6];
 /// How many late answers to earlier requests may come before the right one.
 const MAX_LATE: usize = 16;
 
-/// The netlink socket.
+/// A connection to the kernel for questions about one socket each. It is a netlink socket.
 #[derive(Debug)]
-pub(super) struct Kernel {
+pub struct Kernel {
     asking: Mutex<Asking>,
     names_closed: bool,
 }
@@ -59,8 +58,11 @@ struct Found {
 }
 
 impl Kernel {
-    /// Opens the socket.
-    pub(super) fn open() -> io::Result<Self> {
+    /// Opens the connection.
+    ///
+    /// # Errors
+    /// If the system does not allow it.
+    pub fn open() -> io::Result<Self> {
         let socket = socket_with(
             AddressFamily::NETLINK,
             SocketType::DGRAM,
@@ -76,7 +78,8 @@ impl Kernel {
 
     /// Whether to trust the answer about a socket that no process has. Linux keeps its owner since 6.17; before that it
     /// says 0.
-    pub(super) fn trusting_closed(self, names_closed: bool) -> Self {
+    #[must_use]
+    pub fn trusting_closed(self, names_closed: bool) -> Self {
         Self {
             names_closed,
             ..self
@@ -84,17 +87,24 @@ impl Kernel {
     }
 
     /// Whether its answers about sockets that no process has are trusted.
-    pub(super) fn names_closed(&self) -> bool {
+    pub fn names_closed(&self) -> bool {
         self.names_closed
     }
 
-    pub(super) fn owner(&self, peer: SocketAddr, local: SocketAddr) -> Owner {
-        let mut asking = lock(&self.asking);
+    /// The owner of the socket whose own address is `peer` and which is connected to `local`.
+    pub fn owner(&self, peer: SocketAddr, local: SocketAddr) -> Owner {
+        let mut asking = self.asking();
         match asking.ask(peer, local) {
             Ok(Some(found)) if self.has_owner(found) => Owner::User(found.uid),
             Ok(_) => Owner::Nobody,
             Err(_) => Owner::Unknown,
         }
+    }
+
+    /// The socket is usable after any panic: late answers are skipped.
+    fn asking(&self) -> MutexGuard<'_, Asking> {
+        let asking = self.asking.lock();
+        asking.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_owner(&self, found: Found) -> bool {
