@@ -1,7 +1,7 @@
 //! Resolved tunnels: the listen address, the destination, and the policies for FTP.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -216,6 +216,26 @@ impl ListenAddress {
         match self {
             Self::Address(address) => address.is_loopback(),
             Self::All => false,
+        }
+    }
+
+    /// The address of a socket that listens here.
+    pub fn with_port(self, port: u16) -> SocketAddr {
+        let ip = match self {
+            Self::Address(ip) => ip,
+            Self::All => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        SocketAddr::new(ip, port)
+    }
+
+    /// Whether two listeners of one port exclude each other.
+    pub fn overlaps(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::All, _) | (_, Self::All) => true,
+            (Self::Address(a), Self::Address(b)) => {
+                let any = a.is_unspecified() || b.is_unspecified();
+                a == b || (a.is_ipv4() == b.is_ipv4() && any)
+            }
         }
     }
 }

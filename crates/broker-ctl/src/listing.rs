@@ -8,6 +8,7 @@ use broker_ipc::types::{
 use plain_text::host_port;
 
 use crate::table::{Cell, Table};
+use crate::units;
 
 pub(crate) fn status(status: &DaemonStatus) -> Table {
     let TransferCounts { active, ok, failed } = status.transfers;
@@ -207,7 +208,7 @@ pub(crate) fn listeners(listeners: &[TunnelListener]) -> Table {
             Cell::size(l.bytes_up),
             Cell::size(l.bytes_down),
             Cell::text(l.origin),
-            Cell::maybe(l.reason.as_ref()),
+            listener_reason(l),
         ]
     };
     Table::List {
@@ -239,6 +240,18 @@ fn listener_type(l: &TunnelListener) -> Cell {
         (TunnelSide::Local, Some(start)) => Cell::text(format!("{} ({start} TLS)", l.kind)),
         (TunnelSide::Remote, _) => Cell::text(format!("{} (remote)", l.kind)),
     }
+}
+
+/// Why it does not listen. If it has failed, a person also sees for how long and when the daemon tries again.
+fn listener_reason(l: &TunnelListener) -> Cell {
+    let reason = Cell::maybe(l.reason.as_ref());
+    let Some(since) = l.failed_since else {
+        return reason;
+    };
+    let since = units::age(since);
+    let next = l.retry_in.map(units::duration);
+    let next = next.map_or_else(String::new, |wait| format!(", next try in {wait}"));
+    reason.with_remark(&format!(" (failed for {since}{next})"))
 }
 
 /// The opened listener, for a script: the address to connect to comes first.

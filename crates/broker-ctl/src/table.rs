@@ -102,6 +102,12 @@ impl Cell {
         Self { alert, ..self }
     }
 
+    /// Adds what a script finds in other places.
+    pub(crate) fn with_remark(mut self, remark: &str) -> Self {
+        self.human.push_str(remark);
+        self
+    }
+
     fn aligned(&self, width: usize, right: bool) -> String {
         let gap = " ".repeat(width.saturating_sub(self.human.width()));
         let text = if self.alert {

@@ -275,6 +275,12 @@ pub struct TunnelListener {
     pub state: ListenerState,
     /// Why it waits or does not listen.
     pub reason: Option<String>,
+    /// Since when it has failed, in Unix seconds; absent if it has not.
+    #[serde(default)]
+    pub failed_since: Option<u64>,
+    /// Seconds until the daemon tries again; absent if it does not, or only once the profile is connected.
+    #[serde(default)]
+    pub retry_in: Option<u64>,
     /// Clients being served at this moment.
     pub sessions_active: u64,
     /// Clients served since the start, including the current ones.

@@ -11,6 +11,7 @@ use broker_ipc::types::{
 };
 use broker_ssh::ConnectionInfo;
 use ftp_proto::Mode;
+use tokio::time::Instant;
 
 use crate::listeners::{Listeners, OpenTunnel};
 use crate::profiles::{ProfilePool, Profiles, no_connection};
@@ -166,6 +167,8 @@ pub(crate) fn listener(
         reason: status
             .reason
             .or_else(|| pool.and_then(ProfilePool::trouble)),
+        failed_since: status.failed_since.map(unix),
+        retry_in: status.next_try.map(seconds_until),
         sessions_active: traffic.sessions_active,
         sessions_total: read(&tunnel.totals.sessions),
         transfers: traffic.transfers,
@@ -305,6 +308,11 @@ fn target(pool: &ProfilePool) -> String {
 fn rate(bytes: u64, since: SystemTime) -> u64 {
     let elapsed = since.elapsed().unwrap_or_default().as_millis().max(1);
     u64::try_from(u128::from(bytes) * 1000 / elapsed).unwrap_or(u64::MAX)
+}
+
+/// The wait until then.
+fn seconds_until(moment: Instant) -> u64 {
+    whole_seconds(moment.saturating_duration_since(Instant::now()))
 }
 
 /// A wait in seconds, rounded up so that it is over after that time.

@@ -1,7 +1,6 @@
 //! Conflicts between listeners.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use super::tunnels::listen_address;
 use crate::config::ListenWhen;
@@ -45,7 +44,7 @@ fn check_host<'a>(tunnels: impl Iterator<Item = (&'a RawTunnel, bool)>, findings
         let clash = others
             .iter()
             .take(MAX_COMPARED)
-            .find(|old| overlap(old.address, new.address));
+            .find(|old| old.address.overlaps(new.address));
         if let Some(old) = clash {
             report(old, &new, port.value, findings);
         }
@@ -71,20 +70,6 @@ fn remote_tunnels(profile: &RawProfile) -> impl Iterator<Item = (&RawTunnel, boo
     let tunnels = profile.tunnels.iter();
     let remote = tunnels.filter(|tunnel| tunnel.listens == ListenSide::SshServer);
     remote.map(|tunnel| (tunnel, true))
-}
-
-/// Whether two listeners of one port exclude each other.
-fn overlap(a: ListenAddress, b: ListenAddress) -> bool {
-    match (a, b) {
-        (ListenAddress::All, _) | (_, ListenAddress::All) => true,
-        (ListenAddress::Address(a), ListenAddress::Address(b)) => {
-            a == b || (a.is_ipv4() == b.is_ipv4() && (is_any(a) || is_any(b)))
-        }
-    }
-}
-
-fn is_any(address: IpAddr) -> bool {
-    address.is_unspecified()
 }
 
 fn report(old: &Listener, new: &Listener, port: u16, findings: &mut Findings) {

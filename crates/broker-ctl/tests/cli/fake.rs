@@ -300,6 +300,8 @@ fn listeners() -> Vec<TunnelListener> {
         tls: None,
         state: ListenerState::Listening,
         reason: None,
+        failed_since: None,
+        retry_in: None,
         sessions_active: 1,
         sessions_total: 9,
         transfers: TransferCounts {
@@ -317,6 +319,8 @@ fn listeners() -> Vec<TunnelListener> {
         port: 80,
         state: ListenerState::Failed,
         reason: Some("address in use".into()),
+        failed_since: Some(a_day_ago()),
+        retry_in: Some(16),
         sessions_active: 0,
         sessions_total: 0,
         transfers: TransferCounts::default(),

@@ -3,17 +3,21 @@
 mod accept;
 mod open_tunnel;
 mod remote;
+mod retry;
 mod status;
 
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use broker_config::{ListenSide, ListenWhen, Profile, TunnelSpec};
+use broker_config::{ListenWhen, Profile, TunnelSpec};
 use broker_ipc::methods::Done;
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
+use socket_owners::{Obstacles, in_use_by};
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
 
 pub(crate) use open_tunnel::OpenTunnel;
 
@@ -30,9 +34,13 @@ const MAX_TUNNELS: usize = 4096;
 
 const NOT_CONNECTED: &str = "the profile is not connected";
 
+/// In the log behind the reason of a failure. The listing says when.
+const TRIES_AGAIN: &str = "; the broker tries again";
+
 /// All tunnels of the daemon.
 pub(crate) struct Listeners {
     tunnels: BTreeMap<u64, OpenTunnel>,
+    obstacles: Obstacles,
     host: Arc<Host>,
     registry: Arc<SessionRegistry>,
     shutdown: Shutdown,
@@ -43,6 +51,7 @@ impl Listeners {
     pub(crate) fn new(registry: Arc<SessionRegistry>, shutdown: Shutdown) -> Self {
         Self {
             tunnels: BTreeMap::new(),
+            obstacles: Obstacles::new(),
             host: Host::with(TunnelSockets::new(shutdown.leave.clone())),
             registry,
             shutdown,
@@ -83,21 +92,19 @@ impl Listeners {
                 return;
             }
         };
-        let unsupported = unsupported(profile);
-        open.retried = unsupported.is_none();
-        let outcome = match unsupported {
-            Some(reason) => Err(RpcError::not_supported(reason)),
-            None if open.follows_connection() => {
-                open.wait(NOT_CONNECTED);
-                Ok(())
-            }
-            None => open.listen(),
-        };
-        if let Err(error) = outcome {
-            warn!(tunnel = open.tunnel.id, %at, "tunnel does not listen: {error}");
-            open.fail(error.message);
+        let id = open.tunnel.id;
+        if let Some(reason) = unsupported(profile) {
+            warn!(tunnel = id, %at, "tunnel does not listen: {reason}");
+            open.retried = false;
+            open.fail(reason);
+        } else if open.follows_connection() {
+            open.wait(NOT_CONNECTED);
+        } else if let Err(error) = open.listen() {
+            let reason = self.obstacle(&open, &error);
+            warn!(tunnel = id, %at, "tunnel does not listen: {reason}{TRIES_AGAIN}");
+            open.fail(reason);
         }
-        self.tunnels.insert(open.tunnel.id, open);
+        self.tunnels.insert(id, open);
     }
 
     /// Opens a tunnel for a client that waits for it. Returns its number; see [`Listeners::opened`].
@@ -114,7 +121,10 @@ impl Listeners {
             return Err(RpcError::not_supported(reason));
         }
         let mut open = self.prepare(profile, connections, spec, TunnelOrigin::Command)?;
-        open.listen()?;
+        if let Err(error) = open.listen() {
+            let reason = self.obstacle(&open, &error);
+            return Err(RpcError::new(ErrorCode::ListenFailed, reason));
+        }
         let id = open.tunnel.id;
         self.tunnels.insert(id, open);
         Ok(id)
@@ -184,40 +194,90 @@ impl Listeners {
         tunnels.for_each(|open| open.wait(reason));
     }
 
-    /// Retries listeners that could not be bound, most likely because another program has their port.
+    /// When to call [`Listeners::retry_failed`].
+    pub(crate) fn next_try(&self) -> Option<Instant> {
+        self.tunnels.values().filter_map(OpenTunnel::next_try).min()
+    }
+
+    /// Tries again those listeners that failed, and whose pause is over.
     pub(crate) fn retry_failed(&mut self) {
-        let tunnels = self.tunnels.values_mut();
-        let by_itself = |open: &OpenTunnel| open.listens() == ListenSide::SshServer;
-        let failed = |open: &&mut OpenTunnel| {
-            open.retried && open.is(ListenerState::Failed) && !by_itself(open)
-        };
-        for open in tunnels.filter(failed) {
-            // The first failure was logged; list-tunnel-listeners still shows it.
-            let _ = open.listen();
+        let now = Instant::now();
+        let is_due = |open: &OpenTunnel| open.next_try().is_some_and(|at| at <= now);
+        self.change(is_due, |listeners, open| {
+            if let Err(error) = open.listen() {
+                let reason = listeners.obstacle(open, &error);
+                // The first failure was a warning; list-tunnel-listeners still shows it.
+                debug!(
+                    tunnel = open.tunnel.id,
+                    "tunnel still does not listen: {reason}"
+                );
+                open.fail(reason);
+            }
+        });
+    }
+
+    /// Why a tunnel cannot listen after this error, and what to do.
+    fn obstacle(&mut self, tunnel: &OpenTunnel, error: &io::Error) -> String {
+        let wanted = &tunnel.tunnel.spec;
+        let place = format!("{}:{}", wanted.listen_address, wanted.listen_port);
+        let mut others = self.tunnels.values();
+        let other = others.find(|it| it.is_in_the_way_of(wanted));
+        if let Some(other) = other.filter(|_| error.kind() == ErrorKind::AddrInUse) {
+            let (id, profile) = (other.tunnel.id, &other.profile);
+            let who = format!("tunnel {id} of this daemon (profile {profile})");
+            return in_use_by(&place, &who, "close that tunnel");
         }
+        let address = wanted.listen_address.with_port(wanted.listen_port);
+        self.obstacles.explain(&place, address, error)
     }
 
     /// Opens or closes the listeners of a profile that are open only while it is connected.
     pub(crate) fn follow_connection(&mut self, profile: &str, connected: bool) {
-        let tunnels = self.tunnels.values_mut();
-        let follows = |open: &&mut OpenTunnel| open.follows_connection() && open.profile == profile;
-        for open in tunnels.filter(follows) {
-            let id = open.tunnel.id;
-            if !connected && open.is(ListenerState::Listening) {
-                info!(
-                    tunnel = id,
-                    "tunnel stops listening: its profile is not connected"
-                );
-                open.wait(NOT_CONNECTED);
-            } else if connected
-                && open.is(ListenerState::Waiting)
-                && let Err(error) = open.listen()
-            {
-                warn!(tunnel = id, "tunnel does not listen: {error}");
-                open.fail(error.message);
+        let follows = |open: &OpenTunnel| open.follows_connection() && open.profile == profile;
+        self.change(follows, |listeners, open| match connected {
+            true => listeners.listen_while_connected(open),
+            false => stop_until_connected(open),
+        });
+    }
+
+    /// Changes each of these tunnels; the change can look at the others.
+    fn change(
+        &mut self,
+        which: impl Fn(&OpenTunnel) -> bool,
+        change: impl Fn(&mut Self, &mut OpenTunnel),
+    ) {
+        let chosen = self.tunnels.iter().filter(|(_, open)| which(open));
+        let chosen: Vec<u64> = chosen.map(|(id, _)| *id).collect();
+        for id in chosen {
+            if let Some(mut open) = self.tunnels.remove(&id) {
+                change(self, &mut open);
+                self.tunnels.insert(id, open);
             }
         }
     }
+
+    fn listen_while_connected(&mut self, open: &mut OpenTunnel) {
+        if open.is(ListenerState::Waiting)
+            && let Err(error) = open.listen()
+        {
+            let reason = self.obstacle(open, &error);
+            warn!(
+                tunnel = open.tunnel.id,
+                "tunnel does not listen: {reason}{TRIES_AGAIN}"
+            );
+            open.fail(reason);
+        }
+    }
+}
+
+fn stop_until_connected(open: &mut OpenTunnel) {
+    if open.is(ListenerState::Listening) {
+        info!(
+            tunnel = open.tunnel.id,
+            "tunnel stops listening: its profile is not connected"
+        );
+    }
+    open.wait(NOT_CONNECTED);
 }
 
 fn not_found(id: u64) -> RpcError {
@@ -225,3 +285,6 @@ fn not_found(id: u64) -> RpcError {
         "there is no tunnel listener {id}; see list-tunnel-listeners"
     ))
 }
+
+#[cfg(test)]
+mod tests;

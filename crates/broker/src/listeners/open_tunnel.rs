@@ -1,17 +1,18 @@
 //! An open tunnel: its listener, or why it has none.
 
-use std::io::ErrorKind;
+use std::io;
 use std::sync::Arc;
 
-use broker_config::{ListenSide, ListenWhen};
+use broker_config::{ListenSide, ListenWhen, TunnelSpec};
 use broker_ipc::types::{ListenerState, TunnelOrigin};
-use broker_ipc::{ErrorCode, RpcError};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::info;
 
 use super::accept::accept;
 use super::remote::keep_listening;
+use super::retry::Retry;
 use super::status::{ListenStatus, StatusCell};
 use crate::own_host::Listener;
 use crate::tunnel::Tunnel;
@@ -30,6 +31,7 @@ pub(crate) struct OpenTunnel {
     status: StatusCell,
     /// Whether a listener that failed is retried.
     pub(super) retried: bool,
+    retry: Option<Retry>,
     listening: CancellationToken,
     /// A tunnel that a command opened keeps a daemon running that was started on demand.
     _uses: Option<TaskTrackerToken>,
@@ -52,6 +54,7 @@ impl OpenTunnel {
             origin,
             when,
             retried: true,
+            retry: None,
             listening: CancellationToken::new(),
         }
     }
@@ -78,13 +81,15 @@ impl OpenTunnel {
     /// Accepts clients from now on. A remote tunnel begins to ask its server for that.
     ///
     /// # Errors
-    /// Why it cannot listen, and what to do.
-    pub(super) fn listen(&mut self) -> Result<(), RpcError> {
+    /// The system's reason: the port is in use, the address is not of this host, or the port requires a privilege.
+    pub(super) fn listen(&mut self) -> io::Result<()> {
         let closed = CancellationToken::new();
         let tunnel = self.tunnel.clone();
         match self.listens() {
             ListenSide::OwnHost => {
-                let listener = bind(&tunnel)?;
+                let spec = &tunnel.spec;
+                let (address, port) = (spec.listen_address, spec.listen_port);
+                let listener = Listener::for_tunnel(&tunnel.host, address, port)?;
                 self.report_listening(listener.address().port());
                 let accepting = accept(tunnel, listener, closed.clone());
                 self.tunnel.shutdown.tasks.spawn(accepting);
@@ -92,6 +97,7 @@ impl OpenTunnel {
             ListenSide::SshServer => self.ask_server(tunnel, closed.clone()),
         }
         self.listening = closed;
+        self.retry = None;
         Ok(())
     }
 
@@ -103,13 +109,15 @@ impl OpenTunnel {
 
     fn report_listening(&self, port: u16) {
         let spec = &self.tunnel.spec;
+        let had_failed = self.is(ListenerState::Failed);
         self.status.listening(port);
         info!(
             tunnel = self.tunnel.id,
             listen = %format!("{}:{port}", spec.listen_address),
             to = %self.tunnel.leads_to(),
             profile = %self.profile,
-            "tunnel listens"
+            "tunnel listens{}",
+            if had_failed { " after it had failed" } else { "" }
         );
     }
 
@@ -136,30 +144,26 @@ impl OpenTunnel {
     /// Accepts no clients for now, for this reason.
     pub(super) fn wait(&mut self, reason: &str) {
         self.stop_listening();
+        self.retry = None;
         self.status.waiting(reason.to_owned());
     }
 
-    /// Records why it could not listen.
+    /// Records why it could not listen, and when to try again.
     pub(super) fn fail(&mut self, reason: String) {
-        self.status.failed(reason);
+        self.retry = self.retried.then(|| Retry::after(self.retry));
+        self.status.failed(reason, self.next_try());
     }
-}
 
-/// Binds the listener of a tunnel. The error says what prevents it, and what to do.
-fn bind(tunnel: &Tunnel) -> Result<Listener, RpcError> {
-    let spec = &tunnel.spec;
-    Listener::for_tunnel(&tunnel.host, spec.listen_address, spec.listen_port).map_err(|error| {
-        let wanted = format!("{}:{}", spec.listen_address, spec.listen_port);
-        let kind = error.kind();
-        let message = if kind == ErrorKind::AddrInUse {
-            format!("{wanted} is in use by another program; choose another listen-port or end that program")
-        } else if kind == ErrorKind::PermissionDenied {
-            format!("not permitted to listen on {wanted}; ports below 1024 require a privilege that the daemon does not have")
-        } else if kind == ErrorKind::AddrNotAvailable {
-            format!("cannot listen on {wanted}: the address does not belong to this host")
-        } else {
-            format!("cannot listen on {wanted}: {error}")
-        };
-        RpcError::new(ErrorCode::ListenFailed, message)
-    })
+    /// When to try again.
+    pub(super) fn next_try(&self) -> Option<Instant> {
+        self.retry.map(|retry| retry.at)
+    }
+
+    /// Whether it listens where another tunnel wants to.
+    pub(super) fn is_in_the_way_of(&self, wanted: &TunnelSpec) -> bool {
+        let own = &self.tunnel.spec;
+        let same_port = self.status().port == wanted.listen_port;
+        let here = self.listens() == ListenSide::OwnHost && self.is(ListenerState::Listening);
+        here && same_port && own.listen_address.overlaps(wanted.listen_address)
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker_config::{ListenSide, ListenWhen, TunnelKind};
 use broker_ssh::{CutReason, OpenError, Pool, TunnelForward};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::accept::start_session;
@@ -35,8 +35,12 @@ pub(super) async fn keep_listening(tunnel: Arc<Tunnel>, status: StatusCell, when
                 status.waiting(format!("{reason}; the broker asks again"));
             }
             Err(error) => {
-                report_failure(&tunnel, &status, &error);
-                pause(&mut pool, &error).await;
+                let pause = pause_after(&pool, &error);
+                report_failure(&tunnel, &status, &error, pause);
+                match pause {
+                    Some(pause) => sleep(pause).await,
+                    None => while_connected(&mut pool, false).await,
+                }
             }
         }
     }
@@ -85,23 +89,29 @@ fn report_listening(tunnel: &Tunnel, status: &StatusCell, port: u16) {
 }
 
 /// Logs each failure once, however often it repeats.
-fn report_failure(tunnel: &Tunnel, status: &StatusCell, error: &OpenError) {
-    let reason = error.to_string();
-    // During a pause, the rest of it is in the text.
-    let repeats = matches!(error, OpenError::BackingOff { .. });
+fn report_failure(
+    tunnel: &Tunnel,
+    status: &StatusCell,
+    error: &OpenError,
+    pause: Option<Duration>,
+) {
+    // The status says itself when the next try is.
+    let (reason, repeats) = if let OpenError::BackingOff { reason, .. } = error {
+        (reason.to_string(), true)
+    } else {
+        (error.to_string(), false)
+    };
     if !repeats && status.get().reason.as_ref() != Some(&reason) {
         warn!(tunnel = tunnel.id, %error, "the SSH server does not listen for the tunnel; the broker asks again");
     }
-    status.failed(reason);
+    status.failed(reason, pause.map(|pause| Instant::now() + pause));
 }
 
-/// Waits until another attempt makes sense.
-async fn pause(pool: &mut Pool, error: &OpenError) {
+/// When another attempt makes sense. `None`: once the pool is connected.
+fn pause_after(pool: &Pool, error: &OpenError) -> Option<Duration> {
     if error.may_pass() {
-        sleep(retry_pause(pool)).await;
-    } else if pool.snapshot().is_connected() {
-        sleep(REFUSED_PAUSE).await;
+        Some(retry_pause(pool))
     } else {
-        while_connected(pool, false).await;
+        pool.snapshot().is_connected().then_some(REFUSED_PAUSE)
     }
 }

@@ -1,7 +1,10 @@
 //! Whether a tunnel listens, as its owner and its own task know it.
 
+use std::time::SystemTime;
+
 use broker_ipc::types::ListenerState;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The state of a tunnel's listener.
 #[derive(Debug, Clone)]
@@ -11,6 +14,10 @@ pub(crate) struct ListenStatus {
     pub(crate) port: u16,
     /// Why it does not listen.
     pub(crate) reason: Option<String>,
+    /// Since when it has failed.
+    pub(crate) failed_since: Option<SystemTime>,
+    /// When the broker tries again, if that is known.
+    pub(crate) next_try: Option<Instant>,
 }
 
 /// Where a listener's state is recorded. Clones share it.
@@ -24,6 +31,8 @@ impl StatusCell {
             state: ListenerState::Waiting,
             port,
             reason: None,
+            failed_since: None,
+            next_try: None,
         }))
     }
 
@@ -38,17 +47,29 @@ impl StatusCell {
             status.port = port;
             status.state = ListenerState::Listening;
             status.reason = None;
+            status.failed_since = None;
+            status.next_try = None;
         });
     }
 
     /// It does not listen for now, for this reason.
     pub(super) fn waiting(&self, reason: String) {
-        self.not_listening(ListenerState::Waiting, reason);
+        self.0.send_modify(|status| {
+            status.state = ListenerState::Waiting;
+            status.reason = Some(reason);
+            status.failed_since = None;
+            status.next_try = None;
+        });
     }
 
-    /// It could not listen, for this reason.
-    pub(super) fn failed(&self, reason: String) {
-        self.not_listening(ListenerState::Failed, reason);
+    /// It could not listen, for this reason. The broker tries again at this moment, if it is known.
+    pub(super) fn failed(&self, reason: String, next_try: Option<Instant>) {
+        self.0.send_modify(|status| {
+            status.state = ListenerState::Failed;
+            status.reason = Some(reason);
+            status.failed_since.get_or_insert_with(SystemTime::now);
+            status.next_try = next_try;
+        });
     }
 
     /// Waits until it listens, or is known to have failed.
@@ -63,12 +84,5 @@ impl StatusCell {
             Ok(status) => Err(status.reason.clone().unwrap_or_default()),
             Err(gone) => Err(gone.to_string()),
         }
-    }
-
-    fn not_listening(&self, state: ListenerState, reason: String) {
-        self.0.send_modify(|status| {
-            status.state = state;
-            status.reason = Some(reason);
-        });
     }
 }

@@ -20,6 +20,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::warn;
 
@@ -33,7 +34,7 @@ use crate::snapshots::{self, Overview};
 
 /// Requests that may wait; further ones wait at their clients.
 const REQUESTS: usize = 64;
-/// How often to retry listeners that could not be bound, and to look for unused pools.
+/// How often to look for unused pools.
 const TIDY_UP: Duration = Duration::from_secs(15);
 
 /// A request to the supervisor.
@@ -194,6 +195,7 @@ impl Supervisor {
         let mut tidy_up = tokio::time::interval(TIDY_UP);
         let mut leaving = false;
         loop {
+            let next_try = self.listeners.next_try();
             tokio::select! {
                 Some(request) = self.requests.recv() => self.carry_out(request).await,
                 Some((id, opened, reply)) = self.opening.next() => {
@@ -201,9 +203,9 @@ impl Supervisor {
                 }
                 Some(profile) = self.changes.recv(), if !leaving => self.follow(&profile),
                 _ = tidy_up.tick(), if !leaving => {
-                    self.listeners.retry_failed();
                     self.profiles.give_up_unused();
                 }
+                () = at(next_try), if !leaving => self.listeners.retry_failed(),
                 () = leave.cancelled(), if !leaving => {
                     leaving = true;
                     self.listeners.stop("the broker is stopping");
@@ -386,6 +388,14 @@ impl Supervisor {
     ) {
         self.shutdown
             .spawn_until_killed(async move { reply.send(work.await) });
+    }
+}
+
+/// Waits for this moment, or for ever.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
