@@ -81,8 +81,17 @@ pub(crate) enum Command {
     },
     /// Stop the daemon; running transfers may finish within a grace period
     Stop(StopArgs),
-    /// Make the daemon read its configuration again (not supported yet: stop it and start it)
-    Reload,
+    /// Make the daemon read its configuration again, and apply what has changed
+    ///
+    /// Running sessions continue, and what has not changed is not touched. If the files have faults, or if the daemon cannot
+    /// listen on a new port, nothing changes.
+    Reload {
+        /// Only say what would change
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        format: Format,
+    },
     /// List the profiles of the configuration
     ListProfiles {
         #[command(flatten)]

@@ -16,6 +16,7 @@ use crate::cli::{Cli, Command, Format};
 use crate::daemon::{Daemon, Reported};
 use crate::open::open_tunnels;
 use crate::output::Output;
+use crate::reload::reload;
 use crate::start::Starting;
 use crate::stop::stop;
 use crate::table::Table;
@@ -35,10 +36,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Status { pid, format, .. } => status(daemon, pid, format).await,
         Command::Start { config } => start(daemon, config.as_deref()).await,
         Command::Stop(args) => stop(daemon, args).await,
-        Command::Reload => {
-            daemon.call(&Reload {}).await?;
-            Ok(output.print("The daemon has read its configuration")?)
-        }
+        Command::Reload { dry_run, format } => reload(daemon, Reload { dry_run }, format).await,
         Command::ListProfiles { format } => {
             let profiles = daemon.call(&ListProfiles {}).await?;
             output.answer(format, &profiles, &listing::profiles(&profiles))
@@ -120,7 +118,7 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::TrustHost(_) => Some(Starting::default()),
         Command::Status { .. }
         | Command::Stop(_)
-        | Command::Reload
+        | Command::Reload { .. }
         | Command::ListProfiles { .. }
         | Command::ListConnections { .. }
         | Command::ConnectionStatus { .. }

@@ -14,6 +14,7 @@ mod new_file;
 mod open;
 mod output;
 mod prompts;
+mod reload;
 mod ssh_config;
 mod start;
 mod stop;

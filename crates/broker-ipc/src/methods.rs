@@ -12,7 +12,7 @@ use crate::error::{ErrorCode, RpcError};
 use crate::secret::Secret;
 use crate::types::{
     ChannelInfo, Connection, ConnectionDetail, CurrentPrompt, DaemonStatus, HostKey, Profile,
-    TunnelKind, TunnelListener, TunnelSide,
+    ReloadReport, TunnelKind, TunnelListener, TunnelSide,
 };
 
 /// A method. The type that implements it contains the parameters.
@@ -97,7 +97,7 @@ requests! {
         /// End a daemon whose sockets another process serves.
         "retire" => Retire -> Done;
         /// Read the configuration again.
-        "reload" => Reload -> Done;
+        "reload" => Reload -> ReloadReport;
         /// The configured profiles.
         "list-profiles" => ListProfiles -> Vec<Profile>;
         /// The SSH connections.
@@ -204,9 +204,13 @@ pub struct Heritage {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retire {}
 
-/// Parameters of `reload`: none.
+/// Parameters of `reload`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reload {}
+pub struct Reload {
+    /// Whether only to say what would change.
+    #[serde(default)]
+    pub dry_run: bool,
+}
 
 /// Parameters of `list-profiles`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use broker_ipc::methods::{AttendPrompts, Done, NextPrompt};
-use broker_ipc::types::CurrentPrompt;
+use broker_ipc::types::{CurrentPrompt, ReloadReport};
 use broker_ipc::{ErrorCode, Handler, PromptRequest, Request, RpcError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -11,7 +11,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::prompts::{ClientResponder, PromptQueue};
 use crate::shutdown::Shutdown;
 use crate::snapshots::Overview;
-use crate::supervisor::{Supervisor, SupervisorRequest};
+use crate::supervisor::{NewConfig, Supervisor, SupervisorRequest};
 
 /// Passes requests on to whoever handles them.
 #[derive(Debug, Clone)]
@@ -48,6 +48,17 @@ impl Api {
         answered.await.ok()
     }
 
+    /// Applies a new configuration, or says why not. Sessions of a profile that is gone may run for this time.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    pub async fn reload(&self, asked: NewConfig) -> Result<ReloadReport, RpcError> {
+        let (answer, answered) = oneshot::channel();
+        let asked = SupervisorRequest::Reload(Box::new(asked), answer);
+        self.supervisor.send(asked).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+
     async fn attend(
         &self,
         client: &ClientResponder,
@@ -63,14 +74,17 @@ impl Api {
 
     /// The id of the profile that a target names.
     async fn profile_of(&self, target: String) -> Result<String, RpcError> {
-        let gone = || RpcError::new(ErrorCode::ShuttingDown, "the broker is stopping");
         let (answer, answered) = oneshot::channel();
         let sent = self
             .supervisor
             .send(SupervisorRequest::ProfileOf(target, answer));
-        sent.await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        sent.await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
     }
+}
+
+fn stopping() -> RpcError {
+    RpcError::new(ErrorCode::ShuttingDown, "the broker is stopping")
 }
 
 impl Handler for Api {

@@ -26,4 +26,4 @@ pub use own_host::TunnelSockets;
 pub use profiles::Identity;
 pub use shutdown::{Grace, Shutdown};
 pub use snapshots::Overview;
-pub use supervisor::{ProcessRequest, Supervisor};
+pub use supervisor::{NewConfig, ProcessRequest, Supervisor};

@@ -136,9 +136,9 @@ pub(crate) fn listener(
     profiles: &Profiles,
     registry: &SessionRegistry,
 ) -> TunnelListener {
-    let tunnel = &open.tunnel;
+    let tunnel = open.tunnel();
     let sessions = registry.sessions_of(tunnel.id);
-    let traffic = TrafficTotals::sum([tunnel.totals.as_ref()], &sessions);
+    let traffic = TrafficTotals::sum([&**tunnel.totals], &sessions);
     let pool = profiles.pool(&open.profile);
     let status = open.status();
     TunnelListener {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use broker_ssh::{Channel, Pool, SpliceEnd, Target, splice};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::client::Client;
 use crate::own_host::{ClientAddresses, connect_to};
 use crate::refusal::{FirstWord, Refusal};
+use crate::registry::SessionEntry;
 use crate::tunnel::{Tunnel, dial_names};
 
 /// Carries one client's connection to its end.
@@ -24,7 +24,7 @@ pub(crate) async fn run(
     let guard = tunnel.register(id, addresses.client, &target, false);
     let stop = guard.entry.channel.stop.clone();
     let pool = tunnel.connections.for_client();
-    let met = meet(&pool, client, addresses, &target, &stop).await;
+    let met = meet(&pool, client, addresses, &target, &guard.entry).await;
     let (mut tcp, channel) = match met {
         Ok(met) => met,
         Err((client, reason)) => {
@@ -53,7 +53,7 @@ async fn meet(
     client: Client,
     addresses: ClientAddresses,
     target: &Target,
-    stop: &CancellationToken,
+    session: &SessionEntry,
 ) -> Result<(TcpStream, Channel), (Client, Refusal)> {
     match client {
         Client::OwnHost(tcp) => {
@@ -62,7 +62,7 @@ async fn meet(
                 let opened = pool.open_data(target, addresses.client).await;
                 opened.map_err(|error| Refusal::from(&error))
             };
-            match unless_stopped(stop, open).await {
+            match unless_stopped(session, open).await {
                 Ok(channel) => Ok((tcp, channel)),
                 Err(reason) => Err((Client::OwnHost(tcp), reason)),
             }
@@ -72,7 +72,7 @@ async fn meet(
                 let connected = connect_to(dial_names(&target.host), target.port).await;
                 connected.map_err(Refusal::from)
             };
-            match unless_stopped(stop, connect).await {
+            match unless_stopped(session, connect).await {
                 Ok((_, tcp)) => Ok((tcp, far.connection.accept().await)),
                 Err(reason) => Err((Client::SshServer(far), reason)),
             }
@@ -81,9 +81,9 @@ async fn meet(
 }
 
 async fn unless_stopped<T>(
-    stop: &CancellationToken,
+    session: &SessionEntry,
     connecting: impl Future<Output = Result<T, Refusal>>,
 ) -> Result<T, Refusal> {
-    let connected = stop.run_until_cancelled(connecting).await;
-    connected.unwrap_or_else(|| Err(Refusal::from("the broker was stopped")))
+    let connected = session.channel.stop.run_until_cancelled(connecting).await;
+    connected.unwrap_or_else(|| Err(Refusal::from(session.stop_reason())))
 }

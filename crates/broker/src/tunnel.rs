@@ -14,7 +14,7 @@ use crate::client_tls::{SessionTls, TunnelTls};
 use crate::own_host::{ClientAddresses, Host};
 use crate::profiles::Connections;
 use crate::registry::{
-    ChannelEntry, Registration, SessionEntry, SessionRegistry, SessionTunnel, TunnelTotals, add,
+    ChannelEntry, Registration, SessionEntry, SessionRegistry, SessionTunnel, TunnelEntry, add,
 };
 use crate::shutdown::Shutdown;
 
@@ -27,15 +27,17 @@ pub(crate) const GREETINGS_AWAITED: usize = 16;
 /// millisecond for it, so only clients that do not are ever so many.
 pub(crate) const HANDSHAKES: usize = 256;
 
-/// What the sessions of one tunnel share.
-#[derive(Debug)]
+/// What the sessions of one tunnel share. A reload replaces it for the next session, with the same number and totals.
+#[derive(Debug, Clone)]
 pub(crate) struct Tunnel {
     /// Number of the tunnel.
     pub(crate) id: u64,
     /// Where to listen, and the destination.
     pub(crate) spec: TunnelSpec,
+    /// The profile that configures it; `None` if a command has opened it.
+    pub(crate) profile: Option<String>,
     /// TLS for its clients, if it terminates TLS.
-    pub(crate) tls: Option<TunnelTls>,
+    pub(crate) tls: Option<Arc<TunnelTls>>,
     /// The host on which clients connect.
     pub(crate) host: Arc<Host>,
     /// The SSH connections to use.
@@ -43,13 +45,13 @@ pub(crate) struct Tunnel {
     /// All sessions of the daemon.
     pub(crate) registry: Arc<SessionRegistry>,
     /// Totals of this tunnel.
-    pub(crate) totals: Arc<TunnelTotals>,
+    pub(crate) totals: Arc<TunnelEntry>,
     /// Where tasks are spawned, and when to end.
     pub(crate) shutdown: Shutdown,
     /// Permits for sessions that wait for the server's greeting, see [`GREETINGS_AWAITED`].
     pub(crate) greetings: Arc<Semaphore>,
     /// Permits for SOCKS clients that have not sent their request yet, see [`HANDSHAKES`].
-    pub(crate) handshakes: Semaphore,
+    pub(crate) handshakes: Arc<Semaphore>,
     /// The ports that FTP servers have announced to SOCKS clients.
     pub(crate) announced: Arc<AnnouncedPorts>,
 }
@@ -69,7 +71,7 @@ impl Tunnel {
     /// # Errors
     /// If the system has no random numbers.
     pub(crate) fn session_tls(&self) -> Result<Option<Arc<SessionTls>>, String> {
-        let session = self.tls.as_ref().map(TunnelTls::session);
+        let session = self.tls.as_deref().map(TunnelTls::session);
         Ok(session.transpose()?.map(Arc::new))
     }
 
@@ -137,6 +139,7 @@ impl Tunnel {
             id: self.id,
             is_ftp,
             destination: destination.to_string(),
+            profile: self.profile.clone(),
         };
         let channel = ChannelEntry::new(id, self.spec.listens, self.shutdown.kill.child_token());
         self.registry
@@ -147,12 +150,6 @@ impl Tunnel {
 /// Whether one of the networks contains this address.
 pub(crate) fn is_in(networks: &[IpNet], ip: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&ip))
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        self.registry.remove_tunnel(self.id);
-    }
 }
 
 /// The names to try for a destination, in order. `localhost` can mean either loopback family, and the broker has to know

@@ -9,8 +9,8 @@ use clap::{Parser, ValueEnum};
 /// control and data connections through SSH.
 ///
 /// Runs in the foreground. SIGTERM, SIGINT and `broker-ctl stop` end it after the running transfers; a second signal
-/// ends it at once, a second `broker-ctl stop` does not. SIGHUP changes nothing. The exit status is 78 if it cannot use the
-/// configuration.
+/// ends it at once, a second `broker-ctl stop` does not. SIGHUP and `broker-ctl reload` make it read its configuration again.
+/// The exit status is 78 if it cannot use the configuration at the start.
 #[derive(Debug, Parser)]
 #[command(name = "brokerd", version, max_term_width = 100)]
 pub(crate) struct Args {

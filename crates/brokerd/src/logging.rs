@@ -9,31 +9,57 @@ use std::sync::Arc;
 use anyhow::Context;
 use broker_config::{Config, LogTarget};
 use rustix::io::Errno;
-use tracing::warn;
+use tracing::{error, warn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::args::{Args, LogFormat};
 use crate::throttle::{self, Reporter};
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
+/// The log files of the configuration, which are opened anew with each reload.
+pub(crate) struct LogFiles(reload::Handle<OpenFiles, Registry>);
+
+/// Open log files.
+pub(crate) type OpenFiles = Vec<BoxedLayer>;
+
+impl LogFiles {
+    /// Opens the log files that the configuration names.
+    ///
+    /// # Errors
+    /// A file that cannot be opened.
+    pub(crate) fn open(config: &Config) -> anyhow::Result<OpenFiles> {
+        let targets = config.logging.iter();
+        let files = targets.filter_map(|target| match target {
+            LogTarget::File(path) => Some(file(path)),
+            LogTarget::Discard | LogTarget::Syslog => None,
+        });
+        files.collect()
+    }
+
+    /// Writes to these files from now on, and closes those before.
+    pub(crate) fn replace(&self, files: OpenFiles) {
+        if let Err(error) = self.0.reload(files) {
+            error!(%error, "cannot write to the log files");
+        }
+    }
+}
+
 /// Starts logging. The caller runs the reporter, which reports the lines that the throttle dropped.
 ///
 /// # Errors
 /// An invalid level, a log file that cannot be opened, or a missing journal that the command line asks for.
-pub(crate) fn start(args: &Args, config: &Config) -> anyhow::Result<Reporter> {
-    let mut layers = vec![standard_error(args.log_format)?];
+pub(crate) fn start(args: &Args, config: &Config) -> anyhow::Result<(LogFiles, Reporter)> {
+    let (files, handle) = reload::Layer::new(LogFiles::open(config)?);
+    let mut layers = vec![standard_error(args.log_format)?, files.boxed()];
     let mut missing = None;
-    for target in &config.logging {
-        match target {
-            LogTarget::Discard => {}
-            LogTarget::File(path) => layers.push(file(path)?),
-            LogTarget::Syslog => match journal() {
-                Ok(layer) => layers.push(layer),
-                Err(error) => missing = Some(error),
-            },
+    // The journal's layer cannot be there twice, and cannot be added later: it marks each span when that begins.
+    if config.logging.contains(&LogTarget::Syslog) && args.log_format != LogFormat::Journald {
+        match journal() {
+            Ok(layer) => layers.push(layer),
+            Err(error) => missing = Some(error),
         }
     }
     let (throttle, reporter) = throttle::new();
@@ -47,7 +73,7 @@ pub(crate) fn start(args: &Args, config: &Config) -> anyhow::Result<Reporter> {
         // Nothing is lost, and files also come from hosts with another system log.
         warn!("{error:#}: the log goes to standard error and to the other log targets only");
     }
-    Ok(reporter)
+    Ok((LogFiles(handle), reporter))
 }
 
 fn level(asked: &str) -> anyhow::Result<EnvFilter> {

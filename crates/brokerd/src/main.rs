@@ -3,21 +3,23 @@
 mod args;
 mod handover;
 mod heartbeat;
+mod loading;
 mod logging;
 mod notify;
 mod passed;
 mod process;
+mod reload;
 mod stopping;
 mod throttle;
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use broker::{Api, Identity, Shutdown, Supervisor};
-use broker_config::{Concern, Config, Environment, Exposed, Report, Severity, Sources};
+use broker::{Api, Shutdown, Supervisor};
+use broker_config::Environment;
 use broker_ipc::methods::OpenTunnelListener;
 use broker_ipc::{BindError, Endpoint};
 use clap::Parser;
@@ -26,7 +28,10 @@ use tracing::{info, warn};
 
 use crate::args::Args;
 use crate::handover::{Estate, Heritage, Predecessor};
+use crate::loading::{Loaded, Loader};
+use crate::logging::LogFiles;
 use crate::passed::Passed;
+use crate::reload::Reloader;
 use crate::stopping::Orders;
 use crate::throttle::Reporter;
 
@@ -50,12 +55,12 @@ fn main() -> ExitCode {
     if args.on_demand {
         process::leave_terminal();
     }
-    let environment = Environment::current();
-    let Some(loaded) = load(&args, &environment) else {
+    let loader = Loader::new(&args, Environment::current());
+    let Some(loaded) = load(&loader) else {
         return ExitCode::from(EXIT_CONFIG);
     };
-    let reporter = match logging::start(&args, &loaded.config) {
-        Ok(reporter) => reporter,
+    let (log, reporter) = match logging::start(&args, &loaded.config) {
+        Ok(started) => started,
         Err(error) => return failed(&error),
     };
     for (what, outcome) in limited {
@@ -66,7 +71,7 @@ fn main() -> ExitCode {
     for name in &passed.unused {
         warn!(%name, "the service manager passed a socket that the daemon has no use for");
     }
-    match run(args, loaded, passed, &environment, reporter) {
+    match run(args, loader, loaded, passed, log, reporter) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
@@ -77,81 +82,25 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The configuration, and the files that it comes from.
-struct Loaded {
-    config: Config,
-    files: Vec<PathBuf>,
-    /// Why other users can change the files.
-    exposed: Vec<String>,
-}
-
 /// The configuration, or `None` after printing its faults.
-fn load(args: &Args, environment: &Environment) -> Option<Loaded> {
-    let sources = match &args.config {
-        Some(path) => Sources::Only(path.clone()),
-        None => Sources::standard(environment),
-    };
-    let exposed = if args.allow_unsafe_config {
-        Exposed::Accepted
-    } else {
-        Exposed::Refused
-    };
-    let report = broker_config::load(&sources, environment, exposed);
-    let serious = |d: &broker_config::Diagnostic| d.severity <= Severity::Warning;
-    if report.diagnostics.iter().any(serious) {
-        anstream::eprint!("{}", report.render(true));
+fn load(loader: &Loader) -> Option<Loaded> {
+    let reading = loader.read(true);
+    anstream::eprint!("{}", reading.shown);
+    match reading.outcome {
+        Ok(loaded) => Some(loaded),
+        Err(unusable) => {
+            anstream::eprintln!("brokerd: {}", unusable.at_start());
+            None
+        }
     }
-    if report.has_errors() {
-        anstream::eprintln!("brokerd: {}", what_to_do(&report));
-        return None;
-    }
-    let exposed = about_access(&report).map(|it| it.message.clone()).collect();
-    let config = report.config?;
-    if config.fips {
-        anstream::eprintln!(
-            "brokerd: cannot use the configuration: crypto-lib mode=\"fips\" requires FIPS-validated cryptography, which \
-             this build does not have; remove the mode if you can do without it, and start brokerd again"
-        );
-        return None;
-    }
-    let files = present(&sources);
-    Some(Loaded {
-        config,
-        files,
-        exposed,
-    })
-}
-
-fn about_access(report: &Report) -> impl Iterator<Item = &broker_config::Diagnostic> {
-    let all = report.diagnostics.iter();
-    all.filter(|it| it.concern == Concern::Access)
-}
-
-fn what_to_do(report: &Report) -> &'static str {
-    if about_access(report).any(|it| it.severity == Severity::Error) {
-        "cannot use the configuration, since other users can change it: correct the faults above and start brokerd \
-         again, or start it with --allow-unsafe-config if you trust those users"
-    } else {
-        "cannot use the configuration: correct the faults above and start brokerd again"
-    }
-}
-
-/// The existing files, with absolute paths, since a client that asks for the status can be in another directory.
-fn present(sources: &Sources) -> Vec<PathBuf> {
-    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    let read = match sources {
-        Sources::Only(path) => vec![path.clone()],
-        Sources::Merged { global, user } => [global].into_iter().chain(user).cloned().collect(),
-    };
-    let present = read.iter().filter(|path| path.exists());
-    present.map(absolute).collect()
 }
 
 fn run(
     args: Args,
+    loader: Loader,
     loaded: Loaded,
     passed: Passed,
-    environment: &Environment,
+    log: LogFiles,
     reporter: Reporter,
 ) -> anyhow::Result<()> {
     for exposure in &loaded.exposed {
@@ -161,13 +110,9 @@ fn run(
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let identity = Identity {
-        home: environment.home.clone(),
-        user: environment.user.clone(),
-    };
     let served = runtime.block_on(async {
         tokio::select! {
-            served = serve(args, loaded, passed, identity) => served,
+            served = serve(args, loader, loaded, passed, log) => served,
             never = reporter.run() => never,
         }
     });
@@ -179,9 +124,10 @@ fn run(
 
 async fn serve(
     args: Args,
+    loader: Loader,
     loaded: Loaded,
     passed: Passed,
-    identity: Identity,
+    log: LogFiles,
 ) -> anyhow::Result<()> {
     let path = args.socket.clone();
     let path = path.unwrap_or_else(broker_ipc::default_socket_path);
@@ -198,7 +144,7 @@ async fn serve(
     let mut supervisor = Supervisor::new(
         loaded.config,
         loaded.files,
-        identity,
+        loader.identity(),
         shutdown.clone(),
         process,
     );
@@ -210,10 +156,18 @@ async fn serve(
     open_tunnels(&mut supervisor, before.tunnels, before.requested);
     let overview = supervisor.overview();
     shutdown.tasks.spawn(supervisor.run());
+    let reloader = Reloader {
+        loader: Arc::new(loader),
+        log,
+        api: api.clone(),
+        shutdown: shutdown.clone(),
+        grace: args.grace(),
+    };
     // The socket answers until the last transfer is over, so that a client can ask for the status.
     let orders = Orders {
         signals,
         requests,
+        reloads: reloader.start(),
         estate: Estate {
             endpoint: endpoint.copy().map(Arc::new),
             tunnels,

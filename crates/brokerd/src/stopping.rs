@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use broker::{Grace, ProcessRequest, Shutdown};
-use broker_ipc::methods::Heritage;
+use broker_ipc::ReplySender;
+use broker_ipc::methods::{Heritage, Reload};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::handover::Estate;
 use crate::notify;
+use crate::reload::{AskedReload, Reloads};
 
 /// How long tasks may take to reset their connections when the daemon ends.
 const KILL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -21,8 +23,8 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(3);
 /// other.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// SIGTERM and SIGINT end the daemon. SIGHUP does not: service managers and administrators send it to make a daemon
-/// read its configuration again, and a daemon started with nohup outlives its terminal.
+/// SIGTERM and SIGINT end the daemon. SIGHUP makes it read its configuration again. A daemon that was started with nohup
+/// outlives its terminal.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -38,23 +40,14 @@ impl Signals {
         })
     }
 
-    /// The next signal that ends the daemon.
-    async fn next(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hang_up.recv() => hung_up(),
-            }
+    /// The next signal: the name of one that ends the daemon, or `None` for SIGHUP.
+    async fn next(&mut self) -> Option<&'static str> {
+        tokio::select! {
+            _ = self.terminate.recv() => Some("SIGTERM"),
+            _ = self.interrupt.recv() => Some("SIGINT"),
+            _ = self.hang_up.recv() => None,
         }
     }
-}
-
-fn hung_up() {
-    let _reloading = notify::reloading();
-    warn!(
-        "ignored SIGHUP: the daemon reads its configuration only at the start; use broker-ctl stop to end it"
-    );
 }
 
 /// Why the daemon is to end.
@@ -142,6 +135,8 @@ impl Deadline {
 pub(crate) struct Orders {
     pub(crate) signals: Signals,
     pub(crate) requests: mpsc::Receiver<ProcessRequest>,
+    /// Where reloads are asked for.
+    pub(crate) reloads: Reloads,
     /// What another process can ask for before it asks this one to end.
     pub(crate) estate: Estate,
 }
@@ -150,10 +145,18 @@ impl Orders {
     async fn next(&mut self) -> Order {
         loop {
             let request = tokio::select! {
-                name = self.signals.next() => return Order::Signal(name),
+                signal = self.signals.next() => match signal {
+                    Some(name) => return Order::Signal(name),
+                    None => {
+                        info!("SIGHUP: reading the configuration again");
+                        self.reload(Reload::default(), None);
+                        continue;
+                    }
+                },
                 Some(request) = self.requests.recv() => request,
             };
             match request {
+                ProcessRequest::Reload(request, reply) => self.reload(request, Some(reply)),
                 ProcessRequest::Stop(grace) => return Order::Request(grace),
                 ProcessRequest::Retire => return Order::Retire,
                 ProcessRequest::HandOver { to, tunnels, reply } => {
@@ -162,6 +165,12 @@ impl Orders {
                 }
             }
         }
+    }
+}
+
+impl Orders {
+    fn reload(&self, request: Reload, reply: Option<ReplySender<Reload>>) {
+        self.reloads.ask(AskedReload { request, reply });
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use broker_ipc::methods::{Done, OpenTunnelListener};
 use broker_ipc::types::{
-    ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
-    ConnectionPhase, DaemonStatus, DataMode, Direction, HostKey, HostKeyStanding, ListenerState,
-    Profile, TransferCounts, TunnelKind, TunnelListener, TunnelOrigin, TunnelSide,
+    Change, Changes, ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail,
+    ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, HostKey, HostKeyStanding,
+    ListenerState, Profile, ReloadReport, TransferCounts, TunnelKind, TunnelListener, TunnelOrigin,
+    TunnelSide,
 };
 use broker_ipc::{ErrorCode, Handler, Method, PromptRequest, Request, RpcError, bind, serve};
 use serde_json::{Value, json};
@@ -131,14 +132,46 @@ impl Handler for Answers {
                 self.note(&asked);
                 reply.send(opened(asked));
             }
-            Request::Reload(_, reply) => reply.send(Err(RpcError::not_supported(
-                "reload is not supported yet: stop the daemon and start it again",
-            ))),
+            Request::Reload(asked, reply) => {
+                self.note(&asked);
+                reply.send(match asked.dry_run {
+                    true => Ok(would_reload()),
+                    false => Err(RpcError::new(ErrorCode::BadConfig, BAD_CONFIG)),
+                });
+            }
         }
     }
 
     async fn prompt_request(&self, (): &(), request: PromptRequest) {
         panic!("without a terminal nobody can answer prompts: {request:?}")
+    }
+}
+
+/// The answer to a reload of files with a fault.
+const BAD_CONFIG: &str = "nothing has changed, since the configuration has faults: correct them\n\nerror: a fault\n --> file:1:2";
+
+/// The answer to a reload that only asks.
+fn would_reload() -> ReloadReport {
+    let change = |name: &str, effect: &str| Change {
+        name: name.to_owned(),
+        effect: effect.to_owned(),
+    };
+    ReloadReport {
+        dry_run: true,
+        config: vec!["/etc/ssh2/ssh-broker-config.xml".to_owned()],
+        profiles: Changes {
+            kept: vec!["one".to_owned(), "two".to_owned()],
+            ..Changes::default()
+        },
+        tunnels: Changes {
+            added: vec!["127.0.0.1:2121".to_owned()],
+            removed: vec![change("127.0.0.1:2122", "it accepts no more clients")],
+            changed: Vec::new(),
+            kept: vec!["127.0.0.1:2123".to_owned()],
+        },
+        settings: vec!["the log files".to_owned()],
+        restart: vec!["another setting".to_owned()],
+        warnings: vec!["file:3:4: something odd".to_owned()],
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use broker_ipc::methods::{
-    CloseChannel, CloseConnection, CloseTunnelListener, OpenTunnelListener, Stop,
+    CloseChannel, CloseConnection, CloseTunnelListener, OpenTunnelListener, Reload, Stop,
 };
-use broker_ipc::types::{TunnelKind, TunnelSide};
+use broker_ipc::types::{ReloadReport, TunnelKind, TunnelSide};
 use snapbox::str;
 
 use crate::broker_ctl;
@@ -260,16 +260,61 @@ The daemon has stopped
 }
 
 #[test]
-fn a_refusal_has_status_1() {
+fn a_refused_configuration_has_status_1_and_its_faults_are_shown() {
     Daemon::start()
         .ctl(&["reload"])
         .assert()
         .code(1)
         .stdout_eq("")
         .stderr_eq(str![[r#"
-broker-ctl: reload is not supported yet: stop the daemon and start it again
+error: a fault
+ --> file:1:2
+broker-ctl: nothing has changed, since the configuration has faults: correct them
 
 "#]]);
+}
+
+#[test]
+fn a_reload_says_what_has_changed() {
+    let daemon = Daemon::start();
+    daemon
+        .ctl(&["reload", "--dry-run"])
+        .assert()
+        .success()
+        .stdout_eq(str![[r#"
+CHANGE   KIND     NAME             EFFECT
+added    tunnel   127.0.0.1:2121   -
+removed  tunnel   127.0.0.1:2122   it accepts no more clients
+changed  setting  the log files    -
+changed  setting  another setting  needs a restart
+Nothing has changed yet: this is what a reload would do; kept as they are: 2 profiles, 1 tunnel
+
+"#]])
+        .stderr_eq(str![[r#"
+warning: file:3:4: something odd
+
+"#]]);
+    assert_eq!(daemon.requests(), [request(&Reload { dry_run: true })]);
+    daemon
+        .ctl(&["reload", "--dry-run", "--short"])
+        .assert()
+        .success()
+        .stdout_eq(str![[r#"
+kept	profile	one	
+kept	profile	two	
+added	tunnel	127.0.0.1:2121	
+removed	tunnel	127.0.0.1:2122	it accepts no more clients
+kept	tunnel	127.0.0.1:2123	
+changed	setting	the log files	
+changed	setting	another setting	needs a restart
+
+"#]]);
+    let json = daemon
+        .ctl(&["reload", "--dry-run", "--json"])
+        .assert()
+        .success();
+    let report: ReloadReport = serde_json::from_slice(&json.get_output().stdout).unwrap();
+    assert!(report.dry_run && report.tunnels.added == ["127.0.0.1:2121"]);
 }
 
 #[test]

@@ -78,6 +78,11 @@ impl Keyring {
         }
     }
 
+    /// How long it keeps secrets.
+    pub fn keeps_for(&self) -> KeepFor {
+        self.keep
+    }
+
     /// Wipes each secret when its time is over. Runs until it is dropped.
     pub async fn wipe_in_time(&self) {
         loop {

@@ -61,7 +61,7 @@ pub(crate) async fn run(
     let at_once = tls.clone().filter(|_| ftp.begins_with_tls());
     let opened = tokio::select! {
         opened = server::open(&tunnel, &target, &pool, peer) => opened,
-        () = stop.cancelled() => Err(Refusal::from("the broker was stopped")),
+        () = stop.cancelled() => Err(Refusal::from(guard.entry.stop_reason())),
     };
     let server = match opened {
         Ok(server) => server,

@@ -97,7 +97,7 @@ impl FtpSession {
             event = self.io.next(wants) => self.io_event(event),
             Some((id, report)) = self.reports.recv() => self.report(id, report),
             () = wait_until(due) => self.time_passed(),
-            () = stop.cancelled() => self.lose(self.stop_reason()),
+            () = stop.cancelled() => self.stopped(),
             () = drain.cancelled(), if idle => self.lose("the broker is stopping"),
         }
     }
@@ -307,12 +307,9 @@ impl FtpSession {
         }
     }
 
-    fn stop_reason(&self) -> &'static str {
-        if self.control.tunnel.shutdown.kill.is_cancelled() {
-            "the broker was stopped"
-        } else {
-            "broker-ctl closed the session"
-        }
+    fn stopped(&mut self) {
+        let entry = self.guard.entry.clone();
+        self.lose(entry.stop_reason());
     }
 
     fn standing(&self) -> Standing {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use broker_config::TunnelKind;
 use ipnet::IpNet;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span};
 
@@ -15,13 +16,19 @@ use crate::tunnel::{Tunnel, is_in};
 use crate::{ftp_session, socks_session, tcp_session};
 
 /// Accepts clients until the tunnel is closed or the daemon stops. Existing sessions continue.
-pub(super) async fn accept(tunnel: Arc<Tunnel>, listener: Listener, closed: CancellationToken) {
+pub(super) async fn accept(
+    serving: watch::Receiver<Arc<Tunnel>>,
+    listener: Listener,
+    closed: CancellationToken,
+) {
+    let leave = serving.borrow().shutdown.leave.clone();
     loop {
         let (client, peer) = tokio::select! {
             accepted = listener.accept() => accepted,
             () = closed.cancelled() => return,
-            () = tunnel.shutdown.leave.cancelled() => return,
+            () = leave.cancelled() => return,
         };
+        let tunnel = serving.borrow().clone();
         start_session(&tunnel, Client::OwnHost(client), peer);
     }
 }

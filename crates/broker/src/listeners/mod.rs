@@ -1,6 +1,8 @@
 //! The open tunnels: opens them, retries them, follows their profile's connection, and closes them.
 
 mod accept;
+mod change;
+mod configured;
 mod open_tunnel;
 mod remote;
 mod retry;
@@ -10,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use broker_config::{ListenWhen, Profile, TunnelSpec};
+use broker_config::{Profile, TunnelSpec};
 use broker_ipc::methods::Done;
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
@@ -19,11 +21,13 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+pub(crate) use change::TunnelStep;
+pub(crate) use configured::Configured;
 pub(crate) use open_tunnel::OpenTunnel;
 
 use crate::announced::AnnouncedPorts;
 use crate::client_tls::TunnelTls;
-use crate::own_host::{Host, TunnelSockets};
+use crate::own_host::{Host, Listener, TunnelSockets};
 use crate::profiles::{Connections, unsupported};
 use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
@@ -76,31 +80,56 @@ impl Listeners {
         self.tunnels.get(&id).ok_or_else(|| not_found(id))
     }
 
+    /// The open tunnels of the configuration, by their numbers.
+    pub(crate) fn configured(&self) -> Vec<(u64, Configured)> {
+        let tunnels = self.tunnels.iter();
+        tunnels
+            .filter_map(|(id, open)| Some((*id, open.configured()?)))
+            .collect()
+    }
+
     /// Opens a tunnel of the configuration. One that cannot listen stays listed so that it is visible, and is retried.
     pub(crate) fn open_configured(
         &mut self,
+        configured: Configured,
         profile: &Profile,
         connections: Arc<Connections>,
-        spec: TunnelSpec,
-        origin: TunnelOrigin,
     ) {
-        let at = spec.position.clone();
-        let mut open = match self.prepare(profile, connections, spec, origin) {
-            Ok(open) => open,
+        match tls_of(&configured.spec) {
+            Ok(tls) => self.open_prepared(configured, profile, connections, tls, None),
             Err(error) => {
+                let at = &configured.spec.position;
                 warn!(%at, profile = %profile.id, "tunnel not opened: {error}");
-                return;
             }
-        };
-        let id = open.tunnel.id;
+        }
+    }
+
+    /// Opens a tunnel of the configuration, on this listener if it is open already.
+    fn open_prepared(
+        &mut self,
+        configured: Configured,
+        profile: &Profile,
+        connections: Arc<Connections>,
+        tls: Option<Arc<TunnelTls>>,
+        listener: Option<Listener>,
+    ) {
+        let at = configured.spec.position.clone();
+        if let Err(error) = self.has_room(1) {
+            warn!(%at, profile = %profile.id, "tunnel not opened: {error}");
+            return;
+        }
+        let mut open = self.tunnel_of(configured, connections, tls);
+        let id = open.id();
         if let Some(reason) = unsupported(profile) {
             warn!(tunnel = id, %at, "tunnel does not listen: {reason}");
             open.retried = false;
             open.fail(reason);
+        } else if let Some(listener) = listener {
+            open.accept_from(listener);
         } else if open.follows_connection() {
             open.wait(NOT_CONNECTED);
         } else if let Err(error) = open.listen() {
-            let reason = self.obstacle(&open, &error);
+            let reason = self.obstacle(&open.tunnel().spec, &error);
             warn!(tunnel = id, %at, "tunnel does not listen: {reason}{TRIES_AGAIN}");
             open.fail(reason);
         }
@@ -120,12 +149,15 @@ impl Listeners {
         if let Some(reason) = unsupported(profile) {
             return Err(RpcError::not_supported(reason));
         }
-        let mut open = self.prepare(profile, connections, spec, TunnelOrigin::Command)?;
+        self.has_room(1)?;
+        let tls = tls_of(&spec)?;
+        let requested = Configured::new(profile, &spec, TunnelOrigin::Command);
+        let mut open = self.tunnel_of(requested, connections, tls);
         if let Err(error) = open.listen() {
-            let reason = self.obstacle(&open, &error);
+            let reason = self.obstacle(&spec, &error);
             return Err(RpcError::new(ErrorCode::ListenFailed, reason));
         }
-        let id = open.tunnel.id;
+        let id = open.id();
         self.tunnels.insert(id, open);
         Ok(id)
     }
@@ -142,48 +174,54 @@ impl Listeners {
         }
     }
 
-    fn prepare(
-        &self,
-        profile: &Profile,
-        connections: Arc<Connections>,
-        spec: TunnelSpec,
-        origin: TunnelOrigin,
-    ) -> Result<OpenTunnel, RpcError> {
-        if self.tunnels.len() >= MAX_TUNNELS {
-            return Err(RpcError::new(
-                ErrorCode::LimitReached,
-                format!("{MAX_TUNNELS} tunnel listeners are open already; close some first"),
-            ));
+    /// Whether there may be so many more tunnels.
+    fn has_room(&self, more: usize) -> Result<(), RpcError> {
+        if self.tunnels.len() + more <= MAX_TUNNELS {
+            return Ok(());
         }
-        let tls = TunnelTls::of(&spec).map_err(RpcError::invalid_params)?;
+        Err(RpcError::new(
+            ErrorCode::LimitReached,
+            format!("there can be no more than {MAX_TUNNELS} tunnel listeners; close some first"),
+        ))
+    }
+
+    fn tunnel_of(
+        &self,
+        configured: Configured,
+        connections: Arc<Connections>,
+        tls: Option<Arc<TunnelTls>>,
+    ) -> OpenTunnel {
+        let Configured {
+            profile,
+            when,
+            origin,
+            spec,
+        } = configured;
         let id = self.registry.new_id();
         let tunnel = Arc::new(Tunnel {
             id,
             spec,
+            profile: (origin != TunnelOrigin::Command).then(|| profile.clone()),
             tls,
             host: self.host.clone(),
             connections,
             registry: self.registry.clone(),
-            totals: self.registry.add_tunnel(id),
+            totals: Arc::new(self.registry.add_tunnel(id)),
             shutdown: self.shutdown.clone(),
             greetings: Arc::new(Semaphore::new(GREETINGS_AWAITED)),
-            handshakes: Semaphore::new(HANDSHAKES),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
             announced: AnnouncedPorts::new(self.host.clone()),
         });
-        let when = match origin {
-            TunnelOrigin::File => profile.listen,
-            TunnelOrigin::Static | TunnelOrigin::Command => ListenWhen::Startup,
-        };
-        Ok(OpenTunnel::new(tunnel, &profile.id, origin, when))
+        OpenTunnel::new(tunnel, profile, origin, when)
     }
 
-    /// Closes a tunnel's listener; existing sessions continue.
+    /// Closes a tunnel's listener, and returns when its port is free; existing sessions continue.
     ///
     /// # Errors
     /// If there is none with this number.
-    pub(crate) fn close(&mut self, id: u64) -> Result<Done, RpcError> {
+    pub(crate) async fn close(&mut self, id: u64) -> Result<Done, RpcError> {
         let open = self.tunnels.remove(&id).ok_or_else(|| not_found(id))?;
-        open.stop_listening();
+        open.close().await;
         info!(tunnel = id, "tunnel listener closed");
         Ok(Done {})
     }
@@ -205,25 +243,21 @@ impl Listeners {
         let is_due = |open: &OpenTunnel| open.next_try().is_some_and(|at| at <= now);
         self.change(is_due, |listeners, open| {
             if let Err(error) = open.listen() {
-                let reason = listeners.obstacle(open, &error);
+                let reason = listeners.obstacle(&open.tunnel().spec, &error);
                 // The first failure was a warning; list-tunnel-listeners still shows it.
-                debug!(
-                    tunnel = open.tunnel.id,
-                    "tunnel still does not listen: {reason}"
-                );
+                debug!(tunnel = open.id(), "tunnel still does not listen: {reason}");
                 open.fail(reason);
             }
         });
     }
 
     /// Why a tunnel cannot listen after this error, and what to do.
-    fn obstacle(&mut self, tunnel: &OpenTunnel, error: &io::Error) -> String {
-        let wanted = &tunnel.tunnel.spec;
+    fn obstacle(&mut self, wanted: &TunnelSpec, error: &io::Error) -> String {
         let place = format!("{}:{}", wanted.listen_address, wanted.listen_port);
         let mut others = self.tunnels.values();
         let other = others.find(|it| it.is_in_the_way_of(wanted));
         if let Some(other) = other.filter(|_| error.kind() == ErrorKind::AddrInUse) {
-            let (id, profile) = (other.tunnel.id, &other.profile);
+            let (id, profile) = (other.id(), &other.profile);
             let who = format!("tunnel {id} of this daemon (profile {profile})");
             return in_use_by(&place, &who, "close that tunnel");
         }
@@ -260,9 +294,9 @@ impl Listeners {
         if open.is(ListenerState::Waiting)
             && let Err(error) = open.listen()
         {
-            let reason = self.obstacle(open, &error);
+            let reason = self.obstacle(&open.tunnel().spec, &error);
             warn!(
-                tunnel = open.tunnel.id,
+                tunnel = open.id(),
                 "tunnel does not listen: {reason}{TRIES_AGAIN}"
             );
             open.fail(reason);
@@ -273,11 +307,16 @@ impl Listeners {
 fn stop_until_connected(open: &mut OpenTunnel) {
     if open.is(ListenerState::Listening) {
         info!(
-            tunnel = open.tunnel.id,
+            tunnel = open.id(),
             "tunnel stops listening: its profile is not connected"
         );
     }
     open.wait(NOT_CONNECTED);
+}
+
+fn tls_of(spec: &TunnelSpec) -> Result<Option<Arc<TunnelTls>>, RpcError> {
+    let tls = TunnelTls::of(spec).map_err(RpcError::invalid_params)?;
+    Ok(tls.map(Arc::new))
 }
 
 fn not_found(id: u64) -> RpcError {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use broker_config::{ListenSide, ListenWhen, TunnelKind};
 use broker_ssh::{CutReason, OpenError, Pool, TunnelForward};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -19,7 +20,12 @@ use crate::tunnel::Tunnel;
 const REFUSED_PAUSE: Duration = Duration::from_secs(15);
 
 /// Keeps the server listening until dropped. Sessions continue then.
-pub(super) async fn keep_listening(tunnel: Arc<Tunnel>, status: StatusCell, when: ListenWhen) {
+pub(super) async fn keep_listening(
+    serving: watch::Receiver<Arc<Tunnel>>,
+    status: StatusCell,
+    when: ListenWhen,
+) {
+    let tunnel = serving.borrow().clone();
     debug_assert_eq!(tunnel.spec.listens, ListenSide::SshServer);
     let mut pool = tunnel.connections.shared().clone();
     let _kept = pool.keep_control();
@@ -30,7 +36,7 @@ pub(super) async fn keep_listening(tunnel: Arc<Tunnel>, status: StatusCell, when
         match listen(&tunnel, &pool).await {
             Ok(mut forward) => {
                 report_listening(&tunnel, &status, forward.port());
-                let reason = serve(&tunnel, &mut forward).await;
+                let reason = serve(&serving, &mut forward).await;
                 warn!(tunnel = tunnel.id, %reason, "the SSH server no longer listens for the tunnel; the broker asks again");
                 status.waiting(format!("{reason}; the broker asks again"));
             }
@@ -59,19 +65,20 @@ async fn listen(tunnel: &Tunnel, pool: &Pool) -> Result<TunnelForward, OpenError
 }
 
 /// Serves the clients that come until the listener ends.
-async fn serve(tunnel: &Arc<Tunnel>, forward: &mut TunnelForward) -> CutReason {
+async fn serve(serving: &watch::Receiver<Arc<Tunnel>>, forward: &mut TunnelForward) -> CutReason {
     loop {
         let connection = match forward.accept().await {
             Ok(connection) => connection,
             Err(reason) => return reason,
         };
+        let tunnel = serving.borrow().clone();
         let Some(peer) = connection.originator.address() else {
             warn!(tunnel = tunnel.id, originator = ?connection.originator, "client refused: the SSH server did not tell its address");
             continue;
         };
         let server = forward.server_address();
         start_session(
-            tunnel,
+            &tunnel,
             Client::SshServer(FarClient { connection, server }),
             peer,
         );

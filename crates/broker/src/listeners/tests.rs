@@ -6,7 +6,7 @@ use broker_config::{Config, Environment, Exposed, check};
 use broker_ipc::types::{ListenerState, TunnelOrigin};
 use tokio::time::{Instant, advance};
 
-use super::{Listeners, NOT_CONNECTED};
+use super::{Configured, Listeners, NOT_CONNECTED};
 use crate::profiles::{Identity, Profiles};
 use crate::prompts::PromptQueue;
 use crate::registry::SessionRegistry;
@@ -54,9 +54,8 @@ impl Tunnels {
     fn open(&mut self, index: usize) {
         let profile = &self.config.profiles[0];
         let connections = self.profiles.connections(profile);
-        let spec = profile.tunnels[index].clone();
-        self.listeners
-            .open_configured(profile, connections, spec, TunnelOrigin::File);
+        let tunnel = Configured::new(profile, &profile.tunnels[index], TunnelOrigin::File);
+        self.listeners.open_configured(tunnel, profile, connections);
     }
 
     fn states(&self) -> Vec<ListenerState> {
@@ -126,16 +125,14 @@ async fn a_tunnel_in_the_way_is_named_and_does_not_stand_for_ever() {
     let mut tunnels = Tunnels::at(port, ["127.0.0.1", "*"], "startup");
     tunnels.open(0);
     tunnels.open(1);
-    let first = tunnels.listeners.tunnels().next().unwrap().tunnel.id;
+    let first = tunnels.listeners.tunnels().next().unwrap().id();
     assert_eq!(
         tunnels.reason(1),
         format!(
             "*:{port} is in use by tunnel {first} of this daemon (profile id1); close that tunnel, or choose another listen-port"
         )
     );
-    tunnels.listeners.close(first).unwrap();
-    // What accepts for the closed tunnel has to see it.
-    tokio::task::yield_now().await;
+    tunnels.listeners.close(first).await.unwrap();
     tunnels.next_try().await;
     assert_eq!(tunnels.states(), [ListenerState::Listening]);
 }

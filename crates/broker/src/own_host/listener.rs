@@ -34,6 +34,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Opens the listener of a tunnel: on the socket of the process before this one if there is one, otherwise on a new one.
+    /// `beside` are sockets of the same port that will close: the new one may overlap with them.
     ///
     /// # Errors
     /// The system's reason: the port is in use, the address is not of this host, or the port requires a privilege.
@@ -41,18 +42,27 @@ impl Listener {
         host: &Arc<Host>,
         address: ListenAddress,
         port: u16,
+        beside: &[Arc<TcpListener>],
     ) -> io::Result<Self> {
+        let lasting = |ip: IpAddr, both_families| {
+            Self::lasting(host, SocketAddr::new(ip, port), both_families, beside)
+        };
         match address {
-            ListenAddress::Address(ip) => Self::lasting(host, SocketAddr::new(ip, port), false),
-            ListenAddress::All => Self::lasting(host, (Ipv6Addr::UNSPECIFIED, port).into(), true)
-                .or_else(|_| Self::lasting(host, (IpAddr::from([0, 0, 0, 0]), port).into(), false)),
+            ListenAddress::Address(ip) => lasting(ip, false),
+            ListenAddress::All => lasting(Ipv6Addr::UNSPECIFIED.into(), true)
+                .or_else(|_| lasting([0, 0, 0, 0].into(), false)),
         }
     }
 
-    fn lasting(host: &Arc<Host>, address: SocketAddr, both_families: bool) -> io::Result<Self> {
+    fn lasting(
+        host: &Arc<Host>,
+        address: SocketAddr,
+        both_families: bool,
+        beside: &[Arc<TcpListener>],
+    ) -> io::Result<Self> {
         let listener = match host.sockets.take(address, both_families) {
             Some(socket) => Self::on(host, socket, address)?,
-            None => Self::bind(host, address, both_families)?,
+            None => Self::bind_beside(host, address, both_families, beside)?,
         };
         let open = host.sockets.opened(listener.address, &listener.tcp);
         Ok(Self {
@@ -67,6 +77,15 @@ impl Listener {
         address: SocketAddr,
         both_families: bool,
     ) -> io::Result<Self> {
+        Self::bind_beside(host, address, both_families, &[])
+    }
+
+    fn bind_beside(
+        host: &Arc<Host>,
+        address: SocketAddr,
+        both_families: bool,
+        beside: &[Arc<TcpListener>],
+    ) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -77,8 +96,15 @@ impl Listener {
         if address.is_ipv6() {
             socket.set_only_v6(!both_families)?;
         }
-        socket.bind(&address.into())?;
-        Self::on(host, socket, address)
+        // The kernel allows two sockets that overlap only if both agree, also when the second one begins to listen.
+        share_port(beside, true)?;
+        socket.set_reuse_port(!beside.is_empty())?;
+        let bound = socket.bind(&address.into());
+        let listener = bound.and_then(|()| Self::on(host, socket, address));
+        share_port(beside, false)?;
+        let listener = listener?;
+        listener.socket().set_reuse_port(false)?;
+        Ok(listener)
     }
 
     /// Listens on a bound socket.
@@ -121,6 +147,11 @@ impl Listener {
             }
         }
     }
+}
+
+fn share_port(sockets: &[Arc<TcpListener>], share: bool) -> io::Result<()> {
+    let mut sockets = sockets.iter();
+    sockets.try_for_each(|it| SockRef::from(it.as_ref()).set_reuse_port(share))
 }
 
 #[cfg(test)]

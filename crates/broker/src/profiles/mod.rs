@@ -3,6 +3,7 @@
 mod connect_spec;
 mod connections;
 mod reconnect;
+mod way_in;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,11 +13,15 @@ use broker_config::{Config, ListenWhen, Profile};
 use broker_ipc::methods::Done;
 use broker_ipc::{ErrorCode, RpcError};
 use broker_ssh::{ConnectSpec, Keyring, OpenError, Pool, PoolSnapshot};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 pub(crate) use connect_spec::unsupported;
 pub(crate) use connections::Connections;
+pub(crate) use way_in::WayIn;
 
 use self::reconnect::{keep_connected, tell_changes};
 pub(crate) use self::reconnect::{retry_pause, while_connected};
@@ -41,6 +46,8 @@ pub(crate) struct Profiles {
     config: Arc<Config>,
     identity: Identity,
     pools: BTreeMap<String, ProfilePool>,
+    /// The pools of former ways in, each of which serves at least one session until the next check.
+    former: Vec<ProfilePool>,
     prompts: Arc<PromptQueue>,
     /// Secrets that people typed, for all profiles.
     keyring: Arc<Keyring>,
@@ -55,6 +62,16 @@ pub(crate) struct ProfilePool {
     /// Whether it was made up for a target of a request; no file configures it.
     pub(crate) adhoc: bool,
     pub(crate) connections: Arc<Connections>,
+    way_in: WayIn,
+    /// What it has been started for.
+    started: Option<Started>,
+}
+
+/// The tasks that connect a pool and follow its connection. They end when this is dropped.
+struct Started {
+    follows: bool,
+    connects: bool,
+    _until: DropGuard,
 }
 
 impl Profiles {
@@ -69,6 +86,7 @@ impl Profiles {
             config: Arc::new(config),
             identity,
             pools: BTreeMap::new(),
+            former: Vec::new(),
             prompts,
             shutdown,
         }
@@ -79,9 +97,9 @@ impl Profiles {
         &self.config
     }
 
-    /// The profiles in use.
+    /// The profiles in use, also those of sessions that began before their profile changed.
     pub(crate) fn pools(&self) -> impl Iterator<Item = &ProfilePool> {
-        self.pools.values()
+        self.pools.values().chain(&self.former)
     }
 
     /// A profile in use.
@@ -89,30 +107,77 @@ impl Profiles {
         self.pools.get(profile)
     }
 
-    /// The connections of a profile, which are created on first use.
+    /// The connections of a profile, which are created on first use, and anew when its way in has changed. Sessions keep
+    /// those that they have.
     pub(crate) fn connections(&mut self, profile: &Profile) -> Arc<Connections> {
-        if let Some(known) = self.pools.get(&profile.id) {
+        let way_in = WayIn::of(&self.config, profile);
+        let known = self.pools.get(&profile.id);
+        if let Some(known) = known.filter(|it| it.way_in == way_in) {
             return known.connections.clone();
         }
         self.make_room();
+        let pool = match self.take_former(&profile.id, &way_in) {
+            Some(former) => ProfilePool {
+                profile: profile.clone(),
+                ..former
+            },
+            None => self.new_pool(profile, way_in),
+        };
+        let connections = pool.connections.clone();
+        if let Some(mut replaced) = self.pools.insert(profile.id.clone(), pool) {
+            replaced.started = None;
+            self.former.push(replaced);
+        }
+        connections
+    }
+
+    fn new_pool(&self, profile: &Profile, way_in: WayIn) -> ProfilePool {
         let spec = self.connect_spec(profile);
         let user = spec.user.clone();
-        let pool = Pool::new(
-            spec,
-            self.shutdown.tasks.clone(),
-            self.shutdown.kill.clone(),
-        );
-        let connections = Arc::new(Connections::new(pool, profile.settings.exclusive));
-        self.pools.insert(
-            profile.id.clone(),
-            ProfilePool {
-                user,
-                adhoc: self.config.profile_by_id(&profile.id).is_none(),
-                profile: profile.clone(),
-                connections: connections.clone(),
-            },
-        );
-        connections
+        let Shutdown { tasks, kill, .. } = self.shutdown.clone();
+        let pool = Pool::new(spec, tasks, kill);
+        ProfilePool {
+            user,
+            adhoc: self.config.profile_by_id(&profile.id).is_none(),
+            profile: profile.clone(),
+            connections: Arc::new(Connections::new(pool, profile.settings.exclusive)),
+            way_in,
+            started: None,
+        }
+    }
+
+    /// A pool of this way in that is still in use from before.
+    fn take_former(&mut self, profile: &str, way_in: &WayIn) -> Option<ProfilePool> {
+        let same = |it: &ProfilePool| it.profile.id == profile && it.way_in == *way_in;
+        let found = self.former.iter().position(same)?;
+        Some(self.former.swap_remove(found))
+    }
+
+    /// Uses this configuration from now on. Profiles with another way in get new connections, and those that are gone keep
+    /// theirs until nobody uses them.
+    pub(crate) fn adopt(&mut self, config: Config, changes: &mpsc::Sender<String>) {
+        let config = Arc::new(config);
+        self.config = config.clone();
+        for (id, pool) in &mut self.pools {
+            pool.adhoc = config.profile_by_id(id).is_none();
+            if pool.adhoc {
+                pool.started = None;
+            }
+        }
+        for profile in &config.profiles {
+            if self.pools.contains_key(&profile.id) {
+                self.connections(profile);
+            }
+            if let Some(pool) = self.pools.get_mut(&profile.id) {
+                pool.profile = profile.clone();
+            }
+            self.start(profile, changes);
+        }
+    }
+
+    /// Whether this configuration keeps the secrets that people typed as long as the daemon does since its start.
+    pub(crate) fn keeps_secrets_as(&self, config: &Config) -> bool {
+        self.keyring.keeps_for() == connect_spec::keep_for(&config.key_stores)
     }
 
     /// The specification for connections to a profile's server.
@@ -132,26 +197,28 @@ impl Profiles {
     pub(crate) fn start(&mut self, profile: &Profile, changes: &mpsc::Sender<String>) {
         let follows = profile.listen == ListenWhen::Connected;
         let connects = profile.connect_on_startup && connect_spec::unsupported(profile).is_none();
-        if !follows && !connects {
+        let needed = follows || connects;
+        if needed {
+            self.connections(profile);
+        }
+        let Some(pool) = self.pools.get_mut(&profile.id) else {
+            return;
+        };
+        if let Some(it) = &pool.started
+            && (it.follows, it.connects) == (follows, connects)
+        {
             return;
         }
-        let pool = self.connections(profile).shared().clone();
-        let id = profile.id.clone();
-        if follows {
-            let telling = tell_changes(pool.clone(), id.clone(), changes.clone());
-            self.shutdown.spawn_until_killed(telling);
-        }
-        if follows && connects {
-            let drain = self.shutdown.drain.clone();
-            let keeping = async move { drain.run_until_cancelled(keep_connected(pool, &id)).await };
-            self.shutdown.tasks.spawn(keeping);
-        } else if connects {
-            self.shutdown.tasks.spawn(async move {
-                if let Err(error) = pool.connect().await {
-                    warn!(profile = %id, "not connected at startup: {error}; the first client will try again");
-                }
-            });
-        }
+        pool.started = needed.then(|| {
+            let pool = pool.connections.shared();
+            start(
+                pool,
+                &profile.id,
+                (follows, connects),
+                changes,
+                &self.shutdown,
+            )
+        });
     }
 
     /// Closes one connection with its channels.
@@ -159,7 +226,7 @@ impl Profiles {
     /// # Errors
     /// There is none of that number.
     pub(crate) async fn close_connection(&self, id: u64) -> Result<Done, RpcError> {
-        for pool in self.pools.values() {
+        for pool in self.pools() {
             if pool.connections.close(id).await {
                 return Ok(Done {});
             }
@@ -174,8 +241,9 @@ impl Profiles {
             .spawn_until_killed(async move { keyring.wipe_in_time().await });
     }
 
-    /// Gives up unused pools of targets whose server need not be left alone any longer.
+    /// Gives up unused pools: those of former ways in, and those of targets whose server need not be left alone any longer.
     pub(crate) fn give_up_unused(&mut self) {
+        self.former.retain(ProfilePool::is_used);
         self.pools
             .retain(|_, pool| !pool.is_unused() || pool.snapshot().retry_in.is_some());
     }
@@ -201,8 +269,52 @@ impl ProfilePool {
 
     /// Whether it is for a target that no tunnel, session or request uses, and has no open connection.
     fn is_unused(&self) -> bool {
-        let is_used = Arc::strong_count(&self.connections) > 1;
-        self.adhoc && !is_used && self.connections.list().is_empty()
+        self.adhoc && !self.is_used() && self.connections.list().is_empty()
+    }
+
+    /// Whether a tunnel, session or request uses it.
+    fn is_used(&self) -> bool {
+        Arc::strong_count(&self.connections) > 1
+    }
+}
+
+/// Follows the connection of a pool, and connects it.
+fn start(
+    pool: &Pool,
+    id: &str,
+    (follows, connects): (bool, bool),
+    changes: &mpsc::Sender<String>,
+    shutdown: &Shutdown,
+) -> Started {
+    let until = CancellationToken::new();
+    let spawn = |task: BoxFuture<'static, ()>| {
+        let until = until.clone();
+        shutdown.spawn_until_killed(async move { until.run_until_cancelled(task).await });
+    };
+    if follows {
+        spawn(tell_changes(pool.clone(), id.to_owned(), changes.clone()).boxed());
+    }
+    if connects {
+        let (pool, id) = (pool.clone(), id.to_owned());
+        let drain = shutdown.drain.clone();
+        spawn(match follows {
+            true => async move {
+                drain.run_until_cancelled(keep_connected(pool, &id)).await;
+            }
+            .boxed(),
+            false => connect_once(pool, id).boxed(),
+        });
+    }
+    Started {
+        follows,
+        connects,
+        _until: until.drop_guard(),
+    }
+}
+
+async fn connect_once(pool: Pool, profile: String) {
+    if let Err(error) = pool.connect().await {
+        warn!(%profile, "not connected at startup: {error}; the first client will try again");
     }
 }
 

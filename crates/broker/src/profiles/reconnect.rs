@@ -31,7 +31,7 @@ pub(super) async fn keep_connected(mut pool: Pool, profile: &str) {
 
 /// Sends the profile's id whenever its control connection opens or closes.
 pub(super) async fn tell_changes(mut pool: Pool, profile: String, changes: mpsc::Sender<String>) {
-    let mut was_connected = false;
+    let mut was_connected = pool.snapshot().is_connected();
     while pool.changed().await {
         let is_connected = pool.snapshot().is_connected();
         if is_connected != was_connected && changes.send(profile.clone()).await.is_err() {

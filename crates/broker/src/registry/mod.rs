@@ -8,6 +8,7 @@ mod session;
 mod traffic;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -36,13 +37,17 @@ impl SessionRegistry {
         self.next_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Starts the totals of a tunnel.
-    pub(crate) fn add_tunnel(&self, id: u64) -> Arc<TunnelTotals> {
-        lock(&self.tunnels).entry(id).or_default().clone()
+    /// Starts the totals of a tunnel, which the registry has until they are dropped.
+    pub(crate) fn add_tunnel(self: &Arc<Self>, id: u64) -> TunnelEntry {
+        TunnelEntry {
+            registry: self.clone(),
+            id,
+            totals: lock(&self.tunnels).entry(id).or_default().clone(),
+        }
     }
 
     /// Removes a tunnel whose last session is gone. Its traffic still counts for the daemon as a whole.
-    pub(crate) fn remove_tunnel(&self, id: u64) {
+    fn remove_tunnel(&self, id: u64) {
         let mut tunnels = lock(&self.tunnels);
         if let Some(totals) = tunnels.remove(&id) {
             self.past.take_over(&totals);
@@ -78,7 +83,7 @@ impl SessionRegistry {
     pub(crate) fn close_channel(&self, id: u64) -> Result<Done, RpcError> {
         for session in self.sessions() {
             if session.channel.id == id {
-                session.channel.stop.cancel();
+                session.end("broker-ctl closed the session");
                 return Ok(Done {});
             }
             if let Some(data) = session
@@ -95,6 +100,15 @@ impl SessionRegistry {
         )))
     }
 
+    /// Ends the sessions that came through the configured tunnels of a profile, and cuts their transfers.
+    pub(crate) fn end_sessions_of(&self, profile: &str, reason: &str) {
+        for session in self.sessions() {
+            if session.tunnel.profile.as_deref() == Some(profile) {
+                session.end(reason);
+            }
+        }
+    }
+
     /// What the daemon has carried since its start: through open tunnels, through closed ones that still serve clients,
     /// and through those that are gone.
     pub(crate) fn traffic(&self) -> TrafficTotals {
@@ -102,6 +116,28 @@ impl SessionRegistry {
         let tunnels = lock(&self.tunnels);
         let totals = tunnels.values().map(Arc::as_ref);
         TrafficTotals::sum(totals.chain([&self.past]), &sessions)
+    }
+}
+
+/// The totals of a tunnel, which the registry forgets when this is dropped.
+#[derive(Debug)]
+pub(crate) struct TunnelEntry {
+    registry: Arc<SessionRegistry>,
+    id: u64,
+    totals: Arc<TunnelTotals>,
+}
+
+impl Deref for TunnelEntry {
+    type Target = TunnelTotals;
+
+    fn deref(&self) -> &TunnelTotals {
+        &self.totals
+    }
+}
+
+impl Drop for TunnelEntry {
+    fn drop(&mut self) {
+        self.registry.remove_tunnel(self.id);
     }
 }
 
@@ -124,12 +160,12 @@ mod tests {
 
     #[test]
     fn what_a_tunnel_has_carried_counts_once_also_when_it_is_gone() {
-        let registry = SessionRegistry::default();
+        let registry = Arc::<SessionRegistry>::default();
         let [first, second] = [1, 2].map(|id| registry.add_tunnel(id));
         add(&first.bytes_up, 5);
         add(&second.bytes_up, 7);
         assert_eq!(registry.traffic().bytes_up, 12);
-        registry.remove_tunnel(1);
+        drop(first);
         assert_eq!(registry.traffic().bytes_up, 12);
     }
 }

@@ -86,6 +86,7 @@ pub(crate) struct SessionEntry {
     pub(crate) client: SocketAddr,
     label: Mutex<String>,
     tls: OnceLock<String>,
+    end_reason: OnceLock<String>,
     data: Mutex<BTreeMap<u64, Arc<DataEntry>>>,
 }
 
@@ -98,6 +99,8 @@ pub(crate) struct SessionTunnel {
     pub(crate) is_ftp: bool,
     /// `host:port` of the destination.
     pub(crate) destination: String,
+    /// The profile that configures it; `None` if a command has opened it.
+    pub(crate) profile: Option<String>,
 }
 
 impl SessionEntry {
@@ -109,8 +112,21 @@ impl SessionEntry {
             client,
             label: Mutex::default(),
             tls: OnceLock::new(),
+            end_reason: OnceLock::new(),
             data: Mutex::default(),
         }
+    }
+
+    /// Ends the session, for this reason.
+    pub(crate) fn end(&self, reason: &str) {
+        self.end_reason.get_or_init(|| reason.to_owned());
+        self.channel.stop.cancel();
+    }
+
+    /// Why the session was told to end.
+    pub(crate) fn stop_reason(&self) -> &str {
+        let given = self.end_reason.get();
+        given.map_or("the broker was stopped", String::as_str)
     }
 
     /// What the session does: the last command, without secrets.

@@ -1,10 +1,12 @@
 //! The supervisor: passes each request to the owner of what it concerns.
 //!
 //! It is one task; every change goes through its queue. [`Listeners`] own the tunnels,
-//! [`Profiles`] the pools, and the registry knows the sessions. A reload belongs here: it would compare the configuration
-//! that [`Profiles`] have with the new one, and make both owners change what differs.
+//! [`Profiles`] the pools, and the registry knows the sessions. A reload compares the configuration that [`Profiles`] have
+//! with the new one, and makes both owners change what differs.
 
+mod difference;
 mod host_keys;
+mod reload;
 mod target;
 
 use std::collections::BTreeMap;
@@ -13,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker_config::Config;
-use broker_ipc::methods::{Done, HandOver, Method, OpenTunnelListener, Stop};
-use broker_ipc::types::{DaemonStatus, TunnelListener, TunnelOrigin};
+use broker_ipc::methods::{Done, HandOver, Method, OpenTunnelListener, Reload, Stop};
+use broker_ipc::types::{DaemonStatus, ReloadReport, TunnelListener};
 use broker_ipc::{ErrorCode, ReplySender, Request, RpcError};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -24,7 +26,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::warn;
 
-use crate::listeners::Listeners;
+pub use self::reload::NewConfig;
+use crate::listeners::{Configured, Listeners};
 use crate::own_host::TunnelSockets;
 use crate::profiles::{Connections, Identity, Profiles, connect_failed};
 use crate::prompts::PromptQueue;
@@ -43,6 +46,11 @@ pub(crate) enum SupervisorRequest {
     OfClient(Request),
     /// The id of the profile that a target names.
     ProfileOf(String, oneshot::Sender<Result<String, RpcError>>),
+    /// A new configuration.
+    Reload(
+        Box<NewConfig>,
+        oneshot::Sender<Result<ReloadReport, RpcError>>,
+    ),
     /// How the daemon is.
     Overview(oneshot::Sender<Overview>),
 }
@@ -52,6 +60,8 @@ pub(crate) enum SupervisorRequest {
 pub enum ProcessRequest {
     /// End.
     Stop(Grace),
+    /// Read the configuration again, or only say what that would change.
+    Reload(Reload, ReplySender<Reload>),
     /// Send the sockets to another process.
     HandOver {
         /// The datagram socket to send them to.
@@ -86,6 +96,8 @@ pub struct Supervisor {
     requests: mpsc::Receiver<SupervisorRequest>,
     requests_sender: mpsc::Sender<SupervisorRequest>,
     opening: FuturesUnordered<Opening>,
+    /// When the sessions end of profiles that are gone.
+    ending: BTreeMap<String, Instant>,
     /// Profiles whose connection opened or closed.
     changes: mpsc::Receiver<String>,
     changes_sender: mpsc::Sender<String>,
@@ -118,6 +130,7 @@ impl Supervisor {
             requests,
             requests_sender,
             opening: FuturesUnordered::new(),
+            ending: BTreeMap::new(),
             changes,
             changes_sender,
         }
@@ -167,21 +180,13 @@ impl Supervisor {
     /// Opens what the configuration asks for.
     pub fn open_configured(&mut self) {
         let config = self.profiles.config().clone();
-        for unsupported in &config.unsupported {
-            warn!(at = %unsupported.position, "not supported yet: {}", unsupported.message);
-        }
-        let of_profiles = config.profiles.iter().flat_map(|profile| {
-            let tunnels = profile.tunnels.iter();
-            tunnels.map(move |spec| (profile, spec, TunnelOrigin::File))
-        });
-        let of_file = config.static_tunnels.iter().filter_map(|it| {
-            let profile = config.profile_by_id(&it.profile)?;
-            Some((profile, &it.tunnel, TunnelOrigin::Static))
-        });
-        for (profile, spec, origin) in of_profiles.chain(of_file) {
-            let connections = self.profiles.connections(profile);
-            self.listeners
-                .open_configured(profile, connections, spec.clone(), origin);
+        warn_of_unsupported(&config);
+        for configured in Configured::all(&config) {
+            if let Some(profile) = config.profile_by_id(&configured.profile) {
+                let connections = self.profiles.connections(profile);
+                self.listeners
+                    .open_configured(configured, profile, connections);
+            }
         }
         for profile in &config.profiles {
             self.profiles.start(profile, &self.changes_sender);
@@ -199,13 +204,14 @@ impl Supervisor {
             tokio::select! {
                 Some(request) = self.requests.recv() => self.carry_out(request).await,
                 Some((id, opened, reply)) = self.opening.next() => {
-                    reply.send(self.opened(id, opened));
+                    reply.send(self.opened(id, opened).await);
                 }
                 Some(profile) = self.changes.recv(), if !leaving => self.follow(&profile),
                 _ = tidy_up.tick(), if !leaving => {
                     self.profiles.give_up_unused();
                 }
                 () = at(next_try), if !leaving => self.listeners.retry_failed(),
+                () = at(self.ending.values().min().copied()) => self.end_sessions_in_time(),
                 () = leave.cancelled(), if !leaving => {
                     leaving = true;
                     self.listeners.stop("the broker is stopping");
@@ -228,6 +234,9 @@ impl Supervisor {
             SupervisorRequest::ProfileOf(target, id) => {
                 let profile = target::profile(self.profiles.config(), &target);
                 let _ = id.send(profile.map(|profile| profile.id));
+            }
+            SupervisorRequest::Reload(asked, answer) => {
+                let _ = answer.send(self.reload(*asked).await);
             }
             SupervisorRequest::Overview(overview) => {
                 let _ = overview.send(self.overview());
@@ -262,9 +271,12 @@ impl Supervisor {
                 self.keep_running();
                 reply.send(Ok(Done {}));
             }
-            Request::Reload(_, reply) => reply.send(Err(RpcError::not_supported(
-                "reload is not supported yet: stop the daemon and start it again",
-            ))),
+            Request::Reload(asked, reply) => {
+                let _ = self
+                    .process
+                    .send(ProcessRequest::Reload(asked, reply))
+                    .await;
+            }
             Request::ListProfiles(_, reply) => {
                 reply.send(Ok(snapshots::profiles(profiles, listeners)));
             }
@@ -284,7 +296,7 @@ impl Supervisor {
             }
             Request::OpenTunnelListener(asked, reply) => self.open(&asked, reply),
             Request::CloseTunnelListener(asked, reply) => {
-                reply.send(self.listeners.close(asked.id));
+                reply.send(self.listeners.close(asked.id).await);
             }
             Request::ProbeKey(asked, reply) => {
                 let keys = host_keys::probe(profiles, &asked, self.shutdown.tasks.clone());
@@ -366,14 +378,14 @@ impl Supervisor {
     }
 
     /// The reply to a request for a tunnel. The listener of a tunnel that cannot work is closed again.
-    fn opened(
+    async fn opened(
         &mut self,
         id: u64,
         opened: Result<(), RpcError>,
     ) -> Result<TunnelListener, RpcError> {
         if let Err(error) = opened {
             // Somebody else may have closed it in the meantime.
-            let _ = self.listeners.close(id);
+            let _ = self.listeners.close(id).await;
             return Err(error);
         }
         let open = self.listeners.tunnel(id)?;
@@ -388,6 +400,12 @@ impl Supervisor {
     ) {
         self.shutdown
             .spawn_until_killed(async move { reply.send(work.await) });
+    }
+}
+
+fn warn_of_unsupported(config: &Config) {
+    for unsupported in &config.unsupported {
+        warn!(at = %unsupported.position, "not supported yet: {}", unsupported.message);
     }
 }
 

@@ -1,0 +1,101 @@
+//! `reload`: makes the daemon apply its configuration, and shows what has changed.
+
+use broker_ipc::methods::Reload;
+use broker_ipc::types::{Change, Changes, ReloadReport};
+use broker_ipc::{ClientError, ErrorCode};
+use plain_text::printable;
+
+use crate::cli::Format;
+use crate::daemon::{Daemon, Reported};
+use crate::table::{Cell, Table};
+
+/// Sends the request and shows the answer. Fails if the daemon cannot use the new configuration.
+pub(crate) async fn reload(
+    daemon: &Daemon<'_>,
+    request: Reload,
+    format: Format,
+) -> anyhow::Result<()> {
+    let output = daemon.output();
+    let report = match daemon.call(&request).await {
+        Err(ClientError::Failed(refusal)) if refusal.code == ErrorCode::BadConfig => {
+            let (reason, faults) = refusal.message.split_once('\n').unwrap_or_default();
+            output.passage(faults.trim_matches('\n'));
+            output.error(if reason.is_empty() {
+                &refusal.message
+            } else {
+                reason
+            });
+            return Err(Reported.into());
+        }
+        answer => answer?,
+    };
+    for warning in report.warnings.iter().filter(|_| !format.json) {
+        output.passage(&format!("warning: {warning}"));
+    }
+    if format.json || format.short {
+        return output.answer(format, &report, &table(&report, true));
+    }
+    if !report.is_unchanged() {
+        output.print(table(&report, false).aligned())?;
+    }
+    Ok(output.print(printable(&summary(&report)))?)
+}
+
+/// What has become of what.
+fn table(report: &ReloadReport, with_kept: bool) -> Table {
+    let mut rows = Vec::new();
+    for (kind, changes) in [("profile", &report.profiles), ("tunnel", &report.tunnels)] {
+        let mut add = |change: &str, name: &str, effect: Option<&str>| {
+            let cells = [change, kind, name].map(Cell::text);
+            rows.push(cells.into_iter().chain([Cell::maybe(effect)]).collect());
+        };
+        let Changes {
+            added,
+            removed,
+            changed,
+            kept,
+        } = changes;
+        added.iter().for_each(|name| add("added", name, None));
+        for (word, changes) in [("removed", removed), ("changed", changed)] {
+            for Change { name, effect } in changes {
+                add(word, name, Some(effect));
+            }
+        }
+        let kept = kept.iter().filter(|_| with_kept);
+        kept.for_each(|name| add("kept", name, None));
+    }
+    for (settings, effect) in [
+        (&report.settings, None),
+        (&report.restart, Some("needs a restart")),
+    ] {
+        let setting = |name: &String| {
+            let cells = ["changed", "setting", name].map(Cell::text);
+            cells.into_iter().chain([Cell::maybe(effect)]).collect()
+        };
+        rows.extend(settings.iter().map(setting));
+    }
+    Table::List {
+        headings: &["CHANGE", "KIND", "NAME", "EFFECT"],
+        rows,
+        nothing: "",
+    }
+}
+
+fn summary(report: &ReloadReport) -> String {
+    let counted = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    let kept = format!(
+        "kept as they are: {}, {}",
+        counted(report.profiles.kept.len(), "profile"),
+        counted(report.tunnels.kept.len(), "tunnel")
+    );
+    let done = match (report.dry_run, report.is_unchanged()) {
+        (true, true) => "A reload would change nothing",
+        (true, false) => "Nothing has changed yet: this is what a reload would do",
+        (false, true) => "The configuration has not changed",
+        (false, false) => "The new configuration holds",
+    };
+    format!("{done}; {kept}")
+}
