@@ -1,6 +1,7 @@
-//! What the compiler does not check: purposes, lengths, leftovers, layers, import cycles, links
+//! What the compiler does not check: purposes, lengths, leftovers, layers, import cycles, links, examples
 
 mod cycles;
+mod examples;
 mod layers;
 mod links;
 mod modules;
@@ -55,7 +56,11 @@ fn check(root: &Path) -> Result<Vec<Fault>> {
         let shown = path.strip_prefix(root).unwrap_or(&path);
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("rs") => faults.extend(source::check(shown, &text()?)),
-            Some("md") => faults.extend(links::check(root, shown, &text()?)),
+            Some("md") => {
+                let text = text()?;
+                faults.extend(links::check(root, shown, &text));
+                faults.extend(examples::check(shown, &text)?);
+            }
             _ => {}
         }
     }
