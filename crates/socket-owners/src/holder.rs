@@ -85,9 +85,10 @@ impl fmt::Display for Holder {
             Some(_) if self.is_this_process() => return f.write_str("this process itself"),
             Some((_, id)) if self.is_daemon() => write!(f, "another broker daemon (process {id})")?,
             Some((program, id)) => write!(f, "{program} (process {id})")?,
-            None => f.write_str("another program")?,
+            None => f.write_str("a program")?,
         }
         match users::name(self.uid) {
+            _ if self.is_daemon() && self.is_of_this_user() => f.write_str(" of the same user"),
             _ if named.is_some() && self.is_of_this_user() => Ok(()),
             Some(user) => write!(f, " of the user {user}"),
             None => write!(f, " of the user with the id {}", self.uid),
@@ -179,7 +180,7 @@ mod tests {
                 me,
                 Some((id, "brokerd")),
                 true,
-                "another broker daemon (process 4711)",
+                "another broker daemon (process 4711) of the same user",
             ),
             (
                 u32::MAX - 9,
@@ -191,7 +192,7 @@ mod tests {
                 u32::MAX - 9,
                 None,
                 true,
-                "another program of the user with the id 4294967286",
+                "a program of the user with the id 4294967286",
             ),
         ] {
             let (process, program) = named.unzip();

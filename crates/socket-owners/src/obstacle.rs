@@ -74,7 +74,7 @@ fn not_permitted(wanted: &str, port: u16) -> String {
     }
     let how = match cfg!(target_os = "linux") {
         true => format!(
-            "give the daemon the right (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit), free the port for everybody (sysctl net.ipv4.ip_unprivileged_port_start={port}), or choose"
+            "give the daemon the right (AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit), open the ports from {port} on to every user (sysctl net.ipv4.ip_unprivileged_port_start={port}), or choose"
         ),
         false => "choose".to_owned(),
     };
