@@ -38,6 +38,7 @@ mod namespace;
 mod on_demand;
 mod open_tunnel;
 mod other_users;
+mod ports;
 mod prompts;
 mod proxies;
 mod python_ftplib;
@@ -91,6 +92,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     upgrade::trials,
     ctl::trials,
     open_tunnel::trials,
+    ports::trials,
     other_users::trials,
     early_close::trials,
     abandoned_sessions::trials,
