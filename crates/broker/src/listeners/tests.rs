@@ -1,3 +1,5 @@
+//! Listeners that cannot listen, with the clock of the test.
+
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
