@@ -231,8 +231,11 @@ async fn silent_server() -> anyhow::Result<()> {
     let nobody = ScriptedListener::bind().await?;
     let limit = r#"<tcp-connect-timeout time="1"/>"#;
     let bad = BadTunnel::start(|profile| profile.at(nobody.addr()).with(limit)).await?;
-    bad.tells(&[&nobody.addr().to_string(), "longer than 1 s"])
-        .await
+    bad.tells(&[
+        &nobody.addr().to_string(),
+        "opened, but nothing came from there for 1 s",
+    ])
+    .await
 }
 
 /// A host that drops the packets of a new connection, as a firewall does: here because its queue is full.
@@ -271,7 +274,12 @@ async fn closing_server() -> anyhow::Result<()> {
 async fn ftp_server_down() -> anyhow::Result<()> {
     let nobody = closed_port().await?;
     let bad = BadTunnel::start(|profile| leading_to(profile, nobody)).await?;
-    let parts = ["did not open a channel to", &nobody.to_string()];
+    let parts = [
+        "did not open a channel to",
+        &nobody.to_string(),
+        "it could not connect",
+        "check that the server runs there",
+    ];
     let reply = refusal(bad.bad).await?;
     ensure!(reply.starts_with("421 "), "{reply}");
     says(&reply, &parts)?;

@@ -4,7 +4,11 @@
 //! begin a new line, or look like something else. This crate also writes hosts and ports, so that they look the same
 //! everywhere.
 
+mod greeting;
+
 use std::net::SocketAddr;
+
+pub use greeting::named_by_greeting;
 
 /// Replaces the rest of a shortened text.
 const CUT: char = '…';

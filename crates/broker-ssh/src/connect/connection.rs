@@ -76,6 +76,8 @@ impl Connection {
         from: (String, u32),
     ) -> Result<russh::Channel<Msg>, ChannelError> {
         let (host, port) = (target.host.clone(), u32::from(target.port));
+        let refused = &self.state.refused_opens;
+        let open = refused.opening(Some(target.to_string()));
         let opened = tokio::select! {
             opened = self.handle.channel_open_direct_tcpip(host, port, from.0, from.1) => opened,
             () = self.state.closed.cancelled() => Err(russh::Error::Disconnect),
@@ -87,6 +89,12 @@ impl Connection {
                 server,
                 target: target.clone(),
                 reason: failure.into(),
+                said: self
+                    .state
+                    .closed
+                    .run_until_cancelled(open.text())
+                    .await
+                    .flatten(),
             }),
             Err(_) => Err(ChannelError::Lost {
                 server,

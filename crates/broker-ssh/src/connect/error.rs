@@ -130,11 +130,29 @@ pub enum HandshakeError {
         /// The server's names, separated by commas.
         theirs: String,
     },
-    /// It took too long.
-    #[error("the SSH handshake with {server} took longer than {}", seconds(*.after))]
+    /// It accepted the connection and sent nothing.
+    #[error(
+        "the connection to SSH server {server} opened, but nothing came from there for {}; the server hangs, or waits \
+         for another protocol: check the port",
+        seconds(*.after)
+    )]
+    Silent {
+        /// Host and port.
+        server: String,
+        /// The bound.
+        after: Duration,
+    },
+    /// It sent its version, but the handshake took too long.
+    #[error(
+        "the SSH handshake with {server} ({version}) took longer than {}; the server is slow or overloaded, or the \
+         network loses packets: try again later, or raise tcp-connect-timeout",
+        seconds(*.after)
+    )]
     Late {
         /// Host and port.
         server: String,
+        /// Its version, escaped.
+        version: String,
         /// The bound.
         after: Duration,
     },
@@ -144,7 +162,7 @@ impl HandshakeError {
     /// See [`OpenError::may_pass`]: only faults in the setup of the profile or the server stay.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Failed { .. } | Self::Late { .. } => true,
+            Self::Failed { .. } | Self::Silent { .. } | Self::Late { .. } => true,
             Self::Unsupported { .. } | Self::NoCommonAlgorithm { .. } => false,
         }
     }
@@ -154,10 +172,13 @@ impl HandshakeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeFault {
     /// With what it sent instead of a version.
-    #[error(
-        "the server sent no valid SSH version, so check that it is an SSH server; it sent: {0}"
-    )]
-    NotSsh(String),
+    #[error("{}", not_ssh(*.named, .sent))]
+    NotSsh {
+        /// What kind of server it is, if that is known.
+        named: Option<&'static str>,
+        /// The beginning of what it sent, escaped.
+        sent: String,
+    },
     /// It sent an invalid version.
     #[error("the server sent no valid SSH version; check that it is an SSH server")]
     NoVersion,
@@ -176,6 +197,17 @@ pub enum HandshakeFault {
     /// With the text of the SSH library.
     #[error("{0}")]
     Library(String),
+}
+
+fn not_ssh(named: Option<&str>, sent: &str) -> String {
+    match named {
+        Some(named) => {
+            format!("it is {named}, not an SSH server: it greeted with: {sent}; check the port")
+        }
+        None => format!(
+            "the server sent no valid SSH version, so check that it is an SSH server; it sent: {sent}"
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -197,6 +229,7 @@ mod tests {
             server,
             target,
             reason,
+            said: None,
         };
         OpenError::Gateway {
             server: "h:22".into(),

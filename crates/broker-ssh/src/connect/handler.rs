@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use plain_text::printable_start;
+use russh::ChannelOpenFailure;
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -158,6 +159,18 @@ impl Handler for ConnectionHandler {
             fingerprint: fingerprint(shown),
             peer: self.peer,
         });
+        Ok(())
+    }
+
+    async fn channel_open_failure(
+        &mut self,
+        _channel: russh::ChannelId,
+        _reason: ChannelOpenFailure,
+        description: &str,
+        _language: &str,
+        _session: &mut Session,
+    ) -> Result<(), HandlerError> {
+        self.state.refused_opens.told(description);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_settings::Compression;
-use plain_text::printable_start;
+use plain_text::{named_by_greeting, printable_start};
 use russh::client;
 use russh::keys::Algorithm;
 use russh::{Limits, Preferred, SshId};
@@ -79,11 +79,7 @@ where
         (Some(Ok(handle)), _) => Ok(handle),
         (_, Some(reason)) => Err(failed(state, reason).into()),
         (Some(Err(error)), None) => Err(handshake_error(state, error)),
-        (None, None) => Err(HandshakeError::Late {
-            server: state.server.clone(),
-            after: limit.whole,
-        }
-        .into()),
+        (None, None) => Err(too_late(state, limit.whole).into()),
     }
 }
 
@@ -158,7 +154,27 @@ fn limits(rekey_bytes: Option<u64>) -> Limits {
 fn not_ssh(state: &ConnectionState) -> Option<HandshakeFault> {
     let sent = lock(&state.wire.before_version).clone();
     let no_version = state.wire.identification.get().is_none() && !sent.is_empty();
-    no_version.then(|| HandshakeFault::NotSsh(printable_start(&sent, MAX_SENT)))
+    no_version.then(|| HandshakeFault::NotSsh {
+        named: named_by_greeting(&sent),
+        sent: printable_start(first_line(&sent), MAX_SENT),
+    })
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// The handshake is not complete after this long.
+fn too_late(state: &ConnectionState, after: Duration) -> HandshakeError {
+    let server = state.server.clone();
+    match state.wire.identification.get() {
+        Some(version) => HandshakeError::Late {
+            server,
+            version: printable_start(version, MAX_SENT),
+            after,
+        },
+        None => HandshakeError::Silent { server, after },
+    }
 }
 
 fn failed(state: &ConnectionState, reason: HandshakeFault) -> HandshakeError {

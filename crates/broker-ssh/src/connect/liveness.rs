@@ -104,13 +104,18 @@ impl Liveness {
 
     /// Whether the server answers a request to open a channel, with success or failure.
     async fn opens_channel(&self) -> bool {
+        let open = self.state.refused_opens.opening(None);
         match self.handle.channel_open_session().await {
             Ok(channel) => {
                 let _ = channel.close().await;
                 self.state.count_abandoned();
                 true
             }
-            Err(russh::Error::ChannelOpenFailure(_)) => true,
+            Err(russh::Error::ChannelOpenFailure(_)) => {
+                // Taken, so that nobody else takes it for their own.
+                let _ = self.state.closed.run_until_cancelled(open.text()).await;
+                true
+            }
             Err(_) => false,
         }
     }

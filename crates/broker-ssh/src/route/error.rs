@@ -20,7 +20,9 @@ pub enum RouteError {
         reason: ResolveError,
     },
     /// No TCP connection to the server.
-    #[error("cannot connect to SSH server {server}: {reason}; check that it runs there")]
+    #[error(
+        "cannot connect to SSH server {server}: {reason}; check that it runs there, and the port"
+    )]
     Connect {
         /// Host and port.
         server: String,
@@ -84,7 +86,7 @@ pub enum FailedAttempt {
     #[error("{1} at {0}")]
     Failed(SocketAddr, String),
     /// There was no answer.
-    #[error("no answer from {0} within {bound}", bound = seconds(*.1))]
+    #[error("no answer from {0} within {bound} (a firewall may drop the packets)", bound = seconds(*.1))]
     Silent(SocketAddr, Duration),
 }
 

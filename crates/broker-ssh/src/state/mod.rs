@@ -2,6 +2,7 @@
 
 mod cut_reason;
 pub(crate) mod info;
+mod refused_opens;
 mod round_trip;
 mod server_facts;
 pub(crate) mod stall;
@@ -19,6 +20,7 @@ use crate::net::lock::lock;
 use crate::net::stream::WireCounters;
 pub use cut_reason::CutReason;
 use info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
+use refused_opens::RefusedOpens;
 pub(crate) use server_facts::ServerFacts;
 use stall::Stalls;
 
@@ -52,6 +54,7 @@ pub(crate) struct ConnectionState {
     pub(crate) stalls: Stalls,
     /// Opens that the server did not answer in time.
     unanswered: AtomicUsize,
+    pub(crate) refused_opens: Arc<RefusedOpens>,
     leases: watch::Sender<usize>,
     /// Listeners whose ports were announced.
     promises: AtomicUsize,
@@ -89,6 +92,7 @@ impl ConnectionState {
             abandoned: AtomicUsize::new(0),
             stalls: Stalls::default(),
             unanswered: AtomicUsize::new(0),
+            refused_opens: Arc::default(),
             leases: watch::Sender::new(0),
             promises: AtomicUsize::new(0),
             idle_since: Mutex::new(Instant::now()),

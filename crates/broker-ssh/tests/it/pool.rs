@@ -464,7 +464,7 @@ async fn a_dial_into_silence_ends_with_its_timeout_and_leaves_nothing() {
     let failed = opened.unwrap_err();
     assert!(matches!(
         failed,
-        OpenError::Handshake(HandshakeError::Late { .. })
+        OpenError::Handshake(HandshakeError::Silent { .. })
     ));
     // The broker's end is closed, although the server never said a word.
     let mut greeting = Vec::new();

@@ -112,7 +112,9 @@ async fn what_is_no_ssh_server_is_shown_by_what_it_sends() {
     });
     let failed = opened.unwrap_err().to_string();
     assert!(
-        failed.contains("sent no valid SSH version") && failed.contains("220 FTP\\u{1b}[2J ready"),
+        failed.contains(
+            "it is an FTP server, not an SSH server: it greeted with: 220 FTP\\u{1b}[2J ready"
+        ),
         "{failed}"
     );
     bench.end().await;

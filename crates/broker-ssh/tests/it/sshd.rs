@@ -257,6 +257,27 @@ async fn a_killed_server_in_the_middle_of_an_upload_is_a_cut() {
 }
 
 #[tokio::test]
+async fn a_refused_channel_has_the_servers_own_words() {
+    let Some(sshd) = Sshd::start("").await else {
+        return;
+    };
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    drop(nobody);
+    let (pool, target) = (sshd.pool(), broker_ssh::Target::new("127.0.0.1", port));
+    for opened in [
+        soon(pool.open_control(&target, originator())).await,
+        soon(pool.open_data(&target, originator())).await,
+    ] {
+        let refused = opened.unwrap_err().to_string();
+        assert!(
+            refused.contains("it could not connect (it says: Connection refused); check"),
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn refusals_say_what_to_set() {
     let Some(sshd) = Sshd::start("AllowTcpForwarding no").await else {
         return;

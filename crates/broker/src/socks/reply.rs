@@ -143,6 +143,7 @@ mod tests {
             server,
             target,
             reason,
+            said: None,
         })
     }
 
