@@ -17,6 +17,7 @@ use testkit::profile::{Profile, Tunnel, identity};
 use testkit::relay::{Relay, RelayOptions};
 use testkit::scripted::{Conversation, End, ScriptedListener};
 use testkit::sshd::SshdOptions;
+use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -83,6 +84,16 @@ pub(crate) fn trials() -> Vec<Trial> {
             "faults: an FTP server that closes in the greeting",
             &[],
             closing_ftp_server,
+        ),
+        trial(
+            "faults: an SSH server in the place of the FTP server",
+            &[],
+            ssh_for_ftp,
+        ),
+        trial(
+            "faults: an FTP server in the place of the SSH server",
+            &[Need::Program("vsftpd")],
+            ftp_for_ssh,
         ),
         trial("faults: a listen port in use", &[], port_in_use),
         trial(
@@ -302,6 +313,33 @@ async fn closing_ftp_server() -> anyhow::Result<()> {
     says(&reply, &parts)?;
     bad.logs(&parts).await?;
     bad.goes_on().await
+}
+
+/// The tunnel leads to the port of the SSH server itself.
+async fn ssh_for_ftp() -> anyhow::Result<()> {
+    let servers = embedded().servers().await?;
+    let mut profile = servers.profile()?;
+    let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), profile.port);
+    profile.tunnels = vec![Tunnel::ftp(address)];
+    let bad = BadTunnel::with(servers, vec![profile]).await?;
+    let named = format!("{address} is an SSH server, not an FTP server: it greeted with: SSH-2.0-");
+    let reply = refusal(bad.bad).await?;
+    ensure!(reply.starts_with("421 "), "{reply}");
+    says(&reply, &[&named, "check dst-port"])?;
+    bad.logs(&[&named]).await?;
+    bad.goes_on().await
+}
+
+async fn ftp_for_ssh() -> anyhow::Result<()> {
+    let ftp = Vsftpd::start(VsftpdOptions::default()).await?;
+    let limit = r#"<tcp-connect-timeout time="1"/>"#;
+    let bad = BadTunnel::start(|profile| profile.at(ftp.addr()).with(limit)).await?;
+    bad.tells(&[
+        &ftp.addr().to_string(),
+        "it is an FTP server, not an SSH server: it greeted with: 220 ",
+        "check the port",
+    ])
+    .await
 }
 
 async fn port_in_use() -> anyhow::Result<()> {

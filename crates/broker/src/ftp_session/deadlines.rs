@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::greeting::GREETING_TIMEOUT;
+
 /// How long a client may take to log in. Servers give up after one to five minutes; this limits what silent connections
 /// can occupy.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(300);
@@ -39,6 +41,8 @@ struct ClientLeft {
 /// The state of a session at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
+    /// The server has not greeted yet.
+    pub(super) waits_for_greeting: bool,
     /// Nobody has logged in yet.
     pub(super) waits_for_login: bool,
     /// A transfer runs.
@@ -50,6 +54,8 @@ pub(super) struct Standing {
 /// What did not come in time.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
+    /// The server's greeting.
+    Greeting,
     /// The login.
     Login,
     /// The server's end of a transfer that was cut for this reason.
@@ -81,6 +87,11 @@ impl Deadlines {
         });
     }
 
+    /// How long the session has been open.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.started)
+    }
+
     /// Whether the client has ended its side.
     pub(super) fn has_client_left(&self) -> bool {
         self.client_left.is_some()
@@ -101,11 +112,17 @@ impl Deadlines {
         let login = standing
             .waits_for_login
             .then(|| self.started + LOGIN_TIMEOUT);
-        let greeting = self.awaits_greeting.as_ref();
-        let greeting = greeting.map(|_| self.started + GREETING_PATIENCE);
+        let greeting = standing
+            .waits_for_greeting
+            .then(|| self.started + GREETING_TIMEOUT);
+        let permit = self.awaits_greeting.as_ref();
+        let permit = permit.map(|_| self.started + GREETING_PATIENCE);
         let cut = self.cut.as_ref().map(|(since, _)| *since + CUT_PATIENCE);
         let close = self.close(standing.in_transfer);
-        [login, greeting, cut, close].into_iter().flatten().min()
+        [login, greeting, permit, cut, close]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What is overdue at this moment.
@@ -115,6 +132,9 @@ impl Deadlines {
         }
         if let Some((_, reason)) = self.cut.take_if(|(since, _)| now >= *since + CUT_PATIENCE) {
             return Some(Overdue::TransferEnd(reason));
+        }
+        if standing.waits_for_greeting && now >= self.started + GREETING_TIMEOUT {
+            return Some(Overdue::Greeting);
         }
         if standing.waits_for_login && now >= self.started + LOGIN_TIMEOUT {
             return Some(Overdue::Login);
@@ -151,6 +171,7 @@ mod tests {
     use super::*;
 
     const AT_WORK: Standing = Standing {
+        waits_for_greeting: false,
         waits_for_login: false,
         in_transfer: false,
         bytes_moved: 0,
@@ -210,6 +231,21 @@ mod tests {
         deadlines.transfer_cut(now, "a reason");
         deadlines.transfer_ended();
         assert_eq!(deadlines.overdue(after(now, 15), AT_WORK), None);
+    }
+
+    #[test]
+    fn a_server_that_does_not_greet_is_not_waited_for() {
+        let now = Instant::now();
+        let mut deadlines = deadlines(now);
+        let waiting = Standing {
+            waits_for_greeting: true,
+            waits_for_login: true,
+            ..AT_WORK
+        };
+        assert_eq!(deadlines.next(waiting), Some(after(now, 60)));
+        assert_eq!(deadlines.overdue(after(now, 59), waiting), None);
+        let overdue = deadlines.overdue(after(now, 60), waiting);
+        assert_eq!(overdue, Some(Overdue::Greeting));
     }
 
     #[test]

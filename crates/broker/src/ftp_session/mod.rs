@@ -7,6 +7,7 @@ mod control_tls;
 mod data;
 mod data_channels;
 mod deadlines;
+mod greeting;
 mod io;
 mod server;
 mod session;

@@ -13,6 +13,7 @@ use super::control_end::{EndFault, EndRead};
 use super::data::{ControlConnection, DataReport};
 use super::data_channels::DataChannels;
 use super::deadlines::{Deadlines, Overdue, Standing};
+use super::greeting::{GREETING_TIMEOUT, Greeting};
 use super::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use crate::registry::{Registration, add};
 
@@ -28,7 +29,7 @@ pub(super) struct FtpSession {
     data_channels: DataChannels,
     reports: mpsc::Receiver<(DataId, DataReport)>,
     deadlines: Deadlines,
-    server_spoke: bool,
+    greeting: Greeting,
     /// How to end, once the session is over.
     ending: Option<ClientEnd>,
 }
@@ -61,7 +62,7 @@ impl FtpSession {
             guard,
             reports,
             deadlines: Deadlines::new(Instant::now(), awaits_greeting),
-            server_spoke: false,
+            greeting: Greeting::default(),
             ending: None,
         }
     }
@@ -155,12 +156,14 @@ impl FtpSession {
         let now = Instant::now();
         match read {
             EndRead::Bytes(bytes) => {
-                self.server_spoke = true;
                 self.deadlines.greeted();
+                if let Err(reason) = self.listen_for_greeting(&bytes) {
+                    return self.lose(&reason);
+                }
                 add(self.guard.entry.channel.down(), bytes.len() as u64);
                 self.proto.server_bytes(now, &bytes);
             }
-            EndRead::End if !self.server_spoke => {
+            EndRead::End if !self.greeting.has_begun() => {
                 let server = &self.control.target;
                 self.lose(&format!(
                     "the FTP server {server} closed the connection without a greeting; it may refuse the SSH server's address or have too many clients"
@@ -171,7 +174,26 @@ impl FtpSession {
         }
     }
 
+    /// # Errors
+    /// The server speaks another protocol.
+    fn listen_for_greeting(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if self.greeting.is_complete() {
+            return Ok(());
+        }
+        self.greeting.take(bytes, &self.control.target)?;
+        if let Some(reply) = self.greeting.refusal() {
+            info!(%reply, "the FTP server refused the session");
+        }
+        Ok(())
+    }
+
     fn client_leaves(&mut self, now: Instant) {
+        if !self.greeting.is_complete() {
+            let reason = self
+                .greeting
+                .missing(&self.control.target, self.deadlines.age(now));
+            warn!(%reason, "the client has left before the greeting");
+        }
         let bytes_moved = self.data_channels.bytes_moved();
         self.deadlines.client_leaves(now, bytes_moved);
         self.control.client_ended.cancel();
@@ -314,6 +336,9 @@ impl FtpSession {
 
     fn standing(&self) -> Standing {
         Standing {
+            waits_for_greeting: !self.greeting.is_complete()
+                && !self.proto.in_use()
+                && !self.proto.is_opaque(),
             // The broker cannot see a login inside TLS.
             waits_for_login: !self.proto.in_use() && !self.proto.is_opaque(),
             in_transfer: self.data_channels.any_transfer(),
@@ -324,6 +349,12 @@ impl FtpSession {
     fn time_passed(&mut self) {
         let now = Instant::now();
         match self.deadlines.overdue(now, self.standing()) {
+            Some(Overdue::Greeting) => {
+                let reason = self
+                    .greeting
+                    .missing(&self.control.target, GREETING_TIMEOUT);
+                self.lose(&reason);
+            }
             Some(Overdue::Login) => self.lose("nobody logged in within 5 minutes"),
             Some(Overdue::TransferEnd(reason)) => self.lose(&format!(
                 "the transfer was cut, and the FTP server has not ended it: {reason}"
