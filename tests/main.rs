@@ -45,6 +45,8 @@ mod python_ftplib;
 mod reconnect;
 mod rekey;
 mod relays;
+mod reload;
+mod reload_faults;
 mod remote_tunnels;
 mod rewriting;
 mod server_quirks;
@@ -90,6 +92,8 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     systemd::trials,
     units::trials,
     upgrade::trials,
+    reload::trials,
+    reload_faults::trials,
     ctl::trials,
     open_tunnel::trials,
     ports::trials,

@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -18,15 +16,13 @@ use testkit::peer::FtpFiles;
 use testkit::process::Process;
 use testkit::service_manager::{ServiceManager, spawn_passing};
 
-use crate::support::fixture::{CONTENT, SOON, embedded};
-use crate::support::sockets::{closed_port, eventually};
+use crate::support::fixture::{SOON, embedded};
+use crate::support::sockets::closed_port;
+use crate::support::stream::{Stream, fetches};
 use crate::support::trial;
 
 /// What an upload has moved before and after the daemon is replaced.
 const HALF: usize = 4 << 20;
-
-/// Clients before, while and after the daemon is replaced.
-const CLIENTS: usize = 10;
 
 const NO_CONFIGURATION: i32 = 78;
 
@@ -84,51 +80,6 @@ async fn successor(of: &Broker, config: &str) -> anyhow::Result<Process> {
     let daemon = broker::launch(of.directory(), config, &["--takeover"])?;
     daemon.wait_log("broker ready", SOON).await?;
     Ok(daemon)
-}
-
-async fn fetches(tunnel: SocketAddr) -> anyhow::Result<()> {
-    let mut ftp = FtpClient::login(tunnel).await?;
-    ensure!(ftp.fetch("file").await? == CONTENT, "something else came");
-    ftp.ask("QUIT", "221").await?;
-    Ok(())
-}
-
-/// Clients that come one after the other until told to stop.
-struct Stream {
-    served: Arc<AtomicUsize>,
-    enough: Arc<AtomicBool>,
-    running: tokio::task::JoinHandle<anyhow::Result<()>>,
-}
-
-impl Stream {
-    fn start(tunnel: SocketAddr) -> Self {
-        let (served, enough) = <(Arc<AtomicUsize>, Arc<AtomicBool>)>::default();
-        let (counts, ends) = (served.clone(), enough.clone());
-        let running = tokio_util::task::TaskTracker::new().spawn(async move {
-            while !ends.load(Ordering::SeqCst) {
-                fetches(tunnel).await.context("a client was not served")?;
-                counts.fetch_add(1, Ordering::SeqCst);
-            }
-            Ok(())
-        });
-        Self {
-            served,
-            enough,
-            running,
-        }
-    }
-
-    /// Waits until more clients have been served.
-    async fn goes_on(&self) -> anyhow::Result<()> {
-        let wanted = self.served.load(Ordering::SeqCst) + CLIENTS;
-        let more = || self.running.is_finished() || self.served.load(Ordering::SeqCst) >= wanted;
-        eventually("more clients are served", more).await
-    }
-
-    async fn end(self) -> anyhow::Result<()> {
-        self.enough.store(true, Ordering::SeqCst);
-        self.running.await?
-    }
 }
 
 async fn pid(socket: &Path) -> anyhow::Result<String> {

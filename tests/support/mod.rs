@@ -11,10 +11,12 @@ pub(crate) mod needs;
 pub(crate) mod played;
 pub(crate) mod python;
 pub(crate) mod quirky;
+pub(crate) mod reloading;
 pub(crate) mod routes;
 pub(crate) mod site;
 pub(crate) mod sockets;
 pub(crate) mod socks;
+pub(crate) mod stream;
 pub(crate) mod trial;
 
 pub(crate) use big_file::BigFile;
