@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask test`, `tidy`, `demo`, `chaos`, `fuzz`, `bench` and `docs`
+//! The project's own chores: `cargo xtask test`, `tidy`, `demo`, `chaos`, `fuzz`, `bench`, `docs` and `dist`
 
 // A chore prints for the person who runs it, and may end in a panic where a test would.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -7,6 +7,7 @@ mod bench;
 mod cargo;
 mod chaos;
 mod demo;
+mod dist;
 mod docs;
 mod fuzz;
 mod needs;
@@ -34,6 +35,8 @@ enum Chore {
     Bench(bench::Options),
     /// Write manual pages and shell completions
     Docs(docs::Options),
+    /// Make an archive and a Debian package
+    Dist(dist::Options),
     /// Check what the compiler does not: purposes, lengths, leftovers, layers, import cycles, links
     Tidy,
 }
@@ -47,6 +50,7 @@ async fn main() -> ExitCode {
         Chore::Fuzz(options) => fuzz::run(&options).await,
         Chore::Bench(options) => bench::run(&options).await,
         Chore::Docs(options) => docs::run(&options),
+        Chore::Dist(options) => dist::run(&options).await,
         Chore::Tidy => tidy::run(),
     };
     match outcome {

@@ -1,0 +1,83 @@
+//! The archive for systems without a package: the tree, the licence and a script that installs it
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use flate2::{Compression, GzBuilder};
+use tar::{Builder, Header};
+
+use crate::cargo;
+
+/// Files beside the tree: their places in the sources and in the archive.
+const BESIDE: [(&str, &str); 3] = [
+    ("config/tarball/install.sh", "install.sh"),
+    ("LICENSE", "LICENSE"),
+    ("CHANGELOG.md", "CHANGELOG.md"),
+];
+
+/// Writes the archive to a directory and returns its path.
+pub(super) fn write(tree: &Path, to: &Path, host: &str, moment: u64) -> Result<PathBuf> {
+    let name = format!("ssh-broker-{}-{host}", env!("CARGO_PKG_VERSION"));
+    let path = to.join(format!("{name}.tar.gz"));
+    let written = File::create(&path).and_then(|file| fill(file, tree, &name, moment));
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// Writes the files in the order of their names.
+fn fill(into: impl Write, tree: &Path, name: &str, moment: u64) -> io::Result<()> {
+    // The head of the compressed file has no time and no name: it would differ from run to run.
+    let packed = GzBuilder::new().write(into, Compression::best());
+    let mut archive = Builder::new(packed);
+    let mut files = Vec::new();
+    collect(tree, &mut files)?;
+    let own = |path: PathBuf| {
+        let inside = path.strip_prefix(tree).unwrap_or(&path).to_path_buf();
+        (path, inside)
+    };
+    let beside = BESIDE.map(|(from, to)| (cargo::root().join(from), PathBuf::from(to)));
+    let mut files: Vec<_> = files.into_iter().map(own).chain(beside).collect();
+    files.sort_by(|a, b| a.1.cmp(&b.1));
+    for (file, inside) in files {
+        append(&mut archive, &file, &Path::new(name).join(inside), moment)?;
+    }
+    archive.into_inner()?.finish()?.flush()
+}
+
+fn collect(directory: &Path, into: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), into)?;
+        } else {
+            into.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Every file belongs to root and can be read by all, whoever has made the archive.
+fn append(
+    archive: &mut Builder<impl Write>,
+    from: &Path,
+    to: &Path,
+    moment: u64,
+) -> io::Result<()> {
+    let file = File::open(from)?;
+    let metadata = file.metadata()?;
+    let mut header = Header::new_gnu();
+    header.set_size(metadata.len());
+    header.set_mode(mode(&metadata));
+    header.set_mtime(moment);
+    header.set_uid(0);
+    header.set_gid(0);
+    archive.append_data(&mut header, to, file)
+}
+
+fn mode(metadata: &fs::Metadata) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    let executable = metadata.permissions().mode() & 0o111 != 0;
+    if executable { 0o755 } else { 0o644 }
+}

@@ -1,0 +1,55 @@
+//! The Debian package, which cargo-deb makes from the tree
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use testkit::programs::find_program;
+use tokio::process::Command;
+
+use super::{EPOCH, changelog, said, tree};
+use crate::cargo;
+
+/// Who answers for the package.
+const MAINTAINER: &str = "ssh-broker maintainers <maintainers@ssh-broker.org>";
+
+/// Writes the package to a directory and returns its path. `work` has the tree.
+pub(super) async fn write(work: &Path, to: &Path, version: &str, moment: u64) -> Result<PathBuf> {
+    let sources = cargo::root().join("config/debian");
+    let manifest = read(&sources.join("package.toml"))?
+        .replace("@VERSION@", version)
+        .replace("@MAINTAINER@", MAINTAINER);
+    let markdown = read(&cargo::root().join("CHANGELOG.md"))?;
+    let changelog = changelog::debian(&markdown, version, MAINTAINER, moment)?;
+    tree::write(&work.join("Cargo.toml"), &manifest)?;
+    tree::write(&work.join("empty.rs"), "")?;
+    tree::write(&work.join("changelog"), &changelog)?;
+    tree::write(
+        &work.join("scripts/postrm"),
+        &read(&sources.join("scripts/postrm"))?,
+    )?;
+    let mut command = Command::new(program()?);
+    command.args(["--no-build", "--no-strip", "--quiet"]);
+    command.arg("--manifest-path").arg(work.join("Cargo.toml"));
+    command
+        .arg("--output")
+        .arg(to)
+        .env(EPOCH, moment.to_string());
+    let path = said(&mut command).await?;
+    Ok(PathBuf::from(path.trim()))
+}
+
+fn program() -> Result<PathBuf> {
+    let own = cargo::root().join("target/tools/bin/cargo-deb");
+    if own.is_file() {
+        return Ok(own);
+    }
+    match find_program("cargo-deb") {
+        Some(program) => Ok(program),
+        None => bail!("cargo-deb is not installed: cargo install --locked cargo-deb"),
+    }
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
