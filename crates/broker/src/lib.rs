@@ -4,6 +4,7 @@ mod announced;
 mod api;
 mod client;
 mod client_tls;
+mod events;
 mod ftp_session;
 mod listeners;
 mod own_host;
@@ -22,6 +23,10 @@ mod tunnel;
 
 pub use api::{Api, ConnectedClient};
 pub use broker_ssh::data_thread_heartbeats;
+pub use events::{
+    ConnectionFacts, Event, Events, Fault, Numbered, SessionFacts, TransferKind, TransferRecord,
+    TransferResult, TunnelFacts,
+};
 pub use own_host::TunnelSockets;
 pub use profiles::Identity;
 pub use shutdown::{Grace, Shutdown};

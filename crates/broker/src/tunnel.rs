@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::announced::AnnouncedPorts;
 use crate::client_tls::{SessionTls, TunnelTls};
+use crate::events::{Events, TunnelFacts};
 use crate::own_host::{ClientAddresses, Host};
 use crate::profiles::Connections;
 use crate::registry::{
@@ -32,6 +33,8 @@ pub(crate) const HANDSHAKES: usize = 256;
 pub(crate) struct Tunnel {
     /// Number of the tunnel.
     pub(crate) id: u64,
+    /// The id of the profile that leads to its server, or the target that a command named.
+    pub(crate) profile_id: String,
     /// Where to listen, and the destination.
     pub(crate) spec: TunnelSpec,
     /// The profile that configures it; `None` if a command has opened it.
@@ -42,6 +45,8 @@ pub(crate) struct Tunnel {
     pub(crate) host: Arc<Host>,
     /// The SSH connections to use.
     pub(crate) connections: Arc<Connections>,
+    /// Where to publish what happens.
+    pub(crate) events: Events,
     /// All sessions of the daemon.
     pub(crate) registry: Arc<SessionRegistry>,
     /// Totals of this tunnel.
@@ -142,8 +147,16 @@ impl Tunnel {
             profile: self.profile.clone(),
         };
         let channel = ChannelEntry::new(id, self.spec.listens, self.shutdown.kill.child_token());
-        self.registry
-            .enter(SessionEntry::new(channel, tunnel, client))
+        let entry = SessionEntry::new(channel, tunnel, client);
+        self.registry.enter(entry, self.facts(), &self.events)
+    }
+
+    /// What events say of it.
+    pub(crate) fn facts(&self) -> TunnelFacts {
+        TunnelFacts {
+            id: self.id,
+            profile: self.profile_id.clone(),
+        }
     }
 }
 

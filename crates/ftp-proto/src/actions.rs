@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::event::{Action, Event};
+use crate::text::printable_line;
 
 /// The actions that the caller has not taken yet. The caller takes all of them after each event.
 #[derive(Debug, Default)]
@@ -15,6 +16,12 @@ impl Actions {
 
     pub(crate) fn tell(&mut self, event: Event) {
         self.push(Action::Event(event));
+    }
+
+    /// The client receives this refusal of the session itself.
+    pub(crate) fn tell_refusal(&mut self, reply: &[u8]) {
+        let reply = printable_line(reply);
+        self.tell(Event::Refused { reply });
     }
 
     pub(crate) fn pop(&mut self) -> Option<Action> {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::text::printable_line;
+
 /// The id of one data channel in a session. It is never used again in that session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataId(pub u64);
@@ -130,8 +132,21 @@ pub enum DataEnd {
 /// An event of a session to record. Its texts are printable, have at most 1 KiB, and contain no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The server accepted a login (`230`, `232`). Once per session.
-    LoggedIn,
+    /// The server accepted a login.
+    LoggedIn {
+        /// The name in the last `USER`, if there was one.
+        user: Option<String>,
+    },
+    /// The server refused a login.
+    LoginRefused {
+        /// Its reply.
+        reply: String,
+    },
+    /// The session itself refused a command.
+    Refused {
+        /// The reply that the client receives.
+        reply: String,
+    },
     /// The client sent a command.
     Command {
         /// The verb in capitals, without Telnet bytes.
@@ -143,21 +158,28 @@ pub enum Event {
     TransferStarted {
         /// The channel that carries its data, if one was offered.
         id: Option<DataId>,
-        /// The command and its argument.
-        command: String,
-        /// The direction of the data.
-        direction: Direction,
+        /// The transfer.
+        transfer: TransferFacts,
     },
     /// A transfer ended. Each start has one end.
     TransferEnded {
         /// The channel that carried its data, if one was offered.
         id: Option<DataId>,
-        /// The command and its argument.
-        command: String,
-        /// The code that the client received; 0 if the session ended without one.
-        code: u16,
-        /// Whether the server reported success, and the client received a failure instead.
-        replaced: bool,
+        /// The transfer.
+        transfer: TransferFacts,
+        /// What the client received.
+        told: Told,
+        /// Whether the client aborted it.
+        aborted: bool,
+    },
+    /// The server refused a transfer, which had not begun.
+    TransferRefused {
+        /// The channel that was offered for it, if there is one.
+        id: Option<DataId>,
+        /// The transfer.
+        transfer: TransferFacts,
+        /// What the client received.
+        told: Told,
     },
     /// The client's first bytes belong to another protocol. The session has ended.
     NotFtp {
@@ -166,6 +188,63 @@ pub enum Event {
     },
     /// From now on the control connection is encrypted from end to end, and the session cannot read it.
     Opaque,
+}
+
+/// What a transfer is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferFacts {
+    /// The command and its argument.
+    pub command: String,
+    /// The absolute path of the file or directory; `None` if the server has not said enough to know it.
+    pub path: Option<String>,
+    /// The direction of the data.
+    pub direction: Direction,
+}
+
+/// The reply that ended a transfer for its client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Its code; 0 if the session ended without one.
+    pub code: u16,
+    /// Its deciding line, with the code.
+    pub reply: String,
+    /// Whether the server reported success, and the client received this failure instead.
+    pub replaced: bool,
+    /// Whether the session wrote it; otherwise it is the server's.
+    pub own: bool,
+}
+
+impl Told {
+    /// This line of a reply of the server.
+    pub(crate) fn servers(code: u16, line: &[u8]) -> Self {
+        Self {
+            code,
+            reply: printable_line(line),
+            replaced: false,
+            own: false,
+        }
+    }
+
+    /// This reply of the session.
+    pub(crate) fn own(code: u16, line: &[u8]) -> Self {
+        Self {
+            own: true,
+            ..Self::servers(code, line)
+        }
+    }
+
+    /// The session's own reply in the place of a success.
+    pub(crate) fn instead(code: u16, line: &[u8]) -> Self {
+        Self {
+            replaced: true,
+            ..Self::own(code, line)
+        }
+    }
+
+    /// Whether the client was told that the transfer is complete.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.code)
+    }
 }
 
 /// A protocol that a client used instead of FTP.

@@ -21,7 +21,8 @@ mod text;
 
 pub use config::{DataOpen, ForeignPort, PasvOverIpv6, SessionConfig, Terminate, TlsPolicy};
 pub use event::{
-    Action, Announced, DataEnd, DataEvent, DataId, Direction, Event, Mode, Peer, Protocol,
+    Action, Announced, DataEnd, DataEvent, DataId, Direction, Event, Mode, Peer, Protocol, Told,
+    TransferFacts,
 };
 pub use session::Session;
 pub use text::reply;

@@ -42,6 +42,11 @@ impl Sent {
         Self { attempt, ..self }
     }
 
+    /// The verb and the argument.
+    pub(crate) fn words(&self) -> (&str, &str) {
+        self.text.split_once(' ').unwrap_or((&self.text, ""))
+    }
+
     /// The reply that the client asked for; `None` if its command is unknown, or no passive one.
     pub(crate) fn passive_form(&self) -> Option<PassiveForm> {
         if let CommandKind::Passive(form) = self.kind {
@@ -57,7 +62,7 @@ impl Sent {
 
     /// Whether its success shows that the server admits the client: a login, or a command that needs one.
     pub(crate) fn shows_use(&self) -> bool {
-        let verb = self.text.split(' ').next().unwrap_or_default();
+        let (verb, _) = self.words();
         self.kind.needs_login() || matches!(verb, "USER" | "PASS" | "ACCT")
     }
 }

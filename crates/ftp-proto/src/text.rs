@@ -7,7 +7,7 @@ use plain_text::printable_start;
 const MAX_REPLY_TEXT: usize = 480;
 
 /// The longest text of a peer in an event, in bytes: longer than any sensible path, short enough for a log line.
-const MAX_EVENT_TEXT: usize = 1024;
+pub(crate) const MAX_EVENT_TEXT: usize = 1024;
 
 /// A one-line reply such as `421 text` with CRLF. Characters other than printable ASCII are replaced, and the text is
 /// shortened to 480 bytes.
@@ -21,6 +21,11 @@ pub fn reply(code: u16, text: &str) -> Vec<u8> {
     });
     let text: String = printable.take(MAX_REPLY_TEXT).collect();
     format!("{code:03} {text}\r\n").into_bytes()
+}
+
+/// A line of a reply as text of at most 1 KiB, without its end.
+pub(crate) fn printable_line(line: &[u8]) -> String {
+    printable(line.trim_ascii_end())
 }
 
 /// A peer's bytes as text of at most 1 KiB. Invalid UTF-8 is replaced, and characters that control a terminal or are

@@ -284,12 +284,13 @@ fn commands_are_told_without_secrets() {
         -> client 331 go on
         s> 230 in
         -> client 230 in
-        -> logged in
+        -> logged in joe
         c> ACCT secret
         -> server ACCT secret
         -> command ACCT ****
         s> 230 in
         -> client 230 in
+        -> logged in joe
         c> P@SS secret
         -> server P@SS secret
         -> command P@SS ****

@@ -2,7 +2,8 @@
 
 mod script;
 
-use script::{check, transfer};
+use ftp_proto::{Action, Event, Session, Told};
+use script::{check, default_config, transfer};
 
 #[test]
 fn the_whole_of_a_multi_line_completion_is_replaced() {
@@ -175,6 +176,7 @@ fn each_transfer_has_its_start_and_its_end() {
         -> command RETR x
         s> 550 no such file
         -> client 550 no such file
+        -> refused - 550 RETR x
         c> STOR x
         -> server STOR x
         -> command STOR x
@@ -185,6 +187,73 @@ fn each_transfer_has_its_start_and_its_end() {
         -> client 421 the SSH connection broke
         -> ended - 421 STOR x
         -> end client
+        ",
+    );
+}
+
+#[test]
+fn a_transfer_is_told_with_its_path() {
+    check(
+        r#"
+        events
+        s> 220 ready
+        -> client 220 ready
+        c> PWD\r\nCWD sub\r\nCWD no\r\nRETR a b
+        -> server PWD\r\nCWD sub\r\nCWD no\r\nRETR a b
+        -> command PWD
+        -> command CWD sub
+        -> command CWD no
+        -> command RETR a b
+        s> 257 "/home"
+        -> client 257 "/home"
+        s> 250 ok
+        -> client 250 ok
+        s> 550 no
+        -> client 550 no
+        s> 150 go
+        -> client 150 go
+        -> started - Download RETR a b at /home/sub/a b
+        s> 426 cut
+        -> client 426 cut
+        -> ended - 426 RETR a b
+        "#,
+    );
+}
+
+#[test]
+fn a_client_that_leaves_has_aborted_its_transfer() {
+    let mut session = Session::new(default_config());
+    let now = std::time::Instant::now();
+    session.server_bytes(now, b"220 ready\r\n");
+    session.client_bytes(now, b"STOR x\r\n");
+    session.server_bytes(now, b"150 go\r\n");
+    session.client_lost();
+    let mut ends = Vec::new();
+    while let Some(action) = session.poll_action() {
+        if let Action::Event(Event::TransferEnded { told, aborted, .. }) = action {
+            ends.push((told, aborted));
+        }
+    }
+    assert_eq!(ends, [(Told::default(), true)]);
+}
+
+#[test]
+fn refusals_are_told_whoever_refuses() {
+    check(
+        r"
+        events
+        s> 220 ready
+        -> client 220 ready
+        c> PASS x
+        -> server PASS x
+        -> command PASS ****
+        s> 530-no\r\n530 never
+        -> client 530-no\r\n530 never
+        -> login refused 530 never
+        c> PORT 9,9,9,9,4,210
+        -> client 504 9.9.9.9 is not your own address 127.0.0.1; use that, or passive mode
+        -> command PORT 9,9,9,9,4,210
+        -> refused 504 9.9.9.9 is not your own address 127.0.0.1; use that, or passive mode
         ",
     );
 }

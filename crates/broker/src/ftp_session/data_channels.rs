@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ftp_proto::{Announced, DataEnd, DataId, Direction, Mode};
+use ftp_proto::{Announced, DataEnd, DataId, Mode, TransferFacts};
 use tokio::sync::{mpsc, watch};
-use tracing::{Instrument, info, warn};
+use tracing::Instrument;
 
 use super::data::{self, ControlConnection, DataReport, DataTask, Signals};
+use super::record::{self, Began, OverTransfer, TransferEnd};
+use crate::events::{Event, Fault, TransferResult};
 use crate::registry::{ChannelEntry, DataEntry, SessionEntry, add, drop_one};
 
 /// The commands that transfer data (RFC 959 section 4.1.3, RFC 3659 section 7).
@@ -35,10 +37,10 @@ pub(super) struct DataChannels {
     session: Arc<SessionEntry>,
     reports: mpsc::Sender<(DataId, DataReport)>,
     channels: BTreeMap<u64, DataChannel>,
-    /// Transfers that the server has begun and not ended yet.
-    running: u64,
-    /// Whether the log already reports a refused `PORT`.
-    refused: bool,
+    /// The transfer that the server has begun and not ended yet.
+    running: Option<Began>,
+    /// Whose fault it is that the server is lost.
+    session_fault: Option<Fault>,
 }
 
 impl DataChannels {
@@ -52,8 +54,8 @@ impl DataChannels {
             session,
             reports,
             channels: BTreeMap::new(),
-            running: 0,
-            refused: false,
+            running: None,
+            session_fault: None,
         }
     }
 
@@ -73,11 +75,6 @@ impl DataChannels {
         // An ended channel was needed only until its transfer's reply, and a new one comes after that.
         self.channels.retain(|_, channel| channel.live);
         if mode == Mode::Active && self.active_offers() >= MAX_ACTIVE {
-            if !std::mem::replace(&mut self.refused, true) {
-                warn!(
-                    "PORT refused: the session has too many unused data connections; further refusals are not logged"
-                );
-            }
             return Err(format!(
                 "this session has {MAX_ACTIVE} unused data connections open; wait for the replies before you send PORT again"
             ));
@@ -141,7 +138,17 @@ impl DataChannels {
     /// Whether a transfer is in progress: begun and not answered yet, or still carrying bytes.
     pub(super) fn any_transfer(&self) -> bool {
         let carries = |channel: &DataChannel| channel.entry.label().joined.is_some();
-        self.running > 0 || self.channels.values().any(|o| o.live && carries(o))
+        self.running.is_some() || self.channels.values().any(|o| o.live && carries(o))
+    }
+
+    /// Whether the server has begun a transfer and not ended it yet.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Records that the server is lost, and whose fault that is.
+    pub(super) fn session_lost(&mut self, fault: Fault) {
+        self.session_fault.get_or_insert(fault);
     }
 
     /// Records that the task of this channel is over.
@@ -149,7 +156,12 @@ impl DataChannels {
         if let Some(channel) = self.channels.get_mut(&id.0) {
             channel.live = false;
             channel.failure = match end {
-                DataEnd::Cut(reason) | DataEnd::ClientGone(reason) => Some(reason.clone()),
+                DataEnd::Cut(reason) => Some(reason.clone()),
+                DataEnd::ClientGone(reason) => {
+                    let client = Some(Fault::FtpClient);
+                    channel.entry.relabel(|label| label.fault = client);
+                    Some(reason.clone())
+                }
                 DataEnd::Complete | DataEnd::Unused => None,
             };
         }
@@ -205,52 +217,79 @@ impl DataChannels {
     pub(super) fn transfer_started(
         &mut self,
         id: Option<DataId>,
-        command: String,
-        way: Direction,
+        transfer: TransferFacts,
     ) -> Option<String> {
-        self.running += 1;
+        self.running = Some(Began::now());
         add(&self.control.tunnel.totals.transfers_active, 1);
         let channel = id.and_then(|id| self.channels.get(&id.0))?;
         channel.signals.wanted.cancel();
         channel.entry.relabel(|label| {
-            label.direction = Some(way);
-            label.command = command;
+            label.direction = Some(transfer.direction);
+            label.command = transfer.command;
         });
         channel.failure.clone()
     }
 
-    /// Counts and logs a transfer whose last reply went to the client.
+    /// Counts a transfer whose last reply went to the client, and tells of it.
     pub(super) fn transfer_ended(
         &mut self,
         id: Option<DataId>,
-        command: &str,
-        code: u16,
-        replaced: bool,
+        transfer: TransferFacts,
+        end: TransferEnd,
     ) {
         let totals = &self.control.tunnel.totals;
-        if self.running > 0 {
-            self.running -= 1;
+        let began = self.running.take();
+        if began.is_some() {
             drop_one(&totals.transfers_active);
         }
-        let outcome = match code {
-            200..300 => &totals.transfers_ok,
-            _ => &totals.transfers_failed,
+        let outcome = match end.result {
+            TransferResult::Complete => &totals.transfers_ok,
+            TransferResult::Failed
+            | TransferResult::Refused
+            | TransferResult::Aborted
+            | TransferResult::Cut => &totals.transfers_failed,
         };
         add(outcome, 1);
+        self.tell(began, id, transfer, end);
+    }
+
+    /// Tells of a transfer that the server refused.
+    pub(super) fn transfer_refused(
+        &self,
+        id: Option<DataId>,
+        transfer: TransferFacts,
+        end: TransferEnd,
+    ) {
+        self.tell(None, id, transfer, end);
+    }
+
+    fn tell(
+        &self,
+        began: Option<Began>,
+        id: Option<DataId>,
+        transfer: TransferFacts,
+        end: TransferEnd,
+    ) {
         let channel = id.and_then(|id| self.channels.get(&id.0));
-        let (up, down) = channel.map_or((0, 0), |it| it.entry.channel.traffic());
-        if replaced {
-            warn!(%command, code, up, down, "transfer cut; the server's success was not passed on");
-        } else {
-            info!(%command, code, up, down, "transfer ended");
-        }
+        let over = OverTransfer {
+            transfer,
+            end,
+            began: began.unwrap_or_else(Began::now),
+            data: channel.map(|channel| channel.entry.as_ref()),
+            failure: channel.and_then(|channel| channel.failure.clone()),
+            session_fault: self.session_fault,
+        };
+        let record = over.record(&self.control, &self.session);
+        record::log(&record);
+        let event = Event::TransferEnded(Arc::new(record));
+        self.control.tunnel.events.publish(event);
     }
 }
 
 impl Drop for DataChannels {
-    /// Transfers that the session leaves behind have failed: no client learned that they are complete.
+    /// A session that panics leaves its transfer behind: no client learned that it is complete.
     fn drop(&mut self) {
-        for _ in 0..self.running {
+        if self.running.is_some() {
             drop_one(&self.control.tunnel.totals.transfers_active);
             add(&self.control.tunnel.totals.transfers_failed, 1);
         }

@@ -9,6 +9,7 @@ mod data_channels;
 mod deadlines;
 mod greeting;
 mod io;
+mod record;
 mod server;
 mod session;
 

@@ -15,6 +15,8 @@ use super::data_channels::DataChannels;
 use super::deadlines::{Deadlines, Overdue, Standing};
 use super::greeting::{GREETING_TIMEOUT, Greeting};
 use super::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
+use super::record::TransferEnd;
+use crate::events::Fault;
 use crate::registry::{Registration, add};
 
 /// Reports of data channels that may wait; a session has few at a time.
@@ -74,6 +76,8 @@ impl FtpSession {
             self.step().await;
             self.settle();
         }
+        self.proto.client_lost();
+        self.settle();
         self.data_channels.withdraw_all();
         if self.ending == Some(ClientEnd::Orderly) {
             self.io.client.say_farewell().await;
@@ -99,7 +103,7 @@ impl FtpSession {
             Some((id, report)) = self.reports.recv() => self.report(id, report),
             () = wait_until(due) => self.time_passed(),
             () = stop.cancelled() => self.stopped(),
-            () = drain.cancelled(), if idle => self.lose("the broker is stopping"),
+            () = drain.cancelled(), if idle => self.lose(Fault::Broker, "the broker is stopping"),
         }
     }
 
@@ -158,19 +162,23 @@ impl FtpSession {
             EndRead::Bytes(bytes) => {
                 self.deadlines.greeted();
                 if let Err(reason) = self.listen_for_greeting(&bytes) {
-                    return self.lose(&reason);
+                    return self.lose(Fault::FtpServer, &reason);
                 }
                 add(self.guard.entry.channel.down(), bytes.len() as u64);
                 self.proto.server_bytes(now, &bytes);
             }
             EndRead::End if !self.greeting.has_begun() => {
                 let server = &self.control.target;
-                self.lose(&format!(
+                let reason = format!(
                     "the FTP server {server} closed the connection without a greeting; it may refuse the SSH server's address or have too many clients"
-                ));
+                );
+                self.lose(Fault::FtpServer, &reason);
             }
-            EndRead::End => self.proto.server_end(now),
-            EndRead::Lost(fault) => self.lose(&fault.to_string()),
+            EndRead::End => {
+                self.data_channels.session_lost(Fault::FtpServer);
+                self.proto.server_end(now);
+            }
+            EndRead::Lost(fault) => self.lose(whose(&fault), &fault.to_string()),
         }
     }
 
@@ -223,8 +231,14 @@ impl FtpSession {
     }
 
     /// The server is lost: tells the client, and cuts what still runs.
-    fn lose(&mut self, reason: &str) {
-        warn!(%reason, "session lost");
+    fn lose(&mut self, fault: Fault, reason: &str) {
+        if self.data_channels.is_running() {
+            // The end of the transfer tells the log.
+            debug!(%reason, "session lost");
+        } else {
+            warn!(%reason, "session lost");
+        }
+        self.data_channels.session_lost(fault);
         self.data_channels.cut_all(reason);
         self.proto.server_lost(Instant::now(), reason);
         self.ending = Some(ClientEnd::Orderly);
@@ -286,14 +300,21 @@ impl FtpSession {
                 }
                 self.io.server.writer.end();
             }
-            Action::EndClient => self.ending = Some(ClientEnd::Orderly),
+            Action::EndClient => {
+                self.ending.get_or_insert(ClientEnd::Orderly);
+            }
             Action::Event(event) => self.event(event),
         }
     }
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::LoggedIn => debug!("logged in"),
+            Event::LoggedIn { user } => {
+                debug!(?user, "logged in");
+                self.guard.entry.set_ftp_user(user);
+            }
+            Event::LoginRefused { reply } => info!("login refused: {reply}"),
+            Event::Refused { reply } => info!("command refused: {reply}"),
             Event::NotFtp { protocol } => warn!(
                 %protocol,
                 "session ended: the client does not speak FTP; a web page or another program has connected to this port"
@@ -306,32 +327,32 @@ impl FtpSession {
                 self.data_channels.command_sent(&verb);
                 self.guard.entry.set_label(format!("{verb} {argument}"));
             }
-            Event::TransferStarted {
-                id,
-                command,
-                direction,
-            } => {
-                let failed = self.data_channels.transfer_started(id, command, direction);
+            Event::TransferStarted { id, transfer } => {
+                let failed = self.data_channels.transfer_started(id, transfer);
                 if let Some(reason) = failed {
                     self.deadlines.transfer_cut(Instant::now(), &reason);
                 }
             }
             Event::TransferEnded {
                 id,
-                command,
-                code,
-                replaced,
+                transfer,
+                told,
+                aborted,
             } => {
                 self.deadlines.transfer_ended();
-                self.data_channels
-                    .transfer_ended(id, &command, code, replaced);
+                let end = TransferEnd::of(told, aborted);
+                self.data_channels.transfer_ended(id, transfer, end);
+            }
+            Event::TransferRefused { id, transfer, told } => {
+                let end = TransferEnd::refused(told);
+                self.data_channels.transfer_refused(id, transfer, end);
             }
         }
     }
 
     fn stopped(&mut self) {
         let entry = self.guard.entry.clone();
-        self.lose(entry.stop_reason());
+        self.lose(Fault::Broker, entry.stop_reason());
     }
 
     fn standing(&self) -> Standing {
@@ -353,12 +374,15 @@ impl FtpSession {
                 let reason = self
                     .greeting
                     .missing(&self.control.target, GREETING_TIMEOUT);
-                self.lose(&reason);
+                self.lose(Fault::FtpServer, &reason);
             }
-            Some(Overdue::Login) => self.lose("nobody logged in within 5 minutes"),
-            Some(Overdue::TransferEnd(reason)) => self.lose(&format!(
-                "the transfer was cut, and the FTP server has not ended it: {reason}"
-            )),
+            Some(Overdue::Login) => {
+                self.lose(Fault::FtpClient, "nobody logged in within 5 minutes");
+            }
+            Some(Overdue::TransferEnd(reason)) => self.lose(
+                Fault::FtpServer,
+                &format!("the transfer was cut, and the FTP server has not ended it: {reason}"),
+            ),
             Some(Overdue::SessionEnd) => self.give_up(),
             None => {}
         }
@@ -369,10 +393,18 @@ impl FtpSession {
     fn give_up(&mut self) {
         if self.data_channels.any_transfer() {
             let reason = "the client has left, and its transfer moves no data";
-            warn!(%reason, "session given up");
+            debug!(%reason, "session given up");
             self.data_channels.cut_all(reason);
         }
         self.ending = Some(ClientEnd::Reset);
+    }
+}
+
+/// Whose fault it is that the server's end failed: only that of a remote tunnel is a TCP connection of the FTP server.
+fn whose(fault: &EndFault) -> Fault {
+    match fault {
+        EndFault::Channel(_) => Fault::Ssh,
+        EndFault::Tcp(_) | EndFault::Handshake(_) => Fault::FtpServer,
     }
 }
 

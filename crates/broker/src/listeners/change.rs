@@ -161,6 +161,7 @@ impl Listeners {
         };
         let tunnel = open.tunnel();
         let to = Tunnel {
+            profile_id: profile.id.clone(),
             connections,
             ..Tunnel::clone(&tunnel)
         };
@@ -193,6 +194,7 @@ fn change(
     let to = Tunnel {
         spec: wanted.spec,
         profile: Some(profile.id.clone()),
+        profile_id: profile.id.clone(),
         tls,
         connections,
         ..Tunnel::clone(&open.tunnel())

@@ -27,6 +27,7 @@ pub(crate) use open_tunnel::OpenTunnel;
 
 use crate::announced::AnnouncedPorts;
 use crate::client_tls::TunnelTls;
+use crate::events::Events;
 use crate::own_host::{Host, Listener, TunnelSockets};
 use crate::profiles::{Connections, unsupported};
 use crate::registry::SessionRegistry;
@@ -47,17 +48,19 @@ pub(crate) struct Listeners {
     obstacles: Obstacles,
     host: Arc<Host>,
     registry: Arc<SessionRegistry>,
+    events: Events,
     shutdown: Shutdown,
 }
 
 impl Listeners {
     /// No tunnel is open yet.
-    pub(crate) fn new(registry: Arc<SessionRegistry>, shutdown: Shutdown) -> Self {
+    pub(crate) fn new(registry: Arc<SessionRegistry>, events: Events, shutdown: Shutdown) -> Self {
         Self {
             tunnels: BTreeMap::new(),
             obstacles: Obstacles::new(),
             host: Host::with(TunnelSockets::new(shutdown.leave.clone())),
             registry,
+            events,
             shutdown,
         }
     }
@@ -200,11 +203,13 @@ impl Listeners {
         let id = self.registry.new_id();
         let tunnel = Arc::new(Tunnel {
             id,
+            profile_id: profile.clone(),
             spec,
             profile: (origin != TunnelOrigin::Command).then(|| profile.clone()),
             tls,
             host: self.host.clone(),
             connections,
+            events: self.events.clone(),
             registry: self.registry.clone(),
             totals: Arc::new(self.registry.add_tunnel(id)),
             shutdown: self.shutdown.clone(),

@@ -20,6 +20,7 @@ use super::configured::Configured;
 use super::remote::keep_listening;
 use super::retry::Retry;
 use super::status::{ListenStatus, StatusCell};
+use crate::events::Event;
 use crate::own_host::{Host, Listener};
 use crate::tunnel::Tunnel;
 
@@ -62,10 +63,12 @@ impl OpenTunnel {
         when: ListenWhen,
     ) -> Self {
         let commanded = origin == TunnelOrigin::Command;
+        let uses = commanded.then(|| tunnel.shutdown.using());
+        let serving = watch::Sender::new(tunnel);
         Self {
-            status: StatusCell::new(tunnel.spec.listen_port),
-            _uses: commanded.then(|| tunnel.shutdown.using()),
-            serving: watch::Sender::new(tunnel),
+            status: StatusCell::new(serving.subscribe()),
+            _uses: uses,
+            serving,
             profile,
             origin,
             when,
@@ -216,10 +219,12 @@ impl OpenTunnel {
     /// Accepts no more clients, and returns when the port is free; existing sessions continue.
     pub(super) async fn close(self) {
         self.stop_listening();
+        let tunnel = self.tunnel();
         if let Some(accepting) = self.listening.accepting {
             // An error says that the daemon ends.
             let _ = accepting.await;
         }
+        tunnel.events.publish(Event::TunnelClosed(tunnel.facts()));
     }
 
     /// Accepts no clients for now, for this reason.

@@ -1,10 +1,14 @@
 //! Whether a tunnel listens, as its owner and its own task know it.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use broker_ipc::types::ListenerState;
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use crate::events::Event;
+use crate::tunnel::Tunnel;
 
 /// The state of a tunnel's listener.
 #[derive(Debug, Clone)]
@@ -20,30 +24,37 @@ pub(crate) struct ListenStatus {
     pub(crate) next_try: Option<Instant>,
 }
 
-/// Where a listener's state is recorded. Clones share it.
+/// Where a listener's state is recorded, and its changes are published. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct StatusCell(watch::Sender<ListenStatus>);
+pub(super) struct StatusCell {
+    status: watch::Sender<ListenStatus>,
+    tunnel: watch::Receiver<Arc<Tunnel>>,
+}
 
 impl StatusCell {
     /// A listener that was not opened yet.
-    pub(super) fn new(port: u16) -> Self {
-        Self(watch::Sender::new(ListenStatus {
-            state: ListenerState::Waiting,
-            port,
-            reason: None,
-            failed_since: None,
-            next_try: None,
-        }))
+    pub(super) fn new(tunnel: watch::Receiver<Arc<Tunnel>>) -> Self {
+        let port = tunnel.borrow().spec.listen_port;
+        Self {
+            status: watch::Sender::new(ListenStatus {
+                state: ListenerState::Waiting,
+                port,
+                reason: None,
+                failed_since: None,
+                next_try: None,
+            }),
+            tunnel,
+        }
     }
 
     /// The state at this moment.
     pub(super) fn get(&self) -> ListenStatus {
-        self.0.borrow().clone()
+        self.status.borrow().clone()
     }
 
     /// It listens on this port.
     pub(super) fn listening(&self, port: u16) {
-        self.0.send_modify(|status| {
+        self.change(|status| {
             status.port = port;
             status.state = ListenerState::Listening;
             status.reason = None;
@@ -54,7 +65,7 @@ impl StatusCell {
 
     /// It does not listen for now, for this reason.
     pub(super) fn waiting(&self, reason: String) {
-        self.0.send_modify(|status| {
+        self.change(|status| {
             status.state = ListenerState::Waiting;
             status.reason = Some(reason);
             status.failed_since = None;
@@ -64,7 +75,7 @@ impl StatusCell {
 
     /// It could not listen, for this reason. The broker tries again at this moment, if it is known.
     pub(super) fn failed(&self, reason: String, next_try: Option<Instant>) {
-        self.0.send_modify(|status| {
+        self.change(|status| {
             status.state = ListenerState::Failed;
             status.reason = Some(reason);
             status.failed_since.get_or_insert_with(SystemTime::now);
@@ -77,12 +88,28 @@ impl StatusCell {
     /// # Errors
     /// Why it failed.
     pub(super) async fn opened(&self) -> Result<(), String> {
-        let mut status = self.0.subscribe();
+        let mut status = self.status.subscribe();
         let known = status.wait_for(|status| status.state != ListenerState::Waiting);
         match known.await {
             Ok(status) if status.state == ListenerState::Listening => Ok(()),
             Ok(status) => Err(status.reason.clone().unwrap_or_default()),
             Err(gone) => Err(gone.to_string()),
+        }
+    }
+
+    /// Changes the state, and publishes what others may want to know of the change.
+    fn change(&self, change: impl FnOnce(&mut ListenStatus)) {
+        let before = self.get();
+        self.status.send_modify(change);
+        let now = self.get();
+        if (before.state, before.port, before.reason) != (now.state, now.port, now.reason.clone()) {
+            let tunnel = self.tunnel.borrow().clone();
+            tunnel.events.publish(Event::TunnelChanged {
+                tunnel: tunnel.facts(),
+                state: now.state,
+                port: now.port,
+                reason: now.reason,
+            });
         }
     }
 }

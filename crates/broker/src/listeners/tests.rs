@@ -9,6 +9,7 @@ use broker_ipc::types::{ListenerState, TunnelOrigin};
 use tokio::time::{Instant, advance};
 
 use super::{Configured, Listeners, NOT_CONNECTED};
+use crate::events::Events;
 use crate::profiles::{Identity, Profiles};
 use crate::prompts::PromptQueue;
 use crate::registry::SessionRegistry;
@@ -49,7 +50,11 @@ impl Tunnels {
         Self {
             profiles: Profiles::new(config.clone(), identity, prompts, shutdown.clone()),
             config: Arc::new(config),
-            listeners: Listeners::new(Arc::<SessionRegistry>::default(), shutdown),
+            listeners: Listeners::new(
+                Arc::<SessionRegistry>::default(),
+                Events::default(),
+                shutdown,
+            ),
         }
     }
 

@@ -19,6 +19,7 @@ pub(crate) use counters::{TunnelTotals, add, drop_one, read};
 pub(crate) use session::{ChannelEntry, DataEntry, SessionEntry, SessionTunnel};
 pub(crate) use traffic::TrafficTotals;
 
+use crate::events::{Event, Events, SessionFacts, TunnelFacts};
 use crate::sync::lock;
 
 /// All sessions of the daemon, and what its tunnels have carried.
@@ -55,12 +56,27 @@ impl SessionRegistry {
     }
 
     /// Adds a session to the registry until the returned guard is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, session: SessionEntry) -> Registration {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        session: SessionEntry,
+        tunnel: TunnelFacts,
+        events: &Events,
+    ) -> Registration {
         let entry = Arc::new(session);
         lock(&self.sessions).insert(entry.channel.id, entry.clone());
+        let facts = SessionFacts {
+            id: entry.channel.id,
+            tunnel,
+            is_ftp: entry.tunnel.is_ftp,
+            client: entry.client,
+            destination: entry.tunnel.destination.clone(),
+        };
+        events.publish(Event::SessionOpened(facts.clone()));
         Registration {
             registry: self.clone(),
             entry,
+            facts,
+            events: events.clone(),
         }
     }
 
@@ -146,11 +162,15 @@ impl Drop for TunnelEntry {
 pub(crate) struct Registration {
     registry: Arc<SessionRegistry>,
     pub(crate) entry: Arc<SessionEntry>,
+    facts: SessionFacts,
+    events: Events,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         lock(&self.registry.sessions).remove(&self.entry.channel.id);
+        self.events
+            .publish(Event::SessionClosed(self.facts.clone()));
     }
 }
 

@@ -12,6 +12,7 @@ use ftp_proto::{Direction, Mode};
 use tokio_util::sync::CancellationToken;
 
 use super::counters::read;
+use crate::events::Fault;
 use crate::sync::lock;
 
 /// The common data of a channel.
@@ -87,6 +88,7 @@ pub(crate) struct SessionEntry {
     label: Mutex<String>,
     tls: OnceLock<String>,
     end_reason: OnceLock<String>,
+    ftp_user: Mutex<Option<String>>,
     data: Mutex<BTreeMap<u64, Arc<DataEntry>>>,
 }
 
@@ -113,6 +115,7 @@ impl SessionEntry {
             label: Mutex::default(),
             tls: OnceLock::new(),
             end_reason: OnceLock::new(),
+            ftp_user: Mutex::default(),
             data: Mutex::default(),
         }
     }
@@ -146,6 +149,16 @@ impl SessionEntry {
     /// Records the TLS version and cipher.
     pub(crate) fn set_tls(&self, agreed: String) {
         self.tls.get_or_init(|| agreed);
+    }
+
+    /// The name that the client has logged in with at the FTP server.
+    pub(crate) fn ftp_user(&self) -> Option<String> {
+        lock(&self.ftp_user).clone()
+    }
+
+    /// Records a login.
+    pub(crate) fn set_ftp_user(&self, user: Option<String>) {
+        *lock(&self.ftp_user) = user;
     }
 
     /// The session's data channels, oldest first.
@@ -184,6 +197,8 @@ pub(crate) struct DataLabel {
     pub(crate) tls: Option<String>,
     /// Why the broker cut it.
     pub(crate) cut_reason: Option<String>,
+    /// Whose fault its failure is.
+    pub(crate) fault: Option<Fault>,
     /// When both ends were connected: since then it carries data.
     pub(crate) joined: Option<SystemTime>,
 }

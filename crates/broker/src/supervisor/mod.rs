@@ -27,6 +27,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::warn;
 
 pub use self::reload::NewConfig;
+use crate::events::Events;
 use crate::listeners::{Configured, Listeners};
 use crate::own_host::TunnelSockets;
 use crate::profiles::{Connections, Identity, Profiles, connect_failed};
@@ -86,6 +87,7 @@ pub struct Supervisor {
     profiles: Profiles,
     listeners: Listeners,
     registry: Arc<SessionRegistry>,
+    events: Events,
     prompts: Arc<PromptQueue>,
     shutdown: Shutdown,
     process: mpsc::Sender<ProcessRequest>,
@@ -115,13 +117,15 @@ impl Supervisor {
         let (requests_sender, requests) = mpsc::channel(REQUESTS);
         let (changes_sender, changes) = mpsc::channel(REQUESTS);
         let registry = Arc::<SessionRegistry>::default();
+        let events = Events::default();
         let prompts = PromptQueue::new(shutdown.kill.clone());
         Self {
             files,
             started: SystemTime::now(),
             profiles: Profiles::new(config, identity, prompts.clone(), shutdown.clone()),
-            listeners: Listeners::new(registry.clone(), shutdown.clone()),
+            listeners: Listeners::new(registry.clone(), events.clone(), shutdown.clone()),
             registry,
+            events,
             prompts,
             shutdown,
             process,
@@ -139,6 +143,11 @@ impl Supervisor {
     /// Where requests go.
     pub(crate) fn requests(&self) -> mpsc::Sender<SupervisorRequest> {
         self.requests_sender.clone()
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> Events {
+        self.events.clone()
     }
 
     /// What ends the daemon.

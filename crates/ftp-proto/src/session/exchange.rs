@@ -6,14 +6,16 @@ use std::time::Instant;
 use super::announcement::{Announcement, NO_DATA_CONNECTION};
 use super::data::{AskedReply, Data, Release};
 use super::forms::Forms;
+use super::login::{Login, LoginNews};
 use super::reply_part::{Heard, Place, ReplyPart};
 use super::server::{SERVICE_CLOSING, ServerSide};
 use crate::address::IPV6_ADDRESS;
 use crate::config::{DataOpen, SessionConfig};
-use crate::event::{Announced, DataEvent, DataId, Event};
+use crate::event::{Announced, DataEvent, DataId, Event, Told};
 use crate::kind::{CommandKind, PassiveForm, is_completion, is_unsupported, reports_success};
 use crate::pending_replies::{Answered, PendingReplies};
 use crate::sent::{Attempt, Sent};
+use crate::text::printable_line;
 
 /// The server's side of a session, with everything that its replies can belong to.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub(super) struct Exchange {
     logged_in: bool,
     in_use: bool,
     encrypts: bool,
+    login: Login,
 }
 
 /// A command whose form the server does not support.
@@ -53,6 +56,7 @@ impl Exchange {
             logged_in: false,
             in_use: false,
             encrypts: false,
+            login: Login::default(),
         }
     }
 
@@ -202,10 +206,10 @@ impl Exchange {
         self.server.forget_reply();
     }
 
-    /// The server will send nothing more. `code` is the code that the client received for a running transfer.
-    pub(super) fn close(&mut self, code: u16) {
+    /// The server will send nothing more. `told` is what the client received for a running transfer.
+    pub(super) fn close(&mut self, told: Told) {
         self.server.close();
-        self.data.close(code);
+        self.data.close(told);
         let sent = self.pending.clear();
         self.withdraw(sent.into_iter().filter_map(|sent| sent.offer));
     }
@@ -225,6 +229,7 @@ impl Exchange {
     /// Counts commands that will never be answered as accepted, since the server continued after them.
     fn assume_accepted(&mut self, skipped: impl IntoIterator<Item = Sent>) {
         for sent in skipped {
+            self.login.skipped(&sent);
             if let Attempt::Substitute(Some(own)) = &sent.attempt {
                 self.data.answered(&sent, false);
                 self.server.pass(own);
@@ -251,7 +256,8 @@ impl Exchange {
             self.assume_accepted(skipped);
             self.in_use = true;
             let aborted = self.pending.has_abort();
-            self.data.begin(sent, aborted);
+            let path = self.login.path(&sent);
+            self.data.begin(sent, path, aborted);
             let release = self.data.pass_start(part);
             return self.release(release);
         }
@@ -262,10 +268,7 @@ impl Exchange {
     /// transfer's failure, or waits until more is known.
     fn final_reply(&mut self, part: ReplyPart) {
         let begins = part.place == Place::First;
-        if begins && matches!(part.code, 230 | 232) && !self.logged_in {
-            self.logged_in = true;
-            self.data.actions().tell(Event::LoggedIn);
-        }
+        self.logged_in |= begins && matches!(part.code, 230 | 232);
         let running = self.data.has_transfer();
         let may_be_a_transfers = if begins {
             self.pending.may_be_a_transfers(part.code, running)
@@ -306,7 +309,11 @@ impl Exchange {
                 self.data.offer_passive(reply, self.data_open);
             }
             Err(IPV6_ADDRESS) => self.refuse(sent, announcement.refusal(IPV6_ADDRESS)),
-            Err(why) => self.server.pass(&announcement.refusal(why)),
+            Err(why) => {
+                let refusal = announcement.refusal(why);
+                self.data.actions().tell_refusal(&refusal);
+                self.server.pass(&refusal);
+            }
         }
     }
 
@@ -370,6 +377,9 @@ impl Exchange {
             return self.end_unannounced_transfer(sent, part);
         }
         self.data.answered(&sent, accepted);
+        if let Some(news) = self.login.answered(&sent, part.code, &part.line) {
+            self.tell_login(news, &part.line);
+        }
         if accepted && sent.kind == CommandKind::Port {
             self.forms.learn(&sent, true);
         }
@@ -391,6 +401,15 @@ impl Exchange {
         }
     }
 
+    fn tell_login(&mut self, news: LoginNews, line: &[u8]) {
+        self.data.actions().tell(match news {
+            LoginNews::Accepted { user } => Event::LoggedIn { user },
+            LoginNews::Refused => Event::LoginRefused {
+                reply: printable_line(line),
+            },
+        });
+    }
+
     /// The server has refused a command, or its reply must not pass. `reply` is the client's, unless there is another
     /// form to try, or this was one.
     fn refuse(&mut self, sent: Sent, reply: Vec<u8>) {
@@ -409,7 +428,8 @@ impl Exchange {
 
     fn end_unannounced_transfer(&mut self, sent: Sent, part: ReplyPart) {
         let aborted = self.pending.has_abort();
-        let release = self.data.complete_unannounced(sent, aborted, part);
+        let path = self.login.path(&sent);
+        let release = self.data.complete_unannounced(sent, path, aborted, part);
         self.release(release);
     }
 }

@@ -7,11 +7,13 @@ mod announcement;
 mod client;
 mod client_tls;
 mod data;
+mod directory;
 mod end;
 mod exchange;
 mod features;
 mod first_bytes;
 mod forms;
+mod login;
 mod port;
 mod reply_part;
 mod server;
@@ -24,14 +26,13 @@ use crate::command::Command;
 use crate::kind::{CommandKind, PassiveForm};
 use crate::line::MAX_LINE;
 use crate::sent::{Attempt, Sent};
-use crate::{Action, DataEvent, DataId, Event, Protocol, SessionConfig};
+use crate::{Action, DataEvent, DataId, Event, Protocol, SessionConfig, Told};
 use announcement::NO_DATA_CONNECTION;
 use client::{ClientSide, Said};
 use client_tls::{ClientTls, SENT_AHEAD, TlsDecision};
 use exchange::{Exchange, Refused};
 use forms::substitute;
 use port::{ActiveOffer, PortDecision, decide, target};
-use server::SERVICE_CLOSING;
 
 /// How many bytes of one side can wait during a hold before the caller should stop reading that side. It equals the
 /// longest line, so an incomplete line never stops the reading.
@@ -43,6 +44,7 @@ const MAX_BACKLOG: usize = MAX_LINE;
 ///   [`wants_client_bytes`](Self::wants_client_bytes), [`wants_server_bytes`](Self::wants_server_bytes)
 /// - events in: [`client_bytes`](Self::client_bytes), [`server_bytes`](Self::server_bytes),
 ///   [`client_end`](Self::client_end), [`server_end`](Self::server_end), [`server_lost`](Self::server_lost),
+///   [`client_lost`](Self::client_lost),
 ///   [`offered`](Self::offered), [`data_event`](Self::data_event), [`handle_timeout`](Self::handle_timeout)
 /// - out, to drain after each event: [`take_to_client`](Self::take_to_client),
 ///   [`take_to_server`](Self::take_to_server), then [`poll_action`](Self::poll_action), then
@@ -125,6 +127,14 @@ impl Session {
     /// The session drops what the client sends from then on.
     pub fn server_lost(&mut self, _now: Instant, reason: &str) {
         self.lose(reason);
+    }
+
+    /// Handles the loss of the client: a running transfer ends, and nobody learns how.
+    pub fn client_lost(&mut self) {
+        if self.phase == Phase::Clear {
+            self.exchange.data.client_lost();
+            self.close(Told::default());
+        }
     }
 
     /// Handles the answer to [`Action::Offer`]: the address to announce to the other peer, or the reason for a failure,
@@ -384,6 +394,9 @@ impl Session {
 
     fn give_answer(&mut self) {
         if let Some(answer) = self.client.take_answer() {
+            if matches!(answer.first(), Some(b'4' | b'5')) {
+                self.exchange.data.actions().tell_refusal(&answer);
+            }
             self.exchange.server.pass(&answer);
             if self.tls.answered() {
                 self.start_tls();
@@ -445,22 +458,21 @@ impl Session {
             self.exchange.data.actions().push(Action::EndServer);
         }
         if self.exchange.server.end_is_due() && !self.exchange.data.holds_reply() {
-            let code = self.tell_of_broken_transfer();
-            self.close(code);
+            let told = self.tell_of_broken_transfer();
+            self.close(told);
         }
     }
 
     /// A server that leaves in the middle of a transfer reports nothing, and the client's data can have ended like a
     /// complete file. The session does not pass half a line of the server before its own reply, since it could read as
-    /// a success. Returns the code that the client receives; 0 for none.
-    fn tell_of_broken_transfer(&mut self) -> u16 {
+    /// a success. Returns what the client receives.
+    fn tell_of_broken_transfer(&mut self) -> Told {
         if self.exchange.data.has_transfer() && self.phase == Phase::Clear {
-            self.exchange.server.tell_closing("The FTP server closed the connection in the middle of the transfer; the file is not complete");
-            return SERVICE_CLOSING;
+            return self.exchange.server.tell_closing("The FTP server closed the connection in the middle of the transfer; the file is not complete");
         }
         self.exchange.pass_refusals();
         self.exchange.server.pass_rest();
-        0
+        Told::default()
     }
 
     /// Ends the session of a client that speaks another protocol.
@@ -486,12 +498,13 @@ impl Session {
             return;
         }
         // In an encrypted stream, clear text would look like an attack.
-        if self.phase == Phase::Clear {
-            self.exchange.server.tell_closing(reason);
-        }
+        let told = match self.phase {
+            Phase::Clear => self.exchange.server.tell_closing(reason),
+            Phase::Opaque | Phase::Over => Told::default(),
+        };
         self.phase = Phase::Over;
         self.client.discard();
-        self.close(SERVICE_CLOSING);
+        self.close(told);
     }
 
     /// The server agreed to encrypt, so everything passes unchanged.
@@ -503,10 +516,10 @@ impl Session {
         self.exchange.data.actions().tell(Event::Opaque);
     }
 
-    /// The server will send nothing more: ends what depended on it, and the client's side. `code` is the code that the
+    /// The server will send nothing more: ends what depended on it, and the client's side. `told` is what the
     /// client received for a running transfer.
-    fn close(&mut self, code: u16) {
-        self.exchange.close(code);
+    fn close(&mut self, told: Told) {
+        self.exchange.close(told);
         // An encrypted stream can still flow in the other direction. In a clear one, nobody would answer a command.
         if self.phase == Phase::Clear {
             self.phase = Phase::Over;

@@ -7,6 +7,7 @@ use super::end::End;
 use super::features;
 use super::reply_part::{Heard, Place, ReplyPart};
 use crate::address::PassiveHead;
+use crate::event::Told;
 use crate::line::{LineBuffer, Piece};
 use crate::reply::{ReplyLine, ReplyTracker};
 use crate::telnet;
@@ -143,12 +144,14 @@ impl ServerSide {
         self.end == End::Passed
     }
 
-    /// Sends the client a closing reply on a new line.
-    pub(super) fn tell_closing(&mut self, reason: &str) {
+    /// Sends the client a closing reply on a new line, and returns it.
+    pub(super) fn tell_closing(&mut self, reason: &str) -> Told {
         if self.lines.is_inside_line() {
             self.pass(b"\r\n");
         }
-        self.pass(&reply(SERVICE_CLOSING, reason));
+        let line = reply(SERVICE_CLOSING, reason);
+        self.pass(&line);
+        Told::own(SERVICE_CLOSING, &line)
     }
 
     /// Passes all unread bytes unchanged.

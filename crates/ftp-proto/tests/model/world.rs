@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use ftp_proto::{Action, DataId, Direction, Event, Mode, Peer, Session, SessionConfig};
+use ftp_proto::{Action, DataId, Direction, Event, Mode, Peer, Session, SessionConfig, Told};
 
 use super::channel::Channel;
 use super::random::Random;
@@ -339,12 +339,12 @@ impl World {
                 channel.break_off(false);
             }
             Action::Event(Event::TransferEnded {
-                replaced: true,
-                command,
+                transfer,
+                told: Told { replaced: true, .. },
                 ..
             }) => {
                 self.tally.corrected += 1;
-                if let Some(number) = number_in(&command) {
+                if let Some(number) = number_in(&transfer.command) {
                     self.wanted[number].told_failed = true;
                 }
             }

@@ -277,27 +277,51 @@ impl Player {
 fn show_event(event: Event) -> String {
     let channel = |id: Option<DataId>| id.map_or("-".to_owned(), |id| id.0.to_string());
     match event {
-        Event::LoggedIn => "-> logged in".to_owned(),
+        Event::LoggedIn { user } => format!("-> logged in {}", user.unwrap_or_default())
+            .trim_end()
+            .to_owned(),
+        Event::LoginRefused { reply } => format!("-> login refused {reply}"),
+        Event::Refused { reply } => format!("-> refused {reply}"),
         Event::Command { verb, argument } => format!("-> command {verb} {argument}")
             .trim_end()
             .to_owned(),
         Event::TransferStarted {
             id,
-            command,
-            direction,
-        } => format!("-> started {} {direction:?} {command}", channel(id))
-            .trim_end()
-            .to_owned(),
-        Event::TransferEnded {
-            id,
-            command,
-            code,
-            replaced,
+            transfer:
+                TransferFacts {
+                    command,
+                    direction,
+                    path,
+                },
         } => {
-            let replaced = if replaced { " replaced" } else { "" };
-            format!("-> ended {} {code}{replaced} {command}", channel(id))
+            let at = path.map_or(String::new(), |path| format!(" at {path}"));
+            format!("-> started {} {direction:?} {command}{at}", channel(id))
                 .trim_end()
                 .to_owned()
+        }
+        Event::TransferEnded {
+            id,
+            transfer,
+            told,
+            aborted,
+        } => {
+            let replaced = if told.replaced { " replaced" } else { "" };
+            let aborted = if aborted { " aborted" } else { "" };
+            let (code, command) = (told.code, transfer.command);
+            format!(
+                "-> ended {} {code}{replaced}{aborted} {command}",
+                channel(id)
+            )
+            .trim_end()
+            .to_owned()
+        }
+        Event::TransferRefused { id, transfer, told } => {
+            format!(
+                "-> refused {} {} {}",
+                channel(id),
+                told.code,
+                transfer.command
+            )
         }
         Event::NotFtp { protocol } => format!("-> not FTP but {protocol}"),
         Event::Opaque => "-> opaque".to_owned(),

@@ -22,7 +22,7 @@ mod task;
 mod transfer;
 
 use ftp_proto::{Announced, DataEnd, DataEvent, Mode};
-use tracing::{debug, warn};
+use tracing::debug;
 
 pub(super) use advertised::Advertised;
 pub(super) use destination::DataHost;
@@ -36,7 +36,8 @@ pub(super) async fn run(task: DataTask, target: Announced, open_first: bool) {
         Mode::Active => active::run(&task, target).await,
     };
     match &end {
-        DataEnd::Cut(reason) => warn!(%reason, "data connection cut"),
+        // The end of its transfer tells the client, and the log.
+        DataEnd::Cut(reason) => debug!(%reason, "data connection cut"),
         DataEnd::ClientGone(reason) => {
             debug!(%reason, "data connection given up by the client");
         }

@@ -11,10 +11,11 @@ use broker_ssh::{Channel, ClientSocket, Intake, Liveness, SpliceEnd, splice_laye
 use ftp_proto::{DataEnd, DataEvent};
 use futures::future::BoxFuture;
 use tokio::net::TcpStream;
-use tracing::{Instrument, Span, warn};
+use tracing::{Instrument, Span, debug};
 
 use super::task::DataTask;
 use crate::client_tls::{SessionTls, TlsClient};
+use crate::events::Fault;
 use crate::registry::{ChannelEntry, DataEntry};
 
 /// How long a client behind SSH must have read nothing before the broker takes it for one that keeps its data connection
@@ -65,7 +66,7 @@ fn encrypt(
             let (stream, agreed) = accepted.inspect_err(|reason| {
                 // Clients just close a connection whose transfer the server refused.
                 if reason.kind() != ErrorKind::UnexpectedEof {
-                    warn!(%reason, "TLS on a data connection did not begin");
+                    debug!(%reason, "TLS on a data connection did not begin");
                 }
             })?;
             entry.relabel(|label| label.tls = Some(agreed));
@@ -137,6 +138,16 @@ fn is_sent_to_far_client(task: &DataTask) -> bool {
 }
 
 fn data_end(task: &DataTask, end: SpliceEnd) -> DataEnd {
+    let fault = match (&end, task.control.tunnel.spec.listens) {
+        (SpliceEnd::Complete, _) => None,
+        (SpliceEnd::TcpGone(_), ListenSide::OwnHost) => Some(Fault::FtpClient),
+        (SpliceEnd::TcpGone(_), ListenSide::SshServer) => Some(Fault::FtpServer),
+        (SpliceEnd::ChannelCut(_), _) if task.entry.channel.stop.is_cancelled() => {
+            Some(Fault::Broker)
+        }
+        (SpliceEnd::ChannelCut(_), _) => Some(Fault::Ssh),
+    };
+    task.entry.relabel(|label| label.fault = fault);
     match (end, task.control.tunnel.spec.listens) {
         (SpliceEnd::Complete, _) => DataEnd::Complete,
         (SpliceEnd::TcpGone(reason), ListenSide::OwnHost) => {

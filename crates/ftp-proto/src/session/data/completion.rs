@@ -76,7 +76,7 @@ impl Completion {
             let decisive = transfer.awaits_confirmation(channels);
             let is_news = match self.check {
                 Some(asked) => decisive && !asked.decisive,
-                None if transfer.direction == Direction::Download => decisive,
+                None if transfer.direction() == Direction::Download => decisive,
                 None => transfer.is_joined(channels),
             };
             if is_news {
@@ -90,7 +90,7 @@ impl Completion {
     /// may read slowly.
     pub(super) fn deadline(&self, transfer: &Transfer, channels: &Channels) -> Option<Instant> {
         let channel = transfer.channel(channels)?;
-        let patience = match (channel.joined, transfer.direction) {
+        let patience = match (channel.joined, transfer.direction()) {
             (false, _) if channel.mode == Mode::Active => ARRIVAL_PATIENCE,
             (false, _) => CONNECT_PATIENCE,
             (true, Direction::Download) => return None,

@@ -14,7 +14,7 @@ use super::reply_part::ReplyPart;
 use crate::actions::Actions;
 use crate::channels::{Channel, Channels, TransferOutcome};
 use crate::config::DataOpen;
-use crate::event::{Action, Announced, DataEvent, DataId, Direction, Mode, Peer};
+use crate::event::{Action, Announced, DataEvent, DataId, Direction, Mode, Peer, Told};
 use crate::kind::CommandKind;
 use crate::sent::Sent;
 use crate::text::reply;
@@ -185,7 +185,9 @@ impl Data {
             }
             Err(reason) => {
                 self.withdraw(id);
-                Some(reply(NO_DATA_CONNECTION, &reason))
+                let refusal = reply(NO_DATA_CONNECTION, &reason);
+                self.channels.actions().tell_refusal(&refusal);
+                Some(refusal)
             }
         }
     }
@@ -221,10 +223,10 @@ impl Data {
     }
 
     /// The server has begun the transfer of this command. `aborted`: the client has sent `ABOR` after it.
-    pub(super) fn begin(&mut self, sent: Sent, aborted: bool) {
+    pub(super) fn begin(&mut self, sent: Sent, path: Option<String>, aborted: bool) {
         // If the session missed the end of an earlier transfer, that one is over now.
-        self.finish(0, false);
-        let mut transfer = self.new_transfer(sent, aborted);
+        self.finish(Told::default());
+        let mut transfer = self.new_transfer(sent, path, aborted);
         transfer.start(self.channels.actions());
         transfer.stop_refused(&mut self.channels);
         self.transfer = Some(transfer);
@@ -249,6 +251,13 @@ impl Data {
         start.or_else(|| self.review_completion())
     }
 
+    /// The client has left, and does not learn how a running transfer ends.
+    pub(super) fn client_lost(&mut self) {
+        if let Some(transfer) = &mut self.transfer {
+            transfer.leave();
+        }
+    }
+
     /// A reply ended the running transfer.
     pub(super) fn complete(&mut self, part: ReplyPart) -> Option<Release> {
         if self.transfer.is_none() {
@@ -262,10 +271,11 @@ impl Data {
     pub(super) fn complete_unannounced(
         &mut self,
         sent: Sent,
+        path: Option<String>,
         aborted: bool,
         part: ReplyPart,
     ) -> Option<Release> {
-        let mut transfer = self.new_transfer(sent, aborted);
+        let mut transfer = self.new_transfer(sent, path, aborted);
         if part.code < 400 {
             transfer.start(self.channels.actions());
         }
@@ -306,15 +316,15 @@ impl Data {
         Some(Release::Replace(reply(TRANSFER_ABORTED, reason)))
     }
 
-    /// The server will send nothing more. `code` is the code that the client received for a running transfer.
-    pub(super) fn close(&mut self, code: u16) {
+    /// The server will send nothing more. `told` is what the client received for a running transfer.
+    pub(super) fn close(&mut self, told: Told) {
         if let Some(offer) = self.offer.take() {
             self.withdraw(offer.id);
         }
         self.start = None;
         self.completion = None;
         self.ambiguous = None;
-        self.finish(code, false);
+        self.finish(told);
         self.channels.replace_current(None, None);
     }
 
@@ -337,9 +347,9 @@ impl Data {
         id
     }
 
-    fn new_transfer(&mut self, sent: Sent, aborted: bool) -> Transfer {
+    fn new_transfer(&mut self, sent: Sent, path: Option<String>, aborted: bool) -> Transfer {
         self.incomplete = None;
-        Transfer::new(sent, self.channels.current(), aborted)
+        Transfer::new(sent, path, self.channels.current(), aborted)
     }
 
     fn replace_current(&mut self, new: Option<DataId>) {
@@ -407,12 +417,12 @@ impl Data {
     fn settle(&mut self, objection: Option<String>) -> Option<Release> {
         let completion = self.completion.take()?;
         let Some(reason) = objection else {
-            self.finish(completion.code, false);
+            self.finish(Told::servers(completion.code, &completion.line));
             return Some(Release::Pass(completion.line));
         };
         let code = self.failure_code();
-        self.finish(code, true);
         let replaced = reply(code, &reason);
+        self.finish(Told::instead(code, &replaced));
         self.incomplete = Some(reason);
         Some(Release::Replace(replaced))
     }
@@ -429,17 +439,18 @@ impl Data {
         }
     }
 
-    /// The transfer is over, and the client received this code. A transfer that never began has not used its channel.
-    fn finish(&mut self, code: u16, replaced: bool) {
-        let Some(transfer) = self.transfer.take().filter(Transfer::is_started) else {
+    /// The transfer is over, and the client received this. A transfer that never began has not used its channel.
+    fn finish(&mut self, told: Told) {
+        let Some(transfer) = self.transfer.take() else {
             return;
         };
-        let told_complete = (200..300).contains(&code) && !replaced;
-        let objection = transfer.objection(&self.channels);
-        self.incomplete = objection.filter(|_| !told_complete);
-        if let Some(id) = transfer.data {
-            self.channels.release(id, self.incomplete.is_none());
+        if transfer.is_started() {
+            let objection = transfer.objection(&self.channels);
+            self.incomplete = objection.filter(|_| !told.is_success());
+            if let Some(id) = transfer.data {
+                self.channels.release(id, self.incomplete.is_none());
+            }
         }
-        transfer.end(code, replaced, self.channels.actions());
+        transfer.end(told, self.channels.actions());
     }
 }

@@ -2,15 +2,13 @@
 
 use crate::actions::Actions;
 use crate::channels::{Channel, Channels, TransferOutcome};
-use crate::event::{Action, DataId, Direction, Event};
+use crate::event::{Action, DataId, Direction, Event, Told, TransferFacts};
 use crate::sent::Sent;
 
 /// A running transfer.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    /// The command and its argument.
-    text: String,
-    pub(super) direction: Direction,
+    facts: TransferFacts,
     pub(super) data: Option<DataId>,
     /// Whether the client aborted it.
     aborted: bool,
@@ -20,10 +18,18 @@ pub(super) struct Transfer {
 
 impl Transfer {
     /// A transfer from its command.
-    pub(super) fn new(sent: Sent, data: Option<DataId>, aborted: bool) -> Self {
+    pub(super) fn new(
+        sent: Sent,
+        path: Option<String>,
+        data: Option<DataId>,
+        aborted: bool,
+    ) -> Self {
         Self {
-            text: sent.text,
-            direction: sent.kind.direction().unwrap_or(Direction::Unknown),
+            facts: TransferFacts {
+                direction: sent.kind.direction().unwrap_or(Direction::Unknown),
+                command: sent.text,
+                path,
+            },
             data,
             aborted,
             started: false,
@@ -35,8 +41,7 @@ impl Transfer {
         self.started = true;
         actions.tell(Event::TransferStarted {
             id: self.data,
-            command: self.text.clone(),
-            direction: self.direction,
+            transfer: self.facts.clone(),
         });
     }
 
@@ -44,9 +49,19 @@ impl Transfer {
         self.started
     }
 
+    /// The direction of its data.
+    pub(super) fn direction(&self) -> Direction {
+        self.facts.direction
+    }
+
     /// The client aborts it. A transfer that is already known to be broken stays a failure.
     pub(super) fn abort(&mut self, channels: &Channels) {
         self.aborted |= !matches!(self.outcome(channels), TransferOutcome::Failed(_));
+    }
+
+    /// The client has left it.
+    pub(super) fn leave(&mut self) {
+        self.aborted = true;
     }
 
     pub(super) fn is_aborted(&self) -> bool {
@@ -55,7 +70,7 @@ impl Transfer {
 
     /// Whether the client aborted a download. It no longer relies on the result.
     pub(super) fn is_refused_by_client(&self) -> bool {
-        self.aborted && self.direction == Direction::Download
+        self.aborted && self.facts.direction == Direction::Download
     }
 
     /// Stops the data of an aborted download. Some servers read their commands only when a write fails, since the
@@ -83,19 +98,19 @@ impl Transfer {
 
     /// Its outcome.
     pub(super) fn outcome(&self, channels: &Channels) -> TransferOutcome {
-        channels.outcome(self.data, self.direction)
+        channels.outcome(self.data, self.facts.direction)
     }
 
     /// Whether all data was handed over, and only the other side's confirmation is missing.
     pub(super) fn awaits_confirmation(&self, channels: &Channels) -> bool {
         self.channel(channels)
-            .is_some_and(|channel| channel.awaits_confirmation(self.direction))
+            .is_some_and(|channel| channel.awaits_confirmation(self.facts.direction))
     }
 
     /// See [`Channel::is_unclear`].
     pub(super) fn is_unclear(&self, channels: &Channels) -> bool {
         self.channel(channels)
-            .is_some_and(|channel| channel.is_unclear(self.direction))
+            .is_some_and(|channel| channel.is_unclear(self.facts.direction))
     }
 
     /// Why the session must not report success; `None` if it has seen the success, or if the client aborted the
@@ -111,13 +126,18 @@ impl Transfer {
         }
     }
 
-    /// Reports its end, with the code that the client received.
-    pub(super) fn end(self, code: u16, replaced: bool, actions: &mut Actions) {
-        actions.tell(Event::TransferEnded {
-            id: self.data,
-            command: self.text,
-            code,
-            replaced,
+    /// Reports its end, with what the client received.
+    pub(super) fn end(self, told: Told, actions: &mut Actions) {
+        let (id, transfer) = (self.data, self.facts);
+        actions.tell(if self.started {
+            Event::TransferEnded {
+                id,
+                transfer,
+                told,
+                aborted: self.aborted,
+            }
+        } else {
+            Event::TransferRefused { id, transfer, told }
         });
     }
 }

@@ -1,0 +1,171 @@
+//! The end of a transfer as the broker saw it: its record, and its line in the log.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use ftp_proto::{Told, TransferFacts};
+use tracing::{info, warn};
+
+use super::data::ControlConnection;
+use crate::events::{Fault, TransferKind, TransferRecord, TransferResult};
+use crate::own_host::ClientOwner;
+use crate::registry::{DataEntry, SessionEntry};
+
+/// Codes with which a server says that it could not store a file (RFC 959, section 4.2): a person has to look at it.
+const NOT_STORED: [u16; 3] = [451, 452, 552];
+
+/// When a transfer began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Began {
+    wall: SystemTime,
+    at: Instant,
+}
+
+/// How a transfer ended for its client.
+#[derive(Debug)]
+pub(super) struct TransferEnd {
+    pub(super) result: TransferResult,
+    told: Told,
+}
+
+/// A transfer that is over, with what the broker knows of it.
+pub(super) struct OverTransfer<'a> {
+    pub(super) transfer: TransferFacts,
+    pub(super) end: TransferEnd,
+    pub(super) began: Began,
+    /// Its data channel, if there was one.
+    pub(super) data: Option<&'a DataEntry>,
+    /// Why that ended early.
+    pub(super) failure: Option<String>,
+    /// Whose fault it is that the session was lost.
+    pub(super) session_fault: Option<Fault>,
+}
+
+impl Began {
+    pub(super) fn now() -> Self {
+        Self {
+            wall: SystemTime::now(),
+            at: Instant::now(),
+        }
+    }
+
+    /// When data could flow, if that was before: some servers say only at the end that a transfer has begun.
+    fn or_earlier(self, joined: Option<SystemTime>) -> (SystemTime, Duration) {
+        let earlier = joined.and_then(|joined| self.wall.duration_since(joined).ok());
+        let ahead = earlier.unwrap_or_default();
+        (self.wall - ahead, self.at.elapsed() + ahead)
+    }
+}
+
+impl TransferEnd {
+    /// The end of a transfer that had begun.
+    pub(super) fn of(told: Told, aborted: bool) -> Self {
+        let result = if told.is_success() {
+            TransferResult::Complete
+        } else if aborted {
+            TransferResult::Aborted
+        } else if told.own {
+            TransferResult::Cut
+        } else {
+            TransferResult::Failed
+        };
+        Self { result, told }
+    }
+
+    /// The end of one that the server refused.
+    pub(super) fn refused(told: Told) -> Self {
+        let result = if NOT_STORED.contains(&told.code) {
+            TransferResult::Failed
+        } else {
+            TransferResult::Refused
+        };
+        Self { result, told }
+    }
+}
+
+impl OverTransfer<'_> {
+    /// The record of the transfer.
+    pub(super) fn record(
+        self,
+        control: &ControlConnection,
+        session: &SessionEntry,
+    ) -> TransferRecord {
+        let fault = self.fault();
+        let Self { transfer, end, .. } = self;
+        let label = self.data.map(DataEntry::label).unwrap_or_default();
+        let traffic = self.data.map(|data| data.channel.traffic());
+        let kind = TransferKind::of(&transfer.command, transfer.direction);
+        let (started, duration) = self.began.or_earlier(label.joined);
+        let reply = end.told.reply;
+        let succeeded = end.result == TransferResult::Complete;
+        TransferRecord {
+            session: session.channel.id,
+            tunnel: control.tunnel.id,
+            profile: control.tunnel.profile_id.clone(),
+            server: control.target.to_string(),
+            client: control.peer,
+            client_uid: match control.owner {
+                ClientOwner::User(uid) => Some(uid),
+                ClientOwner::Anyone | ClientOwner::Nobody => None,
+            },
+            ftp_user: session.ftp_user(),
+            command: transfer.command,
+            path: transfer.path,
+            kind,
+            bytes: kind.bytes(traffic.unwrap_or_default()),
+            started,
+            duration,
+            result: end.result,
+            reason: self
+                .failure
+                .filter(|reason| !succeeded && !reply.contains(reason.as_str())),
+            reply,
+            fault,
+        }
+    }
+
+    /// Whose fault a failure is: what ended the data, what ended the session, or else the server that reports it.
+    fn fault(&self) -> Option<Fault> {
+        match self.end.result {
+            TransferResult::Complete => None,
+            TransferResult::Aborted => Some(Fault::FtpClient),
+            TransferResult::Refused => Some(Fault::FtpServer),
+            TransferResult::Failed | TransferResult::Cut => self
+                .data
+                .and_then(|data| data.label().fault)
+                .or(self.session_fault)
+                .or((!self.end.told.own).then_some(Fault::FtpServer)),
+        }
+    }
+}
+
+/// Writes the one line about a transfer. The session's span adds its number, tunnel and client.
+pub(super) fn log(record: &TransferRecord) {
+    macro_rules! line {
+        ($level:ident, $($text:tt)*) => {
+            $level!(
+                result = %record.result,
+                command = %record.command,
+                path = record.path.as_deref(),
+                direction = %record.kind,
+                bytes = record.bytes,
+                seconds = record.duration.as_secs_f64(),
+                rate = record.rate(),
+                ftp_user = record.ftp_user.as_deref(),
+                profile = %record.profile,
+                by = record.fault.map(Fault::as_str),
+                reason = record.reason.as_deref(),
+                $($text)*
+            )
+        };
+    }
+    let reply = match record.reply.as_str() {
+        "" => "the session ended without a reply",
+        reply => reply,
+    };
+    match record.result {
+        TransferResult::Complete => line!(info, "transfer complete"),
+        TransferResult::Refused => line!(info, "transfer refused: {reply}"),
+        TransferResult::Aborted => line!(info, "transfer aborted: {reply}"),
+        TransferResult::Failed | TransferResult::Cut => line!(warn, "transfer failed: {reply}"),
+    }
+}
