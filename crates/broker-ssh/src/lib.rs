@@ -39,3 +39,4 @@ pub use spec::{ConnectSpec, HostKeyRules, KeyPlace, Target};
 pub use splice::{SpliceEnd, SpliceProgress, splice, splice_layered};
 pub use state::CutReason;
 pub use state::info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
+pub use state::observer::Observer;

@@ -8,6 +8,7 @@ use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 use plain_text::host_port;
 
 use crate::prompt::{Keyring, Responder};
+use crate::state::observer::Observer;
 
 /// Everything about one server and one user.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct ConnectSpec {
     pub password: Option<PasswordSource>,
     /// Passes prompts to a person; `None`: nobody can be asked.
     pub responder: Option<Arc<dyn Responder>>,
+    /// Learns of the connections to this server; `None`: nobody does.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl ConnectSpec {
@@ -54,6 +57,7 @@ impl ConnectSpec {
             agent: None,
             password: None,
             responder: None,
+            observer: None,
         }
     }
 

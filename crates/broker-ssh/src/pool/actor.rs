@@ -24,7 +24,7 @@ use crate::connect::{ChannelError, OpenError};
 use crate::spec::ConnectSpec;
 use crate::state::info::ConnectionKind;
 use crate::state::stall::STALL_AFTER;
-use crate::state::{ConnectionState, ServerFacts};
+use crate::state::{ConnectionState, CutReason, ServerFacts};
 
 /// Opens that wait for a connection; further ones are refused.
 const MAX_WAITING: usize = 4096;
@@ -188,15 +188,30 @@ impl Actor {
 
     /// Adjusts everything to the current state.
     fn reconcile(&mut self) {
-        self.roster
-            .open
-            .retain(|connection| !connection.state.is_closed());
+        self.drop_closed();
         self.note_use();
         self.serve_waiting();
         self.keep_spare();
         self.spread_control();
         self.close_unused();
         self.publish();
+    }
+
+    fn drop_closed(&mut self) {
+        let open = std::mem::take(&mut self.roster.open);
+        let (closed, open): (Vec<_>, Vec<_>) = open
+            .into_iter()
+            .partition(|connection| connection.state.is_closed());
+        self.roster.open = open;
+        for connection in closed {
+            self.tell_end(&connection.state, &connection.state.end());
+        }
+    }
+
+    fn tell_end(&self, state: &ConnectionState, reason: &CutReason) {
+        if let Some(observer) = &self.spec.observer {
+            observer.disconnected(state.id, state.kind, reason);
+        }
     }
 
     fn note_use(&mut self) {
@@ -407,6 +422,8 @@ impl Actor {
     fn close(&self, connection: Arc<Connection>, reason: &str) {
         tracing::debug!(connection = connection.state.id, reason, "closing");
         let reason = reason.to_owned();
+        let told = CutReason::ConnectionClosed(reason.clone());
+        self.tell_end(&connection.state, &told);
         self.tracker
             .spawn(async move { connection.close(reason).await });
     }

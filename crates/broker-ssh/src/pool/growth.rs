@@ -40,6 +40,9 @@ impl Actor {
         match result {
             Ok(connection) => {
                 tracing::info!(server = %state.server, connection = id, kind = state.kind.as_str(), "connected");
+                if let Some(observer) = &self.spec.observer {
+                    observer.connected(id, state.kind);
+                }
                 self.backoff.succeeded();
                 self.proven = true;
                 // A new control connection may lead to a restarted server, which may accept data connections again.

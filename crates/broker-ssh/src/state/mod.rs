@@ -2,6 +2,7 @@
 
 mod cut_reason;
 pub(crate) mod info;
+pub(crate) mod observer;
 mod refused_opens;
 mod round_trip;
 mod server_facts;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use broker_ipc::types::ListenerState;
-use broker_ssh::ConnectionKind;
+use broker_ssh::{ConnectionKind, CutReason, Observer};
 use tokio::sync::broadcast;
 
 pub use transfer::{Fault, TransferKind, TransferRecord, TransferResult};
@@ -87,6 +87,37 @@ pub struct TunnelFacts {
     pub id: u64,
     /// Its profile, or the target that a command named.
     pub profile: String,
+}
+
+/// Publishes the connections of one profile.
+#[derive(Debug)]
+pub(crate) struct ConnectionEvents {
+    pub(crate) events: Events,
+    /// The profile's id, or the target that a command named.
+    pub(crate) profile: String,
+}
+
+impl ConnectionEvents {
+    fn facts(&self, id: u64, kind: ConnectionKind) -> ConnectionFacts {
+        ConnectionFacts {
+            id,
+            profile: self.profile.clone(),
+            kind,
+        }
+    }
+}
+
+impl Observer for ConnectionEvents {
+    fn connected(&self, id: u64, kind: ConnectionKind) {
+        self.events.publish(Event::Connected(self.facts(id, kind)));
+    }
+
+    fn disconnected(&self, id: u64, kind: ConnectionKind, reason: &CutReason) {
+        self.events.publish(Event::Disconnected {
+            connection: self.facts(id, kind),
+            reason: reason.to_string(),
+        });
+    }
 }
 
 /// An event and its place in the stream.

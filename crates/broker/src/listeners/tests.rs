@@ -48,7 +48,13 @@ impl Tunnels {
         };
         let prompts = PromptQueue::new(shutdown.kill.clone());
         Self {
-            profiles: Profiles::new(config.clone(), identity, prompts, shutdown.clone()),
+            profiles: Profiles::new(
+                config.clone(),
+                identity,
+                prompts,
+                Events::default(),
+                shutdown.clone(),
+            ),
             config: Arc::new(config),
             listeners: Listeners::new(
                 Arc::<SessionRegistry>::default(),

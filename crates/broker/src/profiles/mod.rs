@@ -25,6 +25,7 @@ pub(crate) use way_in::WayIn;
 
 use self::reconnect::{keep_connected, tell_changes};
 pub(crate) use self::reconnect::{retry_pause, while_connected};
+use crate::events::{ConnectionEvents, Events};
 use crate::prompts::PromptQueue;
 use crate::shutdown::Shutdown;
 
@@ -51,6 +52,7 @@ pub(crate) struct Profiles {
     prompts: Arc<PromptQueue>,
     /// Secrets that people typed, for all profiles.
     keyring: Arc<Keyring>,
+    events: Events,
     shutdown: Shutdown,
 }
 
@@ -79,6 +81,7 @@ impl Profiles {
         config: Config,
         identity: Identity,
         prompts: Arc<PromptQueue>,
+        events: Events,
         shutdown: Shutdown,
     ) -> Self {
         Self {
@@ -88,6 +91,7 @@ impl Profiles {
             pools: BTreeMap::new(),
             former: Vec::new(),
             prompts,
+            events,
             shutdown,
         }
     }
@@ -189,6 +193,10 @@ impl Profiles {
             hop.responder = Some(Arc::clone(&responder));
             hop.keyring = Arc::clone(&self.keyring);
         });
+        spec.observer = Some(Arc::new(ConnectionEvents {
+            events: self.events.clone(),
+            profile: profile.id.clone(),
+        }));
         spec
     }
 
@@ -344,7 +352,13 @@ mod tests {
         };
         let shutdown = Shutdown::default();
         let prompts = PromptQueue::new(shutdown.kill.clone());
-        Profiles::new(Config::default(), identity, prompts, shutdown)
+        Profiles::new(
+            Config::default(),
+            identity,
+            prompts,
+            Events::default(),
+            shutdown,
+        )
     }
 
     fn used(profiles: &mut Profiles, user: &str) -> Arc<Connections> {

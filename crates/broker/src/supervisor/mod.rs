@@ -122,7 +122,13 @@ impl Supervisor {
         Self {
             files,
             started: SystemTime::now(),
-            profiles: Profiles::new(config, identity, prompts.clone(), shutdown.clone()),
+            profiles: Profiles::new(
+                config,
+                identity,
+                prompts.clone(),
+                events.clone(),
+                shutdown.clone(),
+            ),
             listeners: Listeners::new(registry.clone(), events.clone(), shutdown.clone()),
             registry,
             events,
