@@ -6,8 +6,10 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use testkit::process::Process;
 use testkit::programs::broker_program;
 
+use crate::support::fixture::SOON;
 use crate::support::{Need, trial};
 
 const SYSTEMD: &[Need] = &[Need::Program("systemd-analyze")];
@@ -36,6 +38,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "units: the unit for the host names a user that sysusers makes",
             &[Need::Program("systemd-sysusers")],
             sysusers,
+        ),
+        trial(
+            "units: the unit for the host does not pass over a file with errors",
+            &[],
+            faulty_file,
         ),
     ]
 }
@@ -108,5 +115,28 @@ async fn sysusers() -> anyhow::Result<()> {
     let name = name.context("the unit names no user")?;
     let made = format!("{name}:x:");
     ensure!(users.lines().any(|line| line.starts_with(&made)), "{users}");
+    Ok(())
+}
+
+/// Runs what the unit runs, with another directory in the place of its own.
+async fn faulty_file() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let place = directory.path().to_str().context("no UTF-8")?;
+    let file = directory.path().join("ssh-broker-config.xml");
+    fs::write(file, "<secsh-broker><misspelt/></secsh-broker>")?;
+    let unit = fs::read_to_string(systemd().join("system/brokerd.service"))?;
+    let start = "ExecStart=/usr/bin/brokerd ";
+    let arguments = unit.lines().find_map(|line| line.strip_prefix(start));
+    let arguments = arguments.context("the unit starts no daemon")?;
+    let arguments = arguments.replace("/etc/ssh2", place);
+    let arguments = arguments.replace("/run/ssh-broker", place);
+    let mut command = Command::new(broker_program("brokerd")?);
+    command.args(arguments.split_whitespace());
+    let mut daemon = Process::spawn(command, None)?;
+    let status = daemon.wait(SOON).await?;
+    let prevents = "RestartPreventExitStatus=";
+    let last = unit.lines().find_map(|line| line.strip_prefix(prevents));
+    let code = status.code().map(|code| code.to_string());
+    ensure!(code.as_deref() == last, "{status}: {}", daemon.log());
     Ok(())
 }
