@@ -14,6 +14,7 @@ use testkit::account::Account;
 use testkit::broker::{self, Broker, BrokerOptions};
 use testkit::fixture::Servers;
 use testkit::ftp_server::FtpServer;
+use testkit::peer::SshPeer;
 use testkit::process::Process;
 use testkit::programs::{PYTHON, broker_program};
 use testkit::ssh_server::SshServer;
@@ -50,6 +51,16 @@ pub(crate) fn trials() -> Vec<Trial> {
             "ports: open-tunnel-listener names the tunnel that has one",
             &[],
             own_tunnel,
+        ),
+        trial(
+            "ports: a tunnel on all addresses without IPv6 says so",
+            &[],
+            half,
+        ),
+        trial(
+            "ports: one in use on the SSH server is shown like one on this host",
+            &[],
+            remote,
         ),
     ]
 }
@@ -122,9 +133,44 @@ async fn own_tunnel() -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn half() -> anyhow::Result<()> {
+    let holder = TcpListener::bind("[::1]:0")?;
+    let servers = embedded().servers().await?;
+    let mut tunnel = servers.tunnel();
+    tunnel.port = holder.local_addr()?.port();
+    let tunnel = tunnel.with(r#"listen-address="*" allow-relay="yes""#);
+    let profile = SshPeer::profile(&servers.ssh)?.tunnel(tunnel);
+    let broker = Broker::start(&profile.config(), &[]).await?;
+    broker
+        .wait_log(
+            "has no clients over IPv6: another program has the port",
+            SOON,
+        )
+        .await?;
+    fetches(broker.listener(0).await?).await
+}
+
+async fn remote() -> anyhow::Result<()> {
+    let holder = TcpListener::bind("127.0.0.1:0")?;
+    let servers = embedded().servers().await?;
+    let mut tunnel = servers.tunnel().remote();
+    tunnel.port = holder.local_addr()?.port();
+    let profile = SshPeer::profile(&servers.ssh)?.tunnel(tunnel);
+    let broker = Broker::start(&profile.config(), &[]).await?;
+    let failed = |list: &Value| list[0]["state"] == "failed";
+    let list = broker
+        .wait_json(&["list-tunnel-listeners"], SOON, failed)
+        .await?;
+    let reason = list[0]["reason"].as_str().unwrap_or_default();
+    ensure!(reason.contains("refused to listen"), "{list:#}");
+    let [since, next] = ["failed_since", "retry_in"].map(|name| list[0][name].as_u64());
+    ensure!(since.is_some() && next.is_some(), "{list:#}");
+    Ok(())
+}
+
 /// A daemon's configuration with tunnels on these ports.
 fn tunnels(servers: &Servers<SshServer, FtpServer>, ports: &[u16]) -> anyhow::Result<String> {
-    let mut profile = testkit::peer::SshPeer::profile(&servers.ssh)?;
+    let mut profile = SshPeer::profile(&servers.ssh)?;
     for port in ports {
         let mut tunnel = servers.tunnel();
         tunnel.port = *port;

@@ -1,6 +1,6 @@
 //! A listening socket of the daemon, and the connections that it accepts.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +49,11 @@ impl Listener {
         };
         match address {
             ListenAddress::Address(ip) => lasting(ip, false),
-            ListenAddress::All => lasting(Ipv6Addr::UNSPECIFIED.into(), true)
-                .or_else(|_| lasting([0, 0, 0, 0].into(), false)),
+            ListenAddress::All => lasting(Ipv6Addr::UNSPECIFIED.into(), true).or_else(|error| {
+                let ipv4_only = lasting([0, 0, 0, 0].into(), false)?;
+                warn_without_ipv6(port, &error);
+                Ok(ipv4_only)
+            }),
         }
     }
 
@@ -152,6 +155,17 @@ impl Listener {
 fn share_port(sockets: &[Arc<TcpListener>], share: bool) -> io::Result<()> {
     let mut sockets = sockets.iter();
     sockets.try_for_each(|it| SockRef::from(it.as_ref()).set_reuse_port(share))
+}
+
+/// A tunnel on all addresses listens on those of IPv4 only, because this error prevents it for both families.
+fn warn_without_ipv6(port: u16, error: &io::Error) {
+    // Any other error means that the host has no IPv6.
+    if error.kind() == ErrorKind::AddrInUse {
+        warn!(
+            port,
+            "a tunnel on all addresses has no clients over IPv6: another program has the port there; if clients need IPv6, end that program and restart the daemon"
+        );
+    }
 }
 
 #[cfg(test)]
