@@ -166,6 +166,8 @@ async fn lost_upload() -> anyhow::Result<()> {
     let mut ftp = fixture.login().await?;
     let mut data = ftp.begin("EPSV", "STOR half").await?;
     data.send(&CHUNK).await?;
+    let first = fixture.servers.ssh.process();
+    first.wait_log("Connection from", NOTICED).await?;
     netns.answer_only(first_client(&fixture.servers.ssh)?)?;
     write_to_end(&mut data).await?;
     let reply = failure(&mut ftp).await?;

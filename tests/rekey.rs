@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::Context;
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 use testkit::files::write_pattern;
@@ -13,6 +13,7 @@ use tokio::io::copy;
 
 use crate::support::compare::same_files;
 use crate::support::fixture::embedded;
+use crate::support::sockets::eventually;
 use crate::support::{BigFile, Need, trial};
 
 const NEEDS: &[Need] = &[Need::Program("sshd")];
@@ -83,23 +84,24 @@ impl Transfers {
         let file = self.directory.path().join("original");
         write_pattern(&file, 1, SMALL)?;
         self.transfer(&file).await?;
-        let (logged, connections) = (self.exchanges(), self.connections());
-        ensure!(
-            logged == connections,
-            "{logged} exchanges on {connections} connections"
-        );
-        Ok(())
+        // A connection that is just being made has exchanged its keys, and not logged in.
+        let none_more = || self.exchanges() == self.connections();
+        let settled = eventually("one exchange on each connection", none_more).await;
+        settled.with_context(|| {
+            let (exchanges, connections) = (self.exchanges(), self.connections());
+            format!("{exchanges} exchanges on {connections} connections")
+        })
     }
 
     /// Uploads and downloads the file; each must have had at least so many new keys.
     async fn both_ways(self, file: PathBuf, keys: usize) -> anyhow::Result<()> {
         self.transfer(&file).await?;
-        let renewed = self.exchanges() - self.connections();
-        ensure!(
-            renewed >= 2 * keys,
-            "keys were renewed {renewed} times, not {keys} times each way"
-        );
-        Ok(())
+        let renewed = || self.exchanges().saturating_sub(self.connections());
+        let often = eventually("new keys", || renewed() >= 2 * keys).await;
+        often.with_context(|| {
+            let renewed = renewed();
+            format!("keys were renewed {renewed} times, not {keys} times each way")
+        })
     }
 
     /// Uploads a file and downloads it again.

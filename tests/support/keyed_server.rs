@@ -13,7 +13,7 @@ use testkit::profile::{Profile, config};
 use testkit::scripted::Conversation;
 use testkit::sshd::{Sshd, SshdOptions};
 
-use super::fixture::{CONTENT, embedded};
+use super::fixture::{CONTENT, SOON, embedded};
 use super::needs::Need;
 
 /// What the tests need of the machine.
@@ -171,7 +171,7 @@ pub(crate) async fn refusal(broker: &Broker) -> anyhow::Result<String> {
         said.contains(told) && !told.is_empty(),
         "421 {said}\nbroker-ctl: {told}"
     );
-    ensure!(broker.log().contains(told), "{told:?} is not in the log");
+    broker.wait_log(told, SOON).await?;
     Ok(reason)
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
@@ -30,6 +30,16 @@ pub(crate) async fn eventually(what: &str, mut done: impl FnMut() -> bool) -> an
         sleep(POLL).await;
     }
     Ok(())
+}
+
+/// Waits until a log has this text so many times. It comes through a pipe, perhaps after what it tells of.
+pub(crate) async fn logged(
+    log: impl Fn() -> String,
+    text: &str,
+    times: usize,
+) -> anyhow::Result<()> {
+    let told = eventually(text, || log().matches(text).count() >= times).await;
+    told.with_context(&log)
 }
 
 /// A port that nobody listens on.
