@@ -13,9 +13,11 @@ use testkit::scripted::{Conversation, ScriptedListener};
 use testkit::sockets::listening;
 use tokio::task::JoinSet;
 
-use crate::support::fixture::{CONTENT, Channels, RealServers, SOON, expect_data_channels, real};
+use crate::support::fixture::{
+    CONTENT, Channels, Real, RealServers, SOON, expect_data_channels, real,
+};
 use crate::support::played::PlayedSession;
-use crate::support::sockets::eventually;
+use crate::support::sockets::{eventually, logged};
 use crate::support::{Need, REAL, trial};
 
 const WITH_DROPBEAR: &[Need] = &[
@@ -116,11 +118,14 @@ fn forwards(servers: &RealServers) -> BTreeSet<u16> {
     families.into_iter().flat_map(listening).collect()
 }
 
-/// Waits until sshd listens for exactly one forward, and returns its port.
-async fn kept_ready(servers: &RealServers) -> anyhow::Result<u16> {
+/// Waits until one forward is kept ready after so many transfers, and returns its port. The reply to a transfer comes on
+/// another connection, perhaps while sshd still listens for the transfer's own forward and for no other.
+async fn kept_ready(fixture: &Real, transfers: usize) -> anyhow::Result<u16> {
+    let ready = "the spare forward is ready";
+    logged(|| fixture.broker.log(), ready, transfers).await?;
     let mut only = None;
     eventually("one forward is kept ready", || {
-        let forwards = forwards(servers);
+        let forwards = forwards(&fixture.servers);
         only = forwards.first().copied().filter(|_| forwards.len() == 1);
         only.is_some()
     })
@@ -152,9 +157,9 @@ async fn chosen_ports() -> anyhow::Result<()> {
     let attributes = format!(r#"active-ports="{low}-{}""#, low + CHOICE);
     let fixture = real().tunnel(attributes).start().await?;
     let mut ftp = fixture.login().await?;
-    for _ in 0..TRANSFERS {
+    for transfer in 1..=TRANSFERS {
         fetch(&mut ftp).await?;
-        let port = kept_ready(&fixture.servers).await?;
+        let port = kept_ready(&fixture, transfer).await?;
         ensure!(chosen.contains(&port), "{port} is none of {chosen:?}");
     }
     expect_active(&fixture.servers, TRANSFERS).await
@@ -164,9 +169,9 @@ async fn ports() -> anyhow::Result<()> {
     let fixture = real().start().await?;
     let mut ftp = fixture.login().await?;
     let mut kept = Vec::new();
-    for _ in 0..TRANSFERS {
+    for transfer in 1..=TRANSFERS {
         fetch(&mut ftp).await?;
-        kept.push(kept_ready(&fixture.servers).await?);
+        kept.push(kept_ready(&fixture, transfer).await?);
     }
     ensure!(kept.windows(2).all(|pair| pair[0] != pair[1]), "{kept:?}");
     // Each that was kept ready was the next one's: sshd was not asked for more.
@@ -185,9 +190,7 @@ async fn stranger() -> anyhow::Result<()> {
     let fixture = real().start().await?;
     let mut ftp = fixture.login().await?;
     fetch(&mut ftp).await?;
-    let kept = kept_ready(&fixture.servers).await?;
-    let ready = "the spare forward is ready";
-    fixture.broker.wait_log(ready, SOON).await?;
+    let kept = kept_ready(&fixture, 1).await?;
     let mut stranger = Conversation::connect((Ipv4Addr::LOCALHOST, kept).into()).await?;
     // Its bytes must not become the next file. It may have been refused already.
     let _ = stranger.send("lies").await;
@@ -202,7 +205,7 @@ async fn stranger() -> anyhow::Result<()> {
 
     fetch(&mut ftp).await?;
     ensure!(
-        kept_ready(&fixture.servers).await? != kept,
+        kept_ready(&fixture, 2).await? != kept,
         "the same port again"
     );
     ftp.ask("QUIT", "221").await?;
@@ -214,14 +217,14 @@ async fn end_of_session() -> anyhow::Result<()> {
     let mut stays = fixture.login().await?;
     let mut quits = fixture.login().await?;
     fetch(&mut quits).await?;
-    kept_ready(&fixture.servers).await?;
+    kept_ready(&fixture, 1).await?;
     quits.ask("QUIT", "221").await?;
     drop(quits);
     no_forward_left(&fixture.servers).await?;
 
     let mut leaves = fixture.login().await?;
     fetch(&mut leaves).await?;
-    kept_ready(&fixture.servers).await?;
+    kept_ready(&fixture, 2).await?;
     drop(leaves);
     no_forward_left(&fixture.servers).await?;
     // Not because the connections were closed.
@@ -233,9 +236,7 @@ async fn lost_connection() -> anyhow::Result<()> {
     let fixture = real().start().await?;
     let mut ftp = fixture.login().await?;
     fetch(&mut ftp).await?;
-    let kept = kept_ready(&fixture.servers).await?;
-    let ready = "the spare forward is ready";
-    fixture.broker.wait_log(ready, SOON).await?;
+    let kept = kept_ready(&fixture, 1).await?;
     let families = fixture.servers.ssh.process().families();
     let mut carriers = families
         .iter()
