@@ -43,15 +43,15 @@ const ROUNDS: usize = 3;
 /// What each of them moves there and back.
 const SIZE: usize = 200_000;
 
-/// How soon each control channel answers, on a machine that has the time.
+/// How soon a control channel usually answers, on a machine that has the time.
 const AT_ONCE: Duration = Duration::from_millis(50);
 
-/// On one that is busy with other tests, an answer may wait for its turn in so many programs more than one that comes
+/// On one that is busy with other tests, the usual answer may wait for its turn in so many programs more than one that comes
 /// straight from the FTP server: in the broker, sshd and the kernel's work for them, there and back, and behind what others
 /// have sent on the same SSH connection. What the slowest of those answers took meanwhile is what a turn may take.
 const TURNS: u32 = 10;
 
-/// No answer takes as long, however busy the machine: less than the least time for which a stall could hold one up.
+/// Some answers wait for more turns, and none as long as this, however busy the machine: less than the least time for which a stall could hold one up.
 const HELD_UP: Duration = Duration::from_secs(1);
 
 /// A line of a long reply, and how many it has.
@@ -162,16 +162,18 @@ impl TwoTunnels {
         Ok(())
     }
 
-    /// Ten sessions list, upload and download; all of it works, and their control channels answer at once each time.
+    /// Ten sessions list, upload and download; all of it works, and their control channels usually answer at once. A channel
+    /// that stands still holds up all answers on its connection, or one of them for longer than any busy machine.
     async fn others_work(&self) -> anyhow::Result<()> {
         let answers = self.answers_at_work().await?;
-        let slowest = |of: fn(&Noop) -> Duration| answers.iter().map(of).max();
-        let through = slowest(|answer| answer.through).context("nobody was asked")?;
-        let straight = slowest(|answer| answer.straight).context("nobody was asked")?;
-        let bound = (AT_ONCE + straight * TURNS).min(HELD_UP);
+        let mut through: Vec<_> = answers.iter().map(|answer| answer.through).collect();
+        through.sort();
+        let straight = answers.iter().map(|answer| answer.straight).max();
+        let straight = straight.context("nobody was asked")?;
+        let (usual, slowest) = (through[through.len() / 2], through[through.len() - 1]);
         ensure!(
-            through <= bound,
-            "an answer took {through:?}, and none straight from the server more than {straight:?}: {answers:?}"
+            usual <= AT_ONCE + straight * TURNS && slowest <= HELD_UP,
+            "an answer usually took {usual:?}, and one {slowest:?}, and none straight from the server more than {straight:?}: {answers:?}"
         );
         Ok(())
     }
