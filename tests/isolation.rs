@@ -51,7 +51,8 @@ const AT_ONCE: Duration = Duration::from_millis(50);
 /// have sent on the same SSH connection. What the slowest of those answers took meanwhile is what a turn may take.
 const TURNS: u32 = 10;
 
-/// Some answers wait for more turns, and none as long as this, however busy the machine: less than the least time for which a stall could hold one up.
+/// Some answers wait for more turns, and none as long as this, however busy the machine: less than the least time for which
+/// a stall could hold one up.
 const HELD_UP: Duration = Duration::from_secs(1);
 
 /// A line of a long reply, and how many it has.
