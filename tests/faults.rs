@@ -364,7 +364,7 @@ async fn port_in_use() -> anyhow::Result<()> {
     let output = broker
         .ctl(&["open-tunnel-listener", "-L", &spec, "work"])
         .await?;
-    ensure!(output.status.code() == Some(1), "{output:?}");
+    ensure!(output.status.code() == Some(4), "{output:?}");
     says(&output.stderr, &parts).context("open-tunnel-listener")?;
     let mut ftp = FtpClient::login(broker.listener(1).await?).await?;
     ensure!(ftp.fetch("file").await? == CONTENT);

@@ -117,7 +117,7 @@ async fn open_through_target() -> anyhow::Result<()> {
     let open = ["open-tunnel-listener", "--json", "-L", &spec, &target];
 
     let refused = broker.ctl(&open).await?;
-    ensure!(refused.status.code() == Some(1), "{refused:?}");
+    ensure!(refused.status.code() == Some(5), "{refused:?}");
     ensure!(
         refused
             .stderr
@@ -152,7 +152,7 @@ async fn open_several() -> anyhow::Result<()> {
     ];
     let output = broker.ctl(&command).await?;
     ensure!(
-        output.status.code() == Some(1) && output.stderr.contains("in use"),
+        output.status.code() == Some(4) && output.stderr.contains("in use"),
         "{output:?}"
     );
     ensure!(output.text().lines().count() == 2, "{output:?}");
@@ -161,7 +161,7 @@ async fn open_several() -> anyhow::Result<()> {
     let all_or_none = [&command[..], &["--abort-on-failing-tunnel"]].concat();
     let output = broker.ctl(&all_or_none).await?;
     ensure!(
-        output.status.code() == Some(1) && output.stdout.is_empty(),
+        output.status.code() == Some(4) && output.stdout.is_empty(),
         "{output:?}"
     );
     ensure!(count(broker).await? == 3);

@@ -156,7 +156,7 @@ async fn nobody_attached() -> anyhow::Result<()> {
         ensure!(greeting.is_ascii() && greeting.len() < 512, "{greeting}");
     }
     let refused = asking.broker().ctl(&OPEN).await?;
-    ensure!(refused.status.code() == Some(1), "{refused:?}");
+    ensure!(refused.status.code() == Some(5), "{refused:?}");
     ensure!(refused.stderr.contains("is not a terminal"), "{refused:?}");
     Ok(())
 }
@@ -228,7 +228,7 @@ async fn declined() -> anyhow::Result<()> {
     command.shows(LABEL, SOON).await?;
     command.end_input()?;
     command.shows("it was declined", SOON).await?;
-    ensure!(command.wait(SOON).await?.code() == Some(1));
+    ensure!(command.wait(SOON).await?.code() == Some(5));
     Ok(())
 }
 
@@ -374,7 +374,7 @@ async fn refused() -> anyhow::Result<()> {
     command.shows(ACCEPT, SOON).await?;
     command.type_line("no")?;
     command.shows("was not confirmed", SOON).await?;
-    ensure!(command.wait(SOON).await?.code() == Some(1));
+    ensure!(command.wait(SOON).await?.code() == Some(5));
     ensure!(!store(&broker).exists());
     Ok(())
 }
@@ -434,7 +434,7 @@ async fn too_slow() -> anyhow::Result<()> {
     let mut command = broker.ctl_on_terminal(&OPEN)?;
     command.shows(ACCEPT, SOON).await?;
     command.shows("LoginGraceTime", SOON).await?;
-    ensure!(command.wait(SOON).await?.code() == Some(1));
+    ensure!(command.wait(SOON).await?.code() == Some(5));
     Ok(())
 }
 

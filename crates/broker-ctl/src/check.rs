@@ -4,7 +4,7 @@ use std::path::Path;
 
 use broker_config::{Concern, Environment, Exposed, Report, Severity};
 
-use crate::daemon::Reported;
+use crate::failure::Reported;
 use crate::output::Output;
 
 /// Prints every diagnostic, then a summary line. Fails if the daemon cannot use the file.
@@ -22,7 +22,7 @@ pub(crate) fn check_config(file: &Path, allow_unsafe: bool, output: &Output) -> 
     }
     output.print(format_args!("{}: {}", file.display(), summary(&report)))?;
     if report.has_errors() {
-        Err(Reported.into())
+        Err(Reported::failed().into())
     } else {
         Ok(())
     }

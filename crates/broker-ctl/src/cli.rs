@@ -14,7 +14,8 @@ const EXIT_STATUS: &str = "\
 Commands may be abbreviated as long as they are unambiguous.
 
 Exit status: 0 success; 1 the request failed, or the checked file has errors; 2 the command line is invalid; \
-3 no daemon could be reached.";
+3 no daemon could be reached; 4 the request failed, and trying again later can help; 5 a person must look at a host key or \
+a login.";
 
 /// Controls the Connection Broker, the daemon that carries FTP through SSH
 #[derive(Debug, Parser)]
@@ -188,6 +189,34 @@ pub(crate) enum Command {
         /// The shell to write the script for
         shell: Shell,
     },
+}
+
+impl Command {
+    /// Whether its answer and its errors are for programs.
+    pub(crate) fn prints_json(&self) -> bool {
+        match self {
+            Self::Status { format, .. }
+            | Self::ListProfiles { format }
+            | Self::ListConnections { format, .. }
+            | Self::ConnectionStatus { format, .. }
+            | Self::ListChannels { format }
+            | Self::ListTunnelListeners { format }
+            | Self::ProbeKey { format, .. } => format.json,
+            Self::OpenTunnelListener(tunnel) => tunnel.format.json,
+            Self::TrustHost(args) => args.format.json,
+            Self::Start { .. }
+            | Self::Stop(_)
+            | Self::Reload
+            | Self::CloseConnection { .. }
+            | Self::CloseChannel { .. }
+            | Self::CloseTunnelListener { .. }
+            | Self::AuthHandler
+            | Self::CheckConfig { .. }
+            | Self::ImportConfig { .. }
+            | Self::ImportSshConfig(_)
+            | Self::Completions { .. } => false,
+        }
+    }
 }
 
 const STOP_HELP: &str = "\

@@ -8,12 +8,13 @@ use broker_ipc::methods::{
     ListChannels, ListConnections, ListProfiles, ListTunnelListeners, Reload, Status,
 };
 use broker_ipc::types::{ChannelInfo, Connection, ConnectionDetail};
-use broker_ipc::{Patience, find_socket};
+use broker_ipc::{Patience, Reason, find_socket};
 use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::cli::{Cli, Command, Format};
-use crate::daemon::{Daemon, Reported};
+use crate::daemon::Daemon;
+use crate::failure::Reported;
 use crate::open::open_tunnels;
 use crate::output::Output;
 use crate::reload::reload;
@@ -197,7 +198,7 @@ async fn close_listeners(daemon: &Daemon<'_>, names: &[ListenerName]) -> anyhow:
         .call_each(ids.into_iter().map(|id| CloseTunnelListener { id }))
         .await?;
     if unknown {
-        Err(Reported.into())
+        Err(Reported::because(Reason::NotFound).into())
     } else {
         Ok(())
     }

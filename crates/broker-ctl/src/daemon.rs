@@ -1,25 +1,13 @@
 //! The connection of one command to the daemon.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use broker_ipc::{Client, ClientError, Method, Patience};
 use tokio::sync::OnceCell;
 
+use crate::failure::Reported;
 use crate::output::Output;
 use crate::start::{self, Starting};
-
-/// Something failed, and the command has already printed the reason.
-#[derive(Debug)]
-pub(crate) struct Reported;
-
-impl fmt::Display for Reported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("something failed; see the messages above")
-    }
-}
-
-impl std::error::Error for Reported {}
 
 /// Connects at the first request, so commands that need no daemon, or are invalid, work without one.
 pub(crate) struct Daemon<'a> {
@@ -71,18 +59,21 @@ impl<'a> Daemon<'a> {
         &self,
         requests: impl Iterator<Item = M>,
     ) -> anyhow::Result<()> {
-        let mut failed = false;
+        let mut failed = None;
         for request in requests {
             match self.call(&request).await {
                 Ok(_) => {}
                 Err(ClientError::Failed(refusal)) => {
+                    failed = Some(refusal.reason());
                     self.output.error(refusal);
-                    failed = true;
                 }
                 Err(lost) => return Err(lost.into()),
             }
         }
-        if failed { Err(Reported.into()) } else { Ok(()) }
+        match failed {
+            Some(reason) => Err(Reported::because(reason).into()),
+            None => Ok(()),
+        }
     }
 
     /// Waits until the daemon has ended. Returns at once if the command sent no request.

@@ -5,7 +5,7 @@ use std::path::Path;
 use broker_config::{Environment, Imported, import};
 
 use crate::cli::NewFile;
-use crate::daemon::Reported;
+use crate::failure::Reported;
 use crate::new_file;
 use crate::output::Output;
 
@@ -19,7 +19,7 @@ pub(crate) fn import_config(old: &Path, new: &NewFile, output: &Output) -> anyho
                 "{} has errors: correct them, then import it again",
                 old.display()
             ));
-            Err(Reported.into())
+            Err(Reported::failed().into())
         }
     }
 }

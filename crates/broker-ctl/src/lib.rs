@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod commands;
 mod daemon;
+mod failure;
 mod hostkeys;
 mod import;
 mod instances;
@@ -25,28 +26,21 @@ mod units;
 
 use std::process::ExitCode;
 
-use broker_ipc::ClientError;
-
 pub use cli::Cli;
+use failure::{JsonError, Reported, USAGE};
 use output::Output;
-
-/// Exit status if the request failed.
-const FAILED: u8 = 1;
-/// Exit status if the command line is invalid; clap uses it too.
-const USAGE: u8 = 2;
-/// Exit status if no daemon could be reached.
-const UNREACHABLE: u8 = 3;
 
 /// Runs the command, and prints the error if it fails.
 pub async fn run(cli: Cli) -> ExitCode {
     let output = Output::new(cli.quiet, cli.verbose);
+    let json = cli.command.prints_json();
     match commands::run(cli, &output).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => report(&failure, &output),
+        Err(failure) => report(&failure, json, &output),
     }
 }
 
-fn report(failure: &anyhow::Error, output: &Output) -> ExitCode {
+fn report(failure: &anyhow::Error, json: bool, output: &Output) -> ExitCode {
     if let Some(usage) = failure.downcast_ref::<clap::Error>() {
         // If standard error is closed as well, only the exit status remains.
         let _ = usage.print();
@@ -56,11 +50,11 @@ fn report(failure: &anyhow::Error, output: &Output) -> ExitCode {
         // The reader, such as head, has seen enough.
         return ExitCode::SUCCESS;
     }
-    if !failure.is::<daemon::Reported>() {
-        output.error(format_args!("{failure:#}"));
+    if !failure.is::<Reported>() {
+        match json {
+            true => output.json_error(&JsonError::of(failure)),
+            false => output.error(format_args!("{failure:#}")),
+        }
     }
-    let unreachable = failure
-        .downcast_ref()
-        .is_some_and(ClientError::is_unreachable);
-    ExitCode::from(if unreachable { UNREACHABLE } else { FAILED })
+    ExitCode::from(failure::exit_status(failure))
 }

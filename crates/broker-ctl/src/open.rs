@@ -11,7 +11,8 @@ use clap::error::ErrorKind;
 use plain_text::host_port;
 
 use crate::cli::{Cli, Format, OpenTunnelArgs};
-use crate::daemon::{Daemon, Reported};
+use crate::daemon::Daemon;
+use crate::failure::{JsonError, Reported};
 use crate::listing;
 use crate::output::Output;
 use crate::prompts;
@@ -36,13 +37,19 @@ async fn open_each(
     format: Format,
 ) -> anyhow::Result<()> {
     let mut opened = Vec::new();
-    let mut failed = false;
+    let mut failed = None;
     for request in requests {
         match daemon.work(&request).await {
             Ok(listener) => opened.push(listener),
             Err(ClientError::Failed(refusal)) => {
-                daemon.output().error(prompts::explained(&refusal));
-                failed = true;
+                let explained = prompts::explained(&refusal);
+                if format.json {
+                    let error = JsonError::refused(&refusal, explained);
+                    daemon.output().json_error(&error);
+                } else {
+                    daemon.output().error(explained);
+                }
+                failed = Some(refusal.reason());
                 if abort {
                     break;
                 }
@@ -50,7 +57,8 @@ async fn open_each(
             Err(lost) => return Err(lost.into()),
         }
     }
-    if failed && abort {
+    let failed = failed.map(Reported::because);
+    if abort && let Some(reported) = failed {
         daemon
             .call_each(
                 opened
@@ -58,12 +66,12 @@ async fn open_each(
                     .map(|listener| CloseTunnelListener { id: listener.id }),
             )
             .await?;
-        return Err(Reported.into());
+        return Err(reported.into());
     }
     for listener in &opened {
         show(daemon.output(), format, listener)?;
     }
-    if failed { Err(Reported.into()) } else { Ok(()) }
+    failed.map_or(Ok(()), |reported| Err(reported.into()))
 }
 
 fn usage(message: String) -> anyhow::Error {

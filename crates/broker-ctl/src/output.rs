@@ -72,6 +72,14 @@ impl Output {
         }
     }
 
+    /// Prints an error for programs.
+    pub(crate) fn json_error(&self, error: &impl Serialize) {
+        if let Ok(line) = json(error) {
+            // As above.
+            let _ = writeln!(anstream::stderr(), "{line}");
+        }
+    }
+
     /// Prints an error.
     pub(crate) fn error(&self, text: impl Display) {
         let text = printable(&text.to_string());

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use broker_config::{Environment, OpenSshHost, OpenSshOptions, import_openssh};
 
 use crate::cli::ImportSshConfigArgs;
-use crate::daemon::Reported;
+use crate::failure::Reported;
 use crate::import::finish;
 use crate::output::Output as Screen;
 
@@ -55,7 +55,7 @@ pub(crate) fn import_ssh_config(args: &ImportSshConfigArgs, output: &Screen) -> 
             output.error(
                 "the hosts cannot become profiles: name others, or leave out the ones above",
             );
-            Err(Reported.into())
+            Err(Reported::failed().into())
         }
     }
 }

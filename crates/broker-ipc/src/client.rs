@@ -19,6 +19,7 @@ use crate::endpoint::{BindError, check_length};
 use crate::error::RpcError;
 use crate::methods::{Hello, HelloReply, Method};
 use crate::peer;
+use crate::reason::Reason;
 use crate::wire::{self, FramedStream, Id, Response};
 use crate::{BUILD, PROTOCOL};
 
@@ -125,18 +126,18 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// True if no daemon runs, so starting one can help.
-    pub fn is_unreachable(&self) -> bool {
+    /// Why, in one word.
+    pub fn reason(&self) -> Reason {
         match self {
             Self::Path(_)
             | Self::NotRunning { .. }
             | Self::NotStarted { .. }
             | Self::Connect { .. }
-            | Self::Untrusted { .. } => true,
-            Self::Vanished { .. }
-            | Self::TimedOut { .. }
-            | Self::BadAnswer { .. }
-            | Self::Failed(_) => false,
+            | Self::Untrusted { .. } => Reason::NoDaemon,
+            Self::Vanished { .. } => Reason::Stopping,
+            Self::TimedOut { .. } => Reason::DaemonHangs,
+            Self::BadAnswer { .. } => Reason::Version,
+            Self::Failed(refusal) => refusal.reason(),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::reason::Reason;
+
 /// The error object of an answer: a code for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -12,15 +14,52 @@ pub struct RpcError {
     pub code: ErrorCode,
     /// What failed, on what, and what to do.
     pub message: String,
+    /// The cause for programs; absent from a daemon that does not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<ErrorData>,
+}
+
+/// The cause of a failure, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorData {
+    /// Why it failed.
+    pub reason: Reason,
+    /// Whether the same request can succeed later although nobody changes anything.
+    pub retry: bool,
+}
+
+impl From<Reason> for ErrorData {
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            retry: reason.may_pass(),
+        }
+    }
 }
 
 impl RpcError {
-    /// An error with this code and message.
+    /// An error with this code and message, and the reason that the code gives.
     pub fn new(code: ErrorCode, message: impl fmt::Display) -> Self {
         Self {
             code,
             message: message.to_string(),
+            data: Some(Reason::of_code(code).into()),
         }
+    }
+
+    /// The same with a more exact reason.
+    #[must_use]
+    pub fn because(self, reason: Reason) -> Self {
+        Self {
+            data: Some(reason.into()),
+            ..self
+        }
+    }
+
+    /// Why it failed.
+    pub fn reason(&self) -> Reason {
+        self.data
+            .map_or_else(|| Reason::of_code(self.code), |data| data.reason)
     }
 
     /// A listener, connection, channel or profile that does not exist.

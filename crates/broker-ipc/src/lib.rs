@@ -11,6 +11,7 @@ mod error;
 pub mod methods;
 mod peer;
 mod places;
+mod reason;
 mod reserve;
 mod secret;
 pub mod server;
@@ -19,9 +20,10 @@ mod wire;
 
 pub use client::{Client, ClientError, Patience};
 pub use endpoint::{BindError, Endpoint, EndpointCopy, adopt, bind, inherit};
-pub use error::{ErrorCode, RpcError};
+pub use error::{ErrorCode, ErrorData, RpcError};
 pub use methods::{Method, PromptRequest, ReplySender, Request};
 pub use places::{default_socket_path, find_socket, usual_sockets};
+pub use reason::{Party, Reason};
 pub use secret::Secret;
 pub use server::{Handler, serve};
 

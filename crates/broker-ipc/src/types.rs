@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::reason::{Party, Reason};
+
 /// The daemon as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonStatus {
@@ -508,5 +510,7 @@ display_as_on_the_wire!(
     ListenerState,
     TunnelOrigin,
     PromptKind,
-    HostKeyStanding
+    HostKeyStanding,
+    Party,
+    Reason
 );

@@ -10,6 +10,7 @@ mod listeners;
 mod own_host;
 mod profiles;
 mod prompts;
+mod reasons;
 mod refusal;
 mod registry;
 mod shutdown;

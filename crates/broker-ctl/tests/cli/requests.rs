@@ -342,7 +342,7 @@ fn a_daemon_that_does_not_answer_is_not_waited_for_without_end() {
         .env("SSH_BROKER_SOCKET", &socket)
         .args(["status", "--timeout", "1"])
         .assert()
-        .code(1);
+        .code(4);
     silent.stdout_eq("").stderr_eq(str![[r#"
 broker-ctl: the daemon did not answer hello within 1 s: it can be busy or hang. Look at its log, and try again with a longer --timeout
 

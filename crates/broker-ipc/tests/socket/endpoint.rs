@@ -74,7 +74,7 @@ async fn a_path_too_long_for_a_socket_is_named_with_its_limit() {
     let refused = Client::connect(&path, Patience::default())
         .await
         .unwrap_err();
-    assert!(refused.is_unreachable());
+    assert_eq!(refused.reason(), broker_ipc::Reason::NoDaemon);
     assert!(refused.to_string().contains("bytes"), "{refused}");
 }
 
@@ -134,6 +134,6 @@ async fn without_a_daemon_the_message_says_how_to_start_one() {
     let absent = Client::connect(&directory.path().join("s"), Patience::default())
         .await
         .unwrap_err();
-    assert!(absent.is_unreachable());
+    assert_eq!(absent.reason(), broker_ipc::Reason::NoDaemon);
     assert!(absent.to_string().contains("broker-ctl start"), "{absent}");
 }

@@ -82,12 +82,29 @@ pub struct Unreachable(pub Vec<FailedAttempt>);
 /// An address to which the connection failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FailedAttempt {
-    /// The attempt failed with this reason of the operating system.
+    /// Nothing listens there.
+    #[error("connection refused at {0}")]
+    Refused(SocketAddr),
+    /// The attempt failed with this other reason of the operating system.
     #[error("{1} at {0}")]
     Failed(SocketAddr, String),
     /// There was no answer.
     #[error("no answer from {0} within {bound} (a firewall may drop the packets)", bound = seconds(*.1))]
     Silent(SocketAddr, Duration),
+}
+
+impl Unreachable {
+    /// Whether every address refused the connection.
+    pub fn is_refusal(&self) -> bool {
+        let refused = |attempt: &FailedAttempt| matches!(attempt, FailedAttempt::Refused(_));
+        !self.0.is_empty() && self.0.iter().all(refused)
+    }
+
+    /// Whether no address answered.
+    pub fn is_silence(&self) -> bool {
+        let silent = |attempt: &FailedAttempt| matches!(attempt, FailedAttempt::Silent(..));
+        !self.0.is_empty() && self.0.iter().all(silent)
+    }
 }
 
 fn list(attempts: &[FailedAttempt]) -> String {

@@ -59,7 +59,7 @@ pub(super) async fn connect(
                 Some((_, Ok(connected))) => return Ok(connected),
                 Some((address, Err(error))) => {
                     unanswered.retain(|other| *other != address);
-                    failures.push(FailedAttempt::Failed(address, in_words(&error)));
+                    failures.push(failed(address, &error));
                 }
                 None => return Err(Unreachable(failures)),
             },
@@ -107,15 +107,17 @@ fn prepare(tcp: TcpStream) -> io::Result<TcpStream> {
 }
 
 /// The usual reasons in plain words.
-fn in_words(error: &io::Error) -> String {
-    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    const WORDS: [(io::ErrorKind, &str); 3] = [
-        (ConnectionRefused, "connection refused"),
-        (HostUnreachable, "host unreachable"),
-        (NetworkUnreachable, "network unreachable"),
-    ];
-    let known = WORDS.iter().find(|(kind, _)| *kind == error.kind());
-    known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned())
+fn failed(address: SocketAddr, error: &io::Error) -> FailedAttempt {
+    let words = if error.kind() == io::ErrorKind::ConnectionRefused {
+        return FailedAttempt::Refused(address);
+    } else if error.kind() == io::ErrorKind::HostUnreachable {
+        "host unreachable".to_owned()
+    } else if error.kind() == io::ErrorKind::NetworkUnreachable {
+        "network unreachable".to_owned()
+    } else {
+        error.to_string()
+    };
+    FailedAttempt::Failed(address, words)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use broker_config::{Profile, TunnelSpec};
 use broker_ipc::methods::Done;
 use broker_ipc::types::{ListenerState, TunnelOrigin};
-use broker_ipc::{ErrorCode, RpcError};
+use broker_ipc::{ErrorCode, Reason, RpcError};
 use socket_owners::{Obstacles, in_use_by};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -157,8 +157,11 @@ impl Listeners {
         let requested = Configured::new(profile, &spec, TunnelOrigin::Command);
         let mut open = self.tunnel_of(requested, connections, tls);
         if let Err(error) = open.listen() {
-            let reason = self.obstacle(&spec, &error);
-            return Err(RpcError::new(ErrorCode::ListenFailed, reason));
+            let failed = RpcError::new(ErrorCode::ListenFailed, self.obstacle(&spec, &error));
+            return Err(match error.kind() == ErrorKind::AddrInUse {
+                true => failed.because(Reason::PortInUse),
+                false => failed,
+            });
         }
         let id = open.id();
         self.tunnels.insert(id, open);

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker_config::{Config, ListenWhen, Profile};
+use broker_ipc::RpcError;
 use broker_ipc::methods::Done;
-use broker_ipc::{ErrorCode, RpcError};
-use broker_ssh::{ConnectSpec, Keyring, OpenError, Pool, PoolSnapshot};
+use broker_ssh::{ConnectSpec, Keyring, Pool, PoolSnapshot};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -329,16 +329,6 @@ async fn connect_once(pool: Pool, profile: String) {
 /// The reply to a request for a connection that does not exist.
 pub(crate) fn no_connection(id: u64) -> RpcError {
     RpcError::not_found(format!("there is no connection {id}; see list-connections"))
-}
-
-/// Why the broker could not connect to a command's target, with a code for programs.
-pub(crate) fn connect_failed(error: &OpenError) -> RpcError {
-    let code = if error.wants_person() {
-        ErrorCode::Unanswered
-    } else {
-        ErrorCode::ConnectFailed
-    };
-    RpcError::new(code, error)
 }
 
 #[cfg(test)]

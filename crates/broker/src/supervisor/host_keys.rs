@@ -10,7 +10,8 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use super::target;
-use crate::profiles::{Connections, Profiles, connect_failed};
+use crate::profiles::{Connections, Profiles};
+use crate::reasons::connect_failed;
 
 /// Makes a server show its keys.
 pub(super) fn probe(
