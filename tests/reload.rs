@@ -287,7 +287,7 @@ async fn profile_gone() -> anyhow::Result<()> {
     is_closed(&site).await?;
     let told = idle.reply("421").await?;
     ensure!(told.contains("no longer has the profile"), "{told}");
-    let replies = download.is_cut().await?;
+    let replies = download.ends_cut().await?;
     ensure!(replies.contains("no longer has the profile"), "{replies}");
     Ok(())
 }

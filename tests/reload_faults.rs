@@ -285,7 +285,7 @@ async fn stopping() -> anyhow::Result<()> {
     ensure!(told.status.code() == Some(1), "{told:?}");
     ensure!(told.stderr.contains("the broker is stopping"), "{told:?}");
     site.broker.process().signal(Signal::HUP)?;
-    drop(download.is_whole().await?);
+    drop(download.ends_whole().await?);
     let status = site.broker.wait(SOON).await?;
     ensure!(status.success(), "{status}");
     Ok(())

@@ -156,13 +156,13 @@ pub(crate) fn names(changes: &[broker_ipc::types::Change]) -> Vec<&str> {
 impl Download {
     /// Reads to the end. Every byte and the reply must be right, and the session serves further transfers.
     pub(crate) async fn finishes(self) -> anyhow::Result<FtpClient> {
-        let mut ftp = self.is_whole().await?;
+        let mut ftp = self.ends_whole().await?;
         ensure!(ftp.fetch("file").await? == CONTENT, "the next file");
         Ok(ftp)
     }
 
     /// Reads to the end. Every byte and the reply must be right.
-    pub(crate) async fn is_whole(mut self) -> anyhow::Result<FtpClient> {
+    pub(crate) async fn ends_whole(mut self) -> anyhow::Result<FtpClient> {
         let bytes = self.data.rest().await?;
         ensure!(bytes == pattern(1, BIG), "{} bytes came", bytes.len());
         self.data.finish().await?;
@@ -171,7 +171,7 @@ impl Download {
     }
 
     /// The session ends before the download does. Returns the last replies.
-    pub(crate) async fn is_cut(mut self) -> anyhow::Result<String> {
+    pub(crate) async fn ends_cut(mut self) -> anyhow::Result<String> {
         let read = self.data.rest().await;
         let short = read.map_or(true, |bytes| bytes.len() < BIG);
         ensure!(short, "the download was not cut");

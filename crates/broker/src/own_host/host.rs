@@ -1,6 +1,6 @@
 //! What the daemon knows about its own host: who owns which connection, and where the daemon itself listens.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -15,8 +15,8 @@ pub(crate) struct Host {
     pub(crate) owners: Owners,
     /// The sockets of tunnels.
     pub(crate) sockets: TunnelSockets,
-    /// One for each open listener, and listeners are bounded.
-    listening: Mutex<BTreeSet<SocketAddr>>,
+    /// One for each address of open listeners, with their number. Listeners are bounded.
+    listening: Mutex<BTreeMap<SocketAddr, usize>>,
 }
 
 impl Host {
@@ -40,13 +40,13 @@ impl Host {
             own.ip() == target.ip() || own.ip().is_unspecified() && is_own(target.ip())
         };
         let listening = lock(&self.listening);
-        let mut same_port = listening.iter().filter(|own| own.port() == target.port());
+        let mut same_port = listening.keys().filter(|own| own.port() == target.port());
         same_port.any(|own| meets(&own))
     }
 
     /// Records an address until the guard is dropped.
     pub(crate) fn listen_at(self: &Arc<Self>, address: SocketAddr) -> ListensAt {
-        lock(&self.listening).insert(address);
+        *lock(&self.listening).entry(address).or_default() += 1;
         ListensAt {
             host: Arc::clone(self),
             address,
@@ -63,7 +63,11 @@ pub(crate) struct ListensAt {
 
 impl Drop for ListensAt {
     fn drop(&mut self) {
-        lock(&self.host.listening).remove(&self.address);
+        let mut listening = lock(&self.host.listening);
+        if let Some(count) = listening.get_mut(&self.address) {
+            *count -= 1;
+        }
+        listening.retain(|_, count| *count > 0);
     }
 }
 
@@ -82,7 +86,10 @@ mod tests {
         let every = host.listen_at("[::]:2122".parse().unwrap());
         assert!(at("127.0.0.1:2122") && at("[::1]:2122"));
         assert!(!at("192.0.2.1:2122"));
-        drop((exact, every));
+        let again = host.listen_at("127.0.0.1:2121".parse().unwrap());
+        drop(exact);
+        assert!(at("127.0.0.1:2121"));
+        drop((again, every));
         assert!(!at("127.0.0.1:2121") && !at("127.0.0.1:2122"));
     }
 }

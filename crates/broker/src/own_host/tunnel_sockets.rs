@@ -95,6 +95,7 @@ impl TunnelSockets {
         OpenSocket {
             sockets: self.clone(),
             address,
+            socket: Arc::downgrade(socket),
         }
     }
 }
@@ -110,11 +111,17 @@ impl fmt::Debug for TunnelSockets {
 pub(super) struct OpenSocket {
     sockets: TunnelSockets,
     address: SocketAddr,
+    socket: Weak<TcpListener>,
 }
 
 impl Drop for OpenSocket {
     fn drop(&mut self) {
         let mut sockets = lock(&self.sockets.sockets);
+        // One for both IP versions can have been replaced by one for a single version, or the other way round.
+        let known = sockets.open.get(&self.address);
+        if !known.is_some_and(|known| known.ptr_eq(&self.socket)) {
+            return;
+        }
         sockets.open.remove(&self.address);
         let watcher = sockets.watcher.clone();
         drop(sockets);
@@ -165,6 +172,19 @@ mod tests {
         assert!(sockets.take(at, false).is_some());
         assert!(sockets.take(at, false).is_none());
         assert_eq!(sockets.close_inherited(), [unwanted]);
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_replaces_another_stays_known() {
+        let (sockets, heard) = heard();
+        let ((first, at), (second, _)) = (bound(), bound());
+        let [first, second] = [first, second].map(|it| listening(it.into()).unwrap());
+        let (old, new) = (sockets.opened(at, &first), sockets.opened(at, &second));
+        drop(old);
+        assert!(Arc::ptr_eq(&sockets.open()[0].1, &second));
+        assert_eq!(heard.lock().unwrap().len(), 2);
+        drop(new);
+        assert!(sockets.open().is_empty());
     }
 
     #[tokio::test]
