@@ -201,12 +201,12 @@ impl Command {
             | Self::ConnectionStatus { format, .. }
             | Self::ListChannels { format }
             | Self::ListTunnelListeners { format }
-            | Self::ProbeKey { format, .. } => format.json,
+            | Self::ProbeKey { format, .. }
+            | Self::Reload { format, .. } => format.json,
             Self::OpenTunnelListener(tunnel) => tunnel.format.json,
             Self::TrustHost(args) => args.format.json,
             Self::Start { .. }
             | Self::Stop(_)
-            | Self::Reload
             | Self::CloseConnection { .. }
             | Self::CloseChannel { .. }
             | Self::CloseTunnelListener { .. }

@@ -6,7 +6,8 @@ use broker_ipc::{ClientError, ErrorCode};
 use plain_text::printable;
 
 use crate::cli::Format;
-use crate::daemon::{Daemon, Reported};
+use crate::daemon::Daemon;
+use crate::failure::Reported;
 use crate::table::{Cell, Table};
 
 /// Sends the request and shows the answer. Fails if the daemon cannot use the new configuration.
@@ -25,7 +26,7 @@ pub(crate) async fn reload(
             } else {
                 reason
             });
-            return Err(Reported.into());
+            return Err(Reported::failed().into());
         }
         answer => answer?,
     };
