@@ -18,7 +18,9 @@ pub(crate) async fn reload(
 ) -> anyhow::Result<()> {
     let output = daemon.output();
     let report = match daemon.call(&request).await {
-        Err(ClientError::Failed(refusal)) if refusal.code == ErrorCode::BadConfig => {
+        Err(ClientError::Failed(refusal))
+            if refusal.code == ErrorCode::BadConfig && !format.json =>
+        {
             let (reason, faults) = refusal.message.split_once('\n').unwrap_or_default();
             output.passage(faults.trim_matches('\n'));
             output.error(if reason.is_empty() {
@@ -26,7 +28,7 @@ pub(crate) async fn reload(
             } else {
                 reason
             });
-            return Err(Reported::failed().into());
+            return Err(Reported::because(refusal.reason()).into());
         }
         answer => answer?,
     };
