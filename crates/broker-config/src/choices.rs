@@ -3,7 +3,7 @@
 use broker_settings::{AddressFamily, AuthMethod, HostKeyPolicy};
 use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6};
 
-use crate::config::ListenWhen;
+use crate::config::{HookEvent, ListenWhen};
 use crate::tunnel::DataAddress;
 
 /// A value from a fixed set of words, in any letter case.
@@ -109,6 +109,15 @@ impl Choice for ForeignPort {
 
 impl Choice for PasvOverIpv6 {
     const WORDS: &'static [(&'static str, Self)] = &[("refuse", Self::Refuse), ("any", Self::Any)];
+}
+
+impl Choice for HookEvent {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("connected", Self::Connected),
+        ("disconnected", Self::Disconnected),
+        ("transfer-complete", Self::TransferComplete),
+        ("transfer-failed", Self::TransferFailed),
+    ];
 }
 
 impl Choice for ListenWhen {

@@ -36,6 +36,8 @@ pub struct Config {
     pub user_config_directory: Option<PathBuf>,
     /// The log targets; empty: only the log that the command line chooses.
     pub logging: Vec<LogTarget>,
+    /// The hooks for all profiles, and for targets without one.
+    pub hooks: Vec<Hook>,
     /// The settings in the files that this version does not support yet.
     pub unsupported: Vec<Unsupported>,
 }
@@ -83,6 +85,7 @@ impl Config {
             password: self.default_password.clone(),
             listen: ListenWhen::Startup,
             tunnels: Vec::new(),
+            hooks: Vec::new(),
             position: Position::default(),
         }
     }
@@ -118,6 +121,8 @@ pub struct Profile {
     pub listen: ListenWhen,
     /// Its tunnels, local and remote.
     pub tunnels: Vec<TunnelSpec>,
+    /// Its own hooks.
+    pub hooks: Vec<Hook>,
     /// Its position in the file.
     pub position: Position,
 }
@@ -129,6 +134,35 @@ pub struct StaticTunnel {
     pub profile: String,
     /// The tunnel. It listens on this host.
     pub tunnel: TunnelSpec,
+}
+
+/// A command that runs when something has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// When it runs.
+    pub on: Vec<HookEvent>,
+    /// The command, for a shell.
+    pub command: String,
+    /// How long it may run.
+    pub timeout: Duration,
+}
+
+impl Hook {
+    /// How long a hook may run if nothing else is written.
+    pub const TIMEOUT: Duration = Duration::from_secs(60);
+}
+
+/// What a hook can wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookEvent {
+    /// The profile has a connection to its SSH server.
+    Connected,
+    /// It has none any more.
+    Disconnected,
+    /// The FTP client has learned that a transfer is complete.
+    TransferComplete,
+    /// It has not.
+    TransferFailed,
 }
 
 /// When a profile's listeners are open.

@@ -57,8 +57,8 @@ pub use broker_settings::{
     ProxyRule, Settings,
 };
 pub use config::{
-    Config, Identification, KeyStores, KnownHosts, ListenWhen, LogTarget, Profile, StaticTunnel,
-    Unsupported, UserKeys,
+    Config, Hook, HookEvent, Identification, KeyStores, KnownHosts, ListenWhen, LogTarget, Profile,
+    StaticTunnel, Unsupported, UserKeys,
 };
 pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;

@@ -163,6 +163,24 @@ impl<'a, 'v> Field<'a, 'v> {
         self.one_of(T::WORDS)
     }
 
+    /// One or more of a set of words, separated by white space or commas.
+    pub(crate) fn choices<T: Choice>(&mut self) -> Vec<T> {
+        let text = self.word().unwrap_or_default();
+        let words = text.split(|c: char| c == ',' || c.is_whitespace());
+        let words = words.filter(|word| !word.is_empty());
+        words
+            .filter_map(|word| self.word_of(word, T::WORDS))
+            .collect()
+    }
+
+    /// The value exactly as written, without the white space around it. It is for a shell, which has variables of its own.
+    pub(crate) fn verbatim(&mut self) -> Option<String> {
+        let literal = std::mem::replace(&mut self.values.literal, true);
+        let text = self.word();
+        self.values.literal = literal;
+        text
+    }
+
     /// An attribute that can only have this value.
     pub(crate) fn only(&mut self, word: &'static str) {
         self.one_of(&[(word, ())]);
@@ -170,18 +188,22 @@ impl<'a, 'v> Field<'a, 'v> {
 
     fn one_of<T: Copy>(&mut self, words: &[(&'static str, T)]) -> Option<T> {
         let text = self.word()?;
+        self.word_of(&text, words)
+    }
+
+    fn word_of<T: Copy>(&mut self, text: &str, words: &[(&'static str, T)]) -> Option<T> {
         let known = words
             .iter()
-            .find(|(word, _)| word.eq_ignore_ascii_case(&text));
+            .find(|(word, _)| word.eq_ignore_ascii_case(text));
         if let Some((_, value)) = known {
             return Some(*value);
         }
         let words = words.iter().map(|(word, _)| *word);
-        let help = match closest(&text, words.clone()) {
+        let help = match closest(text, words.clone()) {
             Some(word) => format!("did you mean `{word}`?"),
             None => format!("it can be {}", list(words)),
         };
-        self.cannot_be(&text).help(help);
+        self.cannot_be(text).help(help);
         None
     }
 

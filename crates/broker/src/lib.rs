@@ -6,6 +6,7 @@ mod client;
 mod client_tls;
 mod events;
 mod ftp_session;
+mod hooks;
 mod listeners;
 mod own_host;
 mod profiles;

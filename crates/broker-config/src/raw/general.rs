@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use broker_settings::HostKeyPolicy;
 
 use crate::choices::{CryptoMode, FilenameFormat};
-use crate::config::{Identification, KeyStores, KnownHosts, UserKeys};
+use crate::config::{Hook, Identification, KeyStores, KnownHosts, UserKeys};
 use crate::findings::{Located, Remedy};
+use crate::raw::hook::{self, HOOK};
 use crate::table::{Child, Content, Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Field, Values, set};
@@ -20,6 +21,7 @@ pub(crate) struct General {
     pub(crate) file_access_control: bool,
     pub(crate) known_hosts: KnownHosts,
     pub(crate) policy: DeprecatedPolicy,
+    pub(crate) hooks: Vec<Hook>,
 }
 
 /// The deprecated switches that the host key policy replaces.
@@ -64,6 +66,7 @@ pub(super) static GENERAL: Rule<General> = Rule::new("general")
                 |it, f| set(&mut it.file_access_control, f.choice());
         })),
         part!(KNOWN_HOSTS, |it, e, v| KNOWN_HOSTS.apply(&mut it.known_hosts, e, v)),
+        part!(HOOK, |it, e, v| hook::add(&mut it.hooks, e, v)),
         Child::Same(&rule("strict-host-key-checking", rows! { General:
             "enable" usual "no": DEPRECATED, |it, f| set(&mut it.policy.strict, f.choice());
         }).before(warn_of_deprecation)),

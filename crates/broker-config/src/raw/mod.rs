@@ -2,6 +2,7 @@
 
 mod algorithm_list;
 mod general;
+mod hook;
 mod hostkey;
 mod key_hash;
 mod logging;

@@ -2,8 +2,9 @@
 
 use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 
-use crate::config::{Config, ListenWhen};
+use crate::config::{Config, Hook, ListenWhen};
 use crate::findings::{Located, Remedy, Span};
+use crate::raw::hook::{self, HOOK};
 use crate::raw::hostkey::HOSTKEY;
 use crate::raw::key_hash;
 use crate::raw::password::{self, PASSWORD};
@@ -37,6 +38,7 @@ pub(crate) struct RawProfile {
     pub(crate) password: Option<PasswordSource>,
     pub(crate) listen: ListenWhen,
     pub(crate) tunnels: Vec<RawTunnel>,
+    pub(crate) hooks: Vec<Hook>,
 }
 
 /// A file's profiles while they are read.
@@ -90,6 +92,7 @@ static PROFILE: Rule<RawProfile> = Rule::<RawProfile>::new("profile")
         part!(IDENTITIES, |it, e, v| IDENTITIES.apply(&mut it.identities, e, v)),
         part!(PASSWORD, |it, e, v| PASSWORD.apply(&mut it.password, e, v)),
         Child::Same(&TUNNELS),
+        part!(HOOK, |it, e, v| hook::add(&mut it.hooks, e, v)),
         Child::Settings(&SETTINGS, |it| &mut it.settings),
     ]);
 
@@ -142,6 +145,7 @@ impl RawProfile {
             password: defaults.password,
             listen: ListenWhen::Startup,
             tunnels: Vec::new(),
+            hooks: Vec::new(),
         }
     }
 }

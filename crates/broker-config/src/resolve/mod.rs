@@ -50,6 +50,7 @@ pub(crate) fn resolve(
         fips: document.general.fips,
         user_config_directory: document.general.user_config_directory,
         logging: document.logging,
+        hooks: document.general.hooks,
         unsupported: findings.unsupported_list(sources),
     }
 }

@@ -167,6 +167,7 @@ impl Resolver<'_> {
             password: raw.password.clone(),
             listen: raw.listen,
             tunnels,
+            hooks: raw.hooks.clone(),
             position: self.position(raw.span),
         })
     }

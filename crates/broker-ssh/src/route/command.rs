@@ -1,6 +1,4 @@
 //! Through a command: its standard input and output lead to the server
-//!
-//! A shell runs the command with `exec`, as OpenSSH does with `ProxyCommand`, so that lines from its files work here.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,21 +7,16 @@ use std::process::Stdio;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use super::error::{ProxyFault, RouteError};
 use super::limit::TimeLimit;
 use super::stderr::ErrorLines;
+use crate::shell::{command_name, end_group, shell};
 use crate::spec::ConnectSpec;
 
 /// How much of the server's first bytes is read before the handshake, which reads the rest.
 const FIRST: usize = 1024;
-
-/// The command's name for people: its first word, since the others can be secrets.
-pub(super) fn name(command: &str) -> String {
-    let program = command.split_whitespace().next().unwrap_or_default();
-    format!("command {}", plain_text::printable_start(program, 64))
-}
 
 /// Starts the command, and waits until the server's first bytes come through it. A server of SSH speaks first.
 ///
@@ -42,7 +35,7 @@ pub(super) async fn connect(
     };
     connected.await.map_err(|reason| RouteError::Proxy {
         server: spec.server(),
-        proxy: name(command),
+        proxy: command_name(command),
         reason,
     })
 }
@@ -95,23 +88,17 @@ pub(crate) struct CommandStream {
 
 impl CommandStream {
     fn start(command: &str, spec: &ConnectSpec) -> Result<Self, ProxyFault> {
-        let mut shell = Command::new("sh");
-        shell
-            .args(["-c", &format!("exec {}", expand(command, spec)?)])
+        let started = shell(&expand(command, spec)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        // Its own group, which ends as a whole. Signals from the daemon's terminal do not reach it.
-        #[cfg(unix)]
-        shell.process_group(0);
-        let started = shell.spawn();
+            .spawn();
         let mut child = started.map_err(|error| ProxyFault::NotStarted(error.to_string()))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
             return Err(ProxyFault::NotStarted("it has no pipes".into()));
         };
-        let name = name(command);
+        let name = command_name(command);
         Ok(Self {
             errors: ErrorLines::new(errors, name.clone()),
             name,
@@ -170,17 +157,8 @@ impl CommandStream {
 }
 
 impl Drop for CommandStream {
-    /// Ends the processes that the command has started. The runtime ends and reaps the command itself.
     fn drop(&mut self) {
-        #[cfg(unix)]
-        if let Some(group) = self
-            .child
-            .id()
-            .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()))
-        {
-            // A failure means that they have ended.
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
+        end_group(&self.child);
     }
 }
 

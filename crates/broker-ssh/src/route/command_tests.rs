@@ -54,11 +54,6 @@ fn a_name_that_means_something_to_a_shell_is_refused() {
     }
 }
 
-#[test]
-fn only_the_program_is_named() {
-    assert_eq!(name("/usr/bin/nc -P secret %h"), "command /usr/bin/nc");
-}
-
 #[tokio::test]
 async fn its_input_and_output_are_the_stream() {
     let command = "echo SSH-2.0-test; while read line; do echo \"got $line\"; done";

@@ -24,6 +24,7 @@ use tokio_util::either::Either;
 
 use crate::net::keepalive;
 use crate::net::quick_ack::QuickAck;
+use crate::shell::command_name;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use command::CommandStream;
@@ -82,7 +83,7 @@ pub(crate) async fn open(
             Ok(transport.map(Either::Left))
         }
         ProxyRoute::Command(command) => {
-            state.note_route(command::name(command));
+            state.note_route(command_name(command));
             let stream = command::connect(command, spec, limit).await?;
             Ok(Transport {
                 stream: Either::Right(stream),

@@ -44,6 +44,7 @@ fn bare(profile: &Profile) -> Profile {
         password: profile.password.clone(),
         listen: ListenWhen::Startup,
         tunnels: Vec::new(),
+        hooks: Vec::new(),
         position: Position::default(),
     }
 }

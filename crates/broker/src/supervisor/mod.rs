@@ -28,6 +28,7 @@ use tracing::warn;
 
 pub use self::reload::NewConfig;
 use crate::events::Events;
+use crate::hooks::Hooks;
 use crate::listeners::{Configured, Listeners};
 use crate::own_host::TunnelSockets;
 use crate::profiles::{Connections, Identity, Profiles};
@@ -89,6 +90,7 @@ pub struct Supervisor {
     listeners: Listeners,
     registry: Arc<SessionRegistry>,
     events: Events,
+    hooks: Hooks,
     prompts: Arc<PromptQueue>,
     shutdown: Shutdown,
     process: mpsc::Sender<ProcessRequest>,
@@ -119,6 +121,7 @@ impl Supervisor {
         let (changes_sender, changes) = mpsc::channel(REQUESTS);
         let registry = Arc::<SessionRegistry>::default();
         let events = Events::default();
+        let hooks = Hooks::start(&config, &events, &shutdown);
         let prompts = PromptQueue::new(shutdown.kill.clone());
         Self {
             files,
@@ -133,6 +136,7 @@ impl Supervisor {
             listeners: Listeners::new(registry.clone(), events.clone(), shutdown.clone()),
             registry,
             events,
+            hooks,
             prompts,
             shutdown,
             process,

@@ -51,6 +51,7 @@ impl Supervisor {
         let commanded = self.commanded();
         self.files = new.files;
         warn_of_unsupported(&new.config);
+        self.hooks.replace(&new.config);
         self.profiles.adopt(new.config, &self.changes_sender);
         self.listeners.carry_out(prepared, &mut self.profiles).await;
         self.reconnect_commanded(commanded);
@@ -143,6 +144,9 @@ impl Supervisor {
         };
         if of_targets(old) != of_targets(&new.config) {
             settings.push("the settings of targets without a profile".to_owned());
+        }
+        if old.hooks != new.config.hooks {
+            settings.push("the hooks for all profiles".to_owned());
         }
         let mut restart = Vec::new();
         let to_journal = |it: &Config| it.logging.contains(&LogTarget::Syslog);
