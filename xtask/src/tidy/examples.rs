@@ -144,7 +144,7 @@ fn whole(example: &str) -> String {
         }
         Some("profile") => &["secsh-broker", "profiles"],
         Some("local-tunnel" | "remote-tunnel") => &["secsh-broker", "profiles", PROFILE, "tunnels"],
-        Some("log-target" | "hook") => &["secsh-broker", "logging"],
+        Some("log-target") => &["secsh-broker", "logging"],
         _ => &["secsh-broker", "profiles", PROFILE],
     };
     let begin: String = around.iter().map(|it| format!("<{it}>")).collect();
