@@ -1,9 +1,9 @@
 //! The part of each answer that a person wants to see.
 
 use broker_ipc::types::{
-    ChannelInfo, ChannelState, Connection, ConnectionDetail, DaemonStatus, Direction, HostKey,
-    HostKeyStanding, ListenerState, Profile, TransferCounts, TunnelKind, TunnelListener,
-    TunnelSide,
+    ChannelInfo, ChannelState, Connection, ConnectionDetail, DaemonStatus, Direction, Failure,
+    HostKey, HostKeyStanding, ListenerState, Profile, RecentFailure, TransferCounts, TunnelKind,
+    TunnelListener, TunnelSide,
 };
 use plain_text::host_port;
 
@@ -13,7 +13,7 @@ use crate::units;
 pub(crate) fn status(status: &DaemonStatus) -> Table {
     let TransferCounts { active, ok, failed } = status.transfers;
     let files = status.config.join(", ");
-    Table::Record(vec![
+    let record = Table::Record(vec![
         (
             "state",
             Cell::text(status.state()).alert_if(status.stopping),
@@ -38,7 +38,34 @@ pub(crate) fn status(status: &DaemonStatus) -> Table {
         ),
         ("sent", Cell::size(status.bytes_up)),
         ("received", Cell::size(status.bytes_down)),
-    ])
+    ]);
+    if status.failures.is_empty() {
+        return record;
+    }
+    let failures = status.failures.iter();
+    let failures = failures.map(|recent| ("failure", recent_failure(recent)));
+    Table::Both(record.into(), Table::Record(failures.collect()).into())
+}
+
+/// A failure, and the tunnel in which it occurred.
+fn recent_failure(recent: &RecentFailure) -> Cell {
+    let listener = &recent.listener;
+    failure(&recent.failure).with_prefix(&format!("{listener}  "))
+}
+
+/// When something failed, whose fault it is, how often it has failed, and why. It is dimmed once the tunnel has worked
+/// again.
+fn failure(failure: &Failure) -> Cell {
+    let Failure { time, by, .. } = failure;
+    let times = match failure.count {
+        1 => String::new(),
+        count => format!(" ({count} times)"),
+    };
+    let what = format!("by {by}: {}{times}", failure.message);
+    Cell::ago(*time)
+        .with_text(&what)
+        .alert_if(!failure.recovered)
+        .over_if(failure.recovered)
 }
 
 pub(crate) fn profiles(profiles: &[Profile]) -> Table {
@@ -209,6 +236,10 @@ pub(crate) fn listeners(listeners: &[TunnelListener]) -> Table {
             Cell::size(l.bytes_down),
             Cell::text(l.origin),
             listener_reason(l),
+            Cell::number(l.sessions_refused),
+            l.last_failure
+                .as_ref()
+                .map_or_else(|| Cell::maybe(None::<&str>), failure),
         ]
     };
     Table::List {
@@ -227,6 +258,8 @@ pub(crate) fn listeners(listeners: &[TunnelListener]) -> Table {
             "RECEIVED",
             "ORIGIN",
             "REASON",
+            "REFUSED",
+            "LAST FAILURE",
         ],
         rows: listeners.iter().map(row).collect(),
         nothing: "No tunnel listeners",

@@ -10,6 +10,8 @@ use crate::units;
 
 /// The style of a value that needs attention.
 pub(crate) const ALERT: Style = AnsiColor::Red.on_default().bold();
+/// The style of what is over.
+const OVER: Style = Style::new().dimmed();
 /// The style of headings and labels.
 const HEADING: Style = Style::new().bold();
 
@@ -19,7 +21,7 @@ pub(crate) struct Cell {
     human: String,
     plain: String,
     right: bool,
-    alert: bool,
+    style: Option<Style>,
 }
 
 impl Cell {
@@ -29,7 +31,7 @@ impl Cell {
             human: text.clone(),
             plain: text,
             right: false,
-            alert: false,
+            style: None,
         }
     }
 
@@ -99,7 +101,14 @@ impl Cell {
 
     /// Marks the value if it needs attention.
     pub(crate) fn alert_if(self, alert: bool) -> Self {
-        Self { alert, ..self }
+        let style = alert.then_some(ALERT).or(self.style);
+        Self { style, ..self }
+    }
+
+    /// Dims a value that is over.
+    pub(crate) fn over_if(self, over: bool) -> Self {
+        let style = over.then_some(OVER).or(self.style);
+        Self { style, ..self }
     }
 
     /// Adds what a script finds in other places.
@@ -108,12 +117,28 @@ impl Cell {
         self
     }
 
+    /// Adds text after the value.
+    pub(crate) fn with_text(mut self, text: &str) -> Self {
+        let text = printable(text);
+        self.human = format!("{}  {text}", self.human);
+        self.plain = format!("{} {text}", self.plain);
+        self.right = false;
+        self
+    }
+
+    /// Adds text before the value.
+    pub(crate) fn with_prefix(mut self, text: &str) -> Self {
+        let text = printable(text);
+        self.human.insert_str(0, &text);
+        self.plain.insert_str(0, &text);
+        self
+    }
+
     fn aligned(&self, width: usize, right: bool) -> String {
         let gap = " ".repeat(width.saturating_sub(self.human.width()));
-        let text = if self.alert {
-            format!("{ALERT}{}{ALERT:#}", self.human)
-        } else {
-            self.human.clone()
+        let text = match self.style {
+            Some(style) => format!("{style}{}{style:#}", self.human),
+            None => self.human.clone(),
         };
         if right {
             format!("{gap}{text}")

@@ -46,7 +46,7 @@ pub enum Reason {
     FtpTimeout,
     /// What answers at the destination is no FTP server.
     NotFtp,
-    /// The FTP server refused the session.
+    /// The FTP server refused the session, or reported the failure of a transfer.
     FtpRefused,
     /// The FTP server ended the connection.
     FtpLost,

@@ -41,6 +41,12 @@ pub struct DaemonStatus {
     /// True if the daemon was started on demand and ends when nothing uses it.
     #[serde(default)]
     pub on_demand: bool,
+    /// Prompts that wait for an answer.
+    #[serde(default)]
+    pub prompts: u64,
+    /// The failures of all tunnels, newest last.
+    #[serde(default)]
+    pub failures: Vec<RecentFailure>,
 }
 
 impl DaemonStatus {
@@ -107,6 +113,35 @@ pub struct Change {
     pub name: String,
     /// What that means for those who use it.
     pub effect: String,
+}
+
+/// Something that a client of a tunnel asked for, and did not get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// When it last failed, in Unix seconds.
+    pub time: u64,
+    /// What failed, on what, and what to do.
+    pub message: String,
+    /// The cause for programs.
+    pub reason: Reason,
+    /// Whose fault it is.
+    pub by: Party,
+    /// How often it has failed in a row for this reason.
+    pub count: u64,
+    /// True once the tunnel has worked again.
+    pub recovered: bool,
+}
+
+/// A failure and the tunnel in which it occurred.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentFailure {
+    /// The tunnel listener, which may be closed by now.
+    pub tunnel: u64,
+    /// Where it listens, `address:port`.
+    pub listener: String,
+    /// What failed.
+    #[serde(flatten)]
+    pub failure: Failure,
 }
 
 /// FTP transfers by outcome.
@@ -348,6 +383,12 @@ pub struct TunnelListener {
     pub bytes_down: u64,
     /// The listener's origin.
     pub origin: TunnelOrigin,
+    /// Clients that the daemon could not serve, since the start.
+    #[serde(default)]
+    pub sessions_refused: u64,
+    /// What last failed, also after the tunnel has worked again.
+    #[serde(default)]
+    pub last_failure: Option<Failure>,
 }
 
 /// The side of a tunnel that listens; the other one connects to the destination.

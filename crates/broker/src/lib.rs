@@ -22,6 +22,7 @@ mod supervisor;
 mod sync;
 mod tcp_session;
 mod tunnel;
+mod unix_time;
 
 pub use api::{Api, ConnectedClient};
 pub use broker_ssh::data_thread_heartbeats;

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::own_host::reset_when_dropped;
+use crate::reasons;
 use crate::socks::{Reason, Version};
 
 /// How long a client may take to read the one line.
@@ -32,6 +33,8 @@ pub(crate) enum FirstWord {
 pub(crate) struct Refusal {
     reason: String,
     socks: Reason,
+    /// The cause for programs.
+    pub(crate) why: broker_ipc::Reason,
 }
 
 impl FirstWord {
@@ -86,22 +89,17 @@ impl Refusal {
         Self {
             reason: reason.to_string(),
             socks: Reason::NotAllowed,
+            why: broker_ipc::Reason::NotAllowed,
         }
     }
-}
 
-impl From<String> for Refusal {
-    fn from(reason: String) -> Self {
+    /// Any other failure.
+    pub(crate) fn because(why: broker_ipc::Reason, reason: impl fmt::Display) -> Self {
         Self {
-            reason,
+            reason: reason.to_string(),
             socks: Reason::General,
+            why,
         }
-    }
-}
-
-impl From<&str> for Refusal {
-    fn from(reason: &str) -> Self {
-        reason.to_owned().into()
     }
 }
 
@@ -110,6 +108,7 @@ impl From<&OpenError> for Refusal {
         Self {
             reason: error.to_string(),
             socks: Reason::of(error),
+            why: reasons::of_open(error),
         }
     }
 }

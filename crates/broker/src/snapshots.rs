@@ -1,6 +1,6 @@
 //! The daemon's state as the local socket's types: profiles, connections, listeners and channels.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use broker_config::{ListenAddress, ListenSide};
 use broker_ipc::RpcError;
@@ -18,6 +18,7 @@ use crate::profiles::{ProfilePool, Profiles, no_connection};
 use crate::registry::{
     ChannelEntry, DataEntry, SessionEntry, SessionRegistry, TrafficTotals, read,
 };
+use crate::unix_time::unix;
 
 /// The MAC's name if the cipher authenticates by itself.
 const IMPLICIT_MAC: &str = "implicit";
@@ -175,6 +176,8 @@ pub(crate) fn listener(
         bytes_up: traffic.bytes_up,
         bytes_down: traffic.bytes_down,
         origin: open.origin,
+        sessions_refused: read(&tunnel.totals.sessions_refused),
+        last_failure: tunnel.totals.last_failure.get(),
     }
 }
 
@@ -318,10 +321,4 @@ fn seconds_until(moment: Instant) -> u64 {
 /// A wait in seconds, rounded up so that it is over after that time.
 fn whole_seconds(wait: Duration) -> u64 {
     u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
-}
-
-pub(crate) fn unix(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }

@@ -41,13 +41,15 @@ pub(crate) async fn run(
         Claim::Refused(client, objection) => {
             warn!(to = %target, "data connection refused: {objection}");
             let refusal = Refusal::forbidden(objection);
+            tunnel.refused(&refusal);
             return first_word.refuse(client, &refusal).await;
         }
         Claim::Unknown(client) => client,
     };
     if let Err(reason) = tunnel.has_room() {
         info!(%reason, "client refused");
-        return first_word.refuse(client, &reason.into()).await;
+        tunnel.refused(&reason);
+        return first_word.refuse(client, &reason).await;
     }
     let is_ftp = options
         .ftp_ports

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use broker_ipc::Reason;
 use broker_ssh::{Channel, Pool, SpliceEnd, Target, splice};
 use tokio::net::TcpStream;
 use tracing::{info, warn};
@@ -29,10 +30,12 @@ pub(crate) async fn run(
         Ok(met) => met,
         Err((client, reason)) => {
             warn!(%reason, "connection refused");
+            tunnel.refused(&reason);
             client.refuse(first_word, &reason).await;
             return;
         }
     };
+    tunnel.totals.works();
     let entry = &guard.entry.channel;
     entry.carried_by(channel.info().connection);
     if let Err(error) = first_word.grant(&mut tcp).await {
@@ -70,7 +73,7 @@ async fn meet(
         Client::SshServer(far) => {
             let connect = async {
                 let connected = connect_to(dial_names(&target.host), target.port).await;
-                connected.map_err(Refusal::from)
+                connected.map_err(|reason| Refusal::because(Reason::FtpUnreachable, reason))
             };
             match unless_stopped(session, connect).await {
                 Ok((_, tcp)) => Ok((tcp, far.connection.accept().await)),
@@ -85,5 +88,5 @@ async fn unless_stopped<T>(
     connecting: impl Future<Output = Result<T, Refusal>>,
 ) -> Result<T, Refusal> {
     let connected = session.channel.stop.run_until_cancelled(connecting).await;
-    connected.unwrap_or_else(|| Err(Refusal::from(session.stop_reason())))
+    connected.unwrap_or_else(|| Err(Refusal::because(Reason::Stopping, session.stop_reason())))
 }

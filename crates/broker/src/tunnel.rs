@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use broker_config::{FtpOptions, TunnelKind, TunnelSpec};
+use broker_ipc::Reason;
 use broker_ssh::Target;
 use ipnet::IpNet;
 use tokio::net::TcpStream;
@@ -14,8 +15,10 @@ use crate::client_tls::{SessionTls, TunnelTls};
 use crate::events::{Events, TunnelFacts};
 use crate::own_host::{ClientAddresses, Host};
 use crate::profiles::Connections;
+use crate::refusal::Refusal;
 use crate::registry::{
-    ChannelEntry, Registration, SessionEntry, SessionRegistry, SessionTunnel, TunnelEntry, add,
+    Cause, ChannelEntry, Registration, SessionEntry, SessionRegistry, SessionTunnel, TunnelEntry,
+    add,
 };
 use crate::shutdown::Shutdown;
 
@@ -121,13 +124,14 @@ impl Tunnel {
     ///
     /// # Errors
     /// The reason for the client.
-    pub(crate) fn has_room(&self) -> Result<(), String> {
+    pub(crate) fn has_room(&self) -> Result<(), Refusal> {
         let limit = self.spec.max_sessions;
         if self.registry.sessions_of(self.id).len() < limit {
             return Ok(());
         }
-        Err(format!(
-            "this tunnel already serves {limit} sessions, its limit; try again later"
+        Err(Refusal::because(
+            Reason::Limit,
+            format!("this tunnel already serves {limit} sessions, its limit; try again later"),
         ))
     }
 
@@ -149,6 +153,19 @@ impl Tunnel {
         let channel = ChannelEntry::new(id, self.spec.listens, self.shutdown.kill.child_token());
         let entry = SessionEntry::new(channel, tunnel, client);
         self.registry.enter(entry, self.facts(), &self.events)
+    }
+
+    /// Counts a client that is not served, and records why.
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        add(&self.totals.sessions_refused, 1);
+        self.failed(&Cause::new(refusal.why, refusal.to_string()));
+    }
+
+    /// Records what a client asked for and did not get.
+    pub(crate) fn failed(&self, cause: &Cause) {
+        let spec = &self.spec;
+        let listener = format!("{}:{}", spec.listen_address, spec.listen_port);
+        self.totals.failed(&listener, cause);
     }
 
     /// What events say of it.

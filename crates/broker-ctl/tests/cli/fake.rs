@@ -6,11 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use broker_ipc::methods::{Done, OpenTunnelListener};
 use broker_ipc::types::{
     Change, Changes, ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail,
-    ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, HostKey, HostKeyStanding,
-    ListenerState, Profile, ReloadReport, TransferCounts, TunnelKind, TunnelListener, TunnelOrigin,
-    TunnelSide,
+    ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, Failure, HostKey,
+    HostKeyStanding, ListenerState, Profile, ReloadReport, TransferCounts, TunnelKind,
+    TunnelListener, TunnelOrigin, TunnelSide,
 };
 use broker_ipc::{ErrorCode, Handler, Method, PromptRequest, Request, RpcError, bind, serve};
+use broker_ipc::{Party, Reason};
 use serde_json::{Value, json};
 use snapbox::cmd::Command;
 use tempfile::TempDir;
@@ -218,6 +219,8 @@ fn status() -> DaemonStatus {
         bytes_down: 64 << 20,
         stopping: false,
         on_demand: false,
+        prompts: 0,
+        failures: Vec::new(),
     }
 }
 
@@ -345,6 +348,8 @@ fn listeners() -> Vec<TunnelListener> {
         bytes_up: 1536,
         bytes_down: 64 << 20,
         origin: TunnelOrigin::File,
+        sessions_refused: 0,
+        last_failure: None,
     };
     let taken = TunnelListener {
         id: 2,
@@ -360,6 +365,15 @@ fn listeners() -> Vec<TunnelListener> {
         bytes_up: 0,
         bytes_down: 0,
         origin: TunnelOrigin::Static,
+        sessions_refused: 4,
+        last_failure: Some(Failure {
+            time: a_day_ago(),
+            message: "cannot connect".into(),
+            reason: Reason::Refused,
+            by: Party::Ssh,
+            count: 3,
+            recovered: true,
+        }),
         ..ftp.clone()
     };
     vec![ftp, taken]
@@ -428,6 +442,8 @@ fn opened(request: OpenTunnelListener) -> Result<TunnelListener, RpcError> {
         bytes_up: 0,
         bytes_down: 0,
         origin: TunnelOrigin::Command,
+        sessions_refused: 0,
+        last_failure: None,
         ..ftp
     })
 }

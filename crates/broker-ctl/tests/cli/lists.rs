@@ -69,7 +69,7 @@ fn status_for_programs() {
     check(
         &["status", "--json"],
         str![[r#"
-{"pid":4242,"version":"0.1.0","started":[..],"config":["/etc/ssh2/ssh-broker-config.xml","/home/u/.ssh2/ssh-broker-config.xml"],"profiles":2,"tunnels":3,"sessions":1,"connections":2,"channels":2,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"stopping":false,"on_demand":false}
+{"pid":4242,"version":"0.1.0","started":[..],"config":["/etc/ssh2/ssh-broker-config.xml","/home/u/.ssh2/ssh-broker-config.xml"],"profiles":2,"tunnels":3,"sessions":1,"connections":2,"channels":2,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"stopping":false,"on_demand":false,"prompts":0,"failures":[]}
 
 "#]],
     );
@@ -228,9 +228,9 @@ fn listeners() {
     check(
         &["list-tunnel-listeners"],
         str![[r#"
-ID  TYPE  LISTEN          DESTINATION   TARGET                       STATE      SESSIONS  ACTIVE  COMPLETE  FAILED     SENT  RECEIVED  ORIGIN  REASON
- 1  ftp   127.0.0.1:1234  localhost:21  username@ssh.example.com#22  listening         1       1        20       3  1.5 KiB  64.0 MiB  file    -
- 2  ftp   [::1]:80        localhost:21  username@ssh.example.com#22  failed            0       0         0       0      0 B       0 B  static  address in use (failed for 1 d 1 h, next try in 16 s)
+ID  TYPE  LISTEN          DESTINATION   TARGET                       STATE      SESSIONS  ACTIVE  COMPLETE  FAILED     SENT  RECEIVED  ORIGIN  REASON                                                 REFUSED  LAST FAILURE
+ 1  ftp   127.0.0.1:1234  localhost:21  username@ssh.example.com#22  listening         1       1        20       3  1.5 KiB  64.0 MiB  file    -                                                            0  -
+ 2  ftp   [::1]:80        localhost:21  username@ssh.example.com#22  failed            0       0         0       0      0 B       0 B  static  address in use (failed for 1 d 1 h, next try in 16 s)        4  1 d 1 h ago  by ssh: cannot connect (3 times)
 
 "#]],
     );
@@ -241,8 +241,8 @@ fn listeners_for_scripts_by_an_abbreviation() {
     check(
         &["list-t", "-s"],
         str![[r#"
-1	ftp	127.0.0.1:1234	localhost:21	username@ssh.example.com#22	listening	1	1	20	3	1536	67108864	file	
-2	ftp	[::1]:80	localhost:21	username@ssh.example.com#22	failed	0	0	0	0	0	0	static	address in use
+1	ftp	127.0.0.1:1234	localhost:21	username@ssh.example.com#22	listening	1	1	20	3	1536	67108864	file		0	
+2	ftp	[::1]:80	localhost:21	username@ssh.example.com#22	failed	0	0	0	0	0	0	static	address in use	4	[..] by ssh: cannot connect (3 times)
 
 "#]],
     );
@@ -253,7 +253,7 @@ fn listeners_for_programs() {
     check(
         &["list-tunnel-listeners", "--json"],
         str![[r#"
-[{"id":1,"kind":"ftp","side":"local","address":"127.0.0.1","port":1234,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"tls":null,"state":"listening","reason":null,"failed_since":null,"retry_in":null,"sessions_active":1,"sessions_total":9,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"origin":"file"},{"id":2,"kind":"ftp","side":"local","address":"::1","port":80,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"tls":null,"state":"failed","reason":"address in use","failed_since":[..],"retry_in":16,"sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"static"}]
+[{"id":1,"kind":"ftp","side":"local","address":"127.0.0.1","port":1234,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"tls":null,"state":"listening","reason":null,"failed_since":null,"retry_in":null,"sessions_active":1,"sessions_total":9,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"origin":"file","sessions_refused":0,"last_failure":null},{"id":2,"kind":"ftp","side":"local","address":"::1","port":80,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"tls":null,"state":"failed","reason":"address in use","failed_since":[..],"retry_in":16,"sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"static","sessions_refused":4,"last_failure":{"time":[..],"message":"cannot connect","reason":"refused","by":"ssh","count":3,"recovered":true}}]
 
 "#]],
     );

@@ -114,6 +114,8 @@ fn status() -> DaemonStatus {
         bytes_down: 7,
         stopping: false,
         on_demand: false,
+        prompts: 0,
+        failures: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use broker_ipc::Party;
 use ftp_proto::Direction;
 
 /// One transfer of a file or listing, once its client knows how it ended.
@@ -148,6 +149,17 @@ impl Fault {
             Self::FtpServer => "ftp-server",
             Self::Ssh => "ssh",
             Self::Broker => "broker",
+        }
+    }
+}
+
+impl From<Fault> for Party {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::FtpClient => Self::FtpClient,
+            Fault::FtpServer => Self::FtpServer,
+            Fault::Ssh => Self::Ssh,
+            Fault::Broker => Self::Broker,
         }
     }
 }

@@ -281,6 +281,11 @@ impl DataChannels {
         };
         let record = over.record(&self.control, &self.session);
         record::log(&record);
+        match record::failure(&record) {
+            Some(cause) => self.control.tunnel.failed(&cause),
+            None if record.result == TransferResult::Complete => self.control.tunnel.totals.works(),
+            None => {}
+        }
         let event = Event::TransferEnded(Arc::new(record));
         self.control.tunnel.events.publish(event);
     }

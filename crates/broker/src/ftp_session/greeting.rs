@@ -47,12 +47,18 @@ impl Greeting {
             }
         }
         match named_by_greeting(&self.first_line) {
-            None | Some("an FTP server" | "a mail server") => Ok(()),
-            Some(named) => Err(format!(
+            Some(named) if self.is_foreign() => Err(format!(
                 "{server} is {named}, not an FTP server: it greeted with: {}; check dst-port",
                 self.shown()
             )),
+            Some(_) | None => Ok(()),
         }
+    }
+
+    /// Whether it is that of another protocol.
+    pub(super) fn is_foreign(&self) -> bool {
+        let named = named_by_greeting(&self.first_line);
+        !matches!(named, None | Some("an FTP server" | "a mail server"))
     }
 
     /// Whether the server has said all that a client waits for.

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use broker_config::{ListenSide, Tls};
+use broker_ipc::Reason;
 use broker_ssh::{Forwards, Target};
 use ftp_proto::{Peer, Session, SessionConfig, Terminate, TlsPolicy};
 use plain_text::canonical;
@@ -57,18 +58,22 @@ pub(crate) async fn run(
     let _spare = pool.in_use();
     let tls = match tunnel.session_tls() {
         Ok(tls) => tls,
-        Err(reason) => return warn!(%reason, "session refused"),
+        Err(reason) => {
+            warn!(%reason, "session refused");
+            return tunnel.refused(&Refusal::because(Reason::Internal, reason));
+        }
     };
     let ftp = tunnel.ftp();
     let at_once = tls.clone().filter(|_| ftp.begins_with_tls());
     let opened = tokio::select! {
         opened = server::open(&tunnel, &target, &pool, peer) => opened,
-        () = stop.cancelled() => Err(Refusal::from(guard.entry.stop_reason())),
+        () = stop.cancelled() => Err(Refusal::because(Reason::Stopping, guard.entry.stop_reason())),
     };
     let server = match opened {
         Ok(server) => server,
         Err(reason) => {
             warn!(%reason, "session refused");
+            tunnel.refused(&reason);
             return refuse(client, first_word, at_once, &reason).await;
         }
     };

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use broker_ipc::Reason;
 use ftp_proto::{Told, TransferFacts};
 use tracing::{info, warn};
 
 use super::data::ControlConnection;
 use crate::events::{Fault, TransferKind, TransferRecord, TransferResult};
 use crate::own_host::ClientOwner;
-use crate::registry::{DataEntry, SessionEntry};
+use crate::registry::{Cause, DataEntry, SessionEntry};
 
 /// Codes with which a server says that it could not store a file (RFC 959, section 4.2): a person has to look at it.
 const NOT_STORED: [u16; 3] = [451, 452, 552];
@@ -136,6 +137,28 @@ impl OverTransfer<'_> {
                 .or((!self.end.told.own).then_some(Fault::FtpServer)),
         }
     }
+}
+
+/// What to keep of a transfer that has failed. One that the client gave up or the server refused is no fault of the
+/// tunnel.
+pub(super) fn failure(record: &TransferRecord) -> Option<Cause> {
+    match record.result {
+        TransferResult::Failed | TransferResult::Cut => {}
+        TransferResult::Complete | TransferResult::Refused | TransferResult::Aborted => {
+            return None;
+        }
+    }
+    let fault = record.fault.unwrap_or(Fault::Broker);
+    Some(Cause {
+        message: format!("{}: {}", record.command, record.reply),
+        reason: match fault {
+            Fault::FtpServer => Reason::FtpRefused,
+            Fault::Ssh => Reason::Lost,
+            Fault::FtpClient => Reason::NotAllowed,
+            Fault::Broker => Reason::Stopping,
+        },
+        by: fault.into(),
+    })
 }
 
 /// Writes the one line about a transfer. The session's span adds its number, tunnel and client.

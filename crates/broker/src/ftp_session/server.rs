@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use broker_config::ListenSide;
+use broker_ipc::Reason;
 use broker_ssh::{ChannelError, OpenError, Pool, Target};
 use plain_text::canonical;
 use tokio::net::TcpStream;
@@ -44,10 +45,13 @@ pub(super) async fn open(
     peer: SocketAddr,
 ) -> Result<Server, Refusal> {
     let permit = tunnel.greetings.clone().acquire_owned().await;
-    let permit = permit.map_err(|closed| closed.to_string())?;
+    let permit = permit.map_err(|closed| Refusal::because(Reason::Stopping, closed))?;
     match tunnel.spec.listens {
         ListenSide::OwnHost => open_channel(tunnel, target, pool, peer, permit).await,
-        ListenSide::SshServer => Ok(connect(target, permit).await?),
+        ListenSide::SshServer => {
+            let connected = connect(target, permit).await;
+            connected.map_err(|reason| Refusal::because(Reason::FtpUnreachable, reason))
+        }
     }
 }
 

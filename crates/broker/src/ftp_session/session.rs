@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use broker_ipc::Reason;
 use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep_until;
@@ -17,7 +18,8 @@ use super::greeting::{GREETING_TIMEOUT, Greeting};
 use super::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use super::record::TransferEnd;
 use crate::events::Fault;
-use crate::registry::{Registration, add};
+use crate::refusal::Refusal;
+use crate::registry::{Cause, Registration, add};
 
 /// Reports of data channels that may wait; a session has few at a time.
 const REPORTS: usize = 32;
@@ -191,8 +193,25 @@ impl FtpSession {
         self.greeting.take(bytes, &self.control.target)?;
         if let Some(reply) = self.greeting.refusal() {
             info!(%reply, "the FTP server refused the session");
+            let message = format!("the FTP server refused the session: {reply}");
+            let tunnel = &self.control.tunnel;
+            tunnel.refused(&Refusal::because(Reason::FtpRefused, message));
+        } else if self.greeting.is_complete() {
+            self.control.tunnel.totals.works();
         }
         Ok(())
+    }
+
+    /// The cause for programs of a session's end that is somebody's fault.
+    fn why_lost(&self, fault: Fault) -> Reason {
+        match fault {
+            Fault::FtpServer if self.greeting.is_complete() => Reason::FtpLost,
+            Fault::FtpServer if self.greeting.is_foreign() => Reason::NotFtp,
+            Fault::FtpServer => Reason::FtpTimeout,
+            Fault::Ssh => Reason::Lost,
+            Fault::Broker => Reason::Stopping,
+            Fault::FtpClient => Reason::NotAllowed,
+        }
     }
 
     fn client_leaves(&mut self, now: Instant) {
@@ -201,6 +220,8 @@ impl FtpSession {
                 .greeting
                 .missing(&self.control.target, self.deadlines.age(now));
             warn!(%reason, "the client has left before the greeting");
+            let refusal = Refusal::because(Reason::FtpTimeout, reason);
+            self.control.tunnel.refused(&refusal);
         }
         let bytes_moved = self.data_channels.bytes_moved();
         self.deadlines.client_leaves(now, bytes_moved);
@@ -232,6 +253,16 @@ impl FtpSession {
 
     /// The server is lost: tells the client, and cuts what still runs.
     fn lose(&mut self, fault: Fault, reason: &str) {
+        let cause = Cause {
+            message: reason.to_owned(),
+            reason: self.why_lost(fault),
+            by: fault.into(),
+        };
+        self.control.tunnel.failed(&cause);
+        if !self.greeting.is_complete() {
+            add(&self.control.tunnel.totals.sessions_refused, 1);
+        }
+
         if self.data_channels.is_running() {
             // The end of the transfer tells the log.
             debug!(%reason, "session lost");

@@ -11,7 +11,7 @@ use tracing::{Instrument, debug, info, info_span};
 
 use crate::client::Client;
 use crate::own_host::{ClientAddresses, Listener};
-use crate::refusal::FirstWord;
+use crate::refusal::{FirstWord, Refusal};
 use crate::tunnel::{Tunnel, is_in};
 use crate::{ftp_session, socks_session, tcp_session};
 
@@ -55,8 +55,8 @@ async fn serve(tunnel: Arc<Tunnel>, mut client: Client, peer: SocketAddr) {
     let addresses = match met {
         Ok(Some(addresses)) => addresses,
         Ok(None) => return,
-        Err(reason) => {
-            let refusal = reason.into();
+        Err(refusal) => {
+            tunnel.refused(&refusal);
             let refused = client.refuse(first_word, &refusal);
             return refused.instrument(span(peer)).await;
         }
@@ -88,13 +88,16 @@ async fn meet(
     tunnel: &Tunnel,
     client: &mut Client,
     peer: SocketAddr,
-) -> Result<Option<ClientAddresses>, String> {
+) -> Result<Option<ClientAddresses>, Refusal> {
     let met = async {
         if !tunnel.spec.accept_proxy {
-            admit_peer(tunnel, client, peer)?;
+            admit_peer(tunnel, client, peer).map_err(Refusal::forbidden)?;
         }
         let named = match client {
-            Client::OwnHost(tcp) => tunnel.client_of(tcp, peer).await?,
+            Client::OwnHost(tcp) => tunnel
+                .client_of(tcp, peer)
+                .await
+                .map_err(Refusal::forbidden)?,
             Client::SshServer(far) => Some(far.addresses(tunnel.spec.listen_address, peer)),
         };
         let Some(addresses) = named else {
@@ -104,7 +107,7 @@ async fn meet(
         admit_client(tunnel, addresses.client)?;
         Ok(Some(addresses))
     };
-    let met: Result<_, String> = met.await;
+    let met: Result<_, Refusal> = met.await;
     met.inspect_err(|reason| info!(%reason, "client refused"))
 }
 
@@ -124,10 +127,10 @@ fn admit_peer(tunnel: &Tunnel, client: &Client, peer: SocketAddr) -> Result<(), 
 }
 
 /// Whether this client may use the tunnel; `Err` is the reason for the client.
-fn admit_client(tunnel: &Tunnel, client: SocketAddr) -> Result<(), String> {
+fn admit_client(tunnel: &Tunnel, client: SocketAddr) -> Result<(), Refusal> {
     let allowed = &tunnel.spec.allow_clients;
     if tunnel.spec.accept_proxy && !allowed.is_empty() {
-        admit_from(allowed, client)?;
+        admit_from(allowed, client).map_err(Refusal::forbidden)?;
     }
     match tunnel.spec.kind {
         // Not each connection is a session: that depends on what the client asks for.

@@ -145,6 +145,11 @@ impl PromptQueue {
         Ok(awaited)
     }
 
+    /// How many prompts wait for an answer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().pending.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::failures::LastFailure;
+
 /// Totals of one tunnel since it was opened.
 #[derive(Debug, Default)]
 pub(crate) struct TunnelTotals {
@@ -13,6 +15,10 @@ pub(crate) struct TunnelTotals {
     pub(crate) transfers_active: AtomicU64,
     /// Transfers that failed.
     pub(crate) transfers_failed: AtomicU64,
+    /// Clients that were not served.
+    pub(crate) sessions_refused: AtomicU64,
+    /// What last failed.
+    pub(crate) last_failure: LastFailure,
     /// Bytes of ended data channels from client to server.
     pub(crate) bytes_up: AtomicU64,
     /// Bytes of ended data channels from server to client.

@@ -4,6 +4,7 @@
 //! counters are atomics, and labels are behind locks that are never held across an await.
 
 mod counters;
+mod failures;
 mod session;
 mod traffic;
 
@@ -16,11 +17,14 @@ use broker_ipc::RpcError;
 use broker_ipc::methods::Done;
 
 pub(crate) use counters::{TunnelTotals, add, drop_one, read};
+pub(crate) use failures::Cause;
 pub(crate) use session::{ChannelEntry, DataEntry, SessionEntry, SessionTunnel};
 pub(crate) use traffic::TrafficTotals;
 
 use crate::events::{Event, Events, SessionFacts, TunnelFacts};
 use crate::sync::lock;
+use broker_ipc::types::RecentFailure;
+use failures::RecentFailures;
 
 /// All sessions of the daemon, and what its tunnels have carried.
 #[derive(Debug, Default)]
@@ -30,12 +34,18 @@ pub(crate) struct SessionRegistry {
     tunnels: Mutex<BTreeMap<u64, Arc<TunnelTotals>>>,
     /// The totals of all tunnels that are gone.
     past: TunnelTotals,
+    failures: RecentFailures,
 }
 
 impl SessionRegistry {
     /// A number that no other session, channel or tunnel of this daemon has.
     pub(crate) fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The recent failures of all tunnels, newest last.
+    pub(crate) fn failures(&self) -> Vec<RecentFailure> {
+        self.failures.all()
     }
 
     /// Starts the totals of a tunnel, which the registry has until they are dropped.
@@ -141,6 +151,20 @@ pub(crate) struct TunnelEntry {
     registry: Arc<SessionRegistry>,
     id: u64,
     totals: Arc<TunnelTotals>,
+}
+
+impl TunnelEntry {
+    /// Records what a client asked for and did not get.
+    pub(crate) fn failed(&self, listener: &str, cause: &Cause) {
+        let failures = &self.registry.failures;
+        failures.note(&self.last_failure, self.id, listener, cause);
+    }
+
+    /// Records that the tunnel works.
+    pub(crate) fn works(&self) {
+        let failures = &self.registry.failures;
+        failures.recover(&self.last_failure, self.id);
+    }
 }
 
 impl Deref for TunnelEntry {

@@ -340,7 +340,7 @@ impl Supervisor {
         DaemonStatus {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            started: snapshots::unix(self.started),
+            started: crate::unix_time::unix(self.started),
             config: self.files.iter().map(|f| f.display().to_string()).collect(),
             profiles: self.profiles.config().profiles.len() as u64,
             tunnels: self.listeners.tunnels().len() as u64,
@@ -352,6 +352,8 @@ impl Supervisor {
             bytes_down: traffic.bytes_down,
             stopping: self.shutdown.drain.is_cancelled(),
             on_demand: self.kept.is_none(),
+            prompts: self.prompts.waiting() as u64,
+            failures: self.registry.failures(),
         }
     }
 

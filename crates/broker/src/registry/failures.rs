@@ -1,0 +1,151 @@
+//! What clients asked for and did not get: the last failure of each tunnel, and the recent ones of all.
+//!
+//! A failure stays after the tunnel has worked again: whoever looks in the morning sees what went wrong at night.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use broker_ipc::types::{Failure, RecentFailure};
+use broker_ipc::{Party, Reason};
+
+use crate::sync::lock;
+use crate::unix_time::unix;
+
+/// How many failures of all tunnels are kept: a screen full.
+const RECENT: usize = 20;
+
+/// Why something failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Cause {
+    pub(crate) message: String,
+    pub(crate) reason: Reason,
+    pub(crate) by: Party,
+}
+
+impl Cause {
+    /// A cause whose reason also tells whose fault it is.
+    pub(crate) fn new(reason: Reason, message: String) -> Self {
+        Self {
+            message,
+            reason,
+            by: reason.party(),
+        }
+    }
+
+    /// The same cause once more, or a new one.
+    fn after(&self, last: Option<&Failure>) -> Failure {
+        let again = last.filter(|last| last.reason == self.reason && !last.recovered);
+        Failure {
+            time: unix(SystemTime::now()),
+            message: self.message.clone(),
+            reason: self.reason,
+            by: self.by,
+            count: again.map_or(0, |last| last.count) + 1,
+            recovered: false,
+        }
+    }
+}
+
+/// The last failure of one tunnel.
+#[derive(Debug, Default)]
+pub(crate) struct LastFailure(Mutex<Option<Failure>>);
+
+impl LastFailure {
+    /// It, if there was one.
+    pub(crate) fn get(&self) -> Option<Failure> {
+        lock(&self.0).clone()
+    }
+
+    fn note(&self, cause: &Cause) {
+        let last = &mut *lock(&self.0);
+        *last = Some(cause.after(last.as_ref()));
+    }
+
+    /// The tunnel works. Returns whether that is new.
+    fn recover(&self) -> bool {
+        let last = &mut *lock(&self.0);
+        last.as_mut()
+            .is_some_and(|last| !std::mem::replace(&mut last.recovered, true))
+    }
+}
+
+/// The recent failures of all tunnels.
+#[derive(Debug, Default)]
+pub(super) struct RecentFailures(Mutex<VecDeque<RecentFailure>>);
+
+impl RecentFailures {
+    /// The failures, newest last.
+    pub(super) fn all(&self) -> Vec<RecentFailure> {
+        lock(&self.0).iter().cloned().collect()
+    }
+
+    /// Records a failure of a tunnel. The same failure again is counted, and becomes the newest.
+    pub(super) fn note(&self, last: &LastFailure, tunnel: u64, listener: &str, cause: &Cause) {
+        last.note(cause);
+        let recent = &mut *lock(&self.0);
+        let same = |it: &RecentFailure| it.tunnel == tunnel && it.failure.reason == cause.reason;
+        let at = recent.iter().position(same);
+        let former = at.and_then(|at| recent.remove(at));
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(RecentFailure {
+            tunnel,
+            listener: listener.to_owned(),
+            failure: cause.after(former.map(|former| former.failure).as_ref()),
+        });
+    }
+
+    /// A tunnel works.
+    pub(super) fn recover(&self, last: &LastFailure, tunnel: u64) {
+        if last.recover() {
+            let recent = &mut *lock(&self.0);
+            let of_tunnel = recent.iter_mut().filter(|it| it.tunnel == tunnel);
+            of_tunnel.for_each(|it| it.failure.recovered = true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(reason: Reason) -> Cause {
+        Cause::new(reason, format!("{reason} here"))
+    }
+
+    #[test]
+    fn a_failure_stays_after_the_tunnel_has_worked_again() {
+        let (recent, last) = (RecentFailures::default(), LastFailure::default());
+        recent.recover(&last, 1);
+        assert_eq!(last.get(), None);
+        recent.note(&last, 1, "l", &cause(Reason::Auth));
+        recent.note(&last, 1, "l", &cause(Reason::Auth));
+        let failure = last.get().unwrap();
+        assert_eq!((failure.count, failure.recovered), (2, false));
+        assert_eq!(
+            (failure.by, failure.message.as_str()),
+            (Party::Ssh, "auth here")
+        );
+        recent.recover(&last, 1);
+        assert!(last.get().unwrap().recovered && recent.all()[0].failure.recovered);
+        recent.note(&last, 1, "l", &cause(Reason::Auth));
+        let failure = last.get().unwrap();
+        assert_eq!((failure.count, failure.recovered), (1, false));
+        assert_eq!(recent.all().len(), 1);
+    }
+
+    #[test]
+    fn one_cause_is_summed_up_and_few_are_kept() {
+        let (recent, last) = (RecentFailures::default(), LastFailure::default());
+        for tunnel in 0..1000 {
+            recent.note(&last, tunnel, "l", &cause(Reason::Dns));
+        }
+        recent.note(&last, 990, "l", &cause(Reason::Dns));
+        let all = recent.all();
+        assert_eq!(all.len(), RECENT);
+        let newest = all.last().unwrap();
+        assert_eq!((newest.tunnel, newest.failure.count), (990, 2));
+    }
+}
