@@ -38,6 +38,7 @@ mod namespace;
 mod on_demand;
 mod open_tunnel;
 mod other_users;
+mod package;
 mod ports;
 mod prompts;
 mod proxies;
@@ -94,6 +95,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     upgrade::trials,
     reload::trials,
     reload_faults::trials,
+    package::trials,
     ctl::trials,
     open_tunnel::trials,
     ports::trials,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use testkit::netns;
 use testkit::programs::find_program;
+use testkit::{host_copy, netns};
 
 /// Something that not every machine has. It prints as the name `cargo xtask test` knows it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) enum Need {
     Root,
     /// The right to make network namespaces, which root lacks in some containers.
     Namespaces,
+    /// The right to lay file systems over each other, which root lacks in some containers.
+    Overlays,
 }
 
 /// The usual real servers.
@@ -28,6 +30,7 @@ impl Need {
             Self::PythonTests => super::python::with_test_suite().is_some(),
             Self::Root => rustix::process::geteuid().is_root(),
             Self::Namespaces => netns::available().is_ok(),
+            Self::Overlays => host_copy::available(),
         }
     }
 }
@@ -39,6 +42,7 @@ impl fmt::Display for Need {
             Self::PythonTests => "Python's own test suite",
             Self::Root => "root",
             Self::Namespaces => "root with network namespaces",
+            Self::Overlays => "root with overlays",
         })
     }
 }

@@ -16,6 +16,9 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// What Debian packs apart from Python itself: the tests of its FTP client among them.
 const PYTHON_TESTS: &str = "Python's own test suite";
 
+/// Makes Debian packages. Cargo installs it, and Debian 12 does not have it.
+const CARGO_DEB: &str = "cargo-deb";
+
 const NEEDS: &[Requirement] = &[
     programs::SSHD,
     programs::SSH,
@@ -34,6 +37,8 @@ const NEEDS: &[Requirement] = &[
     programs::SETSID,
     programs::OPENSSL,
     programs::UNSHARE,
+    programs::NSENTER,
+    programs::LINTIAN,
     programs::SETPRIV,
     programs::SYSTEMD_ANALYZE,
     programs::SYSTEMD_SYSUSERS,
@@ -52,6 +57,9 @@ struct Missing {
 pub(crate) fn advice(need: &str) -> String {
     if need.contains("root") {
         return "run as root".to_owned();
+    }
+    if need == CARGO_DEB {
+        return format!("cargo install --locked {CARGO_DEB}");
     }
     if need == PYTHON_TESTS {
         return format!("apt-get install {}", testsuite_package());
@@ -255,6 +263,7 @@ mod tests {
     fn a_need_is_followed_by_what_to_do() {
         assert_eq!(advice("sshd"), "apt-get install openssh-server");
         assert_eq!(advice("root"), "run as root");
+        assert_eq!(advice("cargo-deb"), "cargo install --locked cargo-deb");
         assert!(advice(PYTHON_TESTS).starts_with("apt-get install libpython3"));
         assert_eq!(advice("unheard-of"), "install unheard-of");
     }

@@ -22,6 +22,7 @@ pub mod fixture;
 pub mod ftp_client;
 pub mod ftp_server;
 pub mod haproxy;
+pub mod host_copy;
 pub mod keys;
 pub mod lan;
 pub mod netns;

@@ -69,6 +69,11 @@ pub const SETPRIV: Requirement = requirement("setpriv", "util-linux");
 /// Runs a program in namespaces of its own.
 pub const UNSHARE: Requirement = requirement("unshare", "util-linux");
 
+/// Runs a program in the namespaces of another one.
+pub const NSENTER: Requirement = requirement("nsenter", "util-linux");
+/// Checks Debian packages.
+pub const LINTIAN: Requirement = requirement("lintian", "lintian");
+
 const fn requirement(program: &'static str, package: &'static str) -> Requirement {
     Requirement { program, package }
 }
@@ -106,7 +111,7 @@ fn is_executable(path: &Path) -> bool {
         .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// One of the broker's own programs, `brokerd` or `broker-ctl`.
+/// One of the programs of this workspace, such as `brokerd` or `broker-ctl`.
 ///
 /// It is looked for in the directory that `SSH_BROKER_BIN_DIR` names; without that variable both are built once and taken
 /// from the target directory.

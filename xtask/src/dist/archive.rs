@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use tar::{Builder, Header};
 
@@ -18,18 +19,30 @@ const BESIDE: [(&str, &str); 3] = [
 ];
 
 /// Writes the archive to a directory and returns its path.
-pub(super) fn write(tree: &Path, to: &Path, host: &str, moment: u64) -> Result<PathBuf> {
+pub(super) fn write(
+    tree: &Path,
+    to: &Path,
+    host: &str,
+    moment: u64,
+    fast: bool,
+) -> Result<PathBuf> {
     let name = format!("ssh-broker-{}-{host}", env!("CARGO_PKG_VERSION"));
     let path = to.join(format!("{name}.tar.gz"));
-    let written = File::create(&path).and_then(|file| fill(file, tree, &name, moment));
+    let written = File::create(&path).and_then(|file| {
+        let level = if fast {
+            Compression::fast()
+        } else {
+            Compression::best()
+        };
+        // The head of the compressed file has no time and no name: it would differ from run to run.
+        fill(GzBuilder::new().write(file, level), tree, &name, moment)
+    });
     written.with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
 
 /// Writes the files in the order of their names.
-fn fill(into: impl Write, tree: &Path, name: &str, moment: u64) -> io::Result<()> {
-    // The head of the compressed file has no time and no name: it would differ from run to run.
-    let packed = GzBuilder::new().write(into, Compression::best());
+fn fill(packed: GzEncoder<File>, tree: &Path, name: &str, moment: u64) -> io::Result<()> {
     let mut archive = Builder::new(packed);
     let mut files = Vec::new();
     collect(tree, &mut files)?;

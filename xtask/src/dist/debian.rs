@@ -7,14 +7,20 @@ use anyhow::{Context, Result, bail};
 use testkit::programs::find_program;
 use tokio::process::Command;
 
-use super::{EPOCH, changelog, said, tree};
+use super::{EPOCH, Options, changelog, said, tree};
 use crate::cargo;
 
 /// Who answers for the package.
 const MAINTAINER: &str = "ssh-broker maintainers <maintainers@ssh-broker.org>";
 
 /// Writes the package to a directory and returns its path. `work` has the tree.
-pub(super) async fn write(work: &Path, to: &Path, version: &str, moment: u64) -> Result<PathBuf> {
+pub(super) async fn write(
+    work: &Path,
+    to: &Path,
+    options: &Options,
+    moment: u64,
+) -> Result<PathBuf> {
+    let version = options.deb_version.as_str();
     let sources = cargo::root().join("config/debian");
     let manifest = read(&sources.join("package.toml"))?
         .replace("@VERSION@", version)
@@ -30,6 +36,7 @@ pub(super) async fn write(work: &Path, to: &Path, version: &str, moment: u64) ->
     )?;
     let mut command = Command::new(program()?);
     command.args(["--no-build", "--no-strip", "--quiet"]);
+    command.args(options.fast.then_some("--fast"));
     command.arg("--manifest-path").arg(work.join("Cargo.toml"));
     command
         .arg("--output")

@@ -37,6 +37,10 @@ pub(crate) struct Options {
     /// The version of the Debian package
     #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
     deb_version: String,
+
+    /// Compress little, for packages that are only tried
+    #[arg(long)]
+    fast: bool,
 }
 
 /// Builds both programs and packages them.
@@ -55,10 +59,10 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     let work = tempfile::tempdir_in(&to).context("cannot make a directory to work in")?;
     let tree = work.path().join("tree");
     tree::make(&tree, &programs, &licences::text(&host).await?)?;
-    let archive = archive::write(&tree, &to, &host, moment)?;
+    let archive = archive::write(&tree, &to, &host, moment, options.fast)?;
     println!("{}", archive.display());
     if host.contains("linux") {
-        let package = debian::write(work.path(), &to, &options.deb_version, moment).await?;
+        let package = debian::write(work.path(), &to, options, moment).await?;
         println!("{}", package.display());
     }
     Ok(ExitCode::SUCCESS)
