@@ -282,7 +282,7 @@ async fn stopping() -> anyhow::Result<()> {
         .success()?;
     site.broker.wait_log("stopping", SOON).await?;
     let told = site.broker.ctl(&["reload"]).await?;
-    ensure!(told.status.code() == Some(1), "{told:?}");
+    ensure!(told.status.code() == Some(4), "{told:?}");
     ensure!(told.stderr.contains("the broker is stopping"), "{told:?}");
     site.broker.process().signal(Signal::HUP)?;
     drop(download.ends_whole().await?);
