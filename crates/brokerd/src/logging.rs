@@ -15,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::args::{Args, LogFormat};
+use crate::journal;
 use crate::throttle::{self, Reporter};
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -116,7 +117,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn journal() -> anyhow::Result<BoxedLayer> {
-    let layer = tracing_journald::layer().context("cannot log to the systemd journal")?;
+    let layer = journal::connect().context("cannot log to the systemd journal")?;
     Ok(layer.boxed())
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod handover;
 mod heartbeat;
+mod journal;
 mod loading;
 mod logging;
 mod notify;
