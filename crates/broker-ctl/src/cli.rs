@@ -33,7 +33,7 @@ pub struct Cli {
     #[arg(global = true, hide_env_values = true)]
     pub(crate) socket: Option<PathBuf>,
 
-    /// Seconds to wait for the daemon's answer [default: 10; 900 if the command needs a server or a person]
+    /// Seconds to wait for the daemon's answer [default: 5; 900 if the command needs a server or a person]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
 
@@ -74,6 +74,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Check the daemon for a monitoring system: print one line, and exit with its state
+    ///
+    /// The line is that of monitoring plug-ins: OK, WARNING, CRITICAL or UNKNOWN, a text, and numbers behind a bar. The
+    /// exit status is 0, 1, 2 or 3. Critical: the daemon does not answer, a tunnel of the configuration does not listen,
+    /// or a profile cannot connect. Warning: a tunnel waits, a client was refused in the last 10 minutes and the tunnel
+    /// has not worked since, or a prompt waits for an answer.
+    Health,
     /// Start a daemon if none runs, and keep it running when nothing uses it
     Start {
         /// The configuration file [default: the usual ones]
@@ -205,7 +212,8 @@ impl Command {
             | Self::Reload { format, .. } => format.json,
             Self::OpenTunnelListener(tunnel) => tunnel.format.json,
             Self::TrustHost(args) => args.format.json,
-            Self::Start { .. }
+            Self::Health
+            | Self::Start { .. }
             | Self::Stop(_)
             | Self::CloseConnection { .. }
             | Self::CloseChannel { .. }

@@ -22,7 +22,7 @@ use crate::start::Starting;
 use crate::stop::stop;
 use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
-use crate::{check, hostkeys, import, instances, listing, prompts, ssh_config};
+use crate::{check, health, hostkeys, import, instances, listing, prompts, ssh_config};
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
@@ -35,6 +35,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             all: true, format, ..
         } => instances::list(patience, format, output).await,
         Command::Status { pid, format, .. } => status(daemon, pid, format).await,
+        Command::Health => health::check(daemon).await,
         Command::Start { config } => start(daemon, config.as_deref()).await,
         Command::Stop(args) => stop(daemon, args).await,
         Command::Reload { dry_run, format } => reload(daemon, Reload { dry_run }, format).await,
@@ -118,6 +119,7 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::ProbeKey { .. }
         | Command::TrustHost(_) => Some(Starting::default()),
         Command::Status { .. }
+        | Command::Health
         | Command::Stop(_)
         | Command::Reload { .. }
         | Command::ListProfiles { .. }

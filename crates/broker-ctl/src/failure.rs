@@ -37,6 +37,11 @@ impl Reported {
         Self { status }
     }
 
+    /// What was printed ends the program with this status.
+    pub(crate) fn with_status(status: u8) -> Self {
+        Self { status }
+    }
+
     /// Some failure was printed.
     pub(crate) fn failed() -> Self {
         Self { status: FAILED }

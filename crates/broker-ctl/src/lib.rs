@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod daemon;
 mod failure;
+mod health;
 mod hostkeys;
 mod import;
 mod instances;

@@ -40,8 +40,13 @@ pub(crate) fn duration(seconds: u64) -> String {
 
 /// How long ago a Unix time was; zero if the clock was set back since.
 pub(crate) fn age(since: u64) -> String {
+    duration(seconds_since(since))
+}
+
+/// The seconds that have passed since a Unix time; zero if the clock was set back since.
+pub(crate) fn seconds_since(time: u64) -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    duration(now.map_or(0, |now| now.as_secs().saturating_sub(since)))
+    now.map_or(0, |now| now.as_secs().saturating_sub(time))
 }
 
 #[cfg(test)]

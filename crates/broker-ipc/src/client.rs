@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
-use crate::endpoint::{BindError, check_length};
+use crate::endpoint::{BindError, check_length, owner};
 use crate::error::RpcError;
 use crate::methods::{Hello, HelloReply, Method};
 use crate::peer;
@@ -49,12 +49,12 @@ impl Patience {
 }
 
 impl Default for Patience {
-    /// The daemon answers ordinary requests within milliseconds. After ten seconds it is stuck, or has no descriptor
+    /// The daemon answers ordinary requests within milliseconds. After five seconds it is stuck, or has no descriptor
     /// left to accept the client. A connection to a server through gateways takes minutes at most, and each prompt has
     /// its own time limit in the daemon.
     fn default() -> Self {
         Self {
-            answer: Duration::from_secs(10),
+            answer: Duration::from_secs(5),
             work: Duration::from_secs(15 * 60),
         }
     }
@@ -102,8 +102,9 @@ pub enum ClientError {
     },
     /// The daemon did not answer in time.
     #[error(
-        "the daemon did not answer {method} within {} s: it can be busy or hang. Look at its log, and try again with a \
+        "the daemon{} did not answer {method} within {} s: it can be busy or hang. Look at its log, and try again with a \
  longer --timeout",
+        named(*process),
         limit.as_secs()
     )]
     TimedOut {
@@ -111,6 +112,8 @@ pub enum ClientError {
         method: &'static str,
         /// How long the client waited.
         limit: Duration,
+        /// The daemon's process id, if it is known.
+        process: Option<u32>,
     },
     /// This build cannot read the daemon's answer.
     #[error("cannot read the daemon's answer to {method}: {reason}")]
@@ -123,6 +126,10 @@ pub enum ClientError {
     /// The daemon answered that the request failed.
     #[error(transparent)]
     Failed(#[from] RpcError),
+}
+
+fn named(process: Option<u32>) -> String {
+    process.map_or(String::new(), |process| format!(" (process {process})"))
 }
 
 impl ClientError {
@@ -180,7 +187,7 @@ impl Client {
             });
         }
         let mut lines = wire::framed(stream, wire::MAX_ANSWER_LINE);
-        let server = within::<Hello>(patience.answer, greet(&mut lines)).await?;
+        let server = within::<Hello>(patience.answer, owner(path), greet(&mut lines)).await?;
         let (calls, to_send) = mpsc::channel(CALLS_TO_SEND);
         TaskTracker::new().spawn(converse(lines, to_send));
         Ok(Self {
@@ -207,7 +214,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Failed`] if the daemon refuses; the others if no answer came.
     pub async fn call<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
-        within::<M>(self.patience.answer, self.wait(request)).await
+        within::<M>(self.patience.answer, self.process(), self.wait(request)).await
     }
 
     /// Like [`Self::call`], for requests that make the daemon connect to a server and perhaps ask a person.
@@ -215,7 +222,7 @@ impl Client {
     /// # Errors
     /// As [`Self::call`].
     pub async fn work<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
-        within::<M>(self.patience.work, self.wait(request)).await
+        within::<M>(self.patience.work, self.process(), self.wait(request)).await
     }
 
     /// Like [`Self::call`] without a time limit: for requests that wait for an event.
@@ -231,6 +238,10 @@ impl Client {
         let _ = self.calls.send(call).await;
         let vanished = |_| ClientError::Vanished { method: M::NAME };
         result::<M>(answered.await.map_err(vanished)?)
+    }
+
+    fn process(&self) -> Option<u32> {
+        Some(self.server.pid)
     }
 
     /// Waits until the daemon ends this connection. By then its socket is free for another daemon.
@@ -291,11 +302,16 @@ fn deliver(line: &str, waiting: &mut BTreeMap<i64, oneshot::Sender<ReadResponse>
 
 async fn within<M: Method>(
     limit: Duration,
+    process: Option<u32>,
     reply: impl Future<Output = Result<M::Reply, ClientError>>,
 ) -> Result<M::Reply, ClientError> {
     let method = M::NAME;
     let reply = timeout(limit, reply).await;
-    reply.map_err(|_| ClientError::TimedOut { method, limit })?
+    reply.map_err(|_| ClientError::TimedOut {
+        method,
+        limit,
+        process,
+    })?
 }
 
 fn result<M: Method>(answered: ReadResponse) -> Result<M::Reply, ClientError> {

@@ -219,6 +219,15 @@ pub fn open_log(socket: &Path) -> Result<(PathBuf, File), BindError> {
     Ok((path, file))
 }
 
+/// The process that owns a socket, as its lock file says.
+pub(crate) fn owner(socket: &Path) -> Option<u32> {
+    let lock = File::open(beside(socket, LOCK)).ok()?;
+    let mut text = String::new();
+    // A process id has a few digits.
+    lock.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
 fn beside(socket: &Path, suffix: &str) -> PathBuf {
     let mut name = socket.as_os_str().to_owned();
     name.push(suffix);

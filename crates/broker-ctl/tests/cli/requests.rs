@@ -333,6 +333,38 @@ broker-ctl: no daemon answers on [..]: run broker-ctl start, or start brokerd as
 }
 
 #[test]
+fn a_hung_daemon_is_critical_and_named_by_its_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("s");
+    std::fs::write(directory.path().join("s.lock"), "4242\n").unwrap();
+    // The kernel lets a client in, and nobody attends to it.
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let silent = broker_ctl()
+        .env("SSH_BROKER_SOCKET", &socket)
+        .args(["health", "--timeout", "1"])
+        .assert()
+        .code(2);
+    silent.stderr_eq("").stdout_eq(str![[r#"
+CRITICAL - the daemon (process 4242) did not answer hello within 1 s: it can be busy or hang. Look at its log, and try again with a longer --timeout
+
+"#]]);
+}
+
+#[test]
+fn no_daemon_is_critical() {
+    let directory = tempfile::tempdir().unwrap();
+    let absent = broker_ctl()
+        .env("SSH_BROKER_SOCKET", directory.path().join("s"))
+        .arg("health")
+        .assert()
+        .code(2);
+    absent.stdout_eq(str![[r#"
+CRITICAL - no daemon answers on [..]
+
+"#]]);
+}
+
+#[test]
 fn a_daemon_that_does_not_answer_is_not_waited_for_without_end() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("s");

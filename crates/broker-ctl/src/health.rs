@@ -1,0 +1,207 @@
+//! `health`: one line and an exit status as monitoring plug-ins have them.
+
+use std::time::Duration;
+
+use broker_ipc::methods::{ListProfiles, ListTunnelListeners, Status};
+use broker_ipc::types::{
+    DaemonStatus, ListenerState, Profile, RecentFailure, TunnelListener, TunnelOrigin,
+};
+use broker_ipc::{ClientError, Reason};
+
+use crate::daemon::Daemon;
+use crate::failure::Reported;
+use crate::units;
+
+/// How old a failure may be to count as recent: monitoring systems ask every one to five minutes.
+const RECENT: Duration = Duration::from_secs(10 * 60);
+
+/// The state of the daemon, as an exit status; the worst counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    Ok = 0,
+    Warning = 1,
+    Critical = 2,
+}
+
+/// What is wrong, and how bad that is.
+type Finding = (State, String);
+
+/// What the daemon says of itself.
+struct Answers {
+    status: DaemonStatus,
+    profiles: Vec<Profile>,
+    listeners: Vec<TunnelListener>,
+}
+
+/// Prints the line.
+///
+/// # Errors
+/// The exit status of any other state than OK.
+pub(crate) async fn check(daemon: &Daemon<'_>) -> anyhow::Result<()> {
+    let (state, line) = match ask(daemon).await {
+        Ok(answers) => summary(&answers, findings(&answers)),
+        Err(error) => unanswered(&error),
+    };
+    daemon.output().print(line)?;
+    match state {
+        0 => Ok(()),
+        status => Err(Reported::with_status(status).into()),
+    }
+}
+
+async fn ask(daemon: &Daemon<'_>) -> Result<Answers, ClientError> {
+    Ok(Answers {
+        status: daemon.call(&Status {}).await?,
+        profiles: daemon.call(&ListProfiles {}).await?,
+        listeners: daemon.call(&ListTunnelListeners {}).await?,
+    })
+}
+
+/// A daemon that does not answer is the worst, but an error of this command says nothing about it.
+fn unanswered(error: &ClientError) -> (u8, String) {
+    const UNKNOWN: u8 = 3;
+    if [Reason::Version, Reason::Denied].contains(&error.reason()) {
+        (UNKNOWN, format!("UNKNOWN - {error}"))
+    } else {
+        (State::Critical as u8, format!("CRITICAL - {error}"))
+    }
+}
+
+fn findings(answers: &Answers) -> Vec<Finding> {
+    let listeners = answers.listeners.iter().filter_map(of_listener);
+    let profiles = answers.profiles.iter().filter_map(of_profile);
+    let failures = answers.status.failures.iter().filter_map(of_failure);
+    let prompts = match answers.status.prompts {
+        0 => None,
+        prompts => Some((
+            State::Warning,
+            format!("prompts wait for an answer: {prompts}; run broker-ctl auth-handler"),
+        )),
+    };
+    listeners
+        .chain(profiles)
+        .chain(failures)
+        .chain(prompts)
+        .collect()
+}
+
+fn of_listener(listener: &TunnelListener) -> Option<Finding> {
+    let state = match (listener.state, listener.origin) {
+        (ListenerState::Listening, _) => return None,
+        (ListenerState::Failed, TunnelOrigin::File | TunnelOrigin::Static) => State::Critical,
+        (ListenerState::Failed, TunnelOrigin::Command) | (ListenerState::Waiting, _) => {
+            State::Warning
+        }
+    };
+    let why = listener.reason.as_deref().unwrap_or("no reason known");
+    let (id, port) = (listener.id, listener.port);
+    Some((
+        state,
+        format!("tunnel {id} (port {port}) does not listen: {why}"),
+    ))
+}
+
+fn of_profile(profile: &Profile) -> Option<Finding> {
+    let error = profile.last_error.as_ref()?;
+    let state = match profile.connections {
+        0 => State::Critical,
+        _ => State::Warning,
+    };
+    Some((state, format!("profile {}: {error}", profile.id)))
+}
+
+fn of_failure(recent: &RecentFailure) -> Option<Finding> {
+    let failure = &recent.failure;
+    let age = units::seconds_since(failure.time);
+    let counts = age <= RECENT.as_secs() && !failure.recovered;
+    counts.then(|| {
+        let text = format!("tunnel at {}: {}", recent.listener, failure.message);
+        (State::Warning, text)
+    })
+}
+
+fn summary(answers: &Answers, mut findings: Vec<Finding>) -> (u8, String) {
+    findings.sort_by_key(|(state, _)| std::cmp::Reverse(*state));
+    let state = findings.first().map_or(State::Ok, |(state, _)| *state);
+    let word = match state {
+        State::Ok => "OK",
+        State::Warning => "WARNING",
+        State::Critical => "CRITICAL",
+    };
+    let status = &answers.status;
+    let listening = |it: &&TunnelListener| it.state == ListenerState::Listening;
+    let listening = answers.listeners.iter().filter(listening).count();
+    let text = match findings.as_slice() {
+        [] => format!("{listening} of {} tunnels listen", status.tunnels),
+        [(_, only)] => only.clone(),
+        [(_, worst), others @ ..] => format!("{worst} (and {} more)", others.len()),
+    };
+    // A bar separates the text from the numbers.
+    let text = plain_text::printable(&text).replace('|', "/");
+    let line = format!(
+        "{word} - {text} | tunnels={} listening={listening} sessions={} connections={} transfers={} \
+         transfers_ok={}c transfers_failed={}c prompts={}",
+        status.tunnels,
+        status.sessions,
+        status.connections,
+        status.transfers.active,
+        status.transfers.ok,
+        status.transfers.failed,
+        status.prompts,
+    );
+    (state as u8, line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_comes_first_and_a_bar_only_before_the_numbers() {
+        let answers = answers();
+        let (state, line) = summary(&answers, findings(&answers));
+        assert_eq!((state, &line[..30]), (0, "OK - 0 of 2 tunnels listen | t"));
+        let warning = (State::Warning, "first".to_owned());
+        let critical = (State::Critical, "a|b".to_owned());
+        let (state, line) = summary(&answers, vec![warning, critical]);
+        assert_eq!(state, 2);
+        assert!(
+            line.starts_with("CRITICAL - a/b (and 1 more) | tunnels=2 listening=0 "),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_profile_without_a_connection_after_an_error_is_critical() {
+        let mut profile = Profile {
+            id: "work".into(),
+            name: None,
+            host: "h".into(),
+            port: 22,
+            user: None,
+            connections: 0,
+            tunnels: 1,
+            last_error: None,
+            retry_in: None,
+        };
+        assert_eq!(of_profile(&profile), None);
+        profile.last_error = Some("no".into());
+        let text = "profile work: no".to_owned();
+        assert_eq!(of_profile(&profile), Some((State::Critical, text.clone())));
+        profile.connections = 1;
+        assert_eq!(of_profile(&profile), Some((State::Warning, text)));
+    }
+
+    fn answers() -> Answers {
+        let status = serde_json::json!({
+            "pid": 1, "version": "1", "started": 0, "config": [], "profiles": 0, "tunnels": 2, "sessions": 0,
+            "connections": 0, "channels": 0, "transfers": {"active": 0, "ok": 0, "failed": 0}, "bytes_up": 0,
+            "bytes_down": 0,
+        });
+        Answers {
+            status: serde_json::from_value(status).unwrap(),
+            profiles: Vec::new(),
+            listeners: Vec::new(),
+        }
+    }
+}
