@@ -27,6 +27,7 @@ mod embedded;
 mod families;
 mod faults;
 mod gateways;
+mod hooks;
 mod host_certificates;
 mod host_keys;
 mod instances;
@@ -64,6 +65,7 @@ mod upgrade;
 /// The capabilities, each with the function that lists its trials.
 const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     client_matrix::trials,
+    hooks::trials,
     embedded::trials,
     python_ftplib::trials,
     lftp::trials,

@@ -14,6 +14,10 @@ use crate::registry::{Cause, DataEntry, SessionEntry};
 /// Codes with which a server says that it could not store a file (RFC 959, section 4.2): a person has to look at it.
 const NOT_STORED: [u16; 3] = [451, 452, 552];
 
+/// Codes with which a server says that there is nothing to do, for instance since there is no such file. Some say so only
+/// after they have announced the transfer.
+const NOT_TAKEN: [u16; 2] = [550, 553];
+
 /// When a transfer began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Began {
@@ -95,9 +99,16 @@ impl OverTransfer<'_> {
         let label = self.data.map(DataEntry::label).unwrap_or_default();
         let traffic = self.data.map(|data| data.channel.traffic());
         let kind = TransferKind::of(&transfer.command, transfer.direction);
+        let bytes = kind.bytes(traffic.unwrap_or_default());
+        let not_taken = bytes == 0 && NOT_TAKEN.contains(&end.told.code);
+        let result = if end.result == TransferResult::Failed && not_taken {
+            TransferResult::Refused
+        } else {
+            end.result
+        };
         let (started, duration) = self.began.or_earlier(label.joined);
         let reply = end.told.reply;
-        let succeeded = end.result == TransferResult::Complete;
+        let succeeded = result == TransferResult::Complete;
         TransferRecord {
             session: session.channel.id,
             tunnel: control.tunnel.id,
@@ -112,10 +123,10 @@ impl OverTransfer<'_> {
             command: transfer.command,
             path: transfer.path,
             kind,
-            bytes: kind.bytes(traffic.unwrap_or_default()),
+            bytes,
             started,
             duration,
-            result: end.result,
+            result,
             reason: self
                 .failure
                 .filter(|reason| !succeeded && !reply.contains(reason.as_str())),
@@ -190,5 +201,57 @@ pub(super) fn log(record: &TransferRecord) {
         TransferResult::Refused => line!(info, "transfer refused: {reply}"),
         TransferResult::Aborted => line!(info, "transfer aborted: {reply}"),
         TransferResult::Failed | TransferResult::Cut => line!(warn, "transfer failed: {reply}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(code: u16, own: bool) -> Told {
+        Told {
+            code,
+            own,
+            ..Told::default()
+        }
+    }
+
+    #[test]
+    fn the_reply_and_its_author_tell_how_a_transfer_ended() {
+        for (code, own, aborted, result) in [
+            (226, false, false, TransferResult::Complete),
+            (226, false, true, TransferResult::Complete),
+            (426, false, true, TransferResult::Aborted),
+            (0, false, true, TransferResult::Aborted),
+            (426, true, false, TransferResult::Cut),
+            (421, true, false, TransferResult::Cut),
+            (452, false, false, TransferResult::Failed),
+        ] {
+            let end = TransferEnd::of(told(code, own), aborted);
+            assert_eq!(end.result, result, "{code} {own} {aborted}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_a_failure_also_before_the_transfer_begins() {
+        for (code, result) in [
+            (550, TransferResult::Refused),
+            (530, TransferResult::Refused),
+            (425, TransferResult::Refused),
+            (452, TransferResult::Failed),
+            (552, TransferResult::Failed),
+        ] {
+            assert_eq!(TransferEnd::refused(told(code, false)).result, result);
+        }
+    }
+
+    #[test]
+    fn a_transfer_begins_when_its_data_can_flow() {
+        let began = Began::now();
+        let (started, duration) = began.or_earlier(Some(began.wall - Duration::from_secs(5)));
+        assert_eq!(started, began.wall - Duration::from_secs(5));
+        assert!(duration >= Duration::from_secs(5));
+        let later = Some(began.wall + Duration::from_secs(5));
+        assert_eq!(began.or_earlier(later).0, began.wall);
     }
 }
