@@ -22,7 +22,7 @@ use crate::start::Starting;
 use crate::stop::stop;
 use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
-use crate::{check, health, hostkeys, import, instances, listing, prompts, ssh_config};
+use crate::{check, doctor, health, hostkeys, import, instances, listing, prompts, ssh_config};
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
@@ -82,6 +82,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::AuthHandler => prompts::auth_handler(daemon).await,
         Command::ProbeKey { target, format } => hostkeys::probe(daemon, target, format).await,
         Command::TrustHost(args) => hostkeys::trust(daemon, args).await,
+        Command::Doctor(args) => doctor::doctor(daemon, args).await,
         Command::CheckConfig {
             file,
             allow_unsafe_config,
@@ -130,6 +131,7 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::CloseChannel { .. }
         | Command::ListTunnelListeners { .. }
         | Command::CloseTunnelListener { .. }
+        | Command::Doctor(_)
         | Command::CheckConfig { .. }
         | Command::ImportConfig { .. }
         | Command::ImportSshConfig(_)

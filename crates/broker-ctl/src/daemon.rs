@@ -39,6 +39,11 @@ impl<'a> Daemon<'a> {
         self.output
     }
 
+    /// Which user runs the daemon, if the command has sent a request and the system tells.
+    pub(crate) fn server_uid(&self) -> Option<u32> {
+        self.client.get()?.server_uid()
+    }
+
     /// Sends one request.
     pub(crate) async fn call<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
         self.client().await?.call(request).await

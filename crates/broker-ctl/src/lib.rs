@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod commands;
 mod daemon;
+mod doctor;
 mod failure;
 mod health;
 mod hostkeys;

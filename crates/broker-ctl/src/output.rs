@@ -48,6 +48,11 @@ impl Output {
         Ok(self.print(text)?)
     }
 
+    /// Prints an answer as JSON on one line.
+    pub(crate) fn json(&self, answer: &impl Serialize) -> anyhow::Result<()> {
+        Ok(self.print(json(answer)?)?)
+    }
+
     /// Prints a note for a user who asked for more detail.
     pub(crate) fn note(&self, text: impl Display) {
         if self.verbose {

@@ -109,7 +109,7 @@ async fn ready(daemon: &mut Child) -> io::Result<()> {
 }
 
 /// The daemon of the same installation; without one beside this program, that of the `PATH`.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let beside = std::env::current_exe().map(|it| it.with_file_name("brokerd"));
     let installed = beside.ok().filter(|it| it.is_file());
     installed.unwrap_or_else(|| PathBuf::from("brokerd"))

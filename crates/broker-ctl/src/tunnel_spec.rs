@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use broker_ipc::checks::FtpServer;
 use broker_ipc::types::{TunnelKind, TunnelListener, TunnelSide};
 use plain_text::{host_port, without_brackets};
 
@@ -228,6 +229,17 @@ pub(crate) fn option(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         Some(_) | None => Err("expected NAME=VALUE".into()),
     }
+}
+
+/// An FTP server as HOST or HOST:PORT, without a port 21.
+pub(crate) fn ftp_server(text: &str) -> Result<FtpServer, String> {
+    let (host, port) = match fields(text)?.as_slice() {
+        [host] => (*host, 21),
+        [host, port] => (*host, dst_port_field(port)?),
+        [] | [..] => return Err("expected host:port, an IPv6 address in brackets".into()),
+    };
+    let host = host_field(host, "host")?;
+    Ok(FtpServer { host, port })
 }
 
 /// Splits at colons outside brackets, and removes the brackets.

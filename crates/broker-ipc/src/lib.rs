@@ -4,6 +4,7 @@
 //! names every method once, with its parameters and its result. [`server`] and [`client`] are generic over that list,
 //! so no caller handles JSON. This crate does not know what the daemon does with a request.
 
+pub mod checks;
 pub mod client;
 pub mod descriptors;
 pub mod endpoint;

@@ -34,11 +34,13 @@ pub use net::client_socket::{ClientSocket, ClientStream};
 pub use net::workers::data_thread_heartbeats;
 pub use pool::{KeepGuard, Pool, PoolSnapshot, PoolUseGuard};
 pub use prompt::{Answer, Field, KeepFor, Keyring, NoAnswer, Prompt, PromptError, Responder};
-pub use route::{FailedAttempt, ProxyFault, ResolveError, RouteError, Unreachable};
+pub use route::{
+    FailedAttempt, FirstHop, ProxyFault, ResolveError, RouteError, Unreachable, first_hop, try_each,
+};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use shell::{command_name, end_group, shell};
 pub use spec::{ConnectSpec, HostKeyRules, KeyPlace, Target};
 pub use splice::{SpliceEnd, SpliceProgress, splice, splice_layered};
 pub use state::CutReason;
 pub use state::info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
-pub use state::observer::Observer;
+pub use state::observer::{Observer, Passed};

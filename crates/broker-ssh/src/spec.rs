@@ -8,7 +8,7 @@ use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 use plain_text::host_port;
 
 use crate::prompt::{Keyring, Responder};
-use crate::state::observer::Observer;
+use crate::state::observer::{Observer, Passed};
 
 /// Everything about one server and one user.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub struct ConnectSpec {
     pub password: Option<PasswordSource>,
     /// Passes prompts to a person; `None`: nobody can be asked.
     pub responder: Option<Arc<dyn Responder>>,
-    /// Learns of the connections to this server; `None`: nobody does.
+    /// Learns of the connections to this server, and how far attempts come; `None`: nobody does.
     pub observer: Option<Arc<dyn Observer>>,
 }
 
@@ -66,6 +66,13 @@ impl ConnectSpec {
         match &self.gateway {
             None => self.server(),
             Some(gateway) => format!("{} behind {}", self.server(), gateway.place()),
+        }
+    }
+
+    /// Tells the observer, if there is one, that an attempt has passed this step.
+    pub(crate) fn tell(&self, step: Passed) {
+        if let Some(observer) = &self.observer {
+            observer.passed(&self.server(), step);
         }
     }
 

@@ -4,6 +4,7 @@ mod announced;
 mod api;
 mod client;
 mod client_tls;
+mod doctor;
 mod events;
 mod ftp_session;
 mod hooks;
@@ -26,6 +27,7 @@ mod unix_time;
 
 pub use api::{Api, ConnectedClient};
 pub use broker_ssh::data_thread_heartbeats;
+pub use doctor::{Sink, examine};
 pub use events::{
     ConnectionFacts, Event, Events, Fault, Numbered, SessionFacts, TransferKind, TransferRecord,
     TransferResult, TunnelFacts,

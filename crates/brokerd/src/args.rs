@@ -50,6 +50,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) takeover: bool,
 
+    /// Serve nobody: examine the way to the FTP servers step by step, for broker-ctl doctor. Reads the question from
+    /// standard input
+    #[arg(long, hide = true)]
+    pub(crate) doctor: bool,
+
     /// Seconds that running transfers may still take after a request to stop
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) grace: u64,

@@ -103,7 +103,7 @@ impl Loader {
     }
 
     /// The existing files, with absolute paths, since a client that asks for the status can be in another directory.
-    fn present(&self) -> Vec<PathBuf> {
+    pub(crate) fn present(&self) -> Vec<PathBuf> {
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let read = match &self.sources {
             Sources::Only(path) => vec![path.clone()],

@@ -1,6 +1,7 @@
 //! The Connection Broker daemon: the life of the process, from its arguments to its exit status.
 
 mod args;
+mod doctor;
 mod handover;
 mod heartbeat;
 mod journal;
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
         ("the limit of descriptors", process::allow_all_descriptors()),
     ];
     let args = Args::parse();
+    if args.doctor {
+        return doctor::run(&args);
+    }
     let passed = match passed::take() {
         Ok(passed) => passed,
         Err(error) => return failed(&error),

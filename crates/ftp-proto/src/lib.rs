@@ -14,6 +14,7 @@ mod kind;
 mod line;
 mod pending_replies;
 mod reply;
+mod reply_reader;
 mod sent;
 mod session;
 mod telnet;
@@ -24,5 +25,6 @@ pub use event::{
     Action, Announced, DataEnd, DataEvent, DataId, Direction, Event, Mode, Peer, Protocol, Told,
     TransferFacts,
 };
+pub use reply_reader::{NoReply, Reply, ReplyReader};
 pub use session::Session;
 pub use text::reply;

@@ -37,6 +37,8 @@ pub(super) struct Attempt<'a, H: Handler> {
     /// Methods that the server offers to continue with; `None` until it has listed them.
     offered: Option<MethodSet>,
     tried: Vec<String>,
+    /// What the server accepted in the end.
+    pub(super) logged_in_with: Option<String>,
     /// Whether the server judged any proof of who the user is.
     judged: bool,
     /// Why something could not be tried.
@@ -62,6 +64,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
             prompts,
             offered: None,
             tried: Vec::new(),
+            logged_in_with: None,
             judged: false,
             obstacles: Vec::new(),
             spent: Vec::new(),
@@ -107,6 +110,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
         match said {
             Ok(AuthResult::Success) => {
                 tracing::debug!(server = %self.state.server, user = %self.spec.user, with = what, "logged in");
+                self.logged_in_with = Some(what.to_owned());
                 Ok(AuthOutcome::Done)
             }
             Ok(AuthResult::Failure {

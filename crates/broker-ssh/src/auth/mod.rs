@@ -36,6 +36,8 @@ const MAX_ASKED: usize = 3;
 /// Tries the profile's methods in order until the server is satisfied. If the server accepts one and requires more
 /// (partial success), the broker tries the methods again in the same order, limited to those that the server then offers.
 ///
+/// Returns what the server accepted in the end; `None`: it wanted nothing.
+///
 /// # Errors
 /// `Refused` with everything that was tried; the error of a key, password or prompt that kept everything from being
 /// tried; `Ended` if the server closes the connection.
@@ -44,11 +46,11 @@ pub(crate) async fn authenticate<H: Handler>(
     spec: &ConnectSpec,
     state: &ConnectionState,
     prompts: &DialPrompts,
-) -> Result<(), AuthError> {
+) -> Result<Option<String>, AuthError> {
     let mut attempt = Attempt::new(session, spec, state, prompts);
     for _ in 0..MAX_STEPS {
         match step(&mut attempt).await? {
-            AuthOutcome::Done => return Ok(()),
+            AuthOutcome::Done => return Ok(attempt.logged_in_with),
             AuthOutcome::Partial => {}
             AuthOutcome::Refused => break,
         }

@@ -24,6 +24,7 @@ use crate::route::{self, RouteStream, TimeLimit, Transport};
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
 use crate::state::info::ConnectionKind;
+use crate::state::observer::Passed;
 
 /// Bound on authentication, not counting the time in which a person is asked. It exceeds the bound on connecting, since
 /// servers delay authentication on purpose and resolve names during it.
@@ -58,14 +59,22 @@ impl Dial {
         trust
             .confirm(self.spec.responder.as_deref(), &self.state, &self.prompts)
             .await?;
+        if let Some(negotiated) = self.state.negotiated.get() {
+            self.spec.tell(Passed::KeyExchange {
+                negotiated: negotiated.clone(),
+                known_at: trust.known_at().map(str::to_owned),
+            });
+        }
         let login = authenticate(&mut handle, &self.spec, &self.state, &self.prompts);
         let in_time = self.prompts.within(AUTH_TIMEOUT, login).await;
-        in_time.unwrap_or_else(|| {
+        let with = in_time.unwrap_or_else(|| {
             Err(AuthError::Late {
                 server: self.spec.server(),
                 after: AUTH_TIMEOUT,
             })
         })?;
+        let user = self.spec.user.clone();
+        self.spec.tell(Passed::Login { user, with });
         Ok(Connection::new(
             self.state,
             listeners,
@@ -105,7 +114,21 @@ impl Dial {
             self.spec.settings.server_banners,
             self.tracker.token(),
         );
-        handshake::run(config, transport, handler, &self.state).await
+        let opened = Instant::now();
+        let session = handshake::run(config, transport, handler, &self.state).await;
+        self.tell_greeting(opened);
+        session
+    }
+
+    /// Tells the observer about the server's version, if it has come.
+    fn tell_greeting(&self, opened: Instant) {
+        let wire = &self.state.wire;
+        if let (Some(version), Some(at)) = (wire.identification.get(), wire.identified.get()) {
+            self.spec.tell(Passed::Greeting {
+                version: version.clone(),
+                after: at.saturating_duration_since(opened),
+            });
+        }
     }
 
     /// Opens the byte stream for the connection. A gateway connection has its own timeouts.

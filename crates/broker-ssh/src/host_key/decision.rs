@@ -32,6 +32,7 @@ impl Trust {
         match self.standing(&key, shown.certificate(), unix_now()) {
             KeyStanding::Known(place) => {
                 tracing::debug!(server = %self.server, %place, "host key is known");
+                self.known_at.get_or_init(|| place);
                 Ok(())
             }
             KeyStanding::Revoked(revoked_at) => Err(self.revoked(&key, revoked_at)),

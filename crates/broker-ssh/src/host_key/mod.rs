@@ -46,6 +46,8 @@ pub(crate) struct Trust {
     store: Option<Store>,
     /// The key that a person must confirm before the connection may be used.
     unconfirmed: OnceLock<UnconfirmedKey>,
+    /// The place where the key is known that the server has shown.
+    known_at: OnceLock<String>,
 }
 
 /// Whether a key is known, unknown, changed or revoked.
@@ -125,7 +127,13 @@ impl Trust {
             name,
             store,
             unconfirmed: OnceLock::new(),
+            known_at: OnceLock::new(),
         })
+    }
+
+    /// The place where the key is known that the server has shown; `None`: it is not known, or not shown yet.
+    pub(crate) fn known_at(&self) -> Option<&str> {
+        self.known_at.get().map(String::as_str)
     }
 
     /// Which keys to request from the server: those that would be accepted.

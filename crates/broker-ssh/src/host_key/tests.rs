@@ -38,6 +38,7 @@ fn trust(policy: HostKeyPolicy, known_hosts: &str) -> Trust {
         pinned: Vec::new(),
         store: None,
         unconfirmed: OnceLock::new(),
+        known_at: OnceLock::new(),
     }
 }
 

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::net::lock::lock;
@@ -28,6 +29,8 @@ const MAX_IDENTIFICATION: usize = 255;
 pub(crate) struct WireCounters {
     /// The version line, which names the peer's software.
     pub(crate) identification: OnceLock<String>,
+    /// When that line had come.
+    pub(crate) identified: OnceLock<Instant>,
     /// What came before that line, or its beginning.
     pub(crate) before_version: Mutex<String>,
     pub(crate) received: AtomicU64,
@@ -79,6 +82,7 @@ impl<S> SeverableStream<S> {
                 .trim_end()
                 .to_owned();
             self.counters.identification.get_or_init(|| line);
+            self.counters.identified.get_or_init(Instant::now);
         }
     }
 

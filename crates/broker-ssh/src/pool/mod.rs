@@ -221,6 +221,18 @@ impl Pool {
         connected.map(drop)
     }
 
+    /// How long the server takes to answer on the control connection, which is opened if necessary; `None`: it gave no
+    /// answer.
+    ///
+    /// # Errors
+    /// Why the server is not available.
+    pub async fn round_trip(&self) -> Result<Option<Duration>, OpenError> {
+        let lease = self.lease(ConnectionKind::Control).await?;
+        let liveness = lease.connection().liveness();
+        let asked = Instant::now();
+        Ok(liveness.confirm().await.then(|| asked.elapsed()))
+    }
+
     /// Forgets failures, so the next open connects at once: their cause has been fixed.
     pub fn retry_now(&self) {
         self.backoff.succeeded();

@@ -95,14 +95,48 @@ pub(crate) async fn open(
     }
 }
 
-async fn direct(spec: &ConnectSpec, limit: TimeLimit) -> Result<Transport<QuickAck>, RouteError> {
+/// Where a connection attempt begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirstHop {
+    /// At one of the server's own addresses.
+    Direct(Vec<SocketAddr>),
+    /// At this proxy, or with this command.
+    Through(String),
+}
+
+/// Where a connection attempt to this server begins. Looks the server's name up unless that is left to a proxy.
+///
+/// # Errors
+/// The name has no address that may be used.
+pub async fn first_hop(spec: &ConnectSpec) -> Result<FirstHop, RouteError> {
+    let limit = TimeLimit::starts_now(spec.settings.connect_timeout);
+    match rules::choose(spec, limit).await {
+        ProxyRoute::Direct => look_up(spec, limit).await.map(FirstHop::Direct),
+        ProxyRoute::Proxy(proxy) => Ok(FirstHop::Through(proxy::name(proxy))),
+        ProxyRoute::Command(command) => Ok(FirstHop::Through(command::name(command))),
+    }
+}
+
+/// Connects to each of the addresses, or to the first of many, and closes. Returns how long each took, or why it failed.
+pub async fn try_each(
+    spec: &ConnectSpec,
+    addresses: Vec<SocketAddr>,
+) -> Vec<(SocketAddr, Result<Duration, FailedAttempt>)> {
+    let limit = TimeLimit::starts_now(spec.settings.connect_timeout);
+    race::each(addresses, limit).await
+}
+
+async fn look_up(spec: &ConnectSpec, limit: TimeLimit) -> Result<Vec<SocketAddr>, RouteError> {
     let family = spec.settings.address_family;
     let found = resolve::addresses(&spec.host, spec.port, family, limit).await;
-    let addresses = found.map_err(|reason| RouteError::Resolve {
+    found.map_err(|reason| RouteError::Resolve {
         host: spec.host.clone(),
         reason,
-    })?;
-    let connected = race::connect(addresses, limit).await;
+    })
+}
+
+async fn direct(spec: &ConnectSpec, limit: TimeLimit) -> Result<Transport<QuickAck>, RouteError> {
+    let connected = race::connect(look_up(spec, limit).await?, limit).await;
     let Connected { tcp, peer, took } = connected.map_err(|reason| RouteError::Connect {
         server: spec.server(),
         reason,

@@ -73,6 +73,27 @@ pub(super) async fn connect(
     }
 }
 
+/// An attempt for each address at the same time: how long it took, or why it failed.
+pub(super) async fn each(
+    addresses: Vec<SocketAddr>,
+    limit: TimeLimit,
+) -> Vec<(SocketAddr, Result<Duration, FailedAttempt>)> {
+    let tried = in_turns(addresses).into_iter().take(MAX_ATTEMPTS);
+    futures::future::join_all(tried.map(|address| alone(address, limit))).await
+}
+
+async fn alone(
+    address: SocketAddr,
+    limit: TimeLimit,
+) -> (SocketAddr, Result<Duration, FailedAttempt>) {
+    let outcome = match limit.run(attempt(address)).await {
+        Some((_, Ok(connected))) => Ok(connected.took),
+        Some((_, Err(error))) => Err(failed(address, &error)),
+        None => Err(FailedAttempt::Silent(address, limit.whole)),
+    };
+    (address, outcome)
+}
+
 /// The addresses with alternating families, that of the first one first (RFC 8305 section 4).
 fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);

@@ -1,14 +1,43 @@
 //! Who learns of the connections of a pool
 
 use std::fmt;
+use std::time::Duration;
 
 use super::CutReason;
-use super::info::ConnectionKind;
+use super::info::{ConnectionKind, Negotiated};
 
-/// Learns when the connections of a pool begin and end. It must not block.
+/// Learns when the connections of a pool begin and end, and how far attempts come. It must not block.
 pub trait Observer: fmt::Debug + Send + Sync {
     /// This connection is up.
-    fn connected(&self, id: u64, kind: ConnectionKind);
+    fn connected(&self, _id: u64, _kind: ConnectionKind) {}
     /// This connection was up, and has ended.
-    fn disconnected(&self, id: u64, kind: ConnectionKind, reason: &CutReason);
+    fn disconnected(&self, _id: u64, _kind: ConnectionKind, _reason: &CutReason) {}
+    /// A connection attempt has passed this step. `server` is its host and port, which may be those of a gateway.
+    fn passed(&self, _server: &str, _step: Passed) {}
+}
+
+/// A step of a connection attempt that has succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passed {
+    /// The server has sent its version line; `after` counts from the open byte stream.
+    Greeting {
+        /// The line, which names the server's software. Untrusted text.
+        version: String,
+        /// How long it took.
+        after: Duration,
+    },
+    /// Keys are exchanged, and the policy allows the host key.
+    KeyExchange {
+        /// The algorithms and the key.
+        negotiated: Negotiated,
+        /// The place where the key is known; `None`: it was not, and has just been accepted.
+        known_at: Option<String>,
+    },
+    /// The user is logged in.
+    Login {
+        /// The user.
+        user: String,
+        /// What the server accepted, such as a key; `None`: it wanted nothing.
+        with: Option<String>,
+    },
 }

@@ -28,8 +28,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::control_end::ControlEnd;
+pub(crate) use self::data::forward_address;
 use self::data::{Advertised, ControlConnection, DataHost, has_two_families};
 use self::io::Io;
+pub(crate) use self::server::open_by_name;
 use self::session::FtpSession;
 use crate::client::Client;
 use crate::client_tls::SessionTls;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use broker_config::ListenSide;
 use broker_ipc::Reason;
-use broker_ssh::{ChannelError, OpenError, Pool, Target};
+use broker_ssh::{Channel, ChannelError, OpenError, Pool, Target};
 use plain_text::canonical;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -55,7 +55,7 @@ pub(super) async fn open(
     }
 }
 
-/// Opens a channel to the first name of the destination that the SSH server permits.
+/// Opens the control connection through SSH.
 async fn open_channel(
     tunnel: &Tunnel,
     target: &Target,
@@ -63,6 +63,26 @@ async fn open_channel(
     peer: SocketAddr,
     awaits_greeting: OwnedSemaphorePermit,
 ) -> Result<Server, Refusal> {
+    let opened = open_by_name(pool, target, peer).await;
+    let (channel, host) = opened.map_err(|error| Refusal::from(&error))?;
+    Ok(Server {
+        carried_by: Some(channel.info().connection),
+        end: ControlEnd::channel(channel, &tunnel.shutdown.tasks),
+        host,
+        direct: None,
+        awaits_greeting,
+    })
+}
+
+/// Opens a channel to the first name of the target that the SSH server permits, and returns that name too.
+///
+/// # Errors
+/// Why the first name does not work, or why there is no connection to the SSH server.
+pub(crate) async fn open_by_name(
+    pool: &Pool,
+    target: &Target,
+    peer: SocketAddr,
+) -> Result<(Channel, String), OpenError> {
     let mut refusal = None;
     let mut any_prohibited = false;
     for host in dial_names(&target.host) {
@@ -74,24 +94,16 @@ async fn open_channel(
             port: target.port,
         };
         match pool.open_control(&target, peer).await {
-            Ok(channel) => {
-                return Ok(Server {
-                    carried_by: Some(channel.info().connection),
-                    end: ControlEnd::channel(channel, &tunnel.shutdown.tasks),
-                    host,
-                    direct: None,
-                    awaits_greeting,
-                });
-            }
+            Ok(channel) => return Ok((channel, host)),
             // Another name is tried only if the far end refused the previous one.
             Err(OpenError::Channel(error @ ChannelError::Refused { .. })) => {
                 any_prohibited |= error.is_prohibited();
                 refusal.get_or_insert(OpenError::Channel(error));
             }
-            Err(error) => return Err(Refusal::from(&error)),
+            Err(error) => return Err(error),
         }
     }
-    Err(Refusal::from(&refusal.unwrap_or(OpenError::Internal)))
+    Err(refusal.unwrap_or(OpenError::Internal))
 }
 
 async fn connect(target: &Target, awaits_greeting: OwnedSemaphorePermit) -> Result<Server, String> {

@@ -7,7 +7,7 @@
 mod difference;
 mod host_keys;
 mod reload;
-mod target;
+pub(crate) mod target;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -26,6 +26,7 @@ use tracing::debug;
 
 pub(super) use advertised::Advertised;
 pub(super) use destination::DataHost;
+pub(crate) use server_forward::forward_address;
 pub(super) use server_forward::has_two_families;
 pub(super) use task::{ControlConnection, DataReport, DataTask, Signals};
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use broker_config::FtpOptions;
 use broker_ssh::{Channel, ForwardedConnection, RemoteForward};
 use plain_text::host_port;
 
@@ -21,7 +22,11 @@ impl<'a> ServerForward<'a> {
     /// # Errors
     /// Why it does not listen.
     pub(super) async fn open(task: &'a DataTask) -> Result<Self, String> {
-        let bind = forward_address(task)?;
+        let bind = forward_address(
+            &task.control.ftp,
+            &task.control.server,
+            has_two_families(&task.control) && task.other_family,
+        )?;
         let ports = task.control.ftp.active_ports.clone();
         let forward = task.control.forwards.open(&bind, ports).await;
         let forward = forward.map_err(|error| error.to_string())?;
@@ -70,20 +75,28 @@ pub(crate) fn has_two_families(control: &ControlConnection) -> bool {
     unknown && control.server.eq_ignore_ascii_case("localhost")
 }
 
-/// The address at which the FTP server can reach the SSH server's host.
-fn forward_address(task: &DataTask) -> Result<String, String> {
-    if let Some(address) = task.control.ftp.active_address {
+/// The address at which the FTP server can reach the SSH server's host. `server` is the host of the FTP server as the SSH
+/// server was asked for it; `second` is true if it is `localhost`, and the other loopback address is wanted.
+///
+/// # Errors
+/// It is not known; says what to do.
+pub(crate) fn forward_address(
+    ftp: &FtpOptions,
+    server: &str,
+    second: bool,
+) -> Result<String, String> {
+    if let Some(address) = ftp.active_address {
         return Ok(address.to_string());
     }
-    if has_two_families(&task.control) {
-        let loopback = match task.other_family {
+    if server.eq_ignore_ascii_case("localhost") {
+        let loopback = match second {
             false => IpAddr::from(Ipv4Addr::LOCALHOST),
             true => IpAddr::from(Ipv6Addr::LOCALHOST),
         };
         return Ok(loopback.to_string());
     }
-    if destination::is_loopback(&task.control.server) {
-        return Ok(task.control.server.clone());
+    if destination::is_loopback(server) {
+        return Ok(server.to_owned());
     }
     Err("the FTP server is not on the SSH server's own host: set active-address for this tunnel, or use passive mode".to_owned())
 }

@@ -1,0 +1,144 @@
+//! Findings on their way to whoever shows them, each with the time since the one before it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use broker_ipc::checks::{Check, Outcome, Step};
+use broker_ssh::{Observer, Passed};
+use plain_text::printable_start;
+use tokio::time::Instant;
+
+use super::wording;
+use crate::sync::lock;
+
+/// Where findings go.
+pub type Sink = Arc<dyn Fn(Check) + Send + Sync>;
+
+/// The longest text of a finding, in characters: an error that names sixteen addresses fits.
+const MAX_TEXT: usize = 2048;
+
+/// One step and its outcome.
+#[derive(Debug)]
+pub(super) struct Finding {
+    step: Step,
+    outcome: Outcome,
+    text: String,
+    remedy: Option<String>,
+    took: Option<Duration>,
+}
+
+impl Finding {
+    pub(super) fn new(step: Step, outcome: Outcome, text: impl Into<String>) -> Self {
+        Self {
+            step,
+            outcome,
+            text: text.into(),
+            remedy: None,
+            took: None,
+        }
+    }
+
+    pub(super) fn ok(step: Step, text: impl Into<String>) -> Self {
+        Self::new(step, Outcome::Ok, text)
+    }
+
+    /// A failure. If its text ends with what to do, as the broker's errors do, that becomes the remedy.
+    pub(super) fn failed(step: Step, text: impl Into<String>) -> Self {
+        let (text, remedy) = wording::parted(&text.into());
+        Self {
+            remedy,
+            ..Self::new(step, Outcome::Failed, text)
+        }
+    }
+
+    /// What to do, unless the failure itself says it.
+    pub(super) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy.get_or_insert_with(|| remedy.into());
+        self
+    }
+
+    pub(super) fn is_ok(&self) -> bool {
+        self.outcome == Outcome::Ok
+    }
+
+    pub(super) fn took(mut self, took: Duration) -> Self {
+        self.took = Some(took);
+        self
+    }
+}
+
+/// Reports the findings about one target.
+pub(super) struct Reporter {
+    target: Option<String>,
+    sink: Sink,
+    /// When the last step ended.
+    last: Mutex<Instant>,
+    /// How far the connection attempt has come.
+    attempt: Mutex<Attempt>,
+}
+
+/// How far the connection attempt has come.
+#[derive(Debug, Default)]
+struct Attempt {
+    /// The last step that has succeeded.
+    passed: Option<Step>,
+    /// Whether it has ended. Further connections to the same servers pass the same steps.
+    over: bool,
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reporter {
+    pub(super) fn new(target: Option<&str>, sink: &Sink) -> Self {
+        Self {
+            target: target.map(str::to_owned),
+            sink: Arc::clone(sink),
+            last: Mutex::new(Instant::now()),
+            attempt: Mutex::default(),
+        }
+    }
+
+    /// Reports a finding. If it does not say how long it took, that is the time since the one before it.
+    pub(super) fn report(&self, finding: Finding) {
+        let now = Instant::now();
+        let before = std::mem::replace(&mut *lock(&self.last), now);
+        let took = finding.took.unwrap_or(now - before);
+        let timed = finding.outcome != Outcome::Skipped;
+        (self.sink)(Check {
+            target: self.target.clone(),
+            step: finding.step,
+            outcome: finding.outcome,
+            text: printable_start(&finding.text, MAX_TEXT),
+            remedy: finding.remedy,
+            microseconds: timed.then(|| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+        });
+    }
+
+    /// The connection attempt has ended. Returns the last step that has succeeded.
+    pub(super) fn attempt_over(&self) -> Option<Step> {
+        let mut attempt = lock(&self.attempt);
+        attempt.over = true;
+        attempt.passed
+    }
+}
+
+impl Observer for Reporter {
+    fn passed(&self, server: &str, step: Passed) {
+        let finding = wording::passed(server, step);
+        {
+            let mut attempt = lock(&self.attempt);
+            if attempt.over {
+                return;
+            }
+            attempt.passed = Some(finding.step);
+        }
+        self.report(finding);
+    }
+}
