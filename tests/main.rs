@@ -22,6 +22,7 @@ mod client_tls;
 mod ctl;
 mod cut_transfers;
 mod dead_lines;
+mod doctor;
 mod early_close;
 mod embedded;
 mod families;
@@ -99,6 +100,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     reload_faults::trials,
     package::trials,
     ctl::trials,
+    doctor::trials,
     open_tunnel::trials,
     ports::trials,
     other_users::trials,

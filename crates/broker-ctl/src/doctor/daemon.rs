@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use broker_ipc::checks::{Check, Outcome, Step};
-use broker_ipc::methods::{ListTunnelListeners, Status};
-use broker_ipc::types::{DaemonStatus, ListenerState, TunnelListener};
+use broker_ipc::methods::{ListProfiles, ListTunnelListeners, Status};
+use broker_ipc::types::{DaemonStatus, ListenerState, Profile, TunnelListener};
 use broker_ipc::{ClientError, Reason};
 use nix::unistd::{Uid, User, geteuid};
 use plain_text::host_port;
@@ -15,7 +15,7 @@ use crate::daemon::Daemon;
 /// Asks the daemon, if one runs. The examination goes on without one.
 pub(super) async fn examine(daemon: &Daemon<'_>, target: Option<&str>) -> AboutDaemon {
     match ask(daemon).await {
-        Ok((status, listeners)) => about(daemon, &status, &listeners, target),
+        Ok(told) => about(daemon, &told, target),
         Err(error) => AboutDaemon {
             checks: vec![absent(&error)],
             config: None,
@@ -23,10 +23,19 @@ pub(super) async fn examine(daemon: &Daemon<'_>, target: Option<&str>) -> AboutD
     }
 }
 
-async fn ask(daemon: &Daemon<'_>) -> Result<(DaemonStatus, Vec<TunnelListener>), ClientError> {
-    let status = daemon.call(&Status {}).await?;
-    let listeners = daemon.call(&ListTunnelListeners {}).await?;
-    Ok((status, listeners))
+/// The daemon's answers.
+struct Told {
+    status: DaemonStatus,
+    profiles: Vec<Profile>,
+    listeners: Vec<TunnelListener>,
+}
+
+async fn ask(daemon: &Daemon<'_>) -> Result<Told, ClientError> {
+    Ok(Told {
+        status: daemon.call(&Status {}).await?,
+        profiles: daemon.call(&ListProfiles {}).await?,
+        listeners: daemon.call(&ListTunnelListeners {}).await?,
+    })
 }
 
 fn check(outcome: Outcome, text: String, remedy: Option<String>) -> Check {
@@ -48,17 +57,15 @@ fn absent(error: &ClientError) -> Check {
     check(Outcome::Failed, error.to_string(), Some(remedy.to_owned()))
 }
 
-fn about(
-    daemon: &Daemon<'_>,
-    status: &DaemonStatus,
-    listeners: &[TunnelListener],
-    target: Option<&str>,
-) -> AboutDaemon {
-    let mut checks = vec![running(status, daemon.server_uid())];
-    let of_target = listeners.iter().filter(|it| concerns(it, target));
+fn about(daemon: &Daemon<'_>, told: &Told, target: Option<&str>) -> AboutDaemon {
+    let mut checks = vec![running(&told.status, daemon.server_uid())];
+    let of_target = told
+        .listeners
+        .iter()
+        .filter(|it| concerns(it, told, target));
     let failed = of_target.filter(|it| it.state == ListenerState::Failed);
     checks.extend(failed.map(not_listening));
-    let config = match status.config.as_slice() {
+    let config = match told.status.config.as_slice() {
         [only] => Some(PathBuf::from(only)),
         [..] => None,
     };
@@ -95,10 +102,17 @@ fn name_of(uid: u32) -> String {
     user.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
-fn concerns(listener: &TunnelListener, target: Option<&str>) -> bool {
-    target.is_none_or(|target| {
-        listener.profile.as_deref() == Some(target) || listener.target.starts_with(target)
-    })
+/// Whether a tunnel belongs to the profile or server that the target names.
+fn concerns(listener: &TunnelListener, told: &Told, target: Option<&str>) -> bool {
+    let Some(target) = target else {
+        return true;
+    };
+    let named = |it: &&Profile| it.name.as_deref() == Some(target) || it.id == target;
+    let profile = told.profiles.iter().find(named).map(|it| &it.id);
+    match &listener.profile {
+        Some(id) => profile == Some(id),
+        None => listener.target == target,
+    }
 }
 
 fn not_listening(listener: &TunnelListener) -> Check {

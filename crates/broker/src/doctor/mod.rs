@@ -17,6 +17,7 @@ use broker_ipc::RpcError;
 use broker_ipc::checks::{Outcome, Question, Step};
 use broker_ssh::{Pool, Target};
 
+use crate::events::Events;
 use crate::listeners::Listeners;
 use crate::profiles::{Connections, Identity, Profiles, unsupported};
 use crate::prompts::PromptQueue;
@@ -35,7 +36,7 @@ pub async fn examine(config: Config, identity: Identity, asked: Question, sink: 
     let prompts = PromptQueue::new(shutdown.kill.clone());
     let config = Arc::new(config);
     let doctor = Doctor {
-        profiles: Profiles::new((*config).clone(), identity, prompts, shutdown.clone()),
+        profiles: Profiles::new((*config).clone(), identity, prompts, Events::default(), shutdown.clone()),
         shutdown: shutdown.clone(),
         asked,
         sink,
@@ -89,6 +90,7 @@ impl Doctor {
         let observer = Arc::clone(&reporter);
         spec.for_each_hop(&|hop| {
             hop.observer = Some(observer.clone());
+            hop.responder = None;
             // Nobody is asked, so a key that only a person can accept is an unknown or a changed one.
             if hop.settings.host_key_policy == HostKeyPolicy::Ask {
                 hop.settings.host_key_policy = HostKeyPolicy::Strict;
@@ -137,7 +139,7 @@ impl Doctor {
             return;
         };
         let mut listeners =
-            Listeners::new(Arc::<SessionRegistry>::default(), self.shutdown.clone());
+            Listeners::new(Arc::<SessionRegistry>::default(), Events::default(), self.shutdown.clone());
         let listens = listeners.open_requested(profile, connections.clone(), on_free_port(tunnel));
         match listens.and_then(|id| Ok(listeners.tunnel(id)?.status().port)) {
             Ok(port) => {

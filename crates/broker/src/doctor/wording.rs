@@ -93,16 +93,14 @@ fn login_error(error: &OpenError) -> Option<&AuthError> {
 
 fn about_login(error: &AuthError) -> &'static str {
     match error {
-        AuthError::Refused {
-            wants_person: true, ..
-        }
-        | AuthError::Prompt(_) => {
-            "the login needs a person: run in a terminal: broker-ctl open-tunnel-listener, or let broker-ctl auth-handler \
-             run beside the daemon"
-        }
         AuthError::Refused { .. } => {
             "add the public key to ~/.ssh/authorized_keys of this user on the server, and check that the user name is \
-             right, and that sshd accepts the modes of that file and its directories"
+             right, and that sshd accepts the modes of that file and its directories; the doctor types no password or \
+             passphrase: for a login that needs one, run broker-ctl open-tunnel-listener in a terminal"
+        }
+        AuthError::Prompt(_) => {
+            "the login needs a person: run broker-ctl open-tunnel-listener in a terminal, or let broker-ctl auth-handler run \
+             beside the daemon"
         }
         AuthError::Ended { .. } => {
             "name the right key in user-identities, and look into the log of the SSH server"
