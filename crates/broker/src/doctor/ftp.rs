@@ -9,7 +9,8 @@ use broker_ssh::{Channel, ChannelRead, OpenError, Pool, RemoteForward, Target};
 use ftp_proto::{NoReply, Reply, ReplyReader};
 use tokio::time::timeout;
 
-use super::report::{Finding, Reporter};
+use super::finding::Finding;
+use super::report::Reporter;
 use crate::ftp_session::{forward_address, open_by_name};
 
 /// How long an FTP server may take to greet: some first look up the client's name.

@@ -11,7 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
-use super::report::{Finding, Reporter};
+use super::finding::Finding;
+use super::report::Reporter;
 
 /// How long a reply may take.
 const REPLY_LIMIT: Duration = Duration::from_secs(60);

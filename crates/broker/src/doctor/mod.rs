@@ -2,6 +2,7 @@
 //!
 //! It connects as the daemon does, with the same specification, pool and sessions. It uses no running daemon.
 
+mod finding;
 mod ftp;
 mod ftp_login;
 mod report;
@@ -24,8 +25,9 @@ use crate::prompts::PromptQueue;
 use crate::registry::SessionRegistry;
 use crate::shutdown::Shutdown;
 use crate::supervisor::target;
+use finding::Finding;
+use report::Reporter;
 pub use report::Sink;
-use report::{Finding, Reporter};
 
 /// How many profiles are examined: each is a login, and a hundred fill some minutes.
 const MAX_PROFILES: usize = 256;

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use broker_ipc::checks::{Check, Outcome, Step};
 use broker_ssh::{Observer, Passed};
 use plain_text::printable_start;
 use tokio::time::Instant;
 
+use super::finding::Finding;
 use super::wording;
 use crate::sync::lock;
 
@@ -17,56 +17,6 @@ pub type Sink = Arc<dyn Fn(Check) + Send + Sync>;
 
 /// The longest text of a finding, in characters: an error that names sixteen addresses fits.
 const MAX_TEXT: usize = 2048;
-
-/// One step and its outcome.
-#[derive(Debug)]
-pub(super) struct Finding {
-    step: Step,
-    outcome: Outcome,
-    text: String,
-    remedy: Option<String>,
-    took: Option<Duration>,
-}
-
-impl Finding {
-    pub(super) fn new(step: Step, outcome: Outcome, text: impl Into<String>) -> Self {
-        Self {
-            step,
-            outcome,
-            text: text.into(),
-            remedy: None,
-            took: None,
-        }
-    }
-
-    pub(super) fn ok(step: Step, text: impl Into<String>) -> Self {
-        Self::new(step, Outcome::Ok, text)
-    }
-
-    /// A failure. If its text ends with what to do, as the broker's errors do, that becomes the remedy.
-    pub(super) fn failed(step: Step, text: impl Into<String>) -> Self {
-        let (text, remedy) = wording::parted(&text.into());
-        Self {
-            remedy,
-            ..Self::new(step, Outcome::Failed, text)
-        }
-    }
-
-    /// What to do, unless the failure itself says it.
-    pub(super) fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy.get_or_insert_with(|| remedy.into());
-        self
-    }
-
-    pub(super) fn is_ok(&self) -> bool {
-        self.outcome == Outcome::Ok
-    }
-
-    pub(super) fn took(mut self, took: Duration) -> Self {
-        self.took = Some(took);
-        self
-    }
-}
 
 /// Reports the findings about one target.
 pub(super) struct Reporter {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use broker_ipc::checks::{Outcome, Step};
 use broker_ssh::{ConnectSpec, FailedAttempt, FirstHop, Pool, first_hop, try_each};
 
-use super::report::{Finding, Reporter};
+use super::finding::Finding;
+use super::report::Reporter;
 use super::wording;
 
 /// How often the round trip is measured; the shortest counts.

@@ -3,18 +3,7 @@
 use broker_ipc::checks::Step;
 use broker_ssh::{AuthError, HandshakeError, OpenError, Passed};
 
-use super::report::Finding;
-
-/// Between what failed and what to do, in the broker's errors.
-const PAUSE: &str = "; ";
-
-/// The two parts of an error's text: what failed, and what to do.
-pub(super) fn parted(text: &str) -> (String, Option<String>) {
-    match text.split_once(PAUSE) {
-        Some((fault, remedy)) => (fault.to_owned(), Some(remedy.to_owned())),
-        None => (text.to_owned(), None),
-    }
-}
+use super::finding::Finding;
 
 /// A step of a connection attempt that has succeeded.
 pub(super) fn passed(server: &str, step: Passed) -> Finding {
