@@ -64,12 +64,6 @@ impl ReplyReader {
         Ok(None)
     }
 
-    /// What came and is no whole reply, for a log. Empty: nothing came.
-    pub fn rest(&mut self) -> String {
-        let rest = self.lines.take_rest();
-        self.no_reply(&rest).0
-    }
-
     fn no_reply(&mut self, rest: &[u8]) -> NoReply {
         self.reply.extend(rest);
         let all = std::mem::take(&mut self.reply);

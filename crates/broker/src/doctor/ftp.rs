@@ -6,12 +6,11 @@ use std::time::Duration;
 use broker_config::FtpOptions;
 use broker_ipc::checks::{Outcome, Step};
 use broker_ssh::{Channel, ChannelRead, OpenError, Pool, RemoteForward, Target};
-use ftp_proto::{NoReply, Reply, ReplyReader};
 use tokio::time::timeout;
 
 use super::finding::Finding;
 use super::report::Reporter;
-use crate::ftp_session::{forward_address, open_by_name};
+use crate::ftp_session::{Greeting, forward_address, open_by_name};
 
 /// How long an FTP server may take to greet: some first look up the client's name.
 const GREETING_LIMIT: Duration = Duration::from_secs(15);
@@ -50,69 +49,49 @@ pub(super) async fn open(pool: &Pool, target: &Target, reporter: &Reporter) -> O
 
 /// Waits for the FTP server's greeting. Returns false if it does not serve this client.
 pub(super) async fn greeting(mut channel: Channel, target: &Target, reporter: &Reporter) -> bool {
-    let heard = timeout(GREETING_LIMIT, first_reply(&mut channel)).await;
+    let mut greeting = Greeting::default();
+    let heard = timeout(GREETING_LIMIT, hear(&mut channel, &mut greeting, target)).await;
     let finding = match heard {
-        Ok(Ok(reply)) => judged(&reply, target),
-        Ok(Err(NoGreeting::Other(text))) => {
-            failed(format!("{target} is not an FTP server: it said “{text}”"))
-                .remedy("the destination of the tunnel is another service: check its port")
-        }
-        Ok(Err(NoGreeting::Ended)) => failed(format!(
-            "the FTP server {target} closed the connection without a greeting"
-        ))
-        .remedy("it may refuse the SSH server's address, or have too many clients"),
-        Err(_) => failed(format!(
-            "the FTP server {target} gave no greeting within {} s",
-            GREETING_LIMIT.as_secs()
-        ))
-        .remedy("it may be overloaded, wait for a name lookup, or expect TLS from the first byte"),
+        Ok(Ok(())) => judged(&greeting, target),
+        Ok(Err(reason)) => Finding::failed(Step::FtpGreeting, reason),
+        Err(_) => Finding::failed(Step::FtpGreeting, greeting.missing(target, GREETING_LIMIT)),
     };
     let serves = finding.is_ok();
     reporter.report(finding);
     serves
 }
 
-fn failed(text: String) -> Finding {
-    Finding::new(Step::FtpGreeting, Outcome::Failed, text)
-}
-
-fn judged(reply: &Reply, target: &Target) -> Finding {
-    let said = format!("the FTP server {target} said “{}”", reply.text());
-    if (200..300).contains(&reply.code) {
-        return Finding::ok(Step::FtpGreeting, said);
+fn judged(greeting: &Greeting, target: &Target) -> Finding {
+    if let Some(said) = greeting.refusal() {
+        let text = format!("the FTP server {target} refuses sessions: {said}");
+        let remedy = "it does not serve clients now: look into its log";
+        return Finding::failed(Step::FtpGreeting, text).remedy(remedy);
     }
-    failed(said).remedy("the FTP server does not serve clients now: look into its log")
+    let said = greeting.shown();
+    Finding::ok(Step::FtpGreeting, format!("{target} greets with: {said}"))
 }
 
-/// Why there is no greeting.
-enum NoGreeting {
-    /// With what came in its place.
-    Other(String),
-    Ended,
-}
-
-/// The first reply that is not preliminary (RFC 959 allows `120` before `220`).
-async fn first_reply(channel: &mut Channel) -> Result<Reply, NoGreeting> {
-    let mut reader = ReplyReader::default();
-    loop {
-        match reader.next_reply() {
-            Ok(Some(reply)) if reply.code >= 200 => return Ok(reply),
-            Ok(Some(_)) => continue,
-            Ok(None) => {}
-            Err(NoReply(text)) => return Err(NoGreeting::Other(text)),
-        }
+/// Reads to the end of the greeting.
+///
+/// # Errors
+/// There is none.
+async fn hear(
+    channel: &mut Channel,
+    greeting: &mut Greeting,
+    target: &Target,
+) -> Result<(), String> {
+    while !greeting.is_complete() {
         match channel.read().await {
-            ChannelRead::Data(bytes) => reader.push(&bytes),
+            ChannelRead::Data(bytes) => greeting.take(&bytes, target)?,
             ChannelRead::Eof | ChannelRead::Cut(_) => {
-                let rest = reader.rest();
-                return Err(if rest.is_empty() {
-                    NoGreeting::Ended
-                } else {
-                    NoGreeting::Other(rest)
-                });
+                return Err(format!(
+                    "the FTP server {target} closed the connection without a greeting; it may refuse the SSH server's \
+                     address or have too many clients"
+                ));
             }
         }
     }
+    Ok(())
 }
 
 /// What can be said about data connections without an FTP login.

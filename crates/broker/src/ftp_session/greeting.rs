@@ -17,7 +17,7 @@ const MAX_KEPT: usize = 256;
 
 /// A greeting in any number of pieces.
 #[derive(Debug, Default)]
-pub(super) struct Greeting {
+pub(crate) struct Greeting {
     first_line: String,
     line: Vec<u8>,
     /// Whether `line` is the first one.
@@ -30,7 +30,7 @@ impl Greeting {
     ///
     /// # Errors
     /// The server speaks another protocol, which the text names.
-    pub(super) fn take(&mut self, bytes: &[u8], server: &Target) -> Result<(), String> {
+    pub(crate) fn take(&mut self, bytes: &[u8], server: &Target) -> Result<(), String> {
         for byte in bytes {
             if self.is_complete {
                 break;
@@ -62,7 +62,7 @@ impl Greeting {
     }
 
     /// Whether the server has said all that a client waits for.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.is_complete
     }
 
@@ -72,13 +72,13 @@ impl Greeting {
     }
 
     /// What the server refuses the session with, if it does (RFC 959 section 5.4).
-    pub(super) fn refusal(&self) -> Option<String> {
+    pub(crate) fn refusal(&self) -> Option<String> {
         let refuses = self.is_complete && self.first_line.starts_with(['4', '5']);
         refuses.then(|| self.shown())
     }
 
     /// Why there is no complete greeting after so long.
-    pub(super) fn missing(&self, server: &Target, after: Duration) -> String {
+    pub(crate) fn missing(&self, server: &Target, after: Duration) -> String {
         let after = after.as_secs();
         if self.has_begun() {
             let sent = self.shown();
@@ -93,7 +93,8 @@ impl Greeting {
         )
     }
 
-    fn shown(&self) -> String {
+    /// Its first line, for a message.
+    pub(crate) fn shown(&self) -> String {
         printable_start(&self.first_line, MAX_SHOWN)
     }
 }

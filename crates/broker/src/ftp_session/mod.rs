@@ -30,6 +30,7 @@ use tracing::{debug, warn};
 use self::control_end::ControlEnd;
 pub(crate) use self::data::forward_address;
 use self::data::{Advertised, ControlConnection, DataHost, has_two_families};
+pub(crate) use self::greeting::Greeting;
 use self::io::Io;
 pub(crate) use self::server::open_by_name;
 use self::session::FtpSession;
