@@ -70,6 +70,26 @@ fn the_example_warns_only_of_its_relay() {
     assert_eq!(report.config.map(|config| config.profiles.len()), Some(4));
 }
 
+#[test]
+fn the_file_that_packages_install_opens_nothing_until_its_profile_is_no_comment() {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/host/ssh-broker-config.xml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let edited = text.replace("    <!--\n", "").replace("    -->\n", "");
+    let directory = TempDir::new().unwrap();
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM/ur+FlggcXArDrEpxYP1JWUhNaQ7kPIJd9msq2StDH";
+    std::fs::write(directory.path().join("work-host-key.pub"), key).unwrap();
+    for (text, tunnels) in [(text, vec![]), (edited, vec![1])] {
+        let file = directory.path().join("ssh-broker-config.xml");
+        std::fs::write(&file, text).unwrap();
+        let report = check(&file, &environment(), Exposed::Accepted);
+        assert!(!report.has_errors(), "{:?}", report.diagnostics);
+        let profiles = report.config.unwrap().profiles;
+        let found: Vec<_> = profiles.iter().map(|it| it.tunnels.len()).collect();
+        assert_eq!(found, tunnels);
+    }
+}
+
 /// A file with one of each thing, and nothing said of it that need not be said.
 const PLAIN: &str = r#"<secsh-broker><profiles><profile id="-" host="-"><tunnels>
     <local-tunnel listen-port="1" dst-port="1"/><local-tunnel type="ftp" listen-port="2" dst-port="1"/>
