@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
@@ -13,11 +14,12 @@ use rustix::process::Signal;
 use testkit::broker::{self, Broker, BrokerOptions, socket_in};
 use testkit::files;
 use testkit::ftp_client::FtpClient;
+use testkit::netns::Netns;
 use testkit::scripted::Conversation;
 use testkit::service_manager::{ServiceManager, spawn_passing};
 
 use crate::support::fixture::{SOON, embedded};
-use crate::support::trial;
+use crate::support::{Need, trial};
 
 /// A configuration without tunnels.
 const EMPTY: &str = "<secsh-broker/>";
@@ -34,6 +36,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "systemd: ready once every tunnel listens or has failed",
             &[],
             ready,
+        ),
+        trial(
+            "systemd: ready also while loopback is down",
+            &[Need::Program("ip"), Need::Namespaces],
+            without_loopback,
         ),
         trial("systemd: the status text follows the sessions", &[], status),
         trial("systemd: the watchdog hears a sign of life", &[], watchdog),
@@ -94,6 +101,23 @@ async fn ready() -> anyhow::Result<()> {
     let expected = "READY=1\nSTATUS=Listening: 1 tunnel, 1 failed; 0 sessions, 0 transfers\n";
     ensure!(ready == expected, "{ready:?}");
     Conversation::connect(broker.listener(0).await?).await?;
+    Ok(())
+}
+
+/// A daemon that starts before the network must not wait for it.
+async fn without_loopback() -> anyhow::Result<()> {
+    let netns = Netns::create()?;
+    let down = || {
+        Command::new("ip")
+            .args(["link", "set", "lo", "down"])
+            .status()
+    };
+    ensure!(netns.enter(down)??.success(), "cannot take loopback down");
+    let options = BrokerOptions {
+        netns: Some(&netns),
+        ..BrokerOptions::default()
+    };
+    Broker::start_with(EMPTY, &options).await?;
     Ok(())
 }
 

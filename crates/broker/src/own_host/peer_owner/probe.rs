@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use rustix::fs::{Gid, Uid, fchown};
 use rustix::process::geteuid;
@@ -15,6 +16,10 @@ use crate::own_host::client_socket::reset_when_dropped;
 /// The temporary owner of a socket of root's: the answer 0 could also mean that the kernel does not know.
 const SOMEBODY: u32 = 65534;
 
+/// How long a connection within this process may take. While loopback is down, such as early in the start of a host or in
+/// a bare network namespace, it would otherwise hold the start of the daemon up for minutes.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Both ends of a connection, and their addresses.
 struct Pair {
     client: TcpStream,
@@ -27,7 +32,7 @@ impl Pair {
     fn new() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let local = listener.local_addr()?;
-        let client = TcpStream::connect(local)?;
+        let client = TcpStream::connect_timeout(&local, PATIENCE)?;
         let (server, peer) = listener.accept()?;
         Ok(Self {
             client,
