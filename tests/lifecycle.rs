@@ -79,6 +79,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[],
             signal_after_request,
         ),
+        trial(
+            "lifecycle: a client between two commands can go on for a moment",
+            &[],
+            between_commands,
+        ),
         trial("lifecycle: an idle session is told", &[], idle_session),
         trial(
             "lifecycle: a second daemon on one socket is refused",
@@ -337,6 +342,20 @@ async fn signal_after_request() -> anyhow::Result<()> {
     broker.wait_log("grace period is over", SOON).await?;
     transfer.was_cut().await?;
     transfer.ends_well().await
+}
+
+async fn between_commands() -> anyhow::Result<()> {
+    let fixture = embedded().start().await?;
+    let mut ftp = fixture.login().await?;
+    fixture.broker.process().signal(Signal::TERM)?;
+    fixture
+        .broker
+        .wait_log("stopping: no new clients", SOON)
+        .await?;
+    ftp.fetch("file").await?;
+    let reply = ftp.reply("421").await?;
+    ensure!(reply.contains("stopping"), "{reply}");
+    Ok(())
 }
 
 async fn idle_session() -> anyhow::Result<()> {

@@ -2,12 +2,13 @@
 //! actions.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use broker_ipc::Reason;
 use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::control_end::{EndFault, EndRead};
@@ -24,6 +25,10 @@ use crate::registry::{Cause, Registration, add};
 /// Reports of data channels that may wait; a session has few at a time.
 const REPORTS: usize = 32;
 
+/// How long a control connection without a transfer must be silent before a stop ends the session: a client that logs in
+/// or is between two commands sends the next one sooner, and would take the end for a failure.
+const BETWEEN_COMMANDS: Duration = Duration::from_secs(2);
+
 /// One client's session.
 pub(super) struct FtpSession {
     control: Arc<ControlConnection>,
@@ -34,6 +39,8 @@ pub(super) struct FtpSession {
     reports: mpsc::Receiver<(DataId, DataReport)>,
     deadlines: Deadlines,
     greeting: Greeting,
+    /// When the control connection was last used.
+    last_word: Instant,
     /// How to end, once the session is over.
     ending: Option<ClientEnd>,
 }
@@ -67,6 +74,7 @@ impl FtpSession {
             reports,
             deadlines: Deadlines::new(Instant::now(), awaits_greeting),
             greeting: Greeting::default(),
+            last_word: Instant::now(),
             ending: None,
         }
     }
@@ -105,11 +113,14 @@ impl FtpSession {
             Some((id, report)) = self.reports.recv() => self.report(id, report),
             () = wait_until(due) => self.time_passed(),
             () = stop.cancelled() => self.stopped(),
-            () = drain.cancelled(), if idle => self.lose(Fault::Broker, "the broker is stopping"),
+            () = silent_after(&drain, self.last_word), if idle => {
+                self.lose(Fault::Broker, "the broker is stopping");
+            }
         }
     }
 
     fn io_event(&mut self, event: IoEvent) {
+        self.last_word = Instant::now();
         match event {
             IoEvent::Client(read) => self.client_read(read),
             IoEvent::Server(read) => self.server_read(read),
@@ -437,6 +448,12 @@ fn whose(fault: &EndFault) -> Fault {
         EndFault::Channel(_) => Fault::Ssh,
         EndFault::Tcp(_) | EndFault::Handshake(_) => Fault::FtpServer,
     }
+}
+
+/// Returns once the daemon stops and the client is not in the middle of something.
+async fn silent_after(drain: &CancellationToken, last_word: Instant) {
+    drain.cancelled().await;
+    wait_until(Some(last_word + BETWEEN_COMMANDS)).await;
 }
 
 /// Waits until then, or forever without a deadline.
