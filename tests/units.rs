@@ -59,11 +59,14 @@ fn run(command: &mut Command) -> anyhow::Result<(Output, String)> {
     Ok((output, String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// Copies a unit with the daemon's place on this machine.
+/// Copies a unit with the programs' places on this machine.
 fn installed(unit: &Path, into: &Path) -> anyhow::Result<PathBuf> {
-    let brokerd = broker_program("brokerd")?;
-    let text = fs::read_to_string(unit)?
-        .replace("/usr/bin/brokerd", brokerd.to_str().context("no UTF-8")?);
+    let mut text = fs::read_to_string(unit)?;
+    for name in ["brokerd", "broker-ctl"] {
+        let program = broker_program(name)?;
+        let program = program.to_str().context("no UTF-8")?;
+        text = text.replace(&format!("/usr/bin/{name}"), program);
+    }
     let copy = into.join(unit.file_name().context("no name")?);
     fs::write(&copy, text)?;
     Ok(copy)
