@@ -113,7 +113,7 @@ pub async fn first_hop(spec: &ConnectSpec) -> Result<FirstHop, RouteError> {
     match rules::choose(spec, limit).await {
         ProxyRoute::Direct => look_up(spec, limit).await.map(FirstHop::Direct),
         ProxyRoute::Proxy(proxy) => Ok(FirstHop::Through(proxy::name(proxy))),
-        ProxyRoute::Command(command) => Ok(FirstHop::Through(command::name(command))),
+        ProxyRoute::Command(command) => Ok(FirstHop::Through(command_name(command))),
     }
 }
 
