@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::config::Config;
+use crate::position::Position;
 use crate::source::Source;
 
 /// The severity of a diagnostic.
@@ -78,10 +79,48 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds a warning about the element at this place of a file, from somebody who has looked at what it names.
+    pub fn warn(&mut self, at: &Position, message: String, help: String) {
+        let source = self.shown.iter().find(|source| source.path == at.file);
+        let span = source.and_then(|source| element(&source.text, at));
+        self.diagnostics.push(Diagnostic {
+            severity: Severity::Warning,
+            concern: Concern::Content,
+            file: match source {
+                Some(source) => source.path.clone(),
+                None => self
+                    .shown
+                    .last()
+                    .map(|it| it.path.clone())
+                    .unwrap_or_default(),
+            },
+            line: span.as_ref().map_or(0, |_| at.line),
+            column: span.as_ref().map_or(0, |_| at.column),
+            span: span.unwrap_or_default(),
+            message,
+            help: Some(help).filter(|help| !help.is_empty()),
+            related: None,
+        });
+    }
+
     /// Whether any diagnostic is an error, so the daemon cannot use the configuration.
     pub fn has_errors(&self) -> bool {
         self.diagnostics
             .iter()
             .any(|diagnostic| diagnostic.severity == Severity::Error)
     }
+}
+
+/// The bytes of the tag's name that begins at this place.
+fn element(text: &str, at: &Position) -> Option<Range<usize>> {
+    let before = text.split_inclusive('\n').take(at.line.checked_sub(1)?);
+    let line_at: usize = before.map(str::len).sum();
+    let line = text.get(line_at..)?;
+    let (in_line, _) = line.char_indices().nth(at.column.checked_sub(1)?)?;
+    let start = line_at + in_line;
+    let name = text.get(start..)?;
+    let length = name
+        .find(|c: char| c.is_whitespace() || c == '>')
+        .unwrap_or(name.len());
+    Some(start..start + length)
 }

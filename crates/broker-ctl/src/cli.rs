@@ -172,9 +172,16 @@ pub(crate) enum Command {
     /// Find out why it does not work: try each step to the FTP servers, and say what to do about one that fails
     Doctor(DoctorArgs),
     /// Check a configuration file without a daemon; show each fault with its place, and what has no effect
+    ///
+    /// Also looks at what the file names on this host: whether keys, passwords and host keys can be read, who else can read
+    /// or change them, whether the log can be written, and whether the ports of tunnels are free and permitted. It looks as
+    /// the user who runs it.
     CheckConfig {
-        /// The configuration file
-        file: PathBuf,
+        /// The configuration file [default: the files that brokerd reads]
+        file: Option<PathBuf>,
+        /// Print one line of JSON, as docs/ipc-api.md describes it
+        #[arg(long)]
+        json: bool,
         /// Warn instead of failing if other users can change the file; brokerd has this option too
         #[arg(long)]
         allow_unsafe_config: bool,
@@ -216,6 +223,7 @@ impl Command {
             Self::OpenTunnelListener(tunnel) => tunnel.format.json,
             Self::TrustHost(args) => args.format.json,
             Self::Doctor(args) => args.json,
+            Self::CheckConfig { json, .. } => *json,
             Self::Health
             | Self::Start { .. }
             | Self::Stop(_)
@@ -223,7 +231,6 @@ impl Command {
             | Self::CloseChannel { .. }
             | Self::CloseTunnelListener { .. }
             | Self::AuthHandler
-            | Self::CheckConfig { .. }
             | Self::ImportConfig { .. }
             | Self::ImportSshConfig(_)
             | Self::Completions { .. } => false,

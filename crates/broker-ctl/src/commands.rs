@@ -85,8 +85,9 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::doctor(daemon, args).await,
         Command::CheckConfig {
             file,
+            json,
             allow_unsafe_config,
-        } => check::check_config(&file, allow_unsafe_config, output),
+        } => check::check_config(file, allow_unsafe_config, json, output),
         Command::ImportConfig { old, output: new } => import::import_config(&old, &new, output),
         Command::ImportSshConfig(args) => ssh_config::import_ssh_config(&args, output),
         Command::Completions { shell } => Ok(output.print(completions(shell))?),

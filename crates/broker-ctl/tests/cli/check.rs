@@ -1,8 +1,11 @@
 //! `check-config`, from a file to an exit status. What each complaint looks like is the configuration's own concern.
 
 use std::fs::Permissions;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use serde_json::Value;
 use snapbox::cmd::OutputAssert;
 use snapbox::str;
 
@@ -93,4 +96,104 @@ error: cannot read /nonexistent/broker.xml: [..]
 /nonexistent/broker.xml: not valid: 1 error
 
 "#]]);
+}
+
+/// What the configuration of a user says about itself, whose home directory this is.
+fn check_home(home: &Path, options: &[&str]) -> Value {
+    let command = broker_ctl().current_dir(home).env("HOME", home);
+    let command = command.env_remove("XDG_CONFIG_HOME");
+    let output = command.args(["check-config", "--json"]).args(options);
+    let output = output.output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+fn private(path: &Path, text: &str, mode: u32) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn what_the_file_names_is_looked_at() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let text = format!(
+        r#"<secsh-broker>
+  <logging><log-target file="absent/log"/></logging>
+  <profiles><profile id="id1" host="h">
+    <hostkey file="host.pub"/>
+    <user-identities><identity identity-file="missing"/><identity identity-file="open"/></user-identities>
+    <tunnels><local-tunnel type="ftp" listen-port="{port}" dst-host="localhost"/></tunnels>
+  </profile></profiles>
+</secsh-broker>"#
+    );
+    private(&home.path().join("broker.xml"), &text, 0o600);
+    private(&home.path().join("open"), "", 0o640);
+    private(&home.path().join("host.pub"), "", 0o646);
+    let checked = check_home(home.path(), &["broker.xml"]);
+    assert_eq!(checked["valid"], true);
+    let diagnostics = checked["diagnostics"].as_array().unwrap();
+    let warnings = diagnostics.iter().filter(|it| it["severity"] == "warning");
+    let told: Vec<(String, String)> = warnings
+        .map(|it| [&it["message"], &it["help"]].map(|text| text.as_str().unwrap().to_owned()))
+        .map(|[message, help]| (message, help))
+        .collect();
+    for (message, help) in [
+        ("cannot read the private key ", "correct the path"),
+        ("other users can read the private key ", "run: chmod 600 "),
+        ("other users can change the host key ", "chmod go-w "),
+        ("cannot write the log file ", "make the directory"),
+        ("is in use by ", "choose another listen-port"),
+    ] {
+        let found = told
+            .iter()
+            .any(|it| it.0.contains(message) && it.1.contains(help));
+        assert!(found, "no {message:?}, {help:?}: {checked:#}");
+    }
+    assert_eq!(told.len(), 5, "{checked:#}");
+    let of_port = diagnostics.iter().find(|it| {
+        let message = it["message"].as_str().unwrap();
+        message.contains("in use")
+    });
+    assert_eq!(of_port.unwrap()["line"], 6, "{checked:#}");
+}
+
+#[test]
+fn nothing_is_said_of_what_can_be_used() {
+    let home = tempfile::tempdir().unwrap();
+    let text = r#"<secsh-broker>
+  <logging><log-target file="log"/></logging>
+  <profiles><profile id="id1" host="h">
+    <hostkey file="host.pub"/>
+    <user-identities><identity identity-file="key"/></user-identities>
+    <tunnels><local-tunnel type="ftp" listen-port="0" dst-host="localhost"/></tunnels>
+  </profile></profiles>
+</secsh-broker>"#;
+    private(&home.path().join("broker.xml"), text, 0o600);
+    private(&home.path().join("key"), "", 0o600);
+    private(&home.path().join("host.pub"), "", 0o644);
+    let checked = check_home(home.path(), &["broker.xml"]);
+    let diagnostics = checked["diagnostics"].as_array().unwrap();
+    let warned = diagnostics.iter().any(|it| it["severity"] == "warning");
+    assert!(!warned, "{checked:#}");
+    assert!(
+        !home.path().join("log").exists(),
+        "a check must change nothing"
+    );
+}
+
+#[test]
+fn without_a_file_the_usual_ones_are_read_and_named() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(".ssh2/ssh-broker-config.xml");
+    std::fs::create_dir(home.path().join(".ssh2")).unwrap();
+    let text = r#"<secsh-broker><profiles><profile id="id1" host="h"/></profiles></secsh-broker>"#;
+    private(&file, text, 0o600);
+    let checked = check_home(home.path(), &[]);
+    let files = checked["files"].as_array().unwrap();
+    assert!(
+        files.contains(&file.to_str().unwrap().into()),
+        "{checked:#}"
+    );
+    assert_eq!(checked["profiles"], 1, "{checked:#}");
 }

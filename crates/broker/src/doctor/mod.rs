@@ -38,7 +38,13 @@ pub async fn examine(config: Config, identity: Identity, asked: Question, sink: 
     let prompts = PromptQueue::new(shutdown.kill.clone());
     let config = Arc::new(config);
     let doctor = Doctor {
-        profiles: Profiles::new((*config).clone(), identity, prompts, Events::default(), shutdown.clone()),
+        profiles: Profiles::new(
+            (*config).clone(),
+            identity,
+            prompts,
+            Events::default(),
+            shutdown.clone(),
+        ),
         shutdown: shutdown.clone(),
         asked,
         sink,
@@ -140,8 +146,11 @@ impl Doctor {
             ftp::without_login(pool, options, &server.host, reporter).await;
             return;
         };
-        let mut listeners =
-            Listeners::new(Arc::<SessionRegistry>::default(), Events::default(), self.shutdown.clone());
+        let mut listeners = Listeners::new(
+            Arc::<SessionRegistry>::default(),
+            Events::default(),
+            self.shutdown.clone(),
+        );
         let listens = listeners.open_requested(profile, connections.clone(), on_free_port(tunnel));
         match listens.and_then(|id| Ok(listeners.tunnel(id)?.status().port)) {
             Ok(port) => {
