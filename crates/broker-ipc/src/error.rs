@@ -43,7 +43,7 @@ impl RpcError {
         Self {
             code,
             message: message.to_string(),
-            data: Some(Reason::of_code(code).into()),
+            data: Some(code.reason().into()),
         }
     }
 
@@ -59,7 +59,7 @@ impl RpcError {
     /// Why it failed.
     pub fn reason(&self) -> Reason {
         self.data
-            .map_or_else(|| Reason::of_code(self.code), |data| data.reason)
+            .map_or_else(|| self.code.reason(), |data| data.reason)
     }
 
     /// A listener, connection, channel or profile that does not exist.
@@ -145,6 +145,31 @@ const CODES: [(ErrorCode, i64); 17] = [
     (ErrorCode::BadConfig, 11),
     (ErrorCode::Unanswered, 12),
 ];
+
+impl ErrorCode {
+    /// The reason that a code alone gives.
+    fn reason(self) -> Reason {
+        match self {
+            Self::Parse
+            | Self::InvalidRequest
+            | Self::MethodNotFound
+            | Self::InvalidParams
+            | Self::HelloRequired => Reason::InvalidRequest,
+            Self::Internal => Reason::Internal,
+            Self::ProtocolMismatch => Reason::Version,
+            Self::Denied => Reason::Denied,
+            Self::TooManyClients | Self::LimitReached => Reason::Limit,
+            Self::NotFound => Reason::NotFound,
+            Self::NotSupported => Reason::NotSupported,
+            Self::ListenFailed => Reason::Listen,
+            Self::ConnectFailed => Reason::Unreachable,
+            Self::ShuttingDown => Reason::Stopping,
+            Self::BadConfig => Reason::Config,
+            Self::Unanswered => Reason::Unanswered,
+            Self::Other(_) => Reason::Other,
+        }
+    }
+}
 
 impl From<i64> for ErrorCode {
     fn from(number: i64) -> Self {

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::ErrorCode;
-
 /// Why something failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -98,29 +96,6 @@ pub enum Party {
 }
 
 impl Reason {
-    /// The reason that a code alone gives.
-    pub(crate) fn of_code(code: ErrorCode) -> Self {
-        match code {
-            ErrorCode::Parse
-            | ErrorCode::InvalidRequest
-            | ErrorCode::MethodNotFound
-            | ErrorCode::InvalidParams
-            | ErrorCode::HelloRequired => Self::InvalidRequest,
-            ErrorCode::Internal => Self::Internal,
-            ErrorCode::ProtocolMismatch => Self::Version,
-            ErrorCode::Denied => Self::Denied,
-            ErrorCode::TooManyClients | ErrorCode::LimitReached => Self::Limit,
-            ErrorCode::NotFound => Self::NotFound,
-            ErrorCode::NotSupported => Self::NotSupported,
-            ErrorCode::ListenFailed => Self::Listen,
-            ErrorCode::ConnectFailed => Self::Unreachable,
-            ErrorCode::ShuttingDown => Self::Stopping,
-            ErrorCode::BadConfig => Self::Config,
-            ErrorCode::Unanswered => Self::Unanswered,
-            ErrorCode::Other(_) => Self::Other,
-        }
-    }
-
     /// Whether the same request can succeed later although nobody changes anything.
     pub fn may_pass(self) -> bool {
         match self {
