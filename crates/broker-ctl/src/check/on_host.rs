@@ -117,9 +117,10 @@ fn readable(what: &str, path: &Path, at: &Position, found: &mut Vec<Finding>) ->
             found.push(Finding {
                 at: at.clone(),
                 message: format!("cannot read {what} {}: {error}", path.display()),
-                help: match error.kind() {
-                    io::ErrorKind::NotFound => "correct the path, or put the file there".to_owned(),
-                    _ => "let the user who runs brokerd read it".to_owned(),
+                help: if error.kind() == io::ErrorKind::NotFound {
+                    "correct the path, or put the file there".to_owned()
+                } else {
+                    "let the user who runs brokerd read it".to_owned()
                 },
             });
             None
