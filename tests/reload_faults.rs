@@ -33,7 +33,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("reload: a fault shows no password", &[], masked),
         trial("reload: files that are gone", &[], gone),
         trial("reload: files that others can change", &[], exposed),
-        trial("reload: a port in use refuses all of it", &[], in_use),
+        trial("reload: a tunnel that moves to a port in use", &[], in_use),
+        trial("reload: a new tunnel whose port is in use", &[], added),
         trial("reload: a tunnel that has failed", &[], failed),
         trial("reload: a log file that cannot be written", &[], log_file),
         trial("reload: only asked what would change", &[], dry_run),
@@ -111,29 +112,65 @@ async fn exposed() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nothing of the new configuration holds, although the rest of it could.
+/// Its clients keep what they have, and nothing of the new configuration holds, although the rest of it could.
 async fn in_use() -> anyhow::Result<()> {
     let site = Site::start().await?;
     let download = site.download().await?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
-    let mut profile = site.others.profile()?;
+    let mut profile = site.profile.clone();
     profile.tunnels = vec![
-        on(site.others.tunnel(), site.tunnel),
         on(site.others.tunnel(), closed_port().await?),
-        on(site.others.tunnel(), taken.local_addr()?),
+        on(site.servers.tunnel(), taken.local_addr()?),
     ];
     let told = site.refused(&profile.config()).await?;
-    let place = taken.local_addr()?.to_string();
+    let address = taken.local_addr()?;
     ensure!(
-        told.contains(&format!("nothing has changed: {place} is in use by")),
+        told.contains(&format!("nothing has changed: {address} is in use by")),
         "{told}"
     );
     ensure!(fetched(site.tunnel).await? == CONTENT);
     drop(taken);
     let report = site.reload(&profile.config()).await?;
     ensure!(report.tunnels.added.len() == 2, "{report:?}");
-    ensure!(fetched(site.tunnel).await? == OTHER);
+    ensure!(fetched(address).await? == CONTENT);
     download.finishes().await?;
+    Ok(())
+}
+
+/// As at the start: the answer says so, the other tunnels do not wait for it, and it listens when the port is free.
+async fn added() -> anyhow::Result<()> {
+    let site = Site::start().await?;
+    let download = site.download().await?;
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let (address, free) = (taken.local_addr()?, closed_port().await?);
+    let mut profile = site.profile.clone();
+    profile.tunnels.push(on(site.others.tunnel(), address));
+    profile.tunnels.push(on(site.others.tunnel(), free));
+    let report = site.reload(&profile.config()).await?;
+    ensure!(report.tunnels.added.len() == 2, "{report:?}");
+    let warned = format!("a tunnel does not listen: {address} is in use by");
+    ensure!(report.warnings.len() == 1, "{report:?}");
+    ensure!(report.warnings[0].starts_with(&warned), "{report:?}");
+    ensure!(fetched(site.tunnel).await? == CONTENT);
+    ensure!(fetched(free).await? == OTHER);
+    let mut states: Vec<_> = site.listeners().await?;
+    states.retain(|it| it.state == "failed");
+    ensure!(states.len() == 1, "{states:?}");
+    drop(taken);
+    all_listen(&site.broker).await?;
+    ensure!(fetched(address).await? == OTHER);
+    download.finishes().await?;
+    Ok(())
+}
+
+async fn all_listen(broker: &Broker) -> anyhow::Result<()> {
+    let listening = |it: &serde_json::Value| {
+        let all = it.as_array();
+        all.is_some_and(|all| all.iter().all(|it| it["state"] == "listening"))
+    };
+    broker
+        .wait_json(&["list-tunnel-listeners"], SOON, listening)
+        .await?;
     Ok(())
 }
 
@@ -167,13 +204,7 @@ async fn failed() -> anyhow::Result<()> {
     report(&broker, &["reload"]).await?;
     ensure!(states().await? == expected);
     drop(taken);
-    let listening = |it: &serde_json::Value| {
-        let all = it.as_array();
-        all.is_some_and(|all| all.iter().all(|it| it["state"] == "listening"))
-    };
-    broker
-        .wait_json(&["list-tunnel-listeners"], SOON, listening)
-        .await?;
+    all_listen(&broker).await?;
     ensure!(fetched(address).await? == OTHER);
     Ok(())
 }

@@ -77,7 +77,7 @@ pub struct ReloadReport {
     pub settings: Vec<String>,
     /// What has changed and holds only after a restart of the daemon.
     pub restart: Vec<String>,
-    /// What a person should look at in the files.
+    /// What a person should look at: in the files, and of new tunnels that do not listen at once.
     pub warnings: Vec<String>,
 }
 

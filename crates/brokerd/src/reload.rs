@@ -83,7 +83,7 @@ impl Reloader {
             RpcError::new(ErrorCode::BadConfig, message.trim_end())
         })?;
         let mut report = self.apply(request, loaded).await?;
-        report.warnings = complaints;
+        report.warnings.splice(0..0, complaints);
         Ok(report)
     }
 

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::configured::Configured;
 use super::open_tunnel::listener_of;
-use super::{Listeners, NOT_CONNECTED, OpenTunnel, tls_of};
+use super::{Listeners, NOT_CONNECTED, OpenTunnel, TRIES_AGAIN, tls_of};
 use crate::client_tls::TunnelTls;
 use crate::own_host::Listener;
 use crate::profiles::{Connections, Profiles, unsupported};
@@ -35,6 +35,16 @@ pub(crate) struct PreparedStep {
     step: TunnelStep,
     tls: Option<Arc<TunnelTls>>,
     listener: Option<Listener>,
+    /// Why the tunnel will not listen at once, although it should.
+    obstacle: Option<String>,
+}
+
+impl PreparedStep {
+    /// What a person should know of it before it is carried out.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let obstacle = self.obstacle.as_ref()?;
+        Some(format!("a tunnel does not listen: {obstacle}{TRIES_AGAIN}"))
+    }
 }
 
 impl Listeners {
@@ -55,7 +65,7 @@ impl Listeners {
         let closing = self.closing(steps);
         let prepared = steps.iter().cloned();
         prepared
-            .map(|step| self.prepare_step(step, config, &closing))
+            .map(|step| self.prepare_step(step, steps, config, &closing))
             .collect()
     }
 
@@ -75,12 +85,14 @@ impl Listeners {
     fn prepare_step(
         &mut self,
         step: TunnelStep,
+        steps: &[TunnelStep],
         config: &Config,
         closing: &[(SocketAddr, Arc<TcpListener>)],
     ) -> Result<PreparedStep, RpcError> {
         let mut prepared = PreparedStep {
             tls: None,
             listener: None,
+            obstacle: None,
             step,
         };
         let (open, wanted) = match prepared.step.clone() {
@@ -96,13 +108,26 @@ impl Listeners {
                 .filter(|(at, _)| at.port() == wanted.spec.listen_port);
             let beside: Vec<_> = same_port.map(|(_, socket)| socket.clone()).collect();
             let bound = listener_of(&self.host, &wanted.spec, &beside);
-            let bound = bound.map_err(|error| {
-                let reason = self.obstacle(&wanted.spec, &error);
-                RpcError::new(ErrorCode::ListenFailed, reason)
-            });
-            prepared.listener = Some(bound?);
+            let is_new = open.is_none() && !self.replaces(&wanted, steps);
+            match bound.map_err(|error| self.obstacle(&wanted.spec, &error)) {
+                Ok(listener) => prepared.listener = Some(listener),
+                // As at the start: the others do not wait for it, and it tries again.
+                Err(reason) if is_new => prepared.obstacle = Some(reason),
+                Err(reason) => return Err(RpcError::new(ErrorCode::ListenFailed, reason)),
+            }
         }
         Ok(prepared)
+    }
+
+    /// Whether this new tunnel replaces one that closes. Without a listener for it, its clients would lose what they have.
+    fn replaces(&self, wanted: &Configured, steps: &[TunnelStep]) -> bool {
+        steps.iter().any(|step| match step {
+            TunnelStep::Close(id) => {
+                let closing = self.tunnels.get(id).and_then(OpenTunnel::configured);
+                closing.is_some_and(|closing| closing.leads_as(wanted))
+            }
+            TunnelStep::Keep(_) | TunnelStep::Change(..) | TunnelStep::Open(_) => false,
+        })
     }
 
     /// TLS for the next clients: what there is, unless its settings have changed.
@@ -125,6 +150,7 @@ impl Listeners {
             step,
             tls,
             listener,
+            obstacle: _,
         } in steps
         {
             match step {

@@ -42,4 +42,15 @@ impl Configured {
             spec: spec.clone(),
         }
     }
+
+    /// Whether it leads from the same side to the same destination as another tunnel. Then they differ in where they listen,
+    /// or in options.
+    pub(super) fn leads_as(&self, other: &Self) -> bool {
+        let way = |it: &Self| {
+            let spec = &it.spec;
+            let destination = (spec.dst_host.clone(), spec.dst_port);
+            (it.profile.clone(), spec.listens, destination)
+        };
+        way(self) == way(other)
+    }
 }

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-pub(crate) use change::TunnelStep;
+pub(crate) use change::{PreparedStep, TunnelStep};
 pub(crate) use configured::Configured;
 pub(crate) use open_tunnel::OpenTunnel;
 

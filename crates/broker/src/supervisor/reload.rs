@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::difference::{Difference, ProfileStep};
 use super::{Supervisor, target, warn_of_unsupported};
-use crate::listeners::{Configured, TunnelStep};
+use crate::listeners::{Configured, PreparedStep, TunnelStep};
 
 /// A configuration that was read again.
 #[derive(Debug)]
@@ -44,7 +44,8 @@ impl Supervisor {
             message: format!("nothing has changed: {}", error.message),
             ..error
         })?;
-        let report = self.report(&difference, &new);
+        let mut report = self.report(&difference, &new);
+        report.warnings = prepared.iter().filter_map(PreparedStep::warning).collect();
         if new.dry_run {
             return Ok(report);
         }
