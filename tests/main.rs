@@ -25,6 +25,7 @@ mod dead_lines;
 mod doctor;
 mod early_close;
 mod embedded;
+mod events;
 mod families;
 mod faults;
 mod gateways;
@@ -60,6 +61,7 @@ mod systemd;
 mod tcp_tunnels;
 mod tls;
 mod transfer_outcome;
+mod transfers;
 mod units;
 mod upgrade;
 
@@ -101,6 +103,8 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     package::trials,
     ctl::trials,
     doctor::trials,
+    events::trials,
+    transfers::trials,
     open_tunnel::trials,
     ports::trials,
     other_users::trials,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use broker_ipc::checks::FtpServer;
-use broker_ipc::types::TunnelKind;
+use broker_ipc::types::{EventKind, TunnelKind};
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -141,7 +141,22 @@ pub(crate) enum Command {
         #[arg(required = true)]
         id: Vec<u64>,
     },
+    /// List the FTP transfers that run, and the last 1000 that are over, with their results
+    ListTransfers {
+        /// Only those that run
+        #[arg(long)]
+        running: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show what happens in the daemon, one line for each event, until Ctrl-C
+    ///
+    /// Shows SSH connections, sessions, transfers and tunnel listeners. A reader that is too slow loses events and is told
+    /// how many.
+    Events(EventsArgs),
+    // Scripts have abbreviated it so since before there was list-transfers.
     /// List the tunnel listeners
+    #[command(alias = "list-t")]
     ListTunnelListeners {
         #[command(flatten)]
         format: Format,
@@ -217,6 +232,7 @@ impl Command {
             | Self::ListConnections { format, .. }
             | Self::ConnectionStatus { format, .. }
             | Self::ListChannels { format }
+            | Self::ListTransfers { format, .. }
             | Self::ListTunnelListeners { format }
             | Self::ProbeKey { format, .. }
             | Self::Reload { format, .. } => format.json,
@@ -224,6 +240,7 @@ impl Command {
             Self::TrustHost(args) => args.format.json,
             Self::Doctor(args) => args.json,
             Self::CheckConfig { json, .. } => *json,
+            Self::Events(args) => args.json,
             Self::Health
             | Self::Start { .. }
             | Self::Stop(_)
@@ -236,6 +253,25 @@ impl Command {
             | Self::Completions { .. } => false,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Only events of this target: a profile's name or id, or [user@]host[#port]
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) profile: Option<String>,
+    /// Only events of this kind, such as transfer-ended. Can be repeated
+    #[arg(long = "kind", value_name = "KIND", value_parser = event_kind)]
+    pub(crate) kinds: Vec<EventKind>,
+    /// Also show what has happened since the event with this number, as far as the daemon has kept it; 0 shows all of that
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) after: Option<u64>,
+    /// End after this number of events
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) count: Option<usize>,
+    /// Print each event as one line of JSON, as docs/ipc-api.md describes it
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 const DOCTOR_HELP: &str = "\
@@ -424,6 +460,12 @@ pub(crate) struct TrustHostArgs {
     pub(crate) fingerprint: Option<String>,
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+/// A kind of events in its wire form.
+fn event_kind(text: &str) -> Result<EventKind, String> {
+    let kind = serde_json::from_value(text.into());
+    kind.map_err(|_| "docs/ipc-api.md names the kinds, such as transfer-ended".to_owned())
 }
 
 /// From one second to one day: a longer time is a mistake.

@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::ensure;
 use broker_ipc::methods::{
     CloseChannel, CloseConnection, CloseTunnelListener, ConnectionStatus, KeepRunning,
-    ListChannels, ListConnections, ListProfiles, ListTunnelListeners, Reload, Status,
+    ListChannels, ListConnections, ListProfiles, ListTransfers, ListTunnelListeners, Reload,
+    Status,
 };
-use broker_ipc::types::{ChannelInfo, Connection, ConnectionDetail};
+use broker_ipc::types::{ChannelInfo, Connection, ConnectionDetail, TransferState};
 use broker_ipc::{Patience, Reason, find_socket};
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -22,7 +23,9 @@ use crate::start::Starting;
 use crate::stop::stop;
 use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
-use crate::{check, doctor, health, hostkeys, import, instances, listing, prompts, ssh_config};
+use crate::{
+    check, doctor, events, health, hostkeys, import, instances, listing, prompts, ssh_config,
+};
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
@@ -73,6 +76,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
                 .call_each(id.into_iter().map(|id| CloseChannel { id }))
                 .await
         }
+        Command::ListTransfers { running, format } => list_transfers(daemon, running, format).await,
+        Command::Events(args) => events::follow(daemon, args).await,
         Command::ListTunnelListeners { format } => {
             let listeners = daemon.call(&ListTunnelListeners {}).await?;
             output.answer(format, &listeners, &listing::listeners(&listeners))
@@ -130,6 +135,8 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::CloseConnection { .. }
         | Command::ListChannels { .. }
         | Command::CloseChannel { .. }
+        | Command::ListTransfers { .. }
+        | Command::Events(_)
         | Command::ListTunnelListeners { .. }
         | Command::CloseTunnelListener { .. }
         | Command::Doctor(_)
@@ -171,6 +178,16 @@ async fn list_connections(
     daemon
         .output()
         .answer(format, &with_channels(connections, &channels), &table)
+}
+
+async fn list_transfers(daemon: &Daemon<'_>, running: bool, format: Format) -> anyhow::Result<()> {
+    let mut transfers = daemon.call(&ListTransfers {}).await?;
+    if running {
+        transfers.retain(|transfer| transfer.state == TransferState::Running);
+    }
+    daemon
+        .output()
+        .answer(format, &transfers, &listing::transfers(&transfers))
 }
 
 fn with_channels(connections: Vec<Connection>, channels: &[ChannelInfo]) -> Vec<ConnectionDetail> {

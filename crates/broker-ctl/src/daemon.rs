@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use broker_ipc::types::Event;
 use broker_ipc::{Client, ClientError, Method, Patience};
 use tokio::sync::OnceCell;
 
@@ -57,6 +58,11 @@ impl<'a> Daemon<'a> {
     /// Sends one request whose answer may take any time.
     pub(crate) async fn wait<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
         self.client().await?.wait(request).await
+    }
+
+    /// The next event of a subscription; `None` once the daemon has ended the connection.
+    pub(crate) async fn next_event(&self) -> Result<Option<Event>, ClientError> {
+        Ok(self.client().await?.next_event().await)
     }
 
     /// Sends one request for each item. Prints a failure at once, and continues with the others.

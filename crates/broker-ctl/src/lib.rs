@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod daemon;
 mod doctor;
+mod events;
 mod failure;
 mod health;
 mod hostkeys;

@@ -2,8 +2,8 @@
 
 use broker_ipc::types::{
     ChannelInfo, ChannelState, Connection, ConnectionDetail, DaemonStatus, Direction, Failure,
-    HostKey, HostKeyStanding, ListenerState, Profile, RecentFailure, TransferCounts, TunnelKind,
-    TunnelListener, TunnelSide,
+    HostKey, HostKeyStanding, ListenerState, Profile, RecentFailure, Transfer, TransferCounts,
+    TransferState, TunnelKind, TunnelListener, TunnelSide,
 };
 use plain_text::host_port;
 
@@ -204,6 +204,73 @@ pub(crate) fn channels(channels: &[ChannelInfo]) -> Table {
         rows: channels.iter().map(row).collect(),
         nothing: "No SSH channels",
     }
+}
+
+pub(crate) fn transfers(transfers: &[Transfer]) -> Table {
+    let row = |t: &Transfer| {
+        vec![
+            Cell::number(t.id),
+            Cell::text(&t.profile),
+            Cell::text(t.direction),
+            transfer_state(t),
+            Cell::size(t.bytes),
+            Cell::maybe_size(t.size),
+            Cell::maybe_number(t.percent()),
+            Cell::rate(t.rate),
+            Cell::time(t.duration_ms / 1000),
+            Cell::maybe_time(t.time_left),
+            Cell::text(&t.client),
+            Cell::maybe(t.ftp_user.as_ref()),
+            Cell::text(t.path.as_ref().unwrap_or(&t.command)),
+            transfer_result(t),
+        ]
+    };
+    Table::List {
+        headings: &[
+            "ID",
+            "PROFILE",
+            "DIRECTION",
+            "STATE",
+            "BYTES",
+            "SIZE",
+            "%",
+            "RATE",
+            "TIME",
+            "LEFT",
+            "CLIENT",
+            "USER",
+            "FILE",
+            "RESULT",
+        ],
+        rows: transfers.iter().map(row).collect(),
+        nothing: "No transfers",
+    }
+}
+
+fn is_failure(state: TransferState) -> bool {
+    match state {
+        TransferState::Failed | TransferState::Cut => true,
+        TransferState::Running
+        | TransferState::Complete
+        | TransferState::Refused
+        | TransferState::Aborted => false,
+    }
+}
+
+/// Whether it runs or how it ended. A person also sees for how long no byte has moved.
+fn transfer_state(t: &Transfer) -> Cell {
+    let state = Cell::text(t.state).alert_if(is_failure(t.state) || t.stalled_since.is_some());
+    match t.stalled_since {
+        Some(since) => state.with_remark(&format!(" (no byte for {})", units::age(since))),
+        None => state,
+    }
+}
+
+/// What the client was told at the end, and why.
+fn transfer_result(t: &Transfer) -> Cell {
+    let told = [t.reply.as_deref(), t.reason.as_deref()];
+    let told = told.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    Cell::maybe(Some(told).filter(|told| !told.is_empty())).alert_if(is_failure(t.state))
 }
 
 /// The client's address, and the version of TLS that it uses.

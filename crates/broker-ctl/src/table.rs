@@ -60,6 +60,24 @@ impl Cell {
         }
     }
 
+    /// An optional size.
+    pub(crate) fn maybe_size(bytes: Option<u64>) -> Self {
+        bytes.map_or_else(|| Self::maybe_number(None), Self::size)
+    }
+
+    /// A number of seconds.
+    pub(crate) fn time(seconds: u64) -> Self {
+        Self {
+            human: units::duration(seconds),
+            ..Self::number(seconds)
+        }
+    }
+
+    /// An optional number of seconds.
+    pub(crate) fn maybe_time(seconds: Option<u64>) -> Self {
+        seconds.map_or_else(|| Self::maybe_number(None), Self::time)
+    }
+
     pub(crate) fn rate(bytes: u64) -> Self {
         Self {
             human: units::rate(bytes),

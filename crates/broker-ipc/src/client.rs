@@ -10,7 +10,7 @@ use futures::{SinkExt, StreamExt};
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::tokio::Stream as _;
 use interprocess::local_socket::{GenericFilePath, ToFsName};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
@@ -20,7 +20,8 @@ use crate::error::RpcError;
 use crate::methods::{Hello, HelloReply, Method};
 use crate::peer;
 use crate::reason::Reason;
-use crate::wire::{self, FramedStream, Id, Response};
+use crate::types::Event;
+use crate::wire::{self, FramedStream, Id, Notification, Response};
 use crate::{BUILD, PROTOCOL};
 
 /// The id of the first request.
@@ -28,6 +29,9 @@ const HELLO_ID: i64 = 1;
 
 /// Calls in the send queue. Further callers wait.
 const CALLS_TO_SEND: usize = 1;
+
+/// Events that wait for the program. Further ones wait at the daemon, which reports those that are lost there.
+const EVENTS: usize = 1;
 
 /// How long a client waits for the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +170,7 @@ struct PendingCall {
 pub struct Client {
     /// The queue to the task that owns the connection. The task ends when this is dropped.
     calls: mpsc::Sender<PendingCall>,
+    events: Mutex<mpsc::Receiver<Event>>,
     last_id: AtomicI64,
     server: HelloReply,
     server_uid: Option<u32>,
@@ -189,9 +194,11 @@ impl Client {
         let mut lines = wire::framed(stream, wire::MAX_ANSWER_LINE);
         let server = within::<Hello>(patience.answer, owner(path), greet(&mut lines)).await?;
         let (calls, to_send) = mpsc::channel(CALLS_TO_SEND);
-        TaskTracker::new().spawn(converse(lines, to_send));
+        let (to_program, events) = mpsc::channel(EVENTS);
+        TaskTracker::new().spawn(converse(lines, to_send, to_program));
         Ok(Self {
             calls,
+            events: Mutex::new(events),
             last_id: AtomicI64::new(HELLO_ID),
             server,
             server_uid,
@@ -244,6 +251,12 @@ impl Client {
         Some(self.server.pid)
     }
 
+    /// The next event of a subscription; `None` once the daemon has ended this connection. A program that has subscribed
+    /// must take its events, since answers arrive behind them.
+    pub async fn next_event(&self) -> Option<Event> {
+        self.events.lock().await.recv().await
+    }
+
     /// Waits until the daemon ends this connection. By then its socket is free for another daemon.
     pub async fn closed(&self) {
         self.calls.closed().await;
@@ -265,9 +278,13 @@ async fn greet(lines: &mut FramedStream) -> Result<HelloReply, ClientError> {
     result::<Hello>(serde_json::from_str(&answer))
 }
 
-/// Sends requests and delivers each answer to its caller, until the daemon closes the connection or the client is
-/// dropped.
-async fn converse(mut lines: FramedStream, mut calls: mpsc::Receiver<PendingCall>) {
+/// Sends requests and delivers each answer to its caller, and each event to the program, until the daemon closes the
+/// connection or the client is dropped.
+async fn converse(
+    mut lines: FramedStream,
+    mut calls: mpsc::Receiver<PendingCall>,
+    events: mpsc::Sender<Event>,
+) {
     // Bounded by the number of calls that the program makes at the same time.
     let mut waiting = BTreeMap::new();
     loop {
@@ -280,15 +297,28 @@ async fn converse(mut lines: FramedStream, mut calls: mpsc::Receiver<PendingCall
             }
             line = lines.next() => {
                 let Some(Ok(line)) = line else { return };
-                deliver(&line, &mut waiting);
+                if let Some(event) = deliver(&line, &mut waiting)
+                    && events.send(event).await.is_err()
+                {
+                    return;
+                }
             }
         }
     }
 }
 
-/// An answer without an id, or an unreadable one, most likely belongs to the first waiting call.
-fn deliver(line: &str, waiting: &mut BTreeMap<i64, oneshot::Sender<ReadResponse>>) {
+/// Returns the event if the line is none of the answers. An answer without an id, or an unreadable one, most likely
+/// belongs to the first waiting call.
+fn deliver(
+    line: &str,
+    waiting: &mut BTreeMap<i64, oneshot::Sender<ReadResponse>>,
+) -> Option<Event> {
     let answered: ReadResponse = serde_json::from_str(line);
+    if answered.as_ref().is_ok_and(Response::is_none) {
+        // A newer daemon can send kinds that this build does not know.
+        let notification: serde_json::Result<Notification> = serde_json::from_str(line);
+        return notification.ok().map(|it| it.params);
+    }
     let id = answered.as_ref().ok().and_then(|it| it.id.clone());
     let waiting = match id {
         Some(Id::Number(id)) => waiting.remove(&id),
@@ -298,6 +328,7 @@ fn deliver(line: &str, waiting: &mut BTreeMap<i64, oneshot::Sender<ReadResponse>
         // The caller may have given up.
         let _ = waiting.send(answered);
     }
+    None
 }
 
 async fn within<M: Method>(

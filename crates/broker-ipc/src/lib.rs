@@ -26,7 +26,7 @@ pub use methods::{Method, PromptRequest, ReplySender, Request};
 pub use places::{default_socket_path, find_socket, usual_sockets};
 pub use reason::{Party, Reason};
 pub use secret::Secret;
-pub use server::{Handler, serve};
+pub use server::{Handler, Subscription, serve};
 
 /// The version of this interface. It changes when a method, field or value disappears or changes its meaning, and when
 /// an enumeration gains a value. A new field or method does not change it.

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use crate::error::{ErrorCode, RpcError};
 use crate::secret::Secret;
 use crate::types::{
-    ChannelInfo, Connection, ConnectionDetail, CurrentPrompt, DaemonStatus, HostKey, Profile,
-    ReloadReport, TunnelKind, TunnelListener, TunnelSide,
+    ChannelInfo, Connection, ConnectionDetail, CurrentPrompt, DaemonStatus, EventKind, HostKey,
+    Profile, ReloadReport, Transfer, TunnelKind, TunnelListener, TunnelSide,
 };
 
 /// A method. The type that implements it contains the parameters.
@@ -112,6 +112,8 @@ requests! {
         "close-channel" => CloseChannel -> Done;
         /// The tunnel listeners.
         "list-tunnel-listeners" => ListTunnelListeners -> Vec<TunnelListener>;
+        /// The transfers that run, and the last ones that are over.
+        "list-transfers" => ListTransfers -> Vec<Transfer>;
         /// Open a tunnel listener.
         "open-tunnel-listener" => OpenTunnelListener -> TunnelListener;
         /// Close a tunnel listener; connected clients continue.
@@ -159,6 +161,30 @@ pub struct HelloReply {
     pub build: String,
     /// Process id of the daemon.
     pub pid: u32,
+}
+
+/// Parameters of `subscribe`. The events follow the answer as notifications on the same connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribe {
+    /// Only events of these kinds. Empty: all.
+    #[serde(default)]
+    pub kinds: Vec<EventKind>,
+    /// Only events of this target: a profile's name or id, or `[user@]host[#port]`. Absent: those of every target.
+    pub profile: Option<String>,
+    /// Also what has happened since the event with this number. Absent: only what happens from now on.
+    pub after: Option<u64>,
+}
+
+impl Method for Subscribe {
+    const NAME: &'static str = "subscribe";
+    type Reply = Subscribed;
+}
+
+/// The answer to `subscribe`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribed {
+    /// The number of the daemon's last event; 0 if there was none.
+    pub last: u64,
 }
 
 /// The answer of a method that reports only its success.
@@ -248,6 +274,10 @@ pub struct CloseChannel {
 /// Parameters of `list-tunnel-listeners`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListTunnelListeners {}
+
+/// Parameters of `list-transfers`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListTransfers {}
 
 /// Parameters of `open-tunnel-listener`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::FuturesUnordered;
-use futures::{SinkExt, StreamExt};
+use futures::stream::{BoxStream, FuturesUnordered};
+use futures::{SinkExt, StreamExt, stream};
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::tokio::Listener as _;
 use serde::Serialize;
@@ -19,10 +19,14 @@ use zeroize::Zeroizing;
 
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorCode, RpcError};
-use crate::methods::{Hello, HelloReply, Method, PromptRequest, RawReply, Request, parse_params};
+use crate::methods::{
+    Hello, HelloReply, Method, PromptRequest, RawReply, Request, Subscribe, Subscribed,
+    parse_params,
+};
 use crate::peer;
 use crate::reserve::Reserve;
-use crate::wire::{self, Call, FramedStream, Id, Response};
+use crate::types::Event;
+use crate::wire::{self, Call, FramedStream, Id, Notification, Response};
 use crate::{BUILD, PROTOCOL};
 
 /// The most clients at a time. People and their scripts need a few; the limit keeps a runaway script from using up the
@@ -37,7 +41,7 @@ pub const MAX_CALLS: usize = 64;
 /// How long a new client may take to send `hello`, so that a silent client does not occupy a place.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a client may take to read an answer before the server disconnects it.
+/// How long a client may take to read an answer or an event before the server disconnects it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long running requests may still take when the daemon stops: `stop` itself needs its answer.
@@ -49,6 +53,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often the server tries to fill the reserve of descriptors.
 const REFILL: Duration = Duration::from_secs(1);
+
+/// The events that a client has subscribed to, and the answer that comes before them.
+pub type Subscription = (Subscribed, BoxStream<'static, Event>);
 
 /// The daemon's part: handles requests. The requests of one client run at the same time, and start in the order of
 /// their arrival.
@@ -72,6 +79,12 @@ pub trait Handler: Send + Sync + 'static {
         client: &Self::Client,
         request: PromptRequest,
     ) -> impl Future<Output = ()> + Send;
+
+    /// Begins a subscription. The server takes one event after the other from it, as fast as the client reads.
+    fn subscribe(
+        &self,
+        request: Subscribe,
+    ) -> impl Future<Output = Result<Subscription, RpcError>> + Send;
 }
 
 /// Serves clients until `stop` is cancelled, then removes the socket and returns. Each client is a task on `tracker`.
@@ -210,10 +223,14 @@ impl Conversation {
         let kept = handler.arrived();
         let mut calls = FuturesUnordered::new();
         let mut sends_more = true;
+        let mut events: BoxStream<'static, Event> = stream::pending().boxed();
         while sends_more || !calls.is_empty() {
             tokio::select! {
                 biased;
-                Some((id, outcome)) = calls.next() => self.answer(id, outcome).await?,
+                Some((id, Done { outcome, subscription })) = calls.next() => {
+                    self.answer(id, outcome).await?;
+                    events = subscription.unwrap_or(events);
+                }
                 incoming = self.incoming(), if sends_more => match incoming {
                     Incoming::Line(Ok(call)) => {
                         let permitted = self.permitted(&call, calls.len());
@@ -226,6 +243,8 @@ impl Conversation {
                         sends_more = false;
                     }
                 },
+                // Last, so that a subscriber's requests do not wait for its events.
+                Some(event) = events.next(), if sends_more => self.notify(event).await?,
             }
         }
         Ok(())
@@ -297,11 +316,31 @@ impl Conversation {
         self.send(&Response::new(None, Err::<(), _>(error))).await
     }
 
-    async fn send(&mut self, answer: &Response) -> Result<(), Over> {
-        let line = serde_json::to_string(answer).map_err(|_| Over)?;
+    /// Sends an event. A subscriber that does not read loses its connection, and with it its events.
+    async fn notify(&mut self, event: Event) -> Result<(), Over> {
+        let number = event.number;
+        let sent = self.send(&Notification::of(event)).await;
+        if sent.is_err() {
+            tracing::info!(
+                event = number,
+                "disconnected a subscriber of events that does not read them"
+            );
+        }
+        sent
+    }
+
+    async fn send(&mut self, message: &impl Serialize) -> Result<(), Over> {
+        let line = serde_json::to_string(message).map_err(|_| Over)?;
         let sent = timeout(WRITE_TIMEOUT, self.lines.send(line)).await;
         sent.map_err(|_| Over)?.map_err(|_| Over)
     }
+}
+
+/// What a call has led to.
+struct Done {
+    outcome: RawReply,
+    /// What follows the answer.
+    subscription: Option<BoxStream<'static, Event>>,
 }
 
 /// The outcome of a call, and the id of its answer.
@@ -310,12 +349,18 @@ async fn carry_out<H: Handler>(
     kept: &H::Client,
     call: Call,
     permitted: Result<(), RpcError>,
-) -> (Option<Id>, RawReply) {
+) -> (Option<Id>, Done) {
     let Call {
         id, method, params, ..
     } = call;
+    let mut subscription = None;
     let outcome = async {
         permitted?;
+        if method == Subscribe::NAME {
+            let (answer, events) = handler.subscribe(parse_params(&method, params)?).await?;
+            subscription = Some(events);
+            return serde_json::to_value(answer).map_err(RpcError::internal);
+        }
         let (reply, outcome) = oneshot::channel();
         if PromptRequest::METHODS.contains(&method.as_str()) {
             let request = PromptRequest::parse(&method, params, reply)?;
@@ -327,7 +372,12 @@ async fn carry_out<H: Handler>(
         let ending = |_| RpcError::new(ErrorCode::ShuttingDown, "the broker is stopping");
         outcome.await.map_err(ending)?
     };
-    (id, outcome.await)
+    let outcome = outcome.await;
+    let done = Done {
+        outcome,
+        subscription,
+    };
+    (id, done)
 }
 
 /// Checks that the two ends speak the same version.

@@ -2,9 +2,15 @@
 //!
 //! A reader ignores unknown fields, so that a newer daemon can send more.
 
+mod event;
+mod transfer;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::event::{Event, EventConnection, EventKind, EventSession, EventTunnel};
+pub use self::transfer::{Transfer, TransferDirection, TransferState};
 
 use crate::reason::{Party, Reason};
 
@@ -539,6 +545,9 @@ macro_rules! display_as_on_the_wire {
 }
 
 display_as_on_the_wire!(
+    EventKind,
+    TransferDirection,
+    TransferState,
     ConnectionKind,
     ConnectionPhase,
     ChannelKind,

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{ErrorCode, RpcError};
 use crate::methods::Method;
+use crate::types::Event;
 
 /// The longest line that the daemon reads. The largest request is an open-tunnel-listener of a few hundred bytes; the
 /// rest is room for later versions. The daemon disconnects a client that exceeds it, so a client cannot fill its
@@ -108,6 +109,11 @@ pub(crate) struct Response {
 }
 
 impl Response {
+    /// Whether the line is no response at all.
+    pub(crate) fn is_none(&self) -> bool {
+        self.id.is_none() && self.result.is_none() && self.error.is_none()
+    }
+
     pub(crate) fn new<T: Serialize>(id: Option<Id>, outcome: Result<T, RpcError>) -> Self {
         let outcome =
             outcome.and_then(|reply| serde_json::to_value(reply).map_err(RpcError::internal));
@@ -120,6 +126,31 @@ impl Response {
             id,
             result,
             error,
+        }
+    }
+}
+
+/// A notification of an event: a request of the daemon that gets no answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Notification {
+    jsonrpc: String,
+    method: EventMethod,
+    pub(crate) params: Event,
+}
+
+/// The one method of notifications.
+#[derive(Debug, Serialize, Deserialize)]
+enum EventMethod {
+    #[serde(rename = "event")]
+    Event,
+}
+
+impl Notification {
+    pub(crate) fn of(event: Event) -> Self {
+        Self {
+            jsonrpc: VERSION.into(),
+            method: EventMethod::Event,
+            params: event,
         }
     }
 }

@@ -4,11 +4,15 @@
     reason = "helpers of tests: a failure must fail the test"
 )]
 
-use broker_ipc::methods::Hello;
+use broker_ipc::methods::{Hello, Subscribe};
 use broker_ipc::{Method, PromptRequest, Request};
 
 const DOCUMENT: &str = include_str!("../../../docs/ipc-api.md");
-const TYPES: &str = include_str!("../src/types.rs");
+const TYPES: &str = concat!(
+    include_str!("../src/types.rs"),
+    include_str!("../src/types/event.rs"),
+    include_str!("../src/types/transfer.rs"),
+);
 const PARAMETERS: &str = include_str!("../src/methods.rs");
 const ERRORS: &str = include_str!("../src/error.rs");
 
@@ -83,7 +87,8 @@ fn every_error_code_has_a_row() {
 }
 
 fn existing_methods() -> Vec<&'static str> {
-    [&[Hello::NAME], Request::METHODS, PromptRequest::METHODS].concat()
+    let others = [Hello::NAME, Subscribe::NAME];
+    [&others, Request::METHODS, PromptRequest::METHODS].concat()
 }
 
 /// From the first occurrence of `start` to the next one of `end`.

@@ -1,16 +1,20 @@
-//! The local socket's requests: those about prompts go to the prompt queue, all others to the supervisor.
+//! The local socket's requests: those about prompts go to the prompt queue, subscriptions to the stream of events, and all
+//! others to the supervisor.
 
 use std::sync::Arc;
 
-use broker_ipc::methods::{AttendPrompts, Done, NextPrompt};
+use broker_ipc::methods::{AttendPrompts, Done, NextPrompt, Subscribe};
 use broker_ipc::types::{CurrentPrompt, ReloadReport};
-use broker_ipc::{ErrorCode, Handler, PromptRequest, Request, RpcError};
+use broker_ipc::{ErrorCode, Handler, PromptRequest, Request, RpcError, Subscription};
+use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::events::Events;
 use crate::prompts::{ClientResponder, PromptQueue};
 use crate::shutdown::Shutdown;
 use crate::snapshots::Overview;
+use crate::subscriptions;
 use crate::supervisor::{NewConfig, Supervisor, SupervisorRequest};
 
 /// Passes requests on to whoever handles them.
@@ -18,6 +22,7 @@ use crate::supervisor::{NewConfig, Supervisor, SupervisorRequest};
 pub struct Api {
     supervisor: mpsc::Sender<SupervisorRequest>,
     prompts: Arc<PromptQueue>,
+    events: Events,
     shutdown: Shutdown,
 }
 
@@ -35,6 +40,7 @@ impl Api {
         Self {
             supervisor: supervisor.requests(),
             prompts: supervisor.prompts(),
+            events: supervisor.events(),
             shutdown: supervisor.shutdown(),
         }
     }
@@ -64,22 +70,21 @@ impl Api {
         client: &ClientResponder,
         asked: AttendPrompts,
     ) -> Result<Done, RpcError> {
-        let profile = match asked.target {
-            Some(target) => Some(self.profile_of(target).await?),
-            None => None,
-        };
-        client.attend(profile);
+        client.attend(self.profile_of(asked.target).await?);
         Ok(Done {})
     }
 
-    /// The id of the profile that a target names.
-    async fn profile_of(&self, target: String) -> Result<String, RpcError> {
+    /// The id of the profile that a target names, if there is one.
+    async fn profile_of(&self, target: Option<String>) -> Result<Option<String>, RpcError> {
+        let Some(target) = target else {
+            return Ok(None);
+        };
         let (answer, answered) = oneshot::channel();
         let sent = self
             .supervisor
             .send(SupervisorRequest::ProfileOf(target, answer));
         sent.await.map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())?
+        answered.await.map_err(|_| stopping())?.map(Some)
     }
 }
 
@@ -123,5 +128,11 @@ impl Handler for Api {
                 reply.send(self.prompts.answer(given).map(|()| Done {}));
             }
         }
+    }
+
+    async fn subscribe(&self, mut asked: Subscribe) -> Result<Subscription, RpcError> {
+        let profile = self.profile_of(asked.profile.take()).await?;
+        let (answer, events) = subscriptions::subscribe(&self.events, asked, profile);
+        Ok((answer, events.boxed()))
     }
 }

@@ -19,6 +19,7 @@ mod shutdown;
 mod snapshots;
 mod socks;
 mod socks_session;
+mod subscriptions;
 mod supervisor;
 mod sync;
 mod tcp_session;
@@ -30,7 +31,7 @@ pub use broker_ssh::data_thread_heartbeats;
 pub use doctor::{Sink, examine};
 pub use events::{
     ConnectionFacts, Event, Events, Fault, Numbered, SessionFacts, TransferKind, TransferRecord,
-    TransferResult, TunnelFacts,
+    TransferResult, TransferStart, TunnelFacts,
 };
 pub use own_host::TunnelSockets;
 pub use profiles::Identity;

@@ -1,5 +1,7 @@
 //! The daemon's state as the local socket's types: profiles, connections, listeners and channels.
 
+mod transfers;
+
 use std::time::{Duration, SystemTime};
 
 use broker_config::{ListenAddress, ListenSide};
@@ -19,6 +21,8 @@ use crate::registry::{
     ChannelEntry, DataEntry, SessionEntry, SessionRegistry, TrafficTotals, read,
 };
 use crate::unix_time::unix;
+
+pub(crate) use self::transfers::{over, started, transfers};
 
 /// The MAC's name if the cipher authenticates by itself.
 const IMPLICIT_MAC: &str = "implicit";
@@ -193,10 +197,7 @@ fn connection_view(pool: &ProfilePool, info: &ConnectionInfo) -> Connection {
         profile: configured_id(pool),
         target: format!("{}#{}", pool.profile.host, pool.profile.port),
         user: pool.user.clone(),
-        kind: match info.kind {
-            broker_ssh::ConnectionKind::Control => ConnectionKind::Control,
-            broker_ssh::ConnectionKind::Data => ConnectionKind::Data,
-        },
+        kind: connection_kind(info.kind),
         state: match info.phase {
             broker_ssh::ConnectionPhase::Connecting => ConnectionPhase::Connecting,
             broker_ssh::ConnectionPhase::Closed => ConnectionPhase::Closing,
@@ -219,6 +220,13 @@ fn connection_view(pool: &ProfilePool, info: &ConnectionInfo) -> Connection {
         bytes_in: info.bytes_in,
         bytes_out: info.bytes_out,
         last_error: pool.trouble(),
+    }
+}
+
+pub(crate) fn connection_kind(kind: broker_ssh::ConnectionKind) -> ConnectionKind {
+    match kind {
+        broker_ssh::ConnectionKind::Control => ConnectionKind::Control,
+        broker_ssh::ConnectionKind::Data => ConnectionKind::Data,
     }
 }
 

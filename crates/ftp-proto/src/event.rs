@@ -199,6 +199,8 @@ pub struct TransferFacts {
     pub path: Option<String>,
     /// The direction of the data.
     pub direction: Direction,
+    /// The bytes that are to be transferred, if the client or the server has said so.
+    pub size: Option<u64>,
 }
 
 /// The reply that ended a transfer for its client.

@@ -3,15 +3,19 @@
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use broker_ipc::methods::{Done, OpenTunnelListener};
+use broker_ipc::methods::{Done, OpenTunnelListener, Subscribe, Subscribed};
 use broker_ipc::types::{
     Change, Changes, ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail,
-    ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, Failure, HostKey,
-    HostKeyStanding, ListenerState, Profile, ReloadReport, TransferCounts, TunnelKind,
-    TunnelListener, TunnelOrigin, TunnelSide,
+    ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, Event, EventKind,
+    EventSession, Failure, HostKey, HostKeyStanding, ListenerState, Profile, ReloadReport,
+    Transfer, TransferCounts, TransferDirection, TransferState, TunnelKind, TunnelListener,
+    TunnelOrigin, TunnelSide,
 };
-use broker_ipc::{ErrorCode, Handler, Method, PromptRequest, Request, RpcError, bind, serve};
-use broker_ipc::{Party, Reason};
+use broker_ipc::{
+    ErrorCode, Handler, Method, Party, PromptRequest, Reason, Request, RpcError, Subscription,
+    bind, serve,
+};
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use snapbox::cmd::Command;
 use tempfile::TempDir;
@@ -97,6 +101,7 @@ impl Handler for Answers {
                 channels: vec![transfer()],
             })),
             Request::ListChannels(_, reply) => reply.send(Ok(vec![session(), transfer()])),
+            Request::ListTransfers(_, reply) => reply.send(Ok(transfers())),
             Request::ListTunnelListeners(_, reply) => reply.send(Ok(listeners())),
             Request::ProbeKey(_, reply) => reply.send(Ok(host_keys())),
             Request::Stop(asked, reply) => {
@@ -145,6 +150,15 @@ impl Handler for Answers {
 
     async fn prompt_request(&self, (): &(), request: PromptRequest) {
         panic!("without a terminal nobody can answer prompts: {request:?}")
+    }
+
+    async fn subscribe(&self, asked: Subscribe) -> Result<Subscription, RpcError> {
+        self.note(&asked);
+        let events = stream::iter(events());
+        Ok((
+            Subscribed { last: 6 },
+            events.chain(stream::pending()).boxed(),
+        ))
     }
 }
 
@@ -381,6 +395,98 @@ fn listeners() -> Vec<TunnelListener> {
 
 /// The fingerprint of the server's first key.
 pub(crate) const FINGERPRINT: &str = "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ";
+
+fn upload() -> Transfer {
+    Transfer {
+        id: 21,
+        session: 11,
+        tunnel: 7,
+        profile: "one".into(),
+        server: "localhost:21".into(),
+        client: "127.0.0.1:50000".into(),
+        client_uid: Some(1000),
+        ftp_user: Some("alice".into()),
+        command: "STOR big file".into(),
+        path: Some("/home/alice/big file".into()),
+        direction: TransferDirection::Upload,
+        state: TransferState::Running,
+        bytes: 3 << 20,
+        size: Some(12 << 20),
+        rate: 1 << 20,
+        started: a_day_ago(),
+        duration_ms: 3100,
+        stalled_since: None,
+        time_left: Some(9),
+        reply: None,
+        reason: None,
+        by: None,
+    }
+}
+
+fn transfers() -> Vec<Transfer> {
+    let cut = Transfer {
+        id: 20,
+        command: "RETR \u{1b}[2Jx".into(),
+        path: None,
+        direction: TransferDirection::Download,
+        state: TransferState::Cut,
+        size: None,
+        time_left: None,
+        reply: Some("426 The SSH connection was lost".into()),
+        reason: Some("the server does not answer".into()),
+        by: Some(Party::Ssh),
+        ..upload()
+    };
+    let stalled = Transfer {
+        id: 22,
+        rate: 0,
+        time_left: None,
+        stalled_since: Some(a_day_ago()),
+        ..upload()
+    };
+    vec![cut, upload(), stalled]
+}
+
+fn events() -> Vec<Event> {
+    let lost = Event {
+        number: 7,
+        at: 1_700_000_000,
+        kind: EventKind::Lost,
+        profile: None,
+        connection: None,
+        session: None,
+        tunnel: None,
+        transfer: None,
+        reason: None,
+        lost: Some(3),
+    };
+    let ended = transfers().into_iter().next();
+    vec![
+        lost.clone(),
+        Event {
+            number: 8,
+            kind: EventKind::SessionOpened,
+            profile: Some("one".into()),
+            session: Some(EventSession {
+                id: 11,
+                tunnel: 7,
+                ftp: true,
+                client: "127.0.0.1:50000".into(),
+                destination: "localhost:21".into(),
+            }),
+            lost: None,
+            ..lost.clone()
+        },
+        Event {
+            number: 9,
+            kind: EventKind::TransferEnded,
+            profile: Some("one".into()),
+            transfer: ended,
+            lost: None,
+            ..lost
+        },
+    ]
+}
 
 fn host_keys() -> Vec<HostKey> {
     let first = HostKey {

@@ -288,3 +288,65 @@ fn a_reader_that_has_seen_enough_is_no_fault() {
     assert!(output.status.success());
     assert_eq!(output.stderr, b"");
 }
+
+#[test]
+fn transfers() {
+    check(
+        &["list-transfers"],
+        str![[r#"
+ID  PROFILE  DIRECTION  STATE                            BYTES      SIZE   %       RATE  TIME  LEFT  CLIENT           USER   FILE                  RESULT
+20  one      download   cut                            3.0 MiB         -   -  1.0 MiB/s   3 s     -  127.0.0.1:50000  alice  RETR /u{1b}[2Jx       426 The SSH connection was lost; the server does not answer
+21  one      upload     running                        3.0 MiB  12.0 MiB  25  1.0 MiB/s   3 s   9 s  127.0.0.1:50000  alice  /home/alice/big file  -
+22  one      upload     running (no byte for 1 d 1 h)  3.0 MiB  12.0 MiB  25      0 B/s   3 s     -  127.0.0.1:50000  alice  /home/alice/big file  -
+
+"#]],
+    );
+}
+
+#[test]
+fn transfers_for_scripts() {
+    check(
+        &["list-transfers", "--short", "--running"],
+        str![[r#"
+21	one	upload	running	3145728	12582912	25	1048576	3	9	127.0.0.1:50000	alice	/home/alice/big file	
+22	one	upload	running	3145728	12582912	25	0	3		127.0.0.1:50000	alice	/home/alice/big file	
+
+"#]],
+    );
+}
+
+#[test]
+fn transfers_for_programs() {
+    check(
+        &["list-transfers", "--json", "--running"],
+        str![[r#"
+[{"id":21,"session":11,"tunnel":7,"profile":"one","server":"localhost:21","client":"127.0.0.1:50000","client_uid":1000,"ftp_user":"alice","command":"STOR big file","path":"/home/alice/big file","direction":"upload","state":"running","bytes":3145728,"size":12582912,"rate":1048576,"started":[..],"duration_ms":3100,"stalled_since":null,"time_left":9,"reply":null,"reason":null,"by":null},{"id":22,"session":11,"tunnel":7,"profile":"one","server":"localhost:21","client":"127.0.0.1:50000","client_uid":1000,"ftp_user":"alice","command":"STOR big file","path":"/home/alice/big file","direction":"upload","state":"running","bytes":3145728,"size":12582912,"rate":0,"started":[..],"duration_ms":3100,"stalled_since":[..],"time_left":null,"reply":null,"reason":null,"by":null}]
+
+"#]],
+    );
+}
+
+#[test]
+fn events() {
+    check(
+        &["events", "--count", "3"],
+        str![[r#"
+22:13:20Z 7 lost 3 events
+22:13:20Z 8 session-opened one session 11: 127.0.0.1:50000 to localhost:21 through tunnel 7
+22:13:20Z 9 transfer-ended one download RETR /u{1b}[2Jx for 127.0.0.1:50000: cut, 3.0 MiB, 1.0 MiB/s: 426 The SSH connection was lost
+
+"#]],
+    );
+}
+
+#[test]
+fn events_for_programs() {
+    check(
+        &["events", "--count", "2", "--json"],
+        str![[r#"
+{"number":7,"at":1700000000,"kind":"lost","lost":3}
+{"number":8,"at":1700000000,"kind":"session-opened","profile":"one","session":{"id":11,"tunnel":7,"ftp":true,"client":"127.0.0.1:50000","destination":"localhost:21"}}
+
+"#]],
+    );
+}

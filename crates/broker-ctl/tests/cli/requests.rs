@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use broker_ipc::methods::{
-    CloseChannel, CloseConnection, CloseTunnelListener, OpenTunnelListener, Reload, Stop,
+    CloseChannel, CloseConnection, CloseTunnelListener, OpenTunnelListener, Reload, Stop, Subscribe,
 };
-use broker_ipc::types::{ReloadReport, TunnelKind, TunnelSide};
+use broker_ipc::types::{EventKind, ReloadReport, TunnelKind, TunnelSide};
 use snapbox::str;
 
 use crate::broker_ctl;
@@ -455,6 +455,31 @@ fn verbose_says_which_daemon_answers() {
         .success()
         .stderr_eq(str![[r#"
 brokerd 0.1.0 (process [..]) on [..]
+
+"#]]);
+}
+
+#[test]
+fn events_are_filtered_by_the_daemon() {
+    let daemon = Daemon::start();
+    let args = "events --count 1 --profile one --kind connected --kind transfer-ended --after 5";
+    let args: Vec<_> = args.split(' ').collect();
+    daemon.ctl(&args).assert().success();
+    let asked = Subscribe {
+        kinds: vec![EventKind::Connected, EventKind::TransferEnded],
+        profile: Some("one".into()),
+        after: Some(5),
+    };
+    assert_eq!(daemon.requests(), [request(&asked)]);
+}
+
+#[test]
+fn a_kind_of_events_that_does_not_exist_is_refused() {
+    let refused = broker_ctl().args(["events", "--kind", "x"]).assert();
+    refused.code(2).stderr_eq(str![[r#"
+error: invalid value 'x' for '--kind <KIND>': docs/ipc-api.md names the kinds, such as transfer-ended
+
+For more information, try '--help'.
 
 "#]]);
 }

@@ -10,18 +10,21 @@
 mod concurrency;
 mod conversation;
 mod endpoint;
+mod subscriptions;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker_ipc::methods::{
-    CloseChannel, ConnectionStatus, Done, ListProfiles, NextPrompt, Status, Stop,
+    CloseChannel, ConnectionStatus, Done, ListProfiles, NextPrompt, Status, Stop, Subscribe,
+    Subscribed,
 };
-use broker_ipc::types::{CurrentPrompt, DaemonStatus, TransferCounts};
+use broker_ipc::types::{CurrentPrompt, DaemonStatus, Event, EventKind, TransferCounts};
 use broker_ipc::{
-    Client, ClientError, ErrorCode, Handler, Patience, PromptRequest, Request, RpcError, bind,
-    serve,
+    Client, ClientError, ErrorCode, Handler, Patience, PromptRequest, Request, RpcError,
+    Subscription, bind, serve,
 };
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -88,6 +91,33 @@ impl Handler for Fake {
             }
             other => panic!("no test asks for {other:?}"),
         }
+    }
+
+    /// Events without end.
+    async fn subscribe(&self, asked: Subscribe) -> Result<Subscription, RpcError> {
+        if let Some(unknown) = asked.profile {
+            return Err(RpcError::not_found(format!(
+                "there is no profile {unknown}"
+            )));
+        }
+        let last = asked.after.unwrap_or(0);
+        let events = stream::iter(last + 1..).map(event);
+        Ok((Subscribed { last }, events.boxed()))
+    }
+}
+
+fn event(number: u64) -> Event {
+    Event {
+        number,
+        at: 1_700_000_000,
+        kind: EventKind::Disconnected,
+        profile: Some("work".into()),
+        connection: None,
+        session: None,
+        tunnel: None,
+        transfer: None,
+        reason: Some("r".repeat(1000)),
+        lost: None,
     }
 }
 

@@ -1,10 +1,12 @@
 //! What happens in the broker, as one numbered stream.
 //!
 //! Whoever learns of something first publishes it. A publisher never waits: a subscriber that does not read in time loses
-//! the oldest events, and learns how many.
+//! the oldest events, and learns how many. The last events are kept for subscribers that come later.
 
+mod subscriber;
 mod transfer;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -13,13 +15,18 @@ use broker_ipc::types::ListenerState;
 use broker_ssh::{ConnectionKind, CutReason, Observer};
 use tokio::sync::broadcast;
 
-pub use transfer::{Fault, TransferKind, TransferRecord, TransferResult};
+pub(crate) use subscriber::{Received, Subscriber};
+pub use transfer::{Fault, TransferKind, TransferRecord, TransferResult, TransferStart};
 
 use crate::sync::lock;
 
 /// Events that wait for the slowest subscriber. A busy daemon publishes a few hundred a second, and a subscriber that
 /// works takes each within milliseconds. Each waiting event takes about 1 KiB.
 const WAITING: usize = 1024;
+
+/// Events that are kept for a subscriber that comes back: a program that starts again within a minute misses nothing,
+/// unless the daemon is very busy. They take about 1 MiB.
+const KEPT: usize = 1024;
 
 /// Something that has happened.
 #[derive(Debug, Clone)]
@@ -37,6 +44,8 @@ pub enum Event {
     SessionOpened(SessionFacts),
     /// Its session is over.
     SessionClosed(SessionFacts),
+    /// A server has begun a transfer.
+    TransferStarted(Arc<TransferStart>),
     /// A transfer is over, or was refused.
     TransferEnded(Arc<TransferRecord>),
     /// The listener of a tunnel has changed.
@@ -138,14 +147,39 @@ pub struct Events(Arc<Stream>);
 #[derive(Debug)]
 struct Stream {
     sender: broadcast::Sender<Numbered>,
-    last: Mutex<u64>,
+    past: Mutex<Past>,
+}
+
+/// What has been published.
+#[derive(Debug, Default)]
+struct Past {
+    /// The number of the last event.
+    last: u64,
+    /// The last events, oldest first.
+    kept: VecDeque<Numbered>,
+}
+
+impl Past {
+    fn number(&mut self, event: Event) -> Numbered {
+        self.last += 1;
+        let numbered = Numbered {
+            number: self.last,
+            at: SystemTime::now(),
+            event,
+        };
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(numbered.clone());
+        numbered
+    }
 }
 
 impl Default for Events {
     fn default() -> Self {
         Self(Arc::new(Stream {
             sender: broadcast::Sender::new(WAITING),
-            last: Mutex::new(0),
+            past: Mutex::default(),
         }))
     }
 }
@@ -154,19 +188,20 @@ impl Events {
     /// Tells all subscribers.
     pub(crate) fn publish(&self, event: Event) {
         // Locked until the event is sent, so that numbers and order agree.
-        let mut last = lock(&self.0.last);
-        *last += 1;
+        let mut past = lock(&self.0.past);
         // Without a subscriber, nobody has to learn of it.
-        let _ = self.0.sender.send(Numbered {
-            number: *last,
-            at: SystemTime::now(),
-            event,
-        });
+        let _ = self.0.sender.send(past.number(event));
     }
 
     /// All events from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Numbered> {
         self.0.sender.subscribe()
+    }
+
+    /// All events after the one with this number, as far as they are kept, and those from now on.
+    pub(crate) fn subscribe_after(&self, after: Option<u64>) -> Subscriber {
+        let past = lock(&self.0.past);
+        Subscriber::new(past.last, after, &past.kept, self.subscribe())
     }
 }
 
@@ -193,6 +228,52 @@ mod tests {
         let numbers = [(); 2].map(|()| late.try_recv().unwrap().number);
         assert_eq!(numbers, [2, 3]);
         assert_eq!(late.try_recv().unwrap_err(), TryRecvError::Empty);
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_comes_back_misses_nothing_that_is_kept() {
+        let events = Events::default();
+        (1..=3).for_each(|id| events.publish(closed(id)));
+        let mut back = events.subscribe_after(Some(1));
+        events.publish(closed(4));
+        for number in 2..=4 {
+            assert_eq!(back.next().await.unwrap().number(), number);
+        }
+        assert_eq!(events.subscribe_after(None).last(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_comes_back_too_late_learns_how_much_it_has_lost() {
+        let events = Events::default();
+        (1..=KEPT as u64 + 7).for_each(|id| events.publish(closed(id)));
+        let mut back = events.subscribe_after(Some(2));
+        let first = back.next().await.unwrap();
+        assert!(
+            matches!(first, Received::Lost { count: 5, last: 7 }),
+            "{first:?}"
+        );
+        assert_eq!(back.next().await.unwrap().number(), 8);
+    }
+
+    #[tokio::test]
+    async fn a_number_of_an_earlier_daemon_stands_for_the_beginning() {
+        let events = Events::default();
+        events.publish(closed(1));
+        let mut back = events.subscribe_after(Some(1000));
+        assert_eq!(back.next().await.unwrap().number(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_reads_too_slowly_goes_on_after_a_marker() {
+        let events = Events::default();
+        let mut slow = events.subscribe_after(None);
+        (0..WAITING as u64 + 7).for_each(|id| events.publish(closed(id)));
+        let first = slow.next().await.unwrap();
+        assert!(
+            matches!(first, Received::Lost { count: 7, last: 7 }),
+            "{first:?}"
+        );
+        assert_eq!(slow.next().await.unwrap().number(), 8);
     }
 
     #[test]

@@ -1,15 +1,19 @@
-//! The record of one transfer: what was moved for whom, and how it ended.
+//! The record of one transfer: what is moved for whom, and how it ended.
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker_ipc::Party;
 use ftp_proto::Direction;
 
-/// One transfer of a file or listing, once its client knows how it ended.
+/// What is known of one transfer of a file or listing as soon as it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransferRecord {
+pub struct TransferStart {
+    /// Its number.
+    pub id: u64,
     /// The number of the FTP session.
     pub session: u64,
     /// The number of the tunnel.
@@ -29,12 +33,21 @@ pub struct TransferRecord {
     /// The absolute path of the file or directory; `None` if the server has not said enough to know it. Printable, at
     /// most 1 KiB.
     pub path: Option<String>,
-    /// What was moved, and which way.
+    /// What is moved, and which way.
     pub kind: TransferKind,
-    /// The bytes that went through the broker in this direction.
-    pub bytes: u64,
+    /// The bytes that are to go through, if the client or the server has said so.
+    pub size: Option<u64>,
+}
+
+/// One transfer, once its client knows how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferRecord {
+    /// What was moved for whom.
+    pub start: Arc<TransferStart>,
     /// When it began.
     pub started: SystemTime,
+    /// The bytes that went through the broker in this direction.
+    pub bytes: u64,
     /// How long it took.
     pub duration: Duration,
     /// How it ended.
@@ -86,6 +99,14 @@ pub enum Fault {
     Ssh,
     /// The broker's own: it was stopped, or told to cut.
     Broker,
+}
+
+impl Deref for TransferRecord {
+    type Target = TransferStart;
+
+    fn deref(&self) -> &TransferStart {
+        &self.start
+    }
 }
 
 impl TransferRecord {

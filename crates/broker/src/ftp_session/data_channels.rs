@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ftp_proto::{Announced, DataEnd, DataId, Mode, TransferFacts};
 use tokio::sync::{mpsc, watch};
@@ -10,7 +11,7 @@ use tracing::Instrument;
 use super::data::{self, ControlConnection, DataReport, DataTask, Signals};
 use super::record::{self, Began, OverTransfer, TransferEnd};
 use crate::events::{Event, Fault, TransferResult};
-use crate::registry::{ChannelEntry, DataEntry, SessionEntry, add, drop_one};
+use crate::registry::{ChannelEntry, DataEntry, RunningTransfer, SessionEntry, add, drop_one};
 
 /// The commands that transfer data (RFC 959 section 4.1.3, RFC 3659 section 7).
 const TRANSFERS: [&str; 7] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"];
@@ -38,7 +39,7 @@ pub(super) struct DataChannels {
     reports: mpsc::Sender<(DataId, DataReport)>,
     channels: BTreeMap<u64, DataChannel>,
     /// The transfer that the server has begun and not ended yet.
-    running: Option<Began>,
+    running: Option<(Began, Arc<RunningTransfer>)>,
     /// Whose fault it is that the server is lost.
     session_fault: Option<Fault>,
 }
@@ -219,8 +220,7 @@ impl DataChannels {
         id: Option<DataId>,
         transfer: TransferFacts,
     ) -> Option<String> {
-        self.running = Some(Began::now());
-        add(&self.control.tunnel.totals.transfers_active, 1);
+        self.begin(id, transfer.clone());
         let channel = id.and_then(|id| self.channels.get(&id.0))?;
         channel.signals.wanted.cancel();
         channel.entry.relabel(|label| {
@@ -228,6 +228,34 @@ impl DataChannels {
             label.command = transfer.command;
         });
         channel.failure.clone()
+    }
+
+    /// Counts a transfer that begins, and tells of it.
+    fn begin(&mut self, id: Option<DataId>, transfer: TransferFacts) {
+        let began = Began::now();
+        let data = id.and_then(|id| self.channels.get(&id.0));
+        let data = data.map(|channel| channel.entry.clone());
+        let start = Arc::new(record::start(transfer, &self.control, &self.session));
+        let running = RunningTransfer::new(start.clone(), data, began.wall, began.at);
+        let running = Arc::new(running);
+        self.session.set_transfer(Some(running.clone()));
+        self.running = Some((began, running));
+        add(&self.control.tunnel.totals.transfers_active, 1);
+        let event = Event::TransferStarted(start);
+        self.control.tunnel.events.publish(event);
+    }
+
+    /// When to look at the running transfer again.
+    pub(super) fn next_sample(&self) -> Option<Instant> {
+        let (_, running) = self.running.as_ref()?;
+        Some(running.next_sample())
+    }
+
+    /// Looks at the running transfer, if that is due.
+    pub(super) fn sample(&self, now: Instant) {
+        if let Some((_, running)) = &self.running {
+            running.sample(now);
+        }
     }
 
     /// Counts a transfer whose last reply went to the client, and tells of it.
@@ -238,9 +266,10 @@ impl DataChannels {
         end: TransferEnd,
     ) {
         let totals = &self.control.tunnel.totals;
-        let began = self.running.take();
-        if began.is_some() {
+        let running = self.running.take();
+        if running.is_some() {
             drop_one(&totals.transfers_active);
+            self.session.set_transfer(None);
         }
         let outcome = match end.result {
             TransferResult::Complete => &totals.transfers_ok,
@@ -250,7 +279,7 @@ impl DataChannels {
             | TransferResult::Cut => &totals.transfers_failed,
         };
         add(outcome, 1);
-        self.tell(began, id, transfer, end);
+        self.tell(running, id, transfer, end);
     }
 
     /// Tells of a transfer that the server refused.
@@ -265,29 +294,37 @@ impl DataChannels {
 
     fn tell(
         &self,
-        began: Option<Began>,
+        running: Option<(Began, Arc<RunningTransfer>)>,
         id: Option<DataId>,
         transfer: TransferFacts,
         end: TransferEnd,
     ) {
         let channel = id.and_then(|id| self.channels.get(&id.0));
+        let (began, start) = match running {
+            Some((began, running)) => (began, running.start.clone()),
+            None => {
+                let start = record::start(transfer, &self.control, &self.session);
+                (Began::now(), Arc::new(start))
+            }
+        };
         let over = OverTransfer {
-            transfer,
+            start,
             end,
-            began: began.unwrap_or_else(Began::now),
+            began,
             data: channel.map(|channel| channel.entry.as_ref()),
             failure: channel.and_then(|channel| channel.failure.clone()),
             session_fault: self.session_fault,
         };
-        let record = over.record(&self.control, &self.session);
+        let record = Arc::new(over.record());
         record::log(&record);
         match record::failure(&record) {
             Some(cause) => self.control.tunnel.failed(&cause),
             None if record.result == TransferResult::Complete => self.control.tunnel.totals.works(),
             None => {}
         }
-        let event = Event::TransferEnded(Arc::new(record));
-        self.control.tunnel.events.publish(event);
+        let tunnel = &self.control.tunnel;
+        tunnel.registry.past_transfers.add(record.clone());
+        tunnel.events.publish(Event::TransferEnded(record));
     }
 }
 

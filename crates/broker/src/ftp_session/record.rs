@@ -1,5 +1,6 @@
-//! The end of a transfer as the broker saw it: its record, and its line in the log.
+//! A transfer as the broker saw it: its start, its record, and its line in the log.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use broker_ipc::Reason;
@@ -7,7 +8,7 @@ use ftp_proto::{Told, TransferFacts};
 use tracing::{info, warn};
 
 use super::data::ControlConnection;
-use crate::events::{Fault, TransferKind, TransferRecord, TransferResult};
+use crate::events::{Fault, TransferKind, TransferRecord, TransferResult, TransferStart};
 use crate::own_host::ClientOwner;
 use crate::registry::{Cause, DataEntry, SessionEntry};
 
@@ -21,8 +22,8 @@ const NOT_TAKEN: [u16; 2] = [550, 553];
 /// When a transfer began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Began {
-    wall: SystemTime,
-    at: Instant,
+    pub(super) wall: SystemTime,
+    pub(super) at: Instant,
 }
 
 /// How a transfer ended for its client.
@@ -34,7 +35,7 @@ pub(super) struct TransferEnd {
 
 /// A transfer that is over, with what the broker knows of it.
 pub(super) struct OverTransfer<'a> {
-    pub(super) transfer: TransferFacts,
+    pub(super) start: Arc<TransferStart>,
     pub(super) end: TransferEnd,
     pub(super) began: Began,
     /// Its data channel, if there was one.
@@ -87,19 +88,39 @@ impl TransferEnd {
     }
 }
 
+/// What is known of a transfer when it begins.
+pub(super) fn start(
+    transfer: TransferFacts,
+    control: &ControlConnection,
+    session: &SessionEntry,
+) -> TransferStart {
+    TransferStart {
+        id: control.tunnel.registry.new_id(),
+        session: session.channel.id,
+        tunnel: control.tunnel.id,
+        profile: control.tunnel.profile_id.clone(),
+        server: control.target.to_string(),
+        client: control.peer,
+        client_uid: match control.owner {
+            ClientOwner::User(uid) => Some(uid),
+            ClientOwner::Anyone | ClientOwner::Nobody => None,
+        },
+        ftp_user: session.ftp_user(),
+        kind: TransferKind::of(&transfer.command, transfer.direction),
+        command: transfer.command,
+        path: transfer.path,
+        size: transfer.size,
+    }
+}
+
 impl OverTransfer<'_> {
     /// The record of the transfer.
-    pub(super) fn record(
-        self,
-        control: &ControlConnection,
-        session: &SessionEntry,
-    ) -> TransferRecord {
+    pub(super) fn record(self) -> TransferRecord {
         let fault = self.fault();
-        let Self { transfer, end, .. } = self;
+        let Self { start, end, .. } = self;
         let label = self.data.map(DataEntry::label).unwrap_or_default();
         let traffic = self.data.map(|data| data.channel.traffic());
-        let kind = TransferKind::of(&transfer.command, transfer.direction);
-        let bytes = kind.bytes(traffic.unwrap_or_default());
+        let bytes = start.kind.bytes(traffic.unwrap_or_default());
         let not_taken = bytes == 0 && NOT_TAKEN.contains(&end.told.code);
         let result = if end.result == TransferResult::Failed && not_taken {
             TransferResult::Refused
@@ -110,19 +131,7 @@ impl OverTransfer<'_> {
         let reply = end.told.reply;
         let succeeded = result == TransferResult::Complete;
         TransferRecord {
-            session: session.channel.id,
-            tunnel: control.tunnel.id,
-            profile: control.tunnel.profile_id.clone(),
-            server: control.target.to_string(),
-            client: control.peer,
-            client_uid: match control.owner {
-                ClientOwner::User(uid) => Some(uid),
-                ClientOwner::Anyone | ClientOwner::Nobody => None,
-            },
-            ftp_user: session.ftp_user(),
-            command: transfer.command,
-            path: transfer.path,
-            kind,
+            start,
             bytes,
             started,
             duration,

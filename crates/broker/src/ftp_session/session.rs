@@ -107,7 +107,9 @@ impl FtpSession {
         let drain = self.control.tunnel.shutdown.drain.clone();
         let idle = !self.data_channels.any_transfer();
         let own = self.deadlines.next(self.standing());
-        let due = [own, self.proto.next_timeout()].into_iter().flatten().min();
+        let sample = self.data_channels.next_sample();
+        let due = [own, self.proto.next_timeout(), sample];
+        let due = due.into_iter().flatten().min();
         tokio::select! {
             event = self.io.next(wants) => self.io_event(event),
             Some((id, report)) = self.reports.recv() => self.report(id, report),
@@ -429,6 +431,7 @@ impl FtpSession {
             None => {}
         }
         self.proto.handle_timeout(now);
+        self.data_channels.sample(now);
     }
 
     /// Ends a session whose client has left.

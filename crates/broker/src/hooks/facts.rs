@@ -59,6 +59,7 @@ impl Connected {
             | Event::Disconnected { .. }
             | Event::SessionOpened(_)
             | Event::SessionClosed(_)
+            | Event::TransferStarted(_)
             | Event::TunnelChanged { .. }
             | Event::TunnelClosed(_) => None,
         }

@@ -7,6 +7,7 @@ mod counters;
 mod failures;
 mod session;
 mod traffic;
+mod transfers;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -20,6 +21,7 @@ pub(crate) use counters::{TunnelTotals, add, drop_one, read};
 pub(crate) use failures::Cause;
 pub(crate) use session::{ChannelEntry, DataEntry, SessionEntry, SessionTunnel};
 pub(crate) use traffic::TrafficTotals;
+pub(crate) use transfers::{PastTransfers, RunningTransfer};
 
 use crate::events::{Event, Events, SessionFacts, TunnelFacts};
 use crate::sync::lock;
@@ -35,6 +37,8 @@ pub(crate) struct SessionRegistry {
     /// The totals of all tunnels that are gone.
     past: TunnelTotals,
     failures: RecentFailures,
+    /// The last transfers that are over.
+    pub(crate) past_transfers: PastTransfers,
 }
 
 impl SessionRegistry {

@@ -12,6 +12,7 @@ use ftp_proto::{Direction, Mode};
 use tokio_util::sync::CancellationToken;
 
 use super::counters::read;
+use super::transfers::RunningTransfer;
 use crate::events::Fault;
 use crate::sync::lock;
 
@@ -90,6 +91,7 @@ pub(crate) struct SessionEntry {
     end_reason: OnceLock<String>,
     ftp_user: Mutex<Option<String>>,
     data: Mutex<BTreeMap<u64, Arc<DataEntry>>>,
+    transfer: Mutex<Option<Arc<RunningTransfer>>>,
 }
 
 /// What a session shows of its tunnel.
@@ -117,6 +119,7 @@ impl SessionEntry {
             end_reason: OnceLock::new(),
             ftp_user: Mutex::default(),
             data: Mutex::default(),
+            transfer: Mutex::default(),
         }
     }
 
@@ -159,6 +162,16 @@ impl SessionEntry {
     /// Records a login.
     pub(crate) fn set_ftp_user(&self, user: Option<String>) {
         *lock(&self.ftp_user) = user;
+    }
+
+    /// The transfer that runs.
+    pub(crate) fn transfer(&self) -> Option<Arc<RunningTransfer>> {
+        lock(&self.transfer).clone()
+    }
+
+    /// Records the transfer that runs, or that none does.
+    pub(crate) fn set_transfer(&self, transfer: Option<Arc<RunningTransfer>>) {
+        *lock(&self.transfer) = transfer;
     }
 
     /// The session's data channels, oldest first.

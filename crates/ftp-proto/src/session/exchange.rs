@@ -9,9 +9,10 @@ use super::forms::Forms;
 use super::login::{Login, LoginNews};
 use super::reply_part::{Heard, Place, ReplyPart};
 use super::server::{SERVICE_CLOSING, ServerSide};
+use super::sizes::Sizes;
 use crate::address::IPV6_ADDRESS;
 use crate::config::{DataOpen, SessionConfig};
-use crate::event::{Announced, DataEvent, DataId, Event, Told};
+use crate::event::{Announced, DataEvent, DataId, Direction, Event, Told, TransferFacts};
 use crate::kind::{CommandKind, PassiveForm, is_completion, is_unsupported, reports_success};
 use crate::pending_replies::{Answered, PendingReplies};
 use crate::sent::{Attempt, Sent};
@@ -32,6 +33,7 @@ pub(super) struct Exchange {
     in_use: bool,
     encrypts: bool,
     login: Login,
+    sizes: Sizes,
 }
 
 /// A command whose form the server does not support.
@@ -57,6 +59,7 @@ impl Exchange {
             in_use: false,
             encrypts: false,
             login: Login::default(),
+            sizes: Sizes::default(),
         }
     }
 
@@ -256,8 +259,8 @@ impl Exchange {
             self.assume_accepted(skipped);
             self.in_use = true;
             let aborted = self.pending.has_abort();
-            let path = self.login.path(&sent);
-            self.data.begin(sent, path, aborted);
+            let facts = self.facts(sent, &part.line);
+            self.data.begin(facts, aborted);
             let release = self.data.pass_start(part);
             return self.release(release);
         }
@@ -377,6 +380,7 @@ impl Exchange {
             return self.end_unannounced_transfer(sent, part);
         }
         self.data.answered(&sent, accepted);
+        self.sizes.answered(&sent, part.code, &part.line);
         if let Some(news) = self.login.answered(&sent, part.code, &part.line) {
             self.tell_login(news, &part.line);
         }
@@ -428,8 +432,19 @@ impl Exchange {
 
     fn end_unannounced_transfer(&mut self, sent: Sent, part: ReplyPart) {
         let aborted = self.pending.has_abort();
-        let path = self.login.path(&sent);
-        let release = self.data.complete_unannounced(sent, path, aborted, part);
+        let facts = self.facts(sent, &[]);
+        let release = self.data.complete_unannounced(facts, aborted, part);
         self.release(release);
+    }
+
+    /// What the transfer of this command is about. `start`: the line that announces it.
+    fn facts(&mut self, sent: Sent, start: &[u8]) -> TransferFacts {
+        let direction = sent.kind.direction().unwrap_or(Direction::Unknown);
+        TransferFacts {
+            path: self.login.path(&sent),
+            size: self.sizes.of(&sent, direction, start),
+            command: sent.text,
+            direction,
+        }
     }
 }

@@ -17,6 +17,7 @@ mod login;
 mod port;
 mod reply_part;
 mod server;
+mod sizes;
 
 use std::net::SocketAddr;
 use std::time::Instant;

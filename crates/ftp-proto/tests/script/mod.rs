@@ -292,10 +292,12 @@ fn show_event(event: Event) -> String {
                     command,
                     direction,
                     path,
+                    size,
                 },
         } => {
             let at = path.map_or(String::new(), |path| format!(" at {path}"));
-            format!("-> started {} {direction:?} {command}{at}", channel(id))
+            let of = size.map_or(String::new(), |size| format!(" of {size}"));
+            format!("-> started {} {direction:?} {command}{at}{of}", channel(id))
                 .trim_end()
                 .to_owned()
         }

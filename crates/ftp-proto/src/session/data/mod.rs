@@ -14,7 +14,9 @@ use super::reply_part::ReplyPart;
 use crate::actions::Actions;
 use crate::channels::{Channel, Channels, TransferOutcome};
 use crate::config::DataOpen;
-use crate::event::{Action, Announced, DataEvent, DataId, Direction, Mode, Peer, Told};
+use crate::event::{
+    Action, Announced, DataEvent, DataId, Direction, Mode, Peer, Told, TransferFacts,
+};
 use crate::kind::CommandKind;
 use crate::sent::Sent;
 use crate::text::reply;
@@ -222,11 +224,11 @@ impl Data {
         }
     }
 
-    /// The server has begun the transfer of this command. `aborted`: the client has sent `ABOR` after it.
-    pub(super) fn begin(&mut self, sent: Sent, path: Option<String>, aborted: bool) {
+    /// The server has begun this transfer. `aborted`: the client has sent `ABOR` after its command.
+    pub(super) fn begin(&mut self, facts: TransferFacts, aborted: bool) {
         // If the session missed the end of an earlier transfer, that one is over now.
         self.finish(Told::default());
-        let mut transfer = self.new_transfer(sent, path, aborted);
+        let mut transfer = self.new_transfer(facts, aborted);
         transfer.start(self.channels.actions());
         transfer.stop_refused(&mut self.channels);
         self.transfer = Some(transfer);
@@ -270,12 +272,11 @@ impl Data {
     /// A reply ended a transfer whose start no reply had announced.
     pub(super) fn complete_unannounced(
         &mut self,
-        sent: Sent,
-        path: Option<String>,
+        facts: TransferFacts,
         aborted: bool,
         part: ReplyPart,
     ) -> Option<Release> {
-        let mut transfer = self.new_transfer(sent, path, aborted);
+        let mut transfer = self.new_transfer(facts, aborted);
         if part.code < 400 {
             transfer.start(self.channels.actions());
         }
@@ -347,9 +348,9 @@ impl Data {
         id
     }
 
-    fn new_transfer(&mut self, sent: Sent, path: Option<String>, aborted: bool) -> Transfer {
+    fn new_transfer(&mut self, facts: TransferFacts, aborted: bool) -> Transfer {
         self.incomplete = None;
-        Transfer::new(sent, path, self.channels.current(), aborted)
+        Transfer::new(facts, self.channels.current(), aborted)
     }
 
     fn replace_current(&mut self, new: Option<DataId>) {

@@ -3,7 +3,6 @@
 use crate::actions::Actions;
 use crate::channels::{Channel, Channels, TransferOutcome};
 use crate::event::{Action, DataId, Direction, Event, Told, TransferFacts};
-use crate::sent::Sent;
 
 /// A running transfer.
 #[derive(Debug)]
@@ -17,19 +16,10 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    /// A transfer from its command.
-    pub(super) fn new(
-        sent: Sent,
-        path: Option<String>,
-        data: Option<DataId>,
-        aborted: bool,
-    ) -> Self {
+    /// A transfer on this data channel.
+    pub(super) fn new(facts: TransferFacts, data: Option<DataId>, aborted: bool) -> Self {
         Self {
-            facts: TransferFacts {
-                direction: sent.kind.direction().unwrap_or(Direction::Unknown),
-                command: sent.text,
-                path,
-            },
+            facts,
             data,
             aborted,
             started: false,
