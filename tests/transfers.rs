@@ -69,6 +69,19 @@ async fn runs() -> anyhow::Result<()> {
     )?;
     let bytes = transfer["bytes"].as_u64().context("no bytes")?;
     ensure!((MOVED as u64..BIG as u64).contains(&bytes), "{transfer:#}");
+    let sessions = broker.list(&["list-sessions"]).await?;
+    ensure!(sessions.len() == 1, "{sessions:#?}");
+    has(
+        &sessions[0],
+        &[
+            ("id", transfer["session"].clone()),
+            ("transfer", transfer["id"].clone()),
+            ("client", transfer["client"].clone()),
+            ("ftp_user", json!("anonymous")),
+            ("command", json!("RETR big file")),
+            ("ftp", json!(true)),
+        ],
+    )?;
     let row = broker.told(&["list-transfers"]).await?;
     ensure!(
         row.contains("64.0 MiB") && row.contains("/big file"),

@@ -141,6 +141,11 @@ pub(crate) enum Command {
         #[arg(required = true)]
         id: Vec<u64>,
     },
+    /// List the clients being served, with what each one does
+    ListSessions {
+        #[command(flatten)]
+        format: Format,
+    },
     /// List the FTP transfers that run, and the last 1000 that are over, with their results
     ListTransfers {
         /// Only those that run
@@ -232,6 +237,7 @@ impl Command {
             | Self::ListConnections { format, .. }
             | Self::ConnectionStatus { format, .. }
             | Self::ListChannels { format }
+            | Self::ListSessions { format }
             | Self::ListTransfers { format, .. }
             | Self::ListTunnelListeners { format }
             | Self::ProbeKey { format, .. }

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::ensure;
 use broker_ipc::methods::{
     CloseChannel, CloseConnection, CloseTunnelListener, ConnectionStatus, KeepRunning,
-    ListChannels, ListConnections, ListProfiles, ListTransfers, ListTunnelListeners, Reload,
-    Status,
+    ListChannels, ListConnections, ListProfiles, ListSessions, ListTransfers, ListTunnelListeners,
+    Reload, Status,
 };
 use broker_ipc::types::{ChannelInfo, Connection, ConnectionDetail, TransferState};
 use broker_ipc::{Patience, Reason, find_socket};
@@ -76,6 +76,10 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
                 .call_each(id.into_iter().map(|id| CloseChannel { id }))
                 .await
         }
+        Command::ListSessions { format } => {
+            let sessions = daemon.call(&ListSessions {}).await?;
+            output.answer(format, &sessions, &listing::sessions(&sessions))
+        }
         Command::ListTransfers { running, format } => list_transfers(daemon, running, format).await,
         Command::Events(args) => events::follow(daemon, args).await,
         Command::ListTunnelListeners { format } => {
@@ -135,6 +139,7 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::CloseConnection { .. }
         | Command::ListChannels { .. }
         | Command::CloseChannel { .. }
+        | Command::ListSessions { .. }
         | Command::ListTransfers { .. }
         | Command::Events(_)
         | Command::ListTunnelListeners { .. }

@@ -2,8 +2,8 @@
 
 use broker_ipc::types::{
     ChannelInfo, ChannelState, Connection, ConnectionDetail, DaemonStatus, Direction, Failure,
-    HostKey, HostKeyStanding, ListenerState, Profile, RecentFailure, Transfer, TransferCounts,
-    TransferState, TunnelKind, TunnelListener, TunnelSide,
+    HostKey, HostKeyStanding, ListenerState, Profile, RecentFailure, Session, Transfer,
+    TransferCounts, TransferState, TunnelKind, TunnelListener, TunnelSide,
 };
 use plain_text::host_port;
 
@@ -203,6 +203,39 @@ pub(crate) fn channels(channels: &[ChannelInfo]) -> Table {
         ],
         rows: channels.iter().map(row).collect(),
         nothing: "No SSH channels",
+    }
+}
+
+pub(crate) fn sessions(sessions: &[Session]) -> Table {
+    let row = |s: &Session| {
+        vec![
+            Cell::number(s.id),
+            Cell::number(s.tunnel),
+            Cell::maybe(s.profile.as_ref()),
+            Cell::text(if s.ftp { "ftp" } else { "tcp" }),
+            Cell::text(&s.client),
+            Cell::maybe(s.ftp_user.as_ref()),
+            Cell::text(&s.destination),
+            Cell::age(s.since),
+            Cell::maybe_number(s.transfer),
+            Cell::maybe(s.command.as_ref()),
+        ]
+    };
+    Table::List {
+        headings: &[
+            "ID",
+            "TUNNEL",
+            "PROFILE",
+            "TYPE",
+            "CLIENT",
+            "USER",
+            "DESTINATION",
+            "AGE",
+            "TRANSFER",
+            "COMMAND",
+        ],
+        rows: sessions.iter().map(row).collect(),
+        nothing: "No sessions",
     }
 }
 

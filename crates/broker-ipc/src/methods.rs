@@ -12,7 +12,7 @@ use crate::error::{ErrorCode, RpcError};
 use crate::secret::Secret;
 use crate::types::{
     ChannelInfo, Connection, ConnectionDetail, CurrentPrompt, DaemonStatus, EventKind, HostKey,
-    Profile, ReloadReport, Transfer, TunnelKind, TunnelListener, TunnelSide,
+    Profile, ReloadReport, Session, Transfer, TunnelKind, TunnelListener, TunnelSide,
 };
 
 /// A method. The type that implements it contains the parameters.
@@ -112,6 +112,8 @@ requests! {
         "close-channel" => CloseChannel -> Done;
         /// The tunnel listeners.
         "list-tunnel-listeners" => ListTunnelListeners -> Vec<TunnelListener>;
+        /// The clients being served.
+        "list-sessions" => ListSessions -> Vec<Session>;
         /// The transfers that run, and the last ones that are over.
         "list-transfers" => ListTransfers -> Vec<Transfer>;
         /// Open a tunnel listener.
@@ -274,6 +276,10 @@ pub struct CloseChannel {
 /// Parameters of `list-tunnel-listeners`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListTunnelListeners {}
+
+/// Parameters of `list-sessions`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListSessions {}
 
 /// Parameters of `list-transfers`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

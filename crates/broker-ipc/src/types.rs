@@ -3,6 +3,7 @@
 //! A reader ignores unknown fields, so that a newer daemon can send more.
 
 mod event;
+mod session;
 mod transfer;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::event::{Event, EventConnection, EventKind, EventSession, EventTunnel};
+pub use self::session::Session;
 pub use self::transfer::{Transfer, TransferDirection, TransferState};
 
 use crate::reason::{Party, Reason};

@@ -11,6 +11,7 @@ const DOCUMENT: &str = include_str!("../../../docs/ipc-api.md");
 const TYPES: &str = concat!(
     include_str!("../src/types.rs"),
     include_str!("../src/types/event.rs"),
+    include_str!("../src/types/session.rs"),
     include_str!("../src/types/transfer.rs"),
 );
 const PARAMETERS: &str = include_str!("../src/methods.rs");

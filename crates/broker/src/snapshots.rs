@@ -8,7 +8,7 @@ use broker_config::{ListenAddress, ListenSide};
 use broker_ipc::RpcError;
 use broker_ipc::types::{
     ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail, ConnectionKind,
-    ConnectionPhase, DataMode, Direction, ListenerState, Profile, TlsStart, TunnelKind,
+    ConnectionPhase, DataMode, Direction, ListenerState, Profile, Session, TlsStart, TunnelKind,
     TunnelListener, TunnelSide,
 };
 use broker_ssh::ConnectionInfo;
@@ -114,6 +114,27 @@ pub(crate) fn connection(
         connection: connection.ok_or_else(|| no_connection(id))?,
         channels,
     })
+}
+
+pub(crate) fn sessions(registry: &SessionRegistry) -> Vec<Session> {
+    let sessions = registry.sessions();
+    sessions.iter().map(|it| session_view(it)).collect()
+}
+
+fn session_view(session: &SessionEntry) -> Session {
+    Session {
+        id: session.channel.id,
+        tunnel: session.tunnel.id,
+        profile: session.tunnel.profile.clone(),
+        ftp: session.tunnel.is_ftp,
+        client: session.client.to_string(),
+        destination: session.tunnel.destination.clone(),
+        ftp_user: session.ftp_user(),
+        tls: session.tls(),
+        since: unix(session.channel.since),
+        command: Some(session.label()).filter(|label| !label.is_empty()),
+        transfer: session.transfer().map(|transfer| transfer.start.id),
+    }
 }
 
 pub(crate) fn channels(registry: &SessionRegistry) -> Vec<ChannelInfo> {

@@ -7,7 +7,7 @@ use broker_ipc::methods::{Done, OpenTunnelListener, Subscribe, Subscribed};
 use broker_ipc::types::{
     Change, Changes, ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail,
     ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, Event, EventKind,
-    EventSession, Failure, HostKey, HostKeyStanding, ListenerState, Profile, ReloadReport,
+    EventSession, Failure, HostKey, HostKeyStanding, ListenerState, Profile, ReloadReport, Session,
     Transfer, TransferCounts, TransferDirection, TransferState, TunnelKind, TunnelListener,
     TunnelOrigin, TunnelSide,
 };
@@ -101,6 +101,7 @@ impl Handler for Answers {
                 channels: vec![transfer()],
             })),
             Request::ListChannels(_, reply) => reply.send(Ok(vec![session(), transfer()])),
+            Request::ListSessions(_, reply) => reply.send(Ok(sessions())),
             Request::ListTransfers(_, reply) => reply.send(Ok(transfers())),
             Request::ListTunnelListeners(_, reply) => reply.send(Ok(listeners())),
             Request::ProbeKey(_, reply) => reply.send(Ok(host_keys())),
@@ -395,6 +396,32 @@ fn listeners() -> Vec<TunnelListener> {
 
 /// The fingerprint of the server's first key.
 pub(crate) const FINGERPRINT: &str = "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ";
+
+fn sessions() -> Vec<Session> {
+    let ftp = Session {
+        id: 11,
+        tunnel: 7,
+        profile: Some("one".into()),
+        ftp: true,
+        client: "127.0.0.1:50000".into(),
+        destination: "localhost:21".into(),
+        ftp_user: Some("alice".into()),
+        tls: None,
+        since: a_day_ago(),
+        command: Some("STOR big file".into()),
+        transfer: Some(21),
+    };
+    let tcp = Session {
+        id: 12,
+        profile: None,
+        ftp: false,
+        ftp_user: None,
+        command: None,
+        transfer: None,
+        ..ftp.clone()
+    };
+    vec![ftp, tcp]
+}
 
 fn upload() -> Transfer {
     Transfer {

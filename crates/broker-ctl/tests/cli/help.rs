@@ -39,7 +39,7 @@ fn an_ambiguous_abbreviation_is_refused() {
         .stderr_eq(str![[r#"
 error: unrecognized subcommand 'list-c'
 
-  tip: some similar subcommands exist: 'list-transfers', 'list-profiles', 'list-connections', 'list-channels', 'list-t'
+  tip: some similar subcommands exist: 'list-transfers', 'list-profiles', 'list-sessions', 'list-connections', 'list-channels', 'list-t'
 
 Usage: broker-ctl [OPTIONS] <COMMAND>
 

@@ -290,6 +290,30 @@ fn a_reader_that_has_seen_enough_is_no_fault() {
 }
 
 #[test]
+fn sessions() {
+    check(
+        &["list-sessions"],
+        str![[r#"
+ID  TUNNEL  PROFILE  TYPE  CLIENT           USER   DESTINATION       AGE  TRANSFER  COMMAND
+11       7  one      ftp   127.0.0.1:50000  alice  localhost:21  1 d 1 h        21  STOR big file
+12       7  -        tcp   127.0.0.1:50000  -      localhost:21  1 d 1 h         -  -
+
+"#]],
+    );
+}
+
+#[test]
+fn sessions_for_programs() {
+    check(
+        &["list-sessions", "--json"],
+        str![[r#"
+[{"id":11,"tunnel":7,"profile":"one","ftp":true,"client":"127.0.0.1:50000","destination":"localhost:21","ftp_user":"alice","tls":null,"since":[..],"command":"STOR big file","transfer":21},{"id":12,"tunnel":7,"profile":null,"ftp":false,"client":"127.0.0.1:50000","destination":"localhost:21","ftp_user":null,"tls":null,"since":[..],"command":null,"transfer":null}]
+
+"#]],
+    );
+}
+
+#[test]
 fn transfers() {
     check(
         &["list-transfers"],

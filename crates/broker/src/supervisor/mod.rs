@@ -314,6 +314,7 @@ impl Supervisor {
             Request::ListTunnelListeners(_, reply) => {
                 reply.send(Ok(snapshots::listeners(listeners, profiles, registry)));
             }
+            Request::ListSessions(_, reply) => reply.send(Ok(snapshots::sessions(registry))),
             Request::ListTransfers(_, reply) => reply.send(Ok(snapshots::transfers(registry))),
             Request::OpenTunnelListener(asked, reply) => self.open(&asked, reply),
             Request::CloseTunnelListener(asked, reply) => {
