@@ -10,8 +10,13 @@ use tokio::process::Command;
 use super::{EPOCH, Options, changelog, said, tree};
 use crate::cargo;
 
-/// Who answers for the package.
-const MAINTAINER: &str = "ssh-broker maintainers <maintainers@ssh-broker.org>";
+/// Who answers for the package: whoever builds it, in the variables of Debian's tools. `.invalid` reaches nobody.
+fn maintainer() -> String {
+    let or = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let name = or("DEBFULLNAME", "ssh-broker maintainers");
+    let address = or("DEBEMAIL", "maintainers@ssh-broker.invalid");
+    format!("{name} <{address}>")
+}
 
 /// Writes the package to a directory and returns its path. `work` has the tree.
 pub(super) async fn write(
@@ -21,12 +26,13 @@ pub(super) async fn write(
     moment: u64,
 ) -> Result<PathBuf> {
     let version = options.deb_version.as_str();
+    let maintainer = maintainer();
     let sources = cargo::root().join("config/debian");
     let manifest = read(&sources.join("package.toml"))?
         .replace("@VERSION@", version)
-        .replace("@MAINTAINER@", MAINTAINER);
+        .replace("@MAINTAINER@", &maintainer);
     let markdown = read(&cargo::root().join("CHANGELOG.md"))?;
-    let changelog = changelog::debian(&markdown, version, MAINTAINER, moment)?;
+    let changelog = changelog::debian(&markdown, version, &maintainer, moment)?;
     tree::write(&work.join("Cargo.toml"), &manifest)?;
     tree::write(&work.join("empty.rs"), "")?;
     tree::write(&work.join("changelog"), &changelog)?;
