@@ -37,10 +37,13 @@ const FILES: [(&str, &str); 9] = [
         "config/systemd/sysusers.conf",
         "lib/sysusers.d/ssh-broker.conf",
     ),
-    ("README.md", "share/doc/ssh-broker/README.md"),
     (
         "config/ssh-broker-config.xml",
         "share/doc/ssh-broker/config/ssh-broker-config.xml",
+    ),
+    (
+        "config/systemd/sysusers.conf",
+        "share/doc/ssh-broker/config/systemd/sysusers.conf",
     ),
     (
         "config/haproxy/haproxy.cfg",
@@ -49,9 +52,12 @@ const FILES: [(&str, &str); 9] = [
 ];
 
 /// Directories of the sources whose files keep their places, so that the links between them hold.
-const DOCUMENTS: [&str; 4] = [
+const DOCUMENTS: [&str; 7] = [
     "docs",
+    "config/container",
     "config/kubernetes",
+    "config/systemd/system",
+    "config/systemd/user",
     "config/openrc",
     "config/launchd",
 ];
@@ -63,6 +69,11 @@ pub(super) fn make(tree: &Path, programs: &Path, licences: &str) -> Result<()> {
         copy(&programs.join(program), &target)?;
         strip(&target)?;
     }
+    documents(tree, licences)?;
+    manual_and_completions(tree)
+}
+
+fn documents(tree: &Path, licences: &str) -> Result<()> {
     for (from, to) in FILES {
         copy(&cargo::root().join(from), &tree.join(to))?;
     }
@@ -72,8 +83,12 @@ pub(super) fn make(tree: &Path, programs: &Path, licences: &str) -> Result<()> {
             &tree.join(DOC).join(directory),
         )?;
     }
-    write(&tree.join(DOC).join("copyright"), licences)?;
-    manual_and_completions(tree)
+    let readme = fs::read_to_string(cargo::root().join("README.md"));
+    let readme = readme.context("cannot read README.md")?;
+    // Debian's packages have their licence in the file "copyright", and no other copy of it.
+    let readme = readme.replace("](LICENSE)", "](copyright)");
+    write(&tree.join(DOC).join("README.md"), &readme)?;
+    write(&tree.join(DOC).join("copyright"), licences)
 }
 
 fn manual_and_completions(tree: &Path) -> Result<()> {
@@ -147,4 +162,29 @@ pub(super) fn write(file: &Path, text: &str) -> Result<()> {
 fn make_room(file: &Path) -> Result<()> {
     let directory = file.parent().context("a file without a directory")?;
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::links;
+
+    #[test]
+    fn installed_pages_have_no_dead_link() {
+        let tree = tempfile::tempdir().unwrap();
+        documents(tree.path(), "").unwrap();
+        let pages = tree.path().join(DOC);
+        let mut faults = Vec::new();
+        let docs = names(&pages.join("docs")).unwrap();
+        for page in docs
+            .iter()
+            .map(|it| format!("docs/{it}"))
+            .chain(["README.md".to_owned()])
+        {
+            let text = fs::read_to_string(pages.join(&page)).unwrap();
+            faults.extend(links::check(&pages, Path::new(&page), &text));
+        }
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(faults, [""; 0]);
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Fault;
 
 /// Every broken relative link of one Markdown file. `path` is relative to `root`.
-pub(super) fn check(root: &Path, path: &Path, text: &str) -> Vec<Fault> {
+pub(crate) fn check(root: &Path, path: &Path, text: &str) -> Vec<Fault> {
     let directory = root.join(path.parent().unwrap_or(Path::new("")));
     let mut faults = Vec::new();
     for (number, line) in prose(text) {

@@ -3,7 +3,7 @@
 mod cycles;
 mod examples;
 mod layers;
-mod links;
+pub(crate) mod links;
 mod modules;
 mod packages;
 mod source;
@@ -18,7 +18,7 @@ use crate::cargo;
 
 /// One thing that is not tidy.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Fault {
+pub(crate) struct Fault {
     path: PathBuf,
     line: usize,
     message: String,
