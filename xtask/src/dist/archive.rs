@@ -94,3 +94,72 @@ fn mode(metadata: &fs::Metadata) -> u32 {
     let executable = metadata.permissions().mode() & 0o111 != 0;
     if executable { 0o755 } else { 0o644 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::{Command, ExitStatus};
+    use testkit::programs::find_program;
+
+    /// Runs the script of an unpacked archive, as a root whose files nobody else may read.
+    fn install(archive: &Path, root: &Path, prefix: &str) -> ExitStatus {
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 077; exec sh \"$0\" \"$1\""]);
+        command.arg(archive.join("install.sh")).arg(prefix);
+        command.env("DESTDIR", root).status().unwrap()
+    }
+
+    /// An unpacked archive whose programs are `sleep`.
+    fn unpacked() -> tempfile::TempDir {
+        let archive = tempfile::tempdir().unwrap();
+        for file in [
+            "lib/systemd/system/brokerd.service",
+            "lib/systemd/user/brokerd.service",
+            "share/page",
+            "etc/ssh2/ssh-broker-config.xml",
+        ] {
+            let file = archive.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "ExecStart=/usr/bin/brokerd\n").unwrap();
+        }
+        fs::create_dir(archive.path().join("bin")).unwrap();
+        let program = archive.path().join("bin/brokerd");
+        fs::copy(find_program("sleep").unwrap(), program).unwrap();
+        let script = cargo::root().join("config/tarball/install.sh");
+        fs::copy(script, archive.path().join("install.sh")).unwrap();
+        archive
+    }
+
+    #[test]
+    fn a_running_program_is_replaced_and_all_can_read_the_files() {
+        let (archive, root) = (unpacked(), tempfile::tempdir().unwrap());
+        assert!(install(archive.path(), root.path(), "/opt").success());
+        let program = root.path().join("opt/bin/brokerd");
+        let mut running = Command::new(&program).arg("600").spawn().unwrap();
+        let again = install(archive.path(), root.path(), "/opt");
+        running.kill().unwrap();
+        running.wait().unwrap();
+        assert!(again.success());
+        for (file, mode) in [
+            ("opt/bin", 0o755),
+            ("opt/bin/brokerd", 0o755),
+            ("opt/share/page", 0o644),
+            ("opt/lib/systemd/system/brokerd.service", 0o644),
+            ("etc/ssh2/ssh-broker-config.xml", 0o644),
+        ] {
+            let metadata = fs::metadata(root.path().join(file)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, mode, "{file}");
+        }
+        let unit = fs::read_to_string(root.path().join("opt/lib/systemd/system/brokerd.service"));
+        assert_eq!(unit.unwrap(), "ExecStart=/opt/bin/brokerd\n");
+    }
+
+    #[test]
+    fn units_get_no_relative_path() {
+        let (archive, root) = (unpacked(), tempfile::tempdir().unwrap());
+        let refused = install(archive.path(), root.path(), "opt");
+        assert_eq!(refused.code(), Some(2));
+        assert!(!root.path().join("etc").exists());
+    }
+}
