@@ -313,7 +313,11 @@ async fn hoarder() -> anyhow::Result<()> {
     let listener = ScriptedListener::bind().await?;
     let port = format!("{}\r\n", port_command("PORT", listener.addr()));
     ftp.control().send(port.repeat(PORTS)).await?;
-    fixture.broker.wait_log("PORT refused", SOON).await?;
+    // The broker refuses the one after those, and says so once it is its turn to be answered.
+    fixture
+        .broker
+        .wait_log_times("command verb=PORT", KEPT + 1, SOON)
+        .await?;
     let forwards = forwards(&fixture.servers).len();
     ensure!(forwards <= KEPT, "sshd listens on {forwards} ports");
     fetch(&mut fixture.login().await?).await?;

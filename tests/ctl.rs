@@ -280,7 +280,7 @@ async fn refusals() -> anyhow::Result<()> {
         ),
         (
             &["open-tunnel-listener", "-L", &taken, "work"],
-            1,
+            4,
             &["in use"],
         ),
         (
@@ -290,7 +290,7 @@ async fn refusals() -> anyhow::Result<()> {
                 "ftp/0:h:21",
                 "no.such.host.invalid",
             ],
-            1,
+            4,
             &["no.such.host.invalid", "check the name"],
         ),
         (

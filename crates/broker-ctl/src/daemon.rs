@@ -10,6 +10,10 @@ use crate::failure::Reported;
 use crate::output::Output;
 use crate::start::{self, Starting};
 
+/// How often to connect to a daemon that ends the connection before it has answered. More than one daemon in a row has no
+/// reason to do so.
+const ATTEMPTS: usize = 3;
+
 /// Connects at the first request, so commands that need no daemon, or are invalid, work without one.
 pub(crate) struct Daemon<'a> {
     socket: PathBuf,
@@ -98,8 +102,20 @@ impl<'a> Daemon<'a> {
         self.client.get_or_try_init(|| self.connect()).await
     }
 
+    /// Connects to the daemon that runs. One that hands its socket over to another, as in an upgrade, ends connections that
+    /// it has not answered. Nothing has been asked on them, so that a new one harms nothing.
+    async fn reach(&self) -> Result<Client, ClientError> {
+        for _ in 1..ATTEMPTS {
+            match Client::connect(&self.socket, self.patience).await {
+                Err(ClientError::Vanished { .. }) => {}
+                connected => return connected,
+            }
+        }
+        Client::connect(&self.socket, self.patience).await
+    }
+
     async fn connect(&self) -> Result<Client, ClientError> {
-        let connected = Client::connect(&self.socket, self.patience).await;
+        let connected = self.reach().await;
         let client = match (connected, &self.starting) {
             (Err(ClientError::NotRunning { .. }), Some(starting)) => {
                 start::connect(starting, &self.socket, self.patience, self.output).await?

@@ -110,6 +110,19 @@ impl Broker {
         self.process.wait_log(text, limit).await
     }
 
+    /// Waits until it has logged `text` so many times.
+    ///
+    /// # Errors
+    /// As [`Broker::wait_log`].
+    pub async fn wait_log_times(
+        &self,
+        text: &str,
+        times: usize,
+        limit: Duration,
+    ) -> anyhow::Result<()> {
+        self.process.wait_log_times(text, times, limit).await
+    }
+
     /// What it has logged so far.
     #[must_use]
     pub fn log(&self) -> String {

@@ -113,7 +113,20 @@ impl Process {
     /// # Errors
     /// When the process ends or `limit` passes before; the message shows the log.
     pub async fn wait_log(&self, text: &str, limit: Duration) -> anyhow::Result<()> {
-        let seen = wait_for(&self.stderr, text, 1, limit).await;
+        self.wait_log_times(text, 1, limit).await
+    }
+
+    /// Waits until it has logged `text` so many times.
+    ///
+    /// # Errors
+    /// When the process ends or `limit` passes before; the message shows what it logged.
+    pub async fn wait_log_times(
+        &self,
+        text: &str,
+        times: usize,
+        limit: Duration,
+    ) -> anyhow::Result<()> {
+        let seen = wait_for(&self.stderr, text, times, limit).await;
         anyhow::ensure!(seen, "{} did not say “{text}”:\n{}", self.name, self.log());
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! What the commands that change something ask of the daemon, and how they fail.
 
 use std::collections::BTreeMap;
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::{io, thread};
 
 use broker_ipc::methods::{
     CloseChannel, CloseConnection, CloseTunnelListener, OpenTunnelListener, Reload, Stop, Subscribe,
@@ -482,4 +485,31 @@ error: invalid value 'x' for '--kind <KIND>': docs/ipc-api.md names the kinds, s
 For more information, try '--help'.
 
 "#]]);
+}
+
+/// As during an upgrade, when the former daemon ends with a connection that it has not answered.
+#[test]
+fn a_daemon_that_ends_before_its_first_answer_is_asked_again() {
+    let daemon = Daemon::start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    let behind = daemon.socket();
+    let handover = thread::spawn(move || {
+        drop(listener.accept().unwrap());
+        let client = listener.accept().unwrap().0;
+        let server = UnixStream::connect(behind).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        let requests = thread::spawn(move || {
+            // Either end may close first.
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+        let _ = io::copy(&mut &server, &mut &client);
+        let _ = client.shutdown(Shutdown::Both);
+        requests.join().unwrap();
+    });
+    let asked = broker_ctl().arg("--socket").arg(&path).arg("list-profiles");
+    asked.assert().success();
+    handover.join().unwrap();
 }
