@@ -3,6 +3,7 @@
 //! Sessions and transfers write here while they run; `status` and the list commands read. Nobody waits for a reader:
 //! counters are atomics, and labels are behind locks that are never held across an await.
 
+mod channel;
 mod counters;
 mod failures;
 mod session;
@@ -17,9 +18,10 @@ use std::sync::{Arc, Mutex};
 use broker_ipc::RpcError;
 use broker_ipc::methods::Done;
 
+pub(crate) use channel::{ChannelEntry, DataEntry};
 pub(crate) use counters::{TunnelTotals, add, drop_one, read};
 pub(crate) use failures::Cause;
-pub(crate) use session::{ChannelEntry, DataEntry, SessionEntry, SessionTunnel};
+pub(crate) use session::{SessionEntry, SessionTunnel};
 pub(crate) use traffic::TrafficTotals;
 pub(crate) use transfers::{PastTransfers, RunningTransfer};
 

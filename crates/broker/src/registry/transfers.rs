@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::session::DataEntry;
+use super::channel::DataEntry;
 use crate::events::{TransferRecord, TransferStart};
 use crate::sync::lock;
 
