@@ -33,6 +33,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         &[],
         a_server_that_keeps_silent,
     ));
+    trials.push(trial(
+        "cut transfers: one cut is one failure, at the port of its tunnel",
+        REAL,
+        one_failure,
+    ));
     trials
 }
 
@@ -203,5 +208,25 @@ async fn half_an_upload() -> anyhow::Result<()> {
         "vsftpd did not say 226:\n{log}"
     );
     drop((ftp, data));
+    rig.recovers().await
+}
+
+/// The transfer and its session end together, which is one failure for whoever looks.
+async fn one_failure() -> anyhow::Result<()> {
+    let rig = FailingLine::start(ALIVE).await?;
+    let mut ftp = rig.login().await?;
+    let data = rig.middle(&mut ftp, Direction::Download, "EPSV").await?;
+    rig.cut(How::KillBoth).await?;
+    failure(&mut ftp).await?;
+    drop((ftp, data));
+    let status = rig.broker().json(&["status"]).await?;
+    let [cut] = status["failures"].as_array().context("no list")?.as_slice() else {
+        anyhow::bail!("not one failure: {status:#}");
+    };
+    ensure!(cut["count"] == 1 && cut["reason"] == "lost", "{cut:#}");
+    let message = cut["message"].as_str().unwrap_or_default();
+    ensure!(message.starts_with("RETR "), "{cut:#}");
+    let listener = rig.broker().listener(0).await?.to_string();
+    ensure!(cut["listener"] == *listener, "{cut:#} {listener}");
     rig.recovers().await
 }

@@ -70,7 +70,10 @@ fn unanswered(error: &ClientError) -> (u8, String) {
 fn findings(answers: &Answers) -> Vec<Finding> {
     let listeners = answers.listeners.iter().filter_map(of_listener);
     let profiles = answers.profiles.iter().filter_map(of_profile);
-    let failures = answers.status.failures.iter().filter_map(of_failure);
+    // A tunnel that is gone cannot work again, and there is nothing to do about it.
+    let is_there = |it: &&RecentFailure| answers.listeners.iter().any(|open| open.id == it.tunnel);
+    let failures = answers.status.failures.iter().filter(is_there);
+    let failures = failures.filter_map(of_failure);
     let prompts = match answers.status.prompts {
         0 => None,
         prompts => Some((
@@ -190,6 +193,29 @@ mod tests {
         assert_eq!(of_profile(&profile), Some((State::Critical, text.clone())));
         profile.connections = 1;
         assert_eq!(of_profile(&profile), Some((State::Warning, text)));
+    }
+
+    #[test]
+    fn a_failure_counts_while_its_tunnel_is_there() {
+        let mut answers = answers();
+        let failure = serde_json::json!({
+            "tunnel": 4, "listener": "127.0.0.1:2121", "time": u64::MAX, "message": "no", "reason": "auth", "by": "ssh",
+            "count": 1, "recovered": false,
+        });
+        answers.status.failures = vec![serde_json::from_value(failure).unwrap()];
+        assert_eq!(findings(&answers), []);
+        answers.listeners = vec![listening(4)];
+        let text = "tunnel at 127.0.0.1:2121: no".to_owned();
+        assert_eq!(findings(&answers), [(State::Warning, text)]);
+    }
+
+    fn listening(id: u64) -> TunnelListener {
+        let listener = serde_json::json!({
+            "id": id, "kind": "ftp", "address": "127.0.0.1", "port": 2121, "dst_host": "h", "dst_port": 21,
+            "target": "a@h#22", "relay": false, "state": "listening", "sessions_active": 0, "sessions_total": 0,
+            "transfers": {"active": 0, "ok": 0, "failed": 0}, "bytes_up": 0, "bytes_down": 0, "origin": "file",
+        });
+        serde_json::from_value(listener).unwrap()
     }
 
     fn answers() -> Answers {

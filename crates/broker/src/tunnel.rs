@@ -163,8 +163,9 @@ impl Tunnel {
 
     /// Records what a client asked for and did not get.
     pub(crate) fn failed(&self, cause: &Cause) {
-        let spec = &self.spec;
-        let listener = format!("{}:{}", spec.listen_address, spec.listen_port);
+        // Not the port of the configuration, which may ask for a free one.
+        let (address, port) = (self.spec.listen_address, self.totals.port());
+        let listener = format!("{address}:{port}");
         self.totals.failed(&listener, cause);
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use broker_ipc::Reason;
 use ftp_proto::{Announced, DataEnd, DataId, Mode, TransferFacts};
 use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
@@ -40,8 +41,8 @@ pub(super) struct DataChannels {
     channels: BTreeMap<u64, DataChannel>,
     /// The transfer that the server has begun and not ended yet.
     running: Option<(Began, Arc<RunningTransfer>)>,
-    /// Whose fault it is that the server is lost.
-    session_fault: Option<Fault>,
+    /// Whose fault it is that the server is lost, and why.
+    session_fault: Option<(Fault, Reason)>,
 }
 
 impl DataChannels {
@@ -147,9 +148,9 @@ impl DataChannels {
         self.running.is_some()
     }
 
-    /// Records that the server is lost, and whose fault that is.
-    pub(super) fn session_lost(&mut self, fault: Fault) {
-        self.session_fault.get_or_insert(fault);
+    /// Records that the server is lost, whose fault that is, and why.
+    pub(super) fn session_lost(&mut self, fault: Fault, why: Reason) {
+        self.session_fault.get_or_insert((fault, why));
     }
 
     /// Records that the task of this channel is over.
@@ -313,11 +314,11 @@ impl DataChannels {
             began,
             data: channel.map(|channel| channel.entry.as_ref()),
             failure: channel.and_then(|channel| channel.failure.clone()),
-            session_fault: self.session_fault,
+            session_fault: self.session_fault.map(|(fault, _)| fault),
         };
         let record = Arc::new(over.record());
         record::log(&record);
-        match record::failure(&record) {
+        match record::failure(&record, self.session_fault) {
             Some(cause) => self.control.tunnel.failed(&cause),
             None if record.result == TransferResult::Complete => self.control.tunnel.totals.works(),
             None => {}

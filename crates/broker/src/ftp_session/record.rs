@@ -160,8 +160,8 @@ impl OverTransfer<'_> {
 }
 
 /// What to keep of a transfer that has failed. One that the client gave up or the server refused is no fault of the
-/// tunnel.
-pub(super) fn failure(record: &TransferRecord) -> Option<Cause> {
+/// tunnel. If the session was lost, `lost` says whose fault that is, and why.
+pub(super) fn failure(record: &TransferRecord, lost: Option<(Fault, Reason)>) -> Option<Cause> {
     match record.result {
         TransferResult::Failed | TransferResult::Cut => {}
         TransferResult::Complete | TransferResult::Refused | TransferResult::Aborted => {
@@ -171,11 +171,12 @@ pub(super) fn failure(record: &TransferRecord) -> Option<Cause> {
     let fault = record.fault.unwrap_or(Fault::Broker);
     Some(Cause {
         message: format!("{}: {}", record.command, record.reply),
-        reason: match fault {
-            Fault::FtpServer => Reason::FtpRefused,
-            Fault::Ssh => Reason::Lost,
-            Fault::FtpClient => Reason::NotAllowed,
-            Fault::Broker => Reason::Stopping,
+        reason: match (fault, lost) {
+            (_, Some((of_session, why))) if of_session == fault => why,
+            (Fault::FtpServer, _) => Reason::FtpRefused,
+            (Fault::Ssh, _) => Reason::Lost,
+            (Fault::FtpClient, _) => Reason::NotAllowed,
+            (Fault::Broker, _) => Reason::Stopping,
         },
         by: fault.into(),
     })

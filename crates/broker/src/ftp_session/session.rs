@@ -190,7 +190,8 @@ impl FtpSession {
                 self.lose(Fault::FtpServer, &reason);
             }
             EndRead::End => {
-                self.data_channels.session_lost(Fault::FtpServer);
+                let fault = Fault::FtpServer;
+                self.data_channels.session_lost(fault, self.why_lost(fault));
                 self.proto.server_end(now);
             }
             EndRead::Lost(fault) => self.lose(whose(&fault), &fault.to_string()),
@@ -266,23 +267,23 @@ impl FtpSession {
 
     /// The server is lost: tells the client, and cuts what still runs.
     fn lose(&mut self, fault: Fault, reason: &str) {
-        let cause = Cause {
-            message: reason.to_owned(),
-            reason: self.why_lost(fault),
-            by: fault.into(),
-        };
-        self.control.tunnel.failed(&cause);
+        let why = self.why_lost(fault);
         if !self.greeting.is_complete() {
             add(&self.control.tunnel.totals.sessions_refused, 1);
         }
 
         if self.data_channels.is_running() {
-            // The end of the transfer tells the log.
+            // The end of the transfer tells the log, and is the failure.
             debug!(%reason, "session lost");
         } else {
             warn!(%reason, "session lost");
+            self.control.tunnel.failed(&Cause {
+                message: reason.to_owned(),
+                reason: why,
+                by: fault.into(),
+            });
         }
-        self.data_channels.session_lost(fault);
+        self.data_channels.session_lost(fault, why);
         self.data_channels.cut_all(reason);
         self.proto.server_lost(Instant::now(), reason);
         self.ending = Some(ClientEnd::Orderly);

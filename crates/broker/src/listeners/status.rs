@@ -54,6 +54,7 @@ impl StatusCell {
 
     /// It listens on this port.
     pub(super) fn listening(&self, port: u16) {
+        self.tunnel.borrow().totals.listens_on(port);
         self.change(|status| {
             status.port = port;
             status.state = ListenerState::Listening;

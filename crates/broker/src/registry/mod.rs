@@ -12,7 +12,7 @@ mod transfers;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use broker_ipc::RpcError;
@@ -59,6 +59,7 @@ impl SessionRegistry {
         TunnelEntry {
             registry: self.clone(),
             id,
+            port: AtomicU16::new(0),
             totals: lock(&self.tunnels).entry(id).or_default().clone(),
         }
     }
@@ -156,10 +157,22 @@ impl SessionRegistry {
 pub(crate) struct TunnelEntry {
     registry: Arc<SessionRegistry>,
     id: u64,
+    /// The port on which it listens; 0: it has not listened yet.
+    port: AtomicU16,
     totals: Arc<TunnelTotals>,
 }
 
 impl TunnelEntry {
+    /// Records on which port the tunnel listens.
+    pub(crate) fn listens_on(&self, port: u16) {
+        self.port.store(port, Ordering::Relaxed);
+    }
+
+    /// The port on which the tunnel listens or has listened last.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.load(Ordering::Relaxed)
+    }
+
     /// Records what a client asked for and did not get.
     pub(crate) fn failed(&self, listener: &str, cause: &Cause) {
         let failures = &self.registry.failures;
