@@ -283,12 +283,12 @@ pub(crate) struct EventsArgs {
 const DOCTOR_HELP: &str = "\
 TARGET is a profile's name or id, or [user@]host[#port].
 
-The steps: the daemon, the configuration, the server's name, each of its addresses, the SSH greeting, the
-host key, the login, the round trip, a channel to each destination of the tunnels, the FTP greeting, and
+The steps: the daemon, the configuration, the server's name, each of its addresses, the SSH greeting, the \
+host key, the login, the round trip, a channel to each destination of the tunnels, the FTP greeting, and \
 active mode. With --ftp-user also a listing in passive and in active mode.
 
-The doctor connects by itself, as the user who runs it and with that user's keys, whether or not a daemon
-runs. It stores nothing, except a host key if the policy is to accept new ones. It asks nothing except the
+The doctor connects by itself, as the user who runs it and with that user's keys, whether or not a daemon \
+runs. It stores nothing, except a host key if the policy is to accept new ones. It asks nothing except the \
 FTP password: a login that needs a person fails, and the doctor says so.
 
 Examples:
@@ -335,7 +335,7 @@ fn one_line(text: &str) -> Result<String, String> {
 }
 
 const STOP_HELP: &str = "\
-A second stop cuts nothing that the first one lets finish, unless it has --now or --grace. After
+A second stop cuts nothing that the first one lets finish, unless it has --now or --grace. After \
 stop --when-idle, SIGTERM sets the daemon's usual limit. A second signal ends the daemon at once.";
 
 #[derive(Debug, Args)]
@@ -447,10 +447,10 @@ pub(crate) struct OpenTunnelArgs {
 const TRUST_HELP: &str = "\
 TARGET is a profile's name or id, or host[#port].
 
-Without --fingerprint, this command shows the key that the server prefers, and stores it if you
-answer yes. Compare the fingerprint with the one that the server's administrator gives you.
+Without --fingerprint, this command shows the key that the server prefers, and stores it if you \
+answer yes. Compare the fingerprint with the one that the server's administrator gives you. \
 To print it on the server:
-ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
 
 Examples:
   broker-ctl trust-host work

@@ -56,3 +56,21 @@ fn completions_are_printed_without_a_daemon() {
     assert!(script.contains("complete -F _broker"), "{script}");
     assert!(script.contains("open-tunnel-listener"));
 }
+
+/// Help is wrapped for the terminal. A line that ends in the middle of a sentence would be wrapped again, to a few words.
+#[test]
+fn paragraphs_of_help_are_wrapped_for_the_terminal_alone() {
+    for name in ["doctor", "open-tunnel-listener", "stop", "trust-host"] {
+        let help = broker_ctl().args([name, "--help"]).output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        let lines: Vec<&str> = help.lines().collect();
+        for pair in lines.windows(2) {
+            let next = pair[1].split(' ').next().unwrap_or_default();
+            let fits = !next.is_empty() && pair[0].len() + 1 + next.len() <= 100;
+            assert!(
+                pair[0].is_empty() || pair[0].ends_with(':') || !fits,
+                "{name}: {pair:?}"
+            );
+        }
+    }
+}
