@@ -9,6 +9,7 @@ use broker_ipc::{Method, PromptRequest, Request};
 
 const DOCUMENT: &str = include_str!("../../../docs/ipc-api.md");
 const TYPES: &str = concat!(
+    include_str!("../src/reason.rs"),
     include_str!("../src/types.rs"),
     include_str!("../src/types/event.rs"),
     include_str!("../src/types/session.rs"),
@@ -122,15 +123,14 @@ fn blocks<'a>(source: &'a str, start: &'a str) -> impl Iterator<Item = (&'a str,
         })
 }
 
+/// The fields that stand on the wire under their names. Those of a flattened object stand in its own section.
 fn fields(body: &str) -> impl Iterator<Item = String> {
-    body.lines().filter_map(|line| {
-        Some(
-            line.trim()
-                .strip_prefix("pub ")?
-                .split_once(':')?
-                .0
-                .to_owned(),
-        )
+    let lines = body.lines().map(str::trim);
+    let before = std::iter::once("").chain(lines.clone());
+    let named = lines.zip(before);
+    named.filter_map(|(line, before)| {
+        let field = line.strip_prefix("pub ")?.split_once(':')?.0;
+        (before != "#[serde(flatten)]").then(|| field.to_owned())
     })
 }
 
