@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use serde_json::Value;
 use testkit::broker::{Broker, BrokerOptions, write_private};
 use testkit::client;
 use testkit::fixture::Servers;
@@ -67,6 +68,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "authentication: every method refused is told with what the server takes",
             &[SSHD],
             refused,
+        ),
+        trial(
+            "authentication: each attempt of a failed login is a line in the reply, broker-ctl and the doctor",
+            &[SSHD],
+            each_attempt,
         ),
         trial(
             "authentication: too many attempts are told",
@@ -238,7 +244,7 @@ async fn expired() -> anyhow::Result<()> {
     let broker = Broker::start(&config, &[]).await?;
     says(
         &refusal(&broker).await?,
-        &["key-cert.pub expired 2 days ago"],
+        &["key-cert.pub (expired 2 days ago"],
     )
 }
 
@@ -269,6 +275,88 @@ async fn refused() -> anyhow::Result<()> {
         .to_owned();
     ensure!(reason.contains(&listed), "{listed}\n{reason}");
     ensure!(!broker.log().contains("hunter2"));
+    Ok(())
+}
+
+async fn each_attempt() -> anyhow::Result<()> {
+    let servers = servers(&["PasswordAuthentication yes"], None).await?;
+    let directory = tempfile::tempdir()?;
+    let mut identities = String::new();
+    let mut expected = Vec::new();
+    for name in ["first", "second"] {
+        let key = KeyPair::generate()?;
+        let fingerprint = key.fingerprint();
+        let file = key.write(directory.path(), name)?;
+        identities += &format!(r#"<identity file="{}"/>"#, file.display());
+        let file = file.display();
+        expected.push(format!(
+            "publickey, key {file}, {fingerprint}: not accepted"
+        ));
+    }
+    let missing = directory.path().join("missing").display().to_string();
+    identities += &format!(r#"<identity file="{missing}"/>"#);
+    expected.push(format!(
+        "publickey, key {missing}: No such file or directory (os error 2)"
+    ));
+    let password = directory.path().join("password");
+    write_private(&password, "hunter2\n")?;
+    expected.push("password: not accepted".to_owned());
+    let elements = format!("<user-identities>{identities}</user-identities>")
+        + &format!(r#"<password file="{}"/>"#, password.display());
+    let broker = Broker::start(&config_of(&servers, "", elements)?, &[]).await?;
+
+    let mut client = Conversation::connect(broker.listener(0).await?).await?;
+    let told = String::from_utf8(client.rest().await?)?;
+    let lines: Vec<&str> = told.lines().collect();
+    let [heading, attempts @ .., last] = lines.as_slice() else {
+        anyhow::bail!("{told}");
+    };
+    ensure!(heading.starts_with("421-Login of user "), "{told}");
+    let in_reply: Vec<_> = expected.iter().map(|it| format!("421-  {it}")).collect();
+    ensure!(*attempts == in_reply, "{told}");
+    says(
+        last,
+        &[
+            "421 ",
+            "did not accept user",
+            "/first, ",
+            "/second, ",
+            ", password; ",
+        ],
+    )?;
+
+    let in_log = format!("1) {}; 2) {}; 3) ", expected[0], expected[1]);
+    broker.wait_log(&in_log, LIMIT).await?;
+
+    let open = ["open-tunnel-listener", "-L", "ftp/0:localhost:21", "work"];
+    let printed = broker.ctl(&open).await?.stderr;
+    let below: Vec<_> = expected.iter().map(|it| format!("  {it}")).collect();
+    ensure!(printed.lines().skip(1).eq(&below), "{printed}");
+    let open = [&open[..1], &["--json"], &open[1..]].concat();
+    let error: Value = serde_json::from_str(&broker.ctl(&open).await?.stderr)?;
+    listed(&error["error"]["data"]["tried"], &expected)?;
+    let profiles = broker.json(&["list-profiles"]).await?;
+    listed(&profiles[0]["tried"], &expected)?;
+
+    let examined = broker.ctl(&["doctor", "--ascii", "work"]).await?.text();
+    for line in &expected {
+        let shown = examined.lines().any(|it| it.trim_start() == line);
+        ensure!(shown, "{line} is not a line of {examined}");
+    }
+    ensure!(!(broker.log() + &told + &printed + &examined).contains("hunter2"));
+    Ok(())
+}
+
+/// The attempts as programs get them.
+fn listed(tried: &Value, expected: &[String]) -> anyhow::Result<()> {
+    let tried = tried.as_array().context("no list")?;
+    let texts = tried.iter().map(|it| it["text"].as_str());
+    ensure!(
+        texts.eq(expected.iter().map(|it| Some(it.as_str()))),
+        "{tried:#?}"
+    );
+    let outcomes = tried.iter().filter(|it| it["outcome"] == "refused");
+    ensure!(outcomes.count() == 3, "{tried:#?}");
     Ok(())
 }
 

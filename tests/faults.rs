@@ -180,8 +180,7 @@ async fn changed_host_key() -> anyhow::Result<()> {
 
 async fn missing_key_file() -> anyhow::Result<()> {
     let bad = BadTunnel::start(|profile| with_key(profile, Path::new("/no/such/key"))).await?;
-    bad.tells(&["private key /no/such/key cannot be used", "No such file"])
-        .await
+    bad.tells(&["key /no/such/key (No such file"]).await
 }
 
 async fn open_key_file() -> anyhow::Result<()> {
@@ -190,7 +189,8 @@ async fn open_key_file() -> anyhow::Result<()> {
     fs::set_permissions(&key, Permissions::from_mode(0o644))?;
     let mend = format!("chmod 600 {}", key.display());
     let bad = BadTunnel::start(|profile| with_key(profile, &key)).await?;
-    bad.tells(&["private key", "other users", &mend]).await
+    let unused = format!("key {} (other users", key.display());
+    bad.tells(&[&unused, &mend]).await
 }
 
 async fn not_a_key_file() -> anyhow::Result<()> {
@@ -198,11 +198,8 @@ async fn not_a_key_file() -> anyhow::Result<()> {
     let file = directory.path().join("text");
     write_private(&file, "shopping list")?;
     let bad = BadTunnel::start(|profile| with_key(profile, &file)).await?;
-    bad.tells(&[
-        &format!("private key {}", file.display()),
-        "not a private key",
-    ])
-    .await
+    bad.tells(&[&format!("key {} (it is not a private key", file.display())])
+        .await
 }
 
 async fn open_password_file() -> anyhow::Result<()> {

@@ -56,7 +56,9 @@ impl BadTunnel {
             matches!(output.status.code(), Some(1 | 4 | 5)),
             "{output:?}"
         );
-        says(&output.stderr, parts).context("open-tunnel-listener")?;
+        // Below it are the attempts of a login.
+        let message = output.stderr.lines().next().unwrap_or_default();
+        says(message, parts).context("open-tunnel-listener")?;
         let listeners = self.broker.list(&["list-tunnel-listeners"]).await?;
         ensure!(
             listeners.len() == 2,
@@ -78,14 +80,15 @@ impl BadTunnel {
     }
 }
 
-/// The one line a client gets that cannot be served, after which its connection ends in order.
+/// The one reply a client gets that cannot be served, after which its connection ends in order: the last line, which says
+/// all of it in short.
 pub(crate) async fn refusal(tunnel: SocketAddr) -> anyhow::Result<String> {
     let mut client = Conversation::connect(tunnel).await?;
-    let reply = client.text().await?;
+    let reply = client.reply().await?;
     let rest = client.rest().await?;
     ensure!(
         rest.is_empty(),
-        "more than one line: {:?}",
+        "more than one reply: {:?}",
         String::from_utf8_lossy(&rest)
     );
     Ok(reply)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use broker_ipc::{ClientError, ErrorCode, ErrorData, Reason, RpcError};
+use broker_ipc::{ClientError, ErrorCode, ErrorData, LoginAttempt, Reason, RpcError};
 use serde::Serialize;
 
 /// Exit status if the request failed, and trying again does not help.
@@ -33,7 +33,7 @@ impl std::error::Error for Reported {}
 impl Reported {
     /// The failure for this reason was printed.
     pub(crate) fn because(reason: Reason) -> Self {
-        let status = status(reason.into());
+        let status = status(&reason.into());
         Self { status }
     }
 
@@ -75,7 +75,8 @@ impl JsonError {
 
     /// A refusal of the daemon, with an explanation.
     pub(crate) fn refused(refusal: &RpcError, message: String) -> Self {
-        let data = refusal.data.unwrap_or_else(|| refusal.reason().into());
+        let data = refusal.data.clone();
+        let data = data.unwrap_or_else(|| refusal.reason().into());
         Self {
             error: Error {
                 code: Some(refusal.code),
@@ -90,11 +91,11 @@ impl JsonError {
 pub(crate) fn exit_status(failure: &anyhow::Error) -> u8 {
     match failure.downcast_ref::<Reported>() {
         Some(Reported { status }) => *status,
-        None => status(data(failure)),
+        None => status(&data(failure)),
     }
 }
 
-fn status(data: ErrorData) -> u8 {
+fn status(data: &ErrorData) -> u8 {
     let needs_person = [
         Reason::Auth,
         Reason::Unanswered,
@@ -113,6 +114,11 @@ fn status(data: ErrorData) -> u8 {
     }
 }
 
+/// What was tried in a login that failed.
+pub(crate) fn tried(failure: &anyhow::Error) -> &[LoginAttempt] {
+    refusal(failure).map_or(&[], RpcError::tried)
+}
+
 fn refusal(failure: &anyhow::Error) -> Option<&RpcError> {
     match failure.downcast_ref() {
         Some(ClientError::Failed(refusal)) => Some(refusal),
@@ -124,7 +130,7 @@ fn data(failure: &anyhow::Error) -> ErrorData {
     let reason = failure
         .downcast_ref()
         .map_or(Reason::Other, ClientError::reason);
-    match refusal(failure).and_then(|refusal| refusal.data) {
+    match refusal(failure).and_then(|refusal| refusal.data.clone()) {
         Some(data) => data,
         None => reason.into(),
     }

@@ -185,6 +185,7 @@ mod tests {
             connections: 0,
             tunnels: 1,
             last_error: None,
+            tried: Vec::new(),
             retry_in: None,
         };
         assert_eq!(of_profile(&profile), None);

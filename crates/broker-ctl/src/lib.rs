@@ -56,7 +56,10 @@ fn report(failure: &anyhow::Error, json: bool, output: &Output) -> ExitCode {
     if !failure.is::<Reported>() {
         match json {
             true => output.json_error(&JsonError::of(failure)),
-            false => output.error(format_args!("{failure:#}")),
+            false => {
+                output.error(format_args!("{failure:#}"));
+                output.attempts(failure::tried(failure));
+            }
         }
     }
     ExitCode::from(failure::exit_status(failure))

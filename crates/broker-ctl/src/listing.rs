@@ -140,7 +140,7 @@ pub(crate) fn connection(detail: &ConnectionDetail, show_channels: bool) -> Tabl
 }
 
 fn connection_record(c: &Connection) -> Table {
-    Table::Record(vec![
+    let mut rows = vec![
         ("id", Cell::number(c.id)),
         ("profile", Cell::maybe(c.profile.as_ref())),
         ("target", Cell::text(&c.target)),
@@ -162,7 +162,10 @@ fn connection_record(c: &Connection) -> Table {
             "last error",
             Cell::maybe(c.last_error.as_ref()).alert_if(c.last_error.is_some()),
         ),
-    ])
+    ];
+    let tried = c.tried.iter().map(|it| ("tried", Cell::text(&it.text)));
+    rows.extend(tried);
+    Table::Record(rows)
 }
 
 pub(crate) fn channels(channels: &[ChannelInfo]) -> Table {

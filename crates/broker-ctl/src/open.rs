@@ -48,6 +48,7 @@ async fn open_each(
                     daemon.output().json_error(&error);
                 } else {
                     daemon.output().error(explained);
+                    daemon.output().attempts(refusal.tried());
                 }
                 failed = Some(refusal.reason());
                 if abort {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use broker_ipc::LoginAttempt;
 use plain_text::{is_printable, printable};
 use serde::Serialize;
 
@@ -90,6 +91,14 @@ impl Output {
         let text = printable(&text.to_string());
         // As above.
         let _ = writeln!(anstream::stderr(), "{ALERT}broker-ctl:{ALERT:#} {text}");
+    }
+
+    /// Prints below an error what was tried in the login that failed.
+    pub(crate) fn attempts(&self, tried: &[LoginAttempt]) {
+        for attempt in tried {
+            // As above.
+            let _ = writeln!(anstream::stderr(), "  {}", printable(&attempt.text));
+        }
     }
 }
 

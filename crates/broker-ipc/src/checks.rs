@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::LoginAttempt;
 use crate::secret::Secret;
 
 /// What to examine.
@@ -51,6 +52,9 @@ pub struct Check {
     pub outcome: Outcome,
     /// What was found, on what.
     pub text: String,
+    /// What was tried in a login that failed, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<LoginAttempt>,
     /// What to do about it; absent if there is nothing to do.
     pub remedy: Option<String>,
     /// How long the step took, in microseconds; absent if that says nothing.

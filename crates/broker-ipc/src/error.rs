@@ -20,12 +20,47 @@ pub struct RpcError {
 }
 
 /// The cause of a failure, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorData {
     /// Why it failed.
     pub reason: Reason,
     /// Whether the same request can succeed later although nobody changes anything.
     pub retry: bool,
+    /// What was tried in a login that failed, in order; empty for any other failure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<LoginAttempt>,
+}
+
+/// One attempt of a login at the SSH server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginAttempt {
+    /// The method, as SSH names it.
+    pub method: String,
+    /// What was shown, or would have been: a key and its file, an agent's key, a password. Never a secret.
+    pub with: String,
+    /// The SHA-256 fingerprint of a key, as OpenSSH prints it.
+    pub fingerprint: Option<String>,
+    /// What came of it, for programs.
+    pub outcome: LoginOutcome,
+    /// All of that in one line.
+    pub text: String,
+}
+
+/// What came of one attempt of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginOutcome {
+    /// The server refused it.
+    Refused,
+    /// The server accepted it, which was not enough.
+    Partial,
+    /// The server ended the connection in place of an answer.
+    Ended,
+    /// The daemon did not use it.
+    Skipped,
+    /// An outcome that this build does not know.
+    #[serde(other)]
+    Other,
 }
 
 impl From<Reason> for ErrorData {
@@ -33,6 +68,7 @@ impl From<Reason> for ErrorData {
         Self {
             reason,
             retry: reason.may_pass(),
+            tried: Vec::new(),
         }
     }
 }
@@ -56,9 +92,24 @@ impl RpcError {
         }
     }
 
+    /// The same failure of a login, with what was tried.
+    #[must_use]
+    pub fn after(mut self, tried: Vec<LoginAttempt>) -> Self {
+        if let Some(data) = &mut self.data {
+            data.tried = tried;
+        }
+        self
+    }
+
+    /// What was tried in a login that failed.
+    pub fn tried(&self) -> &[LoginAttempt] {
+        self.data.as_ref().map_or(&[], |data| &data.tried)
+    }
+
     /// Why it failed.
     pub fn reason(&self) -> Reason {
         self.data
+            .as_ref()
             .map_or_else(|| self.code.reason(), |data| data.reason)
     }
 

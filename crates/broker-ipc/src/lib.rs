@@ -21,7 +21,7 @@ mod wire;
 
 pub use client::{Client, ClientError, Patience};
 pub use endpoint::{BindError, Endpoint, EndpointCopy, adopt, bind, inherit};
-pub use error::{ErrorCode, ErrorData, RpcError};
+pub use error::{ErrorCode, ErrorData, LoginAttempt, LoginOutcome, RpcError};
 pub use methods::{Method, PromptRequest, ReplySender, Request};
 pub use places::{default_socket_path, find_socket, usual_sockets};
 pub use reason::{Party, Reason};

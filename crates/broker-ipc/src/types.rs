@@ -14,6 +14,7 @@ pub use self::event::{Event, EventConnection, EventKind, EventSession, EventTunn
 pub use self::session::Session;
 pub use self::transfer::{Transfer, TransferDirection, TransferState};
 
+use crate::error::LoginAttempt;
 use crate::reason::{Party, Reason};
 
 /// The daemon as a whole.
@@ -182,6 +183,9 @@ pub struct Profile {
     pub tunnels: u64,
     /// Why the last attempt to connect failed, unless a later one succeeded.
     pub last_error: Option<String>,
+    /// What was tried if that was a login, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<LoginAttempt>,
     /// Seconds for which the daemon refuses clients because of that error; absent if the daemon connects for the next
     /// client.
     pub retry_in: Option<u64>,
@@ -227,6 +231,9 @@ pub struct Connection {
     pub bytes_out: u64,
     /// Its last error, if any.
     pub last_error: Option<String>,
+    /// What was tried if that was a login, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<LoginAttempt>,
 }
 
 /// What an SSH connection carries.

@@ -19,7 +19,10 @@ mod spec;
 mod splice;
 mod state;
 
-pub use auth::{AuthError, KeyFileError, LoginEnd, PrivateFileError, SecretError, read_password};
+pub use auth::{
+    AttemptOutcome, AuthError, KeyFileError, LoginAttempt, LoginEnd, PrivateFileError, SecretError,
+    Tried, read_password,
+};
 pub use broker_settings::{
     AuthMethod, HostKeyPolicy, Identity, PasswordSource, PinnedKey, PoolLimits, Settings,
 };

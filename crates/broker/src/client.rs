@@ -108,7 +108,7 @@ impl Client {
     pub(crate) async fn refuse(self, first_word: FirstWord, refusal: &Refusal) {
         match self {
             Self::OwnHost(tcp) => first_word.refuse(tcp, refusal).await,
-            Self::SshServer(far) => far.refuse(first_word.line(refusal)).await,
+            Self::SshServer(far) => far.refuse(first_word.text(refusal)).await,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Why something failed, in the words of the local interface. This is the only place that derives them from errors.
 
-use broker_ipc::{ErrorCode, Reason, RpcError};
+use broker_ipc::{ErrorCode, LoginAttempt, LoginOutcome, Reason, RpcError};
 use broker_ssh::{
-    ChannelError, ChannelRefusal, HandshakeError, HandshakeFault, HostKeyError, OpenError,
-    RouteError,
+    AttemptOutcome, ChannelError, ChannelRefusal, HandshakeError, HandshakeFault, HostKeyError,
+    OpenError, RouteError,
 };
 
 /// The failure of a request that made the broker connect.
@@ -13,7 +13,27 @@ pub(crate) fn connect_failed(error: &OpenError) -> RpcError {
     } else {
         ErrorCode::ConnectFailed
     };
-    RpcError::new(code, error).because(of_open(error))
+    let failed = RpcError::new(code, error).because(of_open(error));
+    failed.after(tried(error))
+}
+
+/// What was tried in a login that failed.
+pub(crate) fn tried(error: &OpenError) -> Vec<LoginAttempt> {
+    let attempts = error.tried().iter();
+    attempts
+        .map(|attempt| LoginAttempt {
+            method: attempt.method.to_owned(),
+            with: attempt.with.clone(),
+            fingerprint: attempt.fingerprint.clone(),
+            outcome: match attempt.outcome {
+                AttemptOutcome::Refused => LoginOutcome::Refused,
+                AttemptOutcome::Partial => LoginOutcome::Partial,
+                AttemptOutcome::Ended => LoginOutcome::Ended,
+                AttemptOutcome::Skipped(_) => LoginOutcome::Skipped,
+            },
+            text: attempt.to_string(),
+        })
+        .collect()
 }
 
 /// Why an SSH connection, or a channel or forward on it, could not be opened.

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use broker_config::TunnelKind;
-use broker_ssh::OpenError;
+use broker_ssh::{AuthError, OpenError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use crate::own_host::reset_when_dropped;
 use crate::reasons;
 use crate::socks::{Reason, Version};
 
-/// How long a client may take to read the one line.
+/// How long a client may take to read the reason.
 pub(crate) const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The protocol in which a client awaits the first word.
@@ -32,6 +32,8 @@ pub(crate) enum FirstWord {
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     reason: String,
+    /// More about the reason, in lines for a client that can be told several.
+    details: Vec<String>,
     socks: Reason,
     /// The cause for programs.
     pub(crate) why: broker_ipc::Reason,
@@ -59,9 +61,13 @@ impl FirstWord {
         }
     }
 
-    /// The line that tells the reason, if there is one: in FTP a 421 greeting (RFC 959, section 5.4).
-    pub(crate) fn line(self, refusal: &Refusal) -> Option<Vec<u8>> {
-        (self == Self::Ftp).then(|| ftp_proto::reply(421, &refusal.reason))
+    /// The text that tells the reason, if there is one: in FTP a 421 greeting (RFC 959, section 5.4). Its last line says it
+    /// alone, since many clients show only that.
+    pub(crate) fn text(self, refusal: &Refusal) -> Option<Vec<u8>> {
+        let Refusal {
+            reason, details, ..
+        } = refusal;
+        (self == Self::Ftp).then(|| ftp_proto::long_reply(421, details, reason))
     }
 
     /// Tells the client the reason as far as its protocol can, and closes.
@@ -69,8 +75,8 @@ impl FirstWord {
         let told = async {
             match self {
                 Self::Socks(version) => version.refuse(&mut client, refusal.socks).await?,
-                Self::Ftp | Self::Nothing => match self.line(refusal) {
-                    Some(line) => client.write_all(&line).await?,
+                Self::Ftp | Self::Nothing => match self.text(refusal) {
+                    Some(text) => client.write_all(&text).await?,
                     None => {
                         reset_when_dropped(&client);
                         return Ok(());
@@ -88,6 +94,7 @@ impl Refusal {
     pub(crate) fn forbidden(reason: impl fmt::Display) -> Self {
         Self {
             reason: reason.to_string(),
+            details: Vec::new(),
             socks: Reason::NotAllowed,
             why: broker_ipc::Reason::NotAllowed,
         }
@@ -97,6 +104,7 @@ impl Refusal {
     pub(crate) fn because(why: broker_ipc::Reason, reason: impl fmt::Display) -> Self {
         Self {
             reason: reason.to_string(),
+            details: Vec::new(),
             socks: Reason::General,
             why,
         }
@@ -107,10 +115,23 @@ impl From<&OpenError> for Refusal {
     fn from(error: &OpenError) -> Self {
         Self {
             reason: error.to_string(),
+            details: login_details(error),
             socks: Reason::of(error),
             why: reasons::of_open(error),
         }
     }
+}
+
+/// Each attempt of a login that failed.
+fn login_details(error: &OpenError) -> Vec<String> {
+    let Some(AuthError::Refused { server, user, .. } | AuthError::Ended { server, user, .. }) =
+        error.login()
+    else {
+        return Vec::new();
+    };
+    let attempts = error.tried().iter().map(|attempt| format!("  {attempt}"));
+    let heading = format!("Login of user {user} at SSH server {server}:");
+    std::iter::once(heading).chain(attempts).collect()
 }
 
 impl fmt::Display for Refusal {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::listeners::{Listeners, OpenTunnel};
 use crate::profiles::{ProfilePool, Profiles, no_connection};
+use crate::reasons;
 use crate::registry::{
     ChannelEntry, DataEntry, SessionEntry, SessionRegistry, TrafficTotals, read,
 };
@@ -81,6 +82,10 @@ pub(crate) fn profiles(profiles: &Profiles, listeners: &Listeners) -> Vec<Profil
                 user: profile.user.clone(),
                 connections: pool.map_or(0, |pool| pool.connections.list().len() as u64),
                 tunnels: tunnels.count() as u64,
+                tried: seen
+                    .last_error
+                    .as_ref()
+                    .map_or_else(Vec::new, reasons::tried),
                 last_error: seen.last_error.map(|error| error.to_string()),
                 retry_in: seen.retry_in.map(whole_seconds),
             }
@@ -190,9 +195,7 @@ pub(crate) fn listener(
             false => TlsStart::Explicit,
         }),
         state: status.state,
-        reason: status
-            .reason
-            .or_else(|| pool.and_then(ProfilePool::trouble)),
+        reason: status.reason.or_else(|| Some(pool?.trouble()?.to_string())),
         failed_since: status.failed_since.map(unix),
         retry_in: status.next_try.map(seconds_until),
         sessions_active: traffic.sessions_active,
@@ -213,6 +216,7 @@ fn configured_id(pool: &ProfilePool) -> Option<String> {
 
 fn connection_view(pool: &ProfilePool, info: &ConnectionInfo) -> Connection {
     let agreed = info.negotiated.as_ref();
+    let trouble = pool.trouble();
     Connection {
         id: info.id,
         profile: configured_id(pool),
@@ -240,7 +244,8 @@ fn connection_view(pool: &ProfilePool, info: &ConnectionInfo) -> Connection {
         channels: info.channels as u64,
         bytes_in: info.bytes_in,
         bytes_out: info.bytes_out,
-        last_error: pool.trouble(),
+        tried: trouble.as_ref().map_or_else(Vec::new, reasons::tried),
+        last_error: trouble.map(|error| error.to_string()),
     }
 }
 

@@ -79,6 +79,7 @@ fn about(reading: &Reading, loader: &Loader, args: &Args) -> Check {
         step: Step::Configuration,
         outcome,
         text: format!("{files}, as user {user}{found}"),
+        tried: Vec::new(),
         remedy: (outcome != Outcome::Ok).then(|| {
             format!("to see each fault with its line, run: broker-ctl check-config{named}")
         }),

@@ -27,4 +27,4 @@ pub use event::{
 };
 pub use reply_reader::{NoReply, Reply, ReplyReader};
 pub use session::Session;
-pub use text::reply;
+pub use text::{long_reply, reply};

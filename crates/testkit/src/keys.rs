@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use russh::keys::ssh_key::LineEnding;
-use russh::keys::{Algorithm, PrivateKey};
+use russh::keys::{Algorithm, HashAlg, PrivateKey};
 
 /// An Ed25519 key pair, made for one test.
 #[derive(Clone)]
@@ -32,6 +32,11 @@ impl KeyPair {
     pub fn public_openssh(&self) -> anyhow::Result<String> {
         let public = self.key.public_key().to_openssh();
         public.context("cannot encode the public key")
+    }
+
+    /// The SHA-256 fingerprint as OpenSSH prints it.
+    pub fn fingerprint(&self) -> String {
+        self.key.fingerprint(HashAlg::Sha256).to_string()
     }
 
     /// The private half in OpenSSH's PEM format, not encrypted.

@@ -44,6 +44,7 @@ fn check(outcome: Outcome, text: String, remedy: Option<String>) -> Check {
         step: Step::Daemon,
         outcome,
         text,
+        tried: Vec::new(),
         remedy,
         microseconds: None,
     }

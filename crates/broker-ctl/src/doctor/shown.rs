@@ -66,7 +66,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// The step, and below it what to do.
+/// The step, and below it what was tried and what to do.
 fn lines(check: &Check, ascii: bool) -> String {
     let (mark, style) = mark(check.outcome, ascii);
     let took = check.microseconds.map_or(String::new(), duration);
@@ -75,9 +75,12 @@ fn lines(check: &Check, ascii: bool) -> String {
         check.step,
         printable(&check.text)
     );
+    let indent = mark.chars().count() + 26;
+    for attempt in &check.tried {
+        let _ = write!(text, "\n{:indent$}{}", "", printable(&attempt.text));
+    }
     if let Some(remedy) = &check.remedy {
         let arrow = if ascii { "->" } else { "→" };
-        let indent = mark.chars().count() + 26;
         let _ = write!(
             text,
             "\n{:indent$}{DIM}{arrow}{DIM:#} {}",
@@ -147,6 +150,7 @@ fn is_utf8_locale() -> bool {
 #[cfg(test)]
 mod tests {
     use broker_ipc::checks::Step;
+    use broker_ipc::{LoginAttempt, LoginOutcome};
 
     use super::*;
 
@@ -156,6 +160,7 @@ mod tests {
             step: Step::Connect,
             outcome,
             text: "connection refused at 127.0.0.1:22".into(),
+            tried: Vec::new(),
             remedy: Some("check that it runs there".into()),
             microseconds: Some(420),
         }
@@ -167,6 +172,23 @@ mod tests {
         let plain = anstream::adapter::strip_str(&shown).to_string();
         let expected = "FAILED  connect          0.4 ms  connection refused at 127.0.0.1:22\n                                 -> check that it runs there";
         assert_eq!(plain, expected);
+    }
+
+    #[test]
+    fn each_attempt_of_a_login_has_a_line_below_the_step() {
+        let attempt = |text: &str| LoginAttempt {
+            method: "password".into(),
+            with: "password".into(),
+            fingerprint: None,
+            outcome: LoginOutcome::Refused,
+            text: text.into(),
+        };
+        let mut failed = check(Outcome::Failed, None);
+        failed.tried = vec![attempt("a: not accepted"), attempt("b:\u{1b} no")];
+        let shown = lines(&failed, true);
+        let indent = " ".repeat(33);
+        let below = format!("\n{indent}a: not accepted\n{indent}b:\\u{{1b}} no\n{indent}");
+        assert!(shown.contains(&below), "{shown}");
     }
 
     #[test]

@@ -249,6 +249,7 @@ fn profiles() -> Vec<Profile> {
         connections: 2,
         tunnels: 1,
         last_error: None,
+        tried: Vec::new(),
         retry_in: None,
     };
     let away = Profile {
@@ -260,6 +261,7 @@ fn profiles() -> Vec<Profile> {
         connections: 0,
         tunnels: 0,
         last_error: Some("connection refused".into()),
+        tried: Vec::new(),
         retry_in: Some(7),
     };
     vec![work, away]
@@ -285,6 +287,7 @@ fn control() -> Connection {
         bytes_in: 700,
         bytes_out: 300,
         last_error: None,
+        tried: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One login in progress: what was tried, how the server answered, and the result
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use broker_settings::AuthMethod;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use super::candidates::Candidate;
 use super::error::{AuthError, LoginEnd};
 use super::kind;
+use super::tried::{AttemptOutcome, LoginAttempt, Proof, Tried};
 use crate::prompt::{DialPrompts, Prompt, PromptError};
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
@@ -36,7 +38,9 @@ pub(super) struct Attempt<'a, H: Handler> {
     pub(super) prompts: &'a DialPrompts,
     /// Methods that the server offers to continue with; `None` until it has listed them.
     offered: Option<MethodSet>,
-    tried: Vec<String>,
+    /// The method that is tried now, as SSH names it.
+    method: &'static str,
+    tried: Tried,
     /// What the server accepted in the end.
     pub(super) logged_in_with: Option<String>,
     /// Whether the server judged any proof of who the user is.
@@ -63,7 +67,8 @@ impl<'a, H: Handler> Attempt<'a, H> {
             state,
             prompts,
             offered: None,
-            tried: Vec::new(),
+            method: "none",
+            tried: Tried::default(),
             logged_in_with: None,
             judged: false,
             obstacles: Vec::new(),
@@ -71,6 +76,11 @@ impl<'a, H: Handler> Attempt<'a, H> {
             accepted: Vec::new(),
             last_key: None,
         }
+    }
+
+    /// What follows is tried with this method.
+    pub(super) fn turn_to(&mut self, method: AuthMethod) {
+        self.method = kind(method).as_ref().map_or("none", <&str>::from);
     }
 
     /// Whether the server offers this method, as far as is known.
@@ -103,45 +113,48 @@ impl<'a, H: Handler> Attempt<'a, H> {
     /// Records how the server answers an attempt.
     pub(super) async fn judge(
         &mut self,
-        what: &str,
+        proof: Proof,
         said: Result<AuthResult, russh::Error>,
     ) -> Result<AuthOutcome, AuthError> {
         self.judged = true;
         match said {
             Ok(AuthResult::Success) => {
-                tracing::debug!(server = %self.state.server, user = %self.spec.user, with = what, "logged in");
-                self.logged_in_with = Some(what.to_owned());
+                tracing::debug!(server = %self.state.server, user = %self.spec.user, with = proof.name, "logged in");
+                self.logged_in_with = Some(proof.name);
                 Ok(AuthOutcome::Done)
             }
             Ok(AuthResult::Failure {
                 remaining_methods,
                 partial_success,
             }) => {
-                let outcome = self.refused_or_partial(what, partial_success);
                 // russh ends the session in this case. It also reports this if the server closed the connection.
                 if remaining_methods.is_empty() {
+                    self.note(proof, AttemptOutcome::Ended);
                     return Err(self.ended(None).await);
                 }
                 self.offered = Some(remaining_methods);
-                Ok(outcome)
+                Ok(self.refused_or_partial(proof, partial_success))
             }
             Err(error) => {
-                self.tried.push(what.to_owned());
+                self.note(proof, AttemptOutcome::Ended);
                 Err(self.ended(Some(&error)).await)
             }
         }
     }
 
-    fn refused_or_partial(&mut self, what: &str, partial: bool) -> AuthOutcome {
+    fn note(&mut self, proof: Proof, outcome: AttemptOutcome) {
+        let attempt = LoginAttempt::new(self.method, proof, outcome);
+        self.tried.add(attempt);
+    }
+
+    fn refused_or_partial(&mut self, proof: Proof, partial: bool) -> AuthOutcome {
         if partial {
-            self.tried.push(format!(
-                "{what} (accepted, the server requires another method)"
-            ));
+            self.note(proof, AttemptOutcome::Partial);
             // A method that was refused before may work now.
             self.spent.clear();
             AuthOutcome::Partial
         } else {
-            self.tried.push(what.to_owned());
+            self.note(proof, AttemptOutcome::Refused);
             AuthOutcome::Refused
         }
     }
@@ -149,16 +162,14 @@ impl<'a, H: Handler> Attempt<'a, H> {
     /// Records what could not be tried, and why.
     pub(super) fn note_obstacle(&mut self, error: AuthError) {
         if !self.obstacles.contains(&error) {
-            self.tried.push(error.to_string());
+            self.tried.add(LoginAttempt::kept_from(self.method, &error));
             self.obstacles.push(error);
         }
     }
 
     /// Records what was not tried for a reason that alone is no failure.
-    pub(super) fn skip(&mut self, what: String) {
-        if !self.tried.contains(&what) {
-            self.tried.push(what);
-        }
+    pub(super) fn skip(&mut self, proof: Proof, reason: impl Display) {
+        self.note(proof, AttemptOutcome::Skipped(reason.to_string()));
     }
 
     /// Claims a key for this step; false if it was already shown.
@@ -214,11 +225,11 @@ impl<'a, H: Handler> Attempt<'a, H> {
         AuthError::Refused {
             server: self.spec.server(),
             user: self.spec.user.clone(),
-            tried: or(
-                self.tried.join(", "),
-                "nothing, since no key, agent or password is set",
-            ),
-            offered: or(offered.join(", "), "no method that the broker knows"),
+            tried: self.tried.clone(),
+            offered: match offered.is_empty() {
+                true => "no method that the broker knows".to_owned(),
+                false => offered.join(", "),
+            },
             wants_person: self.obstacles.iter().any(AuthError::wants_person),
         }
     }
@@ -233,16 +244,8 @@ impl<'a, H: Handler> Attempt<'a, H> {
         AuthError::Ended {
             server: self.spec.server(),
             user: self.spec.user.clone(),
-            tried: or(self.tried.join(", "), "nothing yet"),
+            tried: self.tried.clone(),
             reason,
         }
-    }
-}
-
-fn or(text: String, otherwise: &str) -> String {
-    if text.is_empty() {
-        otherwise.to_owned()
-    } else {
-        text
     }
 }

@@ -12,11 +12,16 @@ use super::keyfile::beside;
 const ENDING: &str = "-cert.pub";
 
 /// A certificate that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("certificate {} {fault}", .file.display())]
 pub(super) struct Useless {
     file: PathBuf,
-    fault: CertificateFault,
+    pub(super) fault: CertificateFault,
+}
+
+impl Useless {
+    /// Its name in messages.
+    pub(super) fn name(&self) -> String {
+        format!("certificate {}", self.file.display())
+    }
 }
 
 /// The certificate next to a private key, if there is one.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::tried::{LoginAttempt, Tried};
 use crate::net::text::{seconds, span};
 use crate::prompt::PromptError;
 use crate::state::CutReason;
@@ -14,7 +15,8 @@ use crate::state::CutReason;
 pub enum AuthError {
     /// The server accepted none of what was tried.
     #[error(
-        "SSH server {server} did not accept user {user}: tried {tried}; the server allows {offered}"
+        "SSH server {server} did not accept user {user}: tried {}; the server allows {offered}",
+        .tried.or("nothing, since no key, agent or password is set")
     )]
     Refused {
         /// Host and port.
@@ -22,7 +24,7 @@ pub enum AuthError {
         /// The user.
         user: String,
         /// What was tried, each with its outcome.
-        tried: String,
+        tried: Tried,
         /// Methods that the server offers to continue with.
         offered: String,
         /// Whether a prompt that could have helped got no answer.
@@ -30,8 +32,9 @@ pub enum AuthError {
     },
     /// The server closed the connection during the login.
     #[error(
-        "SSH server {server} ended the login of user {user}: {reason}; tried {tried}; the server may have received \
-         too many keys: name the right one in user-identities"
+        "SSH server {server} ended the login of user {user}: {reason}; tried {}; the server may have received \
+         too many keys: name the right one in user-identities",
+        .tried.or("nothing yet")
     )]
     Ended {
         /// Host and port.
@@ -39,7 +42,7 @@ pub enum AuthError {
         /// The user.
         user: String,
         /// What was tried, each with its outcome.
-        tried: String,
+        tried: Tried,
         /// How the connection ended.
         reason: LoginEnd,
     },
@@ -82,6 +85,18 @@ pub enum AuthError {
 }
 
 impl AuthError {
+    /// What was tried, if that explains the failure.
+    pub fn tried(&self) -> &[LoginAttempt] {
+        match self {
+            Self::Refused { tried, .. } | Self::Ended { tried, .. } => tried.attempts(),
+            Self::Late { .. }
+            | Self::KeyMissing { .. }
+            | Self::KeyFile { .. }
+            | Self::Password { .. }
+            | Self::Prompt(_) => &[],
+        }
+    }
+
     /// See [`OpenError::may_pass`](crate::OpenError::may_pass): further attempts after a refusal could lock the user out.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Late { .. })

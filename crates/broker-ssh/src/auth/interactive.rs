@@ -74,7 +74,7 @@ impl<H: Handler> Attempt<'_, H> {
         let mut said = start.await;
         for _ in 0..MAX_ROUNDS {
             let round = match said {
-                Ok(Said::Success) => return self.judge(WHAT, Ok(AuthResult::Success)).await,
+                Ok(Said::Success) => return self.judge(WHAT.into(), Ok(AuthResult::Success)).await,
                 Ok(Said::Failure {
                     remaining_methods,
                     partial_success,
@@ -83,9 +83,9 @@ impl<H: Handler> Attempt<'_, H> {
                         remaining_methods,
                         partial_success,
                     };
-                    return self.judge(WHAT, Ok(failure)).await;
+                    return self.judge(WHAT.into(), Ok(failure)).await;
                 }
-                Err(error) => return self.judge(WHAT, Err(error)).await,
+                Err(error) => return self.judge(WHAT.into(), Err(error)).await,
                 Ok(Said::InfoRequest {
                     name,
                     instructions,
@@ -103,7 +103,7 @@ impl<H: Handler> Attempt<'_, H> {
             said = respond.await;
         }
         // The session now waits for an answer and accepts nothing else.
-        self.skip(format!("{WHAT} (the server keeps asking)"));
+        self.skip(WHAT.into(), "the server keeps asking");
         Err(self.failure())
     }
 
@@ -125,7 +125,7 @@ impl<H: Handler> Attempt<'_, H> {
             return Ok(vec![password.expose_secret().to_owned()]);
         }
         let typed = if round.prompts.len() > MAX_FIELDS {
-            self.skip(format!("{WHAT} (the server asks too much at once)"));
+            self.skip(WHAT.into(), "the server asks too much at once");
             None
         } else {
             self.ask(self.prompt(round)).await?

@@ -15,6 +15,7 @@ mod public_hash;
 mod publickey;
 mod secret;
 mod signer;
+mod tried;
 
 use broker_settings::AuthMethod;
 use russh::MethodKind;
@@ -26,6 +27,8 @@ use crate::state::ConnectionState;
 use attempt::{Attempt, AuthOutcome};
 pub use error::{AuthError, KeyFileError, LoginEnd, PrivateFileError, SecretError};
 pub use secret::read_password;
+pub(crate) use tried::numbered;
+pub use tried::{AttemptOutcome, LoginAttempt, Tried};
 
 /// More methods in a row than any real server requires.
 const MAX_STEPS: usize = 8;
@@ -64,6 +67,7 @@ async fn step<H: Handler>(attempt: &mut Attempt<'_, H>) -> Result<AuthOutcome, A
         if !attempt.offers(method) {
             continue;
         }
+        attempt.turn_to(method);
         let outcome = match method {
             AuthMethod::PublicKey => attempt.public_keys().await?,
             AuthMethod::Password => attempt.password().await?,
@@ -75,6 +79,7 @@ async fn step<H: Handler>(attempt: &mut Attempt<'_, H>) -> Result<AuthOutcome, A
         }
     }
     if attempt.offers(AuthMethod::PublicKey) {
+        attempt.turn_to(AuthMethod::PublicKey);
         let outcome = attempt.last_key().await?;
         if outcome != AuthOutcome::Refused {
             return Ok(outcome);

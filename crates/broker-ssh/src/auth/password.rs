@@ -100,7 +100,7 @@ impl<H: Handler> Attempt<'_, H> {
             .session
             .authenticate_password(user, secret.expose_secret())
             .await;
-        self.judge(what, said).await
+        self.judge(what.into(), said).await
     }
 
     fn login(&self) -> Login {

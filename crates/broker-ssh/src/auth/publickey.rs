@@ -20,6 +20,7 @@ use super::certificate::{beside_key, check};
 use super::error::{AuthError, KeyFileError};
 use super::keyfile::{KeyFile, Locked, load};
 use super::signer::{KeySigner, Probe};
+use super::tried::Proof;
 use crate::host_key::fingerprint;
 use crate::prompt::Prompt;
 
@@ -27,6 +28,15 @@ use crate::prompt::Prompt;
 struct OfferedKey {
     what: String,
     identity: AgentIdentity,
+}
+
+impl OfferedKey {
+    fn proof(&self) -> Proof {
+        Proof {
+            name: self.what.clone(),
+            fingerprint: Some(fingerprint(&self.identity.public_key())),
+        }
+    }
 }
 
 /// The outcome of showing a key.
@@ -71,9 +81,10 @@ impl<H: Handler> Attempt<'_, H> {
         self.last_key = found.last;
         if found.left_out > 0 {
             let more = found.left_out;
-            self.skip(format!(
-                "{more} more keys skipped, since servers allow few attempts; name the right one in user-identities"
-            ));
+            self.skip(
+                format!("{more} more keys").as_str().into(),
+                "not shown, since servers allow few attempts; name the right one in user-identities",
+            );
         }
         Ok(AuthOutcome::Refused)
     }
@@ -127,7 +138,13 @@ impl<H: Handler> Attempt<'_, H> {
             AgentIdentity::Certificate { certificate, .. } => {
                 let what = format!("agent certificate {key} {comment}");
                 if let Err(fault) = check(certificate, SystemTime::now()) {
-                    self.skip(format!("{what} {fault}"));
+                    self.skip(
+                        Proof {
+                            name: what,
+                            fingerprint: Some(key),
+                        },
+                        fault,
+                    );
                     return Ok(AuthOutcome::Refused);
                 }
                 what
@@ -229,7 +246,7 @@ impl<H: Handler> Attempt<'_, H> {
                 },
             ),
             Ok(None) => {}
-            Err(useless) => self.skip(useless.to_string()),
+            Err(useless) => self.skip(useless.name().as_str().into(), &useless.fault),
         }
         ways
     }
@@ -237,14 +254,14 @@ impl<H: Handler> Attempt<'_, H> {
     /// Whether the server would accept a key: it asks for a signature, and gets none.
     async fn would_take(&mut self, path: &Path, key: &PublicKey) -> Result<bool, AuthError> {
         for shown in self.with_certificate(path, key).await {
-            let (what, name) = (shown.what.clone(), name(&shown.identity));
+            let (proof, name) = (shown.proof(), name(&shown.identity));
             let mut probe = Probe::default();
             match self.show(shown, &mut probe).await? {
                 OfferOutcome::NotSigned(_) if probe.wanted => {
                     self.release(&name);
                     return Ok(true);
                 }
-                OfferOutcome::NotSigned(reason) => self.skip(format!("{what} ({reason})")),
+                OfferOutcome::NotSigned(reason) => self.skip(proof, reason),
                 OfferOutcome::Judged(_) | OfferOutcome::Repeated => {}
             }
         }
@@ -261,7 +278,7 @@ impl<H: Handler> Attempt<'_, H> {
         S: Signer,
         S::Error: Display,
     {
-        let (what, name) = (shown.what.clone(), name(&shown.identity));
+        let (proof, name) = (shown.proof(), name(&shown.identity));
         Ok(match self.show(shown, signer).await? {
             OfferOutcome::Judged(outcome) => {
                 if outcome == AuthOutcome::Partial {
@@ -271,7 +288,7 @@ impl<H: Handler> Attempt<'_, H> {
             }
             OfferOutcome::Repeated => AuthOutcome::Refused,
             OfferOutcome::NotSigned(reason) => {
-                self.skip(format!("{what} ({reason})"));
+                self.skip(proof, reason);
                 AuthOutcome::Refused
             }
         })
@@ -287,7 +304,7 @@ impl<H: Handler> Attempt<'_, H> {
         S: Signer,
         S::Error: Display,
     {
-        let OfferedKey { what, identity } = shown;
+        let (proof, identity) = (shown.proof(), shown.identity);
         if !self.claim(&name(&identity)) {
             return Ok(OfferOutcome::Repeated);
         }
@@ -307,7 +324,7 @@ impl<H: Handler> Attempt<'_, H> {
             }
         };
         match said {
-            Ok(said) => self.judge(&what, Ok(said)).await.map(OfferOutcome::Judged),
+            Ok(said) => self.judge(proof, Ok(said)).await.map(OfferOutcome::Judged),
             Err(_) if self.state.is_closed() => Err(self.ended(None).await),
             Err(error) => Ok(OfferOutcome::NotSigned(NotSigned::Signer(
                 error.to_string(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::channel_error::ChannelError;
-use crate::auth::AuthError;
+use crate::auth::{AuthError, LoginAttempt};
 use crate::host_key::HostKeyError;
 use crate::net::text::seconds;
 use crate::route::RouteError;
@@ -79,6 +79,25 @@ impl OpenError {
             Self::Channel(error) => error.may_pass(),
             Self::HostKey(_) | Self::ShuttingDown { .. } | Self::Internal => false,
         }
+    }
+
+    /// The failure of a login, if it is one.
+    pub fn login(&self) -> Option<&AuthError> {
+        match self {
+            Self::Gateway { reason, .. } | Self::BackingOff { reason, .. } => reason.login(),
+            Self::Auth(error) => Some(error),
+            Self::Route(_)
+            | Self::Handshake(_)
+            | Self::HostKey(_)
+            | Self::Channel(_)
+            | Self::ShuttingDown { .. }
+            | Self::Internal => None,
+        }
+    }
+
+    /// What was tried in a login that failed.
+    pub fn tried(&self) -> &[LoginAttempt] {
+        self.login().map_or(&[], AuthError::tried)
     }
 
     /// Whether the connection for it was lost, so that another connection may work.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::actor::{Actor, Dialed};
 use super::roster::{Dialing, MAX_CONTROL_CONNECTIONS};
+use crate::auth::numbered;
 use crate::connect::OpenError;
 use crate::connect::{Connection, Dial, runtime};
 use crate::state::ConnectionState;
@@ -73,7 +74,8 @@ impl Actor {
     }
 
     fn dial_failed(&mut self, kind: ConnectionKind, error: OpenError, began: Instant) {
-        tracing::warn!(server = %self.spec.server(), %error, "cannot connect");
+        let tried = numbered(error.tried());
+        tracing::warn!(server = %self.spec.server(), %error, tried, "cannot connect");
         self.proven = false;
         let now = Instant::now();
         let told = if kind == ConnectionKind::Data && self.roster.control().is_some() {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use broker_ssh::{
-    AuthError, AuthMethod, ConnectSpec, HandshakeError, Identity, KeyPlace, OpenError,
-    PasswordSource, Pool, SecretString,
+    AttemptOutcome, AuthError, AuthMethod, ConnectSpec, HandshakeError, Identity, KeyPlace,
+    OpenError, PasswordSource, Pool, SecretString,
 };
 use tempfile::TempDir;
 use testkit::keys::KeyPair;
@@ -160,10 +160,16 @@ async fn a_refusal_says_what_was_tried_and_what_the_server_takes() {
     let OpenError::Auth(AuthError::Refused { tried, offered, .. }) = &refused else {
         panic!("{refused}")
     };
-    assert!(
-        tried.contains("/unknown") && tried.contains("password"),
-        "{refused}"
+    let fingerprint = key.fingerprint();
+    let path = directory.path().join("unknown");
+    let lines: Vec<_> = tried.attempts().iter().map(ToString::to_string).collect();
+    let with_key = format!(
+        "publickey, key {}, {fingerprint}: not accepted",
+        path.display()
     );
+    assert_eq!(lines, [with_key.as_str(), "password: not accepted"]);
+    let in_short = format!("tried key {}, password; ", path.display());
+    assert!(refused.to_string().contains(&in_short), "{refused}");
     assert!(
         offered.contains("publickey") && offered.contains("password"),
         "{refused}"
@@ -192,6 +198,11 @@ async fn too_many_attempts_are_told_as_such() {
         "{refused}"
     );
     let text = refused.to_string();
+    let OpenError::Auth(error) = &refused else {
+        panic!("{refused}")
+    };
+    let outcomes: Vec<_> = error.tried().iter().map(|it| &it.outcome).collect();
+    assert_eq!(outcomes, [&AttemptOutcome::Refused, &AttemptOutcome::Ended]);
     assert!(
         text.contains("Too many") && text.contains("user-identities"),
         "{text}"

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use broker_ipc::LoginAttempt;
 use broker_ipc::checks::{Outcome, Step};
 
 /// One step and its outcome.
@@ -10,6 +11,7 @@ pub(super) struct Finding {
     pub(super) step: Step,
     pub(super) outcome: Outcome,
     pub(super) text: String,
+    pub(super) tried: Vec<LoginAttempt>,
     pub(super) remedy: Option<String>,
     pub(super) took: Option<Duration>,
 }
@@ -20,6 +22,7 @@ impl Finding {
             step,
             outcome,
             text: text.into(),
+            tried: Vec::new(),
             remedy: None,
             took: None,
         }
@@ -42,6 +45,11 @@ impl Finding {
     pub(super) fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy.get_or_insert_with(|| remedy.into());
         self
+    }
+
+    /// What was tried in the login that failed.
+    pub(super) fn tried(self, tried: Vec<LoginAttempt>) -> Self {
+        Self { tried, ..self }
     }
 
     pub(super) fn is_ok(&self) -> bool {

@@ -66,6 +66,7 @@ impl Reporter {
             step: finding.step,
             outcome: finding.outcome,
             text: printable_start(&finding.text, MAX_TEXT),
+            tried: finding.tried,
             remedy: finding.remedy,
             microseconds: timed.then(|| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
         });

@@ -4,6 +4,7 @@ use broker_ipc::checks::Step;
 use broker_ssh::{AuthError, HandshakeError, OpenError, Passed};
 
 use super::finding::Finding;
+use crate::reasons;
 
 /// A step of a connection attempt that has succeeded.
 pub(super) fn passed(server: &str, step: Passed) -> Finding {
@@ -42,9 +43,10 @@ pub(super) fn passed(server: &str, step: Passed) -> Finding {
 /// The failure of a connection attempt, at the step where it failed. `passed` is the last one that succeeded.
 pub(super) fn failed(error: &OpenError, passed: Option<Step>) -> Finding {
     let step = failed_step(error, passed);
-    match login_error(error) {
+    match error.login() {
         // What was tried is a list, which may contain the pause.
         Some(login) => Finding::new(step, broker_ipc::checks::Outcome::Failed, error.to_string())
+            .tried(reasons::tried(error))
             .remedy(about_login(login)),
         None => Finding::failed(step, error.to_string()).remedy(about_step(step)),
     }
@@ -62,21 +64,6 @@ fn failed_step(error: &OpenError, passed: Option<Step>) -> Step {
         OpenError::HostKey(_) => Step::HostKey,
         OpenError::Auth(_) => Step::Login,
         OpenError::ShuttingDown { .. } | OpenError::Internal => Step::Connect,
-    }
-}
-
-fn login_error(error: &OpenError) -> Option<&AuthError> {
-    match error {
-        OpenError::Gateway { reason, .. } | OpenError::BackingOff { reason, .. } => {
-            login_error(reason)
-        }
-        OpenError::Auth(error) => Some(error),
-        OpenError::Route(_)
-        | OpenError::Handshake(_)
-        | OpenError::HostKey(_)
-        | OpenError::Channel(_)
-        | OpenError::ShuttingDown { .. }
-        | OpenError::Internal => None,
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use broker_config::{Config, ListenWhen, Profile};
 use broker_ipc::RpcError;
 use broker_ipc::methods::Done;
-use broker_ssh::{ConnectSpec, Keyring, Pool, PoolSnapshot};
+use broker_ssh::{ConnectSpec, Keyring, OpenError, Pool, PoolSnapshot};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -271,8 +271,8 @@ impl ProfilePool {
     }
 
     /// Why the server is not available.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.snapshot().trouble().map(|error| error.to_string())
+    pub(crate) fn trouble(&self) -> Option<OpenError> {
+        self.snapshot().trouble()
     }
 
     /// Whether it is for a target that no tunnel, session or request uses, and has no open connection.
