@@ -1,15 +1,11 @@
-//! Commands of the configuration: how they are started, named and ended
-//!
-//! A shell runs them with `exec`, as OpenSSH does with `ProxyCommand`, so that lines from its files work here.
+//! Commands of the configuration: how they are started, named and ended.
 
 use tokio::process::{Child, Command};
 
-/// This command line, not started yet. It is killed when its process is dropped.
+/// This text for the shell, not started yet. It is killed when its process is dropped.
 pub fn shell(command: &str) -> Command {
     let mut shell = Command::new("sh");
-    shell
-        .args(["-c", &format!("exec {command}")])
-        .kill_on_drop(true);
+    shell.args(["-c", command]).kill_on_drop(true);
     // Its own group, which ends as a whole. Signals from the daemon's terminal do not reach it.
     #[cfg(unix)]
     shell.process_group(0);

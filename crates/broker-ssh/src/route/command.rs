@@ -88,7 +88,8 @@ pub(crate) struct CommandStream {
 
 impl CommandStream {
     fn start(command: &str, spec: &ConnectSpec) -> Result<Self, ProxyFault> {
-        let started = shell(&expand(command, spec)?)
+        // With `exec`, as OpenSSH runs `ProxyCommand`, so that lines from its files work here.
+        let started = shell(&format!("exec {}", expand(command, spec)?))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -129,6 +129,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn all_commands_of_a_hook_run() {
+        let end = run("echo one; echo two && exit 3", &[], LONG).await;
+        let HookEnd::Failed { status, output } = end else {
+            panic!("the last command did not run");
+        };
+        assert_eq!((status.code(), &*output), (Some(3), r"one\ntwo"));
+    }
+
+    #[tokio::test]
     async fn a_hook_that_runs_too_long_ends_with_what_it_started() {
         let directory = tempfile::tempdir().unwrap();
         let pid = directory.path().join("pid");
