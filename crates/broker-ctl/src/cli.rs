@@ -79,8 +79,8 @@ pub(crate) enum Command {
     ///
     /// The line is that of monitoring plug-ins: OK, WARNING, CRITICAL or UNKNOWN, a text, and numbers behind a bar. The
     /// exit status is 0, 1, 2 or 3. Critical: the daemon does not answer, a tunnel of the configuration does not listen,
-    /// or a profile cannot connect. Warning: a tunnel waits, a client was refused in the last 10 minutes and the tunnel
-    /// has not worked since, or a prompt waits for an answer.
+    /// or a profile cannot connect. Warning: a tunnel waits, a client was refused or cut in the last 10 minutes and the
+    /// tunnel has not worked since, or a prompt waits for an answer.
     Health,
     /// Start a daemon if none runs, and keep it running when nothing uses it
     Start {
@@ -92,8 +92,8 @@ pub(crate) enum Command {
     Stop(StopArgs),
     /// Make the daemon read its configuration again, and apply what has changed
     ///
-    /// Running sessions continue, and what has not changed is not touched. If the files have faults, or if the daemon cannot
-    /// listen on a new port, nothing changes.
+    /// Running sessions continue, and what has not changed is not touched. If the files have faults, or if a tunnel moves
+    /// to a port in use, nothing changes. A new tunnel whose port is in use tries again.
     Reload {
         /// Only say what would change
         #[arg(long)]
