@@ -177,6 +177,8 @@ async fn life() -> anyhow::Result<()> {
     let mut upload = ftp.begin("EPSV", "STOR new").await?;
     upload.send(CONTENT.to_vec()).await?;
     install(&host, &second).await?;
+    // The daemon still has its socket.
+    run(&host, &["broker-ctl", "status"]).await?;
     upload.send(CONTENT.to_vec()).await?;
     upload.finish().await?;
     ftp.reply("226").await?;
