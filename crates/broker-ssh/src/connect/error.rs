@@ -81,12 +81,22 @@ impl OpenError {
         }
     }
 
+    /// The failure itself, behind the gateway that had it and the pause that it caused.
+    pub fn innermost(&self) -> &Self {
+        let mut error = self;
+        while let Self::Gateway { reason, .. } | Self::BackingOff { reason, .. } = error {
+            error = reason;
+        }
+        error
+    }
+
     /// The failure of a login, if it is one.
     pub fn login(&self) -> Option<&AuthError> {
-        match self {
-            Self::Gateway { reason, .. } | Self::BackingOff { reason, .. } => reason.login(),
+        match self.innermost() {
             Self::Auth(error) => Some(error),
-            Self::Route(_)
+            Self::Gateway { .. }
+            | Self::BackingOff { .. }
+            | Self::Route(_)
             | Self::Handshake(_)
             | Self::HostKey(_)
             | Self::Channel(_)
@@ -224,7 +234,7 @@ fn not_ssh(named: Option<&str>, sent: &str) -> String {
             format!("it is {named}, not an SSH server: it greeted with: {sent}; check the port")
         }
         None => format!(
-            "the server sent no valid SSH version, so check that it is an SSH server; it sent: {sent}"
+            "the server sent no valid SSH version: it sent: {sent}; check that it is an SSH server"
         ),
     }
 }
@@ -240,6 +250,13 @@ mod tests {
     fn handshake(reason: HandshakeFault) -> OpenError {
         let server = "h:22".into();
         HandshakeError::Failed { server, reason }.into()
+    }
+
+    #[test]
+    fn what_to_do_about_a_peer_without_ssh_ends_the_text() {
+        let expected =
+            "the server sent no valid SSH version: it sent: hi; check that it is an SSH server";
+        assert_eq!(not_ssh(None, "hi"), expected);
     }
 
     fn refused(reason: ChannelRefusal) -> OpenError {

@@ -201,7 +201,9 @@ mod tests {
         let error = connect(vec![silent, refused], limit).await.err().unwrap();
         assert_eq!(
             error.to_string(),
-            format!("connection refused at {refused}, no answer from {silent} within 1 s")
+            format!(
+                "connection refused at {refused}, no answer from {silent} within 1 s (a firewall may drop the packets)"
+            )
         );
     }
 

@@ -1,7 +1,7 @@
 //! Steps and errors in words, and what to do about an error that does not say it itself.
 
 use broker_ipc::checks::Step;
-use broker_ssh::{AuthError, HandshakeError, OpenError, Passed};
+use broker_ssh::{AuthError, HandshakeError, OpenError, Passed, RouteError};
 
 use super::finding::Finding;
 use crate::reasons;
@@ -48,7 +48,7 @@ pub(super) fn failed(error: &OpenError, passed: Option<Step>) -> Finding {
         Some(login) => Finding::new(step, broker_ipc::checks::Outcome::Failed, error.to_string())
             .tried(reasons::tried(error))
             .remedy(about_login(login)),
-        None => Finding::failed(step, error.to_string()).remedy(about_step(step)),
+        None => Finding::failed(step, error.to_string()).remedy(about(error, step)),
     }
 }
 
@@ -64,6 +64,17 @@ fn failed_step(error: &OpenError, passed: Option<Step>) -> Step {
         OpenError::HostKey(_) => Step::HostKey,
         OpenError::Auth(_) => Step::Login,
         OpenError::ShuttingDown { .. } | OpenError::Internal => Step::Connect,
+    }
+}
+
+fn about(error: &OpenError, step: Step) -> &'static str {
+    if matches!(
+        error.innermost(),
+        OpenError::Route(RouteError::Proxy { .. })
+    ) {
+        "check the proxy or the command that the rules name, and that it can reach the SSH server"
+    } else {
+        about_step(step)
     }
 }
 
@@ -109,5 +120,26 @@ fn about_step(step: Step) -> &'static str {
         | Step::Passive
         | Step::Active
         | Step::Throughput => "look into the log of the SSH server",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use broker_ssh::ProxyFault;
+
+    #[test]
+    fn a_proxy_that_fails_is_what_to_look_at() {
+        let error = OpenError::Route(RouteError::Proxy {
+            server: "h:22".into(),
+            proxy: "SOCKS5 proxy p:1080".into(),
+            reason: ProxyFault::Ended,
+        });
+        let error = OpenError::Gateway {
+            server: "h:22".into(),
+            reason: Box::new(error),
+        };
+        let finding = failed(&error, None).remedy;
+        assert!(finding.unwrap().starts_with("check the proxy"));
     }
 }
