@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use testkit::programs::find_program;
 use tokio::process::Command;
 
 use crate::cargo;
@@ -61,7 +62,8 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     tree::make(&tree, &programs, &licences::text(&host).await?)?;
     let archive = archive::write(&tree, &to, &host, moment, options.fast)?;
     println!("{}", archive.display());
-    if host.contains("linux") {
+    // Without dpkg, a system has no use for the package, and cannot say on which others it depends.
+    if host.contains("linux") && find_program("dpkg").is_some() {
         let package = debian::write(work.path(), &to, options, moment).await?;
         println!("{}", package.display());
     }
