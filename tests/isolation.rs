@@ -292,7 +292,7 @@ async fn unread_downloads_on_one_connection() -> anyhow::Result<()> {
             // Once the other one is cut, nobody may be left to wait for this one: read again, it comes whole.
             End::Orderly => {
                 ftp.reply("226").await?;
-                let whole = format!("code=226 up=0 down={ENDLESS}");
+                let whole = format!("direction=down bytes={ENDLESS}");
                 rig.broker().wait_log(&whole, SOON).await?;
             }
         }
