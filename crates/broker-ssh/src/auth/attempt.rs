@@ -162,7 +162,7 @@ impl<'a, H: Handler> Attempt<'a, H> {
     /// Records what could not be tried, and why.
     pub(super) fn note_obstacle(&mut self, error: AuthError) {
         if !self.obstacles.contains(&error) {
-            self.tried.add(LoginAttempt::kept_from(self.method, &error));
+            self.tried.add(kept_from(self.method, &error));
             self.obstacles.push(error);
         }
     }
@@ -248,4 +248,29 @@ impl<'a, H: Handler> Attempt<'a, H> {
             reason,
         }
     }
+}
+
+/// What kept the broker from trying something, as an attempt.
+fn kept_from(method: &'static str, obstacle: &AuthError) -> LoginAttempt {
+    let (name, reason) = match obstacle {
+        AuthError::KeyFile { path, reason } => {
+            (format!("key {}", path.display()), reason.to_string())
+        }
+        AuthError::KeyMissing { hash } => (format!("key with hash {hash}"), obstacle.to_string()),
+        AuthError::Password { origin, reason } => {
+            (format!("password from {origin}"), reason.to_string())
+        }
+        AuthError::Prompt(PromptError::Unanswered { prompt, why }) => {
+            (prompt.clone(), format!("no answer: {why}"))
+        }
+        AuthError::Prompt(PromptError::ConnectionLost { .. })
+        | AuthError::Refused { .. }
+        | AuthError::Ended { .. }
+        | AuthError::Late { .. } => (method.to_owned(), obstacle.to_string()),
+    };
+    LoginAttempt::new(
+        method,
+        name.as_str().into(),
+        AttemptOutcome::Skipped(reason),
+    )
 }

@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-use super::error::AuthError;
-use crate::prompt::PromptError;
-
 /// How many attempts of a login are kept: more than any server allows. Only a profile with more keys has more.
 const MAX_TRIED: usize = 32;
 
@@ -67,33 +64,6 @@ impl LoginAttempt {
             fingerprint: proof.fingerprint,
             outcome,
         }
-    }
-
-    /// What kept the broker from trying something.
-    pub(super) fn kept_from(method: &'static str, obstacle: &AuthError) -> Self {
-        let (name, reason) = match obstacle {
-            AuthError::KeyFile { path, reason } => {
-                (format!("key {}", path.display()), reason.to_string())
-            }
-            AuthError::KeyMissing { hash } => {
-                (format!("key with hash {hash}"), obstacle.to_string())
-            }
-            AuthError::Password { origin, reason } => {
-                (format!("password from {origin}"), reason.to_string())
-            }
-            AuthError::Prompt(PromptError::Unanswered { prompt, why }) => {
-                (prompt.clone(), format!("no answer: {why}"))
-            }
-            AuthError::Prompt(PromptError::ConnectionLost { .. })
-            | AuthError::Refused { .. }
-            | AuthError::Ended { .. }
-            | AuthError::Late { .. } => (method.to_owned(), obstacle.to_string()),
-        };
-        Self::new(
-            method,
-            name.as_str().into(),
-            AttemptOutcome::Skipped(reason),
-        )
     }
 
     /// The attempt in a list within a sentence. That it was not accepted goes without saying.
