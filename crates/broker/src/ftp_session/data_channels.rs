@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use broker_ipc::Reason;
 use ftp_proto::{Announced, DataEnd, DataId, Mode, TransferFacts};
@@ -22,6 +22,10 @@ const TRANSFERS: [&str; 7] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "M
 /// answers no `PORT`, so nothing else would limit them.
 const MAX_ACTIVE: usize = 4;
 
+/// How long the cause of a failed transfer may take to be known. A data channel that was cut ends within milliseconds; that of
+/// a transfer that the server refused lasts as long as the client leaves it open.
+const EXPLAINED_WITHIN: Duration = Duration::from_secs(1);
+
 /// A data channel as its session knows it.
 struct DataChannel {
     entry: Arc<DataEntry>,
@@ -33,6 +37,15 @@ struct DataChannel {
     failure: Option<String>,
 }
 
+/// A transfer whose last reply went to the client.
+struct EndedTransfer {
+    /// If the server had begun it.
+    running: Option<(Began, Arc<RunningTransfer>)>,
+    id: Option<DataId>,
+    transfer: TransferFacts,
+    end: TransferEnd,
+}
+
 /// All data channels of a session that may still matter to it.
 pub(super) struct DataChannels {
     control: Arc<ControlConnection>,
@@ -41,6 +54,9 @@ pub(super) struct DataChannels {
     channels: BTreeMap<u64, DataChannel>,
     /// The transfer that the server has begun and not ended yet.
     running: Option<(Began, Arc<RunningTransfer>)>,
+    /// The last transfer, if it has failed while its data channel still runs: how that ends tells why. With the time until
+    /// which to wait for that.
+    unexplained: Option<(Instant, EndedTransfer)>,
     /// Whose fault it is that the server is lost, and why.
     session_fault: Option<(Fault, Reason)>,
 }
@@ -57,6 +73,7 @@ impl DataChannels {
             reports,
             channels: BTreeMap::new(),
             running: None,
+            unexplained: None,
             session_fault: None,
         }
     }
@@ -167,6 +184,10 @@ impl DataChannels {
                 DataEnd::Complete | DataEnd::Unused => None,
             };
         }
+        let failed = self.unexplained.as_ref();
+        if failed.is_some_and(|(_, it)| it.id == Some(id)) {
+            self.explain();
+        }
     }
 
     /// Withdraws an announced address; a running transfer continues.
@@ -233,6 +254,7 @@ impl DataChannels {
 
     /// Counts a transfer that begins, and tells of it.
     fn begin(&mut self, id: Option<DataId>, transfer: TransferFacts) {
+        self.explain();
         let began = Began::now();
         let data = id.and_then(|id| self.channels.get(&id.0));
         let data = data.map(|channel| channel.entry.clone());
@@ -246,16 +268,20 @@ impl DataChannels {
         self.control.tunnel.events.publish(event);
     }
 
-    /// When to look at the running transfer again.
+    /// When to look at the last transfer again.
     pub(super) fn next_sample(&self) -> Option<Instant> {
-        let (_, running) = self.running.as_ref()?;
-        Some(running.next_sample())
+        let running = self.running.as_ref().map(|(_, it)| it.next_sample());
+        let explained = self.unexplained.as_ref().map(|(by, _)| *by);
+        running.into_iter().chain(explained).min()
     }
 
-    /// Looks at the running transfer, if that is due.
-    pub(super) fn sample(&self, now: Instant) {
+    /// Looks at the last transfer, if that is due.
+    pub(super) fn sample(&mut self, now: Instant) {
         if let Some((_, running)) = &self.running {
             running.sample(now);
+        }
+        if self.unexplained.as_ref().is_some_and(|(by, _)| *by <= now) {
+            self.explain();
         }
     }
 
@@ -266,11 +292,11 @@ impl DataChannels {
         transfer: TransferFacts,
         end: TransferEnd,
     ) {
+        self.explain();
         let totals = &self.control.tunnel.totals;
         let running = self.running.take();
         if running.is_some() {
             drop_one(&totals.transfers_active);
-            self.session.set_transfer(None);
         }
         let outcome = match end.result {
             TransferResult::Complete => &totals.transfers_ok,
@@ -280,29 +306,61 @@ impl DataChannels {
             | TransferResult::Cut => &totals.transfers_failed,
         };
         add(outcome, 1);
-        self.tell(running, id, transfer, end);
+        let waits = end.result == TransferResult::Failed && self.is_live(id);
+        let ended = EndedTransfer {
+            running,
+            id,
+            transfer,
+            end,
+        };
+        if waits {
+            self.unexplained = Some((Instant::now() + EXPLAINED_WITHIN, ended));
+        } else {
+            self.tell(ended);
+        }
+    }
+
+    fn is_live(&self, id: Option<DataId>) -> bool {
+        let channel = id.and_then(|id| self.channels.get(&id.0));
+        channel.is_some_and(|channel| channel.live)
+    }
+
+    /// Tells of a transfer that has failed before its data channel has ended, with what is known by now.
+    pub(super) fn explain(&mut self) {
+        if let Some((_, ended)) = self.unexplained.take() {
+            self.tell(ended);
+        }
     }
 
     /// Tells of a transfer that the server refused.
     pub(super) fn transfer_refused(
-        &self,
+        &mut self,
         id: Option<DataId>,
         transfer: TransferFacts,
         end: TransferEnd,
     ) {
-        self.tell(None, id, transfer, end);
+        self.explain();
+        self.tell(EndedTransfer {
+            running: None,
+            id,
+            transfer,
+            end,
+        });
     }
 
-    fn tell(
-        &self,
-        running: Option<(Began, Arc<RunningTransfer>)>,
-        id: Option<DataId>,
-        transfer: TransferFacts,
-        end: TransferEnd,
-    ) {
+    fn tell(&self, ended: EndedTransfer) {
+        let EndedTransfer {
+            running,
+            id,
+            transfer,
+            end,
+        } = ended;
         let channel = id.and_then(|id| self.channels.get(&id.0));
         let (began, start) = match running {
-            Some((began, running)) => (began, running.start.clone()),
+            Some((began, running)) => {
+                self.session.set_transfer(None);
+                (began, running.start.clone())
+            }
             None => {
                 let start = record::start(transfer, &self.control, &self.session);
                 (Began::now(), Arc::new(start))

@@ -88,6 +88,7 @@ impl FtpSession {
         }
         self.proto.client_lost();
         self.settle();
+        self.data_channels.explain();
         self.data_channels.withdraw_all();
         if self.ending == Some(ClientEnd::Orderly) {
             self.io.client.say_farewell().await;
@@ -190,7 +191,12 @@ impl FtpSession {
                 self.lose(Fault::FtpServer, &reason);
             }
             EndRead::End => {
-                let fault = Fault::FtpServer;
+                // A server ends a session that its client has left.
+                let fault = if self.deadlines.has_client_left() {
+                    Fault::FtpClient
+                } else {
+                    Fault::FtpServer
+                };
                 self.data_channels.session_lost(fault, self.why_lost(fault));
                 self.proto.server_end(now);
             }
