@@ -1,0 +1,212 @@
+//! The commands.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use clap_complete::Shell;
+
+use super::{
+    DoctorArgs, EventsArgs, Format, ImportSshConfigArgs, NewFile, OpenTunnelArgs, StopArgs,
+    TrustHostArgs,
+};
+use crate::tunnel_spec::ListenerName;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the daemon's version, its current work and its totals
+    Status {
+        /// Print the daemon's process id only
+        #[arg(long, conflicts_with_all = ["json", "short"])]
+        pid: bool,
+        /// List the daemons of this host that you may control: all for root, otherwise your own. It finds those whose
+        /// sockets are in the usual places
+        #[arg(long, conflicts_with = "pid")]
+        all: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Check the daemon for a monitoring system: print one line, and exit with its state
+    ///
+    /// The line is that of monitoring plug-ins: OK, WARNING, CRITICAL or UNKNOWN, a text, and numbers behind a bar. The
+    /// exit status is 0, 1, 2 or 3. Critical: the daemon does not answer, a tunnel of the configuration does not listen,
+    /// or a profile cannot connect. Warning: a tunnel waits, a client was refused or cut in the last 10 minutes and the
+    /// tunnel has not worked since, or a prompt waits for an answer.
+    Health,
+    /// Start a daemon if none runs, and keep it running when nothing uses it
+    Start {
+        /// The configuration file [default: the usual ones]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Stop the daemon; running transfers may finish within a grace period
+    Stop(StopArgs),
+    /// Make the daemon read its configuration again, and apply what has changed
+    ///
+    /// Running sessions continue, and what has not changed is not touched. If the files have faults, or if a tunnel moves
+    /// to a port in use, nothing changes. A new tunnel whose port is in use tries again.
+    Reload {
+        /// Only say what would change
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// List the profiles of the configuration
+    ListProfiles {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// List the SSH connections
+    ListConnections {
+        /// Also show the channels on each connection
+        #[arg(short = 'c', long)]
+        show_channels: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show one SSH connection: server, algorithms, traffic
+    ConnectionStatus {
+        /// The connection's id, as listed by list-connections
+        id: u64,
+        /// Also show the channels on it
+        #[arg(long)]
+        show_channels: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Close SSH connections and the channels on them
+    CloseConnection {
+        /// Ids, as listed by list-connections
+        #[arg(required = true)]
+        id: Vec<u64>,
+    },
+    /// List the SSH channels: control connections, and transfers with their files and rates
+    ListChannels {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Close SSH channels; transfers on them fail
+    CloseChannel {
+        /// Ids, as listed by list-channels
+        #[arg(required = true)]
+        id: Vec<u64>,
+    },
+    /// List the clients being served, with what each one does
+    ListSessions {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// List the FTP transfers that run, and the last 1000 that are over, with their results
+    ListTransfers {
+        /// Only those that run
+        #[arg(long)]
+        running: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show what happens in the daemon, one line for each event, until Ctrl-C
+    ///
+    /// Shows SSH connections, sessions, transfers and tunnel listeners. A reader that is too slow loses events and is told
+    /// how many.
+    Events(EventsArgs),
+    // Scripts have abbreviated it so since before there was list-transfers.
+    /// List the tunnel listeners
+    #[command(alias = "list-t")]
+    ListTunnelListeners {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Open a tunnel that is not in the configuration
+    OpenTunnelListener(OpenTunnelArgs),
+    /// Close tunnel listeners; connected clients continue
+    CloseTunnelListener {
+        /// Ids, as listed by list-tunnel-listeners, or [ADDRESS:]PORT. A number alone means the id if a listener has it,
+        /// otherwise the port; :PORT always means a port
+        #[arg(required = true, value_name = "ID|[ADDRESS:]PORT")]
+        listener: Vec<ListenerName>,
+    },
+    /// Show the daemon's prompts in this terminal: new host keys, passphrases, passwords
+    ///
+    /// Runs until Ctrl-C. Run it as the user who runs the daemon. If a broker-ctl command makes the daemon connect, that
+    /// command shows the prompts itself; auth-handler shows all others. Without auth-handler, those fail at once.
+    AuthHandler,
+    /// Show the host keys of an SSH server without logging in, and whether each is known
+    ProbeKey {
+        /// A profile's name or id, or host[#port]
+        target: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show a host key of an SSH server, ask, and store it as known
+    TrustHost(TrustHostArgs),
+    /// Find out why it does not work: try each step to the FTP servers, and say what to do about one that fails
+    Doctor(DoctorArgs),
+    /// Check a configuration file without a daemon; show each fault with its place, and what has no effect
+    ///
+    /// Also looks at what the file names on this host: whether keys, passwords and host keys can be read, who else can read
+    /// or change them, whether the log can be written, and whether the ports of tunnels are free and permitted. It looks as
+    /// the user who runs it.
+    CheckConfig {
+        /// The configuration file [default: the files that brokerd reads]
+        file: Option<PathBuf>,
+        /// Print one line of JSON, as docs/ipc-api.md describes it
+        #[arg(long)]
+        json: bool,
+        /// Warn instead of failing if other users can change the file; brokerd has this option too
+        #[arg(long)]
+        allow_unsafe_config: bool,
+    },
+    /// Make a clean configuration file from one of the commercial connection broker
+    ///
+    /// The new file has only what has an effect here, in today's spelling, and loads without complaints about the rest.
+    /// What is left out goes to standard error and into a comment.
+    ImportConfig {
+        /// The old file
+        old: PathBuf,
+        #[command(flatten)]
+        output: NewFile,
+    },
+    /// Make profiles from the configuration of OpenSSH's client (~/.ssh/config)
+    ///
+    /// Needs OpenSSH's ssh, which says what it would do for each host. ProxyJump becomes gateways, and forwards become
+    /// tunnels: those to port 21 for FTP. What is left out goes to standard error and into a comment.
+    ImportSshConfig(ImportSshConfigArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell to write the script for
+        shell: Shell,
+    },
+}
+
+impl Command {
+    /// Whether its answer and its errors are for programs.
+    pub(crate) fn prints_json(&self) -> bool {
+        match self {
+            Self::Status { format, .. }
+            | Self::ListProfiles { format }
+            | Self::ListConnections { format, .. }
+            | Self::ConnectionStatus { format, .. }
+            | Self::ListChannels { format }
+            | Self::ListSessions { format }
+            | Self::ListTransfers { format, .. }
+            | Self::ListTunnelListeners { format }
+            | Self::ProbeKey { format, .. }
+            | Self::Reload { format, .. } => format.json,
+            Self::OpenTunnelListener(tunnel) => tunnel.format.json,
+            Self::TrustHost(args) => args.format.json,
+            Self::Doctor(args) => args.json,
+            Self::CheckConfig { json, .. } => *json,
+            Self::Events(args) => args.json,
+            Self::Health
+            | Self::Start { .. }
+            | Self::Stop(_)
+            | Self::CloseConnection { .. }
+            | Self::CloseChannel { .. }
+            | Self::CloseTunnelListener { .. }
+            | Self::AuthHandler
+            | Self::ImportConfig { .. }
+            | Self::ImportSshConfig(_)
+            | Self::Completions { .. } => false,
+        }
+    }
+}
