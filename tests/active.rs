@@ -9,6 +9,7 @@ use serde_json::Value;
 use testkit::dropbear::DropbearOptions;
 use testkit::ftp_client::{FtpClient, port_command};
 use testkit::netns::Netns;
+use testkit::ports::unused_ports;
 use testkit::scripted::{Conversation, ScriptedListener};
 use testkit::sockets::listening;
 use tokio::task::JoinSet;
@@ -151,10 +152,8 @@ async fn fetch(ftp: &mut FtpClient) -> anyhow::Result<()> {
 
 /// For keys that may listen on some ports only: one in use, and the next one kept ready.
 async fn chosen_ports() -> anyhow::Result<()> {
-    let free = ScriptedListener::bind().await?.addr().port();
-    let low = free.min(u16::MAX - CHOICE);
-    let chosen = low..=low + CHOICE;
-    let attributes = format!(r#"active-ports="{low}-{}""#, low + CHOICE);
+    let chosen = unused_ports(CHOICE)?;
+    let attributes = format!(r#"active-ports="{}-{}""#, chosen.start(), chosen.end());
     let fixture = real().tunnel(attributes).start().await?;
     let mut ftp = fixture.login().await?;
     for transfer in 1..=TRANSFERS {

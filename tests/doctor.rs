@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::support::fixture::{CONTENT, SOON, embedded};
+use crate::support::sockets::closed_port;
 use crate::support::{Need, trial};
 
 const SSHD: &[Need] = &[Need::Program("sshd")];
@@ -33,7 +34,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("doctor: everything works", &[], everything_works),
         trial("doctor: everything works with sshd", SSHD, sshd_works),
         trial("doctor: a name that nobody knows", &[], unknown_name),
-        trial("doctor: a closed port", &[], closed_port),
+        trial("doctor: a closed port", &[], connection_refused),
         trial("doctor: an address that never answers", &[], black_hole),
         trial("doctor: a server that is no SSH server", &[], not_ssh),
         trial("doctor: an unknown host key", &[], unknown_host_key),
@@ -208,8 +209,8 @@ async fn unknown_name() -> anyhow::Result<()> {
     examined.failed(Step::Name, "no-such-host.invalid", "check the name")
 }
 
-async fn closed_port() -> anyhow::Result<()> {
-    let gone = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+async fn connection_refused() -> anyhow::Result<()> {
+    let gone = closed_port()?;
     let servers = embedded().servers().await?;
     let profile = servers.profile()?.at(gone);
     let examined = Examined::of(&profile).await?;
@@ -301,7 +302,7 @@ async fn forwarding_denied() -> anyhow::Result<()> {
 }
 
 async fn ftp_down() -> anyhow::Result<()> {
-    let gone = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let gone = closed_port()?;
     let servers = embedded().servers().await?;
     let mut profile = servers.profile()?;
     profile.tunnels = vec![Tunnel::ftp(gone)];
@@ -349,7 +350,7 @@ async fn serve(mut client: Conversation, closed: SocketAddr) -> anyhow::Result<(
 
 async fn passive_blocked() -> anyhow::Result<()> {
     let ftp = ScriptedListener::bind().await?;
-    let closed = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let closed = closed_port()?;
     let servers = embedded().servers().await?;
     let mut profile = servers.profile()?;
     profile.tunnels = vec![Tunnel::ftp(ftp.addr()).with(r#"active="no""#)];
@@ -405,7 +406,7 @@ async fn adhoc_target() -> anyhow::Result<()> {
 
 async fn all_profiles() -> anyhow::Result<()> {
     let servers = embedded().servers().await?;
-    let gone = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let gone = closed_port()?;
     let broken = servers.profile()?.called("broken").at(gone);
     let home = Home::new(&config("", [servers.profile()?, broken]))?;
     let output = home.run(&["--ascii"]).await?;

@@ -225,7 +225,7 @@ async fn open_password_file() -> anyhow::Result<()> {
 }
 
 async fn refused_server() -> anyhow::Result<()> {
-    let nobody = closed_port().await?;
+    let nobody = closed_port()?;
     let bad = BadTunnel::start(|profile| profile.at(nobody)).await?;
     bad.tells(&[
         "cannot connect to SSH server",
@@ -280,7 +280,7 @@ async fn closing_server() -> anyhow::Result<()> {
 }
 
 async fn ftp_server_down() -> anyhow::Result<()> {
-    let nobody = closed_port().await?;
+    let nobody = closed_port()?;
     let bad = BadTunnel::start(|profile| leading_to(profile, nobody)).await?;
     let parts = [
         "did not open a channel to",
@@ -340,7 +340,7 @@ async fn ftp_for_ssh() -> anyhow::Result<()> {
 }
 
 async fn port_in_use() -> anyhow::Result<()> {
-    let taken = TcpListener::bind("127.0.0.1:0").await?;
+    let taken = TcpListener::bind(closed_port()?).await?;
     let address = taken.local_addr()?.to_string();
     let port = taken.local_addr()?.port();
     let one_in_use = move |mut profile: Profile| {

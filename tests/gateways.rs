@@ -372,7 +372,7 @@ async fn gateway_knows_us_not() -> anyhow::Result<()> {
 
 async fn absent_gateway() -> anyhow::Result<()> {
     let servers = embedded().servers().await?;
-    let nobody = closed_port().await?;
+    let nobody = closed_port()?;
     let bad = bad_behind(servers.ssh.profile()?.at(nobody)).await?;
     let refuses = format!("through its gateway: cannot connect to SSH server {nobody}");
     bad.tells(&[&refuses, "connection refused"]).await
@@ -381,7 +381,7 @@ async fn absent_gateway() -> anyhow::Result<()> {
 async fn absent_behind_gateway() -> anyhow::Result<()> {
     let (sshd, outer) = gateway(SshdOptions::default()).await?;
     let servers = embedded().servers().await?;
-    let nobody = closed_port().await?;
+    let nobody = closed_port()?;
     let inner = servers.profile()?.at(nobody).behind("outer");
     let bad = BadTunnel::with(servers, vec![inner, outer.called("outer")]).await?;
     let (gateway, server) = (sshd.addr().to_string(), nobody.to_string());

@@ -163,7 +163,7 @@ async fn life() -> anyhow::Result<()> {
     install(&host, &first).await?;
     let checked = run(&host, &["broker-ctl", "check-config", CONFIG]).await?;
     ensure!(checked.text().contains("valid: 0 profiles"), "{checked:?}");
-    let tunnel = closed_port().await?;
+    let tunnel = closed_port()?;
     let mut profile = servers.profile()?;
     for it in &mut profile.tunnels {
         it.port = tunnel.port();

@@ -162,7 +162,7 @@ async fn failing_command() -> anyhow::Result<()> {
 async fn the_first_rule() -> anyhow::Result<()> {
     let servers = real().servers().await?;
     let socks = Proxy::microsocks(None).await?;
-    let nobody = closed_port().await?;
+    let nobody = closed_port()?;
     let ssh_port = servers.ssh.addr().port();
     let rules = format!(
         "socks5://{nobody}/192.0.2.0/24,*.example.com,127.0.0.1:1-1023;socks5://{}/127.0.0.0/8:{ssh_port};direct:///",
@@ -226,7 +226,7 @@ async fn port_refused_by_tinyproxy() -> anyhow::Result<()> {
 }
 
 async fn absent_proxy() -> anyhow::Result<()> {
-    let nobody = closed_port().await?;
+    let nobody = closed_port()?;
     for (scheme, kind) in [
         ("socks4", "SOCKS4"),
         ("socks5", "SOCKS5"),

@@ -103,7 +103,7 @@ async fn destination() -> anyhow::Result<()> {
 async fn port() -> anyhow::Result<()> {
     let site = Site::start().await?;
     let download = site.download().await?;
-    let moved = closed_port().await?;
+    let moved = closed_port()?;
     let mut profile = site.profile.clone();
     profile.tunnels = vec![on(site.servers.tunnel(), moved)];
     let report = site.reload(&profile.config()).await?;
@@ -147,7 +147,7 @@ async fn all_addresses() -> anyhow::Result<()> {
 /// Both listeners stay, and lead to the other server.
 async fn exchange() -> anyhow::Result<()> {
     let site = Site::start().await?;
-    let second = closed_port().await?;
+    let second = closed_port()?;
     let with = |first, second_one| {
         let mut profile = site.profile.clone();
         profile.tunnels = vec![
@@ -172,7 +172,7 @@ async fn port_moves() -> anyhow::Result<()> {
     let site = Site::start().await?;
     let download = site.download().await?;
     let before = site.listeners().await?;
-    let moved = closed_port().await?;
+    let moved = closed_port()?;
     let mut first = site.profile.clone();
     first.tunnels = vec![on(site.servers.tunnel(), moved)];
     let mut second = site.others.profile()?.called("id2");
@@ -301,7 +301,7 @@ async fn profile_back() -> anyhow::Result<()> {
     ensure!(report.profiles.added == ["id1"], "{report:?}");
     // Another profile that goes later, and whose session ends later than the first one's would have.
     let mut more = site.others.profile()?.called("id3");
-    let second = closed_port().await?;
+    let second = closed_port()?;
     more.tunnels = vec![on(site.others.tunnel(), second)];
     site.reload(&config("", [&site.profile, &more])).await?;
     let mut witness = FtpClient::login(second).await?;
@@ -380,7 +380,7 @@ async fn entity() -> anyhow::Result<()> {
 /// It stays, and uses the new connections of its profile. If the profile is gone, it keeps those that it has.
 async fn by_command() -> anyhow::Result<()> {
     let site = Site::start_with(&["--grace", "0"]).await?;
-    let own = closed_port().await?;
+    let own = closed_port()?;
     let to = site.servers.ftp.addr();
     let spec = format!("ftp/{}:{}:{}", own.port(), to.ip(), to.port());
     let ask = ["open-tunnel-listener", "-L", &spec, "work"];
@@ -404,7 +404,7 @@ async fn by_command() -> anyhow::Result<()> {
 /// The SSH server listens on, and its next client has the new destination.
 async fn remote() -> anyhow::Result<()> {
     let site = Site::start().await?;
-    let far = closed_port().await?;
+    let far = closed_port()?;
     let with = |attributes: &str, to| {
         let mut profile = site.profile.clone();
         let tunnel = testkit::profile::Tunnel::ftp(to).remote().with(attributes);

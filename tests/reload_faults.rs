@@ -116,10 +116,10 @@ async fn exposed() -> anyhow::Result<()> {
 async fn in_use() -> anyhow::Result<()> {
     let site = Site::start().await?;
     let download = site.download().await?;
-    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let taken = TcpListener::bind(closed_port()?)?;
     let mut profile = site.profile.clone();
     profile.tunnels = vec![
-        on(site.others.tunnel(), closed_port().await?),
+        on(site.others.tunnel(), closed_port()?),
         on(site.servers.tunnel(), taken.local_addr()?),
     ];
     let told = site.refused(&profile.config()).await?;
@@ -141,8 +141,8 @@ async fn in_use() -> anyhow::Result<()> {
 async fn added() -> anyhow::Result<()> {
     let site = Site::start().await?;
     let download = site.download().await?;
-    let taken = TcpListener::bind("127.0.0.1:0")?;
-    let (address, free) = (taken.local_addr()?, closed_port().await?);
+    let taken = TcpListener::bind(closed_port()?)?;
+    let (address, free) = (taken.local_addr()?, closed_port()?);
     let mut profile = site.profile.clone();
     profile.tunnels.push(on(site.others.tunnel(), address));
     profile.tunnels.push(on(site.others.tunnel(), free));
@@ -177,7 +177,7 @@ async fn all_listen(broker: &Broker) -> anyhow::Result<()> {
 /// It is tried again as before, also with other options.
 async fn failed() -> anyhow::Result<()> {
     let site = Site::start().await?;
-    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let taken = TcpListener::bind(closed_port()?)?;
     let address = taken.local_addr()?;
     let mut profile = site.profile.clone();
     profile.tunnels.push(on(site.servers.tunnel(), address));
@@ -228,7 +228,7 @@ async fn dry_run() -> anyhow::Result<()> {
     let site = Site::start().await?;
     let before = site.listeners().await?;
     let mut profile = site.others.profile()?;
-    let second = closed_port().await?;
+    let second = closed_port()?;
     profile.tunnels = vec![on(site.others.tunnel(), second)];
     write_private(&site.broker.config_file(), &profile.config())?;
     let would = report(&site.broker, &["reload", "--dry-run"]).await?;
@@ -265,7 +265,7 @@ async fn hundred() -> anyhow::Result<()> {
         if round % 3 == 0 {
             profile
                 .tunnels
-                .push(on(site.servers.tunnel(), closed_port().await?));
+                .push(on(site.servers.tunnel(), closed_port()?));
         }
         site.reload(&profile.config()).await?;
     }
@@ -325,7 +325,7 @@ async fn stopping() -> anyhow::Result<()> {
 /// A new tunnel of the files keeps it running as little as any other.
 async fn on_demand() -> anyhow::Result<()> {
     let mut site = Site::start_with(&["--on-demand"]).await?;
-    let second = closed_port().await?;
+    let second = closed_port()?;
     let mut profile = site.profile.clone();
     profile.tunnels.push(on(site.servers.tunnel(), second));
     site.reload(&profile.config()).await?;
@@ -384,7 +384,7 @@ async fn notified() -> anyhow::Result<()> {
     let broker = Broker::start_with("<secsh-broker/>", &options).await?;
     manager.wait("READY=1", SOON).await?;
     let mut profile = site.servers.profile()?;
-    let port = closed_port().await?;
+    let port = closed_port()?;
     profile.tunnels = vec![on(site.servers.tunnel(), port)];
     write_private(&broker.config_file(), &config("", [&profile]))?;
     broker.ctl(&["reload"]).await?.success()?;

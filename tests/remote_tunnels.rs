@@ -1,6 +1,6 @@
 //! Remote tunnels: the SSH server listens, and the broker connects to servers on its own side.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -10,6 +10,7 @@ use testkit::dropbear::DropbearOptions;
 use testkit::files::pattern;
 use testkit::fixture::{Fixture, Scripted};
 use testkit::netns::Netns;
+use testkit::ports::unused_ports;
 use testkit::profile::{Profile, Tunnel};
 use testkit::scripted::End;
 use testkit::sshd::SshdOptions;
@@ -130,7 +131,7 @@ async fn echo() -> anyhow::Result<()> {
 }
 
 async fn tcp_refused() -> anyhow::Result<()> {
-    let fixture = tcp(closed_port().await?).await?;
+    let fixture = tcp(closed_port()?).await?;
     let mut client = TcpStream::connect(fixture.tunnel).await?;
     let read = timeout(SOON, client.read(&mut [0; 1])).await?;
     ensure!(matches!(read, Ok(0) | Err(_)), "{read:?}");
@@ -146,7 +147,7 @@ async fn tcp(to: SocketAddr) -> anyhow::Result<Fixture> {
 }
 
 async fn ftp_refused() -> anyhow::Result<()> {
-    let to = closed_port().await?;
+    let to = closed_port()?;
     let only = move |mut profile: Profile| {
         profile.tunnels = vec![Tunnel::ftp(to).remote()];
         profile
@@ -200,8 +201,9 @@ async fn from_elsewhere() -> anyhow::Result<()> {
 
 /// sshd listens on the port for the other IP version then, and reports success.
 async fn port_in_use() -> anyhow::Result<()> {
-    let (taken, free) = neighbours().await?;
-    let range = format!("{}-{}", taken.local_addr()?.port(), free.port());
+    let ports = unused_ports(2)?;
+    let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, *ports.start())).await?;
+    let range = format!("{}-{}", ports.start(), ports.end());
     let tunnel = format!(r#"allow-relay="yes" passive-ports="{range}""#);
     let fixture = real().tunnel(tunnel).remote().start().await?;
 
@@ -210,17 +212,6 @@ async fn port_in_use() -> anyhow::Result<()> {
         fetch(fixture.tunnel, &[], CONTENT).await?;
     }
     Ok(())
-}
-
-/// A port that is in use for IPv4, and the next one, which is not.
-async fn neighbours() -> anyhow::Result<(TcpListener, SocketAddr)> {
-    loop {
-        let taken = TcpListener::bind("127.0.0.1:0").await?;
-        let next = taken.local_addr()?.port().saturating_add(1);
-        if let Ok(free) = TcpListener::bind(("127.0.0.1", next)).await {
-            return Ok((taken, free.local_addr()?));
-        }
-    }
 }
 
 async fn again() -> anyhow::Result<()> {

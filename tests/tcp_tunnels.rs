@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::support::fixture::{CONTENT, SOON, embedded};
+use crate::support::sockets::closed_port;
 use crate::support::{Need, trial};
 
 const SSHD: &[Need] = &[Need::Program("sshd")];
@@ -116,7 +117,7 @@ async fn cut() -> anyhow::Result<()> {
 }
 
 async fn refused() -> anyhow::Result<()> {
-    let gone = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let gone = closed_port()?;
     let fixture = tunnel(gone).await?;
     let mut client = TcpStream::connect(fixture.tunnel).await?;
     expect_reset(&mut client).await?;

@@ -68,7 +68,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// A configuration with a tunnel on a port that the next daemon will want as well.
 async fn config(servers: &Servers) -> anyhow::Result<(String, SocketAddr)> {
-    let tunnel = closed_port().await?;
+    let tunnel = closed_port()?;
     let mut profile = servers.profile()?;
     for it in &mut profile.tunnels {
         it.port = tunnel.port();

@@ -49,7 +49,7 @@ impl Site {
     pub(crate) async fn start_with(arguments: &[&str]) -> anyhow::Result<Self> {
         let servers = embedded().file("big", pattern(1, BIG)).servers().await?;
         let others = embedded().file("file", OTHER).servers().await?;
-        let tunnel = closed_port().await?;
+        let tunnel = closed_port()?;
         let mut profile = servers.profile()?;
         profile.tunnels = vec![on(servers.tunnel(), tunnel)];
         let broker = Broker::start(&profile.config(), arguments).await?;

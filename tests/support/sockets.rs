@@ -1,11 +1,11 @@
 //! What the system knows of processes, and waiting for what nobody announces.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use tokio::net::TcpListener;
+use testkit::ports::unused_port;
 use tokio::time::{Instant, sleep};
 
 use super::fixture::SOON;
@@ -43,6 +43,6 @@ pub(crate) async fn logged(
 }
 
 /// A port that nobody listens on.
-pub(crate) async fn closed_port() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
+pub(crate) fn closed_port() -> anyhow::Result<SocketAddr> {
+    Ok((Ipv4Addr::LOCALHOST, unused_port()?).into())
 }

@@ -1,7 +1,7 @@
 //! What the launchers of daemons share: a directory, a free port, an account and the start of the process.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::account::Account;
 use crate::netns::Netns;
+use crate::ports::unused_port;
 use crate::process::Process;
 
 /// A daemon that is not ready by then will not be.
@@ -47,14 +48,13 @@ impl Place {
         })
     }
 
-    /// A port that nobody used a moment ago.
+    /// An address that nobody listens on.
     pub(crate) fn free_addr(&self) -> anyhow::Result<SocketAddr> {
-        let bind = || TcpListener::bind((self.bind, 0)).and_then(|bound| bound.local_addr());
-        let addr = match &self.netns {
-            Some(netns) => netns.enter(bind)?,
-            None => bind(),
+        let port = match &self.netns {
+            Some(netns) => netns.enter(unused_port)??,
+            None => unused_port()?,
         };
-        addr.with_context(|| format!("no free port on {}", self.bind))
+        Ok(SocketAddr::new(self.bind, port))
     }
 
     /// A temporary directory that belongs to the account.

@@ -31,6 +31,7 @@ mod openssh_client;
 mod overlay;
 pub mod peer;
 mod peer_runtime;
+pub mod ports;
 pub mod process;
 pub mod profile;
 pub mod programs;

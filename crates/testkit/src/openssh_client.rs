@@ -1,12 +1,13 @@
 //! OpenSSH's client in this crate's own tests: `ssh -N` with forwards, against either server.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::ports::unused_port;
 use crate::process::Process;
 use crate::programs::SSH;
 
@@ -53,8 +54,7 @@ pub(crate) async fn forward(
     }
 }
 
-/// A port for `ssh -L`, which takes no zero: free a moment ago.
+/// A port for `ssh -L`, which takes no zero.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    unused_port().unwrap()
 }

@@ -11,6 +11,7 @@ use testkit::broker::{Broker, BrokerOptions};
 use testkit::files::write_pattern;
 use testkit::fixture::{Fixture, Servers};
 use testkit::peer::SshPeer;
+use testkit::ports::unused_port;
 use testkit::process::Process;
 use testkit::profile::Tunnel;
 use testkit::programs::SSH;
@@ -322,8 +323,7 @@ impl BenchPeers {
 
 /// A free port for a listener that has to be named before it is there.
 pub(super) fn free_addr() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
-    Ok(listener.local_addr()?)
+    Ok((Ipv4Addr::LOCALHOST, unused_port()?).into())
 }
 
 /// The first ports in a row that nobody uses on any of the addresses.

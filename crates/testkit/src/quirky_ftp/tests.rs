@@ -5,6 +5,7 @@ use std::io::Cursor;
 use suppaftp::{FtpStream, Mode};
 
 use super::*;
+use crate::ports::unused_port;
 use crate::scripted::{Conversation, End};
 
 async fn round_trip(mode: Mode) {
@@ -175,9 +176,7 @@ async fn a_port_that_refuses_and_an_odd_host_are_told() {
         .await
         .unwrap();
     drop(data);
-    let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = refusing.local_addr().unwrap().port();
-    drop(refusing);
+    let port = unused_port().unwrap();
     control
         .ask(&format!("EPRT |1|127.0.0.1|{port}|"), "200")
         .await
