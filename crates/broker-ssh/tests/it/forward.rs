@@ -1,6 +1,7 @@
 //! Remote forwards: listening, accepting, ending.
 
 use broker_ssh::{ChannelError, ChannelRead, CutReason, OpenError, PoolLimits};
+use testkit::ports::unused_port;
 use testkit::ssh_server::SshServerOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -220,8 +221,8 @@ async fn a_tunnels_listener_serves_any_number_of_clients_on_one_connection() {
 async fn a_port_that_is_taken_is_refused_and_the_connection_still_serves() {
     let bench = Bench::start().await;
     let pool = bench.pool();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let port = unused_port().unwrap();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let first = soon(pool.listen_data("127.0.0.1", 0)).await.unwrap();
     let refused = soon(pool.listen_data("127.0.0.1", port)).await.unwrap_err();
     for part in [&format!("127.0.0.1 port {port}"), "in use", "GatewayPorts"] {

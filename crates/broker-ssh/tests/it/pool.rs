@@ -1,13 +1,14 @@
 //! Which connections are made, shared, kept and closed.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use broker_ssh::{
     AuthError, ChannelRead, ConnectSpec, ConnectionKind, ConnectionPhase, CutReason,
     HandshakeError, OpenError, PoolLimits, RouteError, Target,
 };
+use testkit::ports::unused_port;
 use testkit::ssh_server::SshServerOptions;
-use tokio::net::TcpListener;
 
 use crate::peers::{Bench, LIMIT, converse, echo, flood, originator, scripted, soon, wait_for};
 
@@ -365,13 +366,7 @@ async fn a_control_channel_that_nobody_reads_is_cut_and_others_go_on() {
 async fn a_refused_channel_names_the_reason_and_what_to_do() {
     let bench = Bench::start().await;
     let pool = bench.pool();
-    let nobody = {
-        TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap()
-    };
+    let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, unused_port().unwrap()));
     let refused = soon(pool.open_data(&crate::peers::target(nobody), originator()))
         .await
         .unwrap_err();
@@ -391,13 +386,7 @@ async fn a_refused_channel_names_the_reason_and_what_to_do() {
 #[tokio::test]
 async fn an_unreachable_server_fails_twice_and_then_backs_off() {
     let bench = Bench::start().await;
-    let addr = {
-        TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap()
-    };
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, unused_port().unwrap()));
     let pool = bench.pool_of(ConnectSpec {
         port: addr.port(),
         ..bench.spec()

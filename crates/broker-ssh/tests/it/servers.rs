@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use broker_ssh::{ConnectSpec, OpenError};
+use testkit::ports::unused_port;
 use tokio::net::TcpListener;
 
 use crate::peers::{Bench, converse, echo, originator, scripted, soon, wait_for};
@@ -13,9 +14,7 @@ const GATEWAYS: usize = 100;
 #[tokio::test]
 async fn many_gateways_in_a_row_are_only_slow() {
     let bench = Bench::start().await;
-    let refuses = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = refuses.local_addr().unwrap().port();
-    drop(refuses);
+    let port = unused_port().unwrap();
     let mut spec = ConnectSpec {
         port,
         ..bench.spec()

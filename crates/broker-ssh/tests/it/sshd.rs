@@ -13,6 +13,7 @@ use broker_ssh::{
 };
 use tempfile::TempDir;
 use testkit::files::pattern;
+use testkit::ports::unused_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -261,9 +262,7 @@ async fn a_refused_channel_has_the_servers_own_words() {
     let Some(sshd) = Sshd::start("").await else {
         return;
     };
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = nobody.local_addr().unwrap().port();
-    drop(nobody);
+    let port = unused_port().unwrap();
     let (pool, target) = (sshd.pool(), broker_ssh::Target::new("127.0.0.1", port));
     for opened in [
         soon(pool.open_control(&target, originator())).await,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use broker_config::{Config, Environment, Exposed, check};
 use broker_ipc::types::{ListenerState, TunnelOrigin};
+use testkit::ports::unused_port;
 use tokio::time::{Instant, advance};
 
 use super::{Configured, Listeners, NOT_CONNECTED};
@@ -105,9 +106,8 @@ fn parse(text: &str) -> Config {
 }
 
 fn taken() -> (TcpListener, u16) {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
-    (taken, port)
+    let port = unused_port().unwrap();
+    (TcpListener::bind(("127.0.0.1", port)).unwrap(), port)
 }
 
 #[tokio::test(start_paused = true)]
