@@ -2,7 +2,10 @@
 
 use anyhow::bail;
 use broker_ipc::methods::Subscribe;
-use broker_ipc::types::{Event, EventKind, Transfer, TransferState};
+use broker_ipc::types::{
+    Event, EventConfiguration, EventKind, LogLevel, LogLine, Profile, Prompt, RecentFailure,
+    Transfer, TransferState,
+};
 use plain_text::printable;
 
 use crate::cli::EventsArgs;
@@ -16,6 +19,7 @@ pub(crate) async fn follow(daemon: &Daemon<'_>, args: EventsArgs) -> anyhow::Res
         profile,
         kinds,
         after,
+        state,
         count,
         json,
     } = args;
@@ -23,6 +27,7 @@ pub(crate) async fn follow(daemon: &Daemon<'_>, args: EventsArgs) -> anyhow::Res
         kinds,
         profile,
         after,
+        state,
     };
     daemon.call(&asked).await?;
     let output = daemon.output();
@@ -59,11 +64,28 @@ fn needs_attention(event: &Event) -> bool {
             .as_ref()
             .is_some_and(|it| matches!(it.state, TransferState::Failed | TransferState::Cut)),
         EventKind::TunnelChanged => event.reason.is_some(),
+        EventKind::PromptWaiting => true,
+        EventKind::Failure => event
+            .failure
+            .as_ref()
+            .is_some_and(|it| !it.failure.recovered),
+        EventKind::ProfileChanged => {
+            let profile = event.profile_state.as_ref();
+            profile.is_some_and(|it| it.last_error.is_some())
+        }
+        EventKind::Log => {
+            let log = event.log.as_ref();
+            log.is_some_and(|it| it.level <= LogLevel::Warn)
+        }
         EventKind::Connected
         | EventKind::SessionOpened
         | EventKind::SessionClosed
         | EventKind::TransferStarted
-        | EventKind::TunnelClosed => false,
+        | EventKind::TransferProgress
+        | EventKind::TunnelClosed
+        | EventKind::PromptAnswered
+        | EventKind::ConfigurationChanged
+        | EventKind::StateComplete => false,
     }
 }
 
@@ -85,6 +107,11 @@ fn text(event: &Event) -> String {
         tunnel.map(|it| format!("tunnel {}", it.id)),
         tunnel.and_then(|it| Some(format!("port {} {}", it.port?, it.state?))),
         event.transfer.as_ref().map(transfer),
+        event.profile_state.as_ref().map(profile),
+        event.failure.as_ref().map(failure),
+        event.prompt.as_ref().map(prompt),
+        event.configuration.as_ref().map(configuration),
+        event.log.as_ref().map(log),
         event.reason.as_ref().map(|reason| format!("({reason})")),
         event.lost.map(|lost| format!("{lost} events")),
     ];
@@ -98,7 +125,11 @@ fn transfer(it: &Transfer) -> String {
     let known = it.size.map(|size| format!(" of {}", units::size(size)));
     let size = known.unwrap_or_default();
     if it.state == TransferState::Running {
-        return begin + &size;
+        let moved = (it.bytes > 0).then(|| {
+            let rate = units::rate(it.rate);
+            format!(": {}{size}, {rate}", units::size(it.bytes))
+        });
+        return begin + &moved.unwrap_or(size);
     }
     let reply = it.reply.as_ref().map(|reply| format!(": {reply}"));
     format!(
@@ -108,4 +139,58 @@ fn transfer(it: &Transfer) -> String {
         units::rate(it.rate),
         reply.unwrap_or_default()
     )
+}
+
+/// The state of a profile.
+fn profile(it: &Profile) -> String {
+    let retry = it.retry_in.map(|it| format!(", no attempt for {it} s"));
+    let error = it.last_error.as_ref().map(|error| format!(": {error}"));
+    let connections = match it.connections {
+        1 => "1 connection".to_owned(),
+        connections => format!("{connections} connections"),
+    };
+    connections + &retry.unwrap_or_default() + &error.unwrap_or_default()
+}
+
+/// What a client did not get.
+fn failure(it: &RecentFailure) -> String {
+    let failure = &it.failure;
+    let times = match failure.count {
+        1 => String::new(),
+        count => format!(" ({count} times)"),
+    };
+    let now = if failure.recovered {
+        ", works again"
+    } else {
+        ""
+    };
+    format!("on {}{now}{times}: {}", it.listener, failure.message)
+}
+
+/// A prompt in one line.
+fn prompt(it: &Prompt) -> String {
+    let first = it.message.lines().next().unwrap_or_default();
+    format!("prompt {} ({}): {first}", it.id, it.kind)
+}
+
+/// The files, and what the last reload has changed.
+fn configuration(it: &EventConfiguration) -> String {
+    let files = it.files.join(", ");
+    let changed = it.report.as_ref().map(|report| {
+        let [profiles, tunnels] = [&report.profiles, &report.tunnels].map(|it| {
+            let [added, removed, changed] = [it.added.len(), it.removed.len(), it.changed.len()];
+            format!("{added} added, {removed} removed, {changed} changed")
+        });
+        format!("; profiles: {profiles}; tunnels: {tunnels}")
+    });
+    format!(
+        "{} from {files}{}",
+        it.generation,
+        changed.unwrap_or_default()
+    )
+}
+
+/// A line of the log.
+fn log(it: &LogLine) -> String {
+    format!("{} {}", it.level, it.message)
 }

@@ -168,13 +168,16 @@ pub struct HelloReply {
 /// Parameters of `subscribe`. The events follow the answer as notifications on the same connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscribe {
-    /// Only events of these kinds. Empty: all.
+    /// Only events of these kinds. Empty: all but `log` and `transfer-progress`.
     #[serde(default)]
     pub kinds: Vec<EventKind>,
     /// Only events of this target: a profile's name or id, or `[user@]host[#port]`. Absent: those of every target.
     pub profile: Option<String>,
     /// Also what has happened since the event with this number. Absent: only what happens from now on.
     pub after: Option<u64>,
+    /// Whether the daemon first sends what is true now, as events of the usual kinds, and then `state-complete`.
+    #[serde(default)]
+    pub state: bool,
 }
 
 impl Method for Subscribe {

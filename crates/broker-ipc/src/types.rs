@@ -10,7 +10,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::event::{Event, EventConnection, EventKind, EventSession, EventTunnel};
+pub use self::event::{
+    Event, EventConfiguration, EventConnection, EventKind, EventSession, EventTunnel, LogLevel,
+    LogLine,
+};
 pub use self::session::Session;
 pub use self::transfer::{Transfer, TransferDirection, TransferState};
 
@@ -555,6 +558,7 @@ macro_rules! display_as_on_the_wire {
 
 display_as_on_the_wire!(
     EventKind,
+    LogLevel,
     TransferDirection,
     TransferState,
     ConnectionKind,

@@ -10,6 +10,9 @@ use crate::events::{
 use crate::snapshots;
 use crate::unix_time::unix;
 
+/// Kinds that come often, so that only clients get them that name them.
+const ON_REQUEST: [EventKind; 2] = [EventKind::Log, EventKind::TransferProgress];
+
 /// Which events a client wants.
 #[derive(Debug)]
 struct Filter {
@@ -22,7 +25,10 @@ struct Filter {
 impl Filter {
     /// Whether the client gets this. It always learns of what it has missed.
     fn lets_pass(&self, event: &types::Event) -> bool {
-        let wanted = self.kinds.is_empty() || self.kinds.contains(&event.kind);
+        let wanted = match self.kinds.is_empty() {
+            true => !ON_REQUEST.contains(&event.kind),
+            false => self.kinds.contains(&event.kind),
+        };
         let its_profile = self.profile.is_none() || self.profile == event.profile;
         event.kind == EventKind::Lost || (wanted && its_profile)
     }
@@ -58,18 +64,7 @@ async fn next(mut subscriber: Subscriber) -> Option<(types::Event, Subscriber)> 
 
 /// An event with nothing but its kind.
 fn bare(number: u64, at: std::time::SystemTime, kind: EventKind) -> types::Event {
-    types::Event {
-        number,
-        at: unix(at),
-        kind,
-        profile: None,
-        connection: None,
-        session: None,
-        tunnel: None,
-        transfer: None,
-        reason: None,
-        lost: None,
-    }
+    types::Event::new(number, unix(at), kind)
 }
 
 fn view(Numbered { number, at, event }: Numbered) -> types::Event {

@@ -14,6 +14,9 @@ pub(crate) struct EventsArgs {
     /// Also show what has happened since the event with this number, as far as the daemon has kept it; 0 shows all of that
     #[arg(long, value_name = "NUMBER")]
     pub(crate) after: Option<u64>,
+    /// First show what is true now, as events of the usual kinds. `state-complete` ends that
+    #[arg(long)]
+    pub(crate) state: bool,
     /// End after this number of events
     #[arg(long, value_name = "NUMBER")]
     pub(crate) count: Option<usize>,

@@ -479,16 +479,8 @@ fn transfers() -> Vec<Transfer> {
 
 fn events() -> Vec<Event> {
     let lost = Event {
-        number: 7,
-        at: 1_700_000_000,
-        kind: EventKind::Lost,
-        profile: None,
-        connection: None,
-        session: None,
-        tunnel: None,
-        transfer: None,
-        reason: None,
         lost: Some(3),
+        ..Event::new(7, 1_700_000_000, EventKind::Lost)
     };
     let ended = transfers().into_iter().next();
     vec![

@@ -465,13 +465,15 @@ brokerd 0.1.0 (process [..]) on [..]
 #[test]
 fn events_are_filtered_by_the_daemon() {
     let daemon = Daemon::start();
-    let args = "events --count 1 --profile one --kind connected --kind transfer-ended --after 5";
+    let args =
+        "events --count 1 --profile one --kind connected --kind transfer-ended --after 5 --state";
     let args: Vec<_> = args.split(' ').collect();
     daemon.ctl(&args).assert().success();
     let asked = Subscribe {
         kinds: vec![EventKind::Connected, EventKind::TransferEnded],
         profile: Some("one".into()),
         after: Some(5),
+        state: true,
     };
     assert_eq!(daemon.requests(), [request(&asked)]);
 }

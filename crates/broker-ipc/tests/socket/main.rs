@@ -108,16 +108,9 @@ impl Handler for Fake {
 
 fn event(number: u64) -> Event {
     Event {
-        number,
-        at: 1_700_000_000,
-        kind: EventKind::Disconnected,
         profile: Some("work".into()),
-        connection: None,
-        session: None,
-        tunnel: None,
-        transfer: None,
         reason: Some("r".repeat(1000)),
-        lost: None,
+        ..Event::new(number, 1_700_000_000, EventKind::Disconnected)
     }
 }
 
