@@ -13,7 +13,7 @@ use broker_ipc::{Patience, Reason, find_socket};
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::cli::{Cli, Command, Format};
+use crate::cli::{Cli, Command};
 use crate::daemon::Daemon;
 use crate::failure::Reported;
 use crate::open::open_tunnels;
@@ -34,69 +34,55 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let starting = starting(&cli.command).filter(|_| !cli.no_start);
     let daemon = &Daemon::new(socket, patience, output, starting);
     match cli.command {
-        Command::Status {
-            all: true, format, ..
-        } => instances::list(patience, format, output).await,
-        Command::Status { pid, format, .. } => status(daemon, pid, format).await,
+        Command::Status { all: true, .. } => instances::list(patience, output).await,
+        Command::Status { pid, .. } => status(daemon, pid).await,
         Command::Health => health::check(daemon).await,
         Command::Start { config } => start(daemon, config.as_deref()).await,
         Command::Stop(args) => stop(daemon, args).await,
-        Command::Reload { dry_run, format } => reload(daemon, Reload { dry_run }, format).await,
-        Command::ListProfiles { format } => {
+        Command::Reload { dry_run } => reload(daemon, Reload { dry_run }).await,
+        Command::ListProfiles => {
             let profiles = daemon.call(&ListProfiles {}).await?;
-            output.answer(format, &profiles, &listing::profiles(&profiles))
+            output.answer(&profiles, &listing::profiles(&profiles))
         }
-        Command::ListConnections {
-            show_channels,
-            format,
-        } => list_connections(daemon, show_channels, format).await,
-        Command::ConnectionStatus {
-            id,
-            show_channels,
-            format,
-        } => {
+        Command::ListConnections { show_channels } => list_connections(daemon, show_channels).await,
+        Command::ConnectionStatus { id, show_channels } => {
             let detail = daemon.call(&ConnectionStatus { id }).await?;
-            output.answer(
-                format,
-                &detail,
-                &listing::connection(&detail, show_channels),
-            )
+            output.answer(&detail, &listing::connection(&detail, show_channels))
         }
         Command::CloseConnection { id } => {
             daemon
                 .call_each(id.into_iter().map(|id| CloseConnection { id }))
                 .await
         }
-        Command::ListChannels { format } => {
+        Command::ListChannels => {
             let channels = daemon.call(&ListChannels {}).await?;
-            output.answer(format, &channels, &listing::channels(&channels))
+            output.answer(&channels, &listing::channels(&channels))
         }
         Command::CloseChannel { id } => {
             daemon
                 .call_each(id.into_iter().map(|id| CloseChannel { id }))
                 .await
         }
-        Command::ListSessions { format } => {
+        Command::ListSessions => {
             let sessions = daemon.call(&ListSessions {}).await?;
-            output.answer(format, &sessions, &listing::sessions(&sessions))
+            output.answer(&sessions, &listing::sessions(&sessions))
         }
-        Command::ListTransfers { running, format } => list_transfers(daemon, running, format).await,
+        Command::ListTransfers { running } => list_transfers(daemon, running).await,
         Command::Events(args) => events::follow(daemon, args).await,
-        Command::ListTunnelListeners { format } => {
+        Command::ListTunnelListeners => {
             let listeners = daemon.call(&ListTunnelListeners {}).await?;
-            output.answer(format, &listeners, &listing::listeners(&listeners))
+            output.answer(&listeners, &listing::listeners(&listeners))
         }
         Command::OpenTunnelListener(tunnel) => open_tunnels(daemon, tunnel).await,
         Command::CloseTunnelListener { listener } => close_listeners(daemon, &listener).await,
         Command::AuthHandler => prompts::auth_handler(daemon).await,
-        Command::ProbeKey { target, format } => hostkeys::probe(daemon, target, format).await,
+        Command::ProbeKey { target } => hostkeys::probe(daemon, target).await,
         Command::TrustHost(args) => hostkeys::trust(daemon, args).await,
         Command::Doctor(args) => doctor::doctor(daemon, args).await,
         Command::CheckConfig {
             file,
-            json,
             allow_unsafe_config,
-        } => check::check_config(file, allow_unsafe_config, json, output),
+        } => check::check_config(file, allow_unsafe_config, output),
         Command::ImportConfig { old, output: new } => import::import_config(&old, &new, output),
         Command::ImportSshConfig(args) => ssh_config::import_ssh_config(&args, output),
         Command::Completions { shell } => Ok(output.print(completions(shell))?),
@@ -109,14 +95,12 @@ fn completions(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-async fn status(daemon: &Daemon<'_>, pid: bool, format: Format) -> anyhow::Result<()> {
+async fn status(daemon: &Daemon<'_>, pid: bool) -> anyhow::Result<()> {
     let status = daemon.call(&Status {}).await?;
     if pid {
         return Ok(daemon.output().print(status.pid)?);
     }
-    daemon
-        .output()
-        .answer(format, &status, &listing::status(&status))
+    daemon.output().answer(&status, &listing::status(&status))
 }
 
 /// How the command starts a daemon where none runs. One that only asks or ends something has nothing to do there.
@@ -133,16 +117,16 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::Health
         | Command::Stop(_)
         | Command::Reload { .. }
-        | Command::ListProfiles { .. }
+        | Command::ListProfiles
         | Command::ListConnections { .. }
         | Command::ConnectionStatus { .. }
         | Command::CloseConnection { .. }
-        | Command::ListChannels { .. }
+        | Command::ListChannels
         | Command::CloseChannel { .. }
-        | Command::ListSessions { .. }
+        | Command::ListSessions
         | Command::ListTransfers { .. }
         | Command::Events(_)
-        | Command::ListTunnelListeners { .. }
+        | Command::ListTunnelListeners
         | Command::CloseTunnelListener { .. }
         | Command::Doctor(_)
         | Command::CheckConfig { .. }
@@ -168,31 +152,27 @@ async fn start(daemon: &Daemon<'_>, config: Option<&Path>) -> anyhow::Result<()>
     Ok(daemon.output().print(running)?)
 }
 
-async fn list_connections(
-    daemon: &Daemon<'_>,
-    show_channels: bool,
-    format: Format,
-) -> anyhow::Result<()> {
+async fn list_connections(daemon: &Daemon<'_>, show_channels: bool) -> anyhow::Result<()> {
     let connections = daemon.call(&ListConnections {}).await?;
     let table = listing::connections(&connections);
     if !show_channels {
-        return daemon.output().answer(format, &connections, &table);
+        return daemon.output().answer(&connections, &table);
     }
     let channels = daemon.call(&ListChannels {}).await?;
     let table = Table::Both(table.into(), listing::channels(&channels).into());
     daemon
         .output()
-        .answer(format, &with_channels(connections, &channels), &table)
+        .answer(&with_channels(connections, &channels), &table)
 }
 
-async fn list_transfers(daemon: &Daemon<'_>, running: bool, format: Format) -> anyhow::Result<()> {
+async fn list_transfers(daemon: &Daemon<'_>, running: bool) -> anyhow::Result<()> {
     let mut transfers = daemon.call(&ListTransfers {}).await?;
     if running {
         transfers.retain(|transfer| transfer.state == TransferState::Running);
     }
     daemon
         .output()
-        .answer(format, &transfers, &listing::transfers(&transfers))
+        .answer(&transfers, &listing::transfers(&transfers))
 }
 
 fn with_channels(connections: Vec<Connection>, channels: &[ChannelInfo]) -> Vec<ConnectionDetail> {

@@ -21,7 +21,6 @@ pub(crate) async fn follow(daemon: &Daemon<'_>, args: EventsArgs) -> anyhow::Res
         after,
         state,
         count,
-        json,
     } = args;
     let asked = Subscribe {
         kinds,
@@ -37,7 +36,7 @@ pub(crate) async fn follow(daemon: &Daemon<'_>, args: EventsArgs) -> anyhow::Res
                 "the daemon has ended the connection: it was stopped, or this command did not read its events"
             );
         };
-        match json {
+        match output.is_json() {
             true => output.json(&event)?,
             false => output.print(line(&event))?,
         }

@@ -5,19 +5,15 @@ use broker_ipc::types::{HostKey, HostKeyStanding};
 use broker_ipc::{ClientError, methods};
 use plain_text::printable;
 
-use crate::cli::{Format, TrustHostArgs};
+use crate::cli::TrustHostArgs;
 use crate::daemon::Daemon;
 use crate::output::Output;
 use crate::terminal::Terminal;
 use crate::{listing, prompts};
 
 /// Shows the keys. A person also sees their pictures.
-pub(crate) async fn probe(
-    daemon: &Daemon<'_>,
-    target: String,
-    format: Format,
-) -> anyhow::Result<()> {
-    let work = show(daemon, target.clone(), format);
+pub(crate) async fn probe(daemon: &Daemon<'_>, target: String) -> anyhow::Result<()> {
+    let work = show(daemon, target.clone());
     prompts::while_asking(daemon, &target, work).await
 }
 
@@ -27,11 +23,11 @@ pub(crate) async fn trust(daemon: &Daemon<'_>, args: TrustHostArgs) -> anyhow::R
     prompts::while_asking(daemon, &target, store(daemon, args)).await
 }
 
-async fn show(daemon: &Daemon<'_>, target: String, format: Format) -> anyhow::Result<()> {
+async fn show(daemon: &Daemon<'_>, target: String) -> anyhow::Result<()> {
     let keys = probed(daemon, target).await?;
-    if format.json || format.short {
+    if !daemon.output().is_for_people() {
         let table = listing::host_keys(&keys);
-        return daemon.output().answer(format, &keys, &table);
+        return daemon.output().answer(&keys, &table);
     }
     let shown: Vec<String> = keys.iter().map(described).collect();
     Ok(daemon.output().print(shown.join("\n\n"))?)
@@ -41,7 +37,6 @@ async fn store(daemon: &Daemon<'_>, args: TrustHostArgs) -> anyhow::Result<()> {
     let TrustHostArgs {
         target,
         fingerprint,
-        format,
     } = args;
     let fingerprint = match fingerprint {
         Some(fingerprint) => fingerprint,
@@ -52,7 +47,7 @@ async fn store(daemon: &Daemon<'_>, args: TrustHostArgs) -> anyhow::Result<()> {
         fingerprint,
     };
     let key = daemon.work(&asked).await.map_err(explained)?;
-    report(daemon.output(), format, &key)
+    report(daemon.output(), &key)
 }
 
 async fn probed(daemon: &Daemon<'_>, target: String) -> anyhow::Result<Vec<HostKey>> {
@@ -67,10 +62,10 @@ fn explained(error: ClientError) -> anyhow::Error {
     error.into()
 }
 
-fn report(output: &Output, format: Format, key: &HostKey) -> anyhow::Result<()> {
-    if format.json || format.short {
+fn report(output: &Output, key: &HostKey) -> anyhow::Result<()> {
+    if !output.is_for_people() {
         let keys = std::slice::from_ref(key);
-        return output.answer(format, key, &listing::host_keys(keys));
+        return output.answer(key, &listing::host_keys(keys));
     }
     let place = key.known_at.as_deref().unwrap_or_default();
     let (algorithm, fingerprint) = (&key.algorithm, &key.fingerprint);

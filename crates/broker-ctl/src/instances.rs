@@ -6,7 +6,6 @@ use futures::future::join_all;
 use serde::Serialize;
 use std::path::PathBuf;
 
-use crate::cli::Format;
 use crate::output::Output;
 use crate::table::{Cell, Table};
 
@@ -28,16 +27,12 @@ struct Instance {
 }
 
 /// Lists them.
-pub(crate) async fn list(
-    patience: Patience,
-    format: Format,
-    output: &Output,
-) -> anyhow::Result<()> {
+pub(crate) async fn list(patience: Patience, output: &Output) -> anyhow::Result<()> {
     let asked = usual_sockets()
         .into_iter()
         .map(|socket| instance(socket, patience));
     let instances: Vec<Instance> = join_all(asked).await.into_iter().flatten().collect();
-    output.answer(format, &instances, &table(&instances))
+    output.answer(&instances, &table(&instances))
 }
 
 /// The daemon behind a socket. `None` if there is none, or none that this user may control.

@@ -35,15 +35,14 @@ use output::Output;
 
 /// Runs the command, and prints the error if it fails.
 pub async fn run(cli: Cli) -> ExitCode {
-    let output = Output::new(cli.quiet, cli.verbose);
-    let json = cli.command.prints_json();
+    let output = Output::new(&cli);
     match commands::run(cli, &output).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => report(&failure, json, &output),
+        Err(failure) => report(&failure, &output),
     }
 }
 
-fn report(failure: &anyhow::Error, json: bool, output: &Output) -> ExitCode {
+fn report(failure: &anyhow::Error, output: &Output) -> ExitCode {
     if let Some(usage) = failure.downcast_ref::<clap::Error>() {
         // If standard error is closed as well, only the exit status remains.
         let _ = usage.print();
@@ -54,7 +53,7 @@ fn report(failure: &anyhow::Error, json: bool, output: &Output) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if !failure.is::<Reported>() {
-        match json {
+        match output.is_json() {
             true => output.json_error(&JsonError::of(failure)),
             false => {
                 output.error(format_args!("{failure:#}"));

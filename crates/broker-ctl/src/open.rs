@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 
 use plain_text::host_port;
 
-use crate::cli::{Cli, Format, OpenTunnelArgs};
+use crate::cli::{Cli, OpenTunnelArgs};
 use crate::daemon::Daemon;
 use crate::failure::{JsonError, Reported};
 use crate::listing;
@@ -20,13 +20,13 @@ use crate::tunnel_spec::TunnelSpec;
 
 /// Opens each tunnel in order, and shows the prompts that the daemon has for it.
 pub(crate) async fn open_tunnels(daemon: &Daemon<'_>, args: OpenTunnelArgs) -> anyhow::Result<()> {
-    let (abort, format, relay) = (args.abort_on_failing_tunnel, args.format, args.relay);
+    let (abort, relay) = (args.abort_on_failing_tunnel, args.relay);
     let options = options(&args.options).map_err(usage)?;
     let (specs, target) = specs_and_target(args).map_err(usage)?;
     let requests = specs
         .into_iter()
         .map(|spec| request(spec, relay, options.clone(), &target));
-    let work = open_each(daemon, requests.collect(), abort, format);
+    let work = open_each(daemon, requests.collect(), abort);
     prompts::while_asking(daemon, &target, work).await
 }
 
@@ -34,7 +34,6 @@ async fn open_each(
     daemon: &Daemon<'_>,
     requests: Vec<OpenTunnelListener>,
     abort: bool,
-    format: Format,
 ) -> anyhow::Result<()> {
     let mut opened = Vec::new();
     let mut failed = None;
@@ -43,7 +42,7 @@ async fn open_each(
             Ok(listener) => opened.push(listener),
             Err(ClientError::Failed(refusal)) => {
                 let explained = prompts::explained(&refusal);
-                if format.json {
+                if daemon.output().is_json() {
                     let error = JsonError::refused(&refusal, explained);
                     daemon.output().json_error(&error);
                 } else {
@@ -70,7 +69,7 @@ async fn open_each(
         return Err(reported.into());
     }
     for listener in &opened {
-        show(daemon.output(), format, listener)?;
+        show(daemon.output(), listener)?;
     }
     failed.map_or(Ok(()), |reported| Err(reported.into()))
 }
@@ -145,9 +144,9 @@ fn request(
     }
 }
 
-fn show(output: &Output, format: Format, listener: &TunnelListener) -> anyhow::Result<()> {
-    if format.json || format.short {
-        return output.answer(format, listener, &listing::opened(listener));
+fn show(output: &Output, listener: &TunnelListener) -> anyhow::Result<()> {
+    if !output.is_for_people() {
+        return output.answer(listener, &listing::opened(listener));
     }
     let listen = host_port(&listener.address, listener.port);
     let destination = listing::destination(listener);

@@ -4,21 +4,43 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use broker_ipc::LoginAttempt;
+use clap::ColorChoice;
 use plain_text::{is_printable, printable};
 use serde::Serialize;
 
-use crate::cli::Format;
+use crate::cli::{Cli, Format};
 use crate::table::{ALERT, Table};
 
-/// The two streams, and how much the user wants to see on them.
+/// The two streams, and what the user wants to see on them.
 pub(crate) struct Output {
     quiet: bool,
     verbose: bool,
+    format: Format,
 }
 
 impl Output {
-    pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
-        Self { quiet, verbose }
+    pub(crate) fn new(cli: &Cli) -> Self {
+        let choice = match cli.format.color {
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::Always,
+            ColorChoice::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+        Self {
+            quiet: cli.quiet,
+            verbose: cli.verbose,
+            format: cli.format.clone(),
+        }
+    }
+
+    /// Whether answers and errors are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format.json
+    }
+
+    /// Whether a person reads the answer, not a program.
+    pub(crate) fn is_for_people(&self) -> bool {
+        !self.format.json && !self.format.short
     }
 
     /// Prints a line, or several, of the answer.
@@ -30,15 +52,10 @@ impl Output {
     }
 
     /// Prints an answer in the requested form: as the daemon sent it, or as a table.
-    pub(crate) fn answer(
-        &self,
-        format: Format,
-        answer: &impl Serialize,
-        table: &Table,
-    ) -> anyhow::Result<()> {
-        let text = if format.json {
+    pub(crate) fn answer(&self, answer: &impl Serialize, table: &Table) -> anyhow::Result<()> {
+        let text = if self.format.json {
             json(answer)?
-        } else if format.short {
+        } else if self.format.short {
             table.short()
         } else {
             table.aligned()

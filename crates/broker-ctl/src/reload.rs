@@ -5,21 +5,16 @@ use broker_ipc::types::{Change, Changes, ReloadReport};
 use broker_ipc::{ClientError, ErrorCode};
 use plain_text::printable;
 
-use crate::cli::Format;
 use crate::daemon::Daemon;
 use crate::failure::Reported;
 use crate::table::{Cell, Table};
 
 /// Sends the request and shows the answer. Fails if the daemon cannot use the new configuration.
-pub(crate) async fn reload(
-    daemon: &Daemon<'_>,
-    request: Reload,
-    format: Format,
-) -> anyhow::Result<()> {
+pub(crate) async fn reload(daemon: &Daemon<'_>, request: Reload) -> anyhow::Result<()> {
     let output = daemon.output();
     let report = match daemon.call(&request).await {
         Err(ClientError::Failed(refusal))
-            if refusal.code == ErrorCode::BadConfig && !format.json =>
+            if refusal.code == ErrorCode::BadConfig && !output.is_json() =>
         {
             let (reason, faults) = refusal.message.split_once('\n').unwrap_or_default();
             output.passage(faults.trim_matches('\n'));
@@ -32,11 +27,11 @@ pub(crate) async fn reload(
         }
         answer => answer?,
     };
-    for warning in report.warnings.iter().filter(|_| !format.json) {
+    for warning in report.warnings.iter().filter(|_| !output.is_json()) {
         output.passage(&format!("warning: {warning}"));
     }
-    if format.json || format.short {
-        return output.answer(format, &report, &table(&report, true));
+    if !output.is_for_people() {
+        return output.answer(&report, &table(&report, true));
     }
     if !report.is_unchanged() {
         output.print(table(&report, false).aligned())?;

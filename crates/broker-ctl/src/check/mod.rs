@@ -15,7 +15,6 @@ use crate::output::Output;
 pub(crate) fn check_config(
     file: Option<PathBuf>,
     allow_unsafe: bool,
-    json: bool,
     output: &Output,
 ) -> anyhow::Result<()> {
     let exposed = if allow_unsafe {
@@ -27,7 +26,7 @@ pub(crate) fn check_config(
     let sources = file.map_or_else(|| Sources::standard(&environment), Sources::Only);
     let mut report = broker_config::load(&sources, &environment, exposed);
     on_host::look(&mut report);
-    if json {
+    if output.is_json() {
         output.json(&Checked::new(&sources, &report))?;
     } else {
         show(&sources, &report, output)?;

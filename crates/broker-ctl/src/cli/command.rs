@@ -6,8 +6,7 @@ use clap::Subcommand;
 use clap_complete::Shell;
 
 use super::{
-    DoctorArgs, EventsArgs, Format, ImportSshConfigArgs, NewFile, OpenTunnelArgs, StopArgs,
-    TrustHostArgs,
+    DoctorArgs, EventsArgs, ImportSshConfigArgs, NewFile, OpenTunnelArgs, StopArgs, TrustHostArgs,
 };
 use crate::tunnel_spec::ListenerName;
 
@@ -22,8 +21,6 @@ pub(crate) enum Command {
         /// sockets are in the usual places
         #[arg(long, conflicts_with = "pid")]
         all: bool,
-        #[command(flatten)]
-        format: Format,
     },
     /// Check the daemon for a monitoring system: print one line, and exit with its state
     ///
@@ -48,21 +45,14 @@ pub(crate) enum Command {
         /// Only say what would change
         #[arg(long)]
         dry_run: bool,
-        #[command(flatten)]
-        format: Format,
     },
     /// List the profiles of the configuration
-    ListProfiles {
-        #[command(flatten)]
-        format: Format,
-    },
+    ListProfiles,
     /// List the SSH connections
     ListConnections {
         /// Also show the channels on each connection
         #[arg(short = 'c', long)]
         show_channels: bool,
-        #[command(flatten)]
-        format: Format,
     },
     /// Show one SSH connection: server, algorithms, traffic
     ConnectionStatus {
@@ -71,8 +61,6 @@ pub(crate) enum Command {
         /// Also show the channels on it
         #[arg(long)]
         show_channels: bool,
-        #[command(flatten)]
-        format: Format,
     },
     /// Close SSH connections and the channels on them
     CloseConnection {
@@ -81,10 +69,7 @@ pub(crate) enum Command {
         id: Vec<u64>,
     },
     /// List the SSH channels: control connections, and transfers with their files and rates
-    ListChannels {
-        #[command(flatten)]
-        format: Format,
-    },
+    ListChannels,
     /// Close SSH channels; transfers on them fail
     CloseChannel {
         /// Ids, as listed by list-channels
@@ -92,17 +77,12 @@ pub(crate) enum Command {
         id: Vec<u64>,
     },
     /// List the clients being served, with what each one does
-    ListSessions {
-        #[command(flatten)]
-        format: Format,
-    },
+    ListSessions,
     /// List the FTP transfers that run, and the last 1000 that are over, with their results
     ListTransfers {
         /// Only those that run
         #[arg(long)]
         running: bool,
-        #[command(flatten)]
-        format: Format,
     },
     /// Show what happens in the daemon, one line for each event, until Ctrl-C
     ///
@@ -112,10 +92,7 @@ pub(crate) enum Command {
     // Scripts have abbreviated it so since before there was list-transfers.
     /// List the tunnel listeners
     #[command(alias = "list-t")]
-    ListTunnelListeners {
-        #[command(flatten)]
-        format: Format,
-    },
+    ListTunnelListeners,
     /// Open a tunnel that is not in the configuration
     OpenTunnelListener(OpenTunnelArgs),
     /// Close tunnel listeners; connected clients continue
@@ -134,8 +111,6 @@ pub(crate) enum Command {
     ProbeKey {
         /// A profile's name or id, or host[#port]
         target: String,
-        #[command(flatten)]
-        format: Format,
     },
     /// Show a host key of an SSH server, ask, and store it as known
     TrustHost(TrustHostArgs),
@@ -149,9 +124,6 @@ pub(crate) enum Command {
     CheckConfig {
         /// The configuration file [default: the files that brokerd reads]
         file: Option<PathBuf>,
-        /// Print one line of JSON, as docs/ipc-api.md describes it
-        #[arg(long)]
-        json: bool,
         /// Warn instead of failing if other users can change the file; brokerd has this option too
         #[arg(long)]
         allow_unsafe_config: bool,
@@ -176,37 +148,4 @@ pub(crate) enum Command {
         /// The shell to write the script for
         shell: Shell,
     },
-}
-
-impl Command {
-    /// Whether its answer and its errors are for programs.
-    pub(crate) fn prints_json(&self) -> bool {
-        match self {
-            Self::Status { format, .. }
-            | Self::ListProfiles { format }
-            | Self::ListConnections { format, .. }
-            | Self::ConnectionStatus { format, .. }
-            | Self::ListChannels { format }
-            | Self::ListSessions { format }
-            | Self::ListTransfers { format, .. }
-            | Self::ListTunnelListeners { format }
-            | Self::ProbeKey { format, .. }
-            | Self::Reload { format, .. } => format.json,
-            Self::OpenTunnelListener(tunnel) => tunnel.format.json,
-            Self::TrustHost(args) => args.format.json,
-            Self::Doctor(args) => args.json,
-            Self::CheckConfig { json, .. } => *json,
-            Self::Events(args) => args.json,
-            Self::Health
-            | Self::Start { .. }
-            | Self::Stop(_)
-            | Self::CloseConnection { .. }
-            | Self::CloseChannel { .. }
-            | Self::CloseTunnelListener { .. }
-            | Self::AuthHandler
-            | Self::ImportConfig { .. }
-            | Self::ImportSshConfig(_)
-            | Self::Completions { .. } => false,
-        }
-    }
 }

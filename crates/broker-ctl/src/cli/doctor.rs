@@ -48,9 +48,6 @@ pub(crate) struct DoctorArgs {
     /// Mark the steps with words, for a terminal without UTF-8
     #[arg(long)]
     pub(crate) ascii: bool,
-    /// Print one line of JSON, as docs/ipc-api.md describes it
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// A text that is a part of an FTP command.

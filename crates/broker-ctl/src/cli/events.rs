@@ -20,9 +20,6 @@ pub(crate) struct EventsArgs {
     /// End after this number of events
     #[arg(long, value_name = "NUMBER")]
     pub(crate) count: Option<usize>,
-    /// Print each event as one line of JSON, as docs/ipc-api.md describes it
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// A kind of events in its wire form.

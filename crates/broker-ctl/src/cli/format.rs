@@ -1,14 +1,17 @@
-//! How an answer is printed.
+//! How answers are printed, whatever the command.
 
-use clap::Args;
+use clap::{Args, ColorChoice};
 
-/// How to print an answer.
-#[derive(Debug, Clone, Copy, Args)]
+/// How to print answers.
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Format {
     /// Print one line of JSON, as docs/ipc-api.md describes it
-    #[arg(long, conflicts_with = "short")]
+    #[arg(long, global = true, conflicts_with = "short")]
     pub(crate) json: bool,
     /// Print for scripts: no heading, one record per line, fields separated by tabs, plain numbers
-    #[arg(short, long)]
+    #[arg(short, long, global = true)]
     pub(crate) short: bool,
+    /// Use colours: auto is for a terminal only, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
 }

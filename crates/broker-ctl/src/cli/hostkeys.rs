@@ -2,8 +2,6 @@
 
 use clap::Args;
 
-use super::Format;
-
 const TRUST_HELP: &str = "\
 TARGET is a profile's name or id, or host[#port].
 
@@ -24,8 +22,6 @@ pub(crate) struct TrustHostArgs {
     /// Store the key with this fingerprint without asking; fail if the server has no such key
     #[arg(long, value_name = "SHA256:...", value_parser = sha256)]
     pub(crate) fingerprint: Option<String>,
-    #[command(flatten)]
-    pub(crate) format: Format,
 }
 
 /// A fingerprint as OpenSSH prints it: 32 bytes in base64 without padding.

@@ -70,6 +70,9 @@ pub struct Cli {
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 
+    #[command(flatten)]
+    pub(crate) format: Format,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }

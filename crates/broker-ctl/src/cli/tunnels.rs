@@ -3,7 +3,6 @@
 use broker_ipc::types::TunnelKind;
 use clap::Args;
 
-use super::Format;
 use crate::tunnel_spec::{self, TunnelSpec};
 
 const OPEN_USAGE: &str = "\
@@ -55,8 +54,6 @@ pub(crate) struct OpenTunnelArgs {
     /// If a listener cannot be opened, close those that this command has opened
     #[arg(long)]
     pub(crate) abort_on_failing_tunnel: bool,
-    #[command(flatten)]
-    pub(crate) format: Format,
     /// The target; without -L and -R: listen-port, target, dst-host (default localhost), dst-port (default 21 for ftp)
     #[arg(required = true, num_args = 1..=4, value_name = "TARGET")]
     pub(crate) words: Vec<String>,

@@ -25,7 +25,7 @@ const ANONYMOUS: [&str; 2] = ["anonymous", "ftp"];
 /// Examines, and shows each step. Fails if one has failed.
 pub(crate) async fn doctor(daemon: &Daemon<'_>, args: DoctorArgs) -> anyhow::Result<()> {
     let question = question(&args).await?;
-    let mut shown = Shown::new(daemon.output(), args.json, args.ascii);
+    let mut shown = Shown::new(daemon.output(), args.ascii);
     let found = daemon::examine(daemon, args.target.as_deref()).await;
     for check in found.checks {
         shown.add(check)?;

@@ -21,23 +21,21 @@ const MAX_CHECKS: usize = 65_536;
 /// Shows each step as it comes, or all at the end as JSON.
 pub(super) struct Shown<'a> {
     output: &'a Output,
-    json: bool,
     ascii: bool,
     checks: Vec<Check>,
 }
 
 impl<'a> Shown<'a> {
-    pub(super) fn new(output: &'a Output, json: bool, ascii: bool) -> Self {
+    pub(super) fn new(output: &'a Output, ascii: bool) -> Self {
         Self {
             output,
-            json,
             ascii: ascii || !is_utf8_locale(),
             checks: Vec::new(),
         }
     }
 
     pub(super) fn add(&mut self, check: Check) -> anyhow::Result<()> {
-        if !self.json {
+        if !self.output.is_json() {
             let before = self.checks.last().and_then(|it| it.target.as_deref());
             if check.target.as_deref() != before {
                 let name = check.target.as_deref().unwrap_or_default();
@@ -52,7 +50,7 @@ impl<'a> Shown<'a> {
 
     /// Shows the result of all steps.
     pub(super) fn finish(self) -> anyhow::Result<()> {
-        if self.json {
+        if self.output.is_json() {
             self.output.json(&self.checks)?;
         } else {
             self.output

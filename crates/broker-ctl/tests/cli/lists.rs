@@ -274,6 +274,25 @@ fn no_colours_in_a_pipe() {
 }
 
 #[test]
+fn colours_in_a_pipe_for_those_who_ask() {
+    let daemon = Daemon::start();
+    let shown = |args: &[&str]| daemon.ctl(args).output().unwrap().stdout;
+    assert!(shown(&["list-profiles", "--color", "always"]).contains(&0x1b));
+    assert!(!shown(&["--color=never", "list-profiles"]).contains(&0x1b));
+}
+
+#[test]
+fn general_options_stand_before_and_after_the_command() {
+    let daemon = Daemon::start();
+    let shown = |args: &[&str]| daemon.ctl(args).output().unwrap();
+    let after = shown(&["list-channels", "--json"]);
+    assert!(after.stdout.starts_with(b"[{"), "{after:?}");
+    assert_eq!(shown(&["--json", "list-channels"]).stdout, after.stdout);
+    let both = shown(&["list-channels", "--json", "--short"]);
+    assert_eq!(both.status.code(), Some(2), "{both:?}");
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_fault() {
     let daemon = Daemon::start();
     let (reader, writer) = std::io::pipe().unwrap();
