@@ -201,6 +201,8 @@ pub struct TransferFacts {
     pub direction: Direction,
     /// The bytes that are to be transferred, if the client or the server has said so.
     pub size: Option<u64>,
+    /// Whether the data is text, whose line ends the two ends may write differently.
+    pub text: bool,
 }
 
 /// The reply that ended a transfer for its client.

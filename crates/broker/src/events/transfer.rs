@@ -37,6 +37,8 @@ pub struct TransferStart {
     pub kind: TransferKind,
     /// The bytes that are to go through, if the client or the server has said so.
     pub size: Option<u64>,
+    /// Whether the data is text, whose line ends the two ends may write differently.
+    pub text: bool,
 }
 
 /// One transfer, once its client knows how it ended.

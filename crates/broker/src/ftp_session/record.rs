@@ -110,6 +110,7 @@ pub(super) fn start(
         command: transfer.command,
         path: transfer.path,
         size: transfer.size,
+        text: transfer.text,
     }
 }
 

@@ -8,6 +8,7 @@ use super::data::{AskedReply, Data, Release};
 use super::forms::Forms;
 use super::login::{Login, LoginNews};
 use super::reply_part::{Heard, Place, ReplyPart};
+use super::representation::Representation;
 use super::server::{SERVICE_CLOSING, ServerSide};
 use super::sizes::Sizes;
 use crate::address::IPV6_ADDRESS;
@@ -34,6 +35,7 @@ pub(super) struct Exchange {
     encrypts: bool,
     login: Login,
     sizes: Sizes,
+    representation: Representation,
 }
 
 /// A command whose form the server does not support.
@@ -60,6 +62,7 @@ impl Exchange {
             encrypts: false,
             login: Login::default(),
             sizes: Sizes::default(),
+            representation: Representation::default(),
         }
     }
 
@@ -381,6 +384,7 @@ impl Exchange {
         }
         self.data.answered(&sent, accepted);
         self.sizes.answered(&sent, part.code, &part.line);
+        self.representation.answered(&sent, part.code);
         if let Some(news) = self.login.answered(&sent, part.code, &part.line) {
             self.tell_login(news, &part.line);
         }
@@ -443,6 +447,7 @@ impl Exchange {
         TransferFacts {
             path: self.login.path(&sent),
             size: self.sizes.of(&sent, direction, start),
+            text: self.representation.is_text(&sent),
             command: sent.text,
             direction,
         }

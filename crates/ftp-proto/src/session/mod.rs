@@ -16,6 +16,7 @@ mod forms;
 mod login;
 mod port;
 mod reply_part;
+mod representation;
 mod server;
 mod sizes;
 

@@ -293,6 +293,7 @@ fn show_event(event: Event) -> String {
                     direction,
                     path,
                     size,
+                    text: _,
                 },
         } => {
             let at = path.map_or(String::new(), |path| format!(" at {path}"));
