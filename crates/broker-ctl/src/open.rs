@@ -141,6 +141,7 @@ fn request(
         relay,
         options,
         target: target.to_owned(),
+        while_connected: false,
     }
 }
 

@@ -314,6 +314,9 @@ pub struct OpenTunnelListener {
     pub options: BTreeMap<String, String>,
     /// A profile's name or id, or `[user@]host[#port]`.
     pub target: String,
+    /// Whether the listener closes when this client leaves, however it leaves; connected clients continue.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub while_connected: bool,
 }
 
 /// Parameters of `close-tunnel-listener`.

@@ -71,7 +71,7 @@ pub trait Handler: Send + Sync + 'static {
     fn left(&self, client: &Self::Client);
 
     /// Handles one request. The reply can follow later.
-    fn request(&self, request: Request) -> impl Future<Output = ()> + Send;
+    fn request(&self, client: &Self::Client, request: Request) -> impl Future<Output = ()> + Send;
 
     /// Handles one request about prompts.
     fn prompt_request(
@@ -367,7 +367,7 @@ async fn carry_out<H: Handler>(
             handler.prompt_request(kept, request).await;
         } else {
             let request = Request::parse(&method, params, reply)?;
-            handler.request(request).await;
+            handler.request(kept, request).await;
         }
         let ending = |_| RpcError::new(ErrorCode::ShuttingDown, "the broker is stopping");
         outcome.await.map_err(ending)?

@@ -8,6 +8,7 @@ use broker_ipc::types::{CurrentPrompt, ReloadReport};
 use broker_ipc::{ErrorCode, Handler, PromptRequest, Request, RpcError, Subscription};
 use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::events::Events;
@@ -30,8 +31,17 @@ pub struct Api {
 pub struct ConnectedClient {
     /// Answers prompts.
     responder: ClientResponder,
+    /// Cancelled when the client has left. Tunnels can be bound to that.
+    gone: CancellationToken,
     /// A client keeps a daemon running that was started on demand.
     _uses: TaskTrackerToken,
+}
+
+impl Drop for ConnectedClient {
+    /// A client whose connection broke in the middle of an answer has left as well.
+    fn drop(&mut self) {
+        self.gone.cancel();
+    }
 }
 
 impl Api {
@@ -98,20 +108,20 @@ impl Handler for Api {
     fn arrived(&self) -> ConnectedClient {
         ConnectedClient {
             responder: self.prompts.arrived(),
+            gone: CancellationToken::new(),
             _uses: self.shutdown.using(),
         }
     }
 
     fn left(&self, client: &ConnectedClient) {
         client.responder.leave();
+        client.gone.cancel();
     }
 
-    async fn request(&self, request: Request) {
+    async fn request(&self, client: &ConnectedClient, request: Request) {
+        let request = SupervisorRequest::OfClient(request, client.gone.clone());
         // If the supervisor has gone, its dropped reply tells the client.
-        let _ = self
-            .supervisor
-            .send(SupervisorRequest::OfClient(request))
-            .await;
+        let _ = self.supervisor.send(request).await;
     }
 
     async fn prompt_request(&self, client: &ConnectedClient, request: PromptRequest) {

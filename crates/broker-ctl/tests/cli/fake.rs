@@ -91,7 +91,7 @@ impl Handler for Answers {
 
     fn left(&self, (): &()) {}
 
-    async fn request(&self, request: Request) {
+    async fn request(&self, (): &(), request: Request) {
         match request {
             Request::Status(_, reply) => reply.send(Ok(status())),
             Request::ListProfiles(_, reply) => reply.send(Ok(profiles())),

@@ -26,6 +26,7 @@ fn ftp_tunnel() -> OpenTunnelListener {
         relay: false,
         options: BTreeMap::new(),
         target: "username@sshserver".into(),
+        while_connected: false,
     }
 }
 

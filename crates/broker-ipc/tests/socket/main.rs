@@ -62,7 +62,7 @@ impl Handler for Fake {
         self.prompt.notify_one();
     }
 
-    async fn request(&self, request: Request) {
+    async fn request(&self, _client: &Leaving, request: Request) {
         match request {
             Request::Status(_, reply) => reply.send(Ok(status())),
             Request::Stop(_, reply) => {

@@ -7,6 +7,7 @@
 mod difference;
 mod host_keys;
 mod reload;
+mod requested;
 pub(crate) mod target;
 
 use std::collections::BTreeMap;
@@ -23,10 +24,12 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 pub use self::reload::NewConfig;
+use self::requested::{Lifetime, RequestedTunnels};
 use crate::events::Events;
 use crate::hooks::Hooks;
 use crate::listeners::{Configured, Listeners};
@@ -45,8 +48,8 @@ const TIDY_UP: Duration = Duration::from_secs(15);
 
 /// A request to the supervisor.
 pub(crate) enum SupervisorRequest {
-    /// A client's request.
-    OfClient(Request),
+    /// A client's request, and what is cancelled when that client has left.
+    OfClient(Request, CancellationToken),
     /// The id of the profile that a target names.
     ProfileOf(String, oneshot::Sender<Result<String, RpcError>>),
     /// A new configuration.
@@ -94,8 +97,7 @@ pub struct Supervisor {
     prompts: Arc<PromptQueue>,
     shutdown: Shutdown,
     process: mpsc::Sender<ProcessRequest>,
-    /// The requests for the tunnels that clients have opened, by the tunnels' numbers.
-    requested: BTreeMap<u64, OpenTunnelListener>,
+    requested: RequestedTunnels,
     /// Held unless the daemon was started on demand and nobody has asked to keep it.
     kept: Option<TaskTrackerToken>,
     requests: mpsc::Receiver<SupervisorRequest>,
@@ -140,7 +142,7 @@ impl Supervisor {
             prompts,
             shutdown,
             process,
-            requested: BTreeMap::new(),
+            requested: RequestedTunnels::default(),
             kept: None,
             requests,
             requests_sender,
@@ -184,7 +186,8 @@ impl Supervisor {
     /// Opens the tunnels that clients had opened in the process before this one.
     pub fn reopen(&mut self, tunnels: Vec<OpenTunnelListener>) {
         for asked in tunnels {
-            if let Err(error) = self.listen(&asked) {
+            let lifetime = Lifetime::of_inherited(&asked);
+            if let Err(error) = self.listen(&asked, lifetime) {
                 warn!(port = asked.listen_port, "tunnel not opened again: {error}");
             }
         }
@@ -192,9 +195,9 @@ impl Supervisor {
 
     /// The tunnels that clients have opened and not closed.
     fn requested_tunnels(&self) -> Vec<OpenTunnelListener> {
-        let open = |(id, _): &(&u64, _)| self.listeners.tunnel(**id).is_ok();
-        let requested = self.requested.iter().filter(open);
-        requested.map(|(_, asked)| asked.clone()).collect()
+        let requested = self.requested.iter();
+        let open = requested.filter(|(id, _)| self.listeners.tunnel(*id).is_ok());
+        open.map(|(_, asked)| asked.clone()).collect()
     }
 
     /// Opens what the configuration asks for.
@@ -226,6 +229,7 @@ impl Supervisor {
                 Some((id, opened, reply)) = self.opening.next() => {
                     reply.send(self.opened(id, opened).await);
                 }
+                Some(id) = self.requested.next_over() => self.close_bound(id).await,
                 Some(profile) = self.changes.recv(), if !leaving => self.follow(&profile),
                 _ = tidy_up.tick(), if !leaving => {
                     self.profiles.give_up_unused();
@@ -250,7 +254,7 @@ impl Supervisor {
 
     async fn carry_out(&mut self, request: SupervisorRequest) {
         match request {
-            SupervisorRequest::OfClient(request) => self.route(request).await,
+            SupervisorRequest::OfClient(request, gone) => self.route(request, gone).await,
             SupervisorRequest::ProfileOf(target, id) => {
                 let profile = target::profile(self.profiles.config(), &target);
                 let _ = id.send(profile.map(|profile| profile.id));
@@ -265,7 +269,7 @@ impl Supervisor {
     }
 
     /// Passes a request to the owner of what it concerns.
-    async fn route(&mut self, request: Request) {
+    async fn route(&mut self, request: Request, gone: CancellationToken) {
         let (profiles, listeners, registry) = (&self.profiles, &self.listeners, &self.registry);
         match request {
             Request::Status(_, reply) => reply.send(Ok(self.status())),
@@ -316,7 +320,7 @@ impl Supervisor {
             }
             Request::ListSessions(_, reply) => reply.send(Ok(snapshots::sessions(registry))),
             Request::ListTransfers(_, reply) => reply.send(Ok(snapshots::transfers(registry))),
-            Request::OpenTunnelListener(asked, reply) => self.open(&asked, reply),
+            Request::OpenTunnelListener(asked, reply) => self.open(&asked, gone, reply),
             Request::CloseTunnelListener(asked, reply) => {
                 reply.send(self.listeners.close(asked.id).await);
             }
@@ -359,9 +363,18 @@ impl Supervisor {
         }
     }
 
-    /// Opens a tunnel for a person who waits: connecting now reports a wrong name or key immediately.
-    fn open(&mut self, asked: &OpenTunnelListener, reply: ReplySender<OpenTunnelListener>) {
-        match self.listen(asked) {
+    /// Opens a tunnel for a person who waits: connecting now reports a wrong name or key immediately. A client that comes
+    /// back after a takeover gets its tunnel, which is open already.
+    fn open(
+        &mut self,
+        asked: &OpenTunnelListener,
+        gone: CancellationToken,
+        reply: ReplySender<OpenTunnelListener>,
+    ) {
+        if let Some(id) = self.requested.claim(asked, &gone) {
+            return reply.send(self.listener(id));
+        }
+        match self.listen(asked, Lifetime::of(asked, gone)) {
             Ok((id, connections)) => {
                 let listens = self.listeners.opened(id);
                 self.opening.push(Box::pin(async move {
@@ -377,7 +390,11 @@ impl Supervisor {
         }
     }
 
-    fn listen(&mut self, asked: &OpenTunnelListener) -> Result<(u64, Arc<Connections>), RpcError> {
+    fn listen(
+        &mut self,
+        asked: &OpenTunnelListener,
+        lifetime: Lifetime,
+    ) -> Result<(u64, Arc<Connections>), RpcError> {
         if self.shutdown.drain.is_cancelled() {
             let message = "the broker is stopping and opens no more tunnels";
             return Err(RpcError::new(ErrorCode::ShuttingDown, message));
@@ -390,14 +407,12 @@ impl Supervisor {
             .open_requested(&profile, connections.clone(), spec)?;
         let listen_port = self.listeners.tunnel(id)?.status().port;
         let listeners = &self.listeners;
-        self.requested.retain(|id, _| listeners.tunnel(*id).is_ok());
-        self.requested.insert(
-            id,
-            OpenTunnelListener {
-                listen_port,
-                ..asked.clone()
-            },
-        );
+        self.requested.retain(|id| listeners.tunnel(id).is_ok());
+        let asked = OpenTunnelListener {
+            listen_port,
+            ..asked.clone()
+        };
+        self.requested.insert(id, asked, lifetime);
         Ok((id, connections))
     }
 
@@ -412,8 +427,22 @@ impl Supervisor {
             let _ = self.listeners.close(id).await;
             return Err(error);
         }
+        self.listener(id)
+    }
+
+    fn listener(&self, id: u64) -> Result<TunnelListener, RpcError> {
         let open = self.listeners.tunnel(id)?;
         Ok(snapshots::listener(open, &self.profiles, &self.registry))
+    }
+
+    /// Closes the listener of a tunnel whose client has left.
+    async fn close_bound(&mut self, id: u64) {
+        if self.listeners.close(id).await.is_ok() {
+            info!(
+                tunnel = id,
+                "the client that had opened the tunnel has left"
+            );
+        }
     }
 
     /// Replies once `work` is done, without delaying other requests.

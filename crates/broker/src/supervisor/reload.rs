@@ -82,7 +82,7 @@ impl Supervisor {
     fn reconnect_commanded(&mut self, commanded: Vec<(u64, String, bool)>) {
         let config = self.profiles.config().clone();
         for (id, profile, was_configured) in commanded {
-            let asked = self.requested.get(&id);
+            let asked = self.requested.get(id);
             let profile = match (config.profile_by_id(&profile), asked) {
                 (Some(profile), _) => Some(profile.clone()),
                 (None, Some(asked)) if !was_configured => {

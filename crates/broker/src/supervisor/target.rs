@@ -177,6 +177,7 @@ mod tests {
             relay: false,
             options: BTreeMap::new(),
             target: "server".to_owned(),
+            while_connected: false,
         }
     }
 
