@@ -25,6 +25,7 @@ pub mod haproxy;
 pub mod host_copy;
 pub mod keys;
 pub mod lan;
+pub mod line;
 pub mod netns;
 #[cfg(test)]
 mod openssh_client;
