@@ -11,11 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::events::Events;
+use crate::log_lines::LogLines;
 use crate::prompts::{ClientResponder, PromptQueue};
 use crate::shutdown::Shutdown;
 use crate::snapshots::Overview;
-use crate::subscriptions;
+use crate::subscriptions::{self, Sources};
 use crate::supervisor::{NewConfig, Supervisor, SupervisorRequest};
 
 /// Passes requests on to whoever handles them.
@@ -23,7 +23,7 @@ use crate::supervisor::{NewConfig, Supervisor, SupervisorRequest};
 pub struct Api {
     supervisor: mpsc::Sender<SupervisorRequest>,
     prompts: Arc<PromptQueue>,
-    events: Events,
+    sources: Sources,
     shutdown: Shutdown,
 }
 
@@ -45,12 +45,17 @@ impl Drop for ConnectedClient {
 }
 
 impl Api {
-    /// Handles the local socket's requests for this supervisor.
-    pub fn of(supervisor: &Supervisor) -> Self {
+    /// Handles the local socket's requests for this supervisor, of a daemon with this log.
+    pub fn of(supervisor: &Supervisor, log: LogLines) -> Self {
         Self {
             supervisor: supervisor.requests(),
             prompts: supervisor.prompts(),
-            events: supervisor.events(),
+            sources: Sources {
+                events: supervisor.events(),
+                registry: supervisor.registry(),
+                log,
+                supervisor: supervisor.requests(),
+            },
             shutdown: supervisor.shutdown(),
         }
     }
@@ -142,7 +147,8 @@ impl Handler for Api {
 
     async fn subscribe(&self, mut asked: Subscribe) -> Result<Subscription, RpcError> {
         let profile = self.profile_of(asked.profile.take()).await?;
-        let (answer, events) = subscriptions::subscribe(&self.events, asked, profile);
+        let sources = self.sources.clone();
+        let (answer, events) = subscriptions::subscribe(sources, asked, profile).await?;
         Ok((answer, events.boxed()))
     }
 }

@@ -9,6 +9,7 @@ mod events;
 mod ftp_session;
 mod hooks;
 mod listeners;
+mod log_lines;
 mod own_host;
 mod profiles;
 mod prompts;
@@ -33,6 +34,7 @@ pub use events::{
     ConnectionFacts, Event, Events, Fault, Numbered, SessionFacts, TransferKind, TransferRecord,
     TransferResult, TransferStart, TunnelFacts,
 };
+pub use log_lines::LogLines;
 pub use own_host::TunnelSockets;
 pub use profiles::Identity;
 pub use shutdown::{Grace, Shutdown};

@@ -1,5 +1,7 @@
 //! The daemon's state as the local socket's types: profiles, connections, listeners and channels.
 
+mod events;
+mod state;
 mod transfers;
 
 use std::time::{Duration, SystemTime};
@@ -23,7 +25,9 @@ use crate::registry::{
 };
 use crate::unix_time::unix;
 
-pub(crate) use self::transfers::{over, started, transfers};
+pub(crate) use self::events::view;
+pub(crate) use self::state::{State, state};
+pub(crate) use self::transfers::{running, transfers};
 
 /// The MAC's name if the cipher authenticates by itself.
 const IMPLICIT_MAC: &str = "implicit";
@@ -70,27 +74,40 @@ pub(crate) fn overview(
 pub(crate) fn profiles(profiles: &Profiles, listeners: &Listeners) -> Vec<Profile> {
     let configured = profiles.config().profiles.iter();
     configured
-        .map(|profile| {
-            let pool = profiles.pool(&profile.id);
-            let seen = pool.map(ProfilePool::snapshot).unwrap_or_default();
-            let tunnels = listeners.tunnels().filter(|t| t.profile == profile.id);
-            Profile {
-                id: profile.id.clone(),
-                name: profile.name.clone(),
-                host: profile.host.clone(),
-                port: profile.port,
-                user: profile.user.clone(),
-                connections: pool.map_or(0, |pool| pool.connections.list().len() as u64),
-                tunnels: tunnels.count() as u64,
-                tried: seen
-                    .last_error
-                    .as_ref()
-                    .map_or_else(Vec::new, reasons::tried),
-                last_error: seen.last_error.map(|error| error.to_string()),
-                retry_in: seen.retry_in.map(whole_seconds),
-            }
-        })
+        .map(|profile| profile_view(profile, profiles.pool(&profile.id), listeners))
         .collect()
+}
+
+/// A profile, or a target that a command named; `None` if the daemon knows no such any more.
+pub(crate) fn profile(id: &str, profiles: &Profiles, listeners: &Listeners) -> Option<Profile> {
+    let pool = profiles.pool(id);
+    let configured = profiles.config().profile_by_id(id);
+    let profile = configured.or_else(|| Some(&pool?.profile))?;
+    Some(profile_view(profile, pool, listeners))
+}
+
+fn profile_view(
+    profile: &broker_config::Profile,
+    pool: Option<&ProfilePool>,
+    listeners: &Listeners,
+) -> Profile {
+    let seen = pool.map(ProfilePool::snapshot).unwrap_or_default();
+    let tunnels = listeners.tunnels().filter(|t| t.profile == profile.id);
+    Profile {
+        id: profile.id.clone(),
+        name: profile.name.clone(),
+        host: profile.host.clone(),
+        port: profile.port,
+        user: profile.user.clone(),
+        connections: pool.map_or(0, |pool| pool.connections.list().len() as u64),
+        tunnels: tunnels.count() as u64,
+        tried: seen
+            .last_error
+            .as_ref()
+            .map_or_else(Vec::new, reasons::tried),
+        last_error: seen.last_error.map(|error| error.to_string()),
+        retry_in: seen.retry_in.map(whole_seconds),
+    }
 }
 
 pub(crate) fn connections(profiles: &Profiles) -> Vec<Connection> {

@@ -35,7 +35,7 @@ pub(crate) async fn run(
             return;
         }
     };
-    tunnel.totals.works();
+    tunnel.works();
     let entry = &guard.entry.channel;
     entry.carried_by(channel.info().connection);
     if let Err(error) = first_word.grant(&mut tcp).await {

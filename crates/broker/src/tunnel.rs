@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use broker_config::{FtpOptions, TunnelKind, TunnelSpec};
 use broker_ipc::Reason;
+use broker_ipc::types::RecentFailure;
 use broker_ssh::Target;
 use ipnet::IpNet;
 use tokio::net::TcpStream;
@@ -12,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::announced::AnnouncedPorts;
 use crate::client_tls::{SessionTls, TunnelTls};
-use crate::events::{Events, TunnelFacts};
+use crate::events::{Event, Events, TunnelFacts};
 use crate::own_host::{ClientAddresses, Host};
 use crate::profiles::Connections;
 use crate::refusal::Refusal;
@@ -149,10 +150,11 @@ impl Tunnel {
             is_ftp,
             destination: destination.to_string(),
             profile: self.profile.clone(),
+            profile_id: self.profile_id.clone(),
         };
         let channel = ChannelEntry::new(id, self.spec.listens, self.shutdown.kill.child_token());
         let entry = SessionEntry::new(channel, tunnel, client);
-        self.registry.enter(entry, self.facts(), &self.events)
+        self.registry.enter(entry, &self.events)
     }
 
     /// Counts a client that is not served, and records why.
@@ -166,7 +168,19 @@ impl Tunnel {
         // Not the port of the configuration, which may ask for a free one.
         let (address, port) = (self.spec.listen_address, self.totals.port());
         let listener = format!("{address}:{port}");
-        self.totals.failed(&listener, cause);
+        let failure = self.totals.failed(&listener, cause);
+        self.publish(failure);
+    }
+
+    /// Records that the tunnel works.
+    pub(crate) fn works(&self) {
+        let over = self.totals.works();
+        over.into_iter().for_each(|failure| self.publish(failure));
+    }
+
+    fn publish(&self, failure: RecentFailure) {
+        let event = Event::Failure(self.facts(), Arc::new(failure));
+        self.events.publish(event);
     }
 
     /// What events say of it.

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use broker::{Api, Shutdown, Supervisor};
+use broker::{Api, LogLines, Shutdown, Supervisor};
 use broker_config::Environment;
 use broker_ipc::methods::OpenTunnelListener;
 use broker_ipc::{BindError, Endpoint};
@@ -153,7 +153,7 @@ async fn serve(
         shutdown.clone(),
         process,
     );
-    let api = Api::of(&supervisor);
+    let api = Api::of(&supervisor, LogLines::default());
     if !args.on_demand {
         supervisor.keep_running();
     }

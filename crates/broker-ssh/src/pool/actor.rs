@@ -430,6 +430,9 @@ impl Actor {
 
     fn publish(&self) {
         self.publisher.send_replace(self.roster.states());
+        if let Some(observer) = &self.spec.observer {
+            observer.changed();
+        }
     }
 
     fn shut_down(mut self, reason: &str) {

@@ -12,6 +12,9 @@ pub trait Observer: fmt::Debug + Send + Sync {
     fn connected(&self, _id: u64, _kind: ConnectionKind) {}
     /// This connection was up, and has ended.
     fn disconnected(&self, _id: u64, _kind: ConnectionKind, _reason: &CutReason) {}
+    /// The pool has looked at its connections, and any of them, its last error or its pause can have changed. This comes
+    /// often.
+    fn changed(&self) {}
     /// A connection attempt has passed this step. `server` is its host and port, which may be those of a gateway.
     fn passed(&self, _server: &str, _step: Passed) {}
 }

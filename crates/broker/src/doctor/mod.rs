@@ -35,7 +35,7 @@ const MAX_PROFILES: usize = 256;
 /// Examines what was asked for, and reports each step to `sink`.
 pub async fn examine(config: Config, identity: Identity, asked: Question, sink: Sink) {
     let shutdown = Shutdown::default();
-    let prompts = PromptQueue::new(shutdown.kill.clone());
+    let prompts = PromptQueue::new(Events::default(), shutdown.kill.clone());
     let config = Arc::new(config);
     let doctor = Doctor {
         profiles: Profiles::new(

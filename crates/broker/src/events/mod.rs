@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use broker_ipc::types::ListenerState;
-use broker_ssh::{ConnectionKind, CutReason, Observer};
+use broker_ipc::types::{EventConfiguration, ListenerState, Profile, Prompt, RecentFailure};
+use broker_ssh::ConnectionKind;
 use tokio::sync::broadcast;
 
 pub(crate) use subscriber::{Received, Subscriber};
@@ -61,6 +61,21 @@ pub enum Event {
     },
     /// A tunnel accepts no more clients.
     TunnelClosed(TunnelFacts),
+    /// A profile, or a target that a command named, as it is now.
+    ProfileChanged(Arc<Profile>),
+    /// A client of this tunnel did not get something, or the tunnel works again.
+    Failure(TunnelFacts, Arc<RecentFailure>),
+    /// A prompt waits for its answer.
+    PromptWaiting(PromptFacts),
+    /// A prompt waits no longer.
+    PromptAnswered {
+        /// The prompt.
+        prompt: PromptFacts,
+        /// Why it has no answer.
+        reason: Option<String>,
+    },
+    /// The daemon uses another configuration.
+    ConfigurationChanged(Arc<EventConfiguration>),
 }
 
 /// An SSH connection.
@@ -98,35 +113,13 @@ pub struct TunnelFacts {
     pub profile: String,
 }
 
-/// Publishes the connections of one profile.
-#[derive(Debug)]
-pub(crate) struct ConnectionEvents {
-    pub(crate) events: Events,
-    /// The profile's id, or the target that a command named.
-    pub(crate) profile: String,
-}
-
-impl ConnectionEvents {
-    fn facts(&self, id: u64, kind: ConnectionKind) -> ConnectionFacts {
-        ConnectionFacts {
-            id,
-            profile: self.profile.clone(),
-            kind,
-        }
-    }
-}
-
-impl Observer for ConnectionEvents {
-    fn connected(&self, id: u64, kind: ConnectionKind) {
-        self.events.publish(Event::Connected(self.facts(id, kind)));
-    }
-
-    fn disconnected(&self, id: u64, kind: ConnectionKind, reason: &CutReason) {
-        self.events.publish(Event::Disconnected {
-            connection: self.facts(id, kind),
-            reason: reason.to_string(),
-        });
-    }
+/// A prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromptFacts {
+    /// The profile, or the target that a command named, whose connection needs the answer.
+    pub profile: String,
+    /// What is shown of it.
+    pub prompt: Arc<Prompt>,
 }
 
 /// An event and its place in the stream.
@@ -196,6 +189,11 @@ impl Events {
     /// All events from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Numbered> {
         self.0.sender.subscribe()
+    }
+
+    /// The number of the last event.
+    pub(crate) fn last(&self) -> u64 {
+        lock(&self.0.past).last
     }
 
     /// All events after the one with this number, as far as they are kept, and those from now on.

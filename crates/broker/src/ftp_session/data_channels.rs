@@ -378,7 +378,7 @@ impl DataChannels {
         record::log(&record);
         match record::failure(&record, self.session_fault) {
             Some(cause) => self.control.tunnel.failed(&cause),
-            None if record.result == TransferResult::Complete => self.control.tunnel.totals.works(),
+            None if record.result == TransferResult::Complete => self.control.tunnel.works(),
             None => {}
         }
         let tunnel = &self.control.tunnel;

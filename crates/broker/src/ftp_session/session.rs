@@ -217,7 +217,7 @@ impl FtpSession {
             let tunnel = &self.control.tunnel;
             tunnel.refused(&Refusal::because(Reason::FtpRefused, message));
         } else if self.greeting.is_complete() {
-            self.control.tunnel.totals.works();
+            self.control.tunnel.works();
         }
         Ok(())
     }

@@ -61,7 +61,12 @@ impl Connected {
             | Event::SessionClosed(_)
             | Event::TransferStarted(_)
             | Event::TunnelChanged { .. }
-            | Event::TunnelClosed(_) => None,
+            | Event::TunnelClosed(_)
+            | Event::ProfileChanged(_)
+            | Event::Failure(..)
+            | Event::PromptWaiting(_)
+            | Event::PromptAnswered { .. }
+            | Event::ConfigurationChanged(_) => None,
         }
     }
 }

@@ -47,7 +47,7 @@ impl Tunnels {
             home: "/nowhere".into(),
             user: "u".into(),
         };
-        let prompts = PromptQueue::new(shutdown.kill.clone());
+        let prompts = PromptQueue::new(Events::default(), shutdown.kill.clone());
         Self {
             profiles: Profiles::new(
                 config.clone(),

@@ -2,6 +2,7 @@
 
 mod connect_spec;
 mod connections;
+mod observer;
 mod reconnect;
 mod way_in;
 
@@ -21,11 +22,13 @@ use tracing::warn;
 
 pub(crate) use connect_spec::unsupported;
 pub(crate) use connections::Connections;
+pub(crate) use observer::ChangedProfiles;
 pub(crate) use way_in::WayIn;
 
+use self::observer::ConnectionEvents;
 use self::reconnect::{keep_connected, tell_changes};
 pub(crate) use self::reconnect::{retry_pause, while_connected};
-use crate::events::{ConnectionEvents, Events};
+use crate::events::Events;
 use crate::prompts::PromptQueue;
 use crate::shutdown::Shutdown;
 
@@ -53,6 +56,7 @@ pub(crate) struct Profiles {
     /// Secrets that people typed, for all profiles.
     keyring: Arc<Keyring>,
     events: Events,
+    changed: ChangedProfiles,
     shutdown: Shutdown,
 }
 
@@ -92,13 +96,27 @@ impl Profiles {
             former: Vec::new(),
             prompts,
             events,
+            changed: ChangedProfiles::default(),
             shutdown,
         }
+    }
+
+    /// The profiles whose connections can have changed.
+    pub(crate) fn changed(&self) -> ChangedProfiles {
+        self.changed.clone()
     }
 
     /// The current configuration.
     pub(crate) fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// The ids of all profiles: those of the configuration, and the targets that requests named.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let configured = self.config.profiles.iter().map(|it| &it.id);
+        let adhoc = self.pools.iter().filter(|(_, pool)| pool.adhoc);
+        let ids = configured.chain(adhoc.map(|(id, _)| id));
+        ids.cloned().collect()
     }
 
     /// The profiles in use, also those of sessions that began before their profile changed.
@@ -196,6 +214,7 @@ impl Profiles {
         spec.observer = Some(Arc::new(ConnectionEvents {
             events: self.events.clone(),
             profile: profile.id.clone(),
+            changed: self.changed.clone(),
         }));
         spec
     }
@@ -341,7 +360,7 @@ mod tests {
             user: "user".into(),
         };
         let shutdown = Shutdown::default();
-        let prompts = PromptQueue::new(shutdown.kill.clone());
+        let prompts = PromptQueue::new(Events::default(), shutdown.kill.clone());
         Profiles::new(
             Config::default(),
             identity,

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::wording;
+use crate::events::{Event, Events, PromptFacts};
 use crate::sync::lock;
 
 /// How long a prompt waits for its answer. Servers seldom wait longer for a login (sshd: 120 s).
@@ -24,11 +25,15 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// Prompts at once: more than a person would look through. The limit keeps a fault from filling the memory.
 const MAX_PENDING: usize = 64;
 
+/// Why a prompt has no answer that nobody needs any more.
+const WITHDRAWN: &str = "the SSH connection that needed the answer has ended";
+
 /// Which prompts are pending, and who can answer them.
 pub(crate) struct PromptQueue {
     state: Mutex<State>,
     /// Notified of every change in what a responder should show.
     changed: watch::Sender<()>,
+    events: Events,
     stop: CancellationToken,
 }
 
@@ -59,12 +64,22 @@ struct PendingPrompt {
     outcome: watch::Sender<Option<Result<Answer, NoAnswer>>>,
 }
 
+impl PendingPrompt {
+    fn facts(&self, id: u64) -> PromptFacts {
+        PromptFacts {
+            profile: self.profile.clone(),
+            prompt: Arc::new(wording::shown(id, &self.prompt, self.deadline)),
+        }
+    }
+}
+
 impl PromptQueue {
     /// Once `stop` is cancelled no client waits for prompts.
-    pub(crate) fn new(stop: CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(events: Events, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             changed: watch::Sender::new(()),
+            events,
             stop,
         })
     }
@@ -101,10 +116,23 @@ impl PromptQueue {
             ))
         })?;
         let outcome = wording::outcome(&pending.prompt, given)?;
-        state.settle(id, outcome);
+        self.settle(&mut state, id, outcome);
         drop(state);
         self.changed.send_replace(());
         Ok(())
+    }
+
+    fn settle(&self, state: &mut State, id: u64, outcome: Result<Answer, NoAnswer>) {
+        if let Some(pending) = state.pending.remove(&id) {
+            let unanswered = outcome.as_ref().err().map(NoAnswer::to_string);
+            let how = unanswered.as_deref().unwrap_or("answered");
+            info!(prompt = id, "{}: {how}", pending.prompt);
+            self.events.publish(Event::PromptAnswered {
+                prompt: pending.facts(id),
+                reason: unanswered,
+            });
+            pending.outcome.send_replace(Some(outcome));
+        }
     }
 
     /// Adds a prompt, or joins the attempts that wait for an answer to the same one.
@@ -139,6 +167,7 @@ impl PromptQueue {
             profile, "{} waits for an answer", pending.prompt
         );
         let awaited = awaited(id, &pending);
+        self.events.publish(Event::PromptWaiting(pending.facts(id)));
         state.pending.insert(id, pending);
         drop(state);
         self.changed.send_replace(());
@@ -148,6 +177,13 @@ impl PromptQueue {
     /// How many prompts wait for an answer.
     pub(crate) fn waiting(&self) -> usize {
         self.lock().pending.len()
+    }
+
+    /// The prompts that wait for an answer, oldest first.
+    pub(crate) fn pending(&self) -> Vec<PromptFacts> {
+        let state = self.lock();
+        let pending = state.pending.iter();
+        pending.map(|(id, pending)| pending.facts(*id)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -186,22 +222,12 @@ impl State {
         found.map(|(id, pending)| (*id, pending))
     }
 
-    fn settle(&mut self, id: u64, outcome: Result<Answer, NoAnswer>) {
-        if let Some(pending) = self.pending.remove(&id) {
-            let how = outcome
-                .as_ref()
-                .err()
-                .map_or("answered".into(), NoAnswer::to_string);
-            info!(prompt = id, "{}: {how}", pending.prompt);
-            pending.outcome.send_replace(Some(outcome));
-        }
-    }
-
-    /// Removes a responder: its prompts go to the next.
-    fn detach(&mut self, responder: u64) {
+    /// Removes a responder: its prompts go to the next. Returns those for which there is none.
+    fn detach(&mut self, responder: u64) -> Vec<u64> {
         if self.responders.remove(&responder).is_none() {
-            return;
+            return Vec::new();
         }
+        let mut orphans = Vec::new();
         let asked = self
             .pending
             .iter()
@@ -213,9 +239,10 @@ impl State {
             match (next, self.pending.get_mut(&id)) {
                 (Some(next), Some(pending)) => pending.responder = next,
                 (Some(_), None) => {}
-                (None, _) => self.settle(id, Err(NoAnswer::Left)),
+                (None, _) => orphans.push(id),
             }
         }
+        orphans
     }
 }
 
@@ -246,8 +273,16 @@ impl Drop for AwaitedAnswer<'_> {
         };
         pending.dials -= 1;
         if pending.dials == 0 {
+            let (prompt, over) = (pending.facts(self.id), Instant::now() >= self.deadline);
             info!(prompt = self.id, "{}: withdrawn", pending.prompt);
             state.pending.remove(&self.id);
+            self.queue.events.publish(Event::PromptAnswered {
+                prompt,
+                reason: Some(match over {
+                    true => NoAnswer::TimedOut.to_string(),
+                    false => WITHDRAWN.to_owned(),
+                }),
+            });
             drop(state);
             self.queue.changed.send_replace(());
         }
@@ -284,7 +319,11 @@ impl ClientResponder {
 
     /// Stops answering: its prompts go to the next client, and its waits end.
     pub(crate) fn leave(&self) {
-        self.queue.lock().detach(self.id);
+        let mut state = self.queue.lock();
+        for orphan in state.detach(self.id) {
+            self.queue.settle(&mut state, orphan, Err(NoAnswer::Left));
+        }
+        drop(state);
         self.queue.changed.send_replace(());
     }
 

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use super::*;
 
 fn queue() -> Arc<PromptQueue> {
-    PromptQueue::new(CancellationToken::new())
+    PromptQueue::new(Events::default(), CancellationToken::new())
 }
 
 /// A client that answers for one profile or for all.
@@ -242,7 +242,7 @@ async fn prompts_are_bounded() {
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_is_told_of_the_end() {
     let stop = CancellationToken::new();
-    let queue = PromptQueue::new(stop.clone());
+    let queue = PromptQueue::new(Events::default(), stop.clone());
     let person = client(&queue, None);
     stop.cancel();
     assert_eq!(

@@ -80,8 +80,14 @@ impl RecentFailures {
         lock(&self.0).iter().cloned().collect()
     }
 
-    /// Records a failure of a tunnel. The same failure again is counted, and becomes the newest.
-    pub(super) fn note(&self, last: &LastFailure, tunnel: u64, listener: &str, cause: &Cause) {
+    /// Records a failure of a tunnel, and returns it. The same failure again is counted, and becomes the newest.
+    pub(super) fn note(
+        &self,
+        last: &LastFailure,
+        tunnel: u64,
+        listener: &str,
+        cause: &Cause,
+    ) -> RecentFailure {
         last.note(cause);
         let recent = &mut *lock(&self.0);
         let same = |it: &RecentFailure| it.tunnel == tunnel && it.failure.reason == cause.reason;
@@ -90,20 +96,28 @@ impl RecentFailures {
         if recent.len() >= RECENT {
             recent.pop_front();
         }
-        recent.push_back(RecentFailure {
+        let failure = RecentFailure {
             tunnel,
             listener: listener.to_owned(),
             failure: cause.after(former.map(|former| former.failure).as_ref()),
-        });
+        };
+        recent.push_back(failure.clone());
+        failure
     }
 
-    /// A tunnel works.
-    pub(super) fn recover(&self, last: &LastFailure, tunnel: u64) {
-        if last.recover() {
-            let recent = &mut *lock(&self.0);
-            let of_tunnel = recent.iter_mut().filter(|it| it.tunnel == tunnel);
-            of_tunnel.for_each(|it| it.failure.recovered = true);
+    /// A tunnel works. Returns the failures that are over.
+    pub(super) fn recover(&self, last: &LastFailure, tunnel: u64) -> Vec<RecentFailure> {
+        if !last.recover() {
+            return Vec::new();
         }
+        let recent = &mut *lock(&self.0);
+        let is_over = |it: &&mut RecentFailure| it.tunnel == tunnel && !it.failure.recovered;
+        let over = recent.iter_mut().filter(is_over);
+        over.map(|it| {
+            it.failure.recovered = true;
+            it.clone()
+        })
+        .collect()
     }
 }
 
@@ -118,7 +132,7 @@ mod tests {
     #[test]
     fn a_failure_stays_after_the_tunnel_has_worked_again() {
         let (recent, last) = (RecentFailures::default(), LastFailure::default());
-        recent.recover(&last, 1);
+        assert_eq!(recent.recover(&last, 1), []);
         assert_eq!(last.get(), None);
         recent.note(&last, 1, "l", &cause(Reason::Auth));
         recent.note(&last, 1, "l", &cause(Reason::Auth));
@@ -128,8 +142,10 @@ mod tests {
             (failure.by, failure.message.as_str()),
             (Party::Ssh, "auth here")
         );
-        recent.recover(&last, 1);
+        let over = recent.recover(&last, 1);
         assert!(last.get().unwrap().recovered && recent.all()[0].failure.recovered);
+        assert_eq!(over, recent.all());
+        assert_eq!(recent.recover(&last, 1), []);
         recent.note(&last, 1, "l", &cause(Reason::Auth));
         let failure = last.get().unwrap();
         assert_eq!((failure.count, failure.recovered), (1, false));

@@ -25,7 +25,7 @@ pub(crate) use session::{SessionEntry, SessionTunnel};
 pub(crate) use traffic::TrafficTotals;
 pub(crate) use transfers::{PastTransfers, RunningTransfer};
 
-use crate::events::{Event, Events, SessionFacts, TunnelFacts};
+use crate::events::{Event, Events};
 use crate::sync::lock;
 use broker_ipc::types::RecentFailure;
 use failures::RecentFailures;
@@ -73,26 +73,13 @@ impl SessionRegistry {
     }
 
     /// Adds a session to the registry until the returned guard is dropped.
-    pub(crate) fn enter(
-        self: &Arc<Self>,
-        session: SessionEntry,
-        tunnel: TunnelFacts,
-        events: &Events,
-    ) -> Registration {
+    pub(crate) fn enter(self: &Arc<Self>, session: SessionEntry, events: &Events) -> Registration {
         let entry = Arc::new(session);
         lock(&self.sessions).insert(entry.channel.id, entry.clone());
-        let facts = SessionFacts {
-            id: entry.channel.id,
-            tunnel,
-            is_ftp: entry.tunnel.is_ftp,
-            client: entry.client,
-            destination: entry.tunnel.destination.clone(),
-        };
-        events.publish(Event::SessionOpened(facts.clone()));
+        events.publish(Event::SessionOpened(entry.facts()));
         Registration {
             registry: self.clone(),
             entry,
-            facts,
             events: events.clone(),
         }
     }
@@ -174,15 +161,15 @@ impl TunnelEntry {
     }
 
     /// Records what a client asked for and did not get.
-    pub(crate) fn failed(&self, listener: &str, cause: &Cause) {
+    pub(crate) fn failed(&self, listener: &str, cause: &Cause) -> RecentFailure {
         let failures = &self.registry.failures;
-        failures.note(&self.last_failure, self.id, listener, cause);
+        failures.note(&self.last_failure, self.id, listener, cause)
     }
 
-    /// Records that the tunnel works.
-    pub(crate) fn works(&self) {
+    /// Records that the tunnel works. Returns the failures that are over.
+    pub(crate) fn works(&self) -> Vec<RecentFailure> {
         let failures = &self.registry.failures;
-        failures.recover(&self.last_failure, self.id);
+        failures.recover(&self.last_failure, self.id)
     }
 }
 
@@ -205,7 +192,6 @@ impl Drop for TunnelEntry {
 pub(crate) struct Registration {
     registry: Arc<SessionRegistry>,
     pub(crate) entry: Arc<SessionEntry>,
-    facts: SessionFacts,
     events: Events,
 }
 
@@ -213,7 +199,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         lock(&self.registry.sessions).remove(&self.entry.channel.id);
         self.events
-            .publish(Event::SessionClosed(self.facts.clone()));
+            .publish(Event::SessionClosed(self.entry.facts()));
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::channel::{ChannelEntry, DataEntry};
 use super::transfers::RunningTransfer;
+use crate::events::{SessionFacts, TunnelFacts};
 use crate::sync::lock;
 
 /// One client's connection through a tunnel.
@@ -36,6 +37,8 @@ pub(crate) struct SessionTunnel {
     pub(crate) destination: String,
     /// The profile that configures it; `None` if a command has opened it.
     pub(crate) profile: Option<String>,
+    /// The id of the profile that leads to its server, or the target that a command named.
+    pub(crate) profile_id: String,
 }
 
 impl SessionEntry {
@@ -51,6 +54,20 @@ impl SessionEntry {
             ftp_user: Mutex::default(),
             data: Mutex::default(),
             transfer: Mutex::default(),
+        }
+    }
+
+    /// What events say of it.
+    pub(crate) fn facts(&self) -> SessionFacts {
+        SessionFacts {
+            id: self.channel.id,
+            tunnel: TunnelFacts {
+                id: self.tunnel.id,
+                profile: self.tunnel.profile_id.clone(),
+            },
+            is_ftp: self.tunnel.is_ftp,
+            client: self.client,
+            destination: self.tunnel.destination.clone(),
         }
     }
 

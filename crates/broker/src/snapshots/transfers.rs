@@ -12,17 +12,22 @@ use crate::unix_time::unix;
 /// The last transfers that are over, in the order in which they ended, and then those that run.
 pub(crate) fn transfers(registry: &SessionRegistry) -> Vec<Transfer> {
     // In this order, so that one that ends meanwhile is not left out.
-    let sessions = registry.sessions();
-    let running = sessions.iter().filter_map(|session| session.transfer());
-    let running: Vec<_> = running.map(|it| running_view(&it)).collect();
+    let running = running(registry);
     let past = registry.past_transfers.list();
     let is_over = |id| past.iter().any(|record| record.id == id);
     let running: Vec<_> = running.into_iter().filter(|it| !is_over(it.id)).collect();
     past.iter().map(|it| over(it)).chain(running).collect()
 }
 
+/// The transfers that run, by the age of their sessions.
+pub(crate) fn running(registry: &SessionRegistry) -> Vec<Transfer> {
+    let sessions = registry.sessions();
+    let running = sessions.iter().filter_map(|session| session.transfer());
+    running.map(|it| running_view(&it)).collect()
+}
+
 /// A transfer that is over.
-pub(crate) fn over(record: &TransferRecord) -> Transfer {
+pub(super) fn over(record: &TransferRecord) -> Transfer {
     Transfer {
         state: match record.result {
             TransferResult::Complete => TransferState::Complete,
@@ -56,7 +61,7 @@ fn running_view(running: &RunningTransfer) -> Transfer {
 }
 
 /// A transfer that has just begun.
-pub(crate) fn started(start: &TransferStart, began: SystemTime) -> Transfer {
+pub(super) fn started(start: &TransferStart, began: SystemTime) -> Transfer {
     Transfer {
         id: start.id,
         session: start.session,

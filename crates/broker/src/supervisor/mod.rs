@@ -6,6 +6,7 @@
 
 mod difference;
 mod host_keys;
+mod profile_states;
 mod reload;
 mod requested;
 pub(crate) mod target;
@@ -17,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use broker_config::Config;
 use broker_ipc::methods::{Done, HandOver, Method, OpenTunnelListener, Reload, Stop};
-use broker_ipc::types::{DaemonStatus, ReloadReport, TunnelListener};
+use broker_ipc::types::{DaemonStatus, Event, EventConfiguration, ReloadReport, TunnelListener};
 use broker_ipc::{ErrorCode, ReplySender, Request, RpcError};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{info, warn};
 
+use self::profile_states::ProfileStates;
 pub use self::reload::NewConfig;
 use self::requested::{Lifetime, RequestedTunnels};
 use crate::events::Events;
@@ -59,6 +61,10 @@ pub(crate) enum SupervisorRequest {
     ),
     /// How the daemon is.
     Overview(oneshot::Sender<Overview>),
+    /// What is true now, as events with this number.
+    State(u64, oneshot::Sender<Vec<Event>>),
+    /// A tunnel; `None` if it is closed.
+    Tunnel(u64, oneshot::Sender<Option<TunnelListener>>),
 }
 
 /// A request that concerns the process as a whole.
@@ -87,9 +93,10 @@ type Opening = BoxFuture<'static, (u64, Result<(), RpcError>, ReplySender<OpenTu
 
 /// Everything the daemon keeps running.
 pub struct Supervisor {
-    files: Vec<PathBuf>,
+    configuration: Arc<EventConfiguration>,
     started: SystemTime,
     profiles: Profiles,
+    profile_states: ProfileStates,
     listeners: Listeners,
     registry: Arc<SessionRegistry>,
     events: Events,
@@ -124,17 +131,23 @@ impl Supervisor {
         let registry = Arc::<SessionRegistry>::default();
         let events = Events::default();
         let hooks = Hooks::start(&config, &events, &shutdown);
-        let prompts = PromptQueue::new(shutdown.kill.clone());
+        let prompts = PromptQueue::new(events.clone(), shutdown.kill.clone());
+        let profiles = Profiles::new(
+            config,
+            identity,
+            prompts.clone(),
+            events.clone(),
+            shutdown.clone(),
+        );
         Self {
-            files,
+            configuration: Arc::new(EventConfiguration {
+                generation: 1,
+                files: names(&files),
+                report: None,
+            }),
             started: SystemTime::now(),
-            profiles: Profiles::new(
-                config,
-                identity,
-                prompts.clone(),
-                events.clone(),
-                shutdown.clone(),
-            ),
+            profile_states: ProfileStates::new(profiles.changed(), events.clone()),
+            profiles,
             listeners: Listeners::new(registry.clone(), events.clone(), shutdown.clone()),
             registry,
             events,
@@ -161,6 +174,11 @@ impl Supervisor {
     /// What happens from now on.
     pub fn events(&self) -> Events {
         self.events.clone()
+    }
+
+    /// The sessions.
+    pub(crate) fn registry(&self) -> Arc<SessionRegistry> {
+        self.registry.clone()
     }
 
     /// What ends the daemon.
@@ -236,6 +254,10 @@ impl Supervisor {
                 }
                 () = at(next_try), if !leaving => self.listeners.retry_failed(),
                 () = at(self.ending.values().min().copied()) => self.end_sessions_in_time(),
+                by = self.profile_states.change() => self.profile_states.publish_by(by),
+                () = at(self.profile_states.due()) => {
+                    self.profile_states.publish(&self.profiles, &self.listeners);
+                }
                 () = leave.cancelled(), if !leaving => {
                     leaving = true;
                     self.listeners.stop("the broker is stopping");
@@ -265,7 +287,25 @@ impl Supervisor {
             SupervisorRequest::Overview(overview) => {
                 let _ = overview.send(self.overview());
             }
+            SupervisorRequest::State(number, state) => {
+                let _ = state.send(self.state(number));
+            }
+            SupervisorRequest::Tunnel(id, row) => {
+                let _ = row.send(self.listener(id).ok());
+            }
         }
+    }
+
+    /// What is true now, as events with this number.
+    fn state(&self, number: u64) -> Vec<Event> {
+        snapshots::state(&snapshots::State {
+            configuration: &self.configuration,
+            profiles: &self.profiles,
+            listeners: &self.listeners,
+            registry: &self.registry,
+            prompts: &self.prompts,
+            number,
+        })
     }
 
     /// Passes a request to the owner of what it concerns.
@@ -347,7 +387,7 @@ impl Supervisor {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: crate::unix_time::unix(self.started),
-            config: self.files.iter().map(|f| f.display().to_string()).collect(),
+            config: self.configuration.files.clone(),
             profiles: self.profiles.config().profiles.len() as u64,
             tunnels: self.listeners.tunnels().len() as u64,
             sessions: traffic.sessions_active,
@@ -460,6 +500,11 @@ fn warn_of_unsupported(config: &Config) {
     for unsupported in &config.unsupported {
         warn!(at = %unsupported.position, "not supported yet: {}", unsupported.message);
     }
+}
+
+/// The names of files, for a person.
+fn names(files: &[PathBuf]) -> Vec<String> {
+    files.iter().map(|it| it.display().to_string()).collect()
 }
 
 /// Waits for this moment, or for ever.

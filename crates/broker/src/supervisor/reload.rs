@@ -2,16 +2,18 @@
 //! at all, and going back to an earlier configuration is a reload like any other.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker_config::{Config, ListenSide, ListenWhen, LogTarget};
-use broker_ipc::types::{Change, Changes, ReloadReport, TunnelOrigin};
+use broker_ipc::types::{Change, Changes, EventConfiguration, ReloadReport, TunnelOrigin};
 use broker_ipc::{ErrorCode, RpcError};
 use tokio::time::Instant;
 use tracing::info;
 
 use super::difference::{Difference, ProfileStep};
-use super::{Supervisor, target, warn_of_unsupported};
+use super::{Supervisor, names, target, warn_of_unsupported};
+use crate::events::Event;
 use crate::listeners::{Configured, PreparedStep, TunnelStep};
 
 /// A configuration that was read again.
@@ -50,7 +52,6 @@ impl Supervisor {
             return Ok(report);
         }
         let commanded = self.commanded();
-        self.files = new.files;
         warn_of_unsupported(&new.config);
         self.hooks.replace(&new.config);
         self.profiles.adopt(new.config, &self.changes_sender);
@@ -60,7 +61,20 @@ impl Supervisor {
         self.end_removed(&difference, new.grace);
         self.profiles.give_up_unused();
         log(&report);
+        self.publish(&report);
         Ok(report)
+    }
+
+    /// Tells of the configuration that this reload has applied.
+    fn publish(&mut self, report: &ReloadReport) {
+        self.configuration = Arc::new(EventConfiguration {
+            generation: self.configuration.generation + 1,
+            files: report.config.clone(),
+            report: Some(report.clone()),
+        });
+        let changed = Event::ConfigurationChanged(self.configuration.clone());
+        self.events.publish(changed);
+        self.profile_states.all_changed(&self.profiles);
     }
 
     /// The tunnels that commands have opened, each with the id of its profile, and whether the configuration has that.
@@ -157,10 +171,9 @@ impl Supervisor {
         if !self.profiles.keeps_secrets_as(&new.config) {
             restart.push("the time for which passphrases are kept (key-stores)".to_owned());
         }
-        let files = new.files.iter();
         ReloadReport {
             dry_run: new.dry_run,
-            config: files.map(|file| file.display().to_string()).collect(),
+            config: names(&new.files),
             profiles: profile_changes(difference, new.grace),
             tunnels: self.tunnel_changes(difference),
             settings,
