@@ -4,11 +4,9 @@ use std::path::Path;
 
 use anyhow::ensure;
 use broker_ipc::methods::{
-    CloseChannel, CloseConnection, CloseTunnelListener, ConnectionStatus, KeepRunning,
-    ListChannels, ListConnections, ListProfiles, ListSessions, ListTransfers, ListTunnelListeners,
-    Reload, Status,
+    CloseChannel, CloseConnection, CloseTunnelListener, KeepRunning, ListTunnelListeners, Reload,
+    Status,
 };
-use broker_ipc::types::{ChannelInfo, Connection, ConnectionDetail, TransferState};
 use broker_ipc::{Patience, Reason, find_socket};
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -16,16 +14,14 @@ use clap_complete::Shell;
 use crate::cli::{Cli, Command};
 use crate::daemon::Daemon;
 use crate::failure::Reported;
+use crate::lists::{self, List};
 use crate::open::open_tunnels;
 use crate::output::Output;
 use crate::reload::reload;
 use crate::start::Starting;
 use crate::stop::stop;
-use crate::table::Table;
 use crate::tunnel_spec::ListenerName;
-use crate::{
-    check, doctor, events, health, hostkeys, import, instances, listing, prompts, ssh_config,
-};
+use crate::{check, doctor, events, health, hostkeys, import, instances, prompts, ssh_config};
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
@@ -35,44 +31,36 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let daemon = &Daemon::new(socket, patience, output, starting);
     match cli.command {
         Command::Status { all: true, .. } => instances::list(patience, output).await,
-        Command::Status { pid, .. } => status(daemon, pid).await,
+        Command::Status { pid: true, .. } => pid(daemon).await,
+        Command::Status { .. } => lists::show(daemon, List::Status).await,
         Command::Health => health::check(daemon).await,
         Command::Start { config } => start(daemon, config.as_deref()).await,
         Command::Stop(args) => stop(daemon, args).await,
         Command::Reload { dry_run } => reload(daemon, Reload { dry_run }).await,
-        Command::ListProfiles => {
-            let profiles = daemon.call(&ListProfiles {}).await?;
-            output.answer(&profiles, &listing::profiles(&profiles))
+        Command::ListProfiles => lists::show(daemon, List::Profiles).await,
+        Command::ListConnections { show_channels } => {
+            lists::show(daemon, List::Connections { show_channels }).await
         }
-        Command::ListConnections { show_channels } => list_connections(daemon, show_channels).await,
         Command::ConnectionStatus { id, show_channels } => {
-            let detail = daemon.call(&ConnectionStatus { id }).await?;
-            output.answer(&detail, &listing::connection(&detail, show_channels))
+            lists::show(daemon, List::Connection { id, show_channels }).await
         }
         Command::CloseConnection { id } => {
             daemon
                 .call_each(id.into_iter().map(|id| CloseConnection { id }))
                 .await
         }
-        Command::ListChannels => {
-            let channels = daemon.call(&ListChannels {}).await?;
-            output.answer(&channels, &listing::channels(&channels))
-        }
+        Command::ListChannels => lists::show(daemon, List::Channels).await,
         Command::CloseChannel { id } => {
             daemon
                 .call_each(id.into_iter().map(|id| CloseChannel { id }))
                 .await
         }
-        Command::ListSessions => {
-            let sessions = daemon.call(&ListSessions {}).await?;
-            output.answer(&sessions, &listing::sessions(&sessions))
+        Command::ListSessions => lists::show(daemon, List::Sessions).await,
+        Command::ListTransfers { running } => {
+            lists::show(daemon, List::Transfers { running }).await
         }
-        Command::ListTransfers { running } => list_transfers(daemon, running).await,
         Command::Events(args) => events::follow(daemon, args).await,
-        Command::ListTunnelListeners => {
-            let listeners = daemon.call(&ListTunnelListeners {}).await?;
-            output.answer(&listeners, &listing::listeners(&listeners))
-        }
+        Command::ListTunnelListeners => lists::show(daemon, List::Listeners).await,
         Command::OpenTunnelListener(tunnel) => open_tunnels(daemon, tunnel).await,
         Command::CloseTunnelListener { listener } => close_listeners(daemon, &listener).await,
         Command::AuthHandler => prompts::auth_handler(daemon).await,
@@ -95,12 +83,9 @@ fn completions(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-async fn status(daemon: &Daemon<'_>, pid: bool) -> anyhow::Result<()> {
+async fn pid(daemon: &Daemon<'_>) -> anyhow::Result<()> {
     let status = daemon.call(&Status {}).await?;
-    if pid {
-        return Ok(daemon.output().print(status.pid)?);
-    }
-    daemon.output().answer(&status, &listing::status(&status))
+    Ok(daemon.output().print(status.pid)?)
 }
 
 /// How the command starts a daemon where none runs. One that only asks or ends something has nothing to do there.
@@ -150,42 +135,6 @@ async fn start(daemon: &Daemon<'_>, config: Option<&Path>) -> anyhow::Result<()>
     }
     let running = format!("The daemon runs as process {}", status.pid);
     Ok(daemon.output().print(running)?)
-}
-
-async fn list_connections(daemon: &Daemon<'_>, show_channels: bool) -> anyhow::Result<()> {
-    let connections = daemon.call(&ListConnections {}).await?;
-    let table = listing::connections(&connections);
-    if !show_channels {
-        return daemon.output().answer(&connections, &table);
-    }
-    let channels = daemon.call(&ListChannels {}).await?;
-    let table = Table::Both(table.into(), listing::channels(&channels).into());
-    daemon
-        .output()
-        .answer(&with_channels(connections, &channels), &table)
-}
-
-async fn list_transfers(daemon: &Daemon<'_>, running: bool) -> anyhow::Result<()> {
-    let mut transfers = daemon.call(&ListTransfers {}).await?;
-    if running {
-        transfers.retain(|transfer| transfer.state == TransferState::Running);
-    }
-    daemon
-        .output()
-        .answer(&transfers, &listing::transfers(&transfers))
-}
-
-fn with_channels(connections: Vec<Connection>, channels: &[ChannelInfo]) -> Vec<ConnectionDetail> {
-    let detail = |connection: Connection| {
-        let on_it = channels
-            .iter()
-            .filter(|channel| channel.connection == Some(connection.id));
-        ConnectionDetail {
-            channels: on_it.cloned().collect(),
-            connection,
-        }
-    };
-    connections.into_iter().map(detail).collect()
 }
 
 async fn close_listeners(daemon: &Daemon<'_>, names: &[ListenerName]) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ use plain_text::printable;
 use crate::cli::EventsArgs;
 use crate::daemon::Daemon;
 use crate::table::ALERT;
+use crate::times::Times;
 use crate::units;
 
 /// Prints events until the daemon ends, or until there were as many as asked for.
@@ -38,16 +39,16 @@ pub(crate) async fn follow(daemon: &Daemon<'_>, args: EventsArgs) -> anyhow::Res
         };
         match output.is_json() {
             true => output.json(&event)?,
-            false => output.print(line(&event))?,
+            false => output.print(line(&event, output.times()))?,
         }
     }
     Ok(())
 }
 
 /// An event for a person.
-fn line(event: &Event) -> String {
+fn line(event: &Event, times: Option<&Times>) -> String {
     let text = printable(&text(event));
-    let at = units::time_of_day(event.at);
+    let at = times.map_or_else(|| Times::of_day(event.at), |it| it.since(event.at, " ago"));
     let number = event.number;
     match needs_attention(event) {
         true => format!("{at} {number} {ALERT}{text}{ALERT:#}"),

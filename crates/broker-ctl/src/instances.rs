@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 
 use crate::output::Output;
-use crate::table::{Cell, Table};
+use crate::table::{Cell, Column, Row, Table};
 
 /// One daemon.
 #[derive(Debug, Serialize)]
@@ -85,18 +85,25 @@ fn name(uid: u32) -> Option<String> {
 }
 
 fn table(instances: &[Instance]) -> Table {
+    const COLUMNS: &[Column] = &[
+        Column::new("PROCESS"),
+        Column::new("USER").goes(1).shortens(8),
+        Column::new("SOCKET").shortens(16),
+        Column::new("VERSION").goes(2),
+        Column::new("STATE").shortens(10),
+    ];
     let row = |it: &Instance| {
         let user = it.user.clone().or(it.uid.map(|uid| uid.to_string()));
-        vec![
+        Row::from(vec![
             Cell::maybe_number(it.pid.map(u64::from)),
             Cell::maybe(user),
             Cell::text(it.socket.display()),
             Cell::maybe(it.version.as_ref()),
             Cell::text(&it.state).alert_if(it.pid.is_none()),
-        ]
+        ])
     };
     Table::List {
-        headings: &["PROCESS", "USER", "SOCKET", "VERSION", "STATE"],
+        columns: COLUMNS,
         rows: instances.iter().map(row).collect(),
         nothing: "No daemons",
     }

@@ -14,6 +14,8 @@ mod hostkeys;
 mod import;
 mod instances;
 mod listing;
+mod lists;
+mod names;
 mod new_file;
 mod open;
 mod output;
@@ -24,6 +26,7 @@ mod start;
 mod stop;
 mod table;
 mod terminal;
+mod times;
 mod tunnel_spec;
 mod units;
 

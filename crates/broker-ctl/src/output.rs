@@ -1,15 +1,17 @@
 //! Output: answers go to standard output, everything else to standard error, and colours only to a terminal.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use broker_ipc::LoginAttempt;
 use clap::ColorChoice;
 use plain_text::{is_printable, printable};
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use crate::cli::{Cli, Format};
-use crate::table::{ALERT, Table};
+use crate::table::{ALERT, Table, View};
+use crate::times::Times;
 
 /// The two streams, and what the user wants to see on them.
 pub(crate) struct Output {
@@ -58,12 +60,27 @@ impl Output {
         } else if self.format.short {
             table.short()
         } else {
-            table.aligned()
+            self.table(table)
         };
         if text.is_empty() {
             return Ok(());
         }
         Ok(self.print(text)?)
+    }
+
+    /// A table for a person.
+    pub(crate) fn table(&self, table: &Table) -> String {
+        let view = View {
+            width: terminal_width(),
+            wide: self.format.wide,
+            times: self.format.time_format.clone().unwrap_or_default(),
+        };
+        table.aligned(&view)
+    }
+
+    /// How times look, if the user has said so.
+    pub(crate) fn times(&self) -> Option<&Times> {
+        self.format.time_format.as_ref()
     }
 
     /// Prints an answer as JSON on one line.
@@ -117,6 +134,18 @@ impl Output {
             let _ = writeln!(anstream::stderr(), "  {}", printable(&attempt.text));
         }
     }
+}
+
+/// The width of the terminal that standard output is; otherwise what the user says, as for a pager.
+fn terminal_width() -> Option<usize> {
+    let stdout = io::stdout();
+    let size = stdout.is_terminal().then(|| tcgetwinsize(&stdout).ok());
+    let columns = size.flatten().map(|size| usize::from(size.ws_col));
+    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
+    columns
+        .filter(|it| *it > 0)
+        .or_else(said)
+        .filter(|it| *it > 0)
 }
 
 /// An answer as JSON on one line. Characters that could control a terminal or mislead a reader are escaped, for

@@ -7,7 +7,7 @@ use plain_text::printable;
 
 use crate::daemon::Daemon;
 use crate::failure::Reported;
-use crate::table::{Cell, Table};
+use crate::table::{Cell, Column, Row, Table};
 
 /// Sends the request and shows the answer. Fails if the daemon cannot use the new configuration.
 pub(crate) async fn reload(daemon: &Daemon<'_>, request: Reload) -> anyhow::Result<()> {
@@ -34,18 +34,24 @@ pub(crate) async fn reload(daemon: &Daemon<'_>, request: Reload) -> anyhow::Resu
         return output.answer(&report, &table(&report, true));
     }
     if !report.is_unchanged() {
-        output.print(table(&report, false).aligned())?;
+        output.print(output.table(&table(&report, false)))?;
     }
     Ok(output.print(printable(&summary(&report)))?)
 }
 
 /// What has become of what.
 fn table(report: &ReloadReport, with_kept: bool) -> Table {
-    let mut rows = Vec::new();
+    const COLUMNS: &[Column] = &[
+        Column::new("CHANGE"),
+        Column::new("KIND"),
+        Column::new("NAME").shortens(12),
+        Column::below("EFFECT"),
+    ];
+    let mut rows: Vec<Row> = Vec::new();
     for (kind, changes) in [("profile", &report.profiles), ("tunnel", &report.tunnels)] {
         let mut add = |change: &str, name: &str, effect: Option<&str>| {
             let cells = [change, kind, name].map(Cell::text);
-            rows.push(cells.into_iter().chain([Cell::maybe(effect)]).collect());
+            rows.push(row(cells, effect));
         };
         let Changes {
             added,
@@ -68,15 +74,20 @@ fn table(report: &ReloadReport, with_kept: bool) -> Table {
     ] {
         let setting = |name: &String| {
             let cells = ["changed", "setting", name].map(Cell::text);
-            cells.into_iter().chain([Cell::maybe(effect)]).collect()
+            row(cells, effect)
         };
         rows.extend(settings.iter().map(setting));
     }
     Table::List {
-        headings: &["CHANGE", "KIND", "NAME", "EFFECT"],
+        columns: COLUMNS,
         rows,
         nothing: "",
     }
+}
+
+fn row(cells: [Cell; 3], effect: Option<&str>) -> Row {
+    let cells = cells.into_iter().chain([Cell::maybe(effect)]);
+    Row::from(cells.collect::<Vec<_>>())
 }
 
 fn summary(report: &ReloadReport) -> String {

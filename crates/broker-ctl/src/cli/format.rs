@@ -2,6 +2,8 @@
 
 use clap::{Args, ColorChoice};
 
+use crate::times::Times;
+
 /// How to print answers.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Format {
@@ -11,6 +13,13 @@ pub(crate) struct Format {
     /// Print for scripts: no heading, one record per line, fields separated by tabs, plain numbers
     #[arg(short, long, global = true)]
     pub(crate) short: bool,
+    /// Show every column and all of each text, however long the lines become
+    #[arg(short, long, global = true)]
+    pub(crate) wide: bool,
+    /// How people see times: relative, local, utc, iso, unix, or a format of strftime such as %H:%M:%S [default: relative;
+    /// events: the time of day in UTC]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = Times::parse)]
+    pub(crate) time_format: Option<Times>,
     /// Use colours: auto is for a terminal only, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,

@@ -45,20 +45,20 @@ fn status_for_scripts() {
         &["status", "--short"],
         str![[r#"
 state	running
-process	4242
+pid	4242
 version	0.1.0
 started	[..]
-configuration	/etc/ssh2/ssh-broker-config.xml, /home/u/.ssh2/ssh-broker-config.xml
+config	/etc/ssh2/ssh-broker-config.xml, /home/u/.ssh2/ssh-broker-config.xml
 profiles	2
 tunnels	3
 sessions	1
 connections	2
 channels	2
-transfers active	1
-transfers complete	20
-transfers failed	3
-sent	1536
-received	67108864
+transfers.active	1
+transfers.ok	20
+transfers.failed	3
+bytes_up	1536
+bytes_down	67108864
 
 "#]],
     );
@@ -91,9 +91,10 @@ fn profiles() {
     check(
         &["list-profiles"],
         str![[r#"
-ID   NAME  USER      HOST             PORT  CONNECTIONS  TUNNELS  NEXT TRY  LAST ERROR
-id1  work  username  ssh.example.com    22            2        1         -  -
-id2  -     -         2001:db8::7      2222            0        0    in 7 s  connection refused
+ID   NAME  USER      HOST             PORT  CONNECTIONS  TUNNELS  NEXT TRY
+id1  work  username  ssh.example.com    22            2        1         -
+id2  -     -         2001:db8::7      2222            0        0    in 7 s
+    connection refused
 
 "#]],
     );
@@ -115,9 +116,9 @@ fn connections() {
     check(
         &["list-connections"],
         str![[r#"
-ID  KIND     STATE   TARGET                       CHANNELS   SENT  RECEIVED      AGE  LAST ERROR
- 1  control  active  username@ssh.example.com#22         1  300 B     700 B  1 d 1 h  -
- 2  data     active  username@ssh.example.com#22         1    0 B  64.0 MiB  1 d 1 h  -
+ID  KIND     STATE   SERVER  CHANNELS   SENT  RECEIVED    SINCE
+ 1  control  active  work           1  300 B     700 B  1 d 1 h
+ 2  data     active  work           1    0 B  64.0 MiB  1 d 1 h
 
 "#]],
     );
@@ -128,13 +129,13 @@ fn connections_with_their_channels() {
     check(
         &["list-connections", "-c"],
         str![[r#"
-ID  KIND     STATE   TARGET                       CHANNELS   SENT  RECEIVED      AGE  LAST ERROR
- 1  control  active  username@ssh.example.com#22         1  300 B     700 B  1 d 1 h  -
- 2  data     active  username@ssh.example.com#22         1    0 B  64.0 MiB  1 d 1 h  -
+ID  KIND     STATE   SERVER  CHANNELS   SENT  RECEIVED    SINCE
+ 1  control  active  work           1  300 B     700 B  1 d 1 h
+ 2  data     active  work           1    0 B  64.0 MiB  1 d 1 h
 
-ID  CONNECTION  SESSION  KIND     MODE     STATE   SENT  RECEIVED        RATE  CLIENT           TARGET           COMMAND
- 5           1        3  control  -        open   300 B     700 B       0 B/s  127.0.0.1:50000  localhost:21     -
- 6           2        3  data     passive  open     0 B  64.0 MiB  12.0 MiB/s  127.0.0.1:50001  localhost:40000  RETR report 1.txt
+ID  SESSION  KIND     STATE   SENT  RECEIVED        RATE  COMMAND
+ 5        3  control  open   300 B     700 B       0 B/s  -
+ 6        3  data     open     0 B  64.0 MiB  12.0 MiB/s  RETR report 1.txt
 
 "#]],
     );
@@ -157,7 +158,7 @@ fn connections_with_their_channels_for_programs() {
     check(
         &["list-connections", "-c", "--json"],
         str![[r#"
-[{"connection":{"id":1,"profile":"id1","target":"ssh.example.com#22","user":"username","kind":"control","state":"active","since":[..],"peer":"192.0.2.1:22","route":null,"server_version":"SSH-2.0-OpenSSH_9.2","kex":"curve25519-sha256","cipher":"aes256-gcm@openssh.com","mac":null,"host_key":"ssh-ed25519 SHA256:abc","channels":1,"bytes_in":700,"bytes_out":300,"last_error":null},"channels":[{"id":5,"connection":1,"tunnel":1,"session":3,"kind":"control","mode":null,"direction":null,"command":null,"state":"open","bytes_up":300,"bytes_down":700,"rate":0,"since":[..],"target":"localhost:21","client":"127.0.0.1:50000","tls":null}]},{"connection":{"id":2,"profile":"id1","target":"ssh.example.com#22","user":"username","kind":"data","state":"active","since":[..],"peer":"192.0.2.1:22","route":null,"server_version":"SSH-2.0-OpenSSH_9.2","kex":"curve25519-sha256","cipher":"aes256-gcm@openssh.com","mac":null,"host_key":"ssh-ed25519 SHA256:abc","channels":1,"bytes_in":67108864,"bytes_out":0,"last_error":null},"channels":[{"id":6,"connection":2,"tunnel":1,"session":3,"kind":"data","mode":"passive","direction":"download","command":"RETR report 1.txt","state":"open","bytes_up":0,"bytes_down":67108864,"rate":12582912,"since":[..],"target":"localhost:40000","client":"127.0.0.1:50001","tls":null}]}]
+[{"id":1,"profile":"id1","target":"ssh.example.com#22","user":"username","kind":"control","state":"active","since":[..],"peer":"192.0.2.1:22","route":null,"server_version":"SSH-2.0-OpenSSH_9.2","kex":"curve25519-sha256","cipher":"aes256-gcm@openssh.com","mac":null,"host_key":"ssh-ed25519 SHA256:abc","channels":1,"bytes_in":700,"bytes_out":300,"last_error":null,"channel_list":[{"id":5,"connection":1,"tunnel":1,"session":3,"kind":"control","mode":null,"direction":null,"command":null,"state":"open","bytes_up":300,"bytes_down":700,"rate":0,"since":[..],"target":"localhost:21","client":"127.0.0.1:50000","tls":null}]},{"id":2,"profile":"id1","target":"ssh.example.com#22","user":"username","kind":"data","state":"active","since":[..],"peer":"192.0.2.1:22","route":null,"server_version":"SSH-2.0-OpenSSH_9.2","kex":"curve25519-sha256","cipher":"aes256-gcm@openssh.com","mac":null,"host_key":"ssh-ed25519 SHA256:abc","channels":1,"bytes_in":67108864,"bytes_out":0,"last_error":null,"channel_list":[{"id":6,"connection":2,"tunnel":1,"session":3,"kind":"data","mode":"passive","direction":"download","command":"RETR report 1.txt","state":"open","bytes_up":0,"bytes_down":67108864,"rate":12582912,"since":[..],"target":"localhost:40000","client":"127.0.0.1:50001","tls":null}]}]
 
 "#]],
     );
@@ -192,8 +193,8 @@ fn one_connection() {
 #[test]
 fn one_connection_with_its_channels() {
     let channels = "\
-ID  CONNECTION  SESSION  KIND  MODE     STATE  SENT  RECEIVED        RATE  CLIENT           TARGET           COMMAND
- 6           2        3  data  passive  open    0 B  64.0 MiB  12.0 MiB/s  127.0.0.1:50001  localhost:40000  RETR report 1.txt
+ID  SESSION  KIND  STATE  SENT  RECEIVED        RATE  COMMAND
+ 6        3  data  open    0 B  64.0 MiB  12.0 MiB/s  RETR report 1.txt
 ";
     let shown = format!("{CONNECTION}\n{channels}");
     check(&["connection-status", "2", "--show-channels"], shown);
@@ -204,9 +205,9 @@ fn channels() {
     check(
         &["list-channels"],
         str![[r#"
-ID  CONNECTION  SESSION  KIND     MODE     STATE   SENT  RECEIVED        RATE  CLIENT           TARGET           COMMAND
- 5           1        3  control  -        open   300 B     700 B       0 B/s  127.0.0.1:50000  localhost:21     -
- 6           2        3  data     passive  open     0 B  64.0 MiB  12.0 MiB/s  127.0.0.1:50001  localhost:40000  RETR report 1.txt
+ID  SESSION  KIND     STATE   SENT  RECEIVED        RATE  COMMAND
+ 5        3  control  open   300 B     700 B       0 B/s  -
+ 6        3  data     open     0 B  64.0 MiB  12.0 MiB/s  RETR report 1.txt
 
 "#]],
     );
@@ -228,9 +229,11 @@ fn listeners() {
     check(
         &["list-tunnel-listeners"],
         str![[r#"
-ID  TYPE  LISTEN          DESTINATION   TARGET                       STATE      SESSIONS  ACTIVE  COMPLETE  FAILED     SENT  RECEIVED  ORIGIN  REASON                                                 REFUSED  LAST FAILURE
- 1  ftp   127.0.0.1:1234  localhost:21  username@ssh.example.com#22  listening         1       1        20       3  1.5 KiB  64.0 MiB  file    -                                                            0  -
- 2  ftp   [::1]:80        localhost:21  username@ssh.example.com#22  failed            0       0         0       0      0 B       0 B  static  address in use (failed for 1 d 1 h, next try in 16 s)        4  1 d 1 h ago  by ssh: cannot connect (3 times)
+ID  TYPE  LISTEN          DESTINATION   SERVER  STATE      SESSIONS  FAILED
+ 1  ftp   127.0.0.1:1234  localhost:21  work    listening         1       3
+ 2  ftp   [::1]:80        localhost:21  work    failed            0       0
+    address in use (failed for 1 d 1 h, next try in 16 s)
+    1 d 1 h ago  by ssh: cannot connect (3 times)
 
 "#]],
     );
@@ -257,6 +260,66 @@ fn listeners_for_programs() {
 
 "#]],
     );
+}
+
+#[test]
+fn everything_in_one_line_for_those_who_ask() {
+    check(
+        &["list-tunnel-listeners", "--wide"],
+        str![[r#"
+ID  TYPE  LISTEN          DESTINATION   TARGET                       STATE      SESSIONS  ACTIVE  COMPLETE  FAILED     SENT  RECEIVED  ORIGIN  REASON                                                 REFUSED  LAST FAILURE
+ 1  ftp   127.0.0.1:1234  localhost:21  username@ssh.example.com#22  listening         1       1        20       3  1.5 KiB  64.0 MiB  file    -                                                            0  -
+ 2  ftp   [::1]:80        localhost:21  username@ssh.example.com#22  failed            0       0         0       0      0 B       0 B  static  address in use (failed for 1 d 1 h, next try in 16 s)        4  1 d 1 h ago  by ssh: cannot connect (3 times)
+
+"#]],
+    );
+    check(
+        &["-w", "list-channels"],
+        str![[r#"
+ID  CONNECTION  SESSION  KIND     MODE     STATE   SENT  RECEIVED        RATE  CLIENT           TARGET           COMMAND
+ 5           1        3  control  -        open   300 B     700 B       0 B/s  127.0.0.1:50000  localhost:21     -
+ 6           2        3  data     passive  open     0 B  64.0 MiB  12.0 MiB/s  127.0.0.1:50001  localhost:40000  RETR report 1.txt
+
+"#]],
+    );
+    check(
+        &["-w", "list-transfers"],
+        str![[r#"
+ID  PROFILE  DIRECTION  STATE                            BYTES      SIZE   %       RATE  TIME  LEFT  CLIENT           USER   FILE                  RESULT
+20  one      download   cut                            3.0 MiB         -   -  1.0 MiB/s   3 s     -  127.0.0.1:50000  alice  RETR /u{1b}[2Jx       426 The SSH connection was lost; the server does not answer
+21  one      upload     running                        3.0 MiB  12.0 MiB  25  1.0 MiB/s   3 s   9 s  127.0.0.1:50000  alice  /home/alice/big file  -
+22  one      upload     running (no byte for 1 d 1 h)  3.0 MiB  12.0 MiB  25      0 B/s   3 s     -  127.0.0.1:50000  alice  /home/alice/big file  -
+
+"#]],
+    );
+}
+
+#[test]
+fn times_as_people_want_them() {
+    let events = |format: &str, expected: &str| {
+        let daemon = Daemon::start();
+        let mut command = daemon.ctl(&["events", "--count=1", "--time-format", format]);
+        command = command.env("TZ", "XXX-2");
+        command
+            .assert()
+            .success()
+            .stdout_eq(format!("{expected} 7 lost 3 events\n"));
+    };
+    events("iso", "2023-11-14T22:13:20Z");
+    events("utc", "2023-11-14 22:13:20Z");
+    events("local", "2023-11-15 00:13:20");
+    events("%H.%M", "00.13");
+    events("unix", "1700000000");
+    let daemon = Daemon::start();
+    let shown = daemon.ctl(&["--time-format=unix", "list-connections"]);
+    shown.assert().stdout_eq(str![[r#"
+ID  KIND     STATE   SERVER  CHANNELS   SENT  RECEIVED       SINCE
+ 1  control  active  work           1  300 B     700 B  [..]
+ 2  data     active  work           1    0 B  64.0 MiB  [..]
+
+"#]]);
+    let unknown = daemon.ctl(&["list-connections", "--time-format", "sundial"]);
+    unknown.assert().code(2);
 }
 
 #[test]
@@ -313,9 +376,9 @@ fn sessions() {
     check(
         &["list-sessions"],
         str![[r#"
-ID  TUNNEL  PROFILE  TYPE  CLIENT           USER   DESTINATION       AGE  TRANSFER  COMMAND
-11       7  one      ftp   127.0.0.1:50000  alice  localhost:21  1 d 1 h        21  STOR big file
-12       7  -        tcp   127.0.0.1:50000  -      localhost:21  1 d 1 h         -  -
+ID  PROFILE  TYPE  CLIENT           USER   DESTINATION     SINCE  LAST COMMAND
+11  one      ftp   127.0.0.1:50000  alice  localhost:21  1 d 1 h  STOR big file
+12  -        tcp   127.0.0.1:50000  -      localhost:21  1 d 1 h  -
 
 "#]],
     );
@@ -337,10 +400,12 @@ fn transfers() {
     check(
         &["list-transfers"],
         str![[r#"
-ID  PROFILE  DIRECTION  STATE                            BYTES      SIZE   %       RATE  TIME  LEFT  CLIENT           USER   FILE                  RESULT
-20  one      download   cut                            3.0 MiB         -   -  1.0 MiB/s   3 s     -  127.0.0.1:50000  alice  RETR /u{1b}[2Jx       426 The SSH connection was lost; the server does not answer
-21  one      upload     running                        3.0 MiB  12.0 MiB  25  1.0 MiB/s   3 s   9 s  127.0.0.1:50000  alice  /home/alice/big file  -
-22  one      upload     running (no byte for 1 d 1 h)  3.0 MiB  12.0 MiB  25      0 B/s   3 s     -  127.0.0.1:50000  alice  /home/alice/big file  -
+ID  PROFILE  DIRECTION  STATE      BYTES      SIZE   %       RATE  LEFT  USER   FILE
+20  one      download   cut      3.0 MiB         -   -  1.0 MiB/s     -  alice  RETR /u{1b}[2Jx
+    426 The SSH connection was lost; the server does not answer
+21  one      upload     running  3.0 MiB  12.0 MiB  25  1.0 MiB/s   9 s  alice  /home/alice/big file
+22  one      upload     stalled  3.0 MiB  12.0 MiB  25      0 B/s     -  alice  /home/alice/big file
+    no byte for 1 d 1 h
 
 "#]],
     );

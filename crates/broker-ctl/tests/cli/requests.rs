@@ -286,11 +286,13 @@ fn a_reload_says_what_has_changed() {
         .assert()
         .success()
         .stdout_eq(str![[r#"
-CHANGE   KIND     NAME             EFFECT
-added    tunnel   127.0.0.1:2121   -
-removed  tunnel   127.0.0.1:2122   it accepts no more clients
-changed  setting  the log files    -
-changed  setting  another setting  needs a restart
+CHANGE   KIND     NAME
+added    tunnel   127.0.0.1:2121
+removed  tunnel   127.0.0.1:2122
+    it accepts no more clients
+changed  setting  the log files
+changed  setting  another setting
+    needs a restart
 Nothing has changed yet: this is what a reload would do; kept as they are: 2 profiles, 1 tunnel
 
 "#]])

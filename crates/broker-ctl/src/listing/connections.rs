@@ -1,0 +1,125 @@
+//! Profiles and their SSH connections.
+
+use broker_ipc::LoginAttempt;
+use broker_ipc::types::{Connection, ConnectionDetail, Profile};
+
+use super::channels::channels;
+use crate::names::Names;
+use crate::table::{Cell, Column, Field, Row, Table};
+
+pub(crate) fn profiles(profiles: &[Profile]) -> Table {
+    const COLUMNS: &[Column] = &[
+        Column::new("ID").goes(1).shortens(8),
+        Column::new("NAME").goes(2).shortens(8),
+        Column::new("USER").goes(4).shortens(8),
+        Column::new("HOST").shortens(15),
+        Column::new("PORT").goes(5),
+        Column::new("CONNECTIONS").goes(3),
+        Column::new("TUNNELS").goes(6),
+        Column::new("NEXT TRY").goes(2),
+        Column::below("LAST ERROR"),
+    ];
+    let row = |p: &Profile| {
+        Row::from(vec![
+            Cell::text(&p.id),
+            Cell::maybe(p.name.as_ref()),
+            Cell::maybe(p.user.as_ref()),
+            Cell::text(&p.host),
+            Cell::number(p.port.into()),
+            Cell::number(p.connections),
+            Cell::number(p.tunnels),
+            Cell::seconds(p.retry_in),
+            last_error(p.last_error.as_ref()),
+        ])
+        .with_below(attempts(&p.tried))
+    };
+    Table::List {
+        columns: COLUMNS,
+        rows: profiles.iter().map(row).collect(),
+        nothing: "No profiles",
+    }
+}
+
+fn last_error(error: Option<&String>) -> Cell {
+    Cell::maybe(error).alert_if(error.is_some())
+}
+
+/// What was tried in a login that failed.
+fn attempts(tried: &[LoginAttempt]) -> Vec<Cell> {
+    let attempts = tried.iter();
+    attempts
+        .map(|it| Cell::text(&it.text).with_prefix("  "))
+        .collect()
+}
+
+pub(crate) fn connections(connections: &[Connection], names: &Names) -> Table {
+    const COLUMNS: &[Column] = &[
+        Column::new("ID"),
+        Column::new("KIND").goes(3),
+        Column::new("STATE"),
+        Column::new("TARGET").briefly("SERVER").shortens(12),
+        Column::new("CHANNELS").goes(4),
+        Column::new("SENT").goes(2),
+        Column::new("RECEIVED").goes(2),
+        Column::new("SINCE").goes(1),
+        Column::below("LAST ERROR"),
+    ];
+    let row = |c: &Connection| {
+        let target = format!("{}@{}", c.user, c.target);
+        let server = names.of_server(c.profile.as_deref(), &target);
+        Row::from(vec![
+            Cell::number(c.id),
+            Cell::text(c.kind),
+            Cell::text(c.state),
+            Cell::text(&target).briefly(server),
+            Cell::number(c.channels),
+            Cell::size(c.bytes_out),
+            Cell::size(c.bytes_in),
+            Cell::since(c.since),
+            last_error(c.last_error.as_ref()),
+        ])
+        .with_below(attempts(&c.tried))
+    };
+    Table::List {
+        columns: COLUMNS,
+        rows: connections.iter().map(row).collect(),
+        nothing: "No SSH connections",
+    }
+}
+
+pub(crate) fn connection(detail: &ConnectionDetail, show_channels: bool) -> Table {
+    let record = connection_record(&detail.connection);
+    if show_channels {
+        Table::Both(record.into(), channels(&detail.channels).into())
+    } else {
+        record
+    }
+}
+
+fn connection_record(c: &Connection) -> Table {
+    let error = last_error(c.last_error.as_ref());
+    let version = Cell::maybe(c.server_version.as_ref());
+    let mut rows = vec![
+        Field::new("id", "id", Cell::number(c.id)),
+        Field::new("profile", "profile", Cell::maybe(c.profile.as_ref())),
+        Field::new("target", "target", Cell::text(&c.target)),
+        Field::new("user", "user", Cell::text(&c.user)),
+        Field::new("kind", "kind", Cell::text(c.kind)),
+        Field::new("state", "state", Cell::text(c.state)),
+        Field::new("opened", "since", Cell::ago(c.since)),
+        Field::new("peer", "peer", Cell::maybe(c.peer.as_ref())),
+        Field::new("through", "route", Cell::maybe(c.route.as_ref())),
+        Field::new("server version", "server_version", version),
+        Field::new("host key", "host_key", Cell::maybe(c.host_key.as_ref())),
+        Field::new("key exchange", "kex", Cell::maybe(c.kex.as_ref())),
+        Field::new("cipher", "cipher", Cell::maybe(c.cipher.as_ref())),
+        Field::new("mac", "mac", Cell::maybe(c.mac.as_ref())),
+        Field::new("channels", "channels", Cell::number(c.channels)),
+        Field::new("sent", "bytes_out", Cell::size(c.bytes_out)),
+        Field::new("received", "bytes_in", Cell::size(c.bytes_in)),
+        Field::new("last error", "last_error", error),
+    ];
+    let tried = c.tried.iter();
+    rows.extend(tried.map(|it| Field::new("tried", "tried", Cell::text(&it.text))));
+    Table::Record(rows)
+}

@@ -1,0 +1,111 @@
+//! `status` and the lists: what the daemon says, as a table for people and as JSON.
+
+use broker_ipc::methods::{
+    ConnectionStatus, ListChannels, ListConnections, ListProfiles, ListSessions, ListTransfers,
+    ListTunnelListeners, Status,
+};
+use broker_ipc::types::{ChannelInfo, Connection, TransferState};
+use serde::Serialize;
+
+use crate::daemon::Daemon;
+use crate::listing;
+use crate::names::Names;
+use crate::table::Table;
+
+/// What to show.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum List {
+    Status,
+    Profiles,
+    Connections { show_channels: bool },
+    Connection { id: u64, show_channels: bool },
+    Channels,
+    Sessions,
+    Transfers { running: bool },
+    Listeners,
+}
+
+/// Asks the daemon once, and prints the answer.
+pub(crate) async fn show(daemon: &Daemon<'_>, list: List) -> anyhow::Result<()> {
+    let output = daemon.output();
+    match list {
+        List::Status => {
+            let status = daemon.call(&Status {}).await?;
+            output.answer(&status, &listing::status(&status))
+        }
+        List::Profiles => {
+            let profiles = daemon.call(&ListProfiles {}).await?;
+            output.answer(&profiles, &listing::profiles(&profiles))
+        }
+        List::Connections { show_channels } => connections(daemon, show_channels).await,
+        List::Connection { id, show_channels } => {
+            let detail = daemon.call(&ConnectionStatus { id }).await?;
+            output.answer(&detail, &listing::connection(&detail, show_channels))
+        }
+        List::Channels => {
+            let channels = daemon.call(&ListChannels {}).await?;
+            output.answer(&channels, &listing::channels(&channels))
+        }
+        List::Sessions => {
+            let sessions = daemon.call(&ListSessions {}).await?;
+            let table = listing::sessions(&sessions, &names(daemon).await?);
+            output.answer(&sessions, &table)
+        }
+        List::Transfers { running } => transfers(daemon, running).await,
+        List::Listeners => {
+            let listeners = daemon.call(&ListTunnelListeners {}).await?;
+            let table = listing::listeners(&listeners, &names(daemon).await?);
+            output.answer(&listeners, &table)
+        }
+    }
+}
+
+/// The names of profiles, which only people want to see.
+async fn names(daemon: &Daemon<'_>) -> anyhow::Result<Names> {
+    if !daemon.output().is_for_people() {
+        return Ok(Names::default());
+    }
+    let profiles = daemon.call(&ListProfiles {}).await?;
+    Ok(Names::new(&profiles))
+}
+
+/// A connection in the list with the channels on it.
+#[derive(Debug, Serialize)]
+struct WithChannels {
+    #[serde(flatten)]
+    connection: Connection,
+    channel_list: Vec<ChannelInfo>,
+}
+
+async fn connections(daemon: &Daemon<'_>, show_channels: bool) -> anyhow::Result<()> {
+    let connections = daemon.call(&ListConnections {}).await?;
+    let table = listing::connections(&connections, &names(daemon).await?);
+    if !show_channels {
+        return daemon.output().answer(&connections, &table);
+    }
+    let channels = daemon.call(&ListChannels {}).await?;
+    let table = Table::Both(table.into(), listing::channels(&channels).into());
+    let connections = connections.into_iter();
+    let with_channels: Vec<_> = connections
+        .map(|connection| with_channels(connection, &channels))
+        .collect();
+    daemon.output().answer(&with_channels, &table)
+}
+
+fn with_channels(connection: Connection, channels: &[ChannelInfo]) -> WithChannels {
+    let id = Some(connection.id);
+    let on_it = channels.iter().filter(|channel| channel.connection == id);
+    WithChannels {
+        channel_list: on_it.cloned().collect(),
+        connection,
+    }
+}
+
+async fn transfers(daemon: &Daemon<'_>, running: bool) -> anyhow::Result<()> {
+    let mut transfers = daemon.call(&ListTransfers {}).await?;
+    if running {
+        transfers.retain(|transfer| transfer.state == TransferState::Running);
+    }
+    let table = listing::transfers(&transfers, &names(daemon).await?);
+    daemon.output().answer(&transfers, &table)
+}
