@@ -13,7 +13,7 @@ pub(crate) fn clip(text: &str) -> String {
 
 /// The candidate closest to the written name, if it is close enough: the name is its beginning, or differs in at most a
 /// third of the characters.
-pub(crate) fn closest<'a>(
+pub fn closest<'a>(
     written: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

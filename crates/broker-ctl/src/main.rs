@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    broker_ctl::run(broker_ctl::Cli::parse()).await
+    match broker_ctl::Cli::read(std::env::args_os()) {
+        Ok(cli) => broker_ctl::run(cli).await,
+        Err(error) => error.exit(),
+    }
 }

@@ -20,19 +20,34 @@ const SHARED: &str = "/tmp";
 /// The most daemons of one host that are listed. More directories than that come from somebody who makes them to annoy.
 const MAX_PLACES: usize = 1024;
 
-/// The default socket of a daemon: in the user's runtime directory; if there is none, in the user's own directory in
-/// `/tmp`.
+/// The variable of the commercial broker that names its socket. Scripts and profiles of users set it.
+const FORMER_VARIABLE: &str = "SSH_SECSH_BROKER";
+
+/// The default socket of a daemon: the one that `SSH_SECSH_BROKER` names; otherwise one in the user's runtime directory; if
+/// there is none, in the user's own directory in `/tmp`.
 pub fn default_socket_path() -> PathBuf {
-    let mut own = own_sockets();
-    own.next().unwrap_or_else(in_shared)
+    named().unwrap_or_else(own_socket)
 }
 
-/// The socket of the daemon that this user controls by default: the user's own, otherwise the one for the whole host if
+fn own_socket() -> PathBuf {
+    own_sockets().next().unwrap_or_else(in_shared)
+}
+
+/// The socket that the environment names.
+fn named() -> Option<PathBuf> {
+    let path = std::env::var_os(FORMER_VARIABLE).filter(|it| !it.is_empty());
+    path.map(PathBuf::from)
+}
+
+/// The socket of the daemon that this user controls by default: the one that `SSH_SECSH_BROKER` names; otherwise the user's own, otherwise the one for the whole host if
 /// this user may connect to it. If no daemon answers, it is the user's default socket.
 pub fn find_socket() -> PathBuf {
-    let mut places = own_sockets().chain([of_host()]);
-    let answering = places.find(|socket| UnixStream::connect(socket).is_ok());
-    answering.unwrap_or_else(default_socket_path)
+    let usual = || {
+        let mut places = own_sockets().chain([of_host()]);
+        let answering = places.find(|socket| UnixStream::connect(socket).is_ok());
+        answering.unwrap_or_else(own_socket)
+    };
+    named().unwrap_or_else(usual)
 }
 
 /// The sockets of this host in their usual places, whoever they belong to, as far as this user can see them. Sockets of

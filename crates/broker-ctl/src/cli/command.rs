@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use clap_complete::Shell;
 
+use super::ids::id;
+use super::instead;
 use super::{
     DoctorArgs, EventsArgs, ImportSshConfigArgs, NewFile, OpenTunnelArgs, StopArgs, TrustHostArgs,
 };
@@ -49,6 +51,7 @@ pub(crate) enum Command {
     /// List the profiles of the configuration
     ListProfiles,
     /// List the SSH connections
+    #[command(args = instead::of_list_connections())]
     ListConnections {
         /// Also show the channels on each connection
         #[arg(short = 'c', long)]
@@ -57,6 +60,7 @@ pub(crate) enum Command {
     /// Show one SSH connection: server, algorithms, traffic
     ConnectionStatus {
         /// The connection's id, as listed by list-connections
+        #[arg(value_parser = id("list-connections"))]
         id: u64,
         /// Also show the channels on it
         #[arg(long)]
@@ -65,7 +69,7 @@ pub(crate) enum Command {
     /// Close SSH connections and the channels on them
     CloseConnection {
         /// Ids, as listed by list-connections
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = id("list-connections"))]
         id: Vec<u64>,
     },
     /// List the SSH channels: control connections, and transfers with their files and rates
@@ -73,7 +77,7 @@ pub(crate) enum Command {
     /// Close SSH channels; transfers on them fail
     CloseChannel {
         /// Ids, as listed by list-channels
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = id("list-channels"))]
         id: Vec<u64>,
     },
     /// List the clients being served, with what each one does

@@ -37,9 +37,7 @@ fn an_ambiguous_abbreviation_is_refused() {
         .code(2)
         .stdout_eq("")
         .stderr_eq(str![[r#"
-error: unrecognized subcommand 'list-c'
-
-  tip: some similar subcommands exist: 'list-transfers', 'list-profiles', 'list-sessions', 'list-connections', 'list-channels', 'list-t'
+error: `list-c` is ambiguous: it can be list-connections, list-channels
 
 Usage: broker-ctl [OPTIONS] <COMMAND>
 

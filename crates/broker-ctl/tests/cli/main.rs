@@ -14,6 +14,7 @@ mod import;
 mod lists;
 mod requests;
 mod ssh_config;
+mod words;
 
 use snapbox::cmd::Command;
 
@@ -21,5 +22,6 @@ use snapbox::cmd::Command;
 fn broker_ctl() -> Command {
     Command::new(snapbox::cmd::cargo_bin!("broker-ctl"))
         .env_remove("SSH_BROKER_SOCKET")
+        .env_remove("SSH_SECSH_BROKER")
         .env_remove("COLUMNS")
 }

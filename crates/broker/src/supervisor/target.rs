@@ -10,6 +10,9 @@ use tracing::warn;
 /// addresses as names.
 const MAX_USER: usize = 512;
 
+/// The shortest word that can be a misspelt profile: short names differ in one letter by design.
+const SHORTEST: usize = 4;
+
 /// The requested tunnel, read by the rules of the configuration file.
 ///
 /// # Errors
@@ -53,7 +56,7 @@ pub(crate) fn tunnel_spec(asked: &OpenTunnelListener) -> Result<TunnelSpec, RpcE
 /// The profile that a target names, by name or id, or one made up for `[user@]host[#port]`.
 ///
 /// # Errors
-/// If the target has no host, or an invalid port.
+/// If the target has no host or an invalid port, or looks like a misspelt profile.
 pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError> {
     if let Some(profile) = config.profile(target) {
         return Ok(profile.clone());
@@ -61,37 +64,87 @@ pub(crate) fn profile(config: &Config, target: &str) -> Result<Profile, RpcError
     if target.len() > MAX_USER + MAX_HOST {
         return Err(RpcError::invalid_params("the target is too long"));
     }
-    let wrong = |what: &str| {
-        RpcError::invalid_params(format!(
-            "the target \"{target}\" {what}; write a profile's name or [user@]host[#port]"
-        ))
-    };
-    // A user name may contain an @, a host cannot.
-    let (user, rest) = match target.rsplit_once('@') {
-        Some((user, rest)) => (Some(user), rest),
-        None => (None, target),
-    };
-    let (host, port) = match rest.split_once('#') {
-        Some((host, port)) => (
-            host,
-            Some(
-                port.parse()
-                    .map_err(|_| wrong("has a port that is not a number from 1 to 65535"))?,
-            ),
-        ),
-        None => (rest, None),
-    };
+    let wrong = |what: &str| RpcError::invalid_params(format!("the target \"{target}\" {what}"));
+    let form = "write a profile's name or [user@]host[#port]";
+    let Parts { user, host, port } = Parts::of(target);
+    let port = port.map(port_number).transpose().map_err(wrong)?;
     let bare = plain_text::without_brackets(host);
-    if bare.is_empty() || user == Some("") || port == Some(0) {
-        return Err(wrong("is incomplete"));
+    if bare.is_empty() || user == Some("") {
+        return Err(wrong(&format!("is incomplete: {form}")));
+    }
+    if let Some((host, port)) = with_colon(bare) {
+        let user = user.map(|user| format!("{user}@")).unwrap_or_default();
+        return Err(wrong(&format!(
+            "has its port after a colon: write the port with #: {user}{host}#{port}"
+        )));
     }
     if !is_host(bare) || bare.contains('/') {
-        return Err(wrong("names no host"));
+        return Err(wrong(&format!("names no host: {form}")));
     }
     if user.is_some_and(|user| user.len() > MAX_USER || user.contains(char::is_control)) {
-        return Err(wrong("has a user name that no server can have"));
+        return Err(wrong(&format!(
+            "has a user name that no server can have: {form}"
+        )));
+    }
+    if let Some(meant) = misspelt(config, target) {
+        return Err(wrong(&format!(
+            "is not the name of a profile: did you mean {meant}? For a host with this name, write user@{target} or {target}#22"
+        )));
     }
     Ok(config.adhoc(user, bare, port))
+}
+
+/// The parts of `[user@]host[#port]`, as written.
+struct Parts<'a> {
+    user: Option<&'a str>,
+    host: &'a str,
+    port: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(target: &'a str) -> Self {
+        // A user name may contain an @, a host cannot.
+        let (user, rest) = match target.rsplit_once('@') {
+            Some((user, rest)) => (Some(user), rest),
+            None => (None, target),
+        };
+        let (host, port) = match rest.split_once('#') {
+            Some((host, port)) => (host, Some(port)),
+            None => (rest, None),
+        };
+        Self { user, host, port }
+    }
+}
+
+fn port_number(text: &str) -> Result<u16, &'static str> {
+    let number = text.parse().ok().filter(|port| *port != 0);
+    number.ok_or("has a wrong port: ports go from 1 to 65535")
+}
+
+/// The host and port of `host:port`, as most programs write it. An IPv6 address has more colons.
+fn with_colon(host: &str) -> Option<(&str, &str)> {
+    let (host, port) = host.rsplit_once(':')?;
+    let is_number = !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit());
+    let is_name = !host.contains(':') || host.ends_with(']');
+    (is_number && is_name && !host.is_empty()).then_some((host, port))
+}
+
+/// The profile whose name is almost this word. Looking up a misspelt name would only say that there is no such host, or
+/// lead to another one.
+fn misspelt<'a>(config: &'a Config, word: &str) -> Option<&'a str> {
+    let is_host = word.contains(['@', '#', '.', ':']) || word == "localhost";
+    let is_known = |profile: &Profile| profile.host.eq_ignore_ascii_case(word);
+    if is_host || word.len() < SHORTEST || config.profiles.iter().any(is_known) {
+        return None;
+    }
+    let names = config.profiles.iter();
+    let names = names.flat_map(|profile| profile.name.as_deref().into_iter().chain([&*profile.id]));
+    // Hosts with the same name and different numbers are different hosts, not typing errors.
+    broker_config::closest(word, names.filter(|name| digits(name) == digits(word)))
+}
+
+fn digits(text: &str) -> String {
+    text.matches(|c: char| c.is_ascii_digit()).collect()
 }
 
 /// As [`profile`], for commands in which only the server matters. If a profile has this host and port, its settings
@@ -163,6 +216,55 @@ mod tests {
             &format!("{}@server", "u".repeat(MAX_USER + 1)),
         ] {
             assert!(profile(&Config::default(), wrong).is_err(), "{wrong}");
+        }
+    }
+
+    fn said(config: &Config, target: &str) -> String {
+        profile(config, target).unwrap_err().message
+    }
+
+    #[test]
+    fn a_port_after_a_colon_is_recognised() {
+        let config = Config::default();
+        for (target, meant) in [
+            ("alice@host:22022", "alice@host#22022"),
+            ("127.0.0.1:22", "127.0.0.1#22"),
+            ("[::1]:22", "[::1]#22"),
+        ] {
+            let said = said(&config, target);
+            let advice = format!("write the port with #: {meant}");
+            assert!(said.ends_with(&advice), "{said}");
+        }
+        check("2001:db8::1:22", None, "2001:db8::1:22", 22);
+        assert_eq!(
+            said(&config, "host#0"),
+            "the target \"host#0\" has a wrong port: ports go from 1 to 65535"
+        );
+    }
+
+    #[test]
+    fn a_misspelt_profile_is_recognised() {
+        let mut config = Config::default();
+        let named = |name: &str, host: &str| Profile {
+            name: Some(name.to_owned()),
+            ..Config::default().adhoc(None, host, None)
+        };
+        config.profiles = vec![named("work", "files.example"), named("web1", "w0rk")];
+        for word in ["wrok", "Work", "worrk"] {
+            let said = said(&config, word);
+            assert!(said.contains("did you mean work?"), "{said}");
+        }
+        for host in [
+            "files",
+            "me@wrok",
+            "wrok#22",
+            "wrok.example",
+            "web2",
+            "w0rk",
+            "wor",
+            "localhost",
+        ] {
+            assert!(profile(&config, host).is_ok(), "{host}");
         }
     }
 
