@@ -120,6 +120,8 @@ requests! {
         "open-tunnel-listener" => OpenTunnelListener -> TunnelListener;
         /// Close a tunnel listener; connected clients continue.
         "close-tunnel-listener" => CloseTunnelListener -> Done;
+        /// Connect to an SSH server.
+        "connect" => Connect -> Done;
         /// Fetch the host keys of an SSH server.
         "probe-key" => ProbeKey -> Vec<HostKey>;
         /// Store one of an SSH server's host keys as known.
@@ -351,6 +353,13 @@ pub struct AnswerPrompt {
     pub confirm: Option<bool>,
     /// A text for each field.
     pub texts: Option<Vec<Secret>>,
+}
+
+/// Parameters of `connect`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connect {
+    /// A profile's name or id, or `[user@]host[#port]`.
+    pub target: String,
 }
 
 /// Parameters of `probe-key`.

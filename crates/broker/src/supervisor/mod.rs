@@ -364,6 +364,10 @@ impl Supervisor {
             Request::CloseTunnelListener(asked, reply) => {
                 reply.send(self.listeners.close(asked.id).await);
             }
+            Request::Connect(asked, reply) => {
+                let connected = self.connect(&asked.target);
+                self.reply_later(reply, connected);
+            }
             Request::ProbeKey(asked, reply) => {
                 let keys = host_keys::probe(profiles, &asked, self.shutdown.tasks.clone());
                 self.reply_later(reply, keys);
@@ -400,6 +404,22 @@ impl Supervisor {
             on_demand: self.kept.is_none(),
             prompts: self.prompts.waiting() as u64,
             failures: self.registry.failures(),
+        }
+    }
+
+    /// Connects to a target at once, also if an earlier failure still makes the daemon refuse clients.
+    fn connect(
+        &mut self,
+        target: &str,
+    ) -> impl Future<Output = Result<Done, RpcError>> + Send + use<> {
+        let profile = target::profile(self.profiles.config(), target);
+        let connections = profile.map(|profile| self.profiles.connections(&profile));
+        async move {
+            let connections = connections?;
+            connections.shared().retry_now();
+            let connected = connections.shared().connect().await;
+            connected.map_err(|error| connect_failed(&error))?;
+            Ok(Done {})
         }
     }
 
