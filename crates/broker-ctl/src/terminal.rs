@@ -139,6 +139,16 @@ fn read_line(input: &mut impl Read) -> io::Result<Line> {
     )))
 }
 
+/// Whether the locale's characters include more than those of ASCII.
+pub(crate) fn is_utf8_locale() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"].map(std::env::var_os);
+    let first = set.into_iter().flatten().find(|value| !value.is_empty());
+    first.is_some_and(|locale| {
+        let locale = locale.to_string_lossy().to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

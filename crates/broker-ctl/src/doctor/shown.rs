@@ -10,6 +10,7 @@ use plain_text::printable;
 use crate::failure::Reported;
 use crate::output::Output;
 use crate::table::ALERT;
+use crate::terminal::is_utf8_locale;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const CAUTION: Style = AnsiColor::Yellow.on_default();
@@ -133,16 +134,6 @@ fn summary(checks: &[Check]) -> String {
     let steps = if failed == 1 { "step" } else { "steps" };
     let targets = printable(&targets.join(", "));
     format!("{failed} {steps} failed{warned}: {targets}")
-}
-
-/// Whether the locale's characters include the marks.
-fn is_utf8_locale() -> bool {
-    let set = ["LC_ALL", "LC_CTYPE", "LANG"].map(std::env::var_os);
-    let first = set.into_iter().flatten().find(|value| !value.is_empty());
-    first.is_some_and(|locale| {
-        let locale = locale.to_string_lossy().to_ascii_lowercase();
-        locale.contains("utf-8") || locale.contains("utf8")
-    })
 }
 
 #[cfg(test)]
