@@ -21,7 +21,9 @@ use crate::reload::reload;
 use crate::start::Starting;
 use crate::stop::stop;
 use crate::tunnel_spec::ListenerName;
-use crate::{check, doctor, events, health, hostkeys, import, instances, prompts, ssh_config};
+use crate::{
+    check, doctor, events, health, hostkeys, import, instances, prompts, ssh_config, tunnel,
+};
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
@@ -62,6 +64,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Events(args) => events::follow(daemon, args).await,
         Command::ListTunnelListeners => lists::show(daemon, List::Listeners).await,
         Command::OpenTunnelListener(tunnel) => open_tunnels(daemon, tunnel).await,
+        Command::Tunnel(args) => tunnel::tunnel(daemon, args).await,
         Command::CloseTunnelListener { listener } => close_listeners(daemon, &listener).await,
         Command::AuthHandler => prompts::auth_handler(daemon).await,
         Command::ProbeKey { target } => hostkeys::probe(daemon, target).await,
@@ -95,6 +98,7 @@ fn starting(command: &Command) -> Option<Starting> {
             config: config.clone(),
         }),
         Command::OpenTunnelListener(_)
+        | Command::Tunnel(_)
         | Command::AuthHandler
         | Command::ProbeKey { .. }
         | Command::TrustHost(_) => Some(Starting::default()),

@@ -40,6 +40,11 @@ impl<'a> Daemon<'a> {
         }
     }
 
+    /// Another connection to the daemon on the same socket. It starts none.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.socket.clone(), self.patience, self.output, None)
+    }
+
     pub(crate) fn output(&self) -> &'a Output {
         self.output
     }

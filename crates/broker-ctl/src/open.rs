@@ -1,16 +1,16 @@
-//! `open-tunnel-listener`: turns either spelling into requests, and decides what to do if one of several fails.
+//! Opens tunnels: turns either spelling into requests, and decides what to do if one of several fails.
 
 use std::collections::BTreeMap;
 
-use broker_ipc::ClientError;
 use broker_ipc::methods::{CloseTunnelListener, OpenTunnelListener};
 use broker_ipc::types::{TunnelListener, TunnelSide};
+use broker_ipc::{ClientError, RpcError};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use plain_text::host_port;
 
-use crate::cli::{Cli, OpenTunnelArgs};
+use crate::cli::{Cli, OpenTunnelArgs, TunnelChoice};
 use crate::daemon::Daemon;
 use crate::failure::{JsonError, Reported};
 use crate::listing;
@@ -20,64 +20,92 @@ use crate::tunnel_spec::TunnelSpec;
 
 /// Opens each tunnel in order, and shows the prompts that the daemon has for it.
 pub(crate) async fn open_tunnels(daemon: &Daemon<'_>, args: OpenTunnelArgs) -> anyhow::Result<()> {
-    let (abort, relay) = (args.abort_on_failing_tunnel, args.relay);
-    let options = options(&args.options).map_err(usage)?;
-    let (specs, target) = specs_and_target(args).map_err(usage)?;
-    let requests = specs
-        .into_iter()
-        .map(|spec| request(spec, relay, options.clone(), &target));
-    let work = open_each(daemon, requests.collect(), abort);
+    let abort = args.abort_on_failing_tunnel;
+    let (requests, target) = requests("open-tunnel-listener", args.tunnels)?;
+    let work = open_and_show(daemon, &requests, abort);
     prompts::while_asking(daemon, &target, work).await
 }
 
-async fn open_each(
+async fn open_and_show(
     daemon: &Daemon<'_>,
-    requests: Vec<OpenTunnelListener>,
+    requests: &[OpenTunnelListener],
     abort: bool,
 ) -> anyhow::Result<()> {
-    let mut opened = Vec::new();
-    let mut failed = None;
-    for request in requests {
-        match daemon.work(&request).await {
-            Ok(listener) => opened.push(listener),
-            Err(ClientError::Failed(refusal)) => {
-                let explained = prompts::explained(&refusal);
-                if daemon.output().is_json() {
-                    let error = JsonError::refused(&refusal, explained);
-                    daemon.output().json_error(&error);
-                } else {
-                    daemon.output().error(explained);
-                    daemon.output().attempts(refusal.tried());
-                }
-                failed = Some(refusal.reason());
-                if abort {
-                    break;
-                }
-            }
-            Err(lost) => return Err(lost.into()),
-        }
-    }
-    let failed = failed.map(Reported::because);
-    if abort && let Some(reported) = failed {
-        daemon
-            .call_each(
-                opened
-                    .iter()
-                    .map(|listener| CloseTunnelListener { id: listener.id }),
-            )
-            .await?;
-        return Err(reported.into());
-    }
+    let (opened, failed) = open_each(daemon, requests, abort).await?;
     for listener in &opened {
         show(daemon.output(), listener)?;
     }
     failed.map_or(Ok(()), |reported| Err(reported.into()))
 }
 
-fn usage(message: String) -> anyhow::Error {
+/// The requests for these tunnels, and their target. `command` takes them.
+pub(crate) fn requests(
+    command: &str,
+    args: TunnelChoice,
+) -> anyhow::Result<(Vec<OpenTunnelListener>, String)> {
+    let relay = args.relay;
+    let options = options(&args.options);
+    let options = options.map_err(|message| usage(command, message))?;
+    let chosen = specs_and_target(args).map_err(|message| usage(command, message))?;
+    let (specs, target) = chosen;
+    let specs = specs.into_iter();
+    let requests = specs.map(|spec| request(spec, relay, options.clone(), &target));
+    Ok((requests.collect(), target))
+}
+
+/// Opens each tunnel in order. Prints the reason for each that fails, and returns the last one. With `all_or_none`, a
+/// failure closes those that are open already, and is the result.
+pub(crate) async fn open_each(
+    daemon: &Daemon<'_>,
+    requests: &[OpenTunnelListener],
+    all_or_none: bool,
+) -> anyhow::Result<(Vec<TunnelListener>, Option<Reported>)> {
+    let mut opened = Vec::new();
+    let mut failed = None;
+    for request in requests {
+        match daemon.work(request).await {
+            Ok(listener) => opened.push(listener),
+            Err(ClientError::Failed(refusal)) => {
+                print_refusal(daemon.output(), &refusal);
+                failed = Some(Reported::because(refusal.reason()));
+                if all_or_none {
+                    break;
+                }
+            }
+            Err(lost) => return Err(lost.into()),
+        }
+    }
+    if all_or_none && let Some(reported) = failed {
+        close_each(daemon, &opened).await?;
+        return Err(reported.into());
+    }
+    Ok((opened, failed))
+}
+
+fn print_refusal(output: &Output, refusal: &RpcError) {
+    let explained = prompts::explained(refusal);
+    if output.is_json() {
+        output.json_error(&JsonError::refused(refusal, explained));
+    } else {
+        output.error(explained);
+        output.attempts(refusal.tried());
+    }
+}
+
+/// Closes these listeners.
+pub(crate) async fn close_each(
+    daemon: &Daemon<'_>,
+    listeners: &[TunnelListener],
+) -> anyhow::Result<()> {
+    let ids = listeners.iter().map(|it| it.id);
+    let requests = ids.map(|id| CloseTunnelListener { id });
+    daemon.call_each(requests).await
+}
+
+fn usage(name: &str, message: String) -> anyhow::Error {
     let mut command = Cli::command();
     command.build();
-    let usage = match command.find_subcommand_mut("open-tunnel-listener") {
+    let usage = match command.find_subcommand_mut(name) {
         Some(command) => command.error(ErrorKind::ValueValidation, message),
         None => command.error(ErrorKind::ValueValidation, message),
     };
@@ -85,7 +113,7 @@ fn usage(message: String) -> anyhow::Error {
 }
 
 /// With `-L` or `-R`, the words are the target. Without them, they are listen-port, target, dst-host and dst-port.
-fn specs_and_target(args: OpenTunnelArgs) -> Result<(Vec<TunnelSpec>, String), String> {
+fn specs_and_target(args: TunnelChoice) -> Result<(Vec<TunnelSpec>, String), String> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let (specs, target) = if args.local.is_empty() && args.remote.is_empty() {
         let (listen, target, host, port) = match words.as_slice() {
@@ -145,20 +173,25 @@ fn request(
     }
 }
 
-fn show(output: &Output, listener: &TunnelListener) -> anyhow::Result<()> {
+/// Prints a listener that was opened.
+pub(crate) fn show(output: &Output, listener: &TunnelListener) -> anyhow::Result<()> {
     if !output.is_for_people() {
         return output.answer(listener, &listing::opened(listener));
     }
+    Ok(output.print(sentence(listener))?)
+}
+
+/// What was opened, for a person.
+fn sentence(listener: &TunnelListener) -> String {
     let listen = host_port(&listener.address, listener.port);
     let destination = listing::destination(listener);
     let (kind, id, target) = (listener.kind, listener.id, &listener.target);
-    let message = match listener.side {
+    match listener.side {
         TunnelSide::Local => {
             format!("Opened {kind} tunnel {id}: {listen} to {destination} through {target}")
         }
         TunnelSide::Remote => {
             format!("Opened remote {kind} tunnel {id}: {listen} on {target} to {destination}")
         }
-    };
-    Ok(output.print(message)?)
+    }
 }

@@ -45,6 +45,12 @@ impl Output {
         !self.format.json && !self.format.short
     }
 
+    /// Whether lines that change can be shown to a person, on standard error.
+    pub(crate) fn is_live(&self) -> bool {
+        let moves_cursor = std::env::var_os("TERM").is_some_and(|name| name != "dumb");
+        !self.quiet && moves_cursor && io::stderr().is_terminal()
+    }
+
     /// Prints a line, or several, of the answer.
     pub(crate) fn print(&self, text: impl Display) -> io::Result<()> {
         if self.quiet {

@@ -1,5 +1,6 @@
 //! Prompts of the daemon, which the person at the terminal answers.
 
+use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
 
@@ -16,12 +17,12 @@ use crate::terminal::Terminal;
 pub(crate) async fn auth_handler(daemon: &Daemon<'_>) -> anyhow::Result<()> {
     let terminal = Terminal::open()
         .context("auth-handler needs a terminal, and standard input is not one: run auth-handler in a terminal")?;
-    let mut responder = TerminalResponder::attend(daemon, None, terminal).await?;
+    let mut responder = TerminalResponder::attend(daemon, None, terminal, &|_| ()).await?;
     daemon
         .output()
         .print("This terminal now shows the daemon's prompts; Ctrl-C ends")?;
     tokio::select! {
-        ended = responder.answer_all() => ended,
+        never = responder.answer_all() => match never? {},
         () = interrupted() => Ok(()),
     }
 }
@@ -33,26 +34,46 @@ pub(crate) async fn while_asking(
     target: &str,
     work: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    let Some(terminal) = Terminal::open() else {
+    let Some(responder) = responder(daemon, target, &|_| ()).await else {
         return work.await;
     };
-    let mut responder = match TerminalResponder::attend(daemon, Some(target), terminal).await {
-        Ok(responder) => responder,
-        Err(refused) => {
-            // The work may need no answer. If it fails, it reports the reason itself.
-            let note = format_args!("this command shows no prompts: {refused}");
-            daemon.output().note(note);
-            return work.await;
-        }
-    };
-    tokio::pin!(work);
     tokio::select! {
         biased;
-        done = &mut work => return done,
+        done = attended(Some(responder), work) => done,
         () = interrupted() => anyhow::bail!("interrupted"),
-        ended = responder.answer_all() => ended?,
     }
-    work.await
+}
+
+/// Takes on the prompts of a target. `None` if there is no terminal, or if the daemon refuses: the work may need no answer,
+/// and if it fails, it reports the reason itself. Calls `around` with true before a prompt is shown, and with false
+/// afterwards.
+pub(crate) async fn responder<'a>(
+    daemon: &'a Daemon<'_>,
+    target: &str,
+    around: &'a dyn Fn(bool),
+) -> Option<TerminalResponder<'a>> {
+    let terminal = Terminal::open()?;
+    let attending = TerminalResponder::attend(daemon, Some(target), terminal, around).await;
+    let note = |refused| {
+        let note = format_args!("this command shows no prompts: {refused}");
+        daemon.output().note(note);
+    };
+    attending.map_err(note).ok()
+}
+
+/// Shows the prompts that come while something is done.
+pub(crate) async fn attended<T>(
+    responder: Option<TerminalResponder<'_>>,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let Some(mut responder) = responder else {
+        return work.await;
+    };
+    tokio::select! {
+        biased;
+        done = work => done,
+        never = responder.answer_all() => match never? {},
+    }
 }
 
 /// A refusal, and why this command could not show a prompt.
@@ -67,9 +88,11 @@ pub(crate) fn explained(refusal: &RpcError) -> String {
 }
 
 /// Answers the daemon's prompts on a terminal.
-struct TerminalResponder<'a> {
+pub(crate) struct TerminalResponder<'a> {
     daemon: &'a Daemon<'a>,
     terminal: Terminal,
+    /// Learns when a prompt takes the terminal, and when it leaves it.
+    around: &'a dyn Fn(bool),
 }
 
 impl<'a> TerminalResponder<'a> {
@@ -77,26 +100,38 @@ impl<'a> TerminalResponder<'a> {
         daemon: &'a Daemon<'_>,
         target: Option<&str>,
         terminal: Terminal,
+        around: &'a dyn Fn(bool),
     ) -> Result<Self, ClientError> {
         let target = target.map(str::to_owned);
         daemon.call(&AttendPrompts { target }).await?;
-        Ok(Self { daemon, terminal })
+        Ok(Self {
+            daemon,
+            terminal,
+            around,
+        })
     }
 
     /// Shows one prompt after another until the daemon or the terminal ends.
-    async fn answer_all(&mut self) -> anyhow::Result<()> {
+    async fn answer_all(&mut self) -> anyhow::Result<Infallible> {
         let mut current = None;
         loop {
             current = match current {
                 None => self.daemon.wait(&NextPrompt { shown: None }).await?.prompt,
-                Some(prompt) => self.answer(&prompt).await?,
+                Some(prompt) => {
+                    (self.around)(true);
+                    let next = self.answer(&prompt).await;
+                    (self.around)(false);
+                    next?
+                }
             };
         }
     }
 
     /// Shows one prompt until it is answered or withdrawn. Returns the next one, if it was withdrawn.
     async fn answer(&mut self, prompt: &Prompt) -> anyhow::Result<Option<Prompt>> {
-        let Self { daemon, terminal } = self;
+        let Self {
+            daemon, terminal, ..
+        } = self;
         let until_another = NextPrompt {
             shown: Some(prompt.id),
         };

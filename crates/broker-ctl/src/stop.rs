@@ -53,8 +53,8 @@ async fn show_progress(daemon: &Daemon<'_>) -> std::convert::Infallible {
     std::future::pending().await
 }
 
-/// What a daemon that stops waits for; `None` if it waits for nothing.
-fn waiting_for(channels: &[ChannelInfo]) -> Option<String> {
+/// What has to finish on these channels, in words; `None` if nothing has.
+pub(crate) fn waiting_for(channels: &[ChannelInfo]) -> Option<String> {
     let running: Vec<String> = channels.iter().filter_map(name).collect();
     let count = running.len();
     let plural = match count {

@@ -9,6 +9,7 @@ use super::ids::id;
 use super::instead;
 use super::{
     DoctorArgs, EventsArgs, ImportSshConfigArgs, NewFile, OpenTunnelArgs, StopArgs, TrustHostArgs,
+    TunnelArgs,
 };
 use crate::tunnel_spec::ListenerName;
 
@@ -99,6 +100,8 @@ pub(crate) enum Command {
     ListTunnelListeners,
     /// Open a tunnel that is not in the configuration
     OpenTunnelListener(OpenTunnelArgs),
+    /// Open a tunnel that is not in the configuration, and show its transfers until Ctrl-C, which closes it
+    Tunnel(TunnelArgs),
     /// Close tunnel listeners; connected clients continue
     CloseTunnelListener {
         /// Ids, as listed by list-tunnel-listeners, or [ADDRESS:]PORT. A number alone means the id if a listener has it,

@@ -27,7 +27,7 @@ pub(crate) use format::Format;
 pub(crate) use hostkeys::TrustHostArgs;
 pub(crate) use import::{ImportSshConfigArgs, NewFile};
 pub(crate) use stop::StopArgs;
-pub(crate) use tunnels::OpenTunnelArgs;
+pub(crate) use tunnels::{OpenTunnelArgs, TunnelArgs, TunnelChoice};
 
 /// The heading of the options that every command has.
 const GENERAL: &str = "General options";
@@ -60,8 +60,8 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds, help_heading = GENERAL)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Do not start a daemon where none runs. Otherwise open-tunnel-listener, auth-handler, probe-key and trust-host start
-    /// one, which ends a few seconds after it was last used
+    /// Do not start a daemon where none runs. Otherwise open-tunnel-listener, tunnel, auth-handler, probe-key and trust-host
+    /// start one, which ends a few seconds after it was last used
     #[arg(
         long,
         global = true,

@@ -58,7 +58,13 @@ fn completions_are_printed_without_a_daemon() {
 /// Help is wrapped for the terminal. A line that ends in the middle of a sentence would be wrapped again, to a few words.
 #[test]
 fn paragraphs_of_help_are_wrapped_for_the_terminal_alone() {
-    for name in ["doctor", "open-tunnel-listener", "stop", "trust-host"] {
+    for name in [
+        "doctor",
+        "open-tunnel-listener",
+        "stop",
+        "trust-host",
+        "tunnel",
+    ] {
         let help = broker_ctl().args([name, "--help"]).output().unwrap();
         let help = String::from_utf8(help.stdout).unwrap();
         let lines: Vec<&str> = help.lines().collect();

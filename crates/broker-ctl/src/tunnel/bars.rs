@@ -1,0 +1,153 @@
+//! A line for each transfer that runs, which changes as the transfer does.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use broker_ipc::types::{Event, EventKind, Transfer};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use plain_text::printable;
+
+use crate::units;
+
+/// The most lines at a time. More would scroll away what has ended.
+const MAX_LINES: usize = 10;
+
+/// The columns of a name.
+const NAME_WIDTH: usize = 24;
+
+/// The lines of all transfers. Clones share them.
+#[derive(Clone)]
+pub(super) struct Bars {
+    shown: Option<MultiProgress>,
+    bars: Rc<RefCell<BTreeMap<u64, ProgressBar>>>,
+}
+
+impl Bars {
+    pub(super) fn on_terminal() -> Self {
+        Self {
+            shown: Some(MultiProgress::new()),
+            ..Self::hidden()
+        }
+    }
+
+    pub(super) fn hidden() -> Self {
+        Self {
+            shown: None,
+            bars: Rc::default(),
+        }
+    }
+
+    pub(super) fn are_shown(&self) -> bool {
+        self.shown.is_some()
+    }
+
+    /// Shows what an event says about a transfer.
+    pub(super) fn follow(&self, event: &Event) {
+        let (Some(lines), Some(transfer)) = (&self.shown, &event.transfer) else {
+            return;
+        };
+        if event.kind == EventKind::TransferEnded {
+            if let Some(bar) = self.bars.borrow_mut().remove(&transfer.id) {
+                remove(lines, &bar);
+            }
+            return;
+        }
+        self.update(lines, transfer);
+    }
+
+    fn update(&self, lines: &MultiProgress, transfer: &Transfer) {
+        let mut bars = self.bars.borrow_mut();
+        if bars.len() == MAX_LINES && !bars.contains_key(&transfer.id) {
+            return;
+        }
+        let bar = bars
+            .entry(transfer.id)
+            .or_insert_with(|| lines.add(bar_of(transfer)));
+        bar.set_position(transfer.bytes);
+        bar.set_message(progress(transfer));
+    }
+
+    /// Prints something above the lines.
+    pub(super) fn above<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.shown {
+            Some(lines) => lines.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Leaves the terminal to a prompt, or takes it back.
+    pub(super) fn cover(&self, asks: bool) {
+        let Some(lines) = &self.shown else { return };
+        if asks {
+            // If the terminal is gone, the prompt fails as well.
+            let _ = lines.clear();
+            lines.set_draw_target(ProgressDrawTarget::hidden());
+        } else {
+            lines.set_draw_target(ProgressDrawTarget::stderr());
+        }
+    }
+
+    /// Removes all lines.
+    pub(super) fn clear(&self) {
+        let bars = std::mem::take(&mut *self.bars.borrow_mut());
+        for bar in bars.values() {
+            self.shown.iter().for_each(|lines| remove(lines, bar));
+        }
+    }
+}
+
+fn remove(lines: &MultiProgress, bar: &ProgressBar) {
+    bar.finish_and_clear();
+    lines.remove(bar);
+}
+
+fn bar_of(transfer: &Transfer) -> ProgressBar {
+    let template = match transfer.size {
+        Some(_) => "{prefix} [{bar:16}] {wide_msg}",
+        None => "{prefix} {wide_msg}",
+    };
+    // Only a wrong template has no style, and a line without one still shows the transfer.
+    let style = ProgressStyle::with_template(template).map(|it| it.progress_chars("=> "));
+    let bar = match transfer.size {
+        Some(size) => ProgressBar::new(size),
+        None => ProgressBar::no_length(),
+    };
+    let bar = bar.with_prefix(name(transfer));
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// The end of the path, which says more than its beginning, in a column.
+fn name(transfer: &Transfer) -> String {
+    let path = printable(transfer.path.as_ref().unwrap_or(&transfer.command));
+    let name: Vec<char> = path.chars().collect();
+    let shown = match name.len().checked_sub(NAME_WIDTH) {
+        None | Some(0) => path,
+        Some(more) => {
+            let end = name.iter().skip(more + 1);
+            format!("…{}", end.collect::<String>())
+        }
+    };
+    format!("{:8} {shown:NAME_WIDTH$}", transfer.direction.to_string())
+}
+
+/// How far it is, how fast, and how long it still takes.
+fn progress(transfer: &Transfer) -> String {
+    let bytes = units::size(transfer.bytes);
+    let size = transfer.size.map(units::size);
+    let done = match (transfer.percent(), size) {
+        (Some(percent), Some(size)) => format!("{percent:3} % of {size}"),
+        _ => bytes,
+    };
+    let left = transfer.time_left.map(units::duration);
+    let stalled = transfer.stalled_since.map(units::age);
+    let pace = match (stalled, left) {
+        (Some(still), _) => format!("stalled for {still}"),
+        (None, Some(left)) => format!("{}, {left} left", units::rate(transfer.rate)),
+        (None, None) => units::rate(transfer.rate),
+    };
+    format!("{done}  {pace}")
+}

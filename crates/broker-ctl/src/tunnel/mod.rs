@@ -1,0 +1,206 @@
+//! `tunnel`: opens tunnels, shows what goes through them, and closes them at the end.
+//!
+//! The tunnels are bound to the connection of this command, so they close however it ends.
+
+mod bars;
+mod display;
+mod feed;
+mod finish;
+mod lines;
+mod signals;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use broker_ipc::ClientError;
+use broker_ipc::methods::{OpenTunnelListener, Status};
+use broker_ipc::types::{Event, EventKind, TunnelListener, TunnelSide};
+use tokio::time::{Instant, sleep};
+
+use self::display::Display;
+use self::feed::Feed;
+use self::signals::{Ending, Signals};
+use crate::cli::TunnelArgs;
+use crate::daemon::Daemon;
+use crate::{open, prompts};
+
+/// How long to look for another daemon after one has ended: a service manager starts it within a second or two.
+const LOOKS: Duration = Duration::from_secs(10);
+
+/// How often to look for it.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How the work with one daemon ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The tunnels are closed.
+    Over,
+    /// The daemon has ended the connection.
+    Lost,
+}
+
+/// Opens the tunnels, and closes them when the command ends.
+pub(crate) async fn tunnel(daemon: &Daemon<'_>, args: TunnelArgs) -> anyhow::Result<()> {
+    let (requests, target) = open::requests("tunnel", args.tunnels)?;
+    if args.background {
+        let work = in_background(daemon, &requests);
+        return prompts::while_asking(daemon, &target, work).await;
+    }
+    let bound = requests.into_iter().map(|asked| OpenTunnelListener {
+        while_connected: true,
+        ..asked
+    });
+    let mut run = Run {
+        requests: bound.collect(),
+        target,
+        display: Display::new(daemon.output()),
+        signals: Signals::new()?,
+        process: None,
+        transfers: BTreeSet::new(),
+    };
+    let mut end = run.with(daemon).await?;
+    while end == End::Lost {
+        let next = run.another(daemon).await?;
+        end = run.with(&next).await?;
+    }
+    Ok(())
+}
+
+async fn in_background(daemon: &Daemon<'_>, requests: &[OpenTunnelListener]) -> anyhow::Result<()> {
+    let (opened, _) = open::open_each(daemon, requests, true).await?;
+    for listener in &opened {
+        open::show(daemon.output(), listener)?;
+    }
+    if daemon.output().is_for_people() {
+        let ids: Vec<String> = opened.iter().map(|it| it.id.to_string()).collect();
+        let close = format!(
+            "To close: broker-ctl close-tunnel-listener {}",
+            ids.join(" ")
+        );
+        daemon.output().print(close)?;
+    }
+    Ok(())
+}
+
+/// The command as long as it runs.
+struct Run<'a> {
+    requests: Vec<OpenTunnelListener>,
+    target: String,
+    display: Display<'a>,
+    signals: Signals,
+    /// The daemon's process that has opened the tunnels.
+    process: Option<u32>,
+    /// The transfers whose end was not shown yet.
+    transfers: BTreeSet<u64>,
+}
+
+impl Run<'_> {
+    /// Opens the tunnels at this daemon, and shows what goes through them until it ends.
+    async fn with(&mut self, daemon: &Daemon<'_>) -> anyhow::Result<End> {
+        let bars = self.display.bars();
+        let around = move |asks| bars.cover(asks);
+        let responder = prompts::responder(daemon, &self.target, &around).await;
+        match prompts::attended(responder, self.serve(daemon)).await {
+            Err(failure) if is_lost(&failure) => Ok(End::Lost),
+            served => served,
+        }
+    }
+
+    async fn serve(&mut self, daemon: &Daemon<'_>) -> anyhow::Result<End> {
+        // It shows what happens while the tunnels open as well.
+        let mut feed = Feed::new(daemon).await?;
+        let opened = tokio::select! {
+            opened = open::open_each(daemon, &self.requests, true) => opened?.0,
+            _ = self.signals.next() => bail!("interrupted"),
+        };
+        self.opened(daemon, &opened).await?;
+        let mut open: Vec<u64> = opened.iter().map(|it| it.id).collect();
+        while !open.is_empty() {
+            tokio::select! {
+                event = feed.next() => {
+                    let event = event?;
+                    self.show(&event, &opened)?;
+                    open.retain(|id| !closes(&event, *id));
+                }
+                () = daemon.closed() => return Ok(End::Lost),
+                ending = self.signals.next() => match ending {
+                    Ending::Finish => break,
+                    Ending::Leave => return Ok(End::Over),
+                },
+            }
+        }
+        self.finish(daemon, feed, &opened, &open).await
+    }
+
+    /// Says what is open, and what has changed if it was open before. The next daemon is asked for the same ports.
+    async fn opened(
+        &mut self,
+        daemon: &Daemon<'_>,
+        opened: &[TunnelListener],
+    ) -> anyhow::Result<()> {
+        let process = daemon.call(&Status {}).await?.pid;
+        match self.process.replace(process) {
+            None => self.display.opened(opened)?,
+            Some(before) => self.display.say(&format!(
+                "Another daemon runs now (process {process} instead of {before}); the tunnels are open again"
+            )),
+        }
+        for (request, listener) in self.requests.iter_mut().zip(opened) {
+            if request.side == TunnelSide::Local {
+                request.listen_port = listener.port;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows an event, if it is about these tunnels.
+    fn show(&mut self, event: &Event, tunnels: &[TunnelListener]) -> anyhow::Result<()> {
+        let Some(id) = lines::tunnel_of(event) else {
+            self.transfers.clear();
+            return self.display.lost(event);
+        };
+        let Some(tunnel) = tunnels.iter().find(|it| it.id == id) else {
+            return Ok(());
+        };
+        if let Some(transfer) = &event.transfer {
+            if event.kind == EventKind::TransferEnded {
+                self.transfers.remove(&transfer.id);
+            } else if event.kind == EventKind::TransferStarted {
+                self.transfers.insert(transfer.id);
+            }
+        }
+        self.display.event(event, tunnel)
+    }
+
+    /// Waits for the daemon that comes after this one, which has ended the connection.
+    async fn another<'d>(&mut self, daemon: &Daemon<'d>) -> anyhow::Result<Daemon<'d>> {
+        self.display
+            .say("The daemon has ended the connection; looking for the one that comes after it");
+        let until = Instant::now() + LOOKS;
+        loop {
+            let next = daemon.another();
+            match next.call(&Status {}).await {
+                Ok(_) => return Ok(next),
+                Err(fault) if Instant::now() >= until => {
+                    return Err(fault).context("the daemon has ended, and the tunnels are closed");
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                _ = self.signals.next() => bail!("interrupted; the daemon has ended, and the tunnels are closed"),
+            }
+        }
+    }
+}
+
+fn closes(event: &Event, tunnel: u64) -> bool {
+    let id = event.tunnel.as_ref().map(|it| it.id);
+    event.kind == EventKind::TunnelClosed && id == Some(tunnel)
+}
+
+/// Whether the daemon has ended the connection in the middle of a request.
+fn is_lost(failure: &anyhow::Error) -> bool {
+    matches!(failure.downcast_ref(), Some(ClientError::Vanished { .. }))
+}
