@@ -22,6 +22,7 @@ mod client_tls;
 mod ctl;
 mod cut_transfers;
 mod dead_lines;
+mod diagnosis;
 mod doctor;
 mod early_close;
 mod embedded;
@@ -102,6 +103,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     reload_faults::trials,
     package::trials,
     ctl::trials,
+    diagnosis::trials,
     doctor::trials,
     events::trials,
     transfers::trials,

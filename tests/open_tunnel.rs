@@ -177,7 +177,7 @@ async fn open_with_options() -> anyhow::Result<()> {
     let tunnel = address(&broker.json(&one_client).await?)?;
     let first = FtpClient::login(tunnel).await?;
     let told = Conversation::connect(tunnel).await?.reply().await?;
-    ensure!(told.contains("already serves 1 sessions"), "{told}");
+    ensure!(told.contains("already serves 1 session,"), "{told}");
     drop(first);
     for (option, said) in [
         (

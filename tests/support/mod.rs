@@ -13,6 +13,7 @@ pub(crate) mod python;
 pub(crate) mod quirky;
 pub(crate) mod reloading;
 pub(crate) mod routes;
+pub(crate) mod shown;
 pub(crate) mod site;
 pub(crate) mod sockets;
 pub(crate) mod socks;

@@ -70,9 +70,12 @@ fn unanswered(error: &ClientError) -> (u8, String) {
 fn findings(answers: &Answers) -> Vec<Finding> {
     let listeners = answers.listeners.iter().filter_map(of_listener);
     let profiles = answers.profiles.iter().filter_map(of_profile);
-    // A tunnel that is gone cannot work again, and there is nothing to do about it.
-    let is_there = |it: &&RecentFailure| answers.listeners.iter().any(|open| open.id == it.tunnel);
-    let failures = answers.status.failures.iter().filter(is_there);
+    // A tunnel that is gone cannot work again, and there is nothing to do about it. One that does not listen is found already.
+    let listens = |it: &&RecentFailure| {
+        let mut listeners = answers.listeners.iter();
+        listeners.any(|open| open.id == it.tunnel && open.state == ListenerState::Listening)
+    };
+    let failures = answers.status.failures.iter().filter(listens);
     let failures = failures.filter_map(of_failure);
     let prompts = match answers.status.prompts {
         0 => None,
@@ -105,12 +108,22 @@ fn of_listener(listener: &TunnelListener) -> Option<Finding> {
 }
 
 fn of_profile(profile: &Profile) -> Option<Finding> {
-    let error = profile.last_error.as_ref()?;
+    let Some(error) = &profile.last_error else {
+        return silent(profile);
+    };
     let state = match profile.connections {
         0 => State::Critical,
         _ => State::Warning,
     };
     Some((state, format!("profile {}: {error}", profile.id)))
+}
+
+/// The server may be slow. If it stays silent, the connection ends with an error.
+fn silent(profile: &Profile) -> Option<Finding> {
+    let silence = units::duration(profile.no_answer?);
+    let (id, host, port) = (&profile.id, &profile.host, profile.port);
+    let text = format!("profile {id}: no answer from SSH server {host}:{port} for {silence}");
+    Some((State::Warning, text))
 }
 
 fn of_failure(recent: &RecentFailure) -> Option<Finding> {
@@ -187,8 +200,12 @@ mod tests {
             last_error: None,
             tried: Vec::new(),
             retry_in: None,
+            no_answer: None,
         };
         assert_eq!(of_profile(&profile), None);
+        profile.no_answer = Some(31);
+        let silent = "profile work: no answer from SSH server h:22 for 31 s".to_owned();
+        assert_eq!(of_profile(&profile), Some((State::Warning, silent)));
         profile.last_error = Some("no".into());
         let text = "profile work: no".to_owned();
         assert_eq!(of_profile(&profile), Some((State::Critical, text.clone())));

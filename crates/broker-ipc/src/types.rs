@@ -192,6 +192,10 @@ pub struct Profile {
     /// Seconds for which the daemon refuses clients because of that error; absent if the daemon connects for the next
     /// client.
     pub retry_in: Option<u64>,
+    /// Seconds for which nothing has come on one of its connections, although the SSH server owes an answer; the longest
+    /// silence counts.
+    #[serde(default)]
+    pub no_answer: Option<u64>,
 }
 
 /// An SSH connection.
@@ -211,6 +215,9 @@ pub struct Connection {
     pub state: ConnectionPhase,
     /// When it was opened, in Unix seconds.
     pub since: u64,
+    /// Seconds for which nothing has come from the server, although it owes an answer to a keepalive.
+    #[serde(default)]
+    pub no_answer: Option<u64>,
     /// The server's address and port, once connected; absent if only a proxy or a gateway knows it.
     pub peer: Option<String>,
     /// The proxy and the gateways on its route, in this order; absent if the connection is direct.

@@ -92,6 +92,8 @@ fn profile_view(
     listeners: &Listeners,
 ) -> Profile {
     let seen = pool.map(ProfilePool::snapshot).unwrap_or_default();
+    let connections = pool.map_or_else(Vec::new, |pool| pool.connections.list());
+    let silences = connections.iter().filter_map(|it| it.no_answer);
     let tunnels = listeners.tunnels().filter(|t| t.profile == profile.id);
     Profile {
         id: profile.id.clone(),
@@ -99,7 +101,7 @@ fn profile_view(
         host: profile.host.clone(),
         port: profile.port,
         user: profile.user.clone(),
-        connections: pool.map_or(0, |pool| pool.connections.list().len() as u64),
+        connections: connections.len() as u64,
         tunnels: tunnels.count() as u64,
         tried: seen
             .last_error
@@ -107,6 +109,7 @@ fn profile_view(
             .map_or_else(Vec::new, reasons::tried),
         last_error: seen.last_error.map(|error| error.to_string()),
         retry_in: seen.retry_in.map(whole_seconds),
+        no_answer: silences.max().map(whole_seconds),
     }
 }
 
@@ -249,6 +252,7 @@ fn connection_view(pool: &ProfilePool, info: &ConnectionInfo) -> Connection {
             broker_ssh::ConnectionPhase::Open => ConnectionPhase::Active,
         },
         since: unix(info.since),
+        no_answer: info.no_answer.map(whole_seconds),
         peer: agreed.and_then(|a| a.peer).map(|peer| peer.to_string()),
         route: info.route.clone(),
         server_version: info.server_version.clone(),

@@ -130,9 +130,12 @@ impl Tunnel {
         if self.registry.sessions_of(self.id).len() < limit {
             return Ok(());
         }
+        let sessions = if limit == 1 { "session" } else { "sessions" };
         Err(Refusal::because(
             Reason::Limit,
-            format!("this tunnel already serves {limit} sessions, its limit; try again later"),
+            format!(
+                "this tunnel already serves {limit} {sessions}, its max-sessions; try again later"
+            ),
         ))
     }
 
@@ -165,8 +168,12 @@ impl Tunnel {
 
     /// Records what a client asked for and did not get.
     pub(crate) fn failed(&self, cause: &Cause) {
-        // Not the port of the configuration, which may ask for a free one.
-        let (address, port) = (self.spec.listen_address, self.totals.port());
+        let address = self.spec.listen_address;
+        // The configuration may ask for a free one.
+        let port = match self.totals.port() {
+            0 => self.spec.listen_port,
+            port => port,
+        };
         let listener = format!("{address}:{port}");
         let failure = self.totals.failed(&listener, cause);
         self.publish(failure);

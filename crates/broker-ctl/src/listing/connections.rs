@@ -6,6 +6,7 @@ use broker_ipc::types::{Connection, ConnectionDetail, Profile};
 use super::channels::channels;
 use crate::names::Names;
 use crate::table::{Cell, Column, Field, Row, Table};
+use crate::units;
 
 pub(crate) fn profiles(profiles: &[Profile]) -> Table {
     const COLUMNS: &[Column] = &[
@@ -31,7 +32,7 @@ pub(crate) fn profiles(profiles: &[Profile]) -> Table {
             Cell::seconds(p.retry_in),
             last_error(p.last_error.as_ref()),
         ])
-        .with_below(attempts(&p.tried))
+        .with_below(remarks(p.no_answer, &p.tried))
     };
     Table::List {
         columns: COLUMNS,
@@ -44,12 +45,16 @@ fn last_error(error: Option<&String>) -> Cell {
     Cell::maybe(error).alert_if(error.is_some())
 }
 
-/// What was tried in a login that failed.
-fn attempts(tried: &[LoginAttempt]) -> Vec<Cell> {
+/// How long the server has not answered, and what was tried in a login that failed.
+fn remarks(no_answer: Option<u64>, tried: &[LoginAttempt]) -> Vec<Cell> {
     let attempts = tried.iter();
-    attempts
-        .map(|it| Cell::text(&it.text).with_prefix("  "))
-        .collect()
+    let attempts = attempts.map(|it| Cell::text(&it.text).with_prefix("  "));
+    no_answer.map(silence).into_iter().chain(attempts).collect()
+}
+
+/// That the SSH server has not answered for so many seconds.
+fn silence(seconds: u64) -> Cell {
+    Cell::text(format!("no answer for {}", units::duration(seconds))).alert_if(true)
 }
 
 pub(crate) fn connections(connections: &[Connection], names: &Names) -> Table {
@@ -78,7 +83,7 @@ pub(crate) fn connections(connections: &[Connection], names: &Names) -> Table {
             Cell::since(c.since),
             last_error(c.last_error.as_ref()),
         ])
-        .with_below(attempts(&c.tried))
+        .with_below(remarks(c.no_answer, &c.tried))
     };
     Table::List {
         columns: COLUMNS,
@@ -119,6 +124,10 @@ fn connection_record(c: &Connection) -> Table {
         Field::new("received", "bytes_in", Cell::size(c.bytes_in)),
         Field::new("last error", "last_error", error),
     ];
+    let silent = c
+        .no_answer
+        .map(|_| Cell::lasting(c.no_answer).alert_if(true));
+    rows.extend(silent.map(|it| Field::new("no answer for", "no_answer", it)));
     let tried = c.tried.iter();
     rows.extend(tried.map(|it| Field::new("tried", "tried", Cell::text(&it.text))));
     Table::Record(rows)

@@ -102,6 +102,14 @@ impl Cell {
         }
     }
 
+    /// How long something has lasted, if it has.
+    pub(crate) fn lasting(seconds: Option<u64>) -> Self {
+        Self {
+            text: seconds.map_or_else(|| "-".into(), units::duration),
+            ..Self::maybe_number(seconds)
+        }
+    }
+
     /// A Unix time. A person sees the time that has passed since, or the time in the format of their choice.
     pub(crate) fn since(time: u64) -> Self {
         Self::moment(time, "")

@@ -255,6 +255,7 @@ fn profiles() -> Vec<Profile> {
         last_error: None,
         tried: Vec::new(),
         retry_in: None,
+        no_answer: None,
     };
     let away = Profile {
         id: "id2".into(),
@@ -267,6 +268,7 @@ fn profiles() -> Vec<Profile> {
         last_error: Some("connection refused".into()),
         tried: Vec::new(),
         retry_in: Some(7),
+        no_answer: None,
     };
     vec![work, away]
 }
@@ -280,6 +282,7 @@ fn control() -> Connection {
         kind: ConnectionKind::Control,
         state: ConnectionPhase::Active,
         since: a_day_ago(),
+        no_answer: None,
         peer: Some("192.0.2.1:22".into()),
         route: None,
         server_version: Some("SSH-2.0-OpenSSH_9.2".into()),

@@ -105,7 +105,7 @@ fn profiles_for_programs() {
     check(
         &["list-profiles", "--json"],
         str![[r#"
-[{"id":"id1","name":"work","host":"ssh.example.com","port":22,"user":"username","connections":2,"tunnels":1,"last_error":null,"retry_in":null},{"id":"id2","name":null,"host":"2001:db8::7","port":2222,"user":null,"connections":0,"tunnels":0,"last_error":"connection refused","retry_in":7}]
+[{"id":"id1","name":"work","host":"ssh.example.com","port":22,"user":"username","connections":2,"tunnels":1,"last_error":null,"retry_in":null,"no_answer":null},{"id":"id2","name":null,"host":"2001:db8::7","port":2222,"user":null,"connections":0,"tunnels":0,"last_error":"connection refused","retry_in":7,"no_answer":null}]
 
 "#]],
     );

@@ -15,8 +15,9 @@ use crate::state::CutReason;
 pub enum AuthError {
     /// The server accepted none of what was tried.
     #[error(
-        "SSH server {server} did not accept user {user}: tried {}; the server allows {offered}",
-        .tried.or("nothing, since no key, agent or password is set")
+        "SSH server {server} did not accept user {user}: tried {}; the server allows {offered}{}",
+        .tried.or("nothing, since no key, agent or password is set"),
+        .tried.advice(.user)
     )]
     Refused {
         /// Host and port.

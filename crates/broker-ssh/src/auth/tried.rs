@@ -127,6 +127,26 @@ impl Tried {
             more => format!("{} and {more} more", named.join(", ")),
         }
     }
+
+    /// What to do about keys or passwords that the server refused, as the end of a sentence. About those that were not
+    /// used, each attempt says it.
+    pub(super) fn advice(&self, user: &str) -> String {
+        let refused = |method: &str| {
+            let outcomes = self.0.iter().filter(|it| it.method == method);
+            outcomes
+                .map(|it| &it.outcome)
+                .any(|it| *it == AttemptOutcome::Refused)
+        };
+        if refused("publickey") {
+            format!(
+                "; check the user name, and that the key is in authorized_keys of user {user} on the server"
+            )
+        } else if refused("password") || refused("keyboard-interactive") {
+            "; check the user name and the password".to_owned()
+        } else {
+            String::new()
+        }
+    }
 }
 
 /// The attempts in one field of the log, each with its number; `None` if there are none.

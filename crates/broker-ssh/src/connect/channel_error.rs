@@ -44,7 +44,7 @@ pub enum ChannelError {
         after: Duration,
     },
     /// The connection was lost during the attempt.
-    #[error("SSH connection to {server} was lost while opening: {reason}")]
+    #[error("SSH server {server} did not answer a request: {reason}")]
     Lost {
         /// Host and port.
         server: String,

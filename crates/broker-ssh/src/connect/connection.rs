@@ -15,7 +15,7 @@ use super::listeners::ForwardListeners;
 use super::liveness::Liveness;
 use super::requests::Requests;
 use crate::spec::Target;
-use crate::state::{ConnectionState, CutReason};
+use crate::state::ConnectionState;
 
 /// How long an orderly close may take before the connection is severed.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -105,8 +105,7 @@ impl Connection {
 
     /// Disconnects in order, then severs what is left.
     pub(crate) async fn close(&self, reason: String) {
-        self.state
-            .set_end(CutReason::ConnectionClosed(reason.clone()));
+        self.state.set_end(self.state.closed_by_us(&reason));
         let goodbye = async {
             let _ = self
                 .handle

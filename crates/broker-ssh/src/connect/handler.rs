@@ -12,8 +12,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::listeners::{Arrival, ForwardListeners, Originator};
 use crate::host_key::{HostKeyError, KnownKeys, Trust, fingerprint, same_key_type};
+use crate::state::ConnectionState;
 use crate::state::info::{ConnectionKind, Negotiated};
-use crate::state::{ConnectionState, CutReason};
 
 /// How much of a server's disconnect message is shown.
 const MAX_DISCONNECT_TEXT: usize = 256;
@@ -276,7 +276,7 @@ impl Handler for ConnectionHandler {
             DisconnectReason::ReceivedDisconnect(info) => disconnect_text(&info.message),
             DisconnectReason::Error(error) => describe(error),
         };
-        self.state.set_end(CutReason::ConnectionLost(text));
+        self.state.set_end(self.state.lost(text));
         Ok(())
     }
 }

@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::liveness::Liveness;
 use crate::net::keepalive::UNANSWERED;
-use crate::state::CutReason;
 
 /// Sends a liveness check whenever the server was silent for an interval, and severs the connection if not a single byte
 /// comes back. Ends with the connection.
@@ -18,16 +17,19 @@ pub(super) async fn watch(liveness: Liveness, interval: Duration) {
     let state = liveness.state();
     let watching = async {
         loop {
-            let received = state.bytes_received();
+            let (received, quiet_since) = (state.bytes_received(), Instant::now());
             sleep(interval).await;
-            if state.bytes_received() == received && !responds(&liveness, interval).await {
+            if state.bytes_received() != received {
+                continue;
+            }
+            state.silence.asked(received, quiet_since);
+            if !responds(&liveness, interval).await {
                 break;
             }
         }
     };
     if state.closed.run_until_cancelled(watching).await.is_some() {
-        let reason = "the server no longer answers keepalives".to_owned();
-        state.set_end(CutReason::ConnectionLost(reason));
+        state.set_end(state.lost("the server no longer answers keepalives"));
         state.severed.cancel();
     }
 }

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::connect::{ChannelError, HandshakeError, Liveness, OpenError};
 use crate::spec::ConnectSpec;
 use crate::state::info::ConnectionKind;
-use crate::state::{ConnectionState, CutReason, ServerFacts};
+use crate::state::{ConnectionState, ServerFacts};
 use actor::{Actor, Request};
 use backoff::Backoff;
 pub(crate) use lease::{Lease, Promise};
@@ -139,7 +139,7 @@ impl Pool {
         }
         ChannelError::Lost {
             server: state.server.clone(),
-            reason: CutReason::ConnectionLost("the server no longer answers".into()),
+            reason: state.lost("the server no longer answers"),
         }
     }
 

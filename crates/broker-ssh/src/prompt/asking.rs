@@ -142,7 +142,6 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::state::CutReason;
     use crate::state::info::ConnectionKind;
 
     const BOUND: Duration = Duration::from_secs(5);
@@ -215,7 +214,7 @@ mod tests {
         let prompts = DialPrompts::default();
         let ends = async {
             pass(BOUND).await;
-            connection.set_end(CutReason::ConnectionLost("the line was cut".into()));
+            connection.set_end(connection.lost("the line was cut"));
             connection.mark_closed();
         };
         let began = Instant::now();

@@ -11,11 +11,21 @@ pub enum CutReason {
     #[error("the SSH server closed the channel")]
     Closed,
     /// The connection ended.
-    #[error("the SSH connection was lost: {0}")]
-    ConnectionLost(String),
+    #[error("the SSH connection to {server} was lost: {reason}")]
+    ConnectionLost {
+        /// Host and port of the SSH server.
+        server: String,
+        /// How.
+        reason: String,
+    },
     /// We closed the connection.
-    #[error("the SSH connection was closed: {0}")]
-    ConnectionClosed(String),
+    #[error("the SSH connection to {server} was closed: {reason}")]
+    ConnectionClosed {
+        /// Host and port of the SSH server.
+        server: String,
+        /// Why.
+        reason: String,
+    },
     /// A control channel's reader is too slow.
     #[error("nobody read the {0} bytes that waited on a control channel")]
     Overflow(usize),

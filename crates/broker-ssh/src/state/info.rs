@@ -1,7 +1,7 @@
 //! The state of a connection for status output
 
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// One connection at one moment.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct ConnectionInfo {
     pub server_version: Option<String>,
     /// When the attempt began.
     pub since: SystemTime,
+    /// How long nothing has come from the server, if it owes an answer.
+    pub no_answer: Option<Duration>,
     /// Channels and forwards on it.
     pub channels: usize,
     /// Bytes received on the wire.

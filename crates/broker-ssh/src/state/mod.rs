@@ -6,11 +6,12 @@ pub(crate) mod observer;
 mod refused_opens;
 mod round_trip;
 mod server_facts;
+mod silence;
 pub(crate) mod stall;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -23,6 +24,7 @@ pub use cut_reason::CutReason;
 use info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
 use refused_opens::RefusedOpens;
 pub(crate) use server_facts::ServerFacts;
+use silence::Silence;
 use stall::Stalls;
 
 /// Channels that we closed first leave a small entry in the SSH session for its lifetime, so a connection with this many
@@ -53,6 +55,7 @@ pub(crate) struct ConnectionState {
     retired: AtomicBool,
     abandoned: AtomicUsize,
     pub(crate) stalls: Stalls,
+    pub(crate) silence: Silence,
     /// Opens that the server did not answer in time.
     unanswered: AtomicUsize,
     pub(crate) refused_opens: Arc<RefusedOpens>,
@@ -92,6 +95,7 @@ impl ConnectionState {
             retired: AtomicBool::new(false),
             abandoned: AtomicUsize::new(0),
             stalls: Stalls::default(),
+            silence: Silence::default(),
             unanswered: AtomicUsize::new(0),
             refused_opens: Arc::default(),
             leases: watch::Sender::new(0),
@@ -133,9 +137,23 @@ impl ConnectionState {
     /// Why the connection ended.
     pub(crate) fn end(&self) -> CutReason {
         let known = lock(&self.end).clone();
-        known.unwrap_or_else(|| {
-            CutReason::ConnectionLost("the SSH session ended unexpectedly".into())
-        })
+        known.unwrap_or_else(|| self.lost("the SSH session ended unexpectedly"))
+    }
+
+    /// That the connection was lost in this way.
+    pub(crate) fn lost(&self, reason: impl Into<String>) -> CutReason {
+        CutReason::ConnectionLost {
+            server: self.server.clone(),
+            reason: reason.into(),
+        }
+    }
+
+    /// That the broker has closed the connection for this reason.
+    pub(crate) fn closed_by_us(&self, reason: impl Into<String>) -> CutReason {
+        CutReason::ConnectionClosed {
+            server: self.server.clone(),
+            reason: reason.into(),
+        }
     }
 
     /// The session is over. This informs the pool and whoever waits on the connection.
@@ -244,10 +262,17 @@ impl ConnectionState {
             route: self.route().map(str::to_owned),
             server_version: self.wire.identification.get().cloned(),
             since: self.since,
+            no_answer: self.no_answer(),
             channels,
             bytes_in: self.bytes_received(),
             bytes_out: self.bytes_sent(),
         }
+    }
+
+    /// For how long the server has not answered.
+    fn no_answer(&self) -> Option<Duration> {
+        let silence = self.silence.lasts(self.bytes_received());
+        silence.filter(|_| !self.is_closed())
     }
 
     fn phase(&self, channels: usize) -> ConnectionPhase {

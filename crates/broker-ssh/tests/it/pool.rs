@@ -496,7 +496,7 @@ async fn a_lost_connection_cuts_its_channels_and_the_next_open_dials_again() {
     for channel in [&mut control, &mut data] {
         let end = soon(channel.read()).await;
         assert!(
-            matches!(end, ChannelRead::Cut(CutReason::ConnectionLost(_))),
+            matches!(end, ChannelRead::Cut(CutReason::ConnectionLost { .. })),
             "{end:?}"
         );
         assert!(
@@ -527,7 +527,7 @@ async fn a_write_that_waits_for_the_window_notices_a_lost_connection() {
     };
     let (written, ()) = soon(async { tokio::join!(write, kill) }).await;
     assert!(
-        matches!(written, Err(CutReason::ConnectionLost(_))),
+        matches!(written, Err(CutReason::ConnectionLost { .. })),
         "{written:?}"
     );
     bench.end().await;
@@ -542,14 +542,14 @@ async fn connections_can_be_closed_one_by_one() {
     assert!(soon(pool.close_connection(data.info().connection)).await);
     assert!(matches!(
         soon(data.read()).await,
-        ChannelRead::Cut(CutReason::ConnectionClosed(_))
+        ChannelRead::Cut(CutReason::ConnectionClosed { .. })
     ));
     assert!(!soon(pool.close_connection(data.info().connection)).await);
     converse(&mut control, "untouched").await;
     assert!(soon(pool.close_connection(control.info().connection)).await);
     assert!(matches!(
         soon(control.read()).await,
-        ChannelRead::Cut(CutReason::ConnectionClosed(_))
+        ChannelRead::Cut(CutReason::ConnectionClosed { .. })
     ));
     bench.end().await;
 }

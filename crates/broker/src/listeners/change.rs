@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use broker_config::{Config, ListenSide, ListenWhen, Profile};
 use broker_ipc::types::ListenerState;
-use broker_ipc::{ErrorCode, RpcError};
+use broker_ipc::{ErrorCode, Reason, RpcError};
 use tokio::net::TcpListener;
 use tracing::info;
 
@@ -15,6 +15,7 @@ use super::{Listeners, NOT_CONNECTED, OpenTunnel, TRIES_AGAIN, tls_of};
 use crate::client_tls::TunnelTls;
 use crate::own_host::Listener;
 use crate::profiles::{Connections, Profiles, unsupported};
+use crate::registry::Cause;
 use crate::tunnel::Tunnel;
 
 /// What becomes of one tunnel.
@@ -236,7 +237,7 @@ fn renew(open: &mut OpenTunnel, profile: &Profile, listener: Option<Listener>) {
     match (unsupported, listener) {
         (Some(reason), _) => {
             open.stop_listening();
-            open.fail(reason);
+            open.fail(Cause::new(Reason::NotSupported, reason));
         }
         (None, Some(listener)) => open.accept_from(listener),
         (None, None) if !was_retried && open.follows_connection() => open.wait(NOT_CONNECTED),

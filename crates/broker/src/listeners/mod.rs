@@ -30,7 +30,7 @@ use crate::client_tls::TunnelTls;
 use crate::events::Events;
 use crate::own_host::{Host, Listener, TunnelSockets};
 use crate::profiles::{Connections, unsupported};
-use crate::registry::SessionRegistry;
+use crate::registry::{Cause, SessionRegistry};
 use crate::shutdown::Shutdown;
 use crate::tunnel::{GREETINGS_AWAITED, HANDSHAKES, Tunnel};
 
@@ -126,15 +126,15 @@ impl Listeners {
         if let Some(reason) = unsupported(profile) {
             warn!(tunnel = id, %at, "tunnel does not listen: {reason}");
             open.retried = false;
-            open.fail(reason);
+            open.fail(Cause::new(Reason::NotSupported, reason));
         } else if let Some(listener) = listener {
             open.accept_from(listener);
         } else if open.follows_connection() {
             open.wait(NOT_CONNECTED);
         } else if let Err(error) = open.listen() {
-            let reason = self.obstacle(&open.tunnel().spec, &error);
-            warn!(tunnel = id, %at, "tunnel does not listen: {reason}{TRIES_AGAIN}");
-            open.fail(reason);
+            let cause = self.cause(&open.tunnel().spec, &error);
+            warn!(tunnel = id, %at, "tunnel does not listen: {}{TRIES_AGAIN}", cause.message);
+            open.fail(cause);
         }
         self.tunnels.insert(id, open);
     }
@@ -157,11 +157,10 @@ impl Listeners {
         let requested = Configured::new(profile, &spec, TunnelOrigin::Command);
         let mut open = self.tunnel_of(requested, connections, tls);
         if let Err(error) = open.listen() {
-            let failed = RpcError::new(ErrorCode::ListenFailed, self.obstacle(&spec, &error));
-            return Err(match error.kind() == ErrorKind::AddrInUse {
-                true => failed.because(Reason::PortInUse),
-                false => failed,
-            });
+            let Cause {
+                message, reason, ..
+            } = self.cause(&spec, &error);
+            return Err(RpcError::new(ErrorCode::ListenFailed, message).because(reason));
         }
         let id = open.id();
         self.tunnels.insert(id, open);
@@ -251,12 +250,25 @@ impl Listeners {
         let is_due = |open: &OpenTunnel| open.next_try().is_some_and(|at| at <= now);
         self.change(is_due, |listeners, open| {
             if let Err(error) = open.listen() {
-                let reason = listeners.obstacle(&open.tunnel().spec, &error);
+                let cause = listeners.cause(&open.tunnel().spec, &error);
                 // The first failure was a warning; list-tunnel-listeners still shows it.
-                debug!(tunnel = open.id(), "tunnel still does not listen: {reason}");
-                open.fail(reason);
+                debug!(
+                    tunnel = open.id(),
+                    "tunnel still does not listen: {}", cause.message
+                );
+                open.fail(cause);
             }
         });
+    }
+
+    /// Why a tunnel cannot listen after this error, for the list and for programs.
+    fn cause(&mut self, wanted: &TunnelSpec, error: &io::Error) -> Cause {
+        let reason = if error.kind() == ErrorKind::AddrInUse {
+            Reason::PortInUse
+        } else {
+            Reason::Listen
+        };
+        Cause::new(reason, self.obstacle(wanted, error))
     }
 
     /// Why a tunnel cannot listen after this error, and what to do.
@@ -302,12 +314,12 @@ impl Listeners {
         if open.is(ListenerState::Waiting)
             && let Err(error) = open.listen()
         {
-            let reason = self.obstacle(&open.tunnel().spec, &error);
+            let cause = self.cause(&open.tunnel().spec, &error);
             warn!(
                 tunnel = open.id(),
-                "tunnel does not listen: {reason}{TRIES_AGAIN}"
+                "tunnel does not listen: {}{TRIES_AGAIN}", cause.message
             );
-            open.fail(reason);
+            open.fail(cause);
         }
     }
 }

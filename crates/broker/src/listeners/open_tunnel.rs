@@ -22,6 +22,7 @@ use super::retry::Retry;
 use super::status::{ListenStatus, StatusCell};
 use crate::events::Event;
 use crate::own_host::{Host, Listener};
+use crate::registry::Cause;
 use crate::tunnel::Tunnel;
 
 /// Why a remote tunnel does not listen at first.
@@ -235,9 +236,9 @@ impl OpenTunnel {
     }
 
     /// Records why it could not listen, and when to try again.
-    pub(super) fn fail(&mut self, reason: String) {
+    pub(super) fn fail(&mut self, cause: Cause) {
         self.retry = self.retried.then(|| Retry::after(self.retry));
-        self.status.failed(reason, self.next_try());
+        self.status.failed(cause, self.next_try());
     }
 
     /// When to try again.

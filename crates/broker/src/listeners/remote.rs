@@ -13,6 +13,8 @@ use super::accept::start_session;
 use super::status::StatusCell;
 use crate::client::{Client, FarClient, bind_address};
 use crate::profiles::{retry_pause, while_connected};
+use crate::reasons;
+use crate::registry::Cause;
 use crate::tunnel::Tunnel;
 
 /// When to ask again a server that refused to listen. The port may be that of a lost connection which the server has not
@@ -111,7 +113,8 @@ fn report_failure(
     if !repeats && status.get().reason.as_ref() != Some(&reason) {
         warn!(tunnel = tunnel.id, %error, "the SSH server does not listen for the tunnel; the broker asks again");
     }
-    status.failed(reason, pause.map(|pause| Instant::now() + pause));
+    let cause = Cause::new(reasons::of_open(error), reason);
+    status.failed(cause, pause.map(|pause| Instant::now() + pause));
 }
 
 /// When another attempt makes sense. `None`: once the pool is connected.

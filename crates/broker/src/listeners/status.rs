@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::events::Event;
+use crate::registry::Cause;
 use crate::tunnel::Tunnel;
 
 /// The state of a tunnel's listener.
@@ -54,7 +55,11 @@ impl StatusCell {
 
     /// It listens on this port.
     pub(super) fn listening(&self, port: u16) {
-        self.tunnel.borrow().totals.listens_on(port);
+        let totals = Arc::clone(&self.tunnel.borrow().totals);
+        totals.listens_on(port);
+        if self.get().state == ListenerState::Failed {
+            totals.works();
+        }
         self.change(|status| {
             status.port = port;
             status.state = ListenerState::Listening;
@@ -74,11 +79,15 @@ impl StatusCell {
         });
     }
 
-    /// It could not listen, for this reason. The broker tries again at this moment, if it is known.
-    pub(super) fn failed(&self, reason: String, next_try: Option<Instant>) {
+    /// It could not listen. The broker tries again at this moment, if it is known. A failure that repeats is one.
+    pub(super) fn failed(&self, cause: Cause, next_try: Option<Instant>) {
+        let before = self.get();
+        if before.state != ListenerState::Failed || before.reason.as_ref() != Some(&cause.message) {
+            self.tunnel.borrow().failed(&cause);
+        }
         self.change(|status| {
             status.state = ListenerState::Failed;
-            status.reason = Some(reason);
+            status.reason = Some(cause.message);
             status.failed_since.get_or_insert_with(SystemTime::now);
             status.next_try = next_try;
         });

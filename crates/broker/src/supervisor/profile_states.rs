@@ -88,8 +88,10 @@ impl ProfileStates {
 /// Whether two states differ in nothing but the time that has passed.
 fn is_same(before: &Profile, now: &Profile) -> bool {
     let pauses = now.retry_in.filter(|_| before.retry_in.is_some());
+    let silence = now.no_answer.filter(|_| before.no_answer.is_some());
     *now == Profile {
         retry_in: pauses.or(before.retry_in),
+        no_answer: silence.or(before.no_answer),
         ..before.clone()
     }
 }
@@ -108,6 +110,7 @@ mod tests {
             connections,
             tunnels: 1,
             last_error: retry_in.map(|_| "refused".to_owned()),
+            no_answer: None,
             tried: Vec::new(),
             retry_in,
         }
