@@ -414,8 +414,8 @@ async fn all_profiles() -> anyhow::Result<()> {
     let text = output.text();
     let refused = format!("connection refused at {gone}");
     for part in [
-        "\nwork\nok      connect",
-        "\nbroken\nFAILED  connect",
+        "\nwork\nok      key pair",
+        "\nFAILED  connect",
         refused.as_str(),
         "-> the host is there",
         "\n1 step failed: broken\n",

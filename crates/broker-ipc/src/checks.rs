@@ -69,6 +69,10 @@ pub enum Step {
     Daemon,
     /// Reading the configuration.
     Configuration,
+    /// Whether the public key next to a private key belongs to it.
+    KeyPair,
+    /// The certificate that the broker shows to FTP clients.
+    Certificate,
     /// What the target means.
     Target,
     /// Looking up the server's name.
@@ -83,10 +87,16 @@ pub enum Step {
     Login,
     /// How long the SSH server takes for an answer.
     RoundTrip,
+    /// A listener at the SSH server, for a remote tunnel.
+    Listener,
+    /// A connection from this host to the destination of a remote tunnel.
+    Destination,
     /// A channel from the SSH server to a destination of a tunnel.
     Channel,
     /// The FTP server's greeting.
     FtpGreeting,
+    /// Whether the FTP server offers TLS, for a tunnel that lets TLS pass.
+    Tls,
     /// The FTP login.
     FtpLogin,
     /// A listing in passive mode.
@@ -116,6 +126,8 @@ impl fmt::Display for Step {
         f.pad(match self {
             Self::Daemon => "daemon",
             Self::Configuration => "configuration",
+            Self::KeyPair => "key pair",
+            Self::Certificate => "certificate",
             Self::Target => "target",
             Self::Name => "name",
             Self::Connect => "connect",
@@ -123,8 +135,11 @@ impl fmt::Display for Step {
             Self::HostKey => "host key",
             Self::Login => "login",
             Self::RoundTrip => "round trip",
+            Self::Listener => "listener",
+            Self::Destination => "destination",
             Self::Channel => "channel",
             Self::FtpGreeting => "FTP greeting",
+            Self::Tls => "TLS",
             Self::FtpLogin => "FTP login",
             Self::Passive => "passive mode",
             Self::Active => "active mode",

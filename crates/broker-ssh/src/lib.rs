@@ -20,8 +20,8 @@ mod splice;
 mod state;
 
 pub use auth::{
-    AttemptOutcome, AuthError, KeyFileError, LoginAttempt, LoginEnd, PrivateFileError, SecretError,
-    Tried, read_password,
+    AttemptOutcome, AuthError, KeyFileError, KeyPair, LoginAttempt, LoginEnd, PrivateFileError,
+    SecretError, Tried, read_password,
 };
 pub use broker_settings::{
     AuthMethod, HostKeyPolicy, Identity, PasswordSource, PinnedKey, PoolLimits, Settings,

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use file_access::{Readers, is_open_to_others};
@@ -9,6 +10,8 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_certificate;
 
 /// The largest file in bytes. A chain of ten large certificates with its key has less than a tenth of it.
 const MAX_FILE: u64 = 1 << 20;
@@ -107,6 +110,45 @@ pub fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, CertificateE
         Err(rustls::Error::InconsistentKeys(_)) => Err(of_key(Fault::Mismatch)),
         Err(error) => Err(of_certificate(Fault::Unusable(error.to_string()))),
     }
+}
+
+/// What a certificate says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The names and addresses of the server for which it counts.
+    pub names: Vec<String>,
+    /// When it begins to count, in Unix seconds.
+    pub not_before: i64,
+    /// When it ends, in Unix seconds.
+    pub not_after: i64,
+}
+
+/// What the server's own certificate says; `None` if it is not X.509.
+pub fn facts(certified: &CertifiedKey) -> Option<Facts> {
+    let (_, certificate) = parse_x509_certificate(certified.cert.first()?).ok()?;
+    let validity = certificate.validity();
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let names = names.map_or_else(Vec::new, |it| {
+        it.value.general_names.iter().filter_map(name).collect()
+    });
+    Some(Facts {
+        names,
+        not_before: validity.not_before.timestamp(),
+        not_after: validity.not_after.timestamp(),
+    })
+}
+
+/// A name or an address that clients compare with the one to which they connect (RFC 6125).
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    if let GeneralName::DNSName(name) = name {
+        return Some((*name).to_owned());
+    }
+    let GeneralName::IPAddress(bytes) = name else {
+        return None;
+    };
+    let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+    let address = v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
+    address.ok().map(|address| address.to_string())
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {

@@ -2,9 +2,11 @@
 //!
 //! It connects as the daemon does, with the same specification, pool and sessions. It uses no running daemon.
 
+mod files;
 mod finding;
 mod ftp;
 mod ftp_login;
+mod remote;
 mod report;
 mod ssh;
 mod wording;
@@ -12,7 +14,7 @@ mod wording;
 use std::sync::Arc;
 
 use broker_config::{
-    Config, FtpOptions, HostKeyPolicy, ListenSide, Profile, TunnelKind, TunnelSpec,
+    Config, FtpOptions, HostKeyPolicy, ListenSide, Profile, Tls, TunnelKind, TunnelSpec,
 };
 use broker_ipc::RpcError;
 use broker_ipc::checks::{Outcome, Question, Step};
@@ -94,6 +96,8 @@ impl Doctor {
             reporter.report(Finding::failed(Step::Configuration, reason));
             return;
         }
+        files::key_pairs(profile, &reporter).await;
+        files::certificates(profile, &reporter);
         let mut spec = self.profiles.connect_spec(profile);
         let observer = Arc::clone(&reporter);
         spec.for_each_hop(&|hop| {
@@ -110,9 +114,18 @@ impl Doctor {
             return;
         }
         ssh::round_trip(&pool, &reporter).await;
+        let is_asked = self.asked.ftp.is_some();
+        let others = all_tunnels(config, profile).filter(|_| !is_asked);
+        let others: Vec<_> = others.filter(|it| !has_far_destination(it)).collect();
+        for tunnel in &others {
+            match tunnel.listens {
+                ListenSide::SshServer => remote::tunnel(&pool, tunnel, &reporter).await,
+                ListenSide::OwnHost => ftp::opens_channels(&pool, &reporter).await,
+            }
+        }
         let destinations = self.destinations(config, profile);
-        if destinations.is_empty() {
-            let text = "the profile has no tunnel on this host that leads to an FTP server";
+        if destinations.is_empty() && others.is_empty() {
+            let text = "the profile has no tunnel";
             let remedy = "name the FTP server with --ftp HOST:PORT";
             reporter.report(Finding::new(Step::Channel, Outcome::Skipped, text).remedy(remedy));
         }
@@ -133,14 +146,17 @@ impl Doctor {
     ) {
         let pool = connections.shared();
         let target = Target::new(&tunnel.dst_host, tunnel.dst_port);
-        let Some(server) = ftp::open(pool, &target, reporter).await else {
+        let Some(mut server) = ftp::open(pool, &target, reporter).await else {
             return;
         };
         let TunnelKind::Ftp(options) = &tunnel.kind else {
             return;
         };
-        if !ftp::greeting(server.channel, &target, reporter).await {
+        if !ftp::greeting(&mut server.channel, &target, reporter).await {
             return;
+        }
+        if options.tls == Tls::Pass {
+            ftp::offers_tls(server.channel, &target, reporter).await;
         }
         let Some(login) = &self.asked.login else {
             ftp::without_login(pool, options, &server.host, reporter).await;
@@ -163,14 +179,8 @@ impl Doctor {
 
     /// The destinations of the profile's tunnels on this host, each once, or the one that was asked for.
     fn destinations(&self, config: &Config, profile: &Profile) -> Vec<TunnelSpec> {
-        let configured = profile.tunnels.iter();
-        let is_static = config.static_tunnels.iter();
-        let is_static = is_static.filter(|it| it.profile == profile.id);
-        let all = configured.chain(is_static.map(|it| &it.tunnel));
-        let local = all.filter(|it| it.listens == ListenSide::OwnHost);
-        let with_destination = local.filter(|it| !matches!(it.kind, TunnelKind::Socks(_)));
         let mut tunnels: Vec<TunnelSpec> = Vec::new();
-        for tunnel in with_destination {
+        for tunnel in all_tunnels(config, profile).filter(|it| has_far_destination(it)) {
             let is_same = |it: &&TunnelSpec| {
                 (&it.dst_host, it.dst_port) == (&tunnel.dst_host, tunnel.dst_port)
             };
@@ -186,6 +196,21 @@ impl Doctor {
             None => tunnels,
         }
     }
+}
+
+/// The tunnels of a profile, wherever the configuration has them.
+fn all_tunnels<'a>(
+    config: &'a Config,
+    profile: &'a Profile,
+) -> impl Iterator<Item = &'a TunnelSpec> {
+    let of_file = config.static_tunnels.iter();
+    let of_file = of_file.filter(|it| it.profile == profile.id);
+    profile.tunnels.iter().chain(of_file.map(|it| &it.tunnel))
+}
+
+/// Whether the SSH server connects to a destination that the tunnel names.
+fn has_far_destination(tunnel: &TunnelSpec) -> bool {
+    tunnel.listens == ListenSide::OwnHost && !matches!(tunnel.kind, TunnelKind::Socks(_))
 }
 
 /// The port of FTP servers.

@@ -111,6 +111,11 @@ fn about_step(step: Step) -> &'static str {
         Step::HostKey => "look into the log of the SSH server: the two sides do not agree",
         Step::Configuration => "correct the profile, and check it with: broker-ctl check-config",
         Step::Daemon
+        | Step::KeyPair
+        | Step::Certificate
+        | Step::Listener
+        | Step::Destination
+        | Step::Tls
         | Step::Target
         | Step::Login
         | Step::RoundTrip

@@ -41,6 +41,16 @@ pub(crate) struct PreparedStep {
 }
 
 impl PreparedStep {
+    /// What is to be done.
+    pub(crate) fn step(&self) -> &TunnelStep {
+        &self.step
+    }
+
+    /// The port of the listener that is ready for it.
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.listener.as_ref().map(|it| it.address().port())
+    }
+
     /// What a person should know of it before it is carried out.
     pub(crate) fn warning(&self) -> Option<String> {
         let obstacle = self.obstacle.as_ref()?;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_config::{Config, ListenSide, ListenWhen, LogTarget};
-use broker_ipc::types::{Change, Changes, EventConfiguration, ReloadReport, TunnelOrigin};
+use broker_ipc::types::{
+    Change, Changes, EventConfiguration, ListenerState, ReloadReport, TunnelOrigin,
+};
 use broker_ipc::{ErrorCode, RpcError};
 use tokio::time::Instant;
 use tracing::info;
@@ -46,7 +48,7 @@ impl Supervisor {
             message: format!("nothing has changed: {}", error.message),
             ..error
         })?;
-        let mut report = self.report(&difference, &new);
+        let mut report = self.report(&difference, &prepared, &new);
         report.warnings = prepared.iter().filter_map(PreparedStep::warning).collect();
         if new.dry_run {
             return Ok(report);
@@ -147,7 +149,12 @@ impl Supervisor {
         });
     }
 
-    fn report(&self, difference: &Difference, new: &NewConfig) -> ReloadReport {
+    fn report(
+        &self,
+        difference: &Difference,
+        prepared: &[PreparedStep],
+        new: &NewConfig,
+    ) -> ReloadReport {
         let old = self.profiles.config();
         let mut settings = Vec::new();
         if log_files(old) != log_files(&new.config) {
@@ -175,24 +182,26 @@ impl Supervisor {
             dry_run: new.dry_run,
             config: names(&new.files),
             profiles: profile_changes(difference, new.grace),
-            tunnels: self.tunnel_changes(difference),
+            tunnels: self.tunnel_changes(prepared, new.dry_run),
             settings,
             restart,
             warnings: Vec::new(),
         }
     }
 
-    fn tunnel_changes(&self, difference: &Difference) -> Changes {
+    fn tunnel_changes(&self, prepared: &[PreparedStep], dry_run: bool) -> Changes {
         let mut changes = Changes::default();
-        for step in &difference.tunnels {
-            match step {
+        for prepared in prepared {
+            match prepared.step() {
                 TunnelStep::Keep(id) => changes.kept.extend(self.name_of(*id)),
                 TunnelStep::Open(tunnel) => {
-                    let port = tunnel.spec.listen_port;
+                    // A listener that is only tried does not keep the port that the system chooses.
+                    let bound = prepared.port().filter(|_| !dry_run);
+                    let port = bound.unwrap_or(tunnel.spec.listen_port);
                     changes.added.push(name(tunnel, port));
                 }
                 TunnelStep::Close(id) => changes.removed.extend(self.name_of(*id).map(|name| {
-                    let effect = "it accepts no more clients; its sessions continue".to_owned();
+                    let effect = self.effect_of_closing(*id).to_owned();
                     Change { name, effect }
                 })),
                 TunnelStep::Change(id, to) => {
@@ -209,6 +218,16 @@ impl Supervisor {
     fn name_of(&self, id: u64) -> Option<String> {
         let open = self.listeners.tunnel(id).ok()?;
         Some(name(&open.configured()?, open.status().port))
+    }
+
+    fn effect_of_closing(&self, id: u64) -> &'static str {
+        let open = self.listeners.tunnel(id).ok();
+        match open.map(|it| it.status().state) {
+            Some(ListenerState::Listening) => "it accepts no more clients; its sessions continue",
+            Some(ListenerState::Failed | ListenerState::Waiting) | None => {
+                "it did not listen, and is not tried again"
+            }
+        }
     }
 
     fn effect_on(&self, id: u64, to: &Configured) -> &'static str {
@@ -260,9 +279,13 @@ fn profile_changes(difference: &Difference, grace: Duration) -> Changes {
 /// Where a tunnel listens, for a person.
 fn name(tunnel: &Configured, port: u16) -> String {
     let address = tunnel.spec.listen_address;
+    let place = match port {
+        0 => format!("{address} (a free port)"),
+        port => format!("{address}:{port}"),
+    };
     match tunnel.spec.listens {
-        ListenSide::OwnHost => format!("{address}:{port}"),
-        ListenSide::SshServer => format!("{address}:{port} on the server of {}", tunnel.profile),
+        ListenSide::OwnHost => place,
+        ListenSide::SshServer => format!("{place} on the server of {}", tunnel.profile),
     }
 }
 
