@@ -105,7 +105,7 @@ impl Connection {
 
     /// Disconnects in order, then severs what is left.
     pub(crate) async fn close(&self, reason: String) {
-        self.state.set_end(self.state.closed_by_us(&reason));
+        self.state.set_end(self.state.closed_by_us(reason.as_str()));
         let goodbye = async {
             let _ = self
                 .handle

@@ -422,7 +422,7 @@ impl Actor {
     fn close(&self, connection: Arc<Connection>, reason: &str) {
         tracing::debug!(connection = connection.state.id, reason, "closing");
         let reason = reason.to_owned();
-        let told = connection.state.closed_by_us(&reason);
+        let told = connection.state.closed_by_us(reason.as_str());
         self.tell_end(&connection.state, &told);
         self.tracker
             .spawn(async move { connection.close(reason).await });

@@ -14,17 +14,17 @@ pub enum CutReason {
     #[error("the SSH connection to {server} was lost: {reason}")]
     ConnectionLost {
         /// Host and port of the SSH server.
-        server: String,
+        server: Box<str>,
         /// How.
-        reason: String,
+        reason: Box<str>,
     },
     /// We closed the connection.
     #[error("the SSH connection to {server} was closed: {reason}")]
     ConnectionClosed {
         /// Host and port of the SSH server.
-        server: String,
+        server: Box<str>,
         /// Why.
-        reason: String,
+        reason: Box<str>,
     },
     /// A control channel's reader is too slow.
     #[error("nobody read the {0} bytes that waited on a control channel")]

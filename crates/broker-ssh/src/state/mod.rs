@@ -141,17 +141,17 @@ impl ConnectionState {
     }
 
     /// That the connection was lost in this way.
-    pub(crate) fn lost(&self, reason: impl Into<String>) -> CutReason {
+    pub(crate) fn lost(&self, reason: impl Into<Box<str>>) -> CutReason {
         CutReason::ConnectionLost {
-            server: self.server.clone(),
+            server: self.server.as_str().into(),
             reason: reason.into(),
         }
     }
 
     /// That the broker has closed the connection for this reason.
-    pub(crate) fn closed_by_us(&self, reason: impl Into<String>) -> CutReason {
+    pub(crate) fn closed_by_us(&self, reason: impl Into<Box<str>>) -> CutReason {
         CutReason::ConnectionClosed {
-            server: self.server.clone(),
+            server: self.server.as_str().into(),
             reason: reason.into(),
         }
     }
