@@ -148,6 +148,7 @@ async fn listed() -> anyhow::Result<()> {
         .collect();
     ensure!(channels.len() == 2, "{shown:?}");
     ensure!(channels[0]["kind"] == "control" && channels[0]["target"] == server.to_string());
+    ensure!(channels[0]["command"].is_null(), "{shown:?}");
     ensure!(channels[1]["kind"] == "data" && channels[1]["target"] == to.to_string());
     ensure!(channels[1]["command"] == "RETR long" && channels[1]["direction"] == "download");
     let listeners = broker.told(&["list-tunnel-listeners"]).await?;

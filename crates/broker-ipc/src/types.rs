@@ -414,6 +414,9 @@ pub struct TunnelListener {
     /// What last failed, also after the tunnel has worked again.
     #[serde(default)]
     pub last_failure: Option<Failure>,
+    /// The most clients that are served at the same time; absent from older daemons.
+    #[serde(default)]
+    pub max_sessions: Option<u64>,
 }
 
 /// The side of a tunnel that listens; the other one connects to the destination.

@@ -226,6 +226,7 @@ pub(crate) fn listener(
         origin: open.origin,
         sessions_refused: read(&tunnel.totals.sessions_refused),
         last_failure: tunnel.totals.last_failure.get(),
+        max_sessions: Some(tunnel.spec.max_sessions as u64),
     }
 }
 
@@ -288,7 +289,6 @@ fn control_view(session: &SessionEntry) -> ChannelInfo {
         None => ChannelState::Opening,
     };
     ChannelInfo {
-        command: Some(session.label()).filter(|label| !label.is_empty()),
         target: session.tunnel.destination.clone(),
         tls: session.tls(),
         ..channel_view(session, channel, kind, state, channel.since)

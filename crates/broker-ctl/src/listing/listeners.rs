@@ -55,9 +55,17 @@ pub(crate) fn listeners(listeners: &[TunnelListener], names: &Names) -> Table {
     }
 }
 
-/// The clients at this moment.
+/// The clients at this moment. A person also sees how many there can be.
 fn sessions(l: &TunnelListener) -> Cell {
-    Cell::number(l.sessions_active)
+    let active = Cell::number(l.sessions_active);
+    match l.max_sessions {
+        Some(most) => {
+            let is_full = l.sessions_active >= most;
+            let active = active.with_remark(&format!("/{most}"));
+            active.alert_if(is_full)
+        }
+        None => active,
+    }
 }
 
 fn last_failure(l: &TunnelListener) -> Cell {

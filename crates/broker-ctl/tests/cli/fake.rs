@@ -375,6 +375,7 @@ fn listeners() -> Vec<TunnelListener> {
         origin: TunnelOrigin::File,
         sessions_refused: 0,
         last_failure: None,
+        max_sessions: Some(8),
     };
     let taken = TunnelListener {
         id: 2,

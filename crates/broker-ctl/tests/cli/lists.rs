@@ -230,8 +230,8 @@ fn listeners() {
         &["list-tunnel-listeners"],
         str![[r#"
 ID  TYPE  LISTEN          DESTINATION   SERVER  STATE      SESSIONS  FAILED
- 1  ftp   127.0.0.1:1234  localhost:21  work    listening         1       3
- 2  ftp   [::1]:80        localhost:21  work    failed            0       0
+ 1  ftp   127.0.0.1:1234  localhost:21  work    listening       1/8       3
+ 2  ftp   [::1]:80        localhost:21  work    failed          0/8       0
     address in use (failed for 1 d 1 h, next try in 16 s)
     1 d 1 h ago  by ssh: cannot connect (3 times)
 
@@ -256,7 +256,7 @@ fn listeners_for_programs() {
     check(
         &["list-tunnel-listeners", "--json"],
         str![[r#"
-[{"id":1,"kind":"ftp","side":"local","address":"127.0.0.1","port":1234,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"tls":null,"state":"listening","reason":null,"failed_since":null,"retry_in":null,"sessions_active":1,"sessions_total":9,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"origin":"file","sessions_refused":0,"last_failure":null},{"id":2,"kind":"ftp","side":"local","address":"::1","port":80,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"tls":null,"state":"failed","reason":"address in use","failed_since":[..],"retry_in":16,"sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"static","sessions_refused":4,"last_failure":{"time":[..],"message":"cannot connect","reason":"refused","by":"ssh","count":3,"recovered":true}}]
+[{"id":1,"kind":"ftp","side":"local","address":"127.0.0.1","port":1234,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"tls":null,"state":"listening","reason":null,"failed_since":null,"retry_in":null,"sessions_active":1,"sessions_total":9,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"origin":"file","sessions_refused":0,"last_failure":null,"max_sessions":8},{"id":2,"kind":"ftp","side":"local","address":"::1","port":80,"dst_host":"localhost","dst_port":21,"profile":"id1","target":"username@ssh.example.com#22","relay":false,"tls":null,"state":"failed","reason":"address in use","failed_since":[..],"retry_in":16,"sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"static","sessions_refused":4,"last_failure":{"time":[..],"message":"cannot connect","reason":"refused","by":"ssh","count":3,"recovered":true},"max_sessions":8}]
 
 "#]],
     );
@@ -268,8 +268,8 @@ fn everything_in_one_line_for_those_who_ask() {
         &["list-tunnel-listeners", "--wide"],
         str![[r#"
 ID  TYPE  LISTEN          DESTINATION   TARGET                       STATE      SESSIONS  ACTIVE  COMPLETE  FAILED     SENT  RECEIVED  ORIGIN  REASON                                                 REFUSED  LAST FAILURE
- 1  ftp   127.0.0.1:1234  localhost:21  username@ssh.example.com#22  listening         1       1        20       3  1.5 KiB  64.0 MiB  file    -                                                            0  -
- 2  ftp   [::1]:80        localhost:21  username@ssh.example.com#22  failed            0       0         0       0      0 B       0 B  static  address in use (failed for 1 d 1 h, next try in 16 s)        4  1 d 1 h ago  by ssh: cannot connect (3 times)
+ 1  ftp   127.0.0.1:1234  localhost:21  username@ssh.example.com#22  listening       1/8       1        20       3  1.5 KiB  64.0 MiB  file    -                                                            0  -
+ 2  ftp   [::1]:80        localhost:21  username@ssh.example.com#22  failed          0/8       0         0       0      0 B       0 B  static  address in use (failed for 1 d 1 h, next try in 16 s)        4  1 d 1 h ago  by ssh: cannot connect (3 times)
 
 "#]],
     );

@@ -130,7 +130,7 @@ fn what_was_opened_is_told_to_programs() {
     ];
     let daemon = Daemon::start();
     daemon.ctl(&args).assert().success().stdout_eq(str![[r#"
-{"id":7,"kind":"ftp","side":"local","address":"127.0.0.1","port":45678,"dst_host":"localhost","dst_port":21,"profile":null,"target":"work","relay":false,"tls":null,"state":"listening","reason":null,"failed_since":null,"retry_in":null,"sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"command","sessions_refused":0,"last_failure":null}
+{"id":7,"kind":"ftp","side":"local","address":"127.0.0.1","port":45678,"dst_host":"localhost","dst_port":21,"profile":null,"target":"work","relay":false,"tls":null,"state":"listening","reason":null,"failed_since":null,"retry_in":null,"sessions_active":0,"sessions_total":0,"transfers":{"active":0,"ok":0,"failed":0},"bytes_up":0,"bytes_down":0,"origin":"command","sessions_refused":0,"last_failure":null,"max_sessions":8}
 
 "#]]);
 }

@@ -376,7 +376,8 @@ impl FtpSession {
             Event::Command { verb, argument } => {
                 debug!(%verb, %argument, "command");
                 self.data_channels.command_sent(&verb);
-                self.guard.entry.set_label(format!("{verb} {argument}"));
+                let label = format!("{verb} {argument}");
+                self.guard.entry.set_label(label.trim_end().to_owned());
             }
             Event::TransferStarted { id, transfer } => {
                 let failed = self.data_channels.transfer_started(id, transfer);
