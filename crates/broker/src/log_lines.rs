@@ -54,10 +54,15 @@ impl LogLines {
         let _ = self.0.sender.send(line);
     }
 
+    /// All lines from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<(SystemTime, Arc<LogLine>)> {
+        self.0.sender.subscribe()
+    }
+
     /// The lines that are kept, and those from now on.
-    pub(crate) fn subscribe(&self) -> (Vec<TimedLine>, broadcast::Receiver<TimedLine>) {
+    pub(crate) fn subscribe_with_kept(&self) -> (Vec<TimedLine>, broadcast::Receiver<TimedLine>) {
         let kept = lock(&self.0.kept);
-        (kept.iter().cloned().collect(), self.0.sender.subscribe())
+        (kept.iter().cloned().collect(), self.subscribe())
     }
 }
 
@@ -81,7 +86,7 @@ mod tests {
     fn the_last_lines_are_kept_and_none_comes_twice() {
         let lines = LogLines::default();
         (0..KEPT + 5).for_each(|number| lines.push(line(number)));
-        let (kept, mut later) = lines.subscribe();
+        let (kept, mut later) = lines.subscribe_with_kept();
         lines.push(line(1000));
         assert_eq!(kept.len(), KEPT);
         assert_eq!(kept[0].1.message, "5");
@@ -92,7 +97,7 @@ mod tests {
     #[test]
     fn a_client_that_does_not_read_delays_no_line() {
         let lines = LogLines::default();
-        let (_, _deaf) = lines.subscribe();
+        let _deaf = lines.subscribe();
         (0..10 * WAITING).for_each(|number| lines.push(line(number)));
     }
 }

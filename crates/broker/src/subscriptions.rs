@@ -76,7 +76,7 @@ pub(crate) async fn subscribe(
     // Before the state is collected, so that nothing is missed between the two.
     let subscriber = sources.events.subscribe_after(after);
     let last = subscriber.last();
-    let (lines, log) = sources.log.subscribe();
+    let (lines, log) = sources.log.subscribe_with_kept();
     let state = match asked.state {
         true => state(&sources, last, lines).await?,
         false => Vec::new(),

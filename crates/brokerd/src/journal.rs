@@ -1,20 +1,16 @@
 //! The log's lines in the systemd journal. The text of a line is that of the other destinations, since that is what
 //! `journalctl` and `systemctl status` show. The line's fields are fields of the journal too, so that they can be searched.
 
-use std::fmt::Debug;
 use std::io;
 
 use log::Record;
 use systemd_journal_logger::JournalLog;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record as Recorded};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::FormatFields;
-use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::line::Line;
 
 /// Keeps the fields apart from those that the journal gives a meaning.
 const PREFIX: &str = "F_";
@@ -30,92 +26,29 @@ pub(crate) fn connect() -> io::Result<Journal<JournalLog>> {
     Ok(Journal(JournalLog::new()?))
 }
 
-/// The fields of a span or an event.
-#[derive(Default)]
-struct Fields {
-    /// All of them, as the other destinations write them.
-    text: String,
-    values: Vec<(String, String)>,
-}
-
-impl Fields {
-    fn of(fields: impl RecordFields) -> Self {
-        let mut all = Self::default();
-        all.add(fields);
-        all
-    }
-
-    fn add(&mut self, fields: impl RecordFields) {
-        fields.record(self);
-        if !self.text.is_empty() {
-            self.text.push(' ');
-        }
-        // A value whose formatting fails is missing in every destination.
-        let _ = DefaultFields::new().format_fields(Writer::new(&mut self.text), fields);
-    }
-}
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() != "message" {
-            let name = format!("{PREFIX}{}", field.name());
-            self.values.push((name, value.to_owned()));
-        }
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.record_str(field, &format!("{value:?}"));
-    }
-}
-
 impl<S, L> Layer<S> for Journal<L>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     L: log::Log + 'static,
 {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if let Some(span) = context.span(id) {
-            span.extensions_mut().replace(Fields::of(attributes));
-        }
-    }
-
-    fn on_record(&self, id: &Id, values: &Recorded<'_>, context: Context<'_, S>) {
-        let span = context.span(id);
-        if let Some(fields) = span.as_ref().map(|span| span.extensions_mut()).as_mut()
-            && let Some(fields) = fields.get_mut::<Fields>()
-        {
-            fields.add(values);
-        }
-    }
-
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut line = Fields::default();
-        for span in context
-            .event_scope(event)
-            .into_iter()
-            .flat_map(|it| it.from_root())
-        {
-            if let Some(fields) = span.extensions().get::<Fields>() {
-                line.text += &format!("{}{{{}}}: ", span.name(), fields.text);
-                line.values.extend_from_slice(&fields.values);
-            }
-        }
-        let own = Fields::of(event);
-        line.text += &own.text;
-        line.values.extend(own.values);
-        self.write(event.metadata(), &line);
+        self.write(event.metadata(), Line::of(event, &context));
     }
 }
 
 impl<L: log::Log> Journal<L> {
-    fn write(&self, about: &Metadata<'_>, line: &Fields) {
+    fn write(&self, about: &Metadata<'_>, line: Line) {
+        let fields = line.fields.into_iter();
+        let fields: Vec<_> = fields
+            .map(|(name, value)| (format!("{PREFIX}{name}"), value))
+            .collect();
         self.0.log(
             &Record::builder()
                 .level(level(*about.level()))
                 .target(about.target())
                 .file(about.file())
                 .line(about.line())
-                .key_values(&line.values)
+                .key_values(&fields)
                 .args(format_args!("{}", line.text))
                 .build(),
         );
@@ -141,6 +74,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
+    use crate::line::SpanFields;
 
     /// The level, text and fields of each line.
     #[derive(Clone, Default)]
@@ -152,7 +86,7 @@ mod tests {
         }
 
         fn log(&self, record: &Record<'_>) {
-            let mut line = Line(format!("{} {}", record.level(), record.args()));
+            let mut line = Shown(format!("{} {}", record.level(), record.args()));
             record.key_values().visit(&mut line).unwrap();
             self.0.lock().unwrap().push(line.0);
         }
@@ -160,9 +94,9 @@ mod tests {
         fn flush(&self) {}
     }
 
-    struct Line(String);
+    struct Shown(String);
 
-    impl<'kvs> VisitSource<'kvs> for Line {
+    impl<'kvs> VisitSource<'kvs> for Shown {
         fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
             self.0 += &format!(" | {key}={value}");
             Ok(())
@@ -172,7 +106,9 @@ mod tests {
     #[track_caller]
     fn check(log: impl FnOnce(), line: &str) {
         let lines = Lines::default();
-        let subscriber = tracing_subscriber::registry().with(Journal(lines.clone()));
+        let subscriber = tracing_subscriber::registry()
+            .with(SpanFields)
+            .with(Journal(lines.clone()));
         tracing::subscriber::with_default(subscriber, log);
         assert_eq!(*lines.0.lock().unwrap(), [line]);
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use broker::LogLines;
 use broker_config::{Config, LogTarget};
 use rustix::io::Errno;
 use tracing::{error, warn};
@@ -16,6 +17,8 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::args::{Args, LogFormat};
 use crate::journal;
+use crate::line::SpanFields;
+use crate::log_lines::ToClients;
 use crate::throttle::{self, Reporter};
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -48,15 +51,21 @@ impl LogFiles {
     }
 }
 
-/// Starts logging. The caller runs the reporter, which reports the lines that the throttle dropped.
+/// Starts logging, also to these lines for clients. The caller runs the reporter, which reports the lines that the throttle dropped.
 ///
 /// # Errors
 /// An invalid level, a log file that cannot be opened, or a missing journal that the command line asks for.
-pub(crate) fn start(args: &Args, config: &Config) -> anyhow::Result<(LogFiles, Reporter)> {
+pub(crate) fn start(
+    args: &Args,
+    config: &Config,
+    lines: &LogLines,
+) -> anyhow::Result<(LogFiles, Reporter)> {
     let (files, handle) = reload::Layer::new(LogFiles::open(config)?);
     let mut layers = vec![standard_error(args.log_format)?, files.boxed()];
+    layers.push(SpanFields.boxed());
+    layers.push(ToClients(lines.clone()).boxed());
     let mut missing = None;
-    // The journal's layer cannot be there twice, and cannot be added later: it marks each span when that begins.
+    // A second layer for the journal would write each line twice.
     if config.logging.contains(&LogTarget::Syslog) && args.log_format != LogFormat::Journald {
         match journal() {
             Ok(layer) => layers.push(layer),

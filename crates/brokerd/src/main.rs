@@ -5,7 +5,9 @@ mod doctor;
 mod handover;
 mod heartbeat;
 mod journal;
+mod line;
 mod loading;
+mod log_lines;
 mod logging;
 mod notify;
 mod passed;
@@ -64,7 +66,8 @@ fn main() -> ExitCode {
     let Some(loaded) = load(&loader) else {
         return ExitCode::from(EXIT_CONFIG);
     };
-    let (log, reporter) = match logging::start(&args, &loaded.config) {
+    let lines = LogLines::default();
+    let (log, reporter) = match logging::start(&args, &loaded.config, &lines) {
         Ok(started) => started,
         Err(error) => return failed(&error),
     };
@@ -76,7 +79,7 @@ fn main() -> ExitCode {
     for name in &passed.unused {
         warn!(%name, "the service manager passed a socket that the daemon has no use for");
     }
-    match run(args, loader, loaded, passed, log, reporter) {
+    match run(args, loader, loaded, passed, (log, lines), reporter) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
@@ -105,7 +108,7 @@ fn run(
     loader: Loader,
     loaded: Loaded,
     passed: Passed,
-    log: LogFiles,
+    log: (LogFiles, LogLines),
     reporter: Reporter,
 ) -> anyhow::Result<()> {
     for exposure in &loaded.exposed {
@@ -132,7 +135,7 @@ async fn serve(
     loader: Loader,
     loaded: Loaded,
     passed: Passed,
-    log: LogFiles,
+    (log, lines): (LogFiles, LogLines),
 ) -> anyhow::Result<()> {
     let path = args.socket.clone();
     let path = path.unwrap_or_else(broker_ipc::default_socket_path);
@@ -153,7 +156,7 @@ async fn serve(
         shutdown.clone(),
         process,
     );
-    let api = Api::of(&supervisor, LogLines::default());
+    let api = Api::of(&supervisor, lines);
     if !args.on_demand {
         supervisor.keep_running();
     }
