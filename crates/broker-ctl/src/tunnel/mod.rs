@@ -175,8 +175,14 @@ impl Run<'_> {
 
     /// Waits for the daemon that comes after this one, which has ended the connection.
     async fn another<'d>(&mut self, daemon: &Daemon<'d>) -> anyhow::Result<Daemon<'d>> {
-        self.display
-            .say("The daemon has ended the connection; looking for the one that comes after it");
+        self.display.clear();
+        let unknown = match std::mem::take(&mut self.transfers).len() {
+            0 => String::new(),
+            count => format!(" (transfers whose end is not shown: {count})"),
+        };
+        self.display.say(&format!(
+            "The daemon has ended the connection; looking for the one that comes after it{unknown}"
+        ));
         let until = Instant::now() + LOOKS;
         loop {
             let next = daemon.another();
