@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::ensure;
 use broker_ipc::methods::{
-    CloseChannel, CloseConnection, CloseTunnelListener, KeepRunning, ListTunnelListeners, Reload,
-    Status,
+    CloseChannel, CloseConnection, CloseTunnelListener, KeepRunning, ListTunnelListeners, Metrics,
+    Reload, Status,
 };
 use broker_ipc::{Patience, Reason, find_socket};
 use clap::CommandFactory;
@@ -36,6 +36,13 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Status { pid: true, .. } => pid(daemon).await,
         Command::Status { .. } => lists::show(daemon, List::Status).await,
         Command::Health => health::check(daemon).await,
+        Command::Metrics => {
+            let page = daemon.call(&Metrics {}).await?;
+            match output.is_json() {
+                true => output.json(&page),
+                false => Ok(output.print(page.text.trim_end())?),
+            }
+        }
         Command::Start { config } => start(daemon, config.as_deref()).await,
         Command::Stop(args) => stop(daemon, args).await,
         Command::Reload { dry_run } => reload(daemon, Reload { dry_run }).await,
@@ -104,6 +111,7 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::TrustHost(_) => Some(Starting::default()),
         Command::Status { .. }
         | Command::Health
+        | Command::Metrics
         | Command::Stop(_)
         | Command::Reload { .. }
         | Command::ListProfiles

@@ -12,7 +12,7 @@ use crate::error::{ErrorCode, RpcError};
 use crate::secret::Secret;
 use crate::types::{
     ChannelInfo, Connection, ConnectionDetail, CurrentPrompt, DaemonStatus, EventKind, HostKey,
-    Profile, ReloadReport, Session, Transfer, TunnelKind, TunnelListener, TunnelSide,
+    MetricsPage, Profile, ReloadReport, Session, Transfer, TunnelKind, TunnelListener, TunnelSide,
 };
 
 /// A method. The type that implements it contains the parameters.
@@ -98,6 +98,8 @@ requests! {
         "retire" => Retire -> Done;
         /// Read the configuration again.
         "reload" => Reload -> ReloadReport;
+        /// The metrics, as a monitoring system reads them.
+        "metrics" => Metrics -> MetricsPage;
         /// The configured profiles.
         "list-profiles" => ListProfiles -> Vec<Profile>;
         /// The SSH connections.
@@ -244,6 +246,10 @@ pub struct Reload {
     #[serde(default)]
     pub dry_run: bool,
 }
+
+/// Parameters of `metrics`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {}
 
 /// Parameters of `list-profiles`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -74,6 +74,13 @@ impl DaemonStatus {
     }
 }
 
+/// The metrics of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsPage {
+    /// The text, in the Prometheus text format 0.0.4.
+    pub text: String,
+}
+
 /// What a reload has changed, or would change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadReport {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::log_lines::LogLines;
+use crate::metrics::{Metrics, with_process};
 use crate::prompts::{ClientResponder, PromptQueue};
 use crate::shutdown::Shutdown;
 use crate::snapshots::Overview;
@@ -63,10 +64,7 @@ impl Api {
     /// How the daemon is; `None` once the supervisor has ended. The answer comes from the supervisor's task, so it also
     /// shows that the supervisor is alive.
     pub async fn overview(&self) -> Option<Overview> {
-        let (answer, answered) = oneshot::channel();
-        let sent = self.supervisor.send(SupervisorRequest::Overview(answer));
-        sent.await.ok()?;
-        answered.await.ok()
+        self.ask(SupervisorRequest::Overview).await
     }
 
     /// Applies a new configuration, or says why not. Sessions of a profile that is gone may run for this time.
@@ -78,6 +76,37 @@ impl Api {
         let asked = SupervisorRequest::Reload(Box::new(asked), answer);
         self.supervisor.send(asked).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
+    }
+
+    /// The metrics; `None` once the supervisor has ended.
+    pub async fn metrics(&self) -> Option<Metrics> {
+        let metrics = self.ask(SupervisorRequest::Metrics).await?;
+        with_process(metrics).await
+    }
+
+    /// Why the daemon is not ready, a line for each reason; empty if it is. `None` once the supervisor has ended.
+    pub async fn not_ready(&self) -> Option<Vec<String>> {
+        let mut reasons = self.ask(SupervisorRequest::NotListening).await?;
+        if self.shutdown.leave.is_cancelled() {
+            reasons.insert(0, "the daemon is stopping".to_owned());
+        }
+        Some(reasons)
+    }
+
+    /// Notes that a reload has failed before the supervisor could apply it.
+    pub async fn reload_failed(&self) {
+        // A daemon that ends has no use for it.
+        let _ = self.supervisor.send(SupervisorRequest::ReloadFailed).await;
+    }
+
+    /// The answer of the supervisor; `None` once it has ended.
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> SupervisorRequest,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.supervisor.send(request(answer)).await.ok()?;
+        answered.await.ok()
     }
 
     async fn attend(

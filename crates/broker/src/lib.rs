@@ -10,6 +10,8 @@ mod ftp_session;
 mod hooks;
 mod listeners;
 mod log_lines;
+mod measures;
+mod metrics;
 mod own_host;
 mod profiles;
 mod prompts;
@@ -35,6 +37,7 @@ pub use events::{
     TransferResult, TransferStart, TunnelFacts,
 };
 pub use log_lines::LogLines;
+pub use metrics::Metrics;
 pub use own_host::TunnelSockets;
 pub use profiles::Identity;
 pub use shutdown::{Grace, Shutdown};

@@ -27,7 +27,7 @@ use crate::unix_time::unix;
 
 pub(crate) use self::events::view;
 pub(crate) use self::state::{State, state};
-pub(crate) use self::transfers::{running, transfers};
+pub(crate) use self::transfers::{direction, running, transfers};
 
 /// The MAC's name if the cipher authenticates by itself.
 const IMPLICIT_MAC: &str = "implicit";
@@ -69,6 +69,25 @@ pub(crate) fn overview(
         transfers: traffic.transfers.active,
         stopping,
     }
+}
+
+/// The tunnels of the configuration that do not listen, a line each with the reason.
+pub(crate) fn not_listening(listeners: &Listeners) -> Vec<String> {
+    let configured = listeners.tunnels().filter(|it| it.configured().is_some());
+    configured
+        .filter_map(|open| {
+            let status = open.status();
+            let is_ready = status.state == ListenerState::Listening;
+            let tunnel = open.tunnel();
+            (!is_ready).then(|| {
+                let reason = status.reason.unwrap_or_default();
+                format!(
+                    "tunnel {}:{} of profile {} is {}: {reason}",
+                    tunnel.spec.listen_address, status.port, open.profile, status.state
+                )
+            })
+        })
+        .collect()
 }
 
 pub(crate) fn profiles(profiles: &Profiles, listeners: &Listeners) -> Vec<Profile> {
@@ -188,17 +207,13 @@ pub(crate) fn listener(
     registry: &SessionRegistry,
 ) -> TunnelListener {
     let tunnel = open.tunnel();
-    let sessions = registry.sessions_of(tunnel.id);
-    let traffic = TrafficTotals::sum([&**tunnel.totals], &sessions);
+    let ended = TrafficTotals::of([&**tunnel.totals]);
+    let traffic = ended.with(&registry.sessions_of(tunnel.id));
     let pool = profiles.pool(&open.profile);
     let status = open.status();
     TunnelListener {
         id: tunnel.id,
-        kind: match tunnel.spec.kind {
-            broker_config::TunnelKind::Ftp(_) => TunnelKind::Ftp,
-            broker_config::TunnelKind::Tcp => TunnelKind::Tcp,
-            broker_config::TunnelKind::Socks(_) => TunnelKind::Socks,
-        },
+        kind: tunnel_kind(&tunnel.spec.kind),
         side: match tunnel.spec.listens {
             ListenSide::OwnHost => TunnelSide::Local,
             ListenSide::SshServer => TunnelSide::Remote,
@@ -224,9 +239,17 @@ pub(crate) fn listener(
         bytes_up: traffic.bytes_up,
         bytes_down: traffic.bytes_down,
         origin: open.origin,
-        sessions_refused: read(&tunnel.totals.sessions_refused),
+        sessions_refused: tunnel.totals.sessions_refused.total(|_| true),
         last_failure: tunnel.totals.last_failure.get(),
         max_sessions: Some(tunnel.spec.max_sessions as u64),
+    }
+}
+
+pub(crate) fn tunnel_kind(kind: &broker_config::TunnelKind) -> TunnelKind {
+    match kind {
+        broker_config::TunnelKind::Ftp(_) => TunnelKind::Ftp,
+        broker_config::TunnelKind::Tcp => TunnelKind::Tcp,
+        broker_config::TunnelKind::Socks(_) => TunnelKind::Socks,
     }
 }
 

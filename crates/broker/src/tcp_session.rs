@@ -42,12 +42,21 @@ pub(crate) async fn run(
         info!(%error, "connection given up by the client");
         return;
     }
-    match splice(tcp, channel, &entry.progress, stop).await {
+    match splice(tcp, channel, &entry.progress, stop.clone()).await {
         SpliceEnd::Complete => info!("connection closed"),
-        SpliceEnd::ChannelCut(reason) => warn!(%reason, "connection cut"),
+        SpliceEnd::ChannelCut(reason) => {
+            warn!(%reason, "connection cut");
+            let why = match stop.is_cancelled() {
+                true => Reason::Stopping,
+                false => Reason::Lost,
+            };
+            tunnel.totals.cuts.count(why);
+        }
         SpliceEnd::TcpGone(reason) => info!(%reason, "TCP connection failed"),
     }
-    tunnel.totals.add_traffic(entry.traffic());
+    let traffic = entry.traffic();
+    drop(guard);
+    tunnel.totals.add_traffic(traffic);
 }
 
 /// Connects to the destination before it accepts the client, so that the client sees a refusal as one.

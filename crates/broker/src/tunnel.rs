@@ -162,7 +162,7 @@ impl Tunnel {
 
     /// Counts a client that is not served, and records why.
     pub(crate) fn refused(&self, refusal: &Refusal) {
-        add(&self.totals.sessions_refused, 1);
+        self.totals.sessions_refused.count(refusal.why);
         self.failed(&Cause::new(refusal.why, refusal.to_string()));
     }
 

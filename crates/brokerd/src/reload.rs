@@ -63,6 +63,7 @@ impl Reloader {
             // Each complaint has its own line in the log already.
             let reason = error.message.lines().next().unwrap_or_default();
             warn!("the configuration was not reloaded: {reason}");
+            self.api.reload_failed().await;
         }
         outcome
     }

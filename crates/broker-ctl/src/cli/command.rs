@@ -32,6 +32,10 @@ pub(crate) enum Command {
     /// or a profile cannot connect. Warning: a tunnel waits, a client was refused or cut in the last 10 minutes and the
     /// tunnel has not worked since, or a prompt waits for an answer.
     Health,
+    /// Print the daemon's metrics in the Prometheus text format
+    ///
+    /// This is what the daemon shows at its --metrics-listen address too. The guide describes each metric.
+    Metrics,
     /// Start a daemon if none runs, and keep it running when nothing uses it
     Start {
         /// The configuration file [default: the usual ones]

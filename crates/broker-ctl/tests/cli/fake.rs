@@ -7,9 +7,9 @@ use broker_ipc::methods::{Done, OpenTunnelListener, Subscribe, Subscribed};
 use broker_ipc::types::{
     Change, Changes, ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail,
     ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, Event, EventKind,
-    EventSession, Failure, HostKey, HostKeyStanding, ListenerState, Profile, ReloadReport, Session,
-    Transfer, TransferCounts, TransferDirection, TransferState, TunnelKind, TunnelListener,
-    TunnelOrigin, TunnelSide,
+    EventSession, Failure, HostKey, HostKeyStanding, ListenerState, MetricsPage, Profile,
+    ReloadReport, Session, Transfer, TransferCounts, TransferDirection, TransferState, TunnelKind,
+    TunnelListener, TunnelOrigin, TunnelSide,
 };
 use broker_ipc::{
     ErrorCode, Handler, Method, Party, PromptRequest, Reason, Request, RpcError, Subscription,
@@ -27,6 +27,9 @@ use crate::broker_ctl;
 
 /// A listen port that is always taken.
 pub(crate) const TAKEN: u16 = 99;
+
+/// A page of metrics.
+const METRICS: &str = "# HELP up Whether it works.\n# TYPE up gauge\nup 1\n";
 
 pub(crate) struct Daemon {
     directory: TempDir,
@@ -94,6 +97,9 @@ impl Handler for Answers {
     async fn request(&self, (): &(), request: Request) {
         match request {
             Request::Status(_, reply) => reply.send(Ok(status())),
+            Request::Metrics(_, reply) => reply.send(Ok(MetricsPage {
+                text: METRICS.to_owned(),
+            })),
             Request::ListProfiles(_, reply) => reply.send(Ok(profiles())),
             Request::ListConnections(_, reply) => reply.send(Ok(vec![control(), data()])),
             Request::ConnectionStatus(_, reply) => reply.send(Ok(ConnectionDetail {

@@ -15,6 +15,21 @@ fn check(args: &[&str], expected: impl snapbox::IntoData) {
 }
 
 #[test]
+fn metrics_are_printed_as_the_daemon_sends_them() {
+    let daemon = Daemon::start();
+    daemon
+        .ctl(&["metrics"])
+        .assert()
+        .success()
+        .stdout_eq(str![[r#"
+# HELP up Whether it works.
+# TYPE up gauge
+up 1
+
+"#]]);
+}
+
+#[test]
 fn status() {
     check(
         &["status"],

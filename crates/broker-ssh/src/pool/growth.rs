@@ -1,5 +1,6 @@
 //! Making connections: how many, when, and how to treat the result
 
+use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +39,11 @@ impl Actor {
             began,
         } = self.roster.dialing.swap_remove(index);
         self.needs_person = prompts.needs_person();
+        if let Some(observer) = &self.spec.observer {
+            let outcome = result.as_ref().map(drop);
+            let outcome = outcome.map_err(|error| error as &(dyn Error + 'static));
+            observer.attempted(state.kind, began.elapsed(), outcome);
+        }
         match result {
             Ok(connection) => {
                 tracing::info!(server = %state.server, connection = id, kind = state.kind.as_str(), "connected");

@@ -31,7 +31,7 @@ pub struct ConnectionInfo {
 }
 
 /// What a connection carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConnectionKind {
     /// Channels of FTP control sessions, always drained.
     Control,

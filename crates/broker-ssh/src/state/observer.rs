@@ -1,5 +1,6 @@
 //! Who learns of the connections of a pool
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -10,6 +11,15 @@ use super::info::{ConnectionKind, Negotiated};
 pub trait Observer: fmt::Debug + Send + Sync {
     /// This connection is up.
     fn connected(&self, _id: u64, _kind: ConnectionKind) {}
+    /// An attempt has ended after this time. The error of one that failed is an [`OpenError`](crate::OpenError), which
+    /// this module cannot name: attempts are made on top of it.
+    fn attempted(
+        &self,
+        _kind: ConnectionKind,
+        _took: Duration,
+        _outcome: Result<(), &(dyn Error + 'static)>,
+    ) {
+    }
     /// This connection was up, and has ended.
     fn disconnected(&self, _id: u64, _kind: ConnectionKind, _reason: &CutReason) {}
     /// The pool has looked at its connections, and any of them, its last error or its pause can have changed. This comes

@@ -8,6 +8,7 @@ mod transfer;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -141,6 +142,8 @@ pub struct Events(Arc<Stream>);
 struct Stream {
     sender: broadcast::Sender<Numbered>,
     past: Mutex<Past>,
+    /// Events that subscribers have lost.
+    lost: Arc<AtomicU64>,
 }
 
 /// What has been published.
@@ -173,6 +176,7 @@ impl Default for Events {
         Self(Arc::new(Stream {
             sender: broadcast::Sender::new(WAITING),
             past: Mutex::default(),
+            lost: Arc::default(),
         }))
     }
 }
@@ -199,7 +203,13 @@ impl Events {
     /// All events after the one with this number, as far as they are kept, and those from now on.
     pub(crate) fn subscribe_after(&self, after: Option<u64>) -> Subscriber {
         let past = lock(&self.0.past);
-        Subscriber::new(past.last, after, &past.kept, self.subscribe())
+        let lost = self.0.lost.clone();
+        Subscriber::new(past.last, after, &past.kept, self.subscribe(), lost)
+    }
+
+    /// How many events subscribers have lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
     }
 }
 
@@ -271,6 +281,7 @@ mod tests {
             matches!(first, Received::Lost { count: 7, last: 7 }),
             "{first:?}"
         );
+        assert_eq!(events.lost(), 7);
         assert_eq!(slow.next().await.unwrap().number(), 8);
     }
 

@@ -1,6 +1,8 @@
 //! One subscriber: what was published before it came, and what follows.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -42,6 +44,8 @@ pub(crate) struct Subscriber {
     /// What was published before it came: at most what the stream keeps.
     earlier: VecDeque<Numbered>,
     later: broadcast::Receiver<Numbered>,
+    /// What all subscribers have lost.
+    lost: Arc<AtomicU64>,
 }
 
 impl Subscriber {
@@ -51,6 +55,7 @@ impl Subscriber {
         after: Option<u64>,
         kept: &VecDeque<Numbered>,
         later: broadcast::Receiver<Numbered>,
+        lost: Arc<AtomicU64>,
     ) -> Self {
         let seen = match after {
             // The number comes from another daemon, so this one's events are all new.
@@ -64,6 +69,7 @@ impl Subscriber {
             seen,
             earlier: missed.cloned().collect(),
             later,
+            lost,
         }
     }
 
@@ -93,6 +99,7 @@ impl Subscriber {
 
     fn lose(&mut self, count: u64) -> Received {
         self.seen += count;
+        self.lost.fetch_add(count, Ordering::Relaxed);
         Received::Lost {
             count,
             last: self.seen,

@@ -63,7 +63,7 @@ pub struct TransferRecord {
 }
 
 /// What a transfer moves, and which way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TransferKind {
     /// A file from the client to the server.
     Upload,
@@ -76,7 +76,7 @@ pub enum TransferKind {
 }
 
 /// How a transfer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TransferResult {
     /// All of it went through, and the client learned so.
     Complete,

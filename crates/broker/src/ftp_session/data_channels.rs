@@ -11,8 +11,10 @@ use tracing::Instrument;
 
 use super::data::{self, ControlConnection, DataReport, DataTask, Signals};
 use super::record::{self, Began, OverTransfer, TransferEnd};
-use crate::events::{Event, Fault, TransferResult};
-use crate::registry::{ChannelEntry, DataEntry, RunningTransfer, SessionEntry, add, drop_one};
+use crate::events::{Event, Fault, TransferRecord, TransferResult};
+use crate::registry::{
+    Cause, ChannelEntry, DataEntry, RunningTransfer, SessionEntry, add, drop_one,
+};
 
 /// The commands that transfer data (RFC 959 section 4.1.3, RFC 3659 section 7).
 const TRANSFERS: [&str; 7] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD"];
@@ -121,13 +123,15 @@ impl DataChannels {
             reports: self.reports.clone(),
             other_family,
         };
-        let session = self.session.clone();
-        session.add_data(channel.entry.clone());
+        let (session, totals) = (self.session.clone(), tunnel.totals.clone());
+        let entry = channel.entry.clone();
+        session.add_data(entry.clone());
         let working = tunnel.shutdown.working();
         let running = async move {
             let _working = working;
             data::run(task, target, open_first).await;
             session.remove_data(number);
+            totals.add_traffic(entry.channel.traffic());
         };
         tunnel.shutdown.tasks.spawn(running.in_current_span());
         self.channels.insert(id.0, channel);
@@ -298,14 +302,6 @@ impl DataChannels {
         if running.is_some() {
             drop_one(&totals.transfers_active);
         }
-        let outcome = match end.result {
-            TransferResult::Complete => &totals.transfers_ok,
-            TransferResult::Failed
-            | TransferResult::Refused
-            | TransferResult::Aborted
-            | TransferResult::Cut => &totals.transfers_failed,
-        };
-        add(outcome, 1);
         let waits = end.result == TransferResult::Failed && self.is_live(id);
         let ended = EndedTransfer {
             running,
@@ -316,7 +312,7 @@ impl DataChannels {
         if waits {
             self.unexplained = Some((Instant::now() + EXPLAINED_WITHIN, ended));
         } else {
-            self.tell(ended);
+            self.tell_of_ended(ended);
         }
     }
 
@@ -328,8 +324,14 @@ impl DataChannels {
     /// Tells of a transfer that has failed before its data channel has ended, with what is known by now.
     pub(super) fn explain(&mut self) {
         if let Some((_, ended)) = self.unexplained.take() {
-            self.tell(ended);
+            self.tell_of_ended(ended);
         }
+    }
+
+    /// Counts a transfer that is over, and tells of it.
+    fn tell_of_ended(&self, ended: EndedTransfer) {
+        let record = self.tell(ended);
+        self.control.tunnel.totals.transfer_over(&record);
     }
 
     /// Tells of a transfer that the server refused.
@@ -340,15 +342,17 @@ impl DataChannels {
         end: TransferEnd,
     ) {
         self.explain();
-        self.tell(EndedTransfer {
+        let record = self.tell(EndedTransfer {
             running: None,
             id,
             transfer,
             end,
         });
+        let totals = &self.control.tunnel.totals;
+        totals.transfers_refused.count(record.kind);
     }
 
-    fn tell(&self, ended: EndedTransfer) {
+    fn tell(&self, ended: EndedTransfer) -> Arc<TransferRecord> {
         let EndedTransfer {
             running,
             id,
@@ -374,25 +378,40 @@ impl DataChannels {
             failure: channel.and_then(|channel| channel.failure.clone()),
             session_fault: self.session_fault.map(|(fault, _)| fault),
         };
+        let tunnel = &self.control.tunnel;
+        if over.end.is_corrected() {
+            add(&tunnel.totals.replies_corrected, 1);
+        }
         let record = Arc::new(over.record());
         record::log(&record);
         match record::failure(&record, self.session_fault) {
-            Some(cause) => self.control.tunnel.failed(&cause),
-            None if record.result == TransferResult::Complete => self.control.tunnel.works(),
+            Some(cause) => self.failed(record.result, &cause),
+            None if record.result == TransferResult::Complete => tunnel.works(),
             None => {}
         }
-        let tunnel = &self.control.tunnel;
         tunnel.registry.past_transfers.add(record.clone());
-        tunnel.events.publish(Event::TransferEnded(record));
+        tunnel.events.publish(Event::TransferEnded(record.clone()));
+        record
+    }
+
+    fn failed(&self, result: TransferResult, cause: &Cause) {
+        let tunnel = &self.control.tunnel;
+        if result == TransferResult::Cut {
+            tunnel.totals.cuts.count(cause.reason);
+        }
+        tunnel.failed(cause);
     }
 }
 
 impl Drop for DataChannels {
     /// A session that panics leaves its transfer behind: no client learned that it is complete.
     fn drop(&mut self) {
-        if self.running.is_some() {
-            drop_one(&self.control.tunnel.totals.transfers_active);
-            add(&self.control.tunnel.totals.transfers_failed, 1);
+        self.explain();
+        if let Some((_, running)) = &self.running {
+            let totals = &self.control.tunnel.totals;
+            drop_one(&totals.transfers_active);
+            let cut = (running.start.kind, TransferResult::Cut);
+            totals.transfers.count(cut);
         }
     }
 }

@@ -77,6 +77,11 @@ impl TransferEnd {
         Self { result, told }
     }
 
+    /// Whether the server reported success, and the client received a failure instead.
+    pub(super) fn is_corrected(&self) -> bool {
+        self.told.replaced
+    }
+
     /// The end of one that the server refused.
     pub(super) fn refused(told: Told) -> Self {
         let result = if NOT_STORED.contains(&told.code) {

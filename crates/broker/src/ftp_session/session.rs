@@ -275,7 +275,7 @@ impl FtpSession {
     fn lose(&mut self, fault: Fault, reason: &str) {
         let why = self.why_lost(fault);
         if !self.greeting.is_complete() {
-            add(&self.control.tunnel.totals.sessions_refused, 1);
+            self.control.tunnel.totals.sessions_refused.count(why);
         }
 
         if self.data_channels.is_running() {

@@ -16,7 +16,9 @@ use tracing::{debug, info, warn};
 use super::facts::{Connected, Occasion, name};
 use super::process::{self, HookEnd};
 use super::table::HookTable;
+use super::totals::{HookResult, HookTotals};
 use crate::events::Numbered;
+use crate::registry::add;
 use crate::shutdown::Shutdown;
 
 /// Hooks that run at once: enough for those that wait for a network, few enough for a small host.
@@ -39,6 +41,7 @@ struct Job {
 pub(super) struct Runner {
     table: watch::Receiver<HookTable>,
     events: broadcast::Receiver<Numbered>,
+    totals: Arc<HookTotals>,
     shutdown: Shutdown,
     connected: Connected,
     waiting: VecDeque<Job>,
@@ -53,11 +56,13 @@ impl Runner {
     pub(super) fn new(
         table: watch::Receiver<HookTable>,
         events: broadcast::Receiver<Numbered>,
+        totals: Arc<HookTotals>,
         shutdown: Shutdown,
     ) -> Self {
         Self {
             table,
             events,
+            totals,
             shutdown,
             connected: Connected::default(),
             waiting: VecDeque::new(),
@@ -116,6 +121,7 @@ impl Runner {
             );
         }
         self.dropped += count;
+        add(&self.totals.dropped, count);
     }
 
     fn start_waiting(&mut self) {
@@ -142,6 +148,7 @@ impl Runner {
         let (on, profile) = (name(job.occasion.on), &job.occasion.profile);
         match end {
             HookEnd::Succeeded => {
+                self.totals.over.count(HookResult::Succeeded);
                 self.broken.remove(command);
                 debug!(%hook, on, %profile, "hook succeeded");
             }
@@ -151,9 +158,11 @@ impl Runner {
                 self.not_run(job, &output);
             }
             HookEnd::Failed { status, output } => {
+                self.totals.over.count(HookResult::Failed);
                 warn!(%hook, on, %profile, %status, %output, "hook failed");
             }
             HookEnd::TooLong { output } => {
+                self.totals.over.count(HookResult::TooLong);
                 let seconds = job.hook.timeout.as_secs();
                 warn!(%hook, on, %profile, seconds, %output, "hook ended by the broker: it ran longer than its timeout");
             }
@@ -163,6 +172,7 @@ impl Runner {
 
     /// Tells once that a hook cannot be run.
     fn not_run(&mut self, job: &Job, reason: &str) {
+        self.totals.over.count(HookResult::NotRun);
         let command = &job.hook.command;
         if self.broken.len() < MAX_WAITING && self.broken.insert(command.clone()) {
             let hook = command_name(command);

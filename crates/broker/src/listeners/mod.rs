@@ -203,17 +203,19 @@ impl Listeners {
             spec,
         } = configured;
         let id = self.registry.new_id();
+        let is_requested = origin == TunnelOrigin::Command;
+        let registered = self.registry.add_tunnel(id, is_requested);
         let tunnel = Arc::new(Tunnel {
             id,
             profile_id: profile.clone(),
             spec,
-            profile: (origin != TunnelOrigin::Command).then(|| profile.clone()),
+            profile: (!is_requested).then(|| profile.clone()),
             tls,
             host: self.host.clone(),
             connections,
             events: self.events.clone(),
             registry: self.registry.clone(),
-            totals: Arc::new(self.registry.add_tunnel(id)),
+            totals: Arc::new(registered),
             shutdown: self.shutdown.clone(),
             greetings: Arc::new(Semaphore::new(GREETINGS_AWAITED)),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES)),

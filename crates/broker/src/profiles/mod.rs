@@ -1,9 +1,11 @@
 //! Profiles, and the pools of SSH connections that lead to their servers.
 
 mod connect_spec;
+mod connection_totals;
 mod connections;
 mod observer;
 mod reconnect;
+mod totals;
 mod way_in;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 pub(crate) use connect_spec::unsupported;
+pub(crate) use connection_totals::{ConnectionEnd, ConnectionTotals};
 pub(crate) use connections::Connections;
 pub(crate) use observer::ChangedProfiles;
 pub(crate) use way_in::WayIn;
@@ -28,6 +31,7 @@ pub(crate) use way_in::WayIn;
 use self::observer::ConnectionEvents;
 use self::reconnect::{keep_connected, tell_changes};
 pub(crate) use self::reconnect::{retry_pause, while_connected};
+use self::totals::ProfileTotals;
 use crate::events::Events;
 use crate::prompts::PromptQueue;
 use crate::shutdown::Shutdown;
@@ -57,6 +61,7 @@ pub(crate) struct Profiles {
     keyring: Arc<Keyring>,
     events: Events,
     changed: ChangedProfiles,
+    totals: ProfileTotals,
     shutdown: Shutdown,
 }
 
@@ -97,6 +102,7 @@ impl Profiles {
             prompts,
             events,
             changed: ChangedProfiles::default(),
+            totals: ProfileTotals::default(),
             shutdown,
         }
     }
@@ -180,6 +186,7 @@ impl Profiles {
     pub(crate) fn adopt(&mut self, config: Config, changes: &mpsc::Sender<String>) {
         let config = Arc::new(config);
         self.config = config.clone();
+        self.totals.adopt(&config);
         for (id, pool) in &mut self.pools {
             pool.adhoc = config.profile_by_id(id).is_none();
             if pool.adhoc {
@@ -202,6 +209,11 @@ impl Profiles {
         self.keyring.keeps_for() == connect_spec::keep_for(&config.key_stores)
     }
 
+    /// The totals of the connections of the profile with this id. All targets without a profile share theirs.
+    pub(crate) fn totals_of(&self, id: &str) -> Arc<ConnectionTotals> {
+        self.totals.of(&self.config, id)
+    }
+
     /// The specification for connections to a profile's server.
     pub(crate) fn connect_spec(&self, profile: &Profile) -> ConnectSpec {
         let Identity { home, user } = &self.identity;
@@ -215,6 +227,7 @@ impl Profiles {
             events: self.events.clone(),
             profile: profile.id.clone(),
             changed: self.changed.clone(),
+            totals: self.totals_of(&profile.id),
         }));
         spec
     }

@@ -1,12 +1,17 @@
 //! Publishes what happens to the connections of one profile.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use broker_ssh::{ConnectionKind, CutReason, Observer};
+use broker_ipc::Reason;
+use broker_ssh::{ConnectionKind, CutReason, Observer, OpenError};
 use tokio::sync::Notify;
 
+use super::connection_totals::ConnectionTotals;
 use crate::events::{ConnectionFacts, Event, Events};
+use crate::reasons;
 use crate::sync::lock;
 
 /// The profiles whose connections can have changed since somebody last looked. Clones share it. At most as many as there
@@ -43,13 +48,14 @@ impl ChangedProfiles {
     }
 }
 
-/// Publishes the connections of one profile.
+/// Publishes and counts the connections of one profile.
 #[derive(Debug)]
 pub(super) struct ConnectionEvents {
     pub(super) events: Events,
     /// The profile's id, or the target that a command named.
     pub(super) profile: String,
     pub(super) changed: ChangedProfiles,
+    pub(super) totals: Arc<ConnectionTotals>,
 }
 
 impl ConnectionEvents {
@@ -67,7 +73,22 @@ impl Observer for ConnectionEvents {
         self.events.publish(Event::Connected(self.facts(id, kind)));
     }
 
+    fn attempted(
+        &self,
+        kind: ConnectionKind,
+        took: Duration,
+        outcome: Result<(), &(dyn Error + 'static)>,
+    ) {
+        let reason = |error: &(dyn Error + 'static)| {
+            let error = error.downcast_ref::<OpenError>();
+            error.map_or(Reason::Other, reasons::of_open)
+        };
+        let failure = outcome.err().map(reason);
+        self.totals.attempted(kind, failure, took);
+    }
+
     fn disconnected(&self, id: u64, kind: ConnectionKind, reason: &CutReason) {
+        self.totals.disconnected(kind, reason);
         self.events.publish(Event::Disconnected {
             connection: self.facts(id, kind),
             reason: reason.to_string(),

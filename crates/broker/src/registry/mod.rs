@@ -35,12 +35,31 @@ use failures::RecentFailures;
 pub(crate) struct SessionRegistry {
     next_id: AtomicU64,
     sessions: Mutex<BTreeMap<u64, Arc<SessionEntry>>>,
-    tunnels: Mutex<BTreeMap<u64, Arc<TunnelTotals>>>,
+    tunnels: Mutex<BTreeMap<u64, RegisteredTunnel>>,
     /// The totals of all tunnels that are gone.
     past: TunnelTotals,
+    /// The totals of those of them that commands had opened.
+    past_requested: TunnelTotals,
     failures: RecentFailures,
     /// The last transfers that are over.
     pub(crate) past_transfers: PastTransfers,
+}
+
+/// A tunnel that is open, or that still serves clients.
+#[derive(Debug)]
+struct RegisteredTunnel {
+    totals: Arc<TunnelTotals>,
+    /// Whether a command has opened it.
+    is_requested: bool,
+}
+
+/// The tunnels among which [`SessionRegistry::each_tunnel`] tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// One of the configuration, by its number.
+    Configured(u64),
+    /// One that a command has opened, or all of those that are gone.
+    Requested,
 }
 
 impl SessionRegistry {
@@ -55,20 +74,29 @@ impl SessionRegistry {
     }
 
     /// Starts the totals of a tunnel, which the registry has until they are dropped.
-    pub(crate) fn add_tunnel(self: &Arc<Self>, id: u64) -> TunnelEntry {
+    pub(crate) fn add_tunnel(self: &Arc<Self>, id: u64, is_requested: bool) -> TunnelEntry {
+        let totals = Arc::<TunnelTotals>::default();
+        let tunnel = RegisteredTunnel {
+            totals: totals.clone(),
+            is_requested,
+        };
+        lock(&self.tunnels).insert(id, tunnel);
         TunnelEntry {
             registry: self.clone(),
             id,
             port: AtomicU16::new(0),
-            totals: lock(&self.tunnels).entry(id).or_default().clone(),
+            totals,
         }
     }
 
     /// Removes a tunnel whose last session is gone. Its traffic still counts for the daemon as a whole.
     fn remove_tunnel(&self, id: u64) {
         let mut tunnels = lock(&self.tunnels);
-        if let Some(totals) = tunnels.remove(&id) {
-            self.past.take_over(&totals);
+        if let Some(tunnel) = tunnels.remove(&id) {
+            self.past.take_over(&tunnel.totals);
+            if tunnel.is_requested {
+                self.past_requested.take_over(&tunnel.totals);
+            }
         }
     }
 
@@ -129,13 +157,35 @@ impl SessionRegistry {
         }
     }
 
+    /// Shows the totals of each tunnel, with what its sessions carry now. No tunnel comes or goes meanwhile, so none counts
+    /// twice: `show` must drop no tunnel.
+    pub(crate) fn each_tunnel(&self, mut show: impl FnMut(Whose, &TunnelTotals, TrafficTotals)) {
+        let tunnels = lock(&self.tunnels);
+        let ended = tunnels.values().map(|it| TrafficTotals::of([&*it.totals]));
+        let ended: Vec<_> = ended.collect();
+        let mut sessions = BTreeMap::<u64, Vec<_>>::new();
+        for session in self.sessions() {
+            sessions.entry(session.tunnel.id).or_default().push(session);
+        }
+        for ((id, tunnel), ended) in tunnels.iter().zip(ended) {
+            let its = sessions.remove(id).unwrap_or_default();
+            let whose = match tunnel.is_requested {
+                true => Whose::Requested,
+                false => Whose::Configured(*id),
+            };
+            let traffic = ended.with(&its).never_less(&tunnel.totals);
+            show(whose, &tunnel.totals, traffic);
+        }
+        let gone = TrafficTotals::of([&self.past_requested]);
+        show(Whose::Requested, &self.past_requested, gone);
+    }
+
     /// What the daemon has carried since its start: through open tunnels, through closed ones that still serve clients,
     /// and through those that are gone.
     pub(crate) fn traffic(&self) -> TrafficTotals {
-        let sessions = self.sessions();
         let tunnels = lock(&self.tunnels);
-        let totals = tunnels.values().map(Arc::as_ref);
-        TrafficTotals::sum(totals.chain([&self.past]), &sessions)
+        let totals = tunnels.values().map(|it| &*it.totals);
+        TrafficTotals::of(totals.chain([&self.past])).with(&self.sessions())
     }
 }
 
@@ -210,7 +260,7 @@ mod tests {
     #[test]
     fn what_a_tunnel_has_carried_counts_once_also_when_it_is_gone() {
         let registry = Arc::<SessionRegistry>::default();
-        let [first, second] = [1, 2].map(|id| registry.add_tunnel(id));
+        let [first, second] = [1, 2].map(|id| registry.add_tunnel(id, false));
         add(&first.bytes_up, 5);
         add(&second.bytes_up, 7);
         assert_eq!(registry.traffic().bytes_up, 12);

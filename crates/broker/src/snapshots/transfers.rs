@@ -73,12 +73,7 @@ pub(super) fn started(start: &TransferStart, began: SystemTime) -> Transfer {
         ftp_user: start.ftp_user.clone(),
         command: start.command.clone(),
         path: start.path.clone(),
-        direction: match start.kind {
-            TransferKind::Upload => TransferDirection::Upload,
-            TransferKind::Download => TransferDirection::Download,
-            TransferKind::Listing => TransferDirection::Listing,
-            TransferKind::Unknown => TransferDirection::Unknown,
-        },
+        direction: direction(start.kind),
         state: TransferState::Running,
         bytes: 0,
         size: start.size,
@@ -90,6 +85,15 @@ pub(super) fn started(start: &TransferStart, began: SystemTime) -> Transfer {
         reply: None,
         reason: None,
         by: None,
+    }
+}
+
+pub(crate) fn direction(kind: TransferKind) -> TransferDirection {
+    match kind {
+        TransferKind::Upload => TransferDirection::Upload,
+        TransferKind::Download => TransferDirection::Download,
+        TransferKind::Listing => TransferDirection::Listing,
+        TransferKind::Unknown => TransferDirection::Unknown,
     }
 }
 

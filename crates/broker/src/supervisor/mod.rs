@@ -35,6 +35,7 @@ use self::requested::{Lifetime, RequestedTunnels};
 use crate::events::Events;
 use crate::hooks::Hooks;
 use crate::listeners::{Configured, Listeners};
+use crate::metrics::{self, Metrics, Reloads, Sources};
 use crate::own_host::TunnelSockets;
 use crate::profiles::{Connections, Identity, Profiles};
 use crate::prompts::PromptQueue;
@@ -65,6 +66,12 @@ pub(crate) enum SupervisorRequest {
     State(u64, oneshot::Sender<Vec<Event>>),
     /// A tunnel; `None` if it is closed.
     Tunnel(u64, oneshot::Sender<Option<TunnelListener>>),
+    /// The metrics.
+    Metrics(oneshot::Sender<Metrics>),
+    /// The tunnels of the configuration that do not listen.
+    NotListening(oneshot::Sender<Vec<String>>),
+    /// A reload has failed.
+    ReloadFailed,
 }
 
 /// A request that concerns the process as a whole.
@@ -101,6 +108,7 @@ pub struct Supervisor {
     registry: Arc<SessionRegistry>,
     events: Events,
     hooks: Hooks,
+    reloads: Reloads,
     prompts: Arc<PromptQueue>,
     shutdown: Shutdown,
     process: mpsc::Sender<ProcessRequest>,
@@ -152,6 +160,7 @@ impl Supervisor {
             registry,
             events,
             hooks,
+            reloads: Reloads::new(),
             prompts,
             shutdown,
             process,
@@ -293,6 +302,13 @@ impl Supervisor {
             SupervisorRequest::Tunnel(id, row) => {
                 let _ = row.send(self.listener(id).ok());
             }
+            SupervisorRequest::Metrics(metrics) => {
+                let _ = metrics.send(self.metrics());
+            }
+            SupervisorRequest::NotListening(tunnels) => {
+                let _ = tunnels.send(snapshots::not_listening(&self.listeners));
+            }
+            SupervisorRequest::ReloadFailed => self.reloads.failed(),
         }
     }
 
@@ -341,6 +357,9 @@ impl Supervisor {
                     .send(ProcessRequest::Reload(asked, reply))
                     .await;
             }
+            Request::Metrics(_, reply) => {
+                self.reply_later(reply, metrics::page(self.metrics()));
+            }
             Request::ListProfiles(_, reply) => {
                 reply.send(Ok(snapshots::profiles(profiles, listeners)));
             }
@@ -383,6 +402,20 @@ impl Supervisor {
     pub fn overview(&self) -> Overview {
         let stopping = self.shutdown.drain.is_cancelled();
         snapshots::overview(&self.listeners, &self.registry, stopping)
+    }
+
+    fn metrics(&self) -> Metrics {
+        metrics::gather(&Sources {
+            listeners: &self.listeners,
+            profiles: &self.profiles,
+            registry: &self.registry,
+            events: &self.events,
+            hooks: self.hooks.totals(),
+            prompts: &self.prompts,
+            reloads: &self.reloads,
+            started: self.started,
+            stopping: self.shutdown.drain.is_cancelled(),
+        })
     }
 
     fn status(&self) -> DaemonStatus {

@@ -62,6 +62,7 @@ impl Supervisor {
         self.follow_profiles();
         self.end_removed(&difference, new.grace);
         self.profiles.give_up_unused();
+        self.reloads.applied();
         log(&report);
         self.publish(&report);
         Ok(report)

@@ -44,7 +44,5 @@ pub(super) async fn run(task: DataTask, target: Announced, open_first: bool) {
         }
         DataEnd::Complete | DataEnd::Unused => {}
     }
-    let totals = &task.control.tunnel.totals;
-    totals.add_traffic(task.entry.channel.traffic());
     task.tell(DataEvent::Ended(end)).await;
 }
