@@ -54,6 +54,7 @@ pub(crate) enum ServerMethod {
 pub(crate) enum LogType {
     #[default]
     File,
+    Xferlog,
     Syslog,
     Discard,
 }
@@ -173,6 +174,7 @@ impl Choice for ServerMethod {
 impl Choice for LogType {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("file", Self::File),
+        ("xferlog", Self::Xferlog),
         ("syslog", Self::Syslog),
         ("discard", Self::Discard),
     ];

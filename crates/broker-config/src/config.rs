@@ -1,6 +1,6 @@
 //! The resolved configuration: the only form that the daemon sees.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
@@ -232,10 +232,22 @@ pub struct Identification {
 pub enum LogTarget {
     /// To a file.
     File(PathBuf),
+    /// To a file, only the transfers, in the xferlog format of FTP servers.
+    Transfers(PathBuf),
     /// To the system's log.
     Syslog,
     /// Nowhere.
     Discard,
+}
+
+impl LogTarget {
+    /// The file that it writes.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) | Self::Transfers(path) => Some(path),
+            Self::Syslog | Self::Discard => None,
+        }
+    }
 }
 
 /// A setting in a file that this version does not support yet.

@@ -20,14 +20,22 @@ use crate::journal;
 use crate::line::SpanFields;
 use crate::log_lines::ToClients;
 use crate::throttle::{self, Reporter};
+use crate::xferlog::{OpenXferlogs, Xferlogs};
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// The log files of the configuration, which are opened anew with each reload.
-pub(crate) struct LogFiles(reload::Handle<OpenFiles, Registry>);
+/// The files of the configuration that are logged to. Each reload opens them again.
+pub(crate) struct LogFiles {
+    layers: reload::Handle<Vec<BoxedLayer>, Registry>,
+    xferlogs: Xferlogs,
+}
 
-/// Open log files.
-pub(crate) type OpenFiles = Vec<BoxedLayer>;
+/// Open files to log to.
+#[derive(Default)]
+pub(crate) struct OpenFiles {
+    layers: Vec<BoxedLayer>,
+    xferlogs: OpenXferlogs,
+}
 
 impl LogFiles {
     /// Opens the log files that the configuration names.
@@ -35,19 +43,28 @@ impl LogFiles {
     /// # Errors
     /// A file that cannot be opened.
     pub(crate) fn open(config: &Config) -> anyhow::Result<OpenFiles> {
-        let targets = config.logging.iter();
-        let files = targets.filter_map(|target| match target {
-            LogTarget::File(path) => Some(file(path)),
-            LogTarget::Discard | LogTarget::Syslog => None,
-        });
-        files.collect()
+        let mut files = OpenFiles::default();
+        for target in &config.logging {
+            match target {
+                LogTarget::File(path) => files.layers.push(layer(open(path)?)),
+                LogTarget::Transfers(path) => files.xferlogs.add(path, open(path)?),
+                LogTarget::Discard | LogTarget::Syslog => {}
+            }
+        }
+        Ok(files)
     }
 
     /// Writes to these files from now on, and closes those before.
     pub(crate) fn replace(&self, files: OpenFiles) {
-        if let Err(error) = self.0.reload(files) {
+        self.xferlogs.replace(files.xferlogs);
+        if let Err(error) = self.layers.reload(files.layers) {
             error!(%error, "cannot write to the log files");
         }
+    }
+
+    /// Where transfers are logged.
+    pub(crate) fn xferlogs(&self) -> &Xferlogs {
+        &self.xferlogs
     }
 }
 
@@ -60,7 +77,10 @@ pub(crate) fn start(
     config: &Config,
     lines: &LogLines,
 ) -> anyhow::Result<(LogFiles, Reporter)> {
-    let (files, handle) = reload::Layer::new(LogFiles::open(config)?);
+    let files = LogFiles::open(config)?;
+    let xferlogs = Xferlogs::default();
+    xferlogs.replace(files.xferlogs);
+    let (files, handle) = reload::Layer::new(files.layers);
     let mut layers = vec![standard_error(args.log_format)?, files.boxed()];
     layers.push(SpanFields.boxed());
     layers.push(ToClients(lines.clone()).boxed());
@@ -83,7 +103,11 @@ pub(crate) fn start(
         // Nothing is lost, and files also come from hosts with another system log.
         warn!("{error:#}: the log goes to standard error and to the other log targets only");
     }
-    Ok((LogFiles(handle), reporter))
+    let files = LogFiles {
+        layers: handle,
+        xferlogs,
+    };
+    Ok((files, reporter))
 }
 
 fn level(asked: &str) -> anyhow::Result<EnvFilter> {
@@ -105,16 +129,19 @@ fn standard_error(format: LogFormat) -> anyhow::Result<BoxedLayer> {
     })
 }
 
-fn file(path: &Path) -> anyhow::Result<BoxedLayer> {
-    let file =
-        open(path).with_context(|| format!("cannot write the log file {}", path.display()))?;
+fn layer(file: File) -> BoxedLayer {
     let layer = fmt::layer().with_ansi(false).with_writer(Arc::new(file));
-    Ok(layer.with_target(false).boxed())
+    layer.with_target(false).boxed()
 }
 
 /// Opens the file for its owner alone, since the log names users and files. Follows no link: otherwise anybody who can
 /// write to the directory could make the daemon append the log to any of its user's files.
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path) -> anyhow::Result<File> {
+    let opened = open_private(path);
+    opened.with_context(|| format!("cannot write the log file {}", path.display()))
+}
+
+fn open_private(path: &Path) -> io::Result<File> {
     let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600);
@@ -158,7 +185,7 @@ mod tests {
         );
         std::fs::write(&target, "kept").unwrap();
         symlink(&target, &link).unwrap();
-        let refused = open(&link).unwrap_err().to_string();
+        let refused = format!("{:#}", open(&link).unwrap_err());
         assert!(refused.contains("name the file itself"), "{refused}");
     }
 }

@@ -15,6 +15,7 @@ mod process;
 mod reload;
 mod stopping;
 mod throttle;
+mod xferlog;
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -161,6 +162,7 @@ async fn serve(
         supervisor.keep_running();
     }
     let tunnels = supervisor.tunnel_sockets();
+    let xferlog = log.xferlogs().start(&supervisor.events());
     open_tunnels(&mut supervisor, before.tunnels, before.requested);
     let overview = supervisor.overview();
     shutdown.tasks.spawn(supervisor.run());
@@ -201,6 +203,7 @@ async fn serve(
     }
     shutdown.spawn_until_killed(heartbeat::report(api));
     stopping::until_stopped(orders, shutdown, local, args.grace()).await;
+    xferlog.finish().await;
     info!("broker ended");
     Ok(())
 }

@@ -28,21 +28,23 @@ pub(super) static LOGGING: Rule<Vec<LogTarget>> =
     ]);
 
 static LOG_TARGET: Rule<Target> = rule("log-target", rows! { Target:
-    "type" usual "file": "`file`: appends lines to a file; `syslog`: the systemd journal; `discard`: writes nothing",
+    "type" usual "file": "`file`: appends lines to a file; `xferlog`: appends a line for each transfer of a file to it, in the \
+        format of FTP servers; `syslog`: the systemd journal; `discard`: writes nothing",
         |it, f| set(&mut it.kind, f.choice());
     "file": "the file. The broker creates it for its user alone and follows no link", |it, f| it.file = f.path();
 }).many();
 
 fn log_target(target: Target, element: &Element, values: &mut Values<'_>) -> Option<LogTarget> {
-    match (target.kind, target.file) {
-        (LogType::File, Some(file)) => Some(LogTarget::File(file)),
-        (LogType::Syslog, _) => Some(LogTarget::Syslog),
-        (LogType::Discard, _) => Some(LogTarget::Discard),
-        (LogType::File, None) => {
-            report_no_file(element, values);
-            None
-        }
+    let to_file = match target.kind {
+        LogType::File => LogTarget::File,
+        LogType::Xferlog => LogTarget::Transfers,
+        LogType::Syslog => return Some(LogTarget::Syslog),
+        LogType::Discard => return Some(LogTarget::Discard),
+    };
+    if target.file.is_none() {
+        report_no_file(element, values);
     }
+    target.file.map(to_file)
 }
 
 fn report_no_file(element: &Element, values: &mut Values<'_>) {
@@ -51,8 +53,8 @@ fn report_no_file(element: &Element, values: &mut Values<'_>) {
             .findings
             .error(
                 element.span,
-                "a log target of type `file` lacks the attribute `file`",
+                "a log target of this type lacks the attribute `file`",
             )
-            .help(r#"write `type="file" file="…"`, or another type: `syslog`, `discard`"#);
+            .help(r#"write `file="…"`, or another type: `syslog`, `discard`"#);
     }
 }

@@ -72,10 +72,8 @@ fn places(config: &Config, found: &mut Vec<Finding>) {
     for path in directories.filter_map(|it| it.directory.as_deref()) {
         readable("the directory of keys", path, at, found);
     }
-    for target in &config.logging {
-        if let LogTarget::File(path) = target {
-            log_file(path, at, found);
-        }
+    for path in config.logging.iter().filter_map(LogTarget::file) {
+        log_file(path, at, found);
     }
 }
 

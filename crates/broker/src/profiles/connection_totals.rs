@@ -45,9 +45,9 @@ impl ConnectionTotals {
     /// Counts the end of a connection.
     pub(crate) fn disconnected(&self, kind: ConnectionKind, reason: &CutReason) {
         let end = match reason {
-            CutReason::ConnectionClosed(_) => ConnectionEnd::Closed,
+            CutReason::ConnectionClosed { .. } => ConnectionEnd::Closed,
             CutReason::Closed
-            | CutReason::ConnectionLost(_)
+            | CutReason::ConnectionLost { .. }
             | CutReason::Overflow(_)
             | CutReason::Stalled(_)
             | CutReason::Evicted(_)

@@ -246,9 +246,7 @@ impl Supervisor {
 
 fn log_files(config: &Config) -> Vec<&LogTarget> {
     let targets = config.logging.iter();
-    targets
-        .filter(|it| matches!(it, LogTarget::File(_)))
-        .collect()
+    targets.filter(|it| it.file().is_some()).collect()
 }
 
 fn profile_changes(difference: &Difference, grace: Duration) -> Changes {
