@@ -22,7 +22,7 @@ use crate::start::Starting;
 use crate::stop::stop;
 use crate::tunnel_spec::ListenerName;
 use crate::{
-    check, doctor, events, health, hostkeys, import, instances, prompts, ssh_config, tunnel,
+    check, doctor, events, health, hostkeys, import, instances, prompts, ssh_config, top, tunnel,
 };
 
 /// Runs one command.
@@ -69,6 +69,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             lists::show(daemon, List::Transfers { running }).await
         }
         Command::Events(args) => events::follow(daemon, args).await,
+        Command::Top(args) => top::top(daemon, args).await,
         Command::ListTunnelListeners => lists::show(daemon, List::Listeners).await,
         Command::OpenTunnelListener(tunnel) => open_tunnels(daemon, tunnel).await,
         Command::Tunnel(args) => tunnel::tunnel(daemon, args).await,
@@ -123,6 +124,7 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::ListSessions
         | Command::ListTransfers { .. }
         | Command::Events(_)
+        | Command::Top(_)
         | Command::ListTunnelListeners
         | Command::CloseTunnelListener { .. }
         | Command::Doctor(_)

@@ -27,6 +27,7 @@ mod stop;
 mod table;
 mod terminal;
 mod times;
+mod top;
 mod tunnel;
 mod tunnel_spec;
 mod units;

@@ -8,8 +8,8 @@ use clap_complete::Shell;
 use super::ids::id;
 use super::instead;
 use super::{
-    DoctorArgs, EventsArgs, ImportSshConfigArgs, NewFile, OpenTunnelArgs, StopArgs, TrustHostArgs,
-    TunnelArgs,
+    DoctorArgs, EventsArgs, ImportSshConfigArgs, NewFile, OpenTunnelArgs, StopArgs, TopArgs,
+    TrustHostArgs, TunnelArgs,
 };
 use crate::tunnel_spec::ListenerName;
 
@@ -98,6 +98,11 @@ pub(crate) enum Command {
     /// Shows SSH connections, sessions, transfers and tunnel listeners. A reader that is too slow loses events and is told
     /// how many.
     Events(EventsArgs),
+    /// Show the daemon on the whole screen as it works: profiles, tunnels, transfers, failures, log
+    ///
+    /// The keys filter, sort, and show details. They also close tunnels and connections, cut transfers, and connect profiles;
+    /// ? lists them. Needs a terminal; broker-ctl events prints the same as lines. NO_COLOR turns colours off.
+    Top(TopArgs),
     // Scripts have abbreviated it so since before there was list-transfers.
     /// List the tunnel listeners
     #[command(alias = "list-t")]

@@ -11,6 +11,7 @@ mod ids;
 mod import;
 mod instead;
 mod stop;
+mod top;
 mod tunnels;
 
 use std::ffi::OsString;
@@ -27,6 +28,7 @@ pub(crate) use format::Format;
 pub(crate) use hostkeys::TrustHostArgs;
 pub(crate) use import::{ImportSshConfigArgs, NewFile};
 pub(crate) use stop::StopArgs;
+pub(crate) use top::TopArgs;
 pub(crate) use tunnels::{OpenTunnelArgs, TunnelArgs, TunnelChoice};
 
 /// The heading of the options that every command has.

@@ -6,7 +6,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 const LEFT_OUT: char = '…';
 
 /// The text, without a part in its middle if it is too long. More of its end remains: a file name says there what it is.
-pub(super) fn shortened(text: &str, width: usize) -> String {
+pub(crate) fn shortened(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -19,7 +19,7 @@ pub(super) fn shortened(text: &str, width: usize) -> String {
 }
 
 /// As much of the beginning as fits.
-pub(super) fn prefix(text: &str, width: usize) -> &str {
+pub(crate) fn prefix(text: &str, width: usize) -> &str {
     let mut seen = 0;
     for (at, c) in text.char_indices() {
         seen += c.width().unwrap_or(0);
@@ -43,7 +43,7 @@ fn suffix(text: &str, width: usize) -> &str {
 }
 
 /// The text in lines of at most this width, broken at spaces. A word that is longer is broken anywhere.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<&str> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text;
     while rest.width() > width {

@@ -2,7 +2,7 @@
 
 mod cell;
 mod column;
-mod fit;
+pub(crate) mod fit;
 mod layout;
 
 use clap::builder::styling::{AnsiColor, Style};
