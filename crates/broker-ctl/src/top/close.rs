@@ -10,8 +10,8 @@ pub(super) fn close(pane: Pane, key: &Key, world: &World) -> Result<Request, &'s
         (Pane::Profiles, Key::Name(profile)) => match world.connections_of(profile) {
             none if none.is_empty() => Err("The profile has no connection"),
             ids => Ok(Request::CloseConnections {
-                profile: profile.clone(),
                 ids,
+                name: world.name_of(profile).to_owned(),
             }),
         },
         (Pane::Tunnels, Key::Number(id)) => {
@@ -47,6 +47,7 @@ pub(super) fn connect(pane: Pane, key: &Key, world: &World) -> Result<Request, &
         }
         (Pane::Profiles | Pane::Tunnels | Pane::Transfers | Pane::Failures | Pane::Log, _) => None,
     };
-    let profile = profile.ok_or("Nothing to connect: select a profile or a tunnel")?;
-    Ok(Request::Connect { profile })
+    let target = profile.ok_or("Nothing to connect: select a profile or a tunnel")?;
+    let name = world.name_of(&target).to_owned();
+    Ok(Request::Connect { target, name })
 }

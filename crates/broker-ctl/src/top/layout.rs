@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-/// From this width on, two columns of panes stand side by side.
+/// From this width on, there can be two columns of panes. A single one has more room for long texts.
 const TWO_COLUMNS: u16 = 150;
 
 /// The width of the left one, in hundredths.
@@ -17,10 +17,14 @@ pub(super) struct Wish {
     pub(super) wanted: u16,
 }
 
-/// Where the panes are, in their order: the last `right` ones are in a column of their own if the screen is wide. `None`: there
-/// is only room for one.
+/// Where the panes are, in their order. If a column is too low for what they want, the last `right` ones are in a second one
+/// on a wide screen. `None`: there is only room for one.
 pub(super) fn places(area: Rect, wishes: &[Wish], right: usize) -> Option<Vec<Rect>> {
-    if area.width < TWO_COLUMNS {
+    let wanted = wishes
+        .iter()
+        .map(|wish| u32::from(wish.wanted))
+        .sum::<u32>();
+    if area.width < TWO_COLUMNS || wanted <= area.height.into() {
         return column(area, wishes);
     }
     let (first, second) = wishes.split_at_checked(wishes.len().checked_sub(right)?)?;
@@ -88,15 +92,21 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_screen_has_two_columns() {
+    fn a_wide_screen_has_two_columns_if_one_is_too_low() {
         let area = Rect::new(0, 1, 200, 10);
-        let places = places(area, &[wish(2, 2), wish(2, 2), wish(2, 2)], 1).unwrap();
+        let wishes = [wish(2, 2), wish(2, 2), wish(2, 6)];
+        let lower = Rect { height: 9, ..area };
+        assert_eq!(
+            places(lower, &wishes, 1).unwrap()[1],
+            Rect::new(0, 3, 120, 7)
+        );
+        let places = places(area, &wishes, 1).unwrap();
         assert_eq!(
             places,
             [
-                Rect::new(0, 1, 120, 2),
-                Rect::new(0, 3, 120, 8),
-                Rect::new(121, 1, 79, 10),
+                Rect::new(0, 1, 200, 2),
+                Rect::new(0, 3, 200, 2),
+                Rect::new(0, 5, 200, 6),
             ]
         );
     }

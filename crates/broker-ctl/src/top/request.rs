@@ -11,8 +11,8 @@ use crate::daemon::Daemon;
 /// A request, with the name of what it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Request {
-    Connect { profile: String },
-    CloseConnections { profile: String, ids: Vec<u64> },
+    Connect { target: String, name: String },
+    CloseConnections { ids: Vec<u64>, name: String },
     CloseTunnel { id: u64, name: String },
     CutTransfer { session: u64, file: String },
 }
@@ -22,8 +22,8 @@ impl Request {
     pub(super) fn question(&self) -> Option<String> {
         match self {
             Self::Connect { .. } => None,
-            Self::CloseConnections { profile, ids } => Some(format!(
-                "Close the SSH connections of {profile} ({})? Transfers on them fail",
+            Self::CloseConnections { ids, name } => Some(format!(
+                "Close the SSH connections of {name} ({})? Transfers on them fail",
                 ids.len()
             )),
             Self::CloseTunnel { name, .. } => Some(format!(
@@ -38,9 +38,9 @@ impl Request {
     /// What to show while the daemon carries it out.
     pub(super) fn progress(&self) -> String {
         match self {
-            Self::Connect { profile } => format!("Connecting {profile} …"),
-            Self::CloseConnections { profile, .. } => {
-                format!("Closing the connections of {profile} …")
+            Self::Connect { name, .. } => format!("Connecting {name} …"),
+            Self::CloseConnections { name, .. } => {
+                format!("Closing the connections of {name} …")
             }
             Self::CloseTunnel { name, .. } => format!("Closing the tunnel on {name} …"),
             Self::CutTransfer { file, .. } => format!("Cutting the transfer of {file} …"),
@@ -54,16 +54,15 @@ pub(super) async fn carry_out(
     request: Request,
 ) -> Result<String, ClientError> {
     match request {
-        Request::Connect { profile } => {
-            let target = profile.clone();
+        Request::Connect { target, name } => {
             daemon.work(&Connect { target }).await?;
-            Ok(format!("{profile} is connected"))
+            Ok(format!("{name} is connected"))
         }
-        Request::CloseConnections { profile, ids } => {
+        Request::CloseConnections { ids, name } => {
             for id in ids {
                 daemon.call(&CloseConnection { id }).await?;
             }
-            Ok(format!("The connections of {profile} are closed"))
+            Ok(format!("The connections of {name} are closed"))
         }
         Request::CloseTunnel { id, name } => {
             daemon.call(&CloseTunnelListener { id }).await?;

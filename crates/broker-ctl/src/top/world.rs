@@ -154,6 +154,12 @@ impl World {
         sums
     }
 
+    /// The name of a profile, or what else it is known by.
+    pub(super) fn name_of<'a>(&'a self, profile: &'a str) -> &'a str {
+        let name = self.profiles.get(profile).map(|seen| &seen.it.name);
+        name.and_then(Option::as_deref).unwrap_or(profile)
+    }
+
     /// The connections of a profile.
     pub(super) fn connections_of(&self, profile: &str) -> Vec<u64> {
         let of_it = self.connections.iter().filter(|(_, (of, _))| of == profile);

@@ -28,11 +28,11 @@ pub(super) const COLUMNS: &[Column] = &[
 pub(super) const ORDERS: &[&str] = &["newest", "rate", "size", "file"];
 
 pub(super) fn rows(world: &World, now: u64, look: Look) -> Vec<Row> {
-    let row = |it| row(it, now, look);
+    let row = |it| row(it, world, now, look);
     world.transfers.values().map(row).collect()
 }
 
-fn row(moving: &Moving, now: u64, look: Look) -> Row {
+fn row(moving: &Moving, world: &World, now: u64, look: Look) -> Row {
     let it = &moving.it;
     let (state, tone) = state(it, now);
     let plain = match moving.runs() {
@@ -50,7 +50,7 @@ fn row(moving: &Moving, now: u64, look: Look) -> Row {
         cells: vec![
             Cell::new(arrow(it.direction, look), plain),
             Cell::new(file(it), plain),
-            Cell::new(&it.profile, plain),
+            Cell::new(world.name_of(&it.profile), plain),
             Cell::new(it.ftp_user.as_deref().unwrap_or_default(), plain),
             Cell::new(units::size(size), plain),
             Cell::new(percent.unwrap_or_default(), plain),
@@ -121,7 +121,7 @@ pub(super) fn details(key: &Key, world: &World, now: u64) -> Vec<Detail> {
         Some(Detail::new("Client", &it.client)),
         Detail::known("FTP user", it.ftp_user.as_ref()),
         Some(Detail::new("FTP server", &it.server)),
-        Some(Detail::new("Through", &it.profile)),
+        Some(Detail::new("Through", world.name_of(&it.profile))),
         Some(Detail::new("Session", it.session.to_string())),
         Detail::known("Reply", it.reply.as_ref()),
         Detail::known("Reason", it.reason.as_ref()),

@@ -36,7 +36,7 @@ fn row(seen: &Seen<TunnelListener>, world: &World, now: u64) -> Row {
             Cell::plain(it.kind.to_string()),
             Cell::plain(clients.to_string()),
             Cell::plain(units::rate(rate)),
-            Cell::plain(it.profile.as_ref().unwrap_or(&it.target)),
+            Cell::plain(world.name_of(it.profile.as_ref().unwrap_or(&it.target))),
             match trouble(seen, now) {
                 Some(trouble) => Cell::new(trouble, tone),
                 None => Cell::quiet(destination(it)),

@@ -95,7 +95,7 @@ fn only_yes_closes() {
 fn each_pane_closes_what_it_shows() {
     let mut model = model(LOOK);
     let connections = Request::CloseConnections {
-        profile: "files".to_owned(),
+        name: "files".to_owned(),
         ids: vec![5, 6, 7, 8],
     };
     // The profiles are sorted by their names.
@@ -115,8 +115,8 @@ fn each_pane_closes_what_it_shows() {
 fn connecting_needs_no_question() {
     let mut model = model(LOOK);
     let connect = |profile: &str| {
-        let profile = profile.to_owned();
-        Some(Action::Ask(Request::Connect { profile }))
+        let (target, name) = (profile.to_owned(), profile.to_owned());
+        Some(Action::Ask(Request::Connect { target, name }))
     };
     assert_eq!(type_keys(&mut model, "1c"), connect("archive"));
     assert_eq!(type_keys(&mut model, "2jjc"), connect("backup"));
