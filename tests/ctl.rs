@@ -53,7 +53,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A download in its middle.
-async fn download(fixture: &Fixture) -> anyhow::Result<(FtpClient, Conversation)> {
+pub(crate) async fn download(fixture: &Fixture) -> anyhow::Result<(FtpClient, Conversation)> {
     fixture
         .servers
         .ftp

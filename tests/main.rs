@@ -61,6 +61,7 @@ mod support;
 mod systemd;
 mod tcp_tunnels;
 mod tls;
+mod top;
 mod transfer_outcome;
 mod transfers;
 mod units;
@@ -74,6 +75,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     python_ftplib::trials,
     lftp::trials,
     tcp_tunnels::trials,
+    top::trials,
     socks::trials,
     socks_clients::trials,
     remote_tunnels::trials,

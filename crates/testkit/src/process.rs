@@ -151,6 +151,15 @@ impl Process {
         Ok(())
     }
 
+    /// Waits until standard output is as `expected`. Returns false if the process ends or `limit` passes before.
+    pub(crate) async fn stdout_becomes(
+        &self,
+        expected: impl Fn(&[u8]) -> bool,
+        limit: Duration,
+    ) -> bool {
+        becomes(&self.stdout, expected, limit).await
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
@@ -276,7 +285,17 @@ async fn wait_for(
     times: usize,
     limit: Duration,
 ) -> bool {
-    let found = |captured: &Captured| count(&captured.bytes, text.as_bytes()) >= times;
+    let found = |bytes: &[u8]| count(bytes, text.as_bytes()) >= times;
+    becomes(stream, found, limit).await
+}
+
+/// Whether a stream becomes as `expected` within the limit.
+async fn becomes(
+    stream: &watch::Receiver<Captured>,
+    expected: impl Fn(&[u8]) -> bool,
+    limit: Duration,
+) -> bool {
+    let found = |captured: &Captured| expected(&captured.bytes);
     let mut stream = stream.clone();
     let seen = stream.wait_for(|captured| captured.closed || found(captured));
     let seen = tokio::time::timeout(limit, seen).await;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::num::NonZero;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, ExitStatus};
@@ -11,7 +12,8 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcgetwinsize, tcsetwinsize};
+pub use vt100;
 
 use crate::process::Process;
 use crate::programs::SETSID;
@@ -34,6 +36,18 @@ impl Terminal {
     /// # Errors
     /// When there is no terminal to be had or the program cannot be started.
     pub fn spawn(command: &Command) -> anyhow::Result<Self> {
+        Self::open(command, None)
+    }
+
+    /// As [`Terminal::spawn`], where the terminal has so many columns and rows.
+    ///
+    /// # Errors
+    /// As [`Terminal::spawn`].
+    pub fn spawn_sized(command: &Command, columns: u16, rows: u16) -> anyhow::Result<Self> {
+        Self::open(command, Some((columns, rows)))
+    }
+
+    fn open(command: &Command, size: Option<(u16, u16)>) -> anyhow::Result<Self> {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&keyboard)?;
         unlockpt(&keyboard)?;
@@ -45,6 +59,9 @@ impl Terminal {
             .custom_flags(no_control)
             .open(path)?;
         let keyboard = File::from(keyboard);
+        if let Some((columns, rows)) = size {
+            set_size(&keyboard, columns, rows)?;
+        }
         let process =
             Process::spawn_on_terminal(in_own_session(command)?, &terminal, keyboard.try_clone()?)?;
         Ok(Self { process, keyboard })
@@ -74,6 +91,22 @@ impl Terminal {
         self.send(CTRL_D)
     }
 
+    /// Presses keys, of which the program hears at once if it wants to.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn press(&self, keys: &str) -> anyhow::Result<()> {
+        self.send(keys)
+    }
+
+    /// Gives the terminal another size, of which the program is told.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn resize(&self, columns: u16, rows: u16) -> anyhow::Result<()> {
+        set_size(&self.keyboard, columns, rows)
+    }
+
     fn send(&self, keys: &str) -> anyhow::Result<()> {
         let sent = (&self.keyboard).write_all(keys.as_bytes());
         sent.context("nobody has the terminal open")
@@ -92,6 +125,33 @@ impl Terminal {
     #[must_use]
     pub fn screen(&self) -> String {
         String::from_utf8_lossy(&self.process.stdout()).into_owned()
+    }
+
+    /// What is on the terminal, as a person sees it: the program can have overwritten what it has shown.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn display(&self) -> anyhow::Result<vt100::Screen> {
+        let size = tcgetwinsize(&self.keyboard)?;
+        Ok(interpreted(&self.process.stdout(), size))
+    }
+
+    /// Waits until what is on the terminal is as `expected`, and returns it.
+    ///
+    /// # Errors
+    /// When the program ends or `limit` passes before; the message shows the terminal.
+    pub async fn displays(
+        &self,
+        expected: impl Fn(&vt100::Screen) -> bool,
+        limit: Duration,
+    ) -> anyhow::Result<vt100::Screen> {
+        let size = tcgetwinsize(&self.keyboard)?;
+        let seen = |bytes: &[u8]| expected(&interpreted(bytes, size));
+        let seen = self.process.stdout_becomes(seen, limit).await;
+        let display = self.display()?;
+        let shown = display.contents();
+        anyhow::ensure!(seen, "the terminal shows something else:\n{shown}");
+        Ok(display)
     }
 
     /// Waits until a text is shown.
@@ -136,6 +196,25 @@ impl Terminal {
     }
 }
 
+fn set_size(terminal: &File, columns: u16, rows: u16) -> anyhow::Result<()> {
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    Ok(tcsetwinsize(terminal, size)?)
+}
+
+/// What a terminal of this size shows after this output.
+fn interpreted(output: &[u8], size: Winsize) -> vt100::Screen {
+    let [rows, columns] =
+        [size.ws_row, size.ws_col].map(|it| it.try_into().unwrap_or(NonZero::<u16>::MIN));
+    let mut parser = vt100::Parser::new(rows, columns, 0);
+    parser.process(output);
+    parser.screen().clone()
+}
+
 /// The same command as the leader of a new session, whose terminal is that of its standard input.
 fn in_own_session(command: &Command) -> anyhow::Result<Command> {
     let mut leader = Command::new(SETSID.find()?);
@@ -176,6 +255,31 @@ mod tests {
         assert!(terminal.wait(LIMIT).await.unwrap().success());
         assert_eq!(terminal.screen().matches("unseen").count(), 1);
         assert!(terminal.screen().matches("seen").count() >= 3);
+    }
+
+    #[tokio::test]
+    async fn what_was_overwritten_is_no_longer_on_the_display() {
+        let mut command = Command::new("sh");
+        let script = "stty size; printf 'first\\r'; read x; printf 'other\\033[31mred'; read x";
+        command.args(["-c", script]);
+        let mut terminal = Terminal::spawn_sized(&command, 40, 5).unwrap();
+        let shows = |text: &'static str| {
+            move |screen: &vt100::Screen| screen.contents().lines().nth(1) == Some(text)
+        };
+        terminal.displays(shows("first"), LIMIT).await.unwrap();
+        assert!(terminal.screen().starts_with("5 40"));
+        terminal.resize(20, 4).unwrap();
+        terminal.press("\n").unwrap();
+        let wanted = |screen: &vt100::Screen| screen.contents().contains("otherred");
+        let screen = terminal.displays(wanted, LIMIT).await.unwrap();
+        assert!(
+            !screen.contents().contains("first"),
+            "{}",
+            screen.contents()
+        );
+        assert_eq!(screen.rows(0, 20).count(), 4);
+        terminal.press("\n").unwrap();
+        assert!(terminal.wait(LIMIT).await.unwrap().success());
     }
 
     #[tokio::test]
