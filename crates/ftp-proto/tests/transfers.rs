@@ -437,3 +437,29 @@ fn the_reply_after_a_replaced_one_is_whole() {
         ",
     ));
 }
+
+#[test]
+fn the_facts_of_a_file_tell_its_size() {
+    check(
+        r"
+        events
+        c> MLST a
+        -> server MLST a
+        -> command MLST a
+        s> 250-Begin\r\n type=file;size=1234; a\r\n250 End
+        -> client 250-Begin\r\n type=file;size=1234; a\r\n250 End
+        c> EPSV
+        -> server EPSV
+        -> command EPSV
+        s> 229 (|||1|)
+        -> offer 0 passive * 1 open-first
+        offered 0 127.0.0.1:20000
+        -> client 229 (|||20000|)
+        c> RETR a
+        -> server RETR a
+        -> command RETR a
+        s> 150 go
+        -> started 0 Download RETR a of 1234
+        ",
+    );
+}

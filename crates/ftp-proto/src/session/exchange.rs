@@ -384,6 +384,9 @@ impl Exchange {
         }
         self.data.answered(&sent, accepted);
         self.sizes.answered(&sent, part.code, &part.line);
+        if sent.words().0 == "MLST" && part.code == 250 {
+            self.server.read_facts();
+        }
         self.representation.answered(&sent, part.code);
         if let Some(news) = self.login.answered(&sent, part.code, &part.line) {
             self.tell_login(news, &part.line);
@@ -444,6 +447,9 @@ impl Exchange {
     /// What the transfer of this command is about. `start`: the line that announces it.
     fn facts(&mut self, sent: Sent, start: &[u8]) -> TransferFacts {
         let direction = sent.kind.direction().unwrap_or(Direction::Unknown);
+        if let Some(size) = self.server.take_listed_size() {
+            self.sizes.listed(size);
+        }
         TransferFacts {
             path: self.login.path(&sent),
             size: self.sizes.of(&sent, direction, start),

@@ -6,6 +6,7 @@ use super::announcement::{ENDLESS, HeldAnnouncement, TOO_LONG, announces, inner_
 use super::end::End;
 use super::features;
 use super::reply_part::{Heard, Place, ReplyPart};
+use super::sizes::fact;
 use crate::address::PassiveHead;
 use crate::event::Told;
 use crate::line::{LineBuffer, Piece};
@@ -31,6 +32,10 @@ pub(super) struct ServerSide {
     swallow: bool,
     /// Whether the open reply lists features, with the session's own ones about TLS.
     lists_features: bool,
+    /// Whether the open reply lists the facts of a file.
+    lists_facts: bool,
+    /// The size that such a reply has listed last.
+    listed_size: Option<u64>,
     end: End,
     to_client: Vec<u8>,
 }
@@ -88,6 +93,17 @@ impl ServerSide {
             self.pass(features::TLS);
             self.pass(b"211 End\r\n");
         }
+    }
+
+    /// Reads the facts of a file (RFC 3659, section 7) in the lines that follow.
+    pub(super) fn read_facts(&mut self) {
+        self.lists_facts = true;
+        self.listed_size = None;
+    }
+
+    /// The size that was listed since the last call.
+    pub(super) fn take_listed_size(&mut self) -> Option<u64> {
+        self.listed_size.take()
     }
 
     /// All bytes that can go to the client now.
@@ -202,6 +218,7 @@ impl ServerSide {
         };
         self.swallow &= !begins;
         self.lists_features &= !begins;
+        self.lists_facts &= !begins;
         match place {
             ReplyLine::First(head) if head.code < 200 => {
                 return Some(Heard::Preliminary(part(Place::First, head.code, line)));
@@ -224,6 +241,9 @@ impl ServerSide {
 
     /// Passes on a later line of a reply, unless the reply or the line was replaced.
     fn pass_inner(&mut self, bytes: &[u8]) {
+        if self.lists_facts && self.listed_size.is_none() {
+            self.listed_size = fact(bytes);
+        }
         let replaced = self.lists_features && features::concerns_tls(bytes);
         if !self.swallow && !replaced {
             self.pass(bytes);

@@ -6,8 +6,10 @@ use crate::sent::Sent;
 /// What is known about the next transfer.
 #[derive(Debug, Default)]
 pub(super) struct Sizes {
-    /// A name and its size (`SIZE`, RFC 3659, section 4).
+    /// A name and its size (`SIZE` and `MLST`, RFC 3659, sections 4 and 7).
     asked: Option<(String, u64)>,
+    /// The name whose facts the server lists (`MLST`). Their lines follow.
+    listed: Option<String>,
     /// The size that the client announced for an upload (`ALLO`, RFC 959, section 4.1.3).
     announced: Option<u64>,
     /// Where the next transfer begins (`REST`).
@@ -23,11 +25,21 @@ impl Sizes {
                 let size = line.get(4..).and_then(number);
                 self.asked = size.map(|size| (argument.to_owned(), size));
             }
+            ("MLST", 250) => self.listed = Some(argument.to_owned()),
             ("ALLO", 200..=299) => self.announced = number(argument.as_bytes()),
             ("REST", 350) => self.offset = number(argument.as_bytes()).unwrap_or_default(),
             // The name can mean another file from now on.
-            ("CWD" | "XCWD" | "CDUP" | "XCUP" | "REIN" | "USER", 200..=299) => self.asked = None,
+            ("CWD" | "XCWD" | "CDUP" | "XCUP" | "REIN" | "USER", 200..=299) => {
+                (self.asked, self.listed) = (None, None);
+            }
             _ => {}
+        }
+    }
+
+    /// The server has listed this size.
+    pub(super) fn listed(&mut self, size: u64) {
+        if let Some(name) = self.listed.take() {
+            self.asked = Some((name, size));
         }
     }
 
@@ -37,6 +49,7 @@ impl Sizes {
             asked,
             announced,
             offset,
+            ..
         } = std::mem::take(self);
         let (verb, argument) = sent.words();
         match (verb, direction) {
@@ -58,6 +71,19 @@ fn in_parentheses(line: &[u8]) -> Option<u64> {
     let (_, announced) = line.rsplit_once('(')?;
     let (digits, unit) = announced.split_once(' ')?;
     unit.starts_with("byte").then(|| digits.parse().ok())?
+}
+
+/// The size in a line of facts: ` type=file;size=1234; /pub/x`. Some servers begin the line with the code.
+pub(super) fn fact(line: &[u8]) -> Option<u64> {
+    let line = line
+        .strip_prefix(b"250-")
+        .unwrap_or(line)
+        .trim_ascii_start();
+    let facts = line.split(|byte| *byte == b' ').next()?;
+    let facts = std::str::from_utf8(facts).ok()?;
+    let mut facts = facts.split(';').filter_map(|fact| fact.split_once('='));
+    let (_, size) = facts.find(|(name, _)| name.eq_ignore_ascii_case("size"))?;
+    size.parse().ok()
 }
 
 /// The number at the beginning.
@@ -115,6 +141,37 @@ mod tests {
         ] {
             let found = size(exchange, transfer, start);
             assert_eq!(found, expected, "{exchange:?} {transfer} {start}");
+        }
+    }
+
+    #[test]
+    fn the_size_is_one_of_the_facts() {
+        for (line, expected) in [
+            (" Type=file;Size=1234;Perm=r; f\r\n", Some(1234)),
+            ("250-size=5; size=7;\r\n", Some(5)),
+            (" type=dir; size=7;\r\n", None),
+            (" sized=7;size=x; f\r\n", None),
+            (" 12 f\r\n", None),
+        ] {
+            assert_eq!(fact(line.as_bytes()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_listed_size_is_that_of_the_listed_name() {
+        for (commands, expected) in [
+            (&[("MLST f", 250)][..], Some(7)),
+            (&[("MLST g", 250)], None),
+            (&[("MLST f", 550)], None),
+            (&[("MLST f", 250), ("CWD x", 250)], None),
+        ] {
+            let mut sizes = Sizes::default();
+            for (command, code) in commands {
+                sizes.answered(&sent(command), *code, b"");
+            }
+            sizes.listed(7);
+            let found = sizes.of(&sent("RETR f"), Direction::Download, b"");
+            assert_eq!(found, expected, "{commands:?}");
         }
     }
 
