@@ -8,13 +8,14 @@ use broker_ipc::types::{Event, EventKind, Transfer};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use plain_text::printable;
 
+use crate::table::fit::shortened;
 use crate::units;
 
 /// The most lines at a time. More would scroll away what has ended.
 const MAX_LINES: usize = 10;
 
 /// The columns of a name.
-const NAME_WIDTH: usize = 24;
+const NAME_WIDTH: usize = 18;
 
 /// The lines of all transfers. Clones share them.
 #[derive(Clone)]
@@ -104,7 +105,7 @@ fn remove(lines: &MultiProgress, bar: &ProgressBar) {
 
 fn bar_of(transfer: &Transfer) -> ProgressBar {
     let template = match transfer.size {
-        Some(_) => "{prefix} [{bar:16}] {wide_msg}",
+        Some(_) => "{prefix} [{bar:8}] {wide_msg}",
         None => "{prefix} {wide_msg}",
     };
     // Only a wrong template has no style, and a line without one still shows the transfer.
@@ -120,18 +121,11 @@ fn bar_of(transfer: &Transfer) -> ProgressBar {
     }
 }
 
-/// The end of the path, which says more than its beginning, in a column.
+/// The direction and the path in columns.
 fn name(transfer: &Transfer) -> String {
     let path = printable(transfer.path.as_ref().unwrap_or(&transfer.command));
-    let name: Vec<char> = path.chars().collect();
-    let shown = match name.len().checked_sub(NAME_WIDTH) {
-        None | Some(0) => path,
-        Some(more) => {
-            let end = name.iter().skip(more + 1);
-            format!("…{}", end.collect::<String>())
-        }
-    };
-    format!("{:8} {shown:NAME_WIDTH$}", transfer.direction.to_string())
+    let path = shortened(&path, NAME_WIDTH);
+    format!("{:8} {path:NAME_WIDTH$}", transfer.direction.to_string())
 }
 
 /// How far it is, how fast, and how long it still takes.
@@ -149,5 +143,69 @@ fn progress(transfer: &Transfer) -> String {
         (None, Some(left)) => format!("{}, {left} left", units::rate(transfer.rate)),
         (None, None) => units::rate(transfer.rate),
     };
-    format!("{done}  {pace}")
+    format!("{done}, {pace}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::tests::transfer;
+
+    #[test]
+    fn the_line_says_how_far_how_fast_and_how_long() {
+        let known = transfer();
+        assert_eq!(progress(&known), " 25 % of 4.0 KiB, 512 B/s");
+        let soon = Transfer {
+            time_left: Some(6),
+            ..transfer()
+        };
+        assert_eq!(progress(&soon), " 25 % of 4.0 KiB, 512 B/s, 6 s left");
+        let unknown = Transfer {
+            size: None,
+            ..transfer()
+        };
+        assert_eq!(progress(&unknown), "1.0 KiB, 512 B/s");
+        let stalled = Transfer {
+            stalled_since: Some(units::now()),
+            ..transfer()
+        };
+        assert!(progress(&stalled).contains(", stalled for "));
+    }
+
+    #[test]
+    fn all_of_it_fits_a_usual_terminal() {
+        let long = Transfer {
+            path: Some("/a/very/long/directory/with/a/report.pdf".into()),
+            bytes: 1 << 30,
+            size: Some(1 << 30),
+            rate: 999 << 20,
+            time_left: Some(59),
+            ..transfer()
+        };
+        let line = format!("{} [        ] {}", name(&long), progress(&long));
+        assert!(line.chars().count() <= 80, "{line}");
+        assert!(
+            line.starts_with("download /a/v") && line.contains("report.pdf "),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn there_are_no_more_lines_than_a_person_can_read() {
+        let bars = Bars {
+            shown: Some(MultiProgress::with_draw_target(ProgressDrawTarget::hidden())),
+            ..Bars::hidden()
+        };
+        let of = |kind, id| Event {
+            transfer: Some(Transfer { id, ..transfer() }),
+            ..Event::new(1, 7, kind)
+        };
+        (0..20).for_each(|id| bars.follow(&of(EventKind::TransferStarted, id)));
+        assert_eq!(bars.bars.borrow().len(), MAX_LINES);
+        bars.follow(&of(EventKind::TransferEnded, 3));
+        bars.follow(&of(EventKind::TransferProgress, 15));
+        assert!(bars.bars.borrow().contains_key(&15));
+        bars.clear();
+        assert!(bars.bars.borrow().is_empty());
+    }
 }

@@ -121,3 +121,142 @@ fn why(transfer: &Transfer) -> String {
 fn needs_attention(transfer: &Transfer) -> bool {
     matches!(transfer.state, TransferState::Failed | TransferState::Cut)
 }
+
+#[cfg(test)]
+mod tests {
+    use broker_ipc::types::{ListenerState, TunnelKind, TunnelOrigin, TunnelSide};
+
+    use super::*;
+    use crate::tunnel::tests::transfer;
+
+    fn tunnel() -> TunnelListener {
+        TunnelListener {
+            id: 3,
+            kind: TunnelKind::Tcp,
+            side: TunnelSide::Local,
+            address: "::1".into(),
+            port: 5432,
+            dst_host: "db".into(),
+            dst_port: 5432,
+            profile: None,
+            target: "user@server".into(),
+            relay: false,
+            tls: None,
+            state: ListenerState::Listening,
+            reason: None,
+            failed_since: None,
+            retry_in: None,
+            sessions_active: 0,
+            sessions_total: 0,
+            transfers: broker_ipc::types::TransferCounts::default(),
+            bytes_up: 0,
+            bytes_down: 0,
+            sessions_refused: 0,
+            origin: TunnelOrigin::Command,
+            last_failure: None,
+        }
+    }
+
+    #[track_caller]
+    fn check(event: &Event, live: bool, expected: Option<&str>) {
+        let text = line(event, &tunnel(), live).map(|line| line.text);
+        let expected = expected.map(|text| format!("00:00:07Z {text}"));
+        assert_eq!(text, expected);
+    }
+
+    fn of_transfer(kind: EventKind, transfer: Transfer) -> Event {
+        Event {
+            transfer: Some(transfer),
+            ..Event::new(1, 7, kind)
+        }
+    }
+
+    #[test]
+    fn a_transfer_has_a_line_for_its_begin_unless_another_line_shows_it() {
+        let started = of_transfer(EventKind::TransferStarted, transfer());
+        let text = "Started: download of /pub/a.bin, 4.0 KiB";
+        check(&started, false, Some(text));
+        check(&started, true, None);
+    }
+
+    #[test]
+    fn the_end_of_a_transfer_has_its_result_and_the_reason() {
+        let ended = |state, reply: &str, reason: Option<&str>| {
+            let transfer = Transfer {
+                state,
+                reply: Some(reply.to_owned()),
+                reason: reason.map(str::to_owned),
+                ..transfer()
+            };
+            of_transfer(EventKind::TransferEnded, transfer)
+        };
+        let lost = "426 the SSH connection was lost";
+        for (event, text) in [
+            (
+                ended(TransferState::Complete, "226 ok", None),
+                "Complete: download of /pub/a.bin, 1.0 KiB at 512 B/s",
+            ),
+            (
+                ended(TransferState::Refused, "550 no such file", None),
+                "Refused: download of /pub/a.bin: 550 no such file",
+            ),
+            (
+                ended(
+                    TransferState::Cut,
+                    lost,
+                    Some("the SSH connection was lost"),
+                ),
+                "Cut: download of /pub/a.bin after 1.0 KiB: 426 the SSH connection was lost",
+            ),
+            (
+                ended(TransferState::Failed, "451 error", Some("the disk is full")),
+                "Failed: download of /pub/a.bin after 1.0 KiB: 451 error: the disk is full",
+            ),
+        ] {
+            check(&event, true, Some(text));
+        }
+    }
+
+    #[test]
+    fn only_connections_that_are_no_ftp_sessions_have_a_line() {
+        let opened = |ftp| Event {
+            session: Some(EventSession {
+                id: 9,
+                tunnel: 3,
+                ftp,
+                client: "[::1]:4000".into(),
+                destination: "db:5432".into(),
+            }),
+            ..Event::new(1, 7, EventKind::SessionOpened)
+        };
+        check(&opened(true), false, None);
+        check(
+            &opened(false),
+            false,
+            Some("Connected: [::1]:4000 to db:5432"),
+        );
+    }
+
+    #[test]
+    fn a_tunnel_that_stops_listening_has_a_line_with_the_reason() {
+        let changed = |reason: Option<&str>| Event {
+            reason: reason.map(str::to_owned),
+            ..Event::new(1, 7, EventKind::TunnelChanged)
+        };
+        check(&changed(None), false, None);
+        let text = "Tunnel 3 at [::1]:5432 does not listen: the SSH server refused";
+        check(&changed(Some("the SSH server refused")), false, Some(text));
+    }
+
+    #[test]
+    fn a_file_name_cannot_control_the_terminal() {
+        let transfer = Transfer {
+            path: Some("/a\u{1b}[2J".into()),
+            size: None,
+            ..transfer()
+        };
+        let event = of_transfer(EventKind::TransferStarted, transfer);
+        let shown = line(&event, &tunnel(), false).unwrap().text;
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    }
+}

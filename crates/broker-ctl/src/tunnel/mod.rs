@@ -210,3 +210,36 @@ fn closes(event: &Event, tunnel: u64) -> bool {
 fn is_lost(failure: &anyhow::Error) -> bool {
     matches!(failure.downcast_ref(), Some(ClientError::Vanished { .. }))
 }
+
+#[cfg(test)]
+mod tests {
+    use broker_ipc::types::{Transfer, TransferDirection, TransferState};
+
+    /// A quarter of a download.
+    pub(super) fn transfer() -> Transfer {
+        Transfer {
+            id: 5,
+            session: 4,
+            tunnel: 3,
+            profile: "work".into(),
+            server: "localhost:21".into(),
+            client: "127.0.0.1:4000".into(),
+            client_uid: None,
+            ftp_user: None,
+            command: "RETR a.bin".into(),
+            path: Some("/pub/a.bin".into()),
+            direction: TransferDirection::Download,
+            state: TransferState::Running,
+            bytes: 1 << 10,
+            size: Some(4 << 10),
+            rate: 512,
+            started: 0,
+            duration_ms: 2000,
+            stalled_since: None,
+            time_left: None,
+            reply: None,
+            reason: None,
+            by: None,
+        }
+    }
+}
