@@ -15,6 +15,7 @@ use broker_ipc::types::{
 };
 use broker_ssh::ConnectionInfo;
 use ftp_proto::Mode;
+use plain_text::printable;
 use tokio::time::Instant;
 
 use crate::listeners::{Listeners, OpenTunnel};
@@ -74,20 +75,15 @@ pub(crate) fn overview(
 /// The tunnels of the configuration that do not listen, a line each with the reason.
 pub(crate) fn not_listening(listeners: &Listeners) -> Vec<String> {
     let configured = listeners.tunnels().filter(|it| it.configured().is_some());
-    configured
-        .filter_map(|open| {
-            let status = open.status();
-            let is_ready = status.state == ListenerState::Listening;
-            let tunnel = open.tunnel();
-            (!is_ready).then(|| {
-                let reason = status.reason.unwrap_or_default();
-                format!(
-                    "tunnel {}:{} of profile {} is {}: {reason}",
-                    tunnel.spec.listen_address, status.port, open.profile, status.state
-                )
-            })
-        })
-        .collect()
+    let lines = configured.filter_map(|open| {
+        let status = open.status();
+        let address = open.tunnel().spec.listen_address;
+        let (port, profile, state) = (status.port, &open.profile, status.state);
+        let reason = status.reason.unwrap_or_default();
+        let line = format!("tunnel {address}:{port} of profile {profile} is {state}: {reason}");
+        (state != ListenerState::Listening).then(|| printable(&line))
+    });
+    lines.collect()
 }
 
 pub(crate) fn profiles(profiles: &Profiles, listeners: &Listeners) -> Vec<Profile> {

@@ -1,10 +1,12 @@
 //! The command line of the daemon.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::UnknownArgumentValueParser;
-use clap::{Arg, ArgAction, Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, CommandFactory, Parser, ValueEnum};
 
 const EXIT_STATUS: &str = "\
 Exit status: 0 it was stopped, or nothing used a daemon that was started on demand; 1 it could not start, for example \
@@ -93,6 +95,16 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) takeover: bool,
 
+    /// Serve metrics over HTTP at this address, such as 127.0.0.1:9721, with /healthz and /readyz. Port 0 takes a free one;
+    /// the log says which. If the port is in use, the tunnels work without it, and the daemon tries again
+    #[arg(long, value_name = "ADDRESS:PORT", env = "SSH_BROKER_METRICS_LISTEN")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+
+    /// Let other hosts read the metrics: --metrics-listen may name an address that they reach. Anybody who reaches it reads
+    /// the names of profiles and what they carry, without a password and unencrypted
+    #[arg(long)]
+    pub(crate) metrics_allow_remote: bool,
+
     /// Serve nobody: examine the way to the FTP servers step by step, for broker-ctl doctor. Reads the question from
     /// standard input
     #[arg(long, hide = true)]
@@ -104,6 +116,26 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// What this process was started with. Ends it if that is not valid.
+    pub(crate) fn of_process() -> Self {
+        let args = Self::parse();
+        if let Some(exposed) = args.exposed() {
+            let message = format!(
+                "other hosts could read the metrics at {exposed}: choose a loopback address such as 127.0.0.1, or add --metrics-allow-remote"
+            );
+            let mut command = Self::command();
+            command.error(ErrorKind::ArgumentConflict, message).exit();
+        }
+        args
+    }
+
+    /// The address at which other hosts could read the metrics although nobody has permitted that.
+    fn exposed(&self) -> Option<SocketAddr> {
+        let address = self.metrics_listen?;
+        let is_permitted = self.metrics_allow_remote || address.ip().is_loopback();
+        (!is_permitted).then_some(address)
+    }
+
     pub(crate) fn grace(&self) -> Duration {
         Duration::from_secs(self.grace)
     }
@@ -118,4 +150,28 @@ pub(crate) enum LogFormat {
     Json,
     /// To the systemd journal, with fields.
     Journald,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(arguments: &[&str], is_exposed: bool) {
+        let arguments = ["brokerd"].iter().chain(arguments);
+        let args = Args::try_parse_from(arguments).unwrap();
+        assert_eq!(args.exposed().is_some(), is_exposed, "{args:?}");
+    }
+
+    #[test]
+    fn other_hosts_read_the_metrics_only_if_that_is_said_twice() {
+        check(&[], false);
+        check(&["--metrics-listen=127.0.0.1:0"], false);
+        check(&["--metrics-listen=[::1]:9721"], false);
+        for address in ["0.0.0.0:9721", "[::]:9721", "192.0.2.1:9721"] {
+            let listen = format!("--metrics-listen={address}");
+            check(&[&listen], true);
+            check(&[&listen, "--metrics-allow-remote"], false);
+        }
+    }
 }

@@ -19,16 +19,20 @@ use broker_ipc::methods::{HandOver, OpenTunnelListener, Retire};
 use broker_ipc::{Client, ClientError, EndpointCopy, Patience, RpcError};
 use tokio::net::UnixDatagram;
 
+use crate::monitoring::MonitoringSocket;
+
 /// The texts that come with the descriptors.
 const LOCAL_SOCKET: &str = "local socket";
 const LOCK: &str = "lock";
 const TUNNEL: &str = "tunnel";
+const MONITORING: &str = "monitoring";
 
 /// What a daemon can give to its successor.
 pub(crate) struct Estate {
     /// `None` if the service manager has the local socket, and starts the successor itself.
     pub(crate) endpoint: Option<Arc<EndpointCopy>>,
     pub(crate) tunnels: TunnelSockets,
+    pub(crate) monitoring: MonitoringSocket,
 }
 
 impl Estate {
@@ -43,6 +47,7 @@ impl Estate {
             ));
         };
         let tunnels = self.tunnels.open();
+        let monitoring = self.monitoring.open();
         // The receiver may be slow.
         let sending = tokio::task::spawn_blocking(move || {
             send(&to, LOCAL_SOCKET, Some(endpoint.socket()))?;
@@ -50,7 +55,11 @@ impl Estate {
             for (_, socket) in &tunnels {
                 send(&to, TUNNEL, Some(socket.as_fd()))?;
             }
-            io::Result::Ok(2 + tunnels.len() as u64)
+            if let Some(socket) = &monitoring {
+                send(&to, MONITORING, Some(socket.as_fd()))?;
+            }
+            let others = 2 + u64::from(monitoring.is_some());
+            io::Result::Ok(others + tunnels.len() as u64)
         });
         let sent = sending.await.map_err(RpcError::internal)?;
         sent.map_err(|error| RpcError::internal(format!("cannot send the sockets: {error}")))
@@ -61,6 +70,7 @@ impl Estate {
         if let Some(endpoint) = &self.endpoint {
             endpoint.give_away();
         }
+        self.monitoring.give_away();
     }
 }
 
@@ -69,6 +79,8 @@ pub(crate) struct Heritage {
     pub(crate) local_socket: OwnedFd,
     pub(crate) lock: File,
     pub(crate) tunnels: Vec<TcpListener>,
+    /// The socket for monitoring systems.
+    pub(crate) monitoring: Option<TcpListener>,
     /// The tunnels that clients have opened.
     pub(crate) requested: Vec<OpenTunnelListener>,
     pub(crate) predecessor: Predecessor,
@@ -91,6 +103,7 @@ impl Heritage {
             local_socket: received.local_socket.context(missing)?,
             lock: received.lock.context(missing)?,
             tunnels: received.tunnels,
+            monitoring: received.monitoring,
             requested,
             predecessor: Predecessor(predecessor),
         }))
@@ -142,6 +155,7 @@ struct Received {
     local_socket: Option<OwnedFd>,
     lock: Option<File>,
     tunnels: Vec<TcpListener>,
+    monitoring: Option<TcpListener>,
 }
 
 impl Received {
@@ -152,6 +166,7 @@ impl Received {
             LOCAL_SOCKET => self.local_socket = Some(descriptor),
             LOCK => self.lock = Some(descriptor.into()),
             TUNNEL => self.tunnels.push(descriptor.into()),
+            MONITORING => self.monitoring = Some(descriptor.into()),
             // A newer daemon may have more to give.
             _ => {}
         }

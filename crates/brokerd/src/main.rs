@@ -9,6 +9,7 @@ mod line;
 mod loading;
 mod log_lines;
 mod logging;
+mod monitoring;
 mod notify;
 mod passed;
 mod process;
@@ -27,7 +28,6 @@ use broker::{Api, LogLines, Shutdown, Supervisor};
 use broker_config::Environment;
 use broker_ipc::methods::OpenTunnelListener;
 use broker_ipc::{BindError, Endpoint};
-use clap::Parser;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -35,6 +35,7 @@ use crate::args::Args;
 use crate::handover::{Estate, Heritage, Predecessor};
 use crate::loading::{Loaded, Loader};
 use crate::logging::LogFiles;
+use crate::monitoring::MonitoringSocket;
 use crate::passed::Passed;
 use crate::reload::Reloader;
 use crate::stopping::Orders;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
         ("core files", process::forbid_core_files()),
         ("the limit of descriptors", process::allow_all_descriptors()),
     ];
-    let args = Args::parse();
+    let args = Args::of_process();
     if args.doctor {
         return doctor::run(&args);
     }
@@ -163,6 +164,7 @@ async fn serve(
     }
     let tunnels = supervisor.tunnel_sockets();
     let xferlog = log.xferlogs().start(&supervisor.events());
+    let monitoring = MonitoringSocket::default();
     open_tunnels(&mut supervisor, before.tunnels, before.requested);
     let overview = supervisor.overview();
     shutdown.tasks.spawn(supervisor.run());
@@ -181,8 +183,20 @@ async fn serve(
         estate: Estate {
             endpoint: endpoint.copy().map(Arc::new),
             tunnels,
+            monitoring: monitoring.clone(),
         },
     };
+    if let Some(address) = args.metrics_listen {
+        let inherited = before.monitoring;
+        let serving = monitoring::serve(
+            address,
+            inherited,
+            monitoring,
+            api.clone(),
+            shutdown.clone(),
+        );
+        shutdown.spawn_until_killed(serving);
+    }
     let local = shutdown.kill.child_token();
     let serving = broker_ipc::serve(
         endpoint,
@@ -213,6 +227,8 @@ async fn serve(
 struct Before {
     /// The listeners of its tunnels.
     tunnels: Vec<TcpListener>,
+    /// The socket for monitoring systems.
+    monitoring: Option<TcpListener>,
     /// The tunnels that clients had opened.
     requested: Vec<OpenTunnelListener>,
     /// The daemon itself, if it still runs.
@@ -229,6 +245,7 @@ fn open(
         let endpoint = broker_ipc::inherit(heritage.local_socket, heritage.lock, path)?;
         let before = Before {
             tunnels: heritage.tunnels,
+            monitoring: heritage.monitoring,
             requested: heritage.requested,
             predecessor: Some(heritage.predecessor),
         };

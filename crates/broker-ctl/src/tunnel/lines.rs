@@ -148,6 +148,7 @@ mod tests {
             retry_in: None,
             sessions_active: 0,
             sessions_total: 0,
+            max_sessions: None,
             transfers: broker_ipc::types::TransferCounts::default(),
             bytes_up: 0,
             bytes_down: 0,
