@@ -11,7 +11,7 @@ use broker_ipc::{Patience, Reason, find_socket};
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Watching};
 use crate::daemon::Daemon;
 use crate::failure::Reported;
 use crate::lists::{self, List};
@@ -23,6 +23,7 @@ use crate::stop::stop;
 use crate::tunnel_spec::ListenerName;
 use crate::{
     check, doctor, events, health, hostkeys, import, instances, prompts, ssh_config, top, tunnel,
+    watch,
 };
 
 /// Runs one command.
@@ -34,7 +35,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     match cli.command {
         Command::Status { all: true, .. } => instances::list(patience, output).await,
         Command::Status { pid: true, .. } => pid(daemon).await,
-        Command::Status { .. } => lists::show(daemon, List::Status).await,
+        Command::Status { watching, .. } => list(daemon, List::Status, watching).await,
         Command::Health => health::check(daemon).await,
         Command::Metrics => {
             let page = daemon.call(&Metrics {}).await?;
@@ -46,10 +47,11 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Start { config } => start(daemon, config.as_deref()).await,
         Command::Stop(args) => stop(daemon, args).await,
         Command::Reload { dry_run } => reload(daemon, Reload { dry_run }).await,
-        Command::ListProfiles => lists::show(daemon, List::Profiles).await,
-        Command::ListConnections { show_channels } => {
-            lists::show(daemon, List::Connections { show_channels }).await
-        }
+        Command::ListProfiles(watching) => list(daemon, List::Profiles, watching).await,
+        Command::ListConnections {
+            show_channels,
+            watching,
+        } => list(daemon, List::Connections { show_channels }, watching).await,
         Command::ConnectionStatus { id, show_channels } => {
             lists::show(daemon, List::Connection { id, show_channels }).await
         }
@@ -58,19 +60,20 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
                 .call_each(id.into_iter().map(|id| CloseConnection { id }))
                 .await
         }
-        Command::ListChannels => lists::show(daemon, List::Channels).await,
+        Command::ListChannels(watching) => list(daemon, List::Channels, watching).await,
         Command::CloseChannel { id } => {
             daemon
                 .call_each(id.into_iter().map(|id| CloseChannel { id }))
                 .await
         }
-        Command::ListSessions => lists::show(daemon, List::Sessions).await,
-        Command::ListTransfers { running } => {
-            lists::show(daemon, List::Transfers { running }).await
+        Command::ListSessions(watching) => list(daemon, List::Sessions, watching).await,
+        Command::ListTransfers { running, watching } => {
+            let watched = watching.watch.is_some() && watch::is_screen();
+            list(daemon, List::Transfers { running, watched }, watching).await
         }
         Command::Events(args) => events::follow(daemon, args).await,
         Command::Top(args) => top::top(daemon, args).await,
-        Command::ListTunnelListeners => lists::show(daemon, List::Listeners).await,
+        Command::ListTunnelListeners(watching) => list(daemon, List::Listeners, watching).await,
         Command::OpenTunnelListener(tunnel) => open_tunnels(daemon, tunnel).await,
         Command::Tunnel(args) => tunnel::tunnel(daemon, args).await,
         Command::CloseTunnelListener { listener } => close_listeners(daemon, &listener).await,
@@ -94,6 +97,13 @@ fn completions(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
+async fn list(daemon: &Daemon<'_>, list: List, watching: Watching) -> anyhow::Result<()> {
+    match watching.watch {
+        Some(every) => watch::repeat(daemon, list, every).await,
+        None => lists::show(daemon, list).await,
+    }
+}
+
 async fn pid(daemon: &Daemon<'_>) -> anyhow::Result<()> {
     let status = daemon.call(&Status {}).await?;
     Ok(daemon.output().print(status.pid)?)
@@ -115,17 +125,17 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::Metrics
         | Command::Stop(_)
         | Command::Reload { .. }
-        | Command::ListProfiles
+        | Command::ListProfiles(_)
         | Command::ListConnections { .. }
         | Command::ConnectionStatus { .. }
         | Command::CloseConnection { .. }
-        | Command::ListChannels
+        | Command::ListChannels(_)
         | Command::CloseChannel { .. }
-        | Command::ListSessions
+        | Command::ListSessions(_)
         | Command::ListTransfers { .. }
         | Command::Events(_)
         | Command::Top(_)
-        | Command::ListTunnelListeners
+        | Command::ListTunnelListeners(_)
         | Command::CloseTunnelListener { .. }
         | Command::Doctor(_)
         | Command::CheckConfig { .. }

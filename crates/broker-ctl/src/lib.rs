@@ -31,6 +31,7 @@ mod top;
 mod tunnel;
 mod tunnel_spec;
 mod units;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,7 @@
 //! `status` and the lists: what the daemon says, as a table for people and as JSON.
 
+use std::cmp::Reverse;
+
 use broker_ipc::methods::{
     ConnectionStatus, ListChannels, ListConnections, ListProfiles, ListSessions, ListTransfers,
     ListTunnelListeners, Status,
@@ -17,45 +19,60 @@ use crate::table::Table;
 pub(crate) enum List {
     Status,
     Profiles,
-    Connections { show_channels: bool },
-    Connection { id: u64, show_channels: bool },
+    Connections {
+        show_channels: bool,
+    },
+    Connection {
+        id: u64,
+        show_channels: bool,
+    },
     Channels,
     Sessions,
-    Transfers { running: bool },
+    Transfers {
+        running: bool,
+        /// Whether somebody looks at them as they run: then the latest come first.
+        watched: bool,
+    },
     Listeners,
 }
 
 /// Asks the daemon once, and prints the answer.
 pub(crate) async fn show(daemon: &Daemon<'_>, list: List) -> anyhow::Result<()> {
+    let text = text(daemon, list).await?;
+    daemon.output().answer_text(&text)
+}
+
+/// The answer in the form that the user wants.
+pub(crate) async fn text(daemon: &Daemon<'_>, list: List) -> anyhow::Result<String> {
     let output = daemon.output();
     match list {
         List::Status => {
             let status = daemon.call(&Status {}).await?;
-            output.answer(&status, &listing::status(&status))
+            output.form(&status, &listing::status(&status))
         }
         List::Profiles => {
             let profiles = daemon.call(&ListProfiles {}).await?;
-            output.answer(&profiles, &listing::profiles(&profiles))
+            output.form(&profiles, &listing::profiles(&profiles))
         }
         List::Connections { show_channels } => connections(daemon, show_channels).await,
         List::Connection { id, show_channels } => {
             let detail = daemon.call(&ConnectionStatus { id }).await?;
-            output.answer(&detail, &listing::connection(&detail, show_channels))
+            output.form(&detail, &listing::connection(&detail, show_channels))
         }
         List::Channels => {
             let channels = daemon.call(&ListChannels {}).await?;
-            output.answer(&channels, &listing::channels(&channels))
+            output.form(&channels, &listing::channels(&channels))
         }
         List::Sessions => {
             let sessions = daemon.call(&ListSessions {}).await?;
             let table = listing::sessions(&sessions, &names(daemon).await?);
-            output.answer(&sessions, &table)
+            output.form(&sessions, &table)
         }
-        List::Transfers { running } => transfers(daemon, running).await,
+        List::Transfers { running, watched } => transfers(daemon, running, watched).await,
         List::Listeners => {
             let listeners = daemon.call(&ListTunnelListeners {}).await?;
             let table = listing::listeners(&listeners, &names(daemon).await?);
-            output.answer(&listeners, &table)
+            output.form(&listeners, &table)
         }
     }
 }
@@ -77,11 +94,11 @@ struct WithChannels {
     channel_list: Vec<ChannelInfo>,
 }
 
-async fn connections(daemon: &Daemon<'_>, show_channels: bool) -> anyhow::Result<()> {
+async fn connections(daemon: &Daemon<'_>, show_channels: bool) -> anyhow::Result<String> {
     let connections = daemon.call(&ListConnections {}).await?;
     let table = listing::connections(&connections, &names(daemon).await?);
     if !show_channels {
-        return daemon.output().answer(&connections, &table);
+        return daemon.output().form(&connections, &table);
     }
     let channels = daemon.call(&ListChannels {}).await?;
     let table = Table::Both(table.into(), listing::channels(&channels).into());
@@ -89,7 +106,7 @@ async fn connections(daemon: &Daemon<'_>, show_channels: bool) -> anyhow::Result
     let with_channels: Vec<_> = connections
         .map(|connection| with_channels(connection, &channels))
         .collect();
-    daemon.output().answer(&with_channels, &table)
+    daemon.output().form(&with_channels, &table)
 }
 
 fn with_channels(connection: Connection, channels: &[ChannelInfo]) -> WithChannels {
@@ -101,11 +118,14 @@ fn with_channels(connection: Connection, channels: &[ChannelInfo]) -> WithChanne
     }
 }
 
-async fn transfers(daemon: &Daemon<'_>, running: bool) -> anyhow::Result<()> {
+async fn transfers(daemon: &Daemon<'_>, running: bool, watched: bool) -> anyhow::Result<String> {
     let mut transfers = daemon.call(&ListTransfers {}).await?;
     if running {
         transfers.retain(|transfer| transfer.state == TransferState::Running);
     }
+    if watched && daemon.output().is_for_people() {
+        transfers.sort_by_key(|it| (it.state != TransferState::Running, Reverse(it.id)));
+    }
     let table = listing::transfers(&transfers, &names(daemon).await?);
-    daemon.output().answer(&transfers, &table)
+    daemon.output().form(&transfers, &table)
 }

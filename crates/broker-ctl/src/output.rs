@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
+use anstream::adapter::strip_str;
 use broker_ipc::LoginAttempt;
 use clap::ColorChoice;
 use plain_text::{is_printable, printable};
@@ -42,7 +43,7 @@ impl Output {
 
     /// Whether a person reads the answer, not a program.
     pub(crate) fn is_for_people(&self) -> bool {
-        !self.format.json && !self.format.short
+        !self.format.json && !self.format.short && !self.quiet
     }
 
     /// Whether lines that change can be shown to a person, on standard error.
@@ -61,17 +62,34 @@ impl Output {
 
     /// Prints an answer in the requested form: as the daemon sent it, or as a table.
     pub(crate) fn answer(&self, answer: &impl Serialize, table: &Table) -> anyhow::Result<()> {
-        let text = if self.format.json {
-            json(answer)?
-        } else if self.format.short {
-            table.short()
-        } else {
-            self.table(table)
-        };
+        self.answer_text(&self.form(answer, table)?)
+    }
+
+    /// Prints an answer that has the requested form already.
+    pub(crate) fn answer_text(&self, text: &str) -> anyhow::Result<()> {
         if text.is_empty() {
             return Ok(());
         }
         Ok(self.print(text)?)
+    }
+
+    /// An answer in the requested form.
+    pub(crate) fn form(&self, answer: &impl Serialize, table: &Table) -> anyhow::Result<String> {
+        if self.format.json {
+            return Ok(json(answer)?);
+        }
+        Ok(match self.format.short {
+            true => table.short(),
+            false => self.table(table),
+        })
+    }
+
+    /// A text with its colours, unless standard output should have none.
+    pub(crate) fn coloured(&self, text: String) -> String {
+        if anstream::AutoStream::choice(&io::stdout()) == anstream::ColorChoice::Never {
+            return strip_str(&text).to_string();
+        }
+        text
     }
 
     /// A table for a person.

@@ -9,7 +9,7 @@ use super::ids::id;
 use super::instead;
 use super::{
     DoctorArgs, EventsArgs, ImportSshConfigArgs, NewFile, OpenTunnelArgs, StopArgs, TopArgs,
-    TrustHostArgs, TunnelArgs,
+    TrustHostArgs, TunnelArgs, Watching,
 };
 use crate::tunnel_spec::ListenerName;
 
@@ -18,12 +18,14 @@ pub(crate) enum Command {
     /// Show the daemon's version, its current work and its totals
     Status {
         /// Print the daemon's process id only
-        #[arg(long, conflicts_with_all = ["json", "short"])]
+        #[arg(long, conflicts_with_all = ["json", "short", "watch"])]
         pid: bool,
         /// List the daemons of this host that you may control: all for root, otherwise your own. It finds those whose
         /// sockets are in the usual places
-        #[arg(long, conflicts_with = "pid")]
+        #[arg(long, conflicts_with_all = ["pid", "watch"])]
         all: bool,
+        #[command(flatten)]
+        watching: Watching,
     },
     /// Check the daemon for a monitoring system: print one line, and exit with its state
     ///
@@ -54,13 +56,15 @@ pub(crate) enum Command {
         dry_run: bool,
     },
     /// List the profiles of the configuration
-    ListProfiles,
+    ListProfiles(Watching),
     /// List the SSH connections
     #[command(args = instead::of_list_connections())]
     ListConnections {
         /// Also show the channels on each connection
         #[arg(short = 'c', long)]
         show_channels: bool,
+        #[command(flatten)]
+        watching: Watching,
     },
     /// Show one SSH connection: server, algorithms, traffic
     ConnectionStatus {
@@ -78,7 +82,7 @@ pub(crate) enum Command {
         id: Vec<u64>,
     },
     /// List the SSH channels: control connections, and transfers with their files and rates
-    ListChannels,
+    ListChannels(Watching),
     /// Close SSH channels; transfers on them fail
     CloseChannel {
         /// Ids, as listed by list-channels
@@ -86,12 +90,14 @@ pub(crate) enum Command {
         id: Vec<u64>,
     },
     /// List the clients being served, with what each one does
-    ListSessions,
+    ListSessions(Watching),
     /// List the FTP transfers that run, and the last 1000 that are over, with their results
     ListTransfers {
         /// Only those that run
         #[arg(long)]
         running: bool,
+        #[command(flatten)]
+        watching: Watching,
     },
     /// Show what happens in the daemon, one line for each event, until Ctrl-C
     ///
@@ -106,7 +112,7 @@ pub(crate) enum Command {
     // Scripts have abbreviated it so since before there was list-transfers.
     /// List the tunnel listeners
     #[command(alias = "list-t")]
-    ListTunnelListeners,
+    ListTunnelListeners(Watching),
     /// Open a tunnel that is not in the configuration
     OpenTunnelListener(OpenTunnelArgs),
     /// Open a tunnel that is not in the configuration, and show its transfers until Ctrl-C, which closes it

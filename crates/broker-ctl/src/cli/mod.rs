@@ -13,6 +13,7 @@ mod instead;
 mod stop;
 mod top;
 mod tunnels;
+mod watching;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub(crate) use import::{ImportSshConfigArgs, NewFile};
 pub(crate) use stop::StopArgs;
 pub(crate) use top::TopArgs;
 pub(crate) use tunnels::{OpenTunnelArgs, TunnelArgs, TunnelChoice};
+pub(crate) use watching::Watching;
 
 /// The heading of the options that every command has.
 const GENERAL: &str = "General options";
