@@ -11,7 +11,9 @@ use testkit::files;
 use testkit::fixture::Fixture;
 use testkit::ftp_client::FtpClient;
 use testkit::peer::FtpFiles;
+use testkit::profile;
 use testkit::scripted::{Conversation, End};
+use testkit::terminal::Terminal;
 
 use crate::support::fixture::{CONTENT, SOON, embedded, nothing_is_left};
 use crate::support::trial;
@@ -45,6 +47,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[],
             close_listener,
         ),
+        trial("ctl: no list wraps on a terminal", &[], tables_fit),
+        trial("ctl: a list is drawn again in place", &[], watched),
         trial("ctl: what is refused, and the exit status", &[], refusals),
         trial("ctl: no daemon", &[], no_daemon),
         trial("ctl: no descriptor is left", &[], no_descriptors),
@@ -166,6 +170,69 @@ async fn lists() -> anyhow::Result<()> {
     nothing_is_left(broker, "list-channels").await?;
     ensure!(broker.told(&["list-channels"]).await? == "No SSH channels\n");
     ensure!(broker.told(&["list-channels", "--short"]).await?.is_empty());
+    Ok(())
+}
+
+/// As wide as the terminals of the testkit.
+const COLUMNS: usize = 80;
+
+/// A name as long as those of nightly exports.
+const LONG: &str = "customer-nightly-upload-of-the-warehouse-000000012345-2026-11-26.csv.gz";
+
+/// With long names, a tunnel that cannot listen and one whose login fails, no line is longer than the terminal.
+async fn tables_fit() -> anyhow::Result<()> {
+    let servers = embedded().servers().await?;
+    servers.ftp.put(LONG, &files::pattern(1, BIG))?;
+    let long = servers.profile()?.called("customer-nightly-uploads");
+    let mut other = servers.profile()?.called("customer-with-another-login");
+    other.user = "svc-transfer-production-europe".to_owned();
+    let config = profile::config("", [long, other]);
+    let broker = Broker::start(&config, &[]).await?;
+    let mut ftp = FtpClient::login(broker.listener(0).await?).await?;
+    let mut data = ftp.begin("EPSV", &format!("RETR {LONG}")).await?;
+    data.bytes(MOVED).await?;
+    let refused = FtpClient::login(broker.listener(1).await?).await;
+    ensure!(refused.is_err(), "a wrong user has logged in");
+    let lists: &[&[&str]] = &[
+        &["status"],
+        &["list-profiles"],
+        &["list-connections", "-c"],
+        &["list-channels"],
+        &["list-sessions"],
+        &["list-transfers"],
+        &["list-tunnel-listeners"],
+    ];
+    for list in lists {
+        let plain = [list, &["--color", "never"][..]].concat();
+        let mut shown = broker.ctl_on_terminal(&plain)?;
+        shown.wait(SOON).await?;
+        for line in shown.screen().lines() {
+            ensure!(line.chars().count() <= COLUMNS, "{list:?} shows {line:?}");
+        }
+    }
+    let listeners = broker.told(&["list-tunnel-listeners"]).await?;
+    ensure!(
+        listeners.contains("svc-transfer-production-europe"),
+        "{listeners}"
+    );
+    let transfers = broker.told(&["list-transfers"]).await?;
+    ensure!(transfers.contains(LONG), "{transfers}");
+    Ok(())
+}
+
+/// The picture has one heading however often it was drawn, and Ctrl-C ends it without a trace.
+async fn watched() -> anyhow::Result<()> {
+    let fixture = embedded().start().await?;
+    let arguments = ["list-tunnel-listeners", "--watch", "0.1"];
+    let mut command = broker::ctl_command(&fixture.broker.socket(), &arguments)?;
+    let mut shown = Terminal::spawn(command.env("TERM", "xterm"))?;
+    shown.shows_times("listening", 3, SOON).await?;
+    let picture = shown.display()?.contents();
+    ensure!(picture.matches("DESTINATION").count() == 1, "{picture}");
+    ensure!(picture.matches("listening").count() == 1, "{picture}");
+    fixture.login().await?;
+    shown.interrupt()?;
+    ensure!(shown.wait(SOON).await?.success(), "{}", shown.screen());
     Ok(())
 }
 

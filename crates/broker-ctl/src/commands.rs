@@ -3,24 +3,21 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use broker_ipc::methods::{
-    CloseChannel, CloseConnection, CloseTunnelListener, KeepRunning, ListTunnelListeners, Metrics,
-    Reload, Status,
-};
-use broker_ipc::{Patience, Reason, find_socket};
+use broker_ipc::methods::{CloseChannel, CloseConnection, KeepRunning, Metrics, Reload, Status};
+use broker_ipc::{Patience, find_socket};
 use clap::CommandFactory;
 use clap_complete::Shell;
+use serde_json::json;
 
 use crate::cli::{Cli, Command, Watching};
+use crate::close::{close_each, close_listeners};
 use crate::daemon::Daemon;
-use crate::failure::Reported;
 use crate::lists::{self, List};
 use crate::open::open_tunnels;
 use crate::output::Output;
 use crate::reload::reload;
 use crate::start::Starting;
 use crate::stop::stop;
-use crate::tunnel_spec::ListenerName;
 use crate::{
     check, doctor, events, health, hostkeys, import, instances, prompts, ssh_config, top, tunnel,
     watch,
@@ -56,16 +53,10 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             lists::show(daemon, List::Connection { id, show_channels }).await
         }
         Command::CloseConnection { id } => {
-            daemon
-                .call_each(id.into_iter().map(|id| CloseConnection { id }))
-                .await
+            close_each(daemon, id, |id| CloseConnection { id }).await
         }
         Command::ListChannels(watching) => list(daemon, List::Channels, watching).await,
-        Command::CloseChannel { id } => {
-            daemon
-                .call_each(id.into_iter().map(|id| CloseChannel { id }))
-                .await
-        }
+        Command::CloseChannel { id } => close_each(daemon, id, |id| CloseChannel { id }).await,
         Command::ListSessions(watching) => list(daemon, List::Sessions, watching).await,
         Command::ListTransfers { running, watching } => {
             let watched = watching.watch.is_some() && watch::is_screen();
@@ -158,28 +149,5 @@ async fn start(daemon: &Daemon<'_>, config: Option<&Path>) -> anyhow::Result<()>
         );
     }
     let running = format!("The daemon runs as process {}", status.pid);
-    Ok(daemon.output().print(running)?)
-}
-
-async fn close_listeners(daemon: &Daemon<'_>, names: &[ListenerName]) -> anyhow::Result<()> {
-    let listeners = daemon.call(&ListTunnelListeners {}).await?;
-    let mut ids = Vec::new();
-    let mut unknown = false;
-    for name in names {
-        match name.find(&listeners) {
-            Ok(id) => ids.push(id),
-            Err(message) => {
-                daemon.output().error(message);
-                unknown = true;
-            }
-        }
-    }
-    daemon
-        .call_each(ids.into_iter().map(|id| CloseTunnelListener { id }))
-        .await?;
-    if unknown {
-        Err(Reported::because(Reason::NotFound).into())
-    } else {
-        Ok(())
-    }
+    daemon.output().done(&json!({ "pid": status.pid }), running)
 }

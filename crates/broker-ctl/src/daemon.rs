@@ -3,16 +3,24 @@
 use std::path::PathBuf;
 
 use broker_ipc::types::Event;
-use broker_ipc::{Client, ClientError, Method, Patience};
+use broker_ipc::{Client, ClientError, Method, Patience, Reason};
 use tokio::sync::OnceCell;
 
-use crate::failure::Reported;
 use crate::output::Output;
 use crate::start::{self, Starting};
 
 /// How often to connect to a daemon that ends the connection before it has answered. More than one daemon in a row has no
 /// reason to do so.
 const ATTEMPTS: usize = 3;
+
+/// What has become of several requests.
+#[derive(Debug, Default)]
+pub(crate) struct Called {
+    /// The ids of those that were carried out.
+    pub(crate) done: Vec<u64>,
+    /// Why the last of the others failed.
+    pub(crate) failed: Option<Reason>,
+}
 
 /// Connects at the first request, so commands that need no daemon, or are invalid, work without one.
 pub(crate) struct Daemon<'a> {
@@ -74,26 +82,24 @@ impl<'a> Daemon<'a> {
         Ok(self.client().await?.next_event().await)
     }
 
-    /// Sends one request for each item. Prints a failure at once, and continues with the others.
+    /// Sends one request for each id. Prints a failure at once, and continues with the others.
     pub(crate) async fn call_each<M: Method>(
         &self,
-        requests: impl Iterator<Item = M>,
-    ) -> anyhow::Result<()> {
-        let mut failed = None;
-        for request in requests {
-            match self.call(&request).await {
-                Ok(_) => {}
+        ids: impl Iterator<Item = u64>,
+        request: impl Fn(u64) -> M,
+    ) -> Result<Called, ClientError> {
+        let mut called = Called::default();
+        for id in ids {
+            match self.call(&request(id)).await {
+                Ok(_) => called.done.push(id),
                 Err(ClientError::Failed(refusal)) => {
-                    failed = Some(refusal.reason());
-                    self.output.error(refusal);
+                    called.failed = Some(refusal.reason());
+                    self.output.refusal(&refusal, refusal.to_string());
                 }
-                Err(lost) => return Err(lost.into()),
+                Err(lost) => return Err(lost),
             }
         }
-        match failed {
-            Some(reason) => Err(Reported::because(reason).into()),
-            None => Ok(()),
-        }
+        Ok(called)
     }
 
     /// Waits until the daemon has ended. Returns at once if the command sent no request.

@@ -7,6 +7,7 @@ use broker_ipc::types::{
     DaemonStatus, ListenerState, Profile, RecentFailure, TunnelListener, TunnelOrigin,
 };
 use broker_ipc::{ClientError, Reason};
+use serde::Serialize;
 
 use crate::daemon::Daemon;
 use crate::failure::Reported;
@@ -23,8 +24,45 @@ enum State {
     Critical = 2,
 }
 
+/// The exit status if the state is unknown.
+const UNKNOWN: u8 = 3;
+
+/// The name of a state in the line and in JSON.
+fn word(state: u8) -> &'static str {
+    match state {
+        0 => "OK",
+        1 => "WARNING",
+        2 => "CRITICAL",
+        _ => "UNKNOWN",
+    }
+}
+
 /// What is wrong, and how bad that is.
 type Finding = (State, String);
+
+/// The result for programs.
+#[derive(Debug, Serialize)]
+struct Verdict<'a> {
+    state: &'static str,
+    line: &'a str,
+    findings: Vec<Remark<'a>>,
+}
+
+/// A finding for programs.
+#[derive(Debug, Serialize)]
+struct Remark<'a> {
+    state: &'static str,
+    text: &'a str,
+}
+
+impl<'a> Remark<'a> {
+    fn new((state, text): &'a Finding) -> Self {
+        Self {
+            state: word(*state as u8),
+            text,
+        }
+    }
+}
 
 /// What the daemon says of itself.
 struct Answers {
@@ -38,11 +76,23 @@ struct Answers {
 /// # Errors
 /// The exit status of any other state than OK.
 pub(crate) async fn check(daemon: &Daemon<'_>) -> anyhow::Result<()> {
-    let (state, line) = match ask(daemon).await {
-        Ok(answers) => summary(&answers, findings(&answers)),
-        Err(error) => unanswered(&error),
+    let (state, line, findings) = match ask(daemon).await {
+        Ok(answers) => {
+            let findings = findings(&answers);
+            let (state, line) = summary(&answers, &findings);
+            (state, line, findings)
+        }
+        Err(error) => {
+            let (state, line) = unanswered(&error);
+            (state, line, Vec::new())
+        }
     };
-    daemon.output().print(line)?;
+    let verdict = Verdict {
+        state: word(state),
+        line: &line,
+        findings: findings.iter().map(Remark::new).collect(),
+    };
+    daemon.output().done(&verdict, &line)?;
     match state {
         0 => Ok(()),
         status => Err(Reported::with_status(status).into()),
@@ -59,14 +109,15 @@ async fn ask(daemon: &Daemon<'_>) -> Result<Answers, ClientError> {
 
 /// A daemon that does not answer is the worst, but an error of this command says nothing about it.
 fn unanswered(error: &ClientError) -> (u8, String) {
-    const UNKNOWN: u8 = 3;
     if [Reason::Version, Reason::Denied].contains(&error.reason()) {
-        (UNKNOWN, format!("UNKNOWN - {error}"))
+        (UNKNOWN, format!("{} - {error}", word(UNKNOWN)))
     } else {
-        (State::Critical as u8, format!("CRITICAL - {error}"))
+        let critical = State::Critical as u8;
+        (critical, format!("{} - {error}", word(critical)))
     }
 }
 
+/// The worst come first.
 fn findings(answers: &Answers) -> Vec<Finding> {
     let listeners = answers.listeners.iter().filter_map(of_listener);
     let profiles = answers.profiles.iter().filter_map(of_profile);
@@ -84,11 +135,10 @@ fn findings(answers: &Answers) -> Vec<Finding> {
             format!("prompts wait for an answer: {prompts}; run broker-ctl auth-handler"),
         )),
     };
-    listeners
-        .chain(profiles)
-        .chain(failures)
-        .chain(prompts)
-        .collect()
+    let findings = listeners.chain(profiles).chain(failures).chain(prompts);
+    let mut findings: Vec<Finding> = findings.collect();
+    findings.sort_by_key(|(state, _)| std::cmp::Reverse(*state));
+    findings
 }
 
 fn of_listener(listener: &TunnelListener) -> Option<Finding> {
@@ -136,18 +186,14 @@ fn of_failure(recent: &RecentFailure) -> Option<Finding> {
     })
 }
 
-fn summary(answers: &Answers, mut findings: Vec<Finding>) -> (u8, String) {
-    findings.sort_by_key(|(state, _)| std::cmp::Reverse(*state));
+/// The worst of the findings, which comes first.
+fn summary(answers: &Answers, findings: &[Finding]) -> (u8, String) {
     let state = findings.first().map_or(State::Ok, |(state, _)| *state);
-    let word = match state {
-        State::Ok => "OK",
-        State::Warning => "WARNING",
-        State::Critical => "CRITICAL",
-    };
+    let word = word(state as u8);
     let status = &answers.status;
     let listening = |it: &&TunnelListener| it.state == ListenerState::Listening;
     let listening = answers.listeners.iter().filter(listening).count();
-    let text = match findings.as_slice() {
+    let text = match findings {
         [] => format!("{listening} of {} tunnels listen", status.tunnels),
         [(_, only)] => only.clone(),
         [(_, worst), others @ ..] => format!("{worst} (and {} more)", others.len()),
@@ -175,11 +221,11 @@ mod tests {
     #[test]
     fn the_worst_comes_first_and_a_bar_only_before_the_numbers() {
         let answers = answers();
-        let (state, line) = summary(&answers, findings(&answers));
+        let (state, line) = summary(&answers, &findings(&answers));
         assert_eq!((state, &line[..30]), (0, "OK - 0 of 2 tunnels listen | t"));
         let warning = (State::Warning, "first".to_owned());
         let critical = (State::Critical, "a|b".to_owned());
-        let (state, line) = summary(&answers, vec![warning, critical]);
+        let (state, line) = summary(&answers, &[critical, warning]);
         assert_eq!(state, 2);
         assert!(
             line.starts_with("CRITICAL - a/b (and 1 more) | tunnels=2 listening=0 "),

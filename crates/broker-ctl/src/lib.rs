@@ -4,6 +4,7 @@
 
 mod check;
 mod cli;
+mod close;
 mod commands;
 mod daemon;
 mod doctor;

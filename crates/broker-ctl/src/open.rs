@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use broker_ipc::ClientError;
 use broker_ipc::methods::{CloseTunnelListener, OpenTunnelListener};
 use broker_ipc::types::{TunnelListener, TunnelSide};
-use broker_ipc::{ClientError, RpcError};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
@@ -12,7 +12,7 @@ use plain_text::host_port;
 
 use crate::cli::{Cli, OpenTunnelArgs, TunnelChoice};
 use crate::daemon::Daemon;
-use crate::failure::{JsonError, Reported};
+use crate::failure::Reported;
 use crate::listing;
 use crate::output::Output;
 use crate::prompts;
@@ -66,7 +66,8 @@ pub(crate) async fn open_each(
         match daemon.work(request).await {
             Ok(listener) => opened.push(listener),
             Err(ClientError::Failed(refusal)) => {
-                print_refusal(daemon.output(), &refusal);
+                let explained = prompts::explained(&refusal);
+                daemon.output().refusal(&refusal, explained);
                 failed = Some(Reported::because(refusal.reason()));
                 if all_or_none {
                     break;
@@ -76,30 +77,20 @@ pub(crate) async fn open_each(
         }
     }
     if all_or_none && let Some(reported) = failed {
-        close_each(daemon, &opened).await?;
+        close_opened(daemon, &opened).await?;
         return Err(reported.into());
     }
     Ok((opened, failed))
 }
 
-fn print_refusal(output: &Output, refusal: &RpcError) {
-    let explained = prompts::explained(refusal);
-    if output.is_json() {
-        output.json_error(&JsonError::refused(refusal, explained));
-    } else {
-        output.error(explained);
-        output.attempts(refusal.tried());
-    }
-}
-
 /// Closes these listeners.
-pub(crate) async fn close_each(
-    daemon: &Daemon<'_>,
-    listeners: &[TunnelListener],
-) -> anyhow::Result<()> {
+async fn close_opened(daemon: &Daemon<'_>, listeners: &[TunnelListener]) -> anyhow::Result<()> {
     let ids = listeners.iter().map(|it| it.id);
-    let requests = ids.map(|id| CloseTunnelListener { id });
-    daemon.call_each(requests).await
+    let close = |id| CloseTunnelListener { id };
+    let called = daemon.call_each(ids, close).await?;
+    called
+        .failed
+        .map_or(Ok(()), |it| Err(Reported::because(it).into()))
 }
 
 fn usage(name: &str, message: String) -> anyhow::Error {

@@ -4,13 +4,14 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use anstream::adapter::strip_str;
-use broker_ipc::LoginAttempt;
+use broker_ipc::{LoginAttempt, RpcError};
 use clap::ColorChoice;
 use plain_text::{is_printable, printable};
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use crate::cli::{Cli, Format};
+use crate::failure::JsonError;
 use crate::table::{ALERT, Table, View};
 use crate::times::Times;
 
@@ -112,6 +113,18 @@ impl Output {
         Ok(self.print(json(answer)?)?)
     }
 
+    /// Prints what a command has done: a sentence for people, an object for programs.
+    pub(crate) fn done(
+        &self,
+        object: &impl Serialize,
+        sentence: impl Display,
+    ) -> anyhow::Result<()> {
+        match self.format.json {
+            true => self.json(object),
+            false => Ok(self.print(sentence)?),
+        }
+    }
+
     /// Prints a note for a user who asked for more detail.
     pub(crate) fn note(&self, text: impl Display) {
         if self.verbose {
@@ -149,6 +162,16 @@ impl Output {
         let text = printable(&text.to_string());
         // As above.
         let _ = writeln!(anstream::stderr(), "{ALERT}broker-ctl:{ALERT:#} {text}");
+    }
+
+    /// Prints a refusal of the daemon in these words.
+    pub(crate) fn refusal(&self, refusal: &RpcError, message: String) {
+        if self.format.json {
+            self.json_error(&JsonError::refused(refusal, message));
+        } else {
+            self.error(message);
+            self.attempts(refusal.tried());
+        }
     }
 
     /// Prints below an error what was tried in the login that failed.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use broker_ipc::methods::{ListChannels, Stop};
 use broker_ipc::types::{ChannelInfo, ChannelKind};
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::cli::StopArgs;
@@ -24,13 +25,13 @@ pub(crate) async fn stop(daemon: &Daemon<'_>, args: StopArgs) -> anyhow::Result<
     daemon.call(&request).await?;
     let output = daemon.output();
     if args.no_wait {
-        return Ok(output.print("The daemon is stopping")?);
+        return output.done(&json!({ "state": "stopping" }), "The daemon is stopping");
     }
     tokio::select! {
         () = daemon.closed() => {}
         never = show_progress(daemon) => match never {},
     }
-    Ok(output.print("The daemon has stopped")?)
+    output.done(&json!({ "state": "stopped" }), "The daemon has stopped")
 }
 
 /// Shows a person what still runs, whenever that changes. Never returns.

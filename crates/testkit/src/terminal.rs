@@ -24,6 +24,14 @@ const CTRL_C: &str = "\x03";
 /// What Ctrl-D sends.
 const CTRL_D: &str = "\x04";
 
+/// The size of a terminal that nobody has made larger.
+const SIZE: Winsize = Winsize {
+    ws_row: 24,
+    ws_col: 80,
+    ws_xpixel: 0,
+    ws_ypixel: 0,
+};
+
 /// A program whose terminal this is; dropping it kills the program.
 pub struct Terminal {
     process: Process,
@@ -51,6 +59,7 @@ impl Terminal {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&keyboard)?;
         unlockpt(&keyboard)?;
+        tcsetwinsize(&keyboard, SIZE)?;
         let path = OsString::from_vec(ptsname(&keyboard, Vec::new())?.into_bytes());
         let no_control = i32::try_from(OFlags::NOCTTY.bits())?;
         let terminal = OpenOptions::new()

@@ -19,8 +19,14 @@ pub(super) fn failure(failure: &Failure) -> Cell {
         count => format!(" ({count} times)"),
     };
     let what = format!("by {by}: {}{times}", failure.message);
+    let since = if failure.recovered {
+        "; it works again"
+    } else {
+        ""
+    };
     Cell::ago(*time)
         .with_text(&what)
+        .with_remark(since)
         .alert_if(!failure.recovered)
         .over_if(failure.recovered)
 }

@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker_ctl;
+use crate::{broker_ctl, long};
 
 /// A listen port that is always taken.
 pub(crate) const TAKEN: u16 = 99;
@@ -40,6 +40,18 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start() -> Self {
+        Self::answering(Answers::default())
+    }
+
+    /// One whose answers have long names and errors.
+    pub(crate) fn with_long_names() -> Self {
+        Self::answering(Answers {
+            long: true,
+            ..Answers::default()
+        })
+    }
+
+    fn answering(answers: Answers) -> Self {
         let directory = TempDir::new().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -47,11 +59,8 @@ impl Daemon {
             .build()
             .unwrap();
         let inside = runtime.enter();
-        let stop = CancellationToken::new();
-        let answers = Arc::new(Answers {
-            requests: Mutex::default(),
-            stop: stop.clone(),
-        });
+        let stop = answers.stop.clone();
+        let answers = Arc::new(answers);
         let endpoint = bind(&directory.path().join("s")).unwrap();
         let tracker = TaskTracker::new();
         tracker.spawn(serve(endpoint, Arc::clone(&answers), tracker.clone(), stop));
@@ -82,9 +91,12 @@ impl Daemon {
     }
 }
 
+#[derive(Default)]
 struct Answers {
     requests: Mutex<Vec<Value>>,
     stop: CancellationToken,
+    /// Whether names and errors are long.
+    long: bool,
 }
 
 impl Handler for Answers {
@@ -96,20 +108,28 @@ impl Handler for Answers {
 
     async fn request(&self, (): &(), request: Request) {
         match request {
-            Request::Status(_, reply) => reply.send(Ok(status())),
+            Request::Status(_, reply) => reply.send(Ok(self.one(status(), long::status))),
+            Request::ListProfiles(_, reply) => reply.send(Ok(self.each(profiles(), long::profile))),
+            Request::ListConnections(_, reply) => {
+                reply.send(Ok(self.each(vec![control(), data()], long::connection)))
+            }
             Request::Metrics(_, reply) => reply.send(Ok(MetricsPage {
                 text: METRICS.to_owned(),
             })),
-            Request::ListProfiles(_, reply) => reply.send(Ok(profiles())),
-            Request::ListConnections(_, reply) => reply.send(Ok(vec![control(), data()])),
             Request::ConnectionStatus(_, reply) => reply.send(Ok(ConnectionDetail {
-                connection: data(),
-                channels: vec![transfer()],
+                connection: self.one(data(), long::connection),
+                channels: self.each(vec![transfer()], long::channel),
             })),
-            Request::ListChannels(_, reply) => reply.send(Ok(vec![session(), transfer()])),
-            Request::ListSessions(_, reply) => reply.send(Ok(sessions())),
-            Request::ListTransfers(_, reply) => reply.send(Ok(transfers())),
-            Request::ListTunnelListeners(_, reply) => reply.send(Ok(listeners())),
+            Request::ListChannels(_, reply) => {
+                reply.send(Ok(self.each(vec![session(), transfer()], long::channel)))
+            }
+            Request::ListSessions(_, reply) => reply.send(Ok(self.each(sessions(), long::session))),
+            Request::ListTransfers(_, reply) => {
+                reply.send(Ok(self.each(transfers(), long::transfer)))
+            }
+            Request::ListTunnelListeners(_, reply) => {
+                reply.send(Ok(self.each(listeners(), long::listener)))
+            }
             Request::ProbeKey(_, reply) => reply.send(Ok(host_keys())),
             Request::Stop(asked, reply) => {
                 self.note(&asked);
@@ -202,6 +222,14 @@ fn would_reload() -> ReloadReport {
 }
 
 impl Answers {
+    fn one<T>(&self, it: T, longer: fn(T) -> T) -> T {
+        if self.long { longer(it) } else { it }
+    }
+
+    fn each<T>(&self, all: Vec<T>, longer: fn(T) -> T) -> Vec<T> {
+        all.into_iter().map(|it| self.one(it, longer)).collect()
+    }
+
     fn note<M: Method>(&self, asked: &M) {
         self.requests.lock().unwrap().push(request(asked));
     }

@@ -1,6 +1,8 @@
 //! What the lists look like, to people, to scripts and to programs.
 
-use snapbox::str;
+use std::io::{BufRead, BufReader};
+
+use snapbox::{file, str};
 
 use crate::fake::Daemon;
 
@@ -248,7 +250,7 @@ ID  TYPE  LISTEN          DESTINATION   SERVER  STATE      SESSIONS  FAILED
  1  ftp   127.0.0.1:1234  localhost:21  work    listening       1/8       3
  2  ftp   [::1]:80        localhost:21  work    failed          0/8       0
     address in use (failed for 1 d 1 h, next try in 16 s)
-    1 d 1 h ago  by ssh: cannot connect (3 times)
+    1 d 1 h ago  by ssh: cannot connect (3 times); it works again
 
 "#]],
     );
@@ -284,7 +286,7 @@ fn everything_in_one_line_for_those_who_ask() {
         str![[r#"
 ID  TYPE  LISTEN          DESTINATION   TARGET                       STATE      SESSIONS  ACTIVE  COMPLETE  FAILED     SENT  RECEIVED  ORIGIN  REASON                                                 REFUSED  LAST FAILURE
  1  ftp   127.0.0.1:1234  localhost:21  username@ssh.example.com#22  listening       1/8       1        20       3  1.5 KiB  64.0 MiB  file    -                                                            0  -
- 2  ftp   [::1]:80        localhost:21  username@ssh.example.com#22  failed          0/8       0         0       0      0 B       0 B  static  address in use (failed for 1 d 1 h, next try in 16 s)        4  1 d 1 h ago  by ssh: cannot connect (3 times)
+ 2  ftp   [::1]:80        localhost:21  username@ssh.example.com#22  failed          0/8       0         0       0      0 B       0 B  static  address in use (failed for 1 d 1 h, next try in 16 s)        4  1 d 1 h ago  by ssh: cannot connect (3 times); it works again
 
 "#]],
     );
@@ -307,6 +309,58 @@ ID  PROFILE  DIRECTION  STATE                            BYTES      SIZE   %    
 
 "#]],
     );
+}
+
+#[test]
+fn tables_fit_terminals_of_each_width() {
+    check_width(40, file!["snapshots/width-40.txt"]);
+    check_width(80, file!["snapshots/width-80.txt"]);
+    check_width(120, file!["snapshots/width-120.txt"]);
+    check_width(200, file!["snapshots/width-200.txt"]);
+}
+
+/// All lists of a daemon with long names, on a terminal of this width.
+#[track_caller]
+fn check_width(width: usize, expected: snapbox::Data) {
+    let daemon = Daemon::with_long_names();
+    let mut shown = String::new();
+    for command in [
+        &["status"][..],
+        &["list-profiles"],
+        &["list-connections"],
+        &["connection-status", "2"],
+        &["list-channels"],
+        &["list-sessions"],
+        &["list-transfers"],
+        &["list-tunnel-listeners"],
+    ] {
+        let columns = width.to_string();
+        let output = daemon.ctl(command).env("COLUMNS", columns).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        for line in text.lines() {
+            assert!(line.chars().count() <= width, "{width}: {line}");
+        }
+        shown.push_str(&format!("$ {}\n{text}\n", command.join(" ")));
+    }
+    snapbox::assert_data_eq!(shown, expected.raw());
+}
+
+#[test]
+fn an_answer_comes_again_and_again() {
+    let daemon = Daemon::start();
+    let mut command = std::process::Command::new(snapbox::cmd::cargo_bin!("broker-ctl"));
+    command.arg("--socket").arg(daemon.socket());
+    command.args(["list-channels", "--watch=0.1", "--json"]);
+    let mut running = command
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(running.stdout.take().unwrap()).lines();
+    let lines: Vec<String> = lines.take(3).map(Result::unwrap).collect();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let is_list = |line: &String| line.starts_with("[{") && line.ends_with("}]");
+    assert!(lines.iter().all(is_list), "{lines:?}");
 }
 
 #[test]

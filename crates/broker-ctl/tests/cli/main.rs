@@ -12,6 +12,7 @@ mod help;
 mod hostkeys;
 mod import;
 mod lists;
+mod long;
 mod requests;
 mod ssh_config;
 mod words;

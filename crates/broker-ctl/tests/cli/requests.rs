@@ -243,6 +243,30 @@ fn channels_are_closed() {
 }
 
 #[test]
+fn programs_learn_what_was_done() {
+    let daemon = Daemon::start();
+    let check = |args: &[&str], code, stdout: &str, stderr: &str| {
+        let done = daemon.ctl(args).arg("--json").assert().code(code);
+        done.stdout_eq(format!("{stdout}\n"))
+            .stderr_eq(stderr.to_owned());
+    };
+    check(&["close-channel", "5", "6"], 0, r#"{"closed":[5,6]}"#, "");
+    let unknown = r#"{"error":{"code":5,"message":"there is no connection 77","data":{"reason":"not-found","retry":false}}}
+"#;
+    check(
+        &["close-connection", "77", "2"],
+        1,
+        r#"{"closed":[2]}"#,
+        unknown,
+    );
+    check(&["close-tunnel-listener", "1"], 0, r#"{"closed":[1]}"#, "");
+    check(&["start"], 0, r#"{"pid":4242}"#, "");
+    let critical = r#"{"state":"CRITICAL","line":"CRITICAL - [..]","findings":[{"state":"CRITICAL","text":"[..]"}[..]]}"#;
+    check(&["health"], 2, critical, "");
+    check(&["stop"], 0, r#"{"state":"stopped"}"#, "");
+}
+
+#[test]
 fn stop_returns_when_the_socket_is_free() {
     let daemon = Daemon::start();
     daemon
