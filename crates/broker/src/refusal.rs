@@ -9,6 +9,7 @@ use broker_ssh::{AuthError, OpenError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tracing::{info, warn};
 
 use crate::own_host::reset_when_dropped;
 use crate::reasons;
@@ -35,6 +36,8 @@ pub(crate) struct Refusal {
     /// More about the reason, in lines for a client that can be told several.
     details: Vec<String>,
     socks: Reason,
+    /// Whether there is no SSH connection. The log has the reason already, in a line about the failed attempt.
+    unconnected: bool,
     /// The cause for programs.
     pub(crate) why: broker_ipc::Reason,
 }
@@ -96,6 +99,7 @@ impl Refusal {
             reason: reason.to_string(),
             details: Vec::new(),
             socks: Reason::NotAllowed,
+            unconnected: false,
             why: broker_ipc::Reason::NotAllowed,
         }
     }
@@ -106,7 +110,17 @@ impl Refusal {
             reason: reason.to_string(),
             details: Vec::new(),
             socks: Reason::General,
+            unconnected: false,
             why,
+        }
+    }
+
+    /// Writes the line about a client that is not served.
+    pub(crate) fn log(&self, what: &str) {
+        if self.unconnected {
+            info!(reason = "there is no SSH connection", "{what}");
+        } else {
+            warn!(reason = %self.reason, "{what}");
         }
     }
 }
@@ -117,6 +131,10 @@ impl From<&OpenError> for Refusal {
             reason: error.to_string(),
             details: login_details(error),
             socks: Reason::of(error),
+            unconnected: !matches!(
+                error,
+                OpenError::Channel(_) | OpenError::ShuttingDown { .. } | OpenError::Internal
+            ),
             why: reasons::of_open(error),
         }
     }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::client::Client;
 use crate::own_host::{ClientAddresses, connect_to};
 use crate::refusal::{FirstWord, Refusal};
-use crate::registry::SessionEntry;
+use crate::registry::{Part, SessionEntry};
 use crate::tunnel::{Tunnel, dial_names};
 
 /// Carries one client's connection to its end.
@@ -29,13 +29,13 @@ pub(crate) async fn run(
     let (mut tcp, channel) = match met {
         Ok(met) => met,
         Err((client, reason)) => {
-            warn!(%reason, "connection refused");
+            reason.log("connection refused");
             tunnel.refused(&reason);
             client.refuse(first_word, &reason).await;
             return;
         }
     };
-    tunnel.works();
+    tunnel.works(Part::Data);
     let entry = &guard.entry.channel;
     entry.carried_by(channel.info().connection);
     if let Err(error) = first_word.grant(&mut tcp).await {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use broker_config::{FtpOptions, TunnelKind, TunnelSpec};
 use broker_ipc::Reason;
-use broker_ipc::types::RecentFailure;
+use broker_ipc::types::{Failure, RecentFailure};
 use broker_ssh::Target;
 use ipnet::IpNet;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tracing::info;
 
 use crate::announced::AnnouncedPorts;
 use crate::client_tls::{SessionTls, TunnelTls};
@@ -18,8 +19,8 @@ use crate::own_host::{ClientAddresses, Host};
 use crate::profiles::Connections;
 use crate::refusal::Refusal;
 use crate::registry::{
-    Cause, ChannelEntry, Registration, SessionEntry, SessionRegistry, SessionTunnel, TunnelEntry,
-    add,
+    Cause, ChannelEntry, Part, Registration, SessionEntry, SessionRegistry, SessionTunnel,
+    TunnelEntry, add,
 };
 use crate::shutdown::Shutdown;
 
@@ -179,10 +180,13 @@ impl Tunnel {
         self.publish(failure);
     }
 
-    /// Records that the tunnel works.
-    pub(crate) fn works(&self) {
-        let over = self.totals.works();
-        over.into_iter().for_each(|failure| self.publish(failure));
+    /// Records that a part of the tunnel works.
+    pub(crate) fn works(&self, part: Part) {
+        for over in self.totals.works(part) {
+            let Failure { count, message, .. } = &over.failure;
+            info!(target: "broker::works", tunnel = self.id, failures = count, last = %message, "tunnel works again");
+            self.publish(over);
+        }
     }
 
     fn publish(&self, failure: RecentFailure) {

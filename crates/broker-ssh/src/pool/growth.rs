@@ -46,7 +46,7 @@ impl Actor {
         }
         match result {
             Ok(connection) => {
-                tracing::info!(server = %state.server, connection = id, kind = state.kind.as_str(), "connected");
+                tracing::info!(target: "broker_ssh::works", server = %state.server, connection = id, kind = state.kind.as_str(), "connected");
                 if let Some(observer) = &self.spec.observer {
                     observer.connected(id, state.kind);
                 }

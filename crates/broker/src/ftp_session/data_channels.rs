@@ -13,7 +13,7 @@ use super::data::{self, ControlConnection, DataReport, DataTask, Signals};
 use super::record::{self, Began, OverTransfer, TransferEnd};
 use crate::events::{Event, Fault, TransferRecord, TransferResult};
 use crate::registry::{
-    Cause, ChannelEntry, DataEntry, RunningTransfer, SessionEntry, add, drop_one,
+    Cause, ChannelEntry, DataEntry, Part, RunningTransfer, SessionEntry, add, drop_one,
 };
 
 /// The commands that transfer data (RFC 959 section 4.1.3, RFC 3659 section 7).
@@ -386,7 +386,7 @@ impl DataChannels {
         record::log(&record);
         match record::failure(&record, self.session_fault) {
             Some(cause) => self.failed(record.result, &cause),
-            None if record.result == TransferResult::Complete => tunnel.works(),
+            None if record.result == TransferResult::Complete => tunnel.works(Part::Data),
             None => {}
         }
         tunnel.registry.past_transfers.add(record.clone());

@@ -75,7 +75,7 @@ pub(crate) async fn run(
     let server = match opened {
         Ok(server) => server,
         Err(reason) => {
-            warn!(%reason, "session refused");
+            reason.log("session refused");
             tunnel.refused(&reason);
             return refuse(client, first_word, at_once, &reason).await;
         }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::data::ControlConnection;
 use crate::events::{Fault, TransferKind, TransferRecord, TransferResult, TransferStart};
 use crate::own_host::ClientOwner;
-use crate::registry::{Cause, DataEntry, SessionEntry};
+use crate::registry::{Cause, DataEntry, Part, SessionEntry};
 
 /// Codes with which a server says that it could not store a file (RFC 959, section 4.2): a person has to look at it.
 const NOT_STORED: [u16; 3] = [451, 452, 552];
@@ -176,6 +176,7 @@ pub(super) fn failure(record: &TransferRecord, lost: Option<(Fault, Reason)>) ->
     }
     let fault = record.fault.unwrap_or(Fault::Broker);
     Some(Cause {
+        part: Part::Data,
         message: format!("{}: {}", record.command, record.reply),
         reason: match (fault, lost) {
             (_, Some((of_session, why))) if of_session == fault => why,

@@ -20,7 +20,7 @@ use super::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
 use super::record::TransferEnd;
 use crate::events::Fault;
 use crate::refusal::Refusal;
-use crate::registry::{Cause, Registration, add};
+use crate::registry::{Cause, Part, Registration, add};
 
 /// Reports of data channels that may wait; a session has few at a time.
 const REPORTS: usize = 32;
@@ -217,7 +217,7 @@ impl FtpSession {
             let tunnel = &self.control.tunnel;
             tunnel.refused(&Refusal::because(Reason::FtpRefused, message));
         } else if self.greeting.is_complete() {
-            self.control.tunnel.works();
+            self.control.tunnel.works(Part::Session);
         }
         Ok(())
     }
@@ -284,6 +284,7 @@ impl FtpSession {
         } else {
             warn!(%reason, "session lost");
             self.control.tunnel.failed(&Cause {
+                part: Part::Session,
                 message: reason.to_owned(),
                 reason: why,
                 by: fault.into(),

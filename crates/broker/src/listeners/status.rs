@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::events::Event;
-use crate::registry::Cause;
+use crate::registry::{Cause, Part};
 use crate::tunnel::Tunnel;
 
 /// The state of a tunnel's listener.
@@ -58,7 +58,7 @@ impl StatusCell {
         let totals = Arc::clone(&self.tunnel.borrow().totals);
         totals.listens_on(port);
         if self.get().state == ListenerState::Failed {
-            totals.works();
+            self.tunnel.borrow().works(Part::Session);
         }
         self.change(|status| {
             status.port = port;

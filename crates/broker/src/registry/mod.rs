@@ -20,7 +20,7 @@ use broker_ipc::methods::Done;
 
 pub(crate) use channel::{ChannelEntry, DataEntry};
 pub(crate) use counters::{TunnelTotals, add, drop_one, read};
-pub(crate) use failures::Cause;
+pub(crate) use failures::{Cause, Part};
 pub(crate) use session::{SessionEntry, SessionTunnel};
 pub(crate) use traffic::TrafficTotals;
 pub(crate) use transfers::{PastTransfers, RunningTransfer};
@@ -216,10 +216,10 @@ impl TunnelEntry {
         failures.note(&self.last_failure, self.id, listener, cause)
     }
 
-    /// Records that the tunnel works. Returns the failures that are over.
-    pub(crate) fn works(&self) -> Vec<RecentFailure> {
+    /// Records that a part of the tunnel works. Returns the failures that are over.
+    pub(crate) fn works(&self, part: Part) -> Vec<RecentFailure> {
         let failures = &self.registry.failures;
-        failures.recover(&self.last_failure, self.id)
+        failures.recover(&self.last_failure, self.id, part)
     }
 }
 

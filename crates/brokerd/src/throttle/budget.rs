@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// The largest number of pairs with their own bucket. Each takes some 300 bytes. A full table drops its quiet pairs;
+/// The largest number of pairs with their own bucket. Each takes some 500 bytes. A full table drops its quiet pairs;
 /// pairs that still do not fit share one budget.
 const MAX_KEPT: usize = 4096;
 

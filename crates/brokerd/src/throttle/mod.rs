@@ -4,9 +4,13 @@
 //! source code. Inside a session, both the session and its client have a budget, so that a session in a loop does not
 //! use up the budget of its client's other sessions. Elsewhere the server, profile or tunnel has one. The throttle
 //! counts the lines that it leaves out, and reports their number soon after.
+//!
+//! Of the lines that name a cause, it lets only the first pass, and sums up the others: if a server is down, each client
+//! is refused for the same reason.
 
 mod budget;
 mod origin;
+mod repeats;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +25,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use budget::{Allowance, Budgets, LeftOut};
 use origin::{Line, Origin, Source};
+use repeats::Repeats;
 
 /// The budget of a session, server, profile or tunnel for one kind: enough to mirror a thousand files at once, and then
 /// five files per second without end.
@@ -47,6 +52,19 @@ const MAX_REPORTED: usize = 20;
 /// The target of the reports. They are never left out, since they are bounded already.
 const TARGET: &str = "brokerd::throttle";
 
+/// Lines with this target say that something works again: what is known of its causes is over.
+const WORKS: &str = "::works";
+
+/// What makes lines repeat each other: the same place in the source code, for the same tunnel or server, with the same
+/// cause.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Cause {
+    kind: Identifier,
+    level: Level,
+    source: Source,
+    text: String,
+}
+
 /// The bucket that a line counts against. Only the shared budget has no kind.
 type Key = (Option<Identifier>, Level, Source);
 
@@ -55,6 +73,8 @@ pub(crate) fn new() -> (Throttle, Reporter) {
     let shared = Arc::new(Shared {
         budgets: Mutex::new(Budgets::new((None, Level::WARN, Source::Rest))),
         left_out: Notify::new(),
+        repeats: Mutex::default(),
+        repeated: Notify::new(),
     });
     let throttle = Throttle(Arc::clone(&shared));
     (throttle, Reporter(shared))
@@ -64,11 +84,18 @@ struct Shared {
     budgets: Mutex<Budgets<Key>>,
     /// Notified when a line is left out.
     left_out: Notify,
+    repeats: Mutex<Repeats<Cause>>,
+    /// Notified when a line is summed up, or a cause is over.
+    repeated: Notify,
 }
 
 impl Shared {
     fn with<T>(&self, work: impl FnOnce(&mut Budgets<Key>) -> T) -> T {
         work(&mut self.budgets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn with_repeats<T>(&self, work: impl FnOnce(&mut Repeats<Cause>) -> T) -> T {
+        work(&mut self.repeats.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -79,6 +106,9 @@ impl Throttle {
     fn admit(&self, event: &Event<'_>, origin: Origin, now: Instant) -> bool {
         let mut line = Line::default();
         event.record(&mut line);
+        if !self.is_news(event, &origin, &line, now) {
+            return false;
+        }
         #[expect(clippy::cast_precision_loss, reason = "no line is that long")]
         let cost = 1.0 + (line.length / LINE) as f64;
         let message = std::mem::take(&mut line.message);
@@ -103,6 +133,33 @@ impl Throttle {
             self.0.left_out.notify_one();
         }
         admitted
+    }
+
+    /// Whether a line says something new. Otherwise it is counted.
+    fn is_news(&self, event: &Event<'_>, origin: &Origin, line: &Line, now: Instant) -> bool {
+        let metadata = event.metadata();
+        let source = origin.source().unwrap_or_else(|| line.source());
+        if metadata.target().ends_with(WORKS) {
+            self.0
+                .with_repeats(|it| it.end(now, |cause| cause.source == source));
+            self.0.repeated.notify_one();
+        }
+        // Whoever asks for more than that wants to see everything.
+        let summed_up = *metadata.level() <= Level::INFO;
+        let Some(text) = line.cause().filter(|_| summed_up) else {
+            return true;
+        };
+        let cause = Cause {
+            kind: metadata.callsite(),
+            level: *metadata.level(),
+            source,
+            text: text.clone(),
+        };
+        let is_news = self.0.with_repeats(|it| it.admit(cause, now, || text));
+        if !is_news {
+            self.0.repeated.notify_one();
+        }
+        is_news
     }
 }
 
@@ -133,15 +190,45 @@ pub(crate) struct Reporter(Arc<Shared>);
 impl Reporter {
     /// Reports a while after a line was left out, for as long as it is polled.
     pub(crate) async fn run(&self) -> ! {
-        loop {
-            self.0.left_out.notified().await;
-            tokio::time::sleep(REPORT_AFTER).await;
-            self.tell();
+        tokio::select! {
+            never = self.report_floods() => never,
+            never = self.report_repeats() => never,
         }
     }
 
-    /// Reports now.
+    async fn report_floods(&self) -> ! {
+        loop {
+            self.0.left_out.notified().await;
+            tokio::time::sleep(REPORT_AFTER).await;
+            self.tell_floods();
+        }
+    }
+
+    async fn report_repeats(&self) -> ! {
+        loop {
+            let due = self.0.with_repeats(|it| it.next_report(Instant::now()));
+            tokio::select! {
+                // Another cause may have to be reported before.
+                () = self.0.repeated.notified() => {}
+                () = until(due) => {
+                    let reports = self.0.with_repeats(|it| it.report(Instant::now()));
+                    reports.iter().for_each(tell_repeat);
+                }
+            }
+        }
+    }
+
+    /// Reports all that was left out until now.
     pub(crate) fn tell(&self) {
+        let reports = self.0.with_repeats(|it| {
+            it.end(Instant::now(), |_| true);
+            it.report(Instant::now())
+        });
+        reports.iter().for_each(tell_repeat);
+        self.tell_floods();
+    }
+
+    fn tell_floods(&self) {
         let left_out = self.0.with(|budgets| budgets.report(Instant::now()));
         for told in left_out.iter().take(MAX_REPORTED) {
             tell(told);
@@ -155,16 +242,41 @@ impl Reporter {
     }
 }
 
+/// Waits until then, or for ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 fn tell(told: &LeftOut<Key>) {
     let (_, level, source) = &told.key;
     let (lines, example) = (told.lines, &told.example);
     let seconds = told.within.as_secs().max(1);
+    at(
+        *level,
+        &format!("{lines} more like \"{example}\" from {source} left out within {seconds} s"),
+    );
+}
+
+fn tell_repeat(told: &LeftOut<Cause>) {
+    let Cause { level, source, .. } = &told.key;
+    let (lines, example) = (told.lines, &told.example);
+    let seconds = told.within.as_secs().max(1);
+    at(
+        *level,
+        &format!("{lines} more of {source} within {seconds} s: {example}"),
+    );
+}
+
+fn at(level: Level, text: &str) {
     macro_rules! at {
         ($level:ident) => {
-            $level!(target: TARGET, "{lines} more like \"{example}\" from {source} left out within {seconds} s")
+            $level!(target: TARGET, "{text}")
         };
     }
-    match *level {
+    match level {
         Level::ERROR => at!(error),
         Level::WARN => at!(warn),
         Level::INFO => at!(info),

@@ -8,6 +8,9 @@ use tracing::field::{Field, Visit};
 /// The length to which a name is cut, in bytes. Names of profiles and servers are shorter.
 const MAX_NAME: usize = 80;
 
+/// The length to which a message and a cause are cut. Most are shorter.
+const MAX_MESSAGE: usize = 240;
+
 /// Who caused a line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Source {
@@ -39,13 +42,24 @@ impl fmt::Display for Source {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) session: Option<u64>,
+    pub(super) tunnel: Option<u64>,
     pub(super) client: Option<IpAddr>,
+}
+
+impl Origin {
+    /// What all sessions of the same tunnel have in common.
+    pub(super) fn source(&self) -> Option<Source> {
+        let named = |id| Source::Named(format!("tunnel {id}"));
+        self.tunnel.map(named)
+    }
 }
 
 impl Visit for Origin {
     fn record_u64(&mut self, field: &Field, value: u64) {
-        if field.name() == "id" {
-            self.session = Some(value);
+        match field.name() {
+            "id" => self.session = Some(value),
+            "tunnel" => self.tunnel = Some(value),
+            _ => {}
         }
     }
 
@@ -68,20 +82,42 @@ pub(super) struct Line {
     pub(super) message: String,
     /// The position of the field in [`NAMING`], and the source's name.
     named: Option<(usize, String)>,
+    /// What the line gives as the cause. Empty if only the message says it.
+    cause: Option<String>,
+    /// Whether it is the record of one transfer, which nothing replaces.
+    is_record: bool,
 }
 
 impl Line {
     /// Who caused the line, if no session did.
-    pub(super) fn source(self) -> Source {
-        self.named
-            .map_or(Source::Unnamed, |(_, name)| Source::Named(name))
+    pub(super) fn source(&self) -> Source {
+        let named = self.named.clone();
+        named.map_or(Source::Unnamed, |(_, name)| Source::Named(name))
+    }
+
+    /// What has happened, and why, if the line says that something has failed. Without what to do about it.
+    pub(super) fn cause(&self) -> Option<String> {
+        let cause = self.cause.as_deref().filter(|_| !self.is_record)?;
+        let whole = match cause {
+            "" => self.message.clone(),
+            cause => format!("{}: {cause}", self.message),
+        };
+        let fact = whole.split("; ").next().unwrap_or_default();
+        Some(fact.to_owned())
     }
 
     fn record(&mut self, field: &Field, value: &dyn Debug) {
         self.length += length(value);
         let name = field.name();
-        if name == "message" {
-            self.message = text(value, MAX_NAME);
+        match name {
+            "message" => self.message = text(value, MAX_MESSAGE),
+            "reason" | "error" => self.cause = Some(text(value, MAX_MESSAGE)),
+            // Whose fault the message is about.
+            "by" => {
+                self.cause.get_or_insert_default();
+            }
+            "result" => self.is_record = true,
+            _ => {}
         }
         let Some(rank) = NAMING.iter().position(|naming| *naming == name) else {
             return;

@@ -116,6 +116,54 @@ fn a_client_that_comes_again_and_again_is_bounded() {
     assert_eq!(log.count("from client 127.0.0.1 left out"), 1);
 }
 
+/// A client of a tunnel is refused.
+fn refuse(tunnel: u64, id: u64, reason: &str) {
+    let client = SocketAddr::from(([127, 0, 0, 1], 5000));
+    info_span!("session", id, tunnel, %client).in_scope(|| warn!(%reason, "session refused"));
+}
+
+#[test]
+fn one_cause_is_told_once_and_then_summed_up() {
+    let log = logged(|| {
+        for id in 0..50 {
+            refuse(1, id, "no server; next try in 2 s");
+        }
+        refuse(2, 50, "no server; next try in 2 s");
+        refuse(1, 51, "another reason");
+    });
+    assert_eq!(log.count("session refused reason="), 3);
+    let told = "49 more of tunnel 1 within 1 s: session refused: no server\n";
+    assert_eq!(log.count(told), 1, "{}", log.text());
+}
+
+#[test]
+fn a_cause_is_news_after_its_tunnel_has_worked() {
+    let log = logged(|| {
+        refuse(1, 0, "no server");
+        refuse(2, 0, "no server");
+        info!(target: "broker::works", tunnel = 1, "tunnel works again");
+        refuse(1, 1, "no server");
+        refuse(2, 1, "no server");
+    });
+    assert_eq!(log.count("session refused reason="), 3);
+    assert_eq!(log.count("1 more of tunnel 2"), 1);
+}
+
+#[test]
+fn each_transfer_that_fails_has_its_line() {
+    let log = logged(|| {
+        for _ in 0..3 {
+            warn!(
+                result = "failed",
+                by = "ssh",
+                reason = "cut",
+                "transfer failed"
+            );
+        }
+    });
+    assert_eq!(log.count("transfer failed"), 3);
+}
+
 #[test]
 fn long_lines_cost_more() {
     let banner = "x".repeat(2048);
