@@ -52,7 +52,11 @@ pub(crate) async fn text(daemon: &Daemon<'_>, list: List) -> anyhow::Result<Stri
         }
         List::Profiles => {
             let profiles = daemon.call(&ListProfiles {}).await?;
-            output.form(&profiles, &listing::profiles(&profiles))
+            let listeners = match output.is_for_people() {
+                true => daemon.call(&ListTunnelListeners {}).await?,
+                false => Vec::new(),
+            };
+            output.form(&profiles, &listing::profiles(&profiles, &listeners))
         }
         List::Connections { show_channels } => connections(daemon, show_channels).await,
         List::Connection { id, show_channels } => {

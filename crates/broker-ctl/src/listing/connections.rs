@@ -1,14 +1,15 @@
 //! Profiles and their SSH connections.
 
-use broker_ipc::LoginAttempt;
-use broker_ipc::types::{Connection, ConnectionDetail, Profile};
+use broker_ipc::types::{Connection, ConnectionDetail, Profile, TunnelListener};
+use broker_ipc::{LoginAttempt, Party};
 
 use super::channels::channels;
+use super::failures::failure;
 use crate::names::Names;
 use crate::table::{Cell, Column, Field, Row, Table};
 use crate::units;
 
-pub(crate) fn profiles(profiles: &[Profile]) -> Table {
+pub(crate) fn profiles(profiles: &[Profile], listeners: &[TunnelListener]) -> Table {
     const COLUMNS: &[Column] = &[
         Column::new("ID").goes(1).shortens(8),
         Column::new("NAME").goes(2).shortens(8),
@@ -32,13 +33,27 @@ pub(crate) fn profiles(profiles: &[Profile]) -> Table {
             Cell::seconds(p.retry_in),
             last_error(p.last_error.as_ref()),
         ])
-        .with_below(remarks(p.no_answer, &p.tried))
+        .with_below(below(p, listeners))
     };
     Table::List {
         columns: COLUMNS,
         rows: profiles.iter().map(row).collect(),
         nothing: "No profiles",
     }
+}
+
+/// What people see below a profile. If all is well again, the last failure of SSH in its tunnels.
+fn below(profile: &Profile, listeners: &[TunnelListener]) -> Vec<Cell> {
+    let remarks = remarks(profile.no_answer, &profile.tried);
+    if profile.last_error.is_some() {
+        return remarks;
+    }
+    let own = listeners.iter();
+    let own = own.filter(|it| it.profile.as_deref() == Some(&profile.id));
+    let failures = own.filter_map(|it| it.last_failure.as_ref());
+    let failures = failures.filter(|it| it.by == Party::Ssh && it.recovered);
+    let latest = failures.max_by_key(|it| it.time).map(failure);
+    remarks.into_iter().chain(latest).collect()
 }
 
 fn last_error(error: Option<&String>) -> Cell {

@@ -11,15 +11,15 @@ use crate::units;
 pub(crate) fn listeners(listeners: &[TunnelListener], names: &Names) -> Table {
     const COLUMNS: &[Column] = &[
         Column::new("ID"),
-        Column::new("TYPE").goes(3),
-        Column::new("LISTEN").shortens(14),
-        Column::new("DESTINATION").goes(2).shortens(12),
-        Column::new("TARGET").briefly("SERVER").goes(1).shortens(8),
+        Column::new("TYPE").goes(5),
+        Column::new("LISTEN").shortens(21),
+        Column::new("DESTINATION").goes(2).shortens(14),
+        Column::new("TARGET").briefly("SERVER").goes(1).shortens(12),
         Column::new("STATE"),
         Column::new("SESSIONS").goes(4),
         Column::wide("ACTIVE"),
         Column::wide("COMPLETE"),
-        Column::new("FAILED").goes(5),
+        Column::new("FAILED").goes(3),
         Column::wide("SENT"),
         Column::wide("RECEIVED"),
         Column::wide("ORIGIN"),
@@ -68,6 +68,15 @@ fn sessions(l: &TunnelListener) -> Cell {
     }
 }
 
+/// Without `--wide`, a person does not need the reason if the last failure says the same.
+fn is_repeated(l: &TunnelListener) -> bool {
+    const NEXT: &str = "; next try in ";
+    let cause = |text: &str| text.split(NEXT).next().map(str::to_owned);
+    let failure = l.last_failure.as_ref().filter(|failure| !failure.recovered);
+    let message = failure.map(|failure| failure.message.as_str());
+    message.is_some() && message.and_then(cause) == l.reason.as_deref().and_then(cause)
+}
+
 fn last_failure(l: &TunnelListener) -> Cell {
     let last = l.last_failure.as_ref();
     last.map_or_else(|| Cell::maybe(None::<&str>), failure)
@@ -84,7 +93,11 @@ fn listener_type(l: &TunnelListener) -> Cell {
 
 /// Why it does not listen. If it has failed, a person also sees for how long and when the daemon tries again.
 fn listener_reason(l: &TunnelListener) -> Cell {
-    let reason = Cell::maybe(l.reason.as_ref());
+    let is_trouble = l.reason.is_some() && l.state != ListenerState::Waiting;
+    let reason = Cell::maybe(l.reason.as_ref()).alert_if(is_trouble);
+    if is_repeated(l) {
+        return reason.briefly("");
+    }
     let Some(since) = l.failed_since else {
         return reason;
     };

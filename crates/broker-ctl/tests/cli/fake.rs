@@ -241,7 +241,7 @@ pub(crate) fn request<M: Method>(asked: &M) -> Value {
 }
 
 /// A time whose age does not change while a test runs.
-fn a_day_ago() -> u64 {
+pub(crate) fn a_day_ago() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()

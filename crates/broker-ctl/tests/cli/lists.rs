@@ -110,6 +110,7 @@ fn profiles() {
         str![[r#"
 ID   NAME  USER      HOST             PORT  CONNECTIONS  TUNNELS  NEXT TRY
 id1  work  username  ssh.example.com    22            2        1         -
+    1 d 1 h ago  by ssh: cannot connect (3 times); it works again
 id2  -     -         2001:db8::7      2222            0        0    in 7 s
     connection refused
 
@@ -417,10 +418,10 @@ fn colours_in_a_pipe_for_those_who_ask() {
 fn general_options_stand_before_and_after_the_command() {
     let daemon = Daemon::start();
     let shown = |args: &[&str]| daemon.ctl(args).output().unwrap();
-    let after = shown(&["list-channels", "--json"]);
+    let after = shown(&["list-profiles", "--json"]);
     assert!(after.stdout.starts_with(b"[{"), "{after:?}");
-    assert_eq!(shown(&["--json", "list-channels"]).stdout, after.stdout);
-    let both = shown(&["list-channels", "--json", "--short"]);
+    assert_eq!(shown(&["--json", "list-profiles"]).stdout, after.stdout);
+    let both = shown(&["list-profiles", "--json", "--short"]);
     assert_eq!(both.status.code(), Some(2), "{both:?}");
 }
 

@@ -6,6 +6,8 @@ use broker_ipc::types::{
 };
 use broker_ipc::{Party, Reason};
 
+use crate::fake::a_day_ago;
+
 const HOST: &str = "transfer-gateway-03.eu-central.example.com";
 const INSIDE: &str = "ftp-internal-07.eu-central.example.com";
 const USER: &str = "svc-transfer-production";
@@ -95,7 +97,10 @@ pub(crate) fn listener(it: TunnelListener) -> TunnelListener {
         address: "2001:db8:85a3::8a2e:370:7334".into(),
         dst_host: INSIDE.into(),
         target: format!("{USER}@{HOST}#2222"),
-        last_failure: it.last_failure.map(|it| failure(it.time, it.recovered)),
+        reason: it
+            .reason
+            .or_else(|| Some(format!("{ERROR}; next try in 4 s"))),
+        last_failure: Some(failure(a_day_ago(), it.last_failure.is_some())),
         ..it
     }
 }
