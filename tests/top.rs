@@ -85,8 +85,10 @@ fn masked(screen: &str) -> String {
     for line in screen.lines() {
         let words = line.split_whitespace().filter(|word| !is_graph(word));
         let words: Vec<String> = words.map(mask).collect();
-        masked.push_str(&words.join(" "));
-        masked.push('\n');
+        if !words.is_empty() {
+            masked.push_str(&words.join(" "));
+            masked.push('\n');
+        }
     }
     masked
 }
@@ -140,7 +142,7 @@ LISTENS ON STATE KIND CLIENTS RATE TO
 #.#.#.#:# listening ftp # # u #.#.#.#:#
 Transfers (#) ◂ ───────────────────────────────────────────────────────────────
 FILE SIZE % RATE STATE
-↓ /big file #.# u # # u stalled # s
+↓ RETR big file #.# u # u stalled # s
 Failures (#) ──────────────────────────────────────────────────────────────────
 TIME CAUSED BY TIMES WHAT FAILED
 ";
@@ -156,14 +158,14 @@ async fn cut() -> anyhow::Result<()> {
     let fixture = embedded().start().await?;
     let top = top(&fixture.broker).await?;
     let (mut ftp, _data) = download(&fixture).await?;
-    shows(&top, "/big file").await?;
+    shows(&top, "big file").await?;
     top.press("x")?;
-    shows(&top, "Cut the transfer of /big file?").await?;
+    shows(&top, "Cut the transfer of RETR big file?").await?;
     top.press("n")?;
     shows(&top, "Nothing was closed").await?;
     top.press("xy")?;
     ftp.reply("426").await?;
-    shows(&top, "The transfer of /big file is cut").await?;
+    shows(&top, "The transfer of RETR big file is cut").await?;
     shows(&top, " cut ").await?;
     shows(&top, "Failures (1)").await?;
 

@@ -212,7 +212,10 @@ fn wish(pane: Pane, rows: &[Row]) -> Wish {
                 .saturating_add(around(pane))
         }
     };
-    Wish { least, wanted }
+    Wish {
+        least,
+        wanted: wanted.max(least),
+    }
 }
 
 /// The pane's name, how much it shows, and in which order.

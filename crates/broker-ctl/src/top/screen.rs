@@ -8,6 +8,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
+use ratatui::layout::{Position, Rect};
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::sync::mpsc;
 
@@ -36,9 +37,11 @@ impl Screen {
         self.terminal.draw(|frame| draw(frame, model)).map(drop)
     }
 
-    /// Makes the next drawing draw everything.
+    /// Makes the next drawing draw everything. The library's `clear` asks the terminal where its cursor is, and the thread that
+    /// reads keys would take the answer.
     pub(super) fn redraw(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 
     /// Gives the terminal back to the shell until the shell continues this process. Where no shell could, as in a session
