@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use anstream::adapter::strip_str;
 use broker_ipc::{LoginAttempt, RpcError};
@@ -185,14 +186,15 @@ impl Output {
 
 /// The width of the terminal that standard output is; otherwise what the user says, as for a pager.
 fn terminal_width() -> Option<usize> {
-    let stdout = io::stdout();
-    let size = stdout.is_terminal().then(|| tcgetwinsize(&stdout).ok());
-    let columns = size.flatten().map(|size| usize::from(size.ws_col));
     let said = || std::env::var("COLUMNS").ok()?.parse().ok();
-    columns
-        .filter(|it| *it > 0)
-        .or_else(said)
-        .filter(|it| *it > 0)
+    columns(&io::stdout()).or_else(said).filter(|it| *it > 0)
+}
+
+/// The width of the terminal that a stream is, if the terminal tells.
+pub(crate) fn columns(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    let size = stream.is_terminal().then(|| tcgetwinsize(stream).ok());
+    let columns = size.flatten().map(|size| usize::from(size.ws_col));
+    columns.filter(|it| *it > 0)
 }
 
 /// An answer as JSON on one line. Characters that could control a terminal or mislead a reader are escaped, for

@@ -8,6 +8,8 @@ use broker_ipc::types::{Event, EventKind, Transfer};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use plain_text::printable;
 
+use super::lines::file;
+use super::narrow::Narrow;
 use crate::table::fit::shortened;
 use crate::units;
 
@@ -15,7 +17,7 @@ use crate::units;
 const MAX_LINES: usize = 10;
 
 /// The columns of a name.
-const NAME_WIDTH: usize = 18;
+const NAME_WIDTH: usize = 16;
 
 /// The lines of all transfers. Clones share them.
 #[derive(Clone)]
@@ -27,7 +29,7 @@ pub(super) struct Bars {
 impl Bars {
     pub(super) fn on_terminal() -> Self {
         Self {
-            shown: Some(MultiProgress::new()),
+            shown: Some(MultiProgress::with_draw_target(target())),
             ..Self::hidden()
         }
     }
@@ -85,7 +87,7 @@ impl Bars {
             let _ = lines.clear();
             lines.set_draw_target(ProgressDrawTarget::hidden());
         } else {
-            lines.set_draw_target(ProgressDrawTarget::stderr());
+            lines.set_draw_target(target());
         }
     }
 
@@ -96,6 +98,10 @@ impl Bars {
             self.shown.iter().for_each(|lines| remove(lines, bar));
         }
     }
+}
+
+fn target() -> ProgressDrawTarget {
+    ProgressDrawTarget::term_like(Box::new(Narrow))
 }
 
 fn remove(lines: &MultiProgress, bar: &ProgressBar) {
@@ -123,9 +129,8 @@ fn bar_of(transfer: &Transfer) -> ProgressBar {
 
 /// The direction and the path in columns.
 fn name(transfer: &Transfer) -> String {
-    let path = printable(transfer.path.as_ref().unwrap_or(&transfer.command));
-    let path = shortened(&path, NAME_WIDTH);
-    format!("{:8} {path:NAME_WIDTH$}", transfer.direction.to_string())
+    let file = shortened(&printable(file(transfer)), NAME_WIDTH);
+    format!("{:8} {file:NAME_WIDTH$}", transfer.direction.to_string())
 }
 
 /// How far it is, how fast, and how long it still takes.
@@ -183,7 +188,7 @@ mod tests {
             ..transfer()
         };
         let line = format!("{} [        ] {}", name(&long), progress(&long));
-        assert!(line.chars().count() <= 80, "{line}");
+        assert!(line.chars().count() <= 78, "{line}");
         assert!(
             line.starts_with("download /a/v") && line.contains("report.pdf "),
             "{line}"

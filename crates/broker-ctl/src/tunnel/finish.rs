@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use broker_ipc::methods::{CloseChannel, CloseTunnelListener, ListChannels};
-use broker_ipc::types::{ChannelInfo, TunnelListener};
+use broker_ipc::methods::{CloseChannel, CloseTunnelListener, ListChannels, ListTransfers};
+use broker_ipc::types::{ChannelInfo, ChannelKind, EventKind, TransferState, TunnelListener};
 use broker_ipc::{ClientError, Reason};
 use tokio::time::sleep;
 
@@ -25,16 +25,15 @@ impl Run<'_> {
         daemon: &Daemon<'_>,
         mut feed: Feed<'_>,
         tunnels: &[TunnelListener],
-        open: &[u64],
     ) -> anyhow::Result<End> {
-        for id in open {
-            ignore_absent(daemon.call(&CloseTunnelListener { id: *id }).await)?;
+        for id in self.open.clone() {
+            ignore_absent(daemon.call(&CloseTunnelListener { id }).await)?;
         }
         let (mut said, mut cut) = (None, false);
         loop {
             let channels = channels_of(daemon, tunnels).await?;
-            let text = waiting_for(&channels);
-            if text.is_none() && self.transfers.is_empty() {
+            let text = waiting_for(&busy(daemon, &channels).await?);
+            if text.is_none() && self.transfers.is_empty() && self.open.is_empty() {
                 end_sessions(daemon, &channels).await?;
                 break;
             }
@@ -43,8 +42,14 @@ impl Run<'_> {
                 said = text;
             }
             tokio::select! {
-                event = feed.next() => self.show(&event?, tunnels)?,
-                // A data connection can end without a transfer, and so without an event.
+                event = feed.next() => {
+                    let event = event?;
+                    self.show(&event, tunnels)?;
+                    if event.kind == EventKind::Lost {
+                        // All are closed, whether or not their events come.
+                        self.open.clear();
+                    }
+                }
                 () = sleep(LOOK) => {}
                 () = daemon.closed() => {
                     self.display.say("The daemon has ended the connection; what runs finishes there");
@@ -81,6 +86,21 @@ async fn channels_of(
     let mut channels = daemon.call(&ListChannels {}).await?;
     channels.retain(|channel| tunnels.iter().any(|it| it.id == channel.tunnel));
     Ok(channels)
+}
+
+/// The channels that have something to finish. A client can keep a data connection open after its transfer.
+async fn busy(
+    daemon: &Daemon<'_>,
+    channels: &[ChannelInfo],
+) -> Result<Vec<ChannelInfo>, ClientError> {
+    let transfers = daemon.call(&ListTransfers {}).await?;
+    let running = |session| {
+        let mut of_session = transfers.iter().filter(|it| it.session == session);
+        of_session.any(|it| it.state == TransferState::Running)
+    };
+    let mut busy = channels.to_vec();
+    busy.retain(|it| it.kind != ChannelKind::Data || running(it.session));
+    Ok(busy)
 }
 
 /// Ends the sessions, and with them what they still transfer. Each has the number of its control connection, or of its only

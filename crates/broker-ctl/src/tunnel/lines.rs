@@ -80,11 +80,18 @@ fn tcp(what: &str, session: &EventSession) -> Option<String> {
 
 /// What is moved, which way: `download of /pub/a.bin`.
 fn what(transfer: &Transfer) -> String {
-    let file = transfer.path.as_ref().unwrap_or(&transfer.command);
     match transfer.direction == TransferDirection::Unknown {
-        true => file.clone(),
-        false => format!("{} of {file}", transfer.direction),
+        true => transfer.command.clone(),
+        false => format!("{} of {}", transfer.direction, file(transfer)),
     }
+}
+
+/// The path, or what the command says about it.
+pub(super) fn file(transfer: &Transfer) -> &str {
+    let command = &transfer.command;
+    let argument = command.split_once(' ').map(|(_, argument)| argument);
+    let path = transfer.path.as_deref();
+    path.or(argument).unwrap_or(command)
 }
 
 fn started(transfer: &Transfer) -> String {
@@ -216,6 +223,18 @@ mod tests {
         ] {
             check(&event, true, Some(text));
         }
+    }
+
+    #[test]
+    fn a_file_whose_path_is_unknown_has_the_name_of_the_command() {
+        let unknown = |command: &str| Transfer {
+            path: None,
+            command: command.to_owned(),
+            ..transfer()
+        };
+        assert_eq!(file(&unknown("RETR a file")), "a file");
+        assert_eq!(file(&unknown("LIST")), "LIST");
+        assert_eq!(file(&transfer()), "/pub/a.bin");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod display;
 mod feed;
 mod finish;
 mod lines;
+mod narrow;
 mod signals;
 
 use std::collections::BTreeSet;
@@ -57,6 +58,7 @@ pub(crate) async fn tunnel(daemon: &Daemon<'_>, args: TunnelArgs) -> anyhow::Res
         display: Display::new(daemon.output()),
         signals: Signals::new()?,
         process: None,
+        open: BTreeSet::new(),
         transfers: BTreeSet::new(),
     };
     let mut end = run.with(daemon).await?;
@@ -91,6 +93,8 @@ struct Run<'a> {
     signals: Signals,
     /// The daemon's process that has opened the tunnels.
     process: Option<u32>,
+    /// The tunnels whose end was not shown yet.
+    open: BTreeSet<u64>,
     /// The transfers whose end was not shown yet.
     transfers: BTreeSet<u64>,
 }
@@ -102,27 +106,34 @@ impl Run<'_> {
         let around = move |asks| bars.cover(asks);
         let responder = prompts::responder(daemon, &self.target, &around).await;
         match prompts::attended(responder, self.serve(daemon)).await {
-            Err(failure) if is_lost(&failure) => Ok(End::Lost),
+            Err(failure) if self.has_lost(&failure) => Ok(End::Lost),
             served => served,
         }
     }
 
+    /// Whether the daemon has ended its connections: one in the middle of a request, or no further one can be opened.
+    fn has_lost(&self, failure: &anyhow::Error) -> bool {
+        match failure.downcast_ref() {
+            Some(ClientError::Vanished { .. }) => true,
+            Some(ClientError::NotRunning { .. }) => self.process.is_some(),
+            Some(_) | None => false,
+        }
+    }
+
     async fn serve(&mut self, daemon: &Daemon<'_>) -> anyhow::Result<End> {
+        // The first request also starts a daemon, if none runs.
+        let process = daemon.call(&Status {}).await?.pid;
         // It shows what happens while the tunnels open as well.
         let mut feed = Feed::new(daemon).await?;
         let opened = tokio::select! {
             opened = open::open_each(daemon, &self.requests, true) => opened?.0,
             _ = self.signals.next() => bail!("interrupted"),
         };
-        self.opened(daemon, &opened).await?;
-        let mut open: Vec<u64> = opened.iter().map(|it| it.id).collect();
-        while !open.is_empty() {
+        self.opened(process, &opened)?;
+        self.open = opened.iter().map(|it| it.id).collect();
+        while !self.open.is_empty() {
             tokio::select! {
-                event = feed.next() => {
-                    let event = event?;
-                    self.show(&event, &opened)?;
-                    open.retain(|id| !closes(&event, *id));
-                }
+                event = feed.next() => self.show(&event?, &opened)?,
                 () = daemon.closed() => return Ok(End::Lost),
                 ending = self.signals.next() => match ending {
                     Ending::Finish => break,
@@ -130,16 +141,11 @@ impl Run<'_> {
                 },
             }
         }
-        self.finish(daemon, feed, &opened, &open).await
+        self.finish(daemon, feed, &opened).await
     }
 
     /// Says what is open, and what has changed if it was open before. The next daemon is asked for the same ports.
-    async fn opened(
-        &mut self,
-        daemon: &Daemon<'_>,
-        opened: &[TunnelListener],
-    ) -> anyhow::Result<()> {
-        let process = daemon.call(&Status {}).await?.pid;
+    fn opened(&mut self, process: u32, opened: &[TunnelListener]) -> anyhow::Result<()> {
         match self.process.replace(process) {
             None => self.display.opened(opened)?,
             Some(before) => self.display.say(&format!(
@@ -163,14 +169,20 @@ impl Run<'_> {
         let Some(tunnel) = tunnels.iter().find(|it| it.id == id) else {
             return Ok(());
         };
-        if let Some(transfer) = &event.transfer {
-            if event.kind == EventKind::TransferEnded {
-                self.transfers.remove(&transfer.id);
-            } else if event.kind == EventKind::TransferStarted {
-                self.transfers.insert(transfer.id);
-            }
-        }
+        self.follow(event, id);
         self.display.event(event, tunnel)
+    }
+
+    /// Remembers what an event of a tunnel begins or ends.
+    fn follow(&mut self, event: &Event, tunnel: u64) {
+        let transfer = event.transfer.as_ref().map(|it| it.id);
+        if event.kind == EventKind::TunnelClosed {
+            self.open.remove(&tunnel);
+        } else if event.kind == EventKind::TransferStarted {
+            self.transfers.extend(transfer);
+        } else if let Some(ended) = transfer.filter(|_| event.kind == EventKind::TransferEnded) {
+            self.transfers.remove(&ended);
+        }
     }
 
     /// Waits for the daemon that comes after this one, which has ended the connection.
@@ -199,16 +211,6 @@ impl Run<'_> {
             }
         }
     }
-}
-
-fn closes(event: &Event, tunnel: u64) -> bool {
-    let id = event.tunnel.as_ref().map(|it| it.id);
-    event.kind == EventKind::TunnelClosed && id == Some(tunnel)
-}
-
-/// Whether the daemon has ended the connection in the middle of a request.
-fn is_lost(failure: &anyhow::Error) -> bool {
-    matches!(failure.downcast_ref(), Some(ClientError::Vanished { .. }))
 }
 
 #[cfg(test)]
