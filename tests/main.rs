@@ -64,6 +64,7 @@ mod tls;
 mod top;
 mod transfer_outcome;
 mod transfers;
+mod tunnel_command;
 mod units;
 mod upgrade;
 
@@ -99,6 +100,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     on_demand::trials,
     instances::trials,
     systemd::trials,
+    tunnel_command::trials,
     units::trials,
     upgrade::trials,
     reload::trials,
