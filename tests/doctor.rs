@@ -1,30 +1,25 @@
 //! `broker-ctl doctor`: which step it names for each fault, and what it says to do.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
-use broker_ipc::checks::{Check, Outcome, Step};
+use broker_ipc::checks::{Outcome, Step};
 use libtest_mimic::Trial;
-use tempfile::TempDir;
-use testkit::broker::{Broker, ctl_command, socket_in, write_private};
-use testkit::client::{self, Output};
+use testkit::broker::Broker;
 use testkit::fixture::Servers;
 use testkit::keys::KeyPair;
-use testkit::profile::{Profile, Tunnel, config, identity};
+use testkit::profile::{Tunnel, config, identity};
 use testkit::scripted::{Conversation, ScriptedListener};
 use testkit::sshd::{Sshd, SshdOptions};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::fixture::{CONTENT, SOON, embedded};
+use crate::support::examined::{Examined, Home, WORK};
+use crate::support::fixture::{CONTENT, embedded};
 use crate::support::sockets::closed_port;
 use crate::support::{Need, trial};
 
 const SSHD: &[Need] = &[Need::Program("sshd")];
-
-/// The name of the profiles here.
-const WORK: &str = "work";
 
 /// A packet on loopback that takes longer was dropped.
 const DROPPED: std::time::Duration = std::time::Duration::from_millis(100);
@@ -62,89 +57,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         trial("doctor: beside a daemon", &[], beside_a_daemon),
     ]
-}
-
-/// A user with a configuration and without a daemon.
-struct Home {
-    directory: TempDir,
-}
-
-impl Home {
-    fn new(config: &str) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let home = Self { directory };
-        write_private(&home.config(), config)?;
-        Ok(home)
-    }
-
-    fn config(&self) -> PathBuf {
-        self.directory.path().join("broker.xml")
-    }
-
-    async fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        let config = self.config().display().to_string();
-        let doctor = ["doctor", "--config", &config];
-        let arguments = [&doctor, arguments].concat();
-        let mut command = ctl_command(&socket_in(self.directory.path()), &arguments)?;
-        command.env("HOME", self.directory.path());
-        command
-            .env_remove("SSH_AUTH_SOCK")
-            .env_remove("XDG_CONFIG_HOME");
-        client::run(command, SOON).await
-    }
-
-    async fn examine(&self, arguments: &[&str]) -> anyhow::Result<Examined> {
-        let output = self.run(&[arguments, &["--json"]].concat()).await?;
-        Examined::read(&output)
-    }
-}
-
-/// What the doctor found.
-#[derive(Debug)]
-struct Examined {
-    checks: Vec<Check>,
-    status: Option<i32>,
-}
-
-impl Examined {
-    async fn of(profile: &Profile) -> anyhow::Result<Self> {
-        Home::new(&profile.config())?.examine(&[WORK]).await
-    }
-
-    fn read(output: &Output) -> anyhow::Result<Self> {
-        let checks = serde_json::from_str(&output.text());
-        Ok(Self {
-            checks: checks.with_context(|| format!("{output:?}"))?,
-            status: output.status.code(),
-        })
-    }
-
-    fn step(&self, step: Step) -> anyhow::Result<&Check> {
-        let found = self.checks.iter().find(|it| it.step == step);
-        found.with_context(|| format!("no step {step}: {self:#?}"))
-    }
-
-    /// This step has failed with this text and this remedy, and it is the last one.
-    fn failed(&self, step: Step, text: &str, remedy: &str) -> anyhow::Result<()> {
-        let failed = self.step(step)?;
-        ensure!(failed.outcome == Outcome::Failed, "{self:#?}");
-        ensure!(failed.text.contains(text), "no {text:?}: {self:#?}");
-        let advice = failed.remedy.as_deref().unwrap_or_default();
-        ensure!(advice.contains(remedy), "no {remedy:?}: {self:#?}");
-        ensure!(self.status == Some(1), "{self:#?}");
-        let last = self.checks.last();
-        ensure!(last == Some(failed), "steps after the failure: {self:#?}");
-        Ok(())
-    }
-
-    /// These steps have succeeded.
-    fn ok(&self, steps: &[Step]) -> anyhow::Result<()> {
-        for step in steps {
-            let outcome = self.step(*step)?.outcome;
-            ensure!(outcome == Outcome::Ok, "{step}: {self:#?}");
-        }
-        Ok(())
-    }
 }
 
 /// The steps to an FTP server whose address is written in numbers.

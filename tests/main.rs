@@ -23,7 +23,9 @@ mod ctl;
 mod cut_transfers;
 mod dead_lines;
 mod diagnosis;
+mod diagnosis_network;
 mod doctor;
+mod doctor_tunnels;
 mod early_close;
 mod embedded;
 mod events;
@@ -108,7 +110,9 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     package::trials,
     ctl::trials,
     diagnosis::trials,
+    diagnosis_network::trials,
     doctor::trials,
+    doctor_tunnels::trials,
     events::trials,
     transfers::trials,
     open_tunnel::trials,

@@ -6,12 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use rustix::process::Signal;
+use testkit::broker::write_private;
 use testkit::ftp_client::FtpClient;
 use testkit::profile::{Profile, config};
 use testkit::scripted::Conversation;
 
 use crate::support::fixture::{CONTENT, SOON, nothing_is_left};
-use crate::support::reloading::{OTHER, Site, fetched, names, on};
+use crate::support::reloading::{OTHER, Site, fetched, names, on, report};
 use crate::support::sockets::{closed_port, eventually};
 use crate::support::trial;
 
@@ -25,6 +26,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("reload: two tunnels exchange their ports", &[], exchange),
         trial("reload: a port moves to another tunnel", &[], port_moves),
         trial("reload: a tunnel is gone", &[], tunnel_gone),
+        trial(
+            "reload: a tunnel on a free port, and one that never listened",
+            &[],
+            free_port,
+        ),
         trial("reload: another way in", &[], way_in),
         trial("reload: another way in, and back", &[], there_and_back),
         trial("reload: a profile is gone", &[], profile_gone),
@@ -78,7 +84,7 @@ async fn options() -> anyhow::Result<()> {
     let mut refused = Conversation::connect(site.tunnel).await?;
     let reply = refused.reply().await?;
     ensure!(
-        reply.starts_with("421") && reply.contains("1 sessions"),
+        reply.starts_with("421") && reply.contains("1 session,"),
         "{reply}"
     );
     drop(download.finishes().await?);
@@ -203,6 +209,35 @@ async fn tunnel_gone() -> anyhow::Result<()> {
     );
     is_closed(&site).await?;
     download.finishes().await?;
+    Ok(())
+}
+
+/// A person can use what the report says of a new tunnel, and learns of one that never listened that it did not.
+async fn free_port() -> anyhow::Result<()> {
+    let site = Site::start().await?;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let at = taken.local_addr()?;
+    let first = site.profile.clone();
+    let second = first.clone().tunnel(site.others.tunnel());
+    write_private(&site.broker.config_file(), &second.config())?;
+    let tried = report(&site.broker, &["reload", "--dry-run"]).await?;
+    ensure!(
+        tried.tunnels.added == ["127.0.0.1 (a free port)"],
+        "{tried:?}"
+    );
+    let added = site.reload(&second.config()).await?.tunnels.added;
+    let port = site.listeners().await?[1].port;
+    ensure!(added == [format!("127.0.0.1:{port}")], "{added:?}");
+
+    site.reload(&first.config()).await?;
+    let third = first.clone().tunnel(on(site.others.tunnel(), at));
+    site.reload(&third.config()).await?;
+    let removed = site.reload(&first.config()).await?.tunnels.removed;
+    ensure!(names(&removed) == [at.to_string()], "{removed:?}");
+    ensure!(
+        removed[0].effect.starts_with("it did not listen"),
+        "{removed:?}"
+    );
     Ok(())
 }
 

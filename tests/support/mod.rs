@@ -4,6 +4,7 @@ pub(crate) mod bad_tunnel;
 mod big_file;
 pub(crate) mod clients;
 pub(crate) mod compare;
+pub(crate) mod examined;
 pub(crate) mod failing_line;
 pub(crate) mod fixture;
 pub(crate) mod keyed_server;

@@ -122,6 +122,14 @@ impl Netns {
             let written = self.enter(|| std::fs::write(&path, "1"))?;
             written.with_context(|| format!("cannot write {path}"))?;
         }
+        self.filter(rules)
+    }
+
+    /// Filters its packets by these rules of nft.
+    ///
+    /// # Errors
+    /// When this user may not, or `nft` is missing or fails; the message shows what it said.
+    pub fn filter(&self, rules: &str) -> anyhow::Result<()> {
         let mut command = Command::new(NFT.find()?);
         command.arg(rules);
         finished(self.enter(|| command.output())?, "nft", rules)

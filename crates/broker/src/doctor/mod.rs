@@ -155,8 +155,10 @@ impl Doctor {
         if !ftp::greeting(&mut server.channel, &target, reporter).await {
             return;
         }
-        if options.tls == Tls::Pass {
-            ftp::offers_tls(server.channel, &target, reporter).await;
+        // The session ends here: a server may admit only one.
+        match options.tls {
+            Tls::Pass => ftp::offers_tls(server.channel, &target, reporter).await,
+            Tls::Refuse | Tls::Terminate(_) => drop(server.channel),
         }
         let Some(login) = &self.asked.login else {
             ftp::without_login(pool, options, &server.host, reporter).await;

@@ -183,7 +183,7 @@ impl FtpSession {
                 add(self.guard.entry.channel.down(), bytes.len() as u64);
                 self.proto.server_bytes(now, &bytes);
             }
-            EndRead::End if !self.greeting.has_begun() => {
+            EndRead::End if !self.greeting.has_begun() && !self.deadlines.has_client_left() => {
                 let server = &self.control.target;
                 let reason = format!(
                     "the FTP server {server} closed the connection without a greeting; it may refuse the SSH server's address or have too many clients"
