@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use broker_ipc::methods::{CloseChannel, CloseConnection, KeepRunning, Metrics, Reload, Status};
+use broker_ipc::methods::{
+    CloseChannel, CloseConnection, KeepRunning, Metrics, Reload, SetLogLevel, Status,
+};
 use broker_ipc::{Patience, find_socket};
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -19,8 +21,8 @@ use crate::reload::reload;
 use crate::start::Starting;
 use crate::stop::stop;
 use crate::{
-    check, doctor, events, health, hostkeys, import, instances, prompts, ssh_config, top, tunnel,
-    watch,
+    check, debug, doctor, events, health, hostkeys, import, instances, prompts, ssh_config, top,
+    tunnel, watch,
 };
 
 /// Runs one command.
@@ -44,6 +46,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Start { config } => start(daemon, config.as_deref()).await,
         Command::Stop(args) => stop(daemon, args).await,
         Command::Reload { dry_run } => reload(daemon, Reload { dry_run }).await,
+        Command::Debug { level } => debug::debug(daemon, SetLogLevel { level }).await,
         Command::ListProfiles(watching) => list(daemon, List::Profiles, watching).await,
         Command::ListConnections {
             show_channels,
@@ -116,6 +119,7 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::Metrics
         | Command::Stop(_)
         | Command::Reload { .. }
+        | Command::Debug { .. }
         | Command::ListProfiles(_)
         | Command::ListConnections { .. }
         | Command::ConnectionStatus { .. }

@@ -7,6 +7,7 @@ mod cli;
 mod close;
 mod commands;
 mod daemon;
+mod debug;
 mod doctor;
 mod events;
 mod failure;

@@ -12,7 +12,8 @@ use crate::error::{ErrorCode, RpcError};
 use crate::secret::Secret;
 use crate::types::{
     ChannelInfo, Connection, ConnectionDetail, CurrentPrompt, DaemonStatus, EventKind, HostKey,
-    MetricsPage, Profile, ReloadReport, Session, Transfer, TunnelKind, TunnelListener, TunnelSide,
+    LogSetting, MetricsPage, Profile, ReloadReport, Session, Transfer, TunnelKind, TunnelListener,
+    TunnelSide,
 };
 
 /// A method. The type that implements it contains the parameters.
@@ -100,6 +101,8 @@ requests! {
         "reload" => Reload -> ReloadReport;
         /// The metrics, as a monitoring system reads them.
         "metrics" => Metrics -> MetricsPage;
+        /// How much the daemon logs, or should log from now on.
+        "set-log-level" => SetLogLevel -> LogSetting;
         /// The configured profiles.
         "list-profiles" => ListProfiles -> Vec<Profile>;
         /// The SSH connections.
@@ -213,6 +216,13 @@ pub struct Stop {
     /// Whether running transfers may take any time.
     #[serde(default)]
     pub when_idle: bool,
+}
+
+/// Parameters of `set-log-level`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetLogLevel {
+    /// A level or a filter, as `brokerd --log` takes it; `default`: that of the command line. Absent: nothing changes.
+    pub level: Option<String>,
 }
 
 /// Parameters of `keep-running`: none.

@@ -81,6 +81,15 @@ pub struct MetricsPage {
     pub text: String,
 }
 
+/// How much the daemon logs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSetting {
+    /// The level or filter that holds now.
+    pub level: String,
+    /// The one of the command line, which holds again after a restart.
+    pub default: String,
+}
+
 /// What a reload has changed, or would change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadReport {

@@ -23,7 +23,12 @@ const INSTEAD: [(&str, Option<char>, Option<&str>, &str); 5] = [
         Some("FILE"),
         "brokerd stays in the foreground, so that a service manager knows its process; broker-ctl status --pid prints the id",
     ),
-    ("debug", Some('D'), Some("LEVEL"), "use --log debug"),
+    (
+        "debug",
+        Some('D'),
+        Some("LEVEL"),
+        "use --log debug, or broker-ctl debug while the daemon runs",
+    ),
     (
         "debug-log-file",
         Some('l'),

@@ -13,10 +13,11 @@ use rustix::io::Errno;
 use tracing::{error, warn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::args::{Args, LogFormat};
 use crate::journal;
+use crate::level::{Level, LogFilter};
 use crate::line::SpanFields;
 use crate::log_lines::ToClients;
 use crate::throttle::{self, Reporter};
@@ -68,15 +69,22 @@ impl LogFiles {
     }
 }
 
-/// Starts logging, also to these lines for clients. The caller runs the reporter, which reports the lines that the throttle dropped.
+/// The running log.
+pub(crate) struct Log {
+    pub(crate) files: LogFiles,
+    /// Its lines for clients of the local socket.
+    pub(crate) lines: LogLines,
+    pub(crate) level: Level,
+    /// Reports the lines that the throttle dropped, while it runs.
+    pub(crate) reporter: Reporter,
+}
+
+/// Starts logging what the filter lets pass.
 ///
 /// # Errors
-/// An invalid level, a log file that cannot be opened, or a missing journal that the command line asks for.
-pub(crate) fn start(
-    args: &Args,
-    config: &Config,
-    lines: &LogLines,
-) -> anyhow::Result<(LogFiles, Reporter)> {
+/// A log file that cannot be opened, or a missing journal that the command line asks for.
+pub(crate) fn start(args: &Args, filter: LogFilter, config: &Config) -> anyhow::Result<Log> {
+    let lines = LogLines::default();
     let files = LogFiles::open(config)?;
     let xferlogs = Xferlogs::default();
     xferlogs.replace(files.xferlogs);
@@ -92,12 +100,13 @@ pub(crate) fn start(
             Err(error) => missing = Some(error),
         }
     }
+    let (filter, level) = Level::new(filter);
     let (throttle, reporter) = throttle::new();
     // The last layer acts first: the level filters, the throttle counts what is left, and the others write.
     tracing_subscriber::registry()
         .with(layers)
         .with(throttle)
-        .with(level(&args.log)?)
+        .with(filter)
         .init();
     if let Some(error) = missing {
         // Nothing is lost, and files also come from hosts with another system log.
@@ -107,14 +116,12 @@ pub(crate) fn start(
         layers: handle,
         xferlogs,
     };
-    Ok((files, reporter))
-}
-
-fn level(asked: &str) -> anyhow::Result<EnvFilter> {
-    // The broker logs what matters about SSH itself, in words for people. `--log info,russh=debug` shows the library's
-    // log.
-    EnvFilter::try_new(format!("russh=off,{asked}"))
-        .with_context(|| format!("--log {asked} is neither a level nor a filter: use error, warn, info, debug, trace, or a filter such as info,broker=debug"))
+    Ok(Log {
+        files,
+        lines,
+        level,
+        reporter,
+    })
 }
 
 fn standard_error(format: LogFormat) -> anyhow::Result<BoxedLayer> {

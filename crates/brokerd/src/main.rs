@@ -5,6 +5,7 @@ mod doctor;
 mod handover;
 mod heartbeat;
 mod journal;
+mod level;
 mod line;
 mod loading;
 mod log_lines;
@@ -28,18 +29,20 @@ use broker::{Api, LogLines, Shutdown, Supervisor};
 use broker_config::Environment;
 use broker_ipc::methods::OpenTunnelListener;
 use broker_ipc::{BindError, Endpoint};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::args::Args;
 use crate::handover::{Estate, Heritage, Predecessor};
+use crate::level::{Level, LogFilter};
 use crate::loading::{Loaded, Loader};
-use crate::logging::LogFiles;
+use crate::logging::{Log, LogFiles};
 use crate::monitoring::MonitoringSocket;
 use crate::passed::Passed;
 use crate::reload::Reloader;
 use crate::stopping::Orders;
-use crate::throttle::Reporter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         ("the limit of descriptors", process::allow_all_descriptors()),
     ];
     let args = Args::of_process();
+    let filter = log_filter(&args);
     if args.doctor {
         return doctor::run(&args);
     }
@@ -68,8 +72,7 @@ fn main() -> ExitCode {
     let Some(loaded) = load(&loader) else {
         return ExitCode::from(EXIT_CONFIG);
     };
-    let lines = LogLines::default();
-    let (log, reporter) = match logging::start(&args, &loaded.config, &lines) {
+    let log = match logging::start(&args, filter, &loaded.config) {
         Ok(started) => started,
         Err(error) => return failed(&error),
     };
@@ -81,7 +84,7 @@ fn main() -> ExitCode {
     for name in &passed.unused {
         warn!(%name, "the service manager passed a socket that the daemon has no use for");
     }
-    match run(args, loader, loaded, passed, (log, lines), reporter) {
+    match run(args, loader, loaded, passed, log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
@@ -105,14 +108,17 @@ fn load(loader: &Loader) -> Option<Loaded> {
     }
 }
 
-fn run(
-    args: Args,
-    loader: Loader,
-    loaded: Loaded,
-    passed: Passed,
-    log: (LogFiles, LogLines),
-    reporter: Reporter,
-) -> anyhow::Result<()> {
+/// What the command line says of the log. A misspelt level ends the program like any other fault of the command line.
+fn log_filter(args: &Args) -> LogFilter {
+    args.log.parse().unwrap_or_else(|message: String| {
+        let fault = format!("invalid value for '--log <LEVEL>': {message}");
+        Args::command()
+            .error(ErrorKind::ValueValidation, fault)
+            .exit()
+    })
+}
+
+fn run(args: Args, loader: Loader, loaded: Loaded, passed: Passed, log: Log) -> anyhow::Result<()> {
     for exposure in &loaded.exposed {
         warn!("{exposure}");
     }
@@ -120,9 +126,15 @@ fn run(
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
+    let Log {
+        files,
+        lines,
+        level,
+        reporter,
+    } = log;
     let served = runtime.block_on(async {
         tokio::select! {
-            served = serve(args, loader, loaded, passed, log) => served,
+            served = serve(args, loader, loaded, passed, files, lines, level) => served,
             never = reporter.run() => never,
         }
     });
@@ -137,7 +149,9 @@ async fn serve(
     loader: Loader,
     loaded: Loaded,
     passed: Passed,
-    (log, lines): (LogFiles, LogLines),
+    log: LogFiles,
+    lines: LogLines,
+    level: Level,
 ) -> anyhow::Result<()> {
     let path = args.socket.clone();
     let path = path.unwrap_or_else(broker_ipc::default_socket_path);
@@ -180,6 +194,7 @@ async fn serve(
         signals,
         requests,
         reloads: reloader.start(),
+        level,
         estate: Estate {
             endpoint: endpoint.copy().map(Arc::new),
             tunnels,

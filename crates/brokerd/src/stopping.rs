@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::handover::Estate;
+use crate::level::Level;
 use crate::notify;
 use crate::reload::{AskedReload, Reloads};
 
@@ -137,6 +138,8 @@ pub(crate) struct Orders {
     pub(crate) requests: mpsc::Receiver<ProcessRequest>,
     /// Where reloads are asked for.
     pub(crate) reloads: Reloads,
+    /// How much is logged.
+    pub(crate) level: Level,
     /// What another process can ask for before it asks this one to end.
     pub(crate) estate: Estate,
 }
@@ -157,6 +160,9 @@ impl Orders {
             };
             match request {
                 ProcessRequest::Reload(request, reply) => self.reload(request, Some(reply)),
+                ProcessRequest::SetLogLevel(asked, reply) => {
+                    reply.send(self.level.set(asked.level.as_deref()));
+                }
                 ProcessRequest::Stop(grace) => return Order::Request(grace),
                 ProcessRequest::Retire => return Order::Retire,
                 ProcessRequest::HandOver { to, tunnels, reply } => {

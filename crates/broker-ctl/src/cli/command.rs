@@ -55,6 +55,15 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Show or set how much the running daemon logs
+    ///
+    /// The level holds until the daemon ends; a reload does not change it. To change it for good, start brokerd with --log.
+    /// The log never contains passwords, at any level.
+    Debug {
+        /// error, warn, info, debug, trace or off, or a filter such as "info,broker=debug"; default: that of the daemon's
+        /// command line. Without it, nothing changes
+        level: Option<String>,
+    },
     /// List the profiles of the configuration
     ListProfiles(Watching),
     /// List the SSH connections

@@ -7,9 +7,9 @@ use broker_ipc::methods::{Done, OpenTunnelListener, Subscribe, Subscribed};
 use broker_ipc::types::{
     Change, Changes, ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail,
     ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, Event, EventKind,
-    EventSession, Failure, HostKey, HostKeyStanding, ListenerState, MetricsPage, Profile,
-    ReloadReport, Session, Transfer, TransferCounts, TransferDirection, TransferState, TunnelKind,
-    TunnelListener, TunnelOrigin, TunnelSide,
+    EventSession, Failure, HostKey, HostKeyStanding, ListenerState, LogSetting, MetricsPage,
+    Profile, ReloadReport, Session, Transfer, TransferCounts, TransferDirection, TransferState,
+    TunnelKind, TunnelListener, TunnelOrigin, TunnelSide,
 };
 use broker_ipc::{
     ErrorCode, Handler, Method, Party, PromptRequest, Reason, Request, RpcError, Subscription,
@@ -140,6 +140,10 @@ impl Handler for Answers {
                 self.note(&asked);
                 reply.send(Ok(Done {}));
             }
+            Request::SetLogLevel(asked, reply) => reply.send(Ok(LogSetting {
+                level: asked.level.unwrap_or_else(|| "info".into()),
+                default: "info".into(),
+            })),
             Request::HandOver(..) | Request::Retire(..) => {
                 panic!("these are for another daemon")
             }

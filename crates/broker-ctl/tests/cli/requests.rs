@@ -303,6 +303,28 @@ broker-ctl: nothing has changed, since the configuration has faults: correct the
 }
 
 #[test]
+fn debug_shows_and_sets_the_level() {
+    let daemon = Daemon::start();
+    for (arguments, shown) in [
+        (
+            &["debug"][..],
+            "The daemon logs info (as on its command line)\n",
+        ),
+        (
+            &["debug", "debug"],
+            "The daemon logs debug (info on its command line)\n",
+        ),
+        (&["debug", "trace", "--short"], "trace\tinfo\n"),
+        (
+            &["debug", "--json"],
+            "{\"level\":\"info\",\"default\":\"info\"}\n",
+        ),
+    ] {
+        daemon.ctl(arguments).assert().success().stdout_eq(shown);
+    }
+}
+
+#[test]
 fn a_reload_says_what_has_changed() {
     let daemon = Daemon::start();
     daemon

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker_config::Config;
-use broker_ipc::methods::{Done, HandOver, Method, OpenTunnelListener, Reload, Stop};
+use broker_ipc::methods::{Done, HandOver, Method, OpenTunnelListener, Reload, SetLogLevel, Stop};
 use broker_ipc::types::{DaemonStatus, Event, EventConfiguration, ReloadReport, TunnelListener};
 use broker_ipc::{ErrorCode, ReplySender, Request, RpcError};
 use futures::StreamExt;
@@ -90,6 +90,8 @@ pub enum ProcessRequest {
         /// Where the reply goes.
         reply: ReplySender<HandOver>,
     },
+    /// Log more or less, or say how much is logged.
+    SetLogLevel(SetLogLevel, ReplySender<SetLogLevel>),
     /// End, since another process serves the sockets.
     Retire,
 }
@@ -332,6 +334,11 @@ impl Supervisor {
             Request::Stop(asked, reply) => {
                 let _ = self.process.send(ProcessRequest::Stop(grace(&asked))).await;
                 reply.send(Ok(Done {}));
+            }
+            Request::SetLogLevel(asked, reply) => {
+                // If the process is ending, the dropped reply says so.
+                let asked = ProcessRequest::SetLogLevel(asked, reply);
+                let _ = self.process.send(asked).await;
             }
             Request::HandOver(HandOver { to }, reply) => {
                 let tunnels = self.requested_tunnels();
