@@ -19,6 +19,7 @@ mod bad_ssh_servers;
 mod balanced_relays;
 mod client_matrix;
 mod client_tls;
+mod commands;
 mod ctl;
 mod cut_transfers;
 mod dead_lines;
@@ -111,6 +112,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     ctl::trials,
     diagnosis::trials,
     diagnosis_network::trials,
+    commands::trials,
     doctor::trials,
     doctor_tunnels::trials,
     events::trials,

@@ -7,12 +7,11 @@ use broker_ipc::methods::{
     CloseChannel, CloseConnection, KeepRunning, Metrics, Reload, SetLogLevel, Status,
 };
 use broker_ipc::{Patience, find_socket};
-use clap::CommandFactory;
-use clap_complete::Shell;
 use serde_json::json;
 
 use crate::cli::{Cli, Command, Watching};
 use crate::close::{close_each, close_listeners};
+use crate::complete::own_script;
 use crate::daemon::Daemon;
 use crate::lists::{self, List};
 use crate::open::open_tunnels;
@@ -81,14 +80,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         } => check::check_config(file, allow_unsafe_config, output),
         Command::ImportConfig { old, output: new } => import::import_config(&old, &new, output),
         Command::ImportSshConfig(args) => ssh_config::import_ssh_config(&args, output),
-        Command::Completions { shell } => Ok(output.print(completions(shell))?),
+        Command::Completions { shell } => Ok(output.print(own_script(shell)?.trim_end())?),
     }
-}
-
-fn completions(shell: Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "broker-ctl", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
 }
 
 async fn list(daemon: &Daemon<'_>, list: List, watching: Watching) -> anyhow::Result<()> {

@@ -2,10 +2,12 @@
 //!
 //! A library beside its program so that help, manual page and completions can be made from one definition.
 
+mod candidates;
 mod check;
 mod cli;
 mod close;
 mod commands;
+mod complete;
 mod daemon;
 mod debug;
 mod doctor;
@@ -38,6 +40,7 @@ mod watch;
 use std::process::ExitCode;
 
 pub use cli::Cli;
+pub use complete::{answer_shell, completion_script};
 use failure::{JsonError, Reported, USAGE};
 use output::Output;
 

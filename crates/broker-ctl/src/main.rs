@@ -2,10 +2,18 @@
 
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    // Before anything is printed, and before there are threads: the shell reads the answer.
+    if broker_ctl::answer_shell() {
+        return ExitCode::SUCCESS;
+    }
     match broker_ctl::Cli::read(std::env::args_os()) {
-        Ok(cli) => broker_ctl::run(cli).await,
+        Ok(cli) => run(cli),
         Err(error) => error.exit(),
     }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(cli: broker_ctl::Cli) -> ExitCode {
+    broker_ctl::run(cli).await
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use clap::{Command, CommandFactory, ValueEnum};
-use clap_complete::Shell;
+use clap::{CommandFactory, ValueEnum};
+use clap_complete::{Generator, Shell};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
@@ -60,18 +60,16 @@ fn write(directory: &Path, page: Man, more: Roff, others: &[&str]) -> Result<()>
     Ok(())
 }
 
+/// The daemon's options are fixed. The client's scripts ask the client, which knows names and ids as well.
 pub(super) fn completions(directory: &Path) -> Result<()> {
-    for mut program in programs() {
-        let name = program.get_name().to_owned();
-        for shell in Shell::value_variants() {
-            clap_complete::generate_to(*shell, &mut program, &name, directory)?;
-        }
+    let client = broker_ctl::Cli::command();
+    let mut daemon = brokerd::Args::command();
+    for shell in Shell::value_variants() {
+        clap_complete::generate_to(*shell, &mut daemon, "brokerd", directory)?;
+        let script = broker_ctl::completion_script(*shell, client.get_name())?;
+        std::fs::write(directory.join(shell.file_name(client.get_name())), script)?;
     }
     Ok(())
-}
-
-fn programs() -> [Command; 2] {
-    [brokerd::Args::command(), broker_ctl::Cli::command()]
 }
 
 #[cfg(test)]
@@ -96,8 +94,8 @@ mod tests {
     fn bash_can_read_the_completions() {
         let directory = tempfile::tempdir().unwrap();
         completions(directory.path()).unwrap();
-        for program in programs() {
-            let script = format!("{}.bash", program.get_name());
+        for program in ["brokerd", "broker-ctl"] {
+            let script = format!("{program}.bash");
             let bash = std::process::Command::new("bash")
                 .arg("-n")
                 .arg(directory.path().join(script))

@@ -11,7 +11,15 @@ use super::{
     DoctorArgs, EventsArgs, ImportSshConfigArgs, NewFile, OpenTunnelArgs, StopArgs, TopArgs,
     TrustHostArgs, TunnelArgs, Watching,
 };
+use crate::candidates::{channels, connections, listeners, profiles};
 use crate::tunnel_spec::ListenerName;
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  source <(broker-ctl completions bash)
+  broker-ctl completions fish > ~/.config/fish/completions/broker-ctl.fish
+
+The package has installed them for bash, zsh and fish.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -78,7 +86,7 @@ pub(crate) enum Command {
     /// Show one SSH connection: server, algorithms, traffic
     ConnectionStatus {
         /// The connection's id, as listed by list-connections
-        #[arg(value_parser = id("list-connections"))]
+        #[arg(value_parser = id("list-connections"), add = connections())]
         id: u64,
         /// Also show the channels on it
         #[arg(long)]
@@ -87,7 +95,7 @@ pub(crate) enum Command {
     /// Close SSH connections and the channels on them
     CloseConnection {
         /// Ids, as listed by list-connections
-        #[arg(required = true, value_parser = id("list-connections"))]
+        #[arg(required = true, value_parser = id("list-connections"), add = connections())]
         id: Vec<u64>,
     },
     /// List the SSH channels: control connections, and transfers with their files and rates
@@ -95,7 +103,7 @@ pub(crate) enum Command {
     /// Close SSH channels; transfers on them fail
     CloseChannel {
         /// Ids, as listed by list-channels
-        #[arg(required = true, value_parser = id("list-channels"))]
+        #[arg(required = true, value_parser = id("list-channels"), add = channels())]
         id: Vec<u64>,
     },
     /// List the clients being served, with what each one does
@@ -130,7 +138,7 @@ pub(crate) enum Command {
     CloseTunnelListener {
         /// Ids, as listed by list-tunnel-listeners, or [ADDRESS:]PORT. A number alone means the id if a listener has it,
         /// otherwise the port; :PORT always means a port
-        #[arg(required = true, value_name = "ID|[ADDRESS:]PORT")]
+        #[arg(required = true, value_name = "ID|[ADDRESS:]PORT", add = listeners())]
         listener: Vec<ListenerName>,
     },
     /// Show the daemon's prompts in this terminal: new host keys, passphrases, passwords
@@ -141,6 +149,7 @@ pub(crate) enum Command {
     /// Show the host keys of an SSH server without logging in, and whether each is known
     ProbeKey {
         /// A profile's name or id, or host[#port]
+        #[arg(add = profiles())]
         target: String,
     },
     /// Show a host key of an SSH server, ask, and store it as known
@@ -174,7 +183,8 @@ pub(crate) enum Command {
     /// Needs OpenSSH's ssh, which says what it would do for each host. ProxyJump becomes gateways, and forwards become
     /// tunnels: those to port 21 for FTP. What is left out goes to standard error and into a comment.
     ImportSshConfig(ImportSshConfigArgs),
-    /// Print a completion script for a shell
+    /// Print a script that completes commands, options, and the daemon's names and ids in a shell
+    #[command(after_help = COMPLETIONS_HELP)]
     Completions {
         /// The shell to write the script for
         shell: Shell,

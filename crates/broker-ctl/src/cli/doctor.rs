@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use broker_ipc::checks::FtpServer;
 use clap::Args;
 
+use crate::candidates::profiles;
 use crate::tunnel_spec;
 
 const DOCTOR_HELP: &str = "\
@@ -27,6 +28,7 @@ Examples:
 #[command(after_help = DOCTOR_HELP)]
 pub(crate) struct DoctorArgs {
     /// What to examine [default: every profile]
+    #[arg(add = profiles())]
     pub(crate) target: Option<String>,
     /// The configuration file [default: that of the running daemon; without one, the usual ones]
     #[arg(short = 'f', long, value_name = "FILE")]

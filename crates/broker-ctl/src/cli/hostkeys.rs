@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::candidates::profiles;
+
 const TRUST_HELP: &str = "\
 TARGET is a profile's name or id, or host[#port].
 
@@ -18,6 +20,7 @@ Examples:
 #[command(after_help = TRUST_HELP)]
 pub(crate) struct TrustHostArgs {
     /// The server
+    #[arg(add = profiles())]
     pub(crate) target: String,
     /// Store the key with this fingerprint without asking; fail if the server has no such key
     #[arg(long, value_name = "SHA256:...", value_parser = sha256)]

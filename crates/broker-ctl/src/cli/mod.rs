@@ -26,6 +26,7 @@ pub(crate) use command::Command;
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use events::EventsArgs;
 pub(crate) use format::Format;
+pub(crate) use front::in_full;
 pub(crate) use hostkeys::TrustHostArgs;
 pub(crate) use import::{ImportSshConfigArgs, NewFile};
 pub(crate) use stop::StopArgs;
@@ -83,7 +84,7 @@ pub struct Cli {
     #[arg(short, long, global = true, help_heading = GENERAL)]
     pub(crate) verbose: bool,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = GENERAL)]
     pub(crate) format: Format,
 
     #[command(subcommand)]

@@ -3,6 +3,7 @@
 use broker_ipc::types::TunnelKind;
 use clap::Args;
 
+use crate::candidates::profiles;
 use crate::tunnel_spec::{self, TunnelSpec};
 
 const OPEN_USAGE: &str = "\
@@ -74,7 +75,7 @@ pub(crate) struct TunnelChoice {
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = tunnel_spec::option)]
     pub(crate) options: Vec<(String, String)>,
     /// The target; without -L and -R: listen-port, target, dst-host (default localhost), dst-port (default 21 for ftp)
-    #[arg(required = true, num_args = 1..=4, value_name = "TARGET")]
+    #[arg(required = true, num_args = 1..=4, value_name = "TARGET", add = profiles())]
     pub(crate) words: Vec<String>,
 }
 

@@ -46,15 +46,6 @@ For more information, try '--help'.
 "#]]);
 }
 
-#[test]
-fn completions_are_printed_without_a_daemon() {
-    let printed = broker_ctl().args(["completions", "bash"]).output().unwrap();
-    assert!(printed.status.success(), "{printed:?}");
-    let script = String::from_utf8(printed.stdout).unwrap();
-    assert!(script.contains("complete -F _broker"), "{script}");
-    assert!(script.contains("open-tunnel-listener"));
-}
-
 /// Help is wrapped for the terminal. A line that ends in the middle of a sentence would be wrapped again, to a few words.
 #[test]
 fn paragraphs_of_help_are_wrapped_for_the_terminal_alone() {

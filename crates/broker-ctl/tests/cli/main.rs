@@ -7,6 +7,7 @@
 )]
 
 mod check;
+mod completions;
 mod fake;
 mod help;
 mod hostkeys;
@@ -24,5 +25,6 @@ fn broker_ctl() -> Command {
     Command::new(snapbox::cmd::cargo_bin!("broker-ctl"))
         .env_remove("SSH_BROKER_SOCKET")
         .env_remove("SSH_SECSH_BROKER")
+        .env_remove("COMPLETE")
         .env_remove("COLUMNS")
 }

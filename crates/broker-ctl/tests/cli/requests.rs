@@ -531,7 +531,7 @@ fn events_are_filtered_by_the_daemon() {
 fn a_kind_of_events_that_does_not_exist_is_refused() {
     let refused = broker_ctl().args(["events", "--kind", "x"]).assert();
     refused.code(2).stderr_eq(str![[r#"
-error: invalid value 'x' for '--kind <KIND>': docs/ipc-api.md names the kinds, such as transfer-ended
+error: invalid value 'x' for '--kind <KIND>': the kinds are connected, disconnected, [..]
 
 For more information, try '--help'.
 
