@@ -3,7 +3,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::close;
-use super::model::{Model, Overlay};
+use super::model::{Link, Model, Overlay};
 use super::request::Request;
 use super::rows::{Key as RowKey, Pane};
 use super::world::World;
@@ -136,7 +136,7 @@ pub(super) fn press(model: &mut Model, key: Key) -> Option<Action> {
 fn over_overlay(model: &mut Model, key: Key) -> Option<Action> {
     match (model.overlay.take(), key) {
         (Some(Overlay::Confirm(request)), Key::Character('y' | 'Y')) => {
-            return Some(ask(model, request));
+            return ask(model, request);
         }
         (Some(Overlay::Confirm(_)), _) => model.tell("Nothing was closed", false),
         (
@@ -174,9 +174,13 @@ fn over_overlay(model: &mut Model, key: Key) -> Option<Action> {
     None
 }
 
-fn ask(model: &mut Model, request: Request) -> Action {
+/// Another daemon may use the same ids for something else, so nothing is asked of a daemon that is gone.
+fn ask(model: &mut Model, request: Request) -> Option<Action> {
+    if let Link::Down { .. } = model.link {
+        return None;
+    }
     model.tell(request.progress(), false);
-    Action::Ask(request)
+    Some(Action::Ask(request))
 }
 
 /// Keys that go into the filter.
@@ -271,7 +275,7 @@ fn on_row(
             model.overlay = Some(Overlay::Confirm(request));
             None
         }
-        Ok(request) => Some(ask(model, request)),
+        Ok(request) => ask(model, request),
         Err(why) => {
             model.tell(why, true);
             None

@@ -85,9 +85,12 @@ impl<'a> Link<'a> {
                 Over::Stale => None,
                 Over::Ended => Some("it has ended the connection".to_owned()),
             };
+            let ended = reason.is_some();
             let Some(next) = self.next(reason, &heard).await else {
                 return;
             };
+            // What was asked of a daemon that has ended must not reach another one.
+            while ended && asked.try_recv().is_ok() {}
             self = next;
         }
     }

@@ -126,6 +126,15 @@ fn connecting_needs_no_question() {
 }
 
 #[test]
+fn nothing_is_asked_of_a_daemon_that_is_gone() {
+    let mut model = model(LOOK);
+    type_keys(&mut model, "2x");
+    model.hear(Heard::Down("it has ended the connection".to_owned()));
+    assert_eq!(type_keys(&mut model, "y"), None);
+    assert_eq!(type_keys(&mut model, "1c"), None);
+}
+
+#[test]
 fn a_transfer_that_is_over_is_not_cut() {
     let mut model = model(LOOK);
     model.view_mut(Pane::Transfers).selected = Some(RowKey::Number(16));
