@@ -41,6 +41,8 @@ mod isolation;
 mod lftp;
 mod lifecycle;
 mod load;
+mod metrics;
+mod monitoring;
 mod namespace;
 mod on_demand;
 mod open_tunnel;
@@ -116,6 +118,8 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     doctor::trials,
     doctor_tunnels::trials,
     events::trials,
+    metrics::trials,
+    monitoring::trials,
     transfers::trials,
     open_tunnel::trials,
     ports::trials,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use testkit::broker::Broker;
 use testkit::fixture::{Fixture, Relayed, RelayedOptions};
 use testkit::ftp_client::FtpClient;
 use testkit::quirky_ftp::{Quirks, QuirkyFtp};
@@ -42,6 +43,10 @@ impl Quirky {
         let builder = Fixture::builder().ssh(ssh).ftp(quirks.clone());
         let fixture = builder.settings(ALIVE).start().await?;
         Ok(Self { fixture, quirks })
+    }
+
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.fixture.broker
     }
 
     pub(crate) fn ftp(&self) -> &QuirkyFtp {

@@ -44,6 +44,7 @@ const NEEDS: &[Requirement] = &[
     programs::SYSTEMD_SYSUSERS,
     programs::NFT,
     programs::HAPROXY,
+    programs::PROMTOOL,
 ];
 
 /// A need that is not met: what is missing, and the Debian package that brings it.

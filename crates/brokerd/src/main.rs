@@ -201,17 +201,7 @@ async fn serve(
             monitoring: monitoring.clone(),
         },
     };
-    if let Some(address) = args.metrics_listen {
-        let inherited = before.monitoring;
-        let serving = monitoring::serve(
-            address,
-            inherited,
-            monitoring,
-            api.clone(),
-            shutdown.clone(),
-        );
-        shutdown.spawn_until_killed(serving);
-    }
+    monitor(&args, before.monitoring, monitoring, &api, &shutdown);
     let local = shutdown.kill.child_token();
     let serving = broker_ipc::serve(
         endpoint,
@@ -235,6 +225,20 @@ async fn serve(
     xferlog.finish().await;
     info!("broker ended");
     Ok(())
+}
+
+/// Serves monitoring systems, if the command line asks for that.
+fn monitor(
+    args: &Args,
+    inherited: Option<TcpListener>,
+    socket: MonitoringSocket,
+    api: &Api,
+    shutdown: &Shutdown,
+) {
+    if let Some(address) = args.metrics_listen {
+        let serving = monitoring::serve(address, inherited, socket, api.clone(), shutdown.clone());
+        shutdown.spawn_until_killed(serving);
+    }
 }
 
 /// What this daemon has from the one before it.

@@ -39,6 +39,8 @@ pub const CURL: Requirement = requirement("curl", "curl");
 pub const LFTP: Requirement = requirement("lftp", "lftp");
 /// The BSD FTP client.
 pub const TNFTP: Requirement = requirement("tnftp", "tnftp");
+/// Checks metrics and alert rules of Prometheus.
+pub const PROMTOOL: Requirement = requirement("promtool", "prometheus");
 /// Python, for its `ftplib`.
 pub const PYTHON: Requirement = requirement("python3", "python3");
 /// Makes certificates for an FTP server with TLS.

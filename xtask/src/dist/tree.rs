@@ -52,10 +52,12 @@ const FILES: [(&str, &str); 9] = [
 ];
 
 /// Directories of the sources whose files keep their places, so that the links between them hold.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 9] = [
     "docs",
     "config/container",
     "config/kubernetes",
+    "config/grafana",
+    "config/prometheus",
     "config/systemd/system",
     "config/systemd/user",
     "config/openrc",
