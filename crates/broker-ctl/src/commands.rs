@@ -20,8 +20,8 @@ use crate::reload::reload;
 use crate::start::Starting;
 use crate::stop::stop;
 use crate::{
-    check, debug, doctor, events, health, hostkeys, import, instances, prompts, ssh_config, top,
-    tunnel, watch,
+    check, debug, doctor, events, health, hostkeys, import, instances, prompts, ready, ssh_config,
+    top, tunnel, watch,
 };
 
 /// Runs one command.
@@ -32,8 +32,20 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let daemon = &Daemon::new(socket, patience, output, starting);
     match cli.command {
         Command::Status { all: true, .. } => instances::list(patience, output).await,
-        Command::Status { pid: true, .. } => pid(daemon).await,
-        Command::Status { watching, .. } => list(daemon, List::Status, watching).await,
+        Command::Status {
+            pid: only_pid,
+            wait,
+            watching,
+            ..
+        } => {
+            if let Some(limit) = wait {
+                ready::wait(daemon, limit).await?;
+            }
+            match only_pid {
+                true => pid(daemon).await,
+                false => list(daemon, List::Status, watching).await,
+            }
+        }
         Command::Health => health::check(daemon).await,
         Command::Metrics => {
             let page = daemon.call(&Metrics {}).await?;

@@ -24,6 +24,7 @@ mod new_file;
 mod open;
 mod output;
 mod prompts;
+mod ready;
 mod reload;
 mod ssh_config;
 mod start;

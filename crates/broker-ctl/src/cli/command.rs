@@ -1,12 +1,14 @@
 //! The commands.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Subcommand;
 use clap_complete::Shell;
 
 use super::ids::id;
 use super::instead;
+use super::seconds;
 use super::{
     DoctorArgs, EventsArgs, ImportSshConfigArgs, NewFile, OpenTunnelArgs, StopArgs, TopArgs,
     TrustHostArgs, TunnelArgs, Watching,
@@ -32,6 +34,11 @@ pub(crate) enum Command {
         /// sockets are in the usual places
         #[arg(long, conflicts_with_all = ["pid", "watch"])]
         all: bool,
+        /// Wait until the daemon answers and every tunnel of the configuration listens, for at most this many seconds.
+        /// The exit status is 3 if no daemon came, 4 if a tunnel does not listen yet, and 1 as soon as one has failed and
+        /// the daemon does not try it again
+        #[arg(long, value_name = "SECONDS", conflicts_with = "all", value_parser = seconds)]
+        wait: Option<Duration>,
         #[command(flatten)]
         watching: Watching,
     },

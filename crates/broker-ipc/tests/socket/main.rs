@@ -221,9 +221,15 @@ impl Raw {
 
     /// The next answer; `None` at the end of the conversation.
     async fn answer(&mut self) -> Option<Value> {
+        let line = self.line().await?;
+        Some(serde_json::from_str(&line).unwrap())
+    }
+
+    /// The next line; `None` at the end of the conversation.
+    async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         self.0.read_line(&mut line).await.unwrap();
-        (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
+        (!line.is_empty()).then_some(line)
     }
 }
 

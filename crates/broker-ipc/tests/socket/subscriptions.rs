@@ -72,6 +72,28 @@ async fn a_subscriber_that_does_not_read_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn a_subscriber_that_reads_nothing_for_30_seconds_is_disconnected() {
+    let daemon = Daemon::start();
+    let mut deaf = daemon.greeted().await;
+    deaf.send(SUBSCRIBE).await;
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    daemon.handler.left.notified().await;
+    assert_eq!(began.elapsed().as_secs(), 30);
+    tokio::time::resume();
+    let mut last = 41;
+    while let Some(line) = deaf.line().await {
+        // The last line can be cut.
+        let Ok(line) = serde_json::from_str::<Value>(&line) else {
+            break;
+        };
+        last = line["params"]["number"].as_u64().unwrap_or(last);
+    }
+    assert!(last > 41, "it has received nothing");
+    daemon.end().await;
+}
+
+#[tokio::test]
 async fn a_subscription_ends_with_the_clients_sending_side() {
     let daemon = Daemon::start();
     let mut raw = daemon.greeted().await;
