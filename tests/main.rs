@@ -29,6 +29,7 @@ mod doctor;
 mod doctor_tunnels;
 mod early_close;
 mod embedded;
+mod event_kinds;
 mod events;
 mod families;
 mod faults;
@@ -37,6 +38,7 @@ mod hooks;
 mod host_certificates;
 mod host_keys;
 mod instances;
+mod interface_page;
 mod isolation;
 mod lftp;
 mod lifecycle;
@@ -104,6 +106,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     lifecycle::trials,
     on_demand::trials,
     instances::trials,
+    interface_page::trials,
     systemd::trials,
     tunnel_command::trials,
     units::trials,
@@ -117,6 +120,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     commands::trials,
     doctor::trials,
     doctor_tunnels::trials,
+    event_kinds::trials,
     events::trials,
     metrics::trials,
     monitoring::trials,
