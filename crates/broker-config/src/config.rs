@@ -7,6 +7,7 @@ use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 
 use crate::position::Position;
 use crate::tunnel::TunnelSpec;
+use crate::written::Written;
 
 /// The meaning of all configuration files together.
 ///
@@ -40,6 +41,8 @@ pub struct Config {
     pub hooks: Vec<Hook>,
     /// The settings in the files that this version does not support yet.
     pub unsupported: Vec<Unsupported>,
+    /// The files themselves, to look up single values.
+    pub written: Written,
 }
 
 impl Config {

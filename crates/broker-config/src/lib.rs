@@ -50,6 +50,7 @@ mod tree;
 mod tunnel;
 mod values;
 mod write;
+mod written;
 
 pub use broker_settings::{
     AddressFamily, Algorithms, AuthMethod, Compression, HostKeyPolicy, Identity, PasswordSource,
@@ -74,3 +75,4 @@ pub use tunnel::{
     DataAddress, FtpOptions, ListenAddress, ListenSide, MAX_HOST, SocksLogin, SocksOptions, Tls,
     TlsServer, TunnelKind, TunnelSpec, is_host,
 };
+pub use written::Written;

@@ -12,6 +12,7 @@ use crate::raw::{self, FORMAT, File};
 use crate::resolve::resolve;
 use crate::source::Source;
 use crate::syntax;
+use crate::written::Written;
 
 /// The configuration files to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +175,8 @@ impl Loader<'_> {
         if document.general.file_access_control {
             self.check_access();
         }
-        let config = resolve(document, self.env, &self.sources, &mut self.findings);
+        let mut config = resolve(document, self.env, &self.sources, &mut self.findings);
+        config.written = Written::of(files);
         let config = (!self.findings.has_errors()).then_some(config);
         self.findings.into_report(&self.sources, config)
     }

@@ -22,6 +22,13 @@ const SHORTEST: usize = 4;
 /// Attributes of these elements that name the place of a secret, not the secret.
 const HARMLESS: [&str; 2] = ["file", "command"];
 
+/// Whether an attribute of an element, or its text if `attribute` is empty, can contain a secret.
+pub(crate) fn is_secret(element: &str, attribute: &str) -> bool {
+    let of_element = SECRET_ELEMENTS.contains(&element) && !HARMLESS.contains(&attribute);
+    let [secret, _] = SOCKS_ATTRIBUTES;
+    of_element || attribute == secret
+}
+
 /// The text with its secrets masked. Bytes keep their places, and line breaks stay.
 pub(crate) fn mask(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use broker_ipc::methods::{ListChannels, ListConnections, ListProfiles, ListTunnelListeners};
+use broker_ipc::methods::{
+    ListChannels, ListClients, ListConnections, ListProfiles, ListTunnelListeners,
+};
 use broker_ipc::{Client, Method, Patience, find_socket};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use plain_text::{host_port, printable};
@@ -56,6 +58,18 @@ pub(crate) fn channels() -> ArgValueCandidates {
             let about = it.command.unwrap_or(it.target);
             candidate(it.id, about)
         });
+        listed.collect()
+    })
+}
+
+/// Ids of clients of the local socket. The one that asks is gone before anybody could choose it.
+pub(crate) fn clients() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let clients = ask(&ListClients {}).unwrap_or_default();
+        let others = clients
+            .into_iter()
+            .filter(|it| it.pid != Some(std::process::id()));
+        let listed = others.map(|it| candidate(it.id, it.program.unwrap_or_default()));
         listed.collect()
     })
 }

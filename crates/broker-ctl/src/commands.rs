@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::ensure;
 use broker_ipc::methods::{
-    CloseChannel, CloseConnection, KeepRunning, Metrics, Reload, SetLogLevel, Status,
+    CloseChannel, CloseConnection, DisconnectClient, KeepRunning, Metrics, Reload, SetLogLevel,
+    Status,
 };
 use broker_ipc::{Patience, find_socket};
 use serde_json::json;
@@ -20,8 +21,8 @@ use crate::reload::reload;
 use crate::start::Starting;
 use crate::stop::stop;
 use crate::{
-    check, debug, doctor, events, health, hostkeys, import, instances, prompts, ready, ssh_config,
-    top, tunnel, watch,
+    check, config_value, debug, doctor, events, health, hostkeys, import, instances, prompts,
+    ready, ssh_config, top, tunnel, watch,
 };
 
 /// Runs one command.
@@ -58,7 +59,9 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Stop(args) => stop(daemon, args).await,
         Command::Reload { dry_run } => reload(daemon, Reload { dry_run }).await,
         Command::Debug { level } => debug::debug(daemon, SetLogLevel { level }).await,
-        Command::ListProfiles(watching) => list(daemon, List::Profiles, watching).await,
+        Command::ListProfiles { name, watching } => {
+            list(daemon, List::Profiles { name }, watching).await
+        }
         Command::ListConnections {
             show_channels,
             watching,
@@ -71,6 +74,11 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         }
         Command::ListChannels(watching) => list(daemon, List::Channels, watching).await,
         Command::CloseChannel { id } => close_each(daemon, id, |id| CloseChannel { id }).await,
+        Command::ListClients(watching) => list(daemon, List::Clients, watching).await,
+        Command::DisconnectClient { id } => {
+            close_each(daemon, id, |id| DisconnectClient { id }).await
+        }
+        Command::ConfigValue { path } => config_value::show(daemon, path).await,
         Command::ListSessions(watching) => list(daemon, List::Sessions, watching).await,
         Command::ListTransfers { running, watching } => {
             let watched = watching.watch.is_some() && watch::is_screen();
@@ -125,7 +133,10 @@ fn starting(command: &Command) -> Option<Starting> {
         | Command::Stop(_)
         | Command::Reload { .. }
         | Command::Debug { .. }
-        | Command::ListProfiles(_)
+        | Command::ConfigValue { .. }
+        | Command::ListClients(_)
+        | Command::DisconnectClient { .. }
+        | Command::ListProfiles { .. }
         | Command::ListConnections { .. }
         | Command::ConnectionStatus { .. }
         | Command::CloseConnection { .. }

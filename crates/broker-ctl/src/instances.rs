@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::output::Output;
 use crate::table::{Cell, Column, Row, Table};
+use crate::users;
 
 /// One daemon.
 #[derive(Debug, Serialize)]
@@ -51,7 +52,7 @@ async fn instance(socket: PathBuf, patience: Patience) -> Option<Instance> {
     Some(Instance {
         pid,
         uid,
-        user: uid.and_then(name),
+        user: uid.and_then(users::name),
         socket,
         version,
         state,
@@ -77,11 +78,6 @@ fn unanswered(socket: PathBuf, error: &ClientError) -> Option<Instance> {
             state: error.to_string(),
         }),
     }
-}
-
-fn name(uid: u32) -> Option<String> {
-    let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
-    user.map(|user| user.name)
 }
 
 fn table(instances: &[Instance]) -> Table {

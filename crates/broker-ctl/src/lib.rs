@@ -8,6 +8,7 @@ mod cli;
 mod close;
 mod commands;
 mod complete;
+mod config_value;
 mod daemon;
 mod debug;
 mod doctor;
@@ -36,6 +37,7 @@ mod top;
 mod tunnel;
 mod tunnel_spec;
 mod units;
+mod users;
 mod watch;
 
 use std::process::ExitCode;

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 
 use broker_ipc::methods::{
-    ConnectionStatus, ListChannels, ListConnections, ListProfiles, ListSessions, ListTransfers,
-    ListTunnelListeners, Status,
+    ConnectionStatus, ListChannels, ListClients, ListConnections, ListProfiles, ListSessions,
+    ListTransfers, ListTunnelListeners, Status,
 };
-use broker_ipc::types::{ChannelInfo, Connection, TransferState};
+use broker_ipc::types::{ChannelInfo, Connection, Profile, TransferState};
 use serde::Serialize;
 
 use crate::daemon::Daemon;
@@ -15,10 +15,12 @@ use crate::names::Names;
 use crate::table::Table;
 
 /// What to show.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum List {
     Status,
-    Profiles,
+    Profiles {
+        name: Option<String>,
+    },
     Connections {
         show_channels: bool,
     },
@@ -28,6 +30,7 @@ pub(crate) enum List {
     },
     Channels,
     Sessions,
+    Clients,
     Transfers {
         running: bool,
         /// Whether somebody looks at them as they run: then the latest come first.
@@ -50,14 +53,7 @@ pub(crate) async fn text(daemon: &Daemon<'_>, list: List) -> anyhow::Result<Stri
             let status = daemon.call(&Status {}).await?;
             output.form(&status, &listing::status(&status))
         }
-        List::Profiles => {
-            let profiles = daemon.call(&ListProfiles {}).await?;
-            let listeners = match output.is_for_people() {
-                true => daemon.call(&ListTunnelListeners {}).await?,
-                false => Vec::new(),
-            };
-            output.form(&profiles, &listing::profiles(&profiles, &listeners))
-        }
+        List::Profiles { name } => profiles(daemon, name.as_deref()).await,
         List::Connections { show_channels } => connections(daemon, show_channels).await,
         List::Connection { id, show_channels } => {
             let detail = daemon.call(&ConnectionStatus { id }).await?;
@@ -72,6 +68,10 @@ pub(crate) async fn text(daemon: &Daemon<'_>, list: List) -> anyhow::Result<Stri
             let table = listing::sessions(&sessions, &names(daemon).await?);
             output.form(&sessions, &table)
         }
+        List::Clients => {
+            let clients = daemon.call(&ListClients {}).await?;
+            output.form(&clients, &listing::clients(&clients))
+        }
         List::Transfers { running, watched } => transfers(daemon, running, watched).await,
         List::Listeners => {
             let listeners = daemon.call(&ListTunnelListeners {}).await?;
@@ -79,6 +79,34 @@ pub(crate) async fn text(daemon: &Daemon<'_>, list: List) -> anyhow::Result<Stri
             output.form(&listeners, &table)
         }
     }
+}
+
+/// All profiles, or the one with this name or id.
+async fn profiles(daemon: &Daemon<'_>, name: Option<&str>) -> anyhow::Result<String> {
+    let mut profiles = daemon.call(&ListProfiles {}).await?;
+    if let Some(name) = name {
+        let is_meant = |it: &Profile| it.name.as_deref() == Some(name) || it.id == name;
+        match profiles.iter().find(|it| is_meant(it)).cloned() {
+            Some(meant) => profiles = vec![meant],
+            None => return Err(no_such_profile(name, &profiles)),
+        }
+    }
+    let output = daemon.output();
+    let listeners = match output.is_for_people() {
+        true => daemon.call(&ListTunnelListeners {}).await?,
+        false => Vec::new(),
+    };
+    output.form(&profiles, &listing::profiles(&profiles, &listeners))
+}
+
+fn no_such_profile(name: &str, profiles: &[Profile]) -> anyhow::Error {
+    let names = profiles.iter();
+    let names = names.flat_map(|it| it.name.as_deref().into_iter().chain([&*it.id]));
+    let advice = match broker_config::closest(name, names) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "list-profiles without a name lists all".to_owned(),
+    };
+    anyhow::anyhow!("there is no profile {name}: {advice}")
 }
 
 /// The names of profiles, which only people want to see.

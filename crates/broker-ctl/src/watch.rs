@@ -40,7 +40,7 @@ async fn show_each(
     let mut is_first = true;
     loop {
         moments.tick().await;
-        let text = lists::text(daemon, list).await?;
+        let text = lists::text(daemon, list.clone()).await?;
         match &mut screen {
             Some(screen) if output.is_for_people() => screen.draw(&output.coloured(text))?,
             Some(_) | None => {

@@ -6,6 +6,7 @@
 
 pub mod checks;
 pub mod client;
+mod clients;
 pub mod descriptors;
 pub mod endpoint;
 mod error;
@@ -22,7 +23,7 @@ mod wire;
 pub use client::{Client, ClientError, Patience};
 pub use endpoint::{BindError, Endpoint, EndpointCopy, adopt, bind, inherit};
 pub use error::{ErrorCode, ErrorData, LoginAttempt, LoginOutcome, RpcError};
-pub use methods::{Method, PromptRequest, ReplySender, Request};
+pub use methods::{ClientRequest, Method, PromptRequest, ReplySender, Request};
 pub use places::{default_socket_path, find_socket, usual_sockets};
 pub use reason::{Party, Reason};
 pub use secret::Secret;

@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 use crate::error::{ErrorCode, RpcError};
 use crate::secret::Secret;
 use crate::types::{
-    ChannelInfo, Connection, ConnectionDetail, CurrentPrompt, DaemonStatus, EventKind, HostKey,
-    LogSetting, MetricsPage, Profile, ReloadReport, Session, Transfer, TunnelKind, TunnelListener,
-    TunnelSide,
+    ChannelInfo, ClientInfo, ConfigEntry, Connection, ConnectionDetail, CurrentPrompt,
+    DaemonStatus, EventKind, HostKey, LogSetting, MetricsPage, Profile, ReloadReport, Session,
+    Transfer, TunnelKind, TunnelListener, TunnelSide,
 };
 
 /// A method. The type that implements it contains the parameters.
@@ -103,6 +103,8 @@ requests! {
         "metrics" => Metrics -> MetricsPage;
         /// How much the daemon logs, or should log from now on.
         "set-log-level" => SetLogLevel -> LogSetting;
+        /// Values of the configuration.
+        "config-value" => ConfigValue -> Vec<ConfigEntry>;
         /// The configured profiles.
         "list-profiles" => ListProfiles -> Vec<Profile>;
         /// The SSH connections.
@@ -143,6 +145,16 @@ requests! {
         "next-prompt" => NextPrompt -> CurrentPrompt;
         /// Answer a prompt, or decline it.
         "answer-prompt" => AnswerPrompt -> Done;
+    }
+}
+
+requests! {
+    /// A request about the clients of the local socket. The server answers it itself.
+    ClientRequest {
+        /// The clients.
+        "list-clients" => ListClients -> Vec<ClientInfo>;
+        /// Disconnect a client.
+        "disconnect-client" => DisconnectClient -> Done;
     }
 }
 
@@ -260,6 +272,24 @@ pub struct Reload {
 /// Parameters of `metrics`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metrics {}
+
+/// Parameters of `config-value`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigValue {
+    /// The place of an element or attribute, such as `profiles/profile[@name='work']/@port`.
+    pub path: String,
+}
+
+/// Parameters of `list-clients`: none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListClients {}
+
+/// Parameters of `disconnect-client`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisconnectClient {
+    /// The client's id.
+    pub id: u64,
+}
 
 /// Parameters of `list-profiles`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,34 @@ pub(crate) fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// The process at the other end, as far as the system reports it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Peer {
+    /// Its user.
+    pub(crate) uid: Option<u32>,
+    pub(crate) pid: Option<u32>,
+    /// The name of its program.
+    pub(crate) program: Option<String>,
+}
+
+impl Peer {
+    pub(crate) fn of(stream: &Stream) -> Self {
+        let pid = stream.peer_creds().ok().and_then(|peer| peer.pid());
+        let pid = pid.and_then(|pid| u32::try_from(pid).ok());
+        Self {
+            uid: uid(stream),
+            pid,
+            program: pid.and_then(program),
+        }
+    }
+}
+
+/// The name of a process's program. Only Linux tells it in a file.
+fn program(pid: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
 /// The user at the other end; `None` if the system does not report it.
 pub(crate) fn uid(stream: &Stream) -> Option<u32> {
     stream.peer_creds().ok().and_then(|peer| peer.euid())

@@ -17,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
+use crate::clients::{Clients, Present};
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorCode, RpcError};
 use crate::methods::{
-    Hello, HelloReply, Method, PromptRequest, RawReply, Request, Subscribe, Subscribed,
-    parse_params,
+    ClientRequest, Hello, HelloReply, Method, PromptRequest, RawReply, Request, Subscribe,
+    Subscribed, parse_params,
 };
-use crate::peer;
+use crate::peer::{self, Peer};
 use crate::reserve::Reserve;
 use crate::types::Event;
 use crate::wire::{self, Call, FramedStream, Id, Notification, Response};
@@ -111,11 +112,18 @@ async fn accept_all<H: Handler>(
 ) {
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
     let reserve = Arc::new(Reserve::new());
+    let clients = Arc::<Clients>::default();
     loop {
         match accept(endpoint, &reserve).await {
             Ok(stream) => {
                 let place = Arc::clone(&places).try_acquire_owned().ok();
-                let attended = attend(stream, Arc::clone(handler), place, part.clone());
+                let attended = attend(
+                    stream,
+                    Arc::clone(handler),
+                    place,
+                    part.clone(),
+                    Arc::clone(&clients),
+                );
                 let reserve = Arc::clone(&reserve);
                 tracker.spawn(async move {
                     attended.await;
@@ -151,9 +159,12 @@ async fn attend<H: Handler>(
     handler: Arc<H>,
     place: Option<OwnedSemaphorePermit>,
     stop: CancellationToken,
+    clients: Arc<Clients>,
 ) {
     let refusal = refusal(&stream, place.is_some());
     let mut conversation = Conversation {
+        peer: Peer::of(&stream),
+        clients,
         answers_prompts: peer::may_answer_prompts(peer::uid(&stream), peer::own_uid()),
         lines: wire::framed(stream, wire::MAX_REQUEST_LINE),
         stop: stop.clone(),
@@ -211,6 +222,8 @@ enum Incoming {
 
 /// A connected client.
 struct Conversation {
+    peer: Peer,
+    clients: Arc<Clients>,
     lines: FramedStream,
     /// Whether it may send requests about prompts.
     answers_prompts: bool,
@@ -219,22 +232,28 @@ struct Conversation {
 
 impl Conversation {
     async fn serve<H: Handler>(&mut self, handler: &H) -> Result<(), Over> {
-        self.greet().await?;
+        let build = self.greet().await?;
+        let present = self.clients.arrived(self.peer.clone(), &build);
         let kept = handler.arrived();
         let mut calls = FuturesUnordered::new();
         let mut sends_more = true;
         let mut events: BoxStream<'static, Event> = stream::pending().boxed();
+        let mut subscribed = None;
         while sends_more || !calls.is_empty() {
             tokio::select! {
                 biased;
                 Some((id, Done { outcome, subscription })) = calls.next() => {
                     self.answer(id, outcome).await?;
-                    events = subscription.unwrap_or(events);
+                    if let Some(subscription) = subscription {
+                        events = subscription;
+                        subscribed.get_or_insert_with(|| present.waits_for(Subscribe::NAME));
+                    }
                 }
+                () = present.disconnected() => return Err(Over),
                 incoming = self.incoming(), if sends_more => match incoming {
                     Incoming::Line(Ok(call)) => {
                         let permitted = self.permitted(&call, calls.len());
-                        calls.push(carry_out(handler, &kept, call, permitted));
+                        calls.push(carry_out(handler, &kept, &present, call, permitted));
                     }
                     Incoming::Line(Err(error)) => self.refuse(error).await?,
                     Incoming::Broken(error) => return self.refuse(error).await,
@@ -264,8 +283,8 @@ impl Conversation {
         Ok(())
     }
 
-    /// Expects `hello`. A client that sends something else, or has another version, gets an error and is disconnected.
-    async fn greet(&mut self) -> Result<(), Over> {
+    /// Expects `hello`, and returns the version of the client's build. A client that sends something else, or has another version, gets an error and is disconnected.
+    async fn greet(&mut self) -> Result<String, Over> {
         let first = timeout(HELLO_TIMEOUT, self.incoming()).await;
         let (id, outcome) = match first.map_err(|_| Over)? {
             Incoming::Line(Ok(call)) => (call.id.clone(), hello(call)),
@@ -274,9 +293,12 @@ impl Conversation {
             }
             Incoming::End => return Err(Over),
         };
-        let welcome = outcome.is_ok();
+        let (outcome, build) = match outcome {
+            Ok((reply, build)) => (Ok(reply), Ok(build)),
+            Err(error) => (Err(error), Err(Over)),
+        };
         self.answer(id, outcome).await?;
-        if welcome { Ok(()) } else { Err(Over) }
+        build
     }
 
     /// Cancel-safe: dropping it while it waits loses nothing.
@@ -347,6 +369,7 @@ struct Done {
 async fn carry_out<H: Handler>(
     handler: &H,
     kept: &H::Client,
+    present: &Present,
     call: Call,
     permitted: Result<(), RpcError>,
 ) -> (Option<Id>, Done) {
@@ -356,6 +379,7 @@ async fn carry_out<H: Handler>(
     let mut subscription = None;
     let outcome = async {
         permitted?;
+        let _waiting = known(&method).map(|method| present.waits_for(method));
         if method == Subscribe::NAME {
             let (answer, events) = handler.subscribe(parse_params(&method, params)?).await?;
             subscription = Some(events);
@@ -365,6 +389,9 @@ async fn carry_out<H: Handler>(
         if PromptRequest::METHODS.contains(&method.as_str()) {
             let request = PromptRequest::parse(&method, params, reply)?;
             handler.prompt_request(kept, request).await;
+        } else if ClientRequest::METHODS.contains(&method.as_str()) {
+            let request = ClientRequest::parse(&method, params, reply)?;
+            present.clients().answer(request);
         } else {
             let request = Request::parse(&method, params, reply)?;
             handler.request(kept, request).await;
@@ -380,8 +407,14 @@ async fn carry_out<H: Handler>(
     (id, done)
 }
 
-/// Checks that the two ends speak the same version.
-fn hello(call: Call) -> Result<HelloReply, RpcError> {
+/// The name of a method that exists.
+fn known(method: &str) -> Option<&'static str> {
+    let all = [Request::METHODS, PromptRequest::METHODS];
+    all.into_iter().flatten().copied().find(|it| *it == method)
+}
+
+/// Checks that the two ends speak the same version. The result has the version of the client's build.
+fn hello(call: Call) -> Result<(HelloReply, String), RpcError> {
     if call.method != Hello::NAME {
         let message = format!("the first request must be \"{}\"", Hello::NAME);
         return Err(RpcError::new(ErrorCode::HelloRequired, message));
@@ -395,9 +428,10 @@ fn hello(call: Call) -> Result<HelloReply, RpcError> {
         );
         return Err(RpcError::new(ErrorCode::ProtocolMismatch, message));
     }
-    Ok(HelloReply {
+    let reply = HelloReply {
         protocol: PROTOCOL,
         build: BUILD.into(),
         pid: std::process::id(),
-    })
+    };
+    Ok((reply, hello.build))
 }

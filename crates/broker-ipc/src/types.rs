@@ -2,6 +2,7 @@
 //!
 //! A reader ignores unknown fields, so that a newer daemon can send more.
 
+mod client;
 mod event;
 mod session;
 mod transfer;
@@ -10,6 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::client::{ClientInfo, ConfigEntry};
 pub use self::event::{
     Event, EventConfiguration, EventConnection, EventKind, EventSession, EventTunnel, LogLevel,
     LogLine,

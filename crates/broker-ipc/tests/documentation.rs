@@ -5,12 +5,13 @@
 )]
 
 use broker_ipc::methods::{Hello, Subscribe};
-use broker_ipc::{Method, PromptRequest, Request};
+use broker_ipc::{ClientRequest, Method, PromptRequest, Request};
 
 const DOCUMENT: &str = include_str!("../../../docs/ipc-api.md");
 const TYPES: &str = concat!(
     include_str!("../src/reason.rs"),
     include_str!("../src/types.rs"),
+    include_str!("../src/types/client.rs"),
     include_str!("../src/types/event.rs"),
     include_str!("../src/types/session.rs"),
     include_str!("../src/types/transfer.rs"),
@@ -90,7 +91,13 @@ fn every_error_code_has_a_row() {
 
 fn existing_methods() -> Vec<&'static str> {
     let others = [Hello::NAME, Subscribe::NAME];
-    [&others, Request::METHODS, PromptRequest::METHODS].concat()
+    [
+        &others,
+        Request::METHODS,
+        PromptRequest::METHODS,
+        ClientRequest::METHODS,
+    ]
+    .concat()
 }
 
 /// From the first occurrence of `start` to the next one of `end`.

@@ -12,6 +12,7 @@ use crate::findings::Findings;
 use crate::raw::{Document, RawTunnel};
 use crate::source::Source;
 use crate::tunnel::TunnelSpec;
+use crate::written::Written;
 
 /// The meaning of all files together. It is valid only if the findings contain no errors.
 pub(crate) fn resolve(
@@ -52,6 +53,7 @@ pub(crate) fn resolve(
         logging: document.logging,
         hooks: document.general.hooks,
         unsupported: findings.unsupported_list(sources),
+        written: Written::default(),
     }
 }
 

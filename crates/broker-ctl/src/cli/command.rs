@@ -13,8 +13,14 @@ use super::{
     DoctorArgs, EventsArgs, ImportSshConfigArgs, NewFile, OpenTunnelArgs, StopArgs, TopArgs,
     TrustHostArgs, TunnelArgs, Watching,
 };
-use crate::candidates::{channels, connections, listeners, profiles};
+use crate::candidates::{channels, clients, connections, listeners, profiles};
 use crate::tunnel_spec::ListenerName;
+
+const CONFIG_VALUE_HELP: &str = "\
+Examples:
+  broker-ctl config-value \"profiles/profile[@name='work']/@port\"
+  broker-ctl config-value profiles/profile[1]
+  broker-ctl --json config-value general";
 
 const COMPLETIONS_HELP: &str = "\
 Examples:
@@ -80,7 +86,23 @@ pub(crate) enum Command {
         level: Option<String>,
     },
     /// List the profiles of the configuration
-    ListProfiles(Watching),
+    ListProfiles {
+        /// Only the profile with this name or id
+        #[arg(add = profiles())]
+        name: Option<String>,
+        #[command(flatten)]
+        watching: Watching,
+    },
+    /// Show values of the configuration that the daemon uses
+    ///
+    /// PATH leads from outer to inner elements, separated by slashes, and can end with @ and an attribute. A condition in
+    /// brackets chooses among elements with one name. Without @, it shows all values in the element. What the files do not
+    /// say has its default. Variables are as written, and asterisks replace passwords.
+    #[command(after_help = CONFIG_VALUE_HELP)]
+    ConfigValue {
+        /// The place in the configuration
+        path: String,
+    },
     /// List the SSH connections
     #[command(args = instead::of_list_connections())]
     ListConnections {
@@ -91,6 +113,7 @@ pub(crate) enum Command {
         watching: Watching,
     },
     /// Show one SSH connection: server, algorithms, traffic
+    #[command(args = instead::of_connection_status())]
     ConnectionStatus {
         /// The connection's id, as listed by list-connections
         #[arg(value_parser = id("list-connections"), add = connections())]
@@ -115,6 +138,14 @@ pub(crate) enum Command {
     },
     /// List the clients being served, with what each one does
     ListSessions(Watching),
+    /// List the clients of the daemon's local socket, with what each one waits for
+    ListClients(Watching),
+    /// Disconnect clients of the daemon's local socket
+    DisconnectClient {
+        /// Ids, as listed by list-clients
+        #[arg(required = true, value_parser = id("list-clients"), add = clients())]
+        id: Vec<u64>,
+    },
     /// List the FTP transfers that run, and the last 1000 that are over, with their results
     ListTransfers {
         /// Only those that run

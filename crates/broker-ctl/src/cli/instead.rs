@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction};
 const COMMANDS: &[(&[&str], &str)] = &[
     (
         &["ls", "ps"],
-        "name what to list: list-profiles, list-connections, list-channels, list-sessions, list-transfers or \
-         list-tunnel-listeners",
+        "name what to list: list-profiles, list-connections, list-channels, list-sessions, list-transfers, \
+         list-tunnel-listeners or list-clients",
     ),
     (
         &["version"],
@@ -115,6 +115,15 @@ pub(super) fn of_list_connections() -> [Arg; 2] {
         )
         .value_name("PID"),
     ]
+}
+
+/// Options of `connection-status`.
+pub(super) fn of_connection_status() -> [Arg; 1] {
+    [option(
+        "write-hostkey",
+        "to store the server's host key as known use trust-host; to write it to a file run: ssh-keyscan -p PORT HOST",
+    )
+    .value_name("FILE")]
 }
 
 #[cfg(test)]

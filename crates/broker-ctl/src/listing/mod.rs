@@ -1,6 +1,7 @@
 //! The part of each answer that a person wants to see.
 
 mod channels;
+mod clients;
 mod connections;
 mod failures;
 mod host_keys;
@@ -10,6 +11,7 @@ mod status;
 mod transfers;
 
 pub(crate) use self::channels::channels;
+pub(crate) use self::clients::clients;
 pub(crate) use self::connections::{connection, connections, profiles};
 pub(crate) use self::host_keys::host_keys;
 pub(crate) use self::listeners::{destination, listeners, opened};

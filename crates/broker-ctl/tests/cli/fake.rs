@@ -5,11 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use broker_ipc::methods::{Done, OpenTunnelListener, Subscribe, Subscribed};
 use broker_ipc::types::{
-    Change, Changes, ChannelInfo, ChannelKind, ChannelState, Connection, ConnectionDetail,
-    ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, Event, EventKind,
-    EventSession, Failure, HostKey, HostKeyStanding, ListenerState, LogSetting, MetricsPage,
-    Profile, ReloadReport, Session, Transfer, TransferCounts, TransferDirection, TransferState,
-    TunnelKind, TunnelListener, TunnelOrigin, TunnelSide,
+    Change, Changes, ChannelInfo, ChannelKind, ChannelState, ConfigEntry, Connection,
+    ConnectionDetail, ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, Event,
+    EventKind, EventSession, Failure, HostKey, HostKeyStanding, ListenerState, LogSetting,
+    MetricsPage, Profile, ReloadReport, Session, Transfer, TransferCounts, TransferDirection,
+    TransferState, TunnelKind, TunnelListener, TunnelOrigin, TunnelSide,
 };
 use broker_ipc::{
     ErrorCode, Handler, Method, Party, PromptRequest, Reason, Request, RpcError, Subscription,
@@ -81,6 +81,18 @@ impl Daemon {
         broker_ctl().arg("--socket").arg(self.socket()).args(args)
     }
 
+    /// The program, running on its own.
+    pub(crate) fn spawn(&self, args: &[&str]) -> std::process::Child {
+        std::process::Command::new(snapbox::cmd::cargo_bin!("broker-ctl"))
+            .arg("--socket")
+            .arg(self.socket())
+            .args(args)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
     /// What was asked so far, lists left out.
     pub(crate) fn requests(&self) -> Vec<Value> {
         self.answers.requests.lock().unwrap().clone()
@@ -116,6 +128,7 @@ impl Handler for Answers {
             Request::Metrics(_, reply) => reply.send(Ok(MetricsPage {
                 text: METRICS.to_owned(),
             })),
+            Request::ConfigValue(asked, reply) => reply.send(Ok(config_values(&asked.path))),
             Request::ConnectionStatus(_, reply) => reply.send(Ok(ConnectionDetail {
                 connection: self.one(data(), long::connection),
                 channels: self.each(vec![transfer()], long::channel),
@@ -278,6 +291,18 @@ fn status() -> DaemonStatus {
         on_demand: false,
         prompts: 0,
         failures: Vec::new(),
+    }
+}
+
+fn config_values(path: &str) -> Vec<ConfigEntry> {
+    let value = |path: &str, value: &str| ConfigEntry {
+        path: path.to_owned(),
+        value: value.to_owned(),
+    };
+    let port = value("profiles/profile/@port", "22");
+    match path.ends_with("@port") {
+        true => vec![port],
+        false => vec![port, value("profiles/profile/password/@string", "*******")],
     }
 }
 

@@ -37,7 +37,7 @@ fn an_ambiguous_abbreviation_is_refused() {
         .code(2)
         .stdout_eq("")
         .stderr_eq(str![[r#"
-error: `list-c` is ambiguous: it can be list-connections, list-channels
+error: `list-c` is ambiguous: it can be list-connections, list-channels, list-clients
 
 Usage: broker-ctl [OPTIONS] <COMMAND>
 

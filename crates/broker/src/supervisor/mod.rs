@@ -4,6 +4,7 @@
 //! [`Profiles`] the pools, and the registry knows the sessions. A reload compares the configuration that [`Profiles`] have
 //! with the new one, and makes both owners change what differs.
 
+mod config_value;
 mod difference;
 mod host_keys;
 mod profile_states;
@@ -366,6 +367,9 @@ impl Supervisor {
             }
             Request::Metrics(_, reply) => {
                 self.reply_later(reply, metrics::page(self.metrics()));
+            }
+            Request::ConfigValue(asked, reply) => {
+                reply.send(config_value::values(profiles.config(), &asked.path));
             }
             Request::ListProfiles(_, reply) => {
                 reply.send(Ok(snapshots::profiles(profiles, listeners)));
