@@ -38,7 +38,7 @@ For more information, try '--help'.
 "#]]);
     for (words, instead) in [
         (&["-D", "3", "status"][..], "brokerd with --log debug"),
-        (&["-L", "ftp/1:a:21", "work"], "open-tunnel-listener -L"),
+        (&["-L", "ftp/1:a:21", "work"], "broker-ctl tunnel -L"),
         (&["list-connections", "--disconnected"], "events --after 0"),
         (&["list-connections", "--client-pid", "7"], "list-sessions"),
         (
