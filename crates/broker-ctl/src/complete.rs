@@ -67,7 +67,7 @@ pub fn answer_shell() -> bool {
     }
     let directory = std::env::current_dir().ok();
     let answered = CompleteEnv::with_factory(Cli::command).var(VARIABLE);
-    // A shell that is not known has no completions, and neither has a line that makes no sense.
+    // A shell that is not known has no completions, and neither has an invalid line.
     answered
         .try_complete(words, directory.as_deref())
         .unwrap_or(true)

@@ -346,7 +346,7 @@ pub struct OpenTunnelListener {
     pub side: TunnelSide,
     /// The address to listen on. Absent: loopback, or every address if `relay` is set.
     pub listen_address: Option<String>,
-    /// The port to listen on; 0 takes a free one.
+    /// The port to listen on; with 0 the system picks a free one.
     pub listen_port: u16,
     /// The destination, as seen from the side that does not listen. Ignored for SOCKS: the clients name it.
     #[serde(default)]

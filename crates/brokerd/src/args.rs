@@ -179,4 +179,29 @@ mod tests {
             check(&[&listen, "--metrics-allow-remote"], false);
         }
     }
+
+    #[test]
+    fn names_of_the_commercial_broker_are_read() {
+        let line = "brokerd --config-file /c --broker-address /s --run-on-demand";
+        let args = Args::try_parse_from(line.split(' ')).unwrap();
+        assert_eq!(args.config, Some("/c".into()));
+        assert_eq!(args.socket, Some("/s".into()));
+        assert!(args.on_demand);
+    }
+
+    #[test]
+    fn what_is_not_offered_is_answered_with_what_to_use() {
+        for (option, instead) in [
+            ("--exit", "broker-ctl stop"),
+            ("--reconfig", "broker-ctl reload"),
+            ("--pid-file=/run/x", "status --pid"),
+            ("-D3", "--log debug"),
+            ("-l/tmp/log", "log-target"),
+        ] {
+            let said = Args::try_parse_from(["brokerd", option])
+                .unwrap_err()
+                .to_string();
+            assert!(said.contains(instead), "{option}: {said}");
+        }
+    }
 }

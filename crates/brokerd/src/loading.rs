@@ -102,14 +102,27 @@ impl Loader {
         })
     }
 
+    /// The files that are looked for, if none of them exists.
+    pub(crate) fn missing(&self) -> Option<String> {
+        if !self.present().is_empty() {
+            return None;
+        }
+        let places = self.places().into_iter();
+        let places: Vec<_> = places.map(|path| path.display().to_string()).collect();
+        Some(places.join(", "))
+    }
+
+    fn places(&self) -> Vec<&PathBuf> {
+        match &self.sources {
+            Sources::Only(path) => vec![path],
+            Sources::Merged { global, user } => [global].into_iter().chain(user).collect(),
+        }
+    }
+
     /// The existing files, with absolute paths, since a client that asks for the status can be in another directory.
     pub(crate) fn present(&self) -> Vec<PathBuf> {
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let read = match &self.sources {
-            Sources::Only(path) => vec![path.clone()],
-            Sources::Merged { global, user } => [global].into_iter().chain(user).cloned().collect(),
-        };
-        let present = read.iter().filter(|path| path.exists());
+        let present = self.places().into_iter().filter(|path| path.exists());
         present.map(absolute).collect()
     }
 }

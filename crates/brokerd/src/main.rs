@@ -119,6 +119,11 @@ fn log_filter(args: &Args) -> LogFilter {
 }
 
 fn run(args: Args, loader: Loader, loaded: Loaded, passed: Passed, log: Log) -> anyhow::Result<()> {
+    if let Some(places) = loader.missing() {
+        warn!(
+            "there is no configuration, so there are no profiles and no tunnels: none of these files exists: {places}"
+        );
+    }
     for exposure in &loaded.exposed {
         warn!("{exposure}");
     }

@@ -25,7 +25,10 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "use reload to apply a changed configuration, otherwise stop and start",
     ),
     (&["reconfig", "reconfigure"], "use reload"),
-    (&["forward"], "use tunnel, or open-tunnel-listener to leave it open"),
+    (
+        &["forward"],
+        "use tunnel, or open-tunnel-listener to leave it open",
+    ),
     (&["test", "ping", "diagnose"], "use doctor"),
     (&["watch"], "use top, events, or --watch with a list"),
     (
@@ -89,7 +92,8 @@ fn option(long: &'static str, sentence: &'static str) -> Arg {
 
 /// General options.
 pub(super) fn general() -> [Arg; 4] {
-    const TUNNEL: &str = "name the command first: broker-ctl tunnel -L ftp/1234:localhost:21 user@host";
+    const TUNNEL: &str =
+        "name the command first: broker-ctl tunnel -L ftp/1234:localhost:21 user@host";
     [
         option("debug", "for more detail start brokerd with --log debug").short('D').value_name("LEVEL"),
         option("local", TUNNEL).short('L').value_name("SPEC"),

@@ -8,7 +8,11 @@ use crate::table::{Cell, Field, Table};
 pub(crate) fn status(status: &DaemonStatus) -> Table {
     let TransferCounts { active, ok, failed } = status.transfers;
     let files = status.config.join(", ");
-    let files = Some(files).filter(|files| !files.is_empty());
+    let files = match files.is_empty() {
+        true => Cell::maybe(None::<String>)
+            .with_remark(" (no file exists: check-config names the usual places)"),
+        false => Cell::text(files),
+    };
     let state = Cell::text(status.state()).alert_if(status.stopping);
     let failed = Cell::number(failed).alert_if(failed > 0);
     let record = Table::Record(vec![
@@ -16,7 +20,7 @@ pub(crate) fn status(status: &DaemonStatus) -> Table {
         Field::new("process", "pid", Cell::number(status.pid.into())),
         Field::new("version", "version", Cell::text(&status.version)),
         Field::new("started", "started", Cell::ago(status.started)),
-        Field::new("configuration", "config", Cell::maybe(files)),
+        Field::new("configuration", "config", files),
         Field::new("profiles", "profiles", Cell::number(status.profiles)),
         Field::new("tunnels", "tunnels", Cell::number(status.tunnels)),
         Field::new("sessions", "sessions", Cell::number(status.sessions)),
