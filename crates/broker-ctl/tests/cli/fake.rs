@@ -5,11 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use broker_ipc::methods::{Done, OpenTunnelListener, Subscribe, Subscribed};
 use broker_ipc::types::{
-    Change, Changes, ChannelInfo, ChannelKind, ChannelState, ConfigEntry, Connection,
-    ConnectionDetail, ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, Event,
-    EventKind, EventSession, Failure, HostKey, HostKeyStanding, ListenerState, LogSetting,
-    MetricsPage, Profile, ReloadReport, Session, Transfer, TransferCounts, TransferDirection,
-    TransferState, TunnelKind, TunnelListener, TunnelOrigin, TunnelSide,
+    ChannelInfo, ChannelKind, ChannelState, ConfigEntry, Connection, ConnectionDetail,
+    ConnectionKind, ConnectionPhase, DaemonStatus, DataMode, Direction, Failure, HostKey,
+    HostKeyStanding, ListenerState, LogSetting, MetricsPage, Profile, Session, Transfer,
+    TransferCounts, TransferDirection, TransferState, TunnelKind, TunnelListener, TunnelOrigin,
+    TunnelSide,
 };
 use broker_ipc::{
     ErrorCode, Handler, Method, Party, PromptRequest, Reason, Request, RpcError, Subscription,
@@ -23,6 +23,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::changes::{events, would_reload};
 use crate::{broker_ctl, long};
 
 /// A listen port that is always taken.
@@ -212,31 +213,6 @@ impl Handler for Answers {
 
 /// The answer to a reload of files with a fault.
 const BAD_CONFIG: &str = "nothing has changed, since the configuration has faults: correct them\n\nerror: a fault\n --> file:1:2";
-
-/// The answer to a reload that only asks.
-fn would_reload() -> ReloadReport {
-    let change = |name: &str, effect: &str| Change {
-        name: name.to_owned(),
-        effect: effect.to_owned(),
-    };
-    ReloadReport {
-        dry_run: true,
-        config: vec!["/etc/ssh2/ssh-broker-config.xml".to_owned()],
-        profiles: Changes {
-            kept: vec!["one".to_owned(), "two".to_owned()],
-            ..Changes::default()
-        },
-        tunnels: Changes {
-            added: vec!["127.0.0.1:2121".to_owned()],
-            removed: vec![change("127.0.0.1:2122", "it accepts no more clients")],
-            changed: Vec::new(),
-            kept: vec!["127.0.0.1:2123".to_owned()],
-        },
-        settings: vec!["the log files".to_owned()],
-        restart: vec!["another setting".to_owned()],
-        warnings: vec!["file:3:4: something odd".to_owned()],
-    }
-}
 
 impl Answers {
     fn one<T>(&self, it: T, longer: fn(T) -> T) -> T {
@@ -524,7 +500,7 @@ fn upload() -> Transfer {
     }
 }
 
-fn transfers() -> Vec<Transfer> {
+pub(crate) fn transfers() -> Vec<Transfer> {
     let cut = Transfer {
         id: 20,
         command: "RETR \u{1b}[2Jx".into(),
@@ -546,39 +522,6 @@ fn transfers() -> Vec<Transfer> {
         ..upload()
     };
     vec![cut, upload(), stalled]
-}
-
-fn events() -> Vec<Event> {
-    let lost = Event {
-        lost: Some(3),
-        ..Event::new(7, 1_700_000_000, EventKind::Lost)
-    };
-    let ended = transfers().into_iter().next();
-    vec![
-        lost.clone(),
-        Event {
-            number: 8,
-            kind: EventKind::SessionOpened,
-            profile: Some("one".into()),
-            session: Some(EventSession {
-                id: 11,
-                tunnel: 7,
-                ftp: true,
-                client: "127.0.0.1:50000".into(),
-                destination: "localhost:21".into(),
-            }),
-            lost: None,
-            ..lost.clone()
-        },
-        Event {
-            number: 9,
-            kind: EventKind::TransferEnded,
-            profile: Some("one".into()),
-            transfer: ended,
-            lost: None,
-            ..lost
-        },
-    ]
 }
 
 fn host_keys() -> Vec<HostKey> {

@@ -6,6 +6,7 @@
     reason = "helpers of tests: a failure must fail the test"
 )]
 
+mod changes;
 mod check;
 mod completions;
 mod fake;
