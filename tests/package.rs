@@ -64,6 +64,12 @@ pub(crate) fn trials() -> Vec<Trial> {
             INSTALL,
             life,
         ),
+        trial_within(
+            LIMIT,
+            "package: an upgrade does not restart a daemon that would not start again",
+            INSTALL,
+            faulty_upgrade,
+        ),
     ];
     list.into()
 }
@@ -200,6 +206,50 @@ async fn life() -> anyhow::Result<()> {
     ensure!(daemon.wait(SOON).await?.success(), "{}", daemon.log());
 
     removed(&host, &config).await
+}
+
+/// Plays a service manager whose daemon runs, and records what it is asked for.
+fn play_systemd(host: &HostCopy) -> anyhow::Result<()> {
+    fs::create_dir_all(host.path("/run/systemd/system"))?;
+    for program in ["systemctl", "deb-systemd-invoke"] {
+        let path = host.path("/usr/local/sbin").join(program);
+        fs::write(
+            &path,
+            format!("#!/bin/sh\necho {program} \"$@\" >> /tmp/asked\n"),
+        )?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
+async fn faulty_upgrade() -> anyhow::Result<()> {
+    const RESTART: &str = "deb-systemd-invoke try-restart brokerd.service";
+    let directory = tempfile::tempdir()?;
+    let first = make(directory.path(), &[]).await?;
+    let second = make(directory.path(), &["--deb-version", UPGRADED]).await?;
+    let host = HostCopy::start().await?;
+    install(&host, &first).await?;
+    play_systemd(&host)?;
+    let asked = || fs::read_to_string(host.path("/tmp/asked")).unwrap_or_default();
+
+    let config = fs::read_to_string(host.path(CONFIG))?;
+    fs::write(host.path(CONFIG), "<secsh-broker><profiles><profile/>")?;
+    fs::copy(second, host.path("/tmp/package.deb"))?;
+    let told = run(&host, &["dpkg", "-i", "/tmp/package.deb"]).await?;
+    let told = told.text();
+    for part in [
+        CONFIG,
+        "brokerd continues with",
+        "systemctl restart brokerd",
+    ] {
+        ensure!(told.contains(part), "no {part:?} in {told}");
+    }
+    ensure!(!asked().contains(RESTART), "{}", asked());
+
+    fs::write(host.path(CONFIG), config)?;
+    run(&host, &["dpkg", "-i", "/tmp/package.deb"]).await?;
+    ensure!(asked().contains(RESTART), "{}", asked());
+    Ok(())
 }
 
 /// Nothing is left but what the administrator has written, and after purging not even that.

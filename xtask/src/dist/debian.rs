@@ -18,6 +18,9 @@ fn maintainer() -> String {
     format!("{name} <{address}>")
 }
 
+/// The maintainer scripts that cargo-deb does not make.
+const SCRIPTS: [&str; 2] = ["postinst", "postrm"];
+
 /// Writes the package to a directory and returns its path. `work` has the tree.
 pub(super) async fn write(
     work: &Path,
@@ -36,10 +39,10 @@ pub(super) async fn write(
     tree::write(&work.join("Cargo.toml"), &manifest)?;
     tree::write(&work.join("empty.rs"), "")?;
     tree::write(&work.join("changelog"), &changelog)?;
-    tree::write(
-        &work.join("scripts/postrm"),
-        &read(&sources.join("scripts/postrm"))?,
-    )?;
+    for script in SCRIPTS {
+        let text = read(&sources.join("scripts").join(script))?;
+        tree::write(&work.join("scripts").join(script), &text)?;
+    }
     let mut command = Command::new(program()?);
     command.args(["--no-build", "--no-strip", "--quiet"]);
     command.args(options.fast.then_some("--fast"));
