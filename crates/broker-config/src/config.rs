@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use broker_settings::{Identity, PasswordSource, PinnedKey, Settings};
 
+use crate::log_target::LogTarget;
 use crate::position::Position;
 use crate::tunnel::TunnelSpec;
 use crate::written::Written;
@@ -228,19 +229,6 @@ pub struct Identification {
     pub passphrase_timeout: Option<Duration>,
     /// How long the broker keeps a passphrase after its last use; `None`: without limit.
     pub passphrase_idle_timeout: Option<Duration>,
-}
-
-/// A destination of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogTarget {
-    /// To a file.
-    File(PathBuf),
-    /// To a file, only the transfers, in the xferlog format of FTP servers.
-    Transfers(PathBuf),
-    /// To the system's log.
-    Syslog,
-    /// Nowhere.
-    Discard,
 }
 
 impl LogTarget {

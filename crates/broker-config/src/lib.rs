@@ -31,6 +31,7 @@ mod files;
 mod findings;
 mod import;
 mod load;
+mod log_target;
 mod mask;
 mod names;
 mod openssh;
@@ -58,7 +59,7 @@ pub use broker_settings::{
     ProxyRule, Settings,
 };
 pub use config::{
-    Config, Hook, HookEvent, Identification, KeyStores, KnownHosts, ListenWhen, LogTarget, Profile,
+    Config, Hook, HookEvent, Identification, KeyStores, KnownHosts, ListenWhen, Profile,
     StaticTunnel, Unsupported, UserKeys,
 };
 pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
@@ -66,6 +67,7 @@ pub use environment::Environment;
 pub use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6};
 pub use import::{Imported, import, import_openssh};
 pub use load::{Exposed, Sources, check, load};
+pub use log_target::LogTarget;
 pub use openssh::{OpenSshHost, OpenSshOptions};
 pub use position::Position;
 pub use reference::reference;

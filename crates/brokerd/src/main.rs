@@ -220,16 +220,21 @@ async fn serve(
     if let Some(predecessor) = before.predecessor {
         retire(&predecessor).await;
     }
-    if args.on_demand
-        && let Err(error) = process::leave_output()
-    {
-        warn!(%error, "cannot close standard output: the program that started the daemon may wait");
+    if args.on_demand {
+        leave_output();
     }
     shutdown.spawn_until_killed(heartbeat::report(api));
     stopping::until_stopped(orders, shutdown, local, args.grace()).await;
     xferlog.finish().await;
     info!("broker ended");
     Ok(())
+}
+
+/// The program that has started the daemon learns that it is ready.
+fn leave_output() {
+    if let Err(error) = process::leave_output() {
+        warn!(%error, "cannot close standard output: the program that started the daemon may wait");
+    }
 }
 
 /// Serves monitoring systems, if the command line asks for that.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::choices::LogType;
-use crate::config::LogTarget;
+use crate::log_target::LogTarget;
 use crate::table::{Child, Content, Rule, part, rows, rule};
 use crate::tree::Element;
 use crate::values::{Values, set};

@@ -19,9 +19,9 @@ use std::sync::LazyLock;
 pub(crate) use profile::RawProfile;
 pub(crate) use tunnel::{FTP, RawTls, RawTunnel, SOCKS, TUNNEL, is_in, read_tunnel, tunnel_rule};
 
-use crate::config::LogTarget;
 use crate::environment::Environment;
 use crate::findings::{Findings, Located};
+use crate::log_target::LogTarget;
 use crate::source::Source;
 use crate::table::{Child, Content, Rule, Vocabulary, part, rows};
 use crate::tree::Element;

@@ -1,3 +1,5 @@
+//! A line between two namespaces, used as programs use a network.
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
