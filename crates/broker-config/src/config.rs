@@ -42,7 +42,7 @@ pub struct Config {
     pub hooks: Vec<Hook>,
     /// The settings in the files that this version does not support yet.
     pub unsupported: Vec<Unsupported>,
-    /// The files themselves, to look up single values.
+    /// The files themselves, for [`Config::values`].
     pub written: Written,
 }
 

@@ -32,6 +32,7 @@ mod findings;
 mod import;
 mod load;
 mod log_target;
+mod lookup;
 mod mask;
 mod names;
 mod openssh;

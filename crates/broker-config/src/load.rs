@@ -7,12 +7,12 @@ use crate::diagnostic::Report;
 use crate::environment::Environment;
 use crate::files;
 use crate::findings::{Findings, Span};
+use crate::lookup;
 use crate::names;
 use crate::raw::{self, FORMAT, File};
 use crate::resolve::resolve;
 use crate::source::Source;
 use crate::syntax;
-use crate::written::Written;
 
 /// The configuration files to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,7 +176,7 @@ impl Loader<'_> {
             self.check_access();
         }
         let mut config = resolve(document, self.env, &self.sources, &mut self.findings);
-        config.written = Written::of(files);
+        config.written = lookup::written(files.iter().map(|file| &file.root));
         let config = (!self.findings.has_errors()).then_some(config);
         self.findings.into_report(&self.sources, config)
     }

@@ -1,12 +1,6 @@
-//! The elements of all files together with the defaults, to look up single values in them.
+//! The elements of all files together, and single values in them.
 
-use crate::mask;
-use crate::raw::{FORMAT, File};
-use crate::table::{Content, Effect, Row, Usual, Vocabulary};
-use crate::tree::Element;
-
-/// The most values in one answer: far more than a person reads, and less than a line of the local socket can have.
-const MAX_VALUES: usize = 2000;
+use std::fmt;
 
 /// Elements that add to those of an earlier file with the same name. Others replace them.
 const ADDING: [&str; 6] = [
@@ -19,37 +13,52 @@ const ADDING: [&str; 6] = [
 ];
 
 /// What the files say, later ones over earlier ones. Variables stay as written, and secrets are masked.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default)]
 pub struct Written(Node);
 
+/// The rest of a configuration says what it means.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Written")
+    }
+}
+
+/// How a configuration is written makes no difference to what it means.
+impl PartialEq for Written {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// An element.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Node {
-    name: String,
-    attributes: Vec<(String, String)>,
-    text: String,
-    children: Vec<Node>,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) attributes: Vec<(String, String)>,
+    pub(crate) text: String,
+    pub(crate) children: Vec<Node>,
 }
 
 impl Written {
-    /// The contents of these files.
-    pub(crate) fn of(files: &[File]) -> Self {
+    /// The contents of files with these outermost elements, which all have this name.
+    pub(crate) fn of(name: &str, files: impl Iterator<Item = Node>) -> Self {
         let mut root = Node {
-            name: FORMAT.facts.name.to_owned(),
+            name: name.to_owned(),
             ..Node::default()
         };
-        for file in files {
-            root.add(Node::of(&file.root), &ADDING);
-        }
+        files.for_each(|file| root.add(file, &ADDING));
         Self(root)
     }
 
-    /// The values at a path such as `profiles/profile[@name='work']/@port`: those of an attribute, or all in an element. Each
-    /// has its own path. Steps are names, `*`, and `@name` at the end; conditions are `[1]` or `[@name='value']`.
+    /// The values at a path, each with its own path, after `fill` has added the defaults.
     ///
     /// # Errors
-    /// If this is not such a path.
-    pub fn values(&self, path: &str) -> Result<Vec<(String, String)>, String> {
+    /// If this is no path.
+    pub(crate) fn values(
+        &self,
+        path: &str,
+        fill: impl FnOnce(&mut Node),
+    ) -> Result<Vec<(String, String)>, String> {
         let path = path.trim_start_matches('/');
         let inner = path
             .strip_prefix(&self.0.name)
@@ -58,29 +67,15 @@ impl Written {
         // Not kept: thousands of profiles with all their defaults need much memory.
         let mut root = self.0.clone();
         root.inherit();
-        root.fill(&FORMAT);
+        fill(&mut root);
         let mut found = Vec::new();
         root.find(&steps, "", &mut found);
-        found.truncate(MAX_VALUES);
         Ok(found)
     }
 }
 
 impl Node {
-    fn of(element: &Element) -> Self {
-        let attributes = element.attributes.iter().map(|it| {
-            let value = masked(&element.name, &it.name, &it.value);
-            (it.name.clone(), value)
-        });
-        Self {
-            name: element.name.clone(),
-            attributes: attributes.collect(),
-            text: masked(&element.name, "", element.text.trim()),
-            children: element.children.iter().map(Self::of).collect(),
-        }
-    }
-
-    fn attribute(&self, name: &str) -> Option<&str> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
         let found = self.attributes.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
@@ -147,29 +142,6 @@ impl Node {
                 ..Self::default()
             };
             profile.add(own, &[]);
-        }
-    }
-
-    /// Adds the defaults of what is not written.
-    fn fill(&mut self, vocabulary: &Vocabulary) {
-        for row in &vocabulary.attributes {
-            if let Some(value) = default(row).filter(|_| self.attribute(row.name).is_none()) {
-                self.attributes
-                    .push((row.name.to_owned(), value.to_owned()));
-            }
-        }
-        for known in &vocabulary.children {
-            let is_one = !known.facts.many && known.facts.content == Content::Elements;
-            if is_one && !self.children.iter().any(|it| it.name == known.facts.name) {
-                self.children.push(Self {
-                    name: known.facts.name.to_owned(),
-                    ..Self::default()
-                });
-            }
-            let children = self.children.iter_mut();
-            for child in children.filter(|it| it.name == known.facts.name) {
-                child.fill(known);
-            }
         }
     }
 
@@ -254,22 +226,6 @@ fn join(place: &str, step: &str) -> String {
     }
 }
 
-fn default(row: &Row) -> Option<&'static str> {
-    match row.usual {
-        // It is a description there.
-        Usual::Value(_) if row.name == "version" || row.effect != Effect::Full => None,
-        Usual::Value(value) => Some(value),
-        Usual::Words(_) => None,
-    }
-}
-
-fn masked(element: &str, attribute: &str, value: &str) -> String {
-    if !value.is_empty() && mask::is_secret(element, attribute) {
-        return "*******".to_owned();
-    }
-    value.to_owned()
-}
-
 /// A step of a path.
 enum Step<'a> {
     Element(&'a str, Condition<'a>),
@@ -332,115 +288,4 @@ fn step(word: &str) -> Result<Step<'_>, String> {
     let (attribute, value) = equation.ok_or_else(wrong)?;
     let value = value.trim_matches(['\'', '"']);
     Ok(Step::Element(name, Condition::Attribute(attribute, value)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::environment::Environment;
-    use crate::load::{Exposed, Sources, load};
-
-    fn written(global: &str, user: &str) -> Written {
-        let directory = tempfile::tempdir().unwrap();
-        let file = |name: &str, content: &str| {
-            let path = directory.path().join(name);
-            std::fs::write(&path, content).unwrap();
-            path
-        };
-        let sources = Sources::Merged {
-            global: file("global.xml", global),
-            user: vec![file("user.xml", user)],
-        };
-        let report = load(&sources, &Environment::default(), Exposed::Accepted);
-        assert!(!report.has_errors(), "{}", report.render(false));
-        assert!(
-            report
-                .diagnostics
-                .iter()
-                .all(|it| !it.message.contains("ignored")),
-            "{}",
-            report.render(false)
-        );
-        report.config.expect("the files are valid").written
-    }
-
-    #[track_caller]
-    fn check(written: &Written, path: &str, expected: &[&str]) {
-        let found = written.values(path).unwrap();
-        let values: Vec<_> = found.iter().map(|(_, value)| value.as_str()).collect();
-        assert_eq!(values, expected, "{path}: {found:?}");
-    }
-
-    const GLOBAL: &str = r#"<secsh-broker><default-settings user="all"><compression name="zlib"/>
-        <keepalive-interval time="7"/></default-settings>
-        <profiles><profile id="p1" name="work" host="old"/><profile id="p2" name="home" host="h"/></profiles></secsh-broker>"#;
-    const USER: &str = r#"<secsh-broker><profiles><profile id="p1" name="work" host="new" user="me"><password string="secret"/>
-        <tunnels><local-tunnel type="ftp" listen-port="1"/><local-tunnel listen-port="2" dst-port="3"/></tunnels></profile>
-        </profiles></secsh-broker>"#;
-
-    #[test]
-    fn a_path_names_an_attribute_of_the_last_file() {
-        let written = written(GLOBAL, USER);
-        check(&written, "profiles/profile[@name='work']/@host", &["new"]);
-        check(
-            &written,
-            "/secsh-broker/profiles/profile[@id=\"p2\"]/@host",
-            &["h"],
-        );
-        check(&written, "profiles/profile/@host", &["h", "new"]);
-        check(
-            &written,
-            "profiles/profile[2]/tunnels/local-tunnel[2]/@listen-port",
-            &["2"],
-        );
-    }
-
-    #[test]
-    fn what_is_not_written_is_inherited_or_has_its_default() {
-        let written = written(GLOBAL, USER);
-        check(
-            &written,
-            "profiles/profile[@name='work']/compression/@name",
-            &["zlib"],
-        );
-        check(
-            &written,
-            "profiles/profile[@name='work']/keepalive-interval/@time",
-            &["7"],
-        );
-        check(&written, "profiles/profile[@name='work']/@port", &["22"]);
-        check(&written, "general/file-access-control/@enable", &["no"]);
-    }
-
-    #[test]
-    fn secrets_are_masked() {
-        let written = written(GLOBAL, USER);
-        check(
-            &written,
-            "profiles/profile[2]/password/@string",
-            &["*******"],
-        );
-        let all = written.values("").unwrap();
-        assert!(all.iter().all(|(_, value)| value != "secret"), "{all:?}");
-    }
-
-    #[test]
-    fn each_value_of_an_element_has_a_path_that_finds_it() {
-        let written = written(GLOBAL, USER);
-        for (path, value) in written.values("profiles").unwrap() {
-            check(&written, &path, &[&value]);
-        }
-    }
-
-    #[test]
-    fn a_path_that_is_none_is_refused() {
-        let written = written(GLOBAL, USER);
-        assert!(
-            written
-                .values("profiles/profile[name]")
-                .unwrap_err()
-                .contains("not a step")
-        );
-        check(&written, "profiles/nothing", &[]);
-    }
 }

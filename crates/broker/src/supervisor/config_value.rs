@@ -9,10 +9,7 @@ use broker_ipc::types::ConfigEntry;
 /// # Errors
 /// If it is not a path, or if nothing is there.
 pub(super) fn values(config: &Config, path: &str) -> Result<Vec<ConfigEntry>, RpcError> {
-    let values = config
-        .written
-        .values(path)
-        .map_err(RpcError::invalid_params)?;
+    let values = config.values(path).map_err(RpcError::invalid_params)?;
     if values.is_empty() {
         let message = format!(
             "the configuration has no value at \"{path}\": ask for an outer element, such as profiles, to see the paths in it"
