@@ -8,9 +8,11 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
-use tracing_subscriber::fmt::format::{DefaultFields, Writer};
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::format::TextFields;
 
 /// A line, or what a span adds to the lines in it.
 #[derive(Default)]
@@ -53,7 +55,7 @@ impl Line {
             self.text.push(' ');
         }
         // A value whose formatting fails is missing in every destination.
-        let _ = DefaultFields::new().format_fields(Writer::new(&mut self.text), fields);
+        let _ = TextFields.format_fields(Writer::new(&mut self.text), fields);
     }
 }
 

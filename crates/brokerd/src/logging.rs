@@ -11,11 +11,14 @@ use broker::LogLines;
 use broker_config::{Config, LogTarget};
 use rustix::io::Errno;
 use tracing::{error, warn};
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::fmt::time::ChronoLocal;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::args::{Args, LogFormat};
+use crate::format::{FlatJson, TextFields};
 use crate::journal;
 use crate::level::{Level, LogFilter};
 use crate::line::SpanFields;
@@ -29,6 +32,8 @@ type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 pub(crate) struct LogFiles {
     layers: reload::Handle<Vec<BoxedLayer>, Registry>,
     xferlogs: Xferlogs,
+    /// The format of the files that have no other.
+    pub(crate) format: LogFormat,
 }
 
 /// Open files to log to.
@@ -43,11 +48,11 @@ impl LogFiles {
     ///
     /// # Errors
     /// A file that cannot be opened.
-    pub(crate) fn open(config: &Config) -> anyhow::Result<OpenFiles> {
+    pub(crate) fn open(config: &Config, format: LogFormat) -> anyhow::Result<OpenFiles> {
         let mut files = OpenFiles::default();
         for target in &config.logging {
             match target {
-                LogTarget::File(path) => files.layers.push(layer(open(path)?)),
+                LogTarget::File(path) => files.layers.push(layer(open(path)?, format)),
                 LogTarget::Transfers(path) => files.xferlogs.add(path, open(path)?),
                 LogTarget::Discard | LogTarget::Syslog => {}
             }
@@ -82,17 +87,21 @@ pub(crate) struct Log {
 /// Starts logging what the filter lets pass.
 ///
 /// # Errors
-/// A log file that cannot be opened, or a missing journal that the command line asks for.
+/// A log file that cannot be opened.
 pub(crate) fn start(args: &Args, filter: LogFilter, config: &Config) -> anyhow::Result<Log> {
     let lines = LogLines::default();
-    let files = LogFiles::open(config)?;
+    let files = LogFiles::open(config, args.log_format)?;
     let xferlogs = Xferlogs::default();
     xferlogs.replace(files.xferlogs);
     let (files, handle) = reload::Layer::new(files.layers);
-    let mut layers = vec![standard_error(args.log_format)?, files.boxed()];
+    let mut missing = None;
+    let standard_error = standard_error(args.log_format).unwrap_or_else(|error| {
+        missing = Some(error);
+        text(to_terminal()).with_writer(std::io::stderr).boxed()
+    });
+    let mut layers = vec![standard_error, files.boxed()];
     layers.push(SpanFields.boxed());
     layers.push(ToClients(lines.clone()).boxed());
-    let mut missing = None;
     // A second layer for the journal would write each line twice.
     if config.logging.contains(&LogTarget::Syslog) && args.log_format != LogFormat::Journald {
         match journal() {
@@ -115,6 +124,7 @@ pub(crate) fn start(args: &Args, filter: LogFilter, config: &Config) -> anyhow::
     let files = LogFiles {
         layers: handle,
         xferlogs,
+        format: args.log_format,
     };
     Ok(Log {
         files,
@@ -124,21 +134,49 @@ pub(crate) fn start(args: &Args, filter: LogFilter, config: &Config) -> anyhow::
     })
 }
 
+/// The destination that the command line chooses.
+///
+/// # Errors
+/// There is no journal.
 fn standard_error(format: LogFormat) -> anyhow::Result<BoxedLayer> {
-    let to_stderr = fmt::layer().with_writer(std::io::stderr);
     Ok(match format {
-        LogFormat::Text => {
-            let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            to_stderr.with_target(false).with_ansi(colour).boxed()
-        }
-        LogFormat::Json => to_stderr.json().boxed(),
+        LogFormat::Text => text(to_terminal()).with_writer(std::io::stderr).boxed(),
+        LogFormat::Json => json().with_writer(std::io::stderr).boxed(),
         LogFormat::Journald => journal()?,
     })
 }
 
-fn layer(file: File) -> BoxedLayer {
-    let layer = fmt::layer().with_ansi(false).with_writer(Arc::new(file));
-    layer.with_target(false).boxed()
+/// Whether a person reads standard error, and wants colour.
+fn to_terminal() -> bool {
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+}
+
+type FieldsLayer<F, E> = fmt::Layer<Registry, F, E>;
+
+/// Lines as text. A terminal shows the local time of day in colour, a file the date and the zone too.
+fn text(
+    is_terminal: bool,
+) -> FieldsLayer<TextFields, fmt::format::Format<fmt::format::Full, ChronoLocal>> {
+    let time = match is_terminal {
+        true => ChronoLocal::new("%H:%M:%S%.3f".to_owned()),
+        false => ChronoLocal::new("%Y-%m-%dT%H:%M:%S%.6f%:z".to_owned()),
+    };
+    let layer = fmt::layer().with_ansi(is_terminal).with_timer(time);
+    layer.with_target(false).fmt_fields(TextFields)
+}
+
+fn json() -> FieldsLayer<JsonFields, FlatJson> {
+    fmt::layer()
+        .fmt_fields(JsonFields::new())
+        .event_format(FlatJson)
+}
+
+fn layer(file: File, format: LogFormat) -> BoxedLayer {
+    let file = Arc::new(file);
+    match format {
+        LogFormat::Json => json().with_writer(file).boxed(),
+        LogFormat::Text | LogFormat::Journald => text(false).with_writer(file).boxed(),
+    }
 }
 
 /// Opens the file for its owner alone, since the log names users and files. Follows no link: otherwise anybody who can

@@ -2,6 +2,7 @@
 
 mod args;
 mod doctor;
+mod format;
 mod handover;
 mod heartbeat;
 mod journal;
@@ -74,7 +75,11 @@ fn main() -> ExitCode {
     };
     let log = match logging::start(&args, filter, &loaded.config) {
         Ok(started) => started,
-        Err(error) => return failed(&error),
+        // The configuration names the file. Starting again would not help.
+        Err(error) => {
+            failed(&error);
+            return ExitCode::from(EXIT_CONFIG);
+        }
     };
     for (what, outcome) in limited {
         if let Err(error) = outcome {

@@ -91,12 +91,14 @@ impl Reloader {
     async fn apply(&self, request: Reload, loaded: Loaded) -> Result<ReloadReport, RpcError> {
         let files = match request.dry_run {
             true => None,
-            false => Some(LogFiles::open(&loaded.config).map_err(|error| {
-                RpcError::new(
-                    ErrorCode::BadConfig,
-                    format!("nothing has changed: {error:#}"),
-                )
-            })?),
+            false => Some(
+                LogFiles::open(&loaded.config, self.log.format).map_err(|error| {
+                    RpcError::new(
+                        ErrorCode::BadConfig,
+                        format!("nothing has changed: {error:#}"),
+                    )
+                })?,
+            ),
         };
         let report = self.api.reload(NewConfig {
             config: loaded.config,

@@ -286,4 +286,4 @@ fn at(level: Level, text: &str) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
