@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use serde_json::Value;
 use testkit::broker::{Broker, write_private};
 use testkit::client;
 use testkit::files::write_pattern;
@@ -393,6 +394,11 @@ async fn data_channel_refused() -> anyhow::Result<()> {
         let reply = ftp.ask(command, "425 ").await?;
         says(&reply, &["did not open a channel to 127.0.0.1:"])?;
     }
+    let failure = data_failure(&broker, 2).await?;
+    ensure!(
+        failure["by"] == "ssh" && failure["reason"] == "forwarding-denied",
+        "{failure:#}"
+    );
     ssh.set_allow_local_forward(true);
     ensure!(ftp.fetch("file").await? == CONTENT);
 
@@ -464,6 +470,18 @@ async fn forwarding_refused(allowed: &'static str) -> anyhow::Result<()> {
     warns(&fixture.broker, &parts).await
 }
 
+/// The last failure of the first tunnel, which is also the daemon's last one, after so many of its kind.
+async fn data_failure(broker: &Broker, count: u64) -> anyhow::Result<Value> {
+    let listed = broker.json(&["list-tunnel-listeners"]).await?;
+    let failure = listed[0]["last_failure"].clone();
+    ensure!(failure["count"] == count, "{listed:#}");
+    let status = broker.json(&["status"]).await?;
+    let recent = status["failures"].as_array().context("no list")?;
+    let same = |it: &&Value| it["message"] == failure["message"] && it["by"] == failure["by"];
+    ensure!(recent.iter().filter(same).count() == 1, "{status:#}");
+    Ok(failure)
+}
+
 async fn active_refused() -> anyhow::Result<()> {
     let sshd = SshdOptions {
         allow_tcp_forwarding: "local",
@@ -479,7 +497,13 @@ async fn active_refused() -> anyhow::Result<()> {
             &["refused to listen on 127.0.0.1", "AllowTcpForwarding"],
         )?;
     }
+    // The client's own fault is no failure of the tunnel.
+    ftp.ask("PORT 127,0,0,1,0,25", "504 ").await?;
+    let failure = data_failure(&fixture.broker, 2).await?;
+    ensure!(failure["by"] == "ssh" && failure["reason"] == "forwarding-denied");
     ensure!(ftp.fetch("file").await? == CONTENT);
+    let failure = data_failure(&fixture.broker, 2).await?;
+    ensure!(failure["recovered"] == true, "{failure:#}");
     // An ordinary client fails, and with a reason.
     let url = format!("ftp://{}/file", fixture.tunnel);
     let output = client::curl(["--ftp-port", "-", &url], LIMIT).await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use broker_config::TunnelKind;
 use broker_ssh::{AuthError, OpenError};
+use ftp_proto::NO_DATA_CONNECTION;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -115,6 +116,12 @@ impl Refusal {
         }
     }
 
+    /// Whether this is the reply with which an FTP client learns that it gets no data connection for this reason.
+    pub(crate) fn is_told_by(&self, reply: &str) -> bool {
+        let told = ftp_proto::reply(NO_DATA_CONNECTION, &self.reason);
+        told.trim_ascii_end() == reply.as_bytes()
+    }
+
     /// Writes the line about a client that is not served.
     pub(crate) fn log(&self, what: &str) {
         if self.unconnected {
@@ -155,5 +162,22 @@ fn login_details(error: &OpenError) -> Vec<String> {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_data_connection_is_recognised_in_its_reply_alone() {
+        let refusal = Refusal::because(broker_ipc::Reason::Config, "no port for caf\u{e9}");
+        for (reply, expected) in [
+            ("425 no port for caf?", true),
+            ("425 no port", false),
+            ("504 no port for caf?", false),
+        ] {
+            assert_eq!(refusal.is_told_by(reply), expected, "{reply}");
+        }
     }
 }

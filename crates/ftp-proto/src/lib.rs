@@ -26,5 +26,5 @@ pub use event::{
     TransferFacts,
 };
 pub use reply_reader::{NoReply, Reply, ReplyReader};
-pub use session::Session;
+pub use session::{NO_DATA_CONNECTION, Session};
 pub use text::{long_reply, reply};

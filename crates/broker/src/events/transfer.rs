@@ -187,6 +187,17 @@ impl From<Fault> for Party {
     }
 }
 
+impl From<Party> for Fault {
+    fn from(party: Party) -> Self {
+        match party {
+            Party::FtpClient => Self::FtpClient,
+            Party::FtpServer => Self::FtpServer,
+            Party::Ssh => Self::Ssh,
+            Party::Broker => Self::Broker,
+        }
+    }
+}
+
 impl fmt::Display for TransferKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

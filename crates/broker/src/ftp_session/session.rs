@@ -41,6 +41,8 @@ pub(super) struct FtpSession {
     greeting: Greeting,
     /// When the control connection was last used.
     last_word: Instant,
+    /// Why the last data connection was not announced, until the client learns of it.
+    refusal: Option<Refusal>,
     /// How to end, once the session is over.
     ending: Option<ClientEnd>,
 }
@@ -75,6 +77,7 @@ impl FtpSession {
             deadlines: Deadlines::new(Instant::now(), awaits_greeting),
             greeting: Greeting::default(),
             last_word: Instant::now(),
+            refusal: None,
             ending: None,
         }
     }
@@ -256,7 +259,14 @@ impl FtpSession {
     fn report(&mut self, id: DataId, report: DataReport) {
         let now = Instant::now();
         match report {
-            DataReport::Offered(result) => self.proto.offered(now, id, result),
+            DataReport::Offered(offer) => {
+                let offer = offer.map_err(|refusal| {
+                    let reason = refusal.to_string();
+                    self.refusal = Some(refusal);
+                    reason
+                });
+                self.proto.offered(now, id, offer);
+            }
             DataReport::Event(event) => {
                 if let DataEvent::Ended(end) = &event {
                     self.data_channels.ended(id, end);
@@ -366,7 +376,7 @@ impl FtpSession {
                 self.guard.entry.set_ftp_user(user);
             }
             Event::LoginRefused { reply } => info!("login refused: {reply}"),
-            Event::Refused { reply } => info!("command refused: {reply}"),
+            Event::Refused { reply } => self.command_refused(&reply),
             Event::NotFtp { protocol } => warn!(
                 %protocol,
                 "session ended: the client does not speak FTP; a web page or another program has connected to this port"
@@ -401,6 +411,23 @@ impl FtpSession {
                 self.data_channels.transfer_refused(id, transfer, end);
             }
         }
+    }
+
+    /// The client learns that a command failed. If that is since there is no data connection, the tunnel has failed, and
+    /// not only a command.
+    fn command_refused(&mut self, reply: &str) {
+        let Some(refusal) = self.refusal.take_if(|it| it.is_told_by(reply)) else {
+            return info!("command refused: {reply}");
+        };
+        let cause = Cause {
+            part: Part::Data,
+            ..Cause::new(refusal.why, refusal.to_string())
+        };
+        info!(
+            by = Fault::from(cause.by).as_str(),
+            "command refused: {reply}"
+        );
+        self.control.tunnel.failed(&cause);
     }
 
     fn stopped(&mut self) {

@@ -7,7 +7,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::client_socket::{notice_when_idle, reset_when_dropped};
-use super::race::first_open;
+use super::race::{NO_ADDRESS, first_open};
 
 /// How long the connection may take, with the lookup of the name. As long as an SSH server may take to open a channel.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +29,7 @@ pub(crate) async fn connect_to(
         let tcp = connected.unwrap_or_else(|_| Err(format!("{name} did not answer")))?;
         Ok((name, tcp))
     });
-    let (name, tcp) = first_open(attempts.collect()).await?;
+    let (name, tcp) = first_open(attempts.collect(), NO_ADDRESS.to_owned()).await?;
     reset_when_dropped(&tcp);
     notice_when_idle(&tcp);
     let _ = tcp.set_nodelay(true);
@@ -39,7 +39,8 @@ pub(crate) async fn connect_to(
 async fn connect_name(name: &str, port: u16) -> Result<TcpStream, String> {
     let found = lookup_host((name, port)).await;
     let found = found.map_err(|error| format!("cannot look up {name}: {error}"))?;
-    first_open(found.take(MAX_ADDRESSES).map(connect).collect()).await
+    let connects = found.take(MAX_ADDRESSES).map(connect).collect();
+    first_open(connects, NO_ADDRESS.to_owned()).await
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, String> {

@@ -18,5 +18,5 @@ pub(crate) use destination::connect_to;
 pub(crate) use host::Host;
 pub(crate) use listener::Listener;
 pub(crate) use own_addresses::own_addresses;
-pub(crate) use race::first_open;
+pub(crate) use race::{NO_ADDRESS, first_open};
 pub use tunnel_sockets::TunnelSockets;

@@ -5,18 +5,22 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep;
 
+/// The failure if there is nothing to try.
+pub(crate) const NO_ADDRESS: &str = "there is no address";
+
 /// How long to wait for a candidate before trying the next in parallel. Long enough for a live host (RFC 8305 section 5
 /// recommends this), short for one whose packets vanish.
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The first of these attempts to succeed, or the last failure. Each begins [`HEAD_START`] after the previous one, or as
-/// soon as one has failed; the rest are dropped.
-pub(crate) async fn first_open<T>(
-    dials: Vec<impl Future<Output = Result<T, String>>>,
-) -> Result<T, String> {
+/// soon as one has failed; the rest are dropped. `nowhere` is the failure if there are none.
+pub(crate) async fn first_open<T, E>(
+    dials: Vec<impl Future<Output = Result<T, E>>>,
+    nowhere: E,
+) -> Result<T, E> {
     let mut waiting = dials.into_iter();
     let mut running = FuturesUnordered::new();
-    let mut failure = "there is no address".to_owned();
+    let mut failure = nowhere;
     loop {
         running.extend(waiting.next());
         tokio::select! {
@@ -51,7 +55,11 @@ mod tests {
         after: u64,
     ) {
         let began = Instant::now();
-        let opened = first_open(dials.map(|(takes, outcome)| dial(takes, outcome)).into()).await;
+        let opened = first_open(
+            dials.map(|(takes, outcome)| dial(takes, outcome)).into(),
+            NO_ADDRESS.to_owned(),
+        )
+        .await;
         assert_eq!(opened, expected.map_err(str::to_owned));
         assert_eq!(began.elapsed(), Duration::from_millis(after), "{dials:?}");
     }
@@ -65,7 +73,7 @@ mod tests {
         check_race([(10, Err("a")), (20, Ok("b"))], Ok("b"), 30).await;
         check_race([(10, Err("a")), (20, Err("b"))], Err("b"), 30).await;
         check_race([(300, Err("a")), (20, Err("b"))], Err("a"), 300).await;
-        let alone = first_open(vec![pending::<Result<(), String>>()]);
+        let alone = first_open(vec![pending::<Result<(), String>>()], NO_ADDRESS.to_owned());
         assert!(
             tokio::time::timeout(Duration::from_secs(3600), alone)
                 .await

@@ -11,7 +11,7 @@ use crate::telnet;
 use crate::text::reply;
 
 /// The code for a failure to open the data connection (RFC 959, section 5.4).
-pub(super) const NO_DATA_CONNECTION: u16 = 425;
+pub const NO_DATA_CONNECTION: u16 = 425;
 
 /// The most lines of a held passive reply. Servers send one, or a few with a greeting.
 const MAX_HELD_LINES: usize = 64;

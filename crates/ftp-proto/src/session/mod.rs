@@ -29,7 +29,7 @@ use crate::kind::{CommandKind, PassiveForm};
 use crate::line::MAX_LINE;
 use crate::sent::{Attempt, Sent};
 use crate::{Action, DataEvent, DataId, Event, Protocol, SessionConfig, Told};
-use announcement::NO_DATA_CONNECTION;
+pub use announcement::NO_DATA_CONNECTION;
 use client::{ClientSide, Said};
 use client_tls::{ClientTls, SENT_AHEAD, TlsDecision};
 use exchange::{Exchange, Refused};

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use broker_config::ListenSide;
+use broker_ipc::Reason;
 use ftp_proto::{Announced, DataEnd};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
@@ -14,6 +15,7 @@ use super::server_listener::OwnListener;
 use super::server_port::ServerListener;
 use super::task::DataTask;
 use super::{client_channel, client_port, transfer};
+use crate::refusal::Refusal;
 
 /// How long the FTP server may take to connect in active mode once the client has asked for a transfer: a server that
 /// first has to fetch the file from tape may take minutes.
@@ -50,12 +52,14 @@ pub(super) async fn run(task: &DataTask, announced: Announced) -> DataEnd {
 /// `connect` connects to the client's port.
 async fn meet<Listener: ServerListener, Client>(
     task: &DataTask,
-    listen: impl Future<Output = Result<Listener, String>>,
+    listen: impl Future<Output = Result<Listener, Refusal>>,
     connect: impl Future<Output = Result<Client, String>>,
 ) -> Result<(Client, Listener::Connection), DataEnd> {
     let listening = tokio::select! {
         listening = listen => listening,
-        () = task.signals.withdraw.cancelled() => Err("the session ended".to_owned()),
+        () = task.signals.withdraw.cancelled() => {
+            Err(Refusal::because(Reason::Stopping, "the session ended"))
+        }
     };
     let mut listener = match listening {
         Ok(listener) => listener,

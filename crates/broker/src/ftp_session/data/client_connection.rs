@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker_ipc::Reason;
 use ftp_proto::{Announced, DataEnd};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -20,6 +21,7 @@ use super::task::DataTask;
 use crate::own_host::{
     ClientAddresses, ClientOwner, Host, Listener, Objection, reset_when_dropped,
 };
+use crate::refusal::Refusal;
 
 /// How long a client that has ended its control connection may take to open its data connection. Hardly any does: the
 /// client has gone, or its data connection ended before the broker looked at it.
@@ -42,7 +44,7 @@ const MAX_EXAMINED: usize = 16;
 pub(super) async fn listen(
     task: &DataTask,
     announced: Announced,
-) -> Result<(Listener, SocketAddr), String> {
+) -> Result<(Listener, SocketAddr), Refusal> {
     let control = &task.control;
     let told = control.told_address(announced.host.is_some()).await?;
     let ip = control.local.ip();
@@ -61,14 +63,20 @@ pub(super) fn bind(
     ip: IpAddr,
     ports: Option<RangeInclusive<u16>>,
     setting: &str,
-) -> Result<Listener, String> {
+) -> Result<Listener, Refusal> {
     let host = &task.control.tunnel.host;
     let bound = match ports {
-        None => Listener::bind(host, SocketAddr::new(ip, 0), false).map_err(|e| e.to_string()),
-        Some(range) => first_free(host, ip, range, task.entry.channel.id)
-            .map_err(|ports| format!("every port of {setting} {ports} is in use")),
+        None => Listener::bind(host, SocketAddr::new(ip, 0), false)
+            .map_err(|error| (Reason::Listen, error.to_string())),
+        Some(range) => first_free(host, ip, range, task.entry.channel.id).map_err(|ports| {
+            let full = format!("every port of {setting} {ports} is in use");
+            (Reason::PortInUse, full)
+        }),
     };
-    bound.map_err(|why| format!("no port for the data connection on {ip}: {why}"))
+    bound.map_err(|(reason, why)| {
+        let message = format!("no port for the data connection on {ip}: {why}");
+        Refusal::because(reason, message)
+    })
 }
 
 /// The first unused port of the range, with a different start for each channel.

@@ -11,6 +11,7 @@ use super::advertised::outside_port;
 use super::client_connection::{Refused, in_time};
 use super::task::DataTask;
 use crate::own_host::Objection;
+use crate::refusal::Refusal;
 
 /// Asks the SSH server to listen for the client, unless it already does for this session, and returns the address to
 /// announce.
@@ -20,13 +21,13 @@ use crate::own_host::Objection;
 pub(super) async fn listen(
     task: &DataTask,
     announced: Announced,
-) -> Result<(RemoteForward, SocketAddr), String> {
+) -> Result<(RemoteForward, SocketAddr), Refusal> {
     let control = &task.control;
     let told = control.told_address(announced.host.is_some()).await?;
     let bind = bind_address_for(control.tunnel.spec.listen_address, control.peer.ip());
     let ports = control.ftp.passive_ports.clone();
     let forward = control.forwards.open(&bind, ports).await;
-    let forward = forward.map_err(|error| error.to_string())?;
+    let forward = forward.map_err(|error| Refusal::from(&error))?;
     task.entry.channel.carried_by(forward.connection());
     task.entry
         .relabel(|label| label.target = host_port(&told.to_string(), forward.port()));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 
 use broker_config::{DataOpen, ListenSide};
+use broker_ipc::Reason;
 use broker_ssh::Channel;
 use ftp_proto::{Announced, DataEnd};
 use tokio::net::TcpStream;
@@ -14,6 +15,7 @@ use super::{
     client_connection, client_forward, server_channel, server_connection, socks_connection,
     transfer,
 };
+use crate::refusal::Refusal;
 
 /// Announces a port to the client, and carries its data connection to the end.
 pub(super) async fn run(task: &DataTask, announced: Announced, open_first: bool) -> DataEnd {
@@ -73,7 +75,8 @@ async fn until_stopped<T>(
         () = task.signals.withdraw.cancelled() => Err(DataEnd::Unused),
         () = task.entry.channel.stop.cancelled() => {
             // The session may still wait for the announcement; one that does not ignores this.
-            task.offer(Err(task.stop_reason())).await;
+            let stopped = Refusal::because(Reason::Stopping, task.stop_reason());
+            task.offer(Err(stopped)).await;
             Err(DataEnd::Cut(task.stop_reason()))
         }
     }
@@ -84,9 +87,9 @@ async fn until_stopped<T>(
 async fn meet<Listener, Client, Server>(
     task: &DataTask,
     open_first: bool,
-    listen: impl AsyncFnOnce() -> Result<(Listener, SocketAddr), String>,
+    listen: impl AsyncFnOnce() -> Result<(Listener, SocketAddr), Refusal>,
     accept: impl AsyncFnOnce(Listener) -> Result<Client, DataEnd>,
-    open: impl Future<Output = Result<Server, String>>,
+    open: impl Future<Output = Result<Server, Refusal>>,
 ) -> Result<(Client, Server), DataEnd> {
     let refused = |reason| async {
         task.offer(Err(reason)).await;
@@ -109,7 +112,7 @@ async fn meet<Listener, Client, Server>(
     let server = async {
         match opened {
             Some(server) => Ok(server),
-            None => open.await.map_err(DataEnd::Cut),
+            None => open.await.map_err(|refusal| task.unreached(&refusal)),
         }
     };
     // A failure drops the listener and its connections: the client's connection is reset or refused.

@@ -1,5 +1,6 @@
 //! The SSH channel to the port that the FTP server announced in passive mode.
 
+use broker_ipc::Reason;
 use broker_ssh::{Channel, OpenError, Target};
 use ftp_proto::Announced;
 use plain_text::host_port;
@@ -7,10 +8,11 @@ use tracing::debug;
 
 use super::destination;
 use super::task::DataTask;
-use crate::own_host::first_open;
+use crate::own_host::{NO_ADDRESS, first_open};
+use crate::refusal::Refusal;
 
 /// Opens the channel to the FTP server's port, at the host that worked before in this session or at each candidate.
-pub(super) async fn open(task: &DataTask, announced: Announced) -> Result<Channel, String> {
+pub(super) async fn open(task: &DataTask, announced: Announced) -> Result<Channel, Refusal> {
     let control = &task.control;
     let rule = control.ftp.data_address;
     let hosts = destination::candidates(rule, &control.server, announced.host);
@@ -41,12 +43,17 @@ pub(super) async fn open_at(task: &DataTask, target: &Target) -> Result<Channel,
 
 /// Tries the hosts in parallel, each a moment after the previous one. The first channel that opens is used; later ones
 /// are closed.
-async fn race(task: &DataTask, hosts: Vec<String>, port: u16) -> Result<(String, Channel), String> {
+async fn race(
+    task: &DataTask,
+    hosts: Vec<String>,
+    port: u16,
+) -> Result<(String, Channel), Refusal> {
     let dials = hosts.into_iter().map(async |host| {
         let opened = dial(task, &Target::new(&host, port)).await;
-        Ok((host, opened.map_err(|error| error.to_string())?))
+        Ok((host, opened.map_err(|error| Refusal::from(&error))?))
     });
-    first_open(dials.collect()).await
+    let nowhere = Refusal::because(Reason::Internal, NO_ADDRESS);
+    first_open(dials.collect(), nowhere).await
 }
 
 async fn dial(task: &DataTask, target: &Target) -> Result<Channel, OpenError> {

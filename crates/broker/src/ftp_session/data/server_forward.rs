@@ -3,12 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use broker_config::FtpOptions;
+use broker_ipc::Reason;
 use broker_ssh::{Channel, ForwardedConnection, RemoteForward};
 use plain_text::host_port;
 
 use super::destination;
 use super::server_port::ServerListener;
 use super::task::{ControlConnection, DataTask};
+use crate::refusal::Refusal;
 
 /// A remote forward for one transfer of a session.
 pub(super) struct ServerForward<'a> {
@@ -21,15 +23,16 @@ impl<'a> ServerForward<'a> {
     ///
     /// # Errors
     /// Why it does not listen.
-    pub(super) async fn open(task: &'a DataTask) -> Result<Self, String> {
+    pub(super) async fn open(task: &'a DataTask) -> Result<Self, Refusal> {
         let bind = forward_address(
             &task.control.ftp,
             &task.control.server,
             has_two_families(&task.control) && task.other_family,
-        )?;
+        )
+        .map_err(|reason| Refusal::because(Reason::Config, reason))?;
         let ports = task.control.ftp.active_ports.clone();
         let forward = task.control.forwards.open(&bind, ports).await;
-        let forward = forward.map_err(|error| error.to_string())?;
+        let forward = forward.map_err(|error| Refusal::from(&error))?;
         task.entry.channel.carried_by(forward.connection());
         task.entry
             .relabel(|label| label.target = host_port(&bind, forward.port()));

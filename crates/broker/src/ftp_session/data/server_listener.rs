@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use broker_ipc::Reason;
 use tokio::net::TcpStream;
 
 use super::client_connection::{Refused, bind};
 use super::server_port::ServerListener;
 use super::task::DataTask;
 use crate::own_host::{Listener, Objection, reset_when_dropped};
+use crate::refusal::Refusal;
 
 /// A listener for one transfer, at the address from which the broker reached the FTP server.
 pub(super) struct OwnListener {
@@ -24,11 +26,11 @@ impl OwnListener {
     ///
     /// # Errors
     /// Why it cannot listen.
-    pub(super) fn open(task: &DataTask) -> Result<Self, String> {
+    pub(super) fn open(task: &DataTask) -> Result<Self, Refusal> {
         let control = &task.control;
-        let direct = control
-            .direct
-            .ok_or("the control connection is not direct")?;
+        let direct = control.direct.ok_or_else(|| {
+            Refusal::because(Reason::Internal, "the control connection is not direct")
+        })?;
         let ip = direct.local.ip();
         let listener = bind(task, ip, control.ftp.active_ports.clone(), "active-ports")?;
         Ok(Self {

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use broker_config::DataAddress;
+use broker_ipc::Reason;
 use broker_ssh::{Channel, Target};
 use ftp_proto::{Announced, DataEnd};
 use tokio::net::TcpStream;
@@ -28,7 +29,8 @@ pub(super) async fn meet(
     let mut announcement = match ports.expect(expected(task, announced.port, &routes)) {
         Ok(announcement) => announcement,
         Err(reason) => {
-            task.offer(Err(reason)).await;
+            task.offer(Err(Refusal::because(Reason::Limit, reason)))
+                .await;
             return Err(DataEnd::Unused);
         }
     };
@@ -65,8 +67,9 @@ async fn connect(
     let channel = match server_channel::open_at(task, &target).await {
         Ok(channel) => channel,
         Err(error) => {
-            first_word.refuse(tcp, &Refusal::from(&error)).await;
-            return Err(DataEnd::Cut(error.to_string()));
+            let refusal = Refusal::from(&error);
+            first_word.refuse(tcp, &refusal).await;
+            return Err(task.unreached(&refusal));
         }
     };
     // From now on an end looks like the end of the file.

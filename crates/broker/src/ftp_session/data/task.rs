@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use broker_config::{FtpOptions, ListenSide};
+use broker_ipc::Reason;
 use broker_ssh::{Channel, Forwards, Pool, Target};
-use ftp_proto::{DataEvent, DataId};
+use ftp_proto::{DataEnd, DataEvent, DataId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +14,10 @@ use super::advertised::Advertised;
 use super::destination::DataHost;
 use crate::announced::AnnouncedPorts;
 use crate::client_tls::SessionTls;
+use crate::events::Fault;
 use crate::ftp_session::server::DirectConnection;
 use crate::own_host::ClientOwner;
+use crate::refusal::Refusal;
 use crate::registry::DataEntry;
 use crate::tunnel::Tunnel;
 
@@ -25,7 +28,7 @@ const UNKNOWN_ADDRESS: &str = "the SSH server does not tell at which of its addr
 #[derive(Debug)]
 pub(crate) enum DataReport {
     /// The address to announce, or why there is none.
-    Offered(Result<SocketAddr, String>),
+    Offered(Result<SocketAddr, Refusal>),
     /// A protocol event.
     Event(DataEvent),
 }
@@ -105,7 +108,7 @@ impl ControlConnection {
     ///
     /// # Errors
     /// What to tell the client if there is none.
-    pub(super) async fn told_address(&self, names_host: bool) -> Result<IpAddr, String> {
+    pub(super) async fn told_address(&self, names_host: bool) -> Result<IpAddr, Refusal> {
         match &self.ftp.advertise_address {
             // The outside address of a network is not that of the SSH server's own host.
             // If the server's reply names none, the client's will hardly do either, so the client gets its port even if
@@ -113,12 +116,12 @@ impl ControlConnection {
             Some(name) if !self.is_on_ssh_server() => {
                 let found = self.advertised.address(name, self.peer.ip()).await;
                 found.or_else(|reason| match names_host {
-                    true => Err(reason),
+                    true => Err(Refusal::because(Reason::Config, reason)),
                     false => Ok(self.reached),
                 })
             }
             Some(_) | None if names_host && self.reached.is_unspecified() => {
-                Err(UNKNOWN_ADDRESS.to_owned())
+                Err(Refusal::because(Reason::Config, UNKNOWN_ADDRESS))
             }
             Some(_) | None => Ok(self.reached),
         }
@@ -138,8 +141,15 @@ impl DataTask {
         given.unwrap_or_else(|| "the broker was stopped".to_owned())
     }
 
+    /// The end of a channel whose server cannot be reached although the client has its address.
+    pub(super) fn unreached(&self, refusal: &Refusal) -> DataEnd {
+        let by = Fault::from(refusal.why.party());
+        self.entry.relabel(|label| label.fault = Some(by));
+        DataEnd::Cut(refusal.to_string())
+    }
+
     /// Reports the address to announce, or why there is none.
-    pub(super) async fn offer(&self, offer: Result<SocketAddr, String>) {
+    pub(super) async fn offer(&self, offer: Result<SocketAddr, Refusal>) {
         self.report(DataReport::Offered(offer)).await;
     }
 
