@@ -73,6 +73,9 @@ impl Dial {
                 after: AUTH_TIMEOUT,
             })
         })?;
+        if let Some(with) = &with {
+            self.state.note_login(with.clone());
+        }
         let user = self.spec.user.clone();
         self.spec.tell(Passed::Login { user, with });
         Ok(Connection::new(

@@ -46,7 +46,7 @@ impl Actor {
         }
         match result {
             Ok(connection) => {
-                tracing::info!(target: "broker_ssh::works", server = %state.server, connection = id, kind = state.kind.as_str(), "connected");
+                self.log_connected(&state);
                 if let Some(observer) = &self.spec.observer {
                     observer.connected(id, state.kind);
                 }
@@ -161,6 +161,19 @@ impl Actor {
         let bound = self.spec.settings.pool.max_dialing.max(1);
         let beside_slow = self.roster.slow_dials().min(MAX_SLOW_DIALS);
         self.roster.dialing.len() < bound + beside_slow
+    }
+
+    /// Writes the line about a new connection: what it is for, and as whom and with what the broker logged in.
+    fn log_connected(&self, state: &ConnectionState) {
+        tracing::info!(
+            target: "broker_ssh::works",
+            server = %state.server,
+            connection = state.id,
+            user = %self.spec.user,
+            with = state.login(),
+            carries = state.kind.carries(),
+            "connected"
+        );
     }
 
     pub(super) fn start_dial(&mut self, kind: ConnectionKind) {

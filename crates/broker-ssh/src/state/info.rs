@@ -47,6 +47,14 @@ impl ConnectionKind {
             Self::Data => "data",
         }
     }
+
+    /// What goes through it, for a person.
+    pub(crate) fn carries(self) -> &'static str {
+        match self {
+            Self::Control => "control connections",
+            Self::Data => "data connections",
+        }
+    }
 }
 
 /// What a connection is doing.

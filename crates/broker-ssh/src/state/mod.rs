@@ -49,6 +49,8 @@ pub(crate) struct ConnectionState {
     pub(crate) negotiated: OnceLock<Negotiated>,
     /// The proxy and gateways before the server, for people.
     route: OnceLock<String>,
+    /// What the server accepted as a login, for people.
+    login: OnceLock<String>,
     end: Mutex<Option<CutReason>>,
     since: SystemTime,
     up: AtomicBool,
@@ -89,6 +91,7 @@ impl ConnectionState {
             wire: Arc::default(),
             negotiated: OnceLock::new(),
             route: OnceLock::new(),
+            login: OnceLock::new(),
             end: Mutex::default(),
             since: SystemTime::now(),
             up: AtomicBool::new(false),
@@ -127,6 +130,16 @@ impl ConnectionState {
     /// The proxy and gateways before the server; `None`: none, or not known yet.
     pub(crate) fn route(&self) -> Option<&str> {
         self.route.get().map(String::as_str)
+    }
+
+    /// Records what the server accepted as a login.
+    pub(crate) fn note_login(&self, with: String) {
+        self.login.get_or_init(|| with);
+    }
+
+    /// What the server accepted as a login; `None`: nothing yet.
+    pub(crate) fn login(&self) -> Option<&str> {
+        self.login.get().map(String::as_str)
     }
 
     /// Records why the connection ends; the first reason is kept.
