@@ -43,6 +43,7 @@ mod isolation;
 mod lftp;
 mod lifecycle;
 mod load;
+mod log;
 mod metrics;
 mod monitoring;
 mod namespace;
@@ -122,6 +123,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     doctor_tunnels::trials,
     event_kinds::trials,
     events::trials,
+    log::trials,
     metrics::trials,
     monitoring::trials,
     transfers::trials,

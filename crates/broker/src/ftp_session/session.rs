@@ -292,7 +292,13 @@ impl FtpSession {
             // The end of the transfer tells the log, and is the failure.
             debug!(%reason, "session lost");
         } else {
-            warn!(%reason, "session lost");
+            match fault {
+                // Somebody wanted that.
+                Fault::Broker => info!(%reason, "session ended by the broker"),
+                Fault::FtpClient | Fault::FtpServer | Fault::Ssh => {
+                    warn!(%reason, "session lost");
+                }
+            }
             self.control.tunnel.failed(&Cause {
                 part: Part::Session,
                 message: reason.to_owned(),
@@ -372,7 +378,7 @@ impl FtpSession {
     fn event(&mut self, event: Event) {
         match event {
             Event::LoggedIn { user } => {
-                debug!(?user, "logged in");
+                debug!(user = user.as_deref(), "logged in");
                 self.guard.entry.set_ftp_user(user);
             }
             Event::LoginRefused { reply } => info!("login refused: {reply}"),
