@@ -189,7 +189,10 @@ async fn disconnected() -> anyhow::Result<()> {
         anyhow::bail!("{disconnected:#?}");
     };
     let reason = disconnected["SSH_BROKER_REASON"].as_str();
-    ensure!(reason.contains("SSH connection was lost"), "{reason}");
+    ensure!(
+        reason.contains("the SSH connection to ") && reason.contains(" was lost: "),
+        "{reason}"
+    );
     let failed = told.of("transfer-failed", 2).await?;
     let [failed] = &failed[..] else {
         anyhow::bail!("{failed:#?}");
