@@ -14,13 +14,14 @@ use testkit::fixture::Fixture;
 use testkit::ftp_client::{FtpClient, port_command};
 use testkit::profile::{Profile, Tunnel};
 use testkit::scripted::{Conversation, ScriptedListener};
+use testkit::sshd::SshdOptions;
 use testkit::terminal::Terminal;
 use testkit::vsftpd::VsftpdOptions;
 
 use crate::support::bad_tunnel::refusal;
 use crate::support::fixture::{CONTENT, SOON, embedded, real_with};
 use crate::support::sockets::{closed_port, eventually, logged};
-use crate::support::{Need, trial};
+use crate::support::{Need, REAL, trial};
 
 const WITH_CURL: &[Need] = &[
     Need::Program("sshd"),
@@ -44,7 +45,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         trial(
             "log: what the client learns anyway is no warning",
-            &[],
+            REAL,
             told_to_client,
         ),
         trial(
@@ -163,15 +164,24 @@ async fn too_many() -> anyhow::Result<()> {
 /// A login, a file and a listener of the SSH server that do not exist: the client reads why, so the log has one line of
 /// information for each.
 async fn told_to_client() -> anyhow::Result<()> {
-    let mut fixture = embedded().start().await?;
-    fixture.servers.ssh.set_allow_remote_forward(false);
+    let sshd = SshdOptions {
+        allow_tcp_forwarding: "local",
+        ..SshdOptions::default()
+    };
+    let mut fixture = real_with(sshd, VsftpdOptions::default()).start().await?;
+    let mut ftp = FtpClient::connect(fixture.tunnel).await?;
+    ftp.ask("USER somebody", "530").await?;
     let mut ftp = fixture.login().await?;
     let own = ScriptedListener::bind().await?;
     ftp.ask(&port_command("PORT", own.addr()), "425 ").await?;
-    let _data = ftp.begin("EPSV", "RETR missing").await?;
-    ftp.reply("550").await?;
+    let data = ftp.passive("EPSV").await?;
+    ftp.ask("RETR missing", "550").await?;
+    drop(data);
+    ftp.ask("QUIT", "221").await?;
+    logged(|| fixture.broker.log(), "transfer refused: 550 ", 1).await?;
     let log = whole_log(&mut fixture.broker).await?;
     for (text, says) in [
+        ("login refused: 530 ", "session{id="),
         ("command refused: 425 ", "by=\"ssh\""),
         ("transfer refused: 550 ", "command=\"RETR missing\""),
     ] {
@@ -250,7 +260,7 @@ async fn same_xferlog() -> anyhow::Result<()> {
         ],
         ..VsftpdOptions::default()
     };
-    let servers = real_with(testkit::sshd::SshdOptions::default(), vsftpd)
+    let servers = real_with(SshdOptions::default(), vsftpd)
         .file("a name", "content of two words")
         .servers()
         .await?;
