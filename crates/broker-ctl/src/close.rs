@@ -1,18 +1,12 @@
 //! The commands that close something.
 
 use broker_ipc::methods::{CloseTunnelListener, ListTunnelListeners};
+use broker_ipc::printed::Closed;
 use broker_ipc::{Method, RpcError};
-use serde::Serialize;
 
 use crate::daemon::{Called, Daemon};
 use crate::failure::Reported;
 use crate::tunnel_spec::ListenerName;
-
-/// What was closed, for programs.
-#[derive(Debug, Serialize)]
-struct Closed {
-    closed: Vec<u64>,
-}
 
 /// Closes what has these ids. Fails if one could not be closed.
 pub(crate) async fn close_each<M: Method>(

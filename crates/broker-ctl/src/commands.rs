@@ -7,8 +7,8 @@ use broker_ipc::methods::{
     CloseChannel, CloseConnection, DisconnectClient, KeepRunning, Metrics, Reload, SetLogLevel,
     Status,
 };
+use broker_ipc::printed::Started;
 use broker_ipc::{Patience, find_socket};
-use serde_json::json;
 
 use crate::cli::{Cli, Command, Watching};
 use crate::close::{close_each, close_listeners};
@@ -169,5 +169,5 @@ async fn start(daemon: &Daemon<'_>, config: Option<&Path>) -> anyhow::Result<()>
         );
     }
     let running = format!("The daemon runs as process {}", status.pid);
-    daemon.output().done(&json!({ "pid": status.pid }), running)
+    daemon.output().done(&Started { pid: status.pid }, running)
 }

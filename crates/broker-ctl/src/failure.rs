@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use broker_ipc::{ClientError, ErrorCode, ErrorData, LoginAttempt, Reason, RpcError};
-use serde::Serialize;
+use broker_ipc::printed::{Failed, FailedWith};
+use broker_ipc::{ClientError, ErrorData, LoginAttempt, Reason, RpcError};
 
 /// Exit status if the request failed, and trying again does not help.
 const FAILED: u8 = 1;
@@ -49,41 +49,26 @@ impl Reported {
 }
 
 /// An error as programs get it, in the form of an answer of the daemon.
-#[derive(Debug, Serialize)]
-pub(crate) struct JsonError {
-    error: Error,
-}
-
-#[derive(Debug, Serialize)]
-struct Error {
-    /// The daemon's code; null if the error is not the daemon's.
-    code: Option<ErrorCode>,
-    message: String,
-    data: ErrorData,
-}
-
-impl JsonError {
-    pub(crate) fn of(failure: &anyhow::Error) -> Self {
-        Self {
-            error: Error {
-                code: refusal(failure).map(|refusal| refusal.code),
-                message: format!("{failure:#}"),
-                data: data(failure),
-            },
-        }
+pub(crate) fn failed(failure: &anyhow::Error) -> Failed {
+    Failed {
+        error: FailedWith {
+            code: refusal(failure).map(|refusal| refusal.code),
+            message: format!("{failure:#}"),
+            data: data(failure),
+        },
     }
+}
 
-    /// A refusal of the daemon, with an explanation.
-    pub(crate) fn refused(refusal: &RpcError, message: String) -> Self {
-        let data = refusal.data.clone();
-        let data = data.unwrap_or_else(|| refusal.reason().into());
-        Self {
-            error: Error {
-                code: Some(refusal.code),
-                message,
-                data,
-            },
-        }
+/// A refusal of the daemon, with an explanation.
+pub(crate) fn refused(refusal: &RpcError, message: String) -> Failed {
+    let data = refusal.data.clone();
+    let data = data.unwrap_or_else(|| refusal.reason().into());
+    Failed {
+        error: FailedWith {
+            code: Some(refusal.code),
+            message,
+            data,
+        },
     }
 }
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use broker_ipc::methods::{ListProfiles, ListTunnelListeners, Status};
+use broker_ipc::printed::{Health, HealthFinding, HealthState as State};
 use broker_ipc::types::{
     DaemonStatus, ListenerState, Profile, RecentFailure, TunnelListener, TunnelOrigin,
 };
 use broker_ipc::{ClientError, Reason};
-use serde::Serialize;
 
 use crate::daemon::Daemon;
 use crate::failure::Reported;
@@ -16,51 +16,21 @@ use crate::units;
 /// How old a failure may be to count as recent: monitoring systems ask every one to five minutes.
 const RECENT: Duration = Duration::from_secs(10 * 60);
 
-/// The state of the daemon, as an exit status; the worst counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum State {
-    Ok = 0,
-    Warning = 1,
-    Critical = 2,
-}
-
-/// The exit status if the state is unknown.
-const UNKNOWN: u8 = 3;
-
-/// The name of a state in the line and in JSON.
-fn word(state: u8) -> &'static str {
-    match state {
-        0 => "OK",
-        1 => "WARNING",
-        2 => "CRITICAL",
-        _ => "UNKNOWN",
-    }
-}
-
 /// What is wrong, and how bad that is.
 type Finding = (State, String);
 
-/// The result for programs.
-#[derive(Debug, Serialize)]
-struct Verdict<'a> {
-    state: &'static str,
-    line: &'a str,
-    findings: Vec<Remark<'a>>,
-}
-
 /// A finding for programs.
-#[derive(Debug, Serialize)]
-struct Remark<'a> {
-    state: &'static str,
-    text: &'a str,
+fn remark((state, text): Finding) -> HealthFinding {
+    HealthFinding { state, text }
 }
 
-impl<'a> Remark<'a> {
-    fn new((state, text): &'a Finding) -> Self {
-        Self {
-            state: word(*state as u8),
-            text,
-        }
+/// The word of a state in the line.
+fn word(state: State) -> &'static str {
+    match state {
+        State::Ok => "OK",
+        State::Warning => "WARNING",
+        State::Critical => "CRITICAL",
+        State::Unknown => "UNKNOWN",
     }
 }
 
@@ -87,13 +57,13 @@ pub(crate) async fn check(daemon: &Daemon<'_>) -> anyhow::Result<()> {
             (state, line, Vec::new())
         }
     };
-    let verdict = Verdict {
-        state: word(state),
-        line: &line,
-        findings: findings.iter().map(Remark::new).collect(),
+    let health = Health {
+        state,
+        line,
+        findings: findings.into_iter().map(remark).collect(),
     };
-    daemon.output().done(&verdict, &line)?;
-    match state {
+    daemon.output().done(&health, &health.line)?;
+    match state as u8 {
         0 => Ok(()),
         status => Err(Reported::with_status(status).into()),
     }
@@ -108,13 +78,13 @@ async fn ask(daemon: &Daemon<'_>) -> Result<Answers, ClientError> {
 }
 
 /// A daemon that does not answer is the worst, but an error of this command says nothing about it.
-fn unanswered(error: &ClientError) -> (u8, String) {
-    if [Reason::Version, Reason::Denied].contains(&error.reason()) {
-        (UNKNOWN, format!("{} - {error}", word(UNKNOWN)))
-    } else {
-        let critical = State::Critical as u8;
-        (critical, format!("{} - {error}", word(critical)))
-    }
+fn unanswered(error: &ClientError) -> (State, String) {
+    let is_unknown = [Reason::Version, Reason::Denied].contains(&error.reason());
+    let state = match is_unknown {
+        true => State::Unknown,
+        false => State::Critical,
+    };
+    (state, format!("{} - {error}", word(state)))
 }
 
 /// The worst come first.
@@ -187,9 +157,9 @@ fn of_failure(recent: &RecentFailure) -> Option<Finding> {
 }
 
 /// The worst of the findings, which comes first.
-fn summary(answers: &Answers, findings: &[Finding]) -> (u8, String) {
+fn summary(answers: &Answers, findings: &[Finding]) -> (State, String) {
     let state = findings.first().map_or(State::Ok, |(state, _)| *state);
-    let word = word(state as u8);
+    let word = word(state);
     let status = &answers.status;
     let listening = |it: &&TunnelListener| it.state == ListenerState::Listening;
     let listening = answers.listeners.iter().filter(listening).count();
@@ -211,7 +181,7 @@ fn summary(answers: &Answers, findings: &[Finding]) -> (u8, String) {
         status.transfers.failed,
         status.prompts,
     );
-    (state as u8, line)
+    (state, line)
 }
 
 #[cfg(test)]
@@ -222,11 +192,14 @@ mod tests {
     fn the_worst_comes_first_and_a_bar_only_before_the_numbers() {
         let answers = answers();
         let (state, line) = summary(&answers, &findings(&answers));
-        assert_eq!((state, &line[..30]), (0, "OK - 0 of 2 tunnels listen | t"));
+        assert_eq!(
+            (state, &line[..30]),
+            (State::Ok, "OK - 0 of 2 tunnels listen | t")
+        );
         let warning = (State::Warning, "first".to_owned());
         let critical = (State::Critical, "a|b".to_owned());
         let (state, line) = summary(&answers, &[critical, warning]);
-        assert_eq!(state, 2);
+        assert_eq!(state, State::Critical);
         assert!(
             line.starts_with("CRITICAL - a/b (and 1 more) | tunnels=2 listening=0 "),
             "{line}"

@@ -1,43 +1,26 @@
 //! `status --all`: every daemon of this host that this user may control.
 
 use broker_ipc::methods::Status;
+use broker_ipc::printed::DaemonInstance;
 use broker_ipc::{Client, ClientError, Patience, usual_sockets};
 use futures::future::join_all;
-use serde::Serialize;
 use std::path::PathBuf;
 
 use crate::output::Output;
 use crate::table::{Cell, Column, Row, Table};
 use crate::users;
 
-/// One daemon.
-#[derive(Debug, Serialize)]
-struct Instance {
-    /// Its process id; absent if it does not answer.
-    pid: Option<u32>,
-    /// The id of its user, if the system reports it.
-    uid: Option<u32>,
-    /// The name of its user, if it has one.
-    user: Option<String>,
-    /// Its socket.
-    socket: PathBuf,
-    /// The version of its build; absent if it does not answer.
-    version: Option<String>,
-    /// `running`, `running on demand`, `stopping`, or why it does not answer.
-    state: String,
-}
-
 /// Lists them.
 pub(crate) async fn list(patience: Patience, output: &Output) -> anyhow::Result<()> {
     let asked = usual_sockets()
         .into_iter()
         .map(|socket| instance(socket, patience));
-    let instances: Vec<Instance> = join_all(asked).await.into_iter().flatten().collect();
+    let instances: Vec<DaemonInstance> = join_all(asked).await.into_iter().flatten().collect();
     output.answer(&instances, &table(&instances))
 }
 
 /// The daemon behind a socket. `None` if there is none, or none that this user may control.
-async fn instance(socket: PathBuf, patience: Patience) -> Option<Instance> {
+async fn instance(socket: PathBuf, patience: Patience) -> Option<DaemonInstance> {
     let client = match Client::connect(&socket, patience).await {
         Ok(client) => client,
         Err(error) => return unanswered(socket, &error),
@@ -49,7 +32,7 @@ async fn instance(socket: PathBuf, patience: Patience) -> Option<Instance> {
         Ok(status) => status.state().to_owned(),
         Err(error) => error.to_string(),
     };
-    Some(Instance {
+    Some(DaemonInstance {
         pid,
         uid,
         user: uid.and_then(users::name),
@@ -59,7 +42,7 @@ async fn instance(socket: PathBuf, patience: Patience) -> Option<Instance> {
     })
 }
 
-fn unanswered(socket: PathBuf, error: &ClientError) -> Option<Instance> {
+fn unanswered(socket: PathBuf, error: &ClientError) -> Option<DaemonInstance> {
     match error {
         ClientError::NotRunning { .. }
         | ClientError::Connect { .. }
@@ -69,7 +52,7 @@ fn unanswered(socket: PathBuf, error: &ClientError) -> Option<Instance> {
         ClientError::Vanished { .. }
         | ClientError::TimedOut { .. }
         | ClientError::BadAnswer { .. }
-        | ClientError::Failed(_) => Some(Instance {
+        | ClientError::Failed(_) => Some(DaemonInstance {
             pid: None,
             uid: None,
             user: None,
@@ -80,7 +63,7 @@ fn unanswered(socket: PathBuf, error: &ClientError) -> Option<Instance> {
     }
 }
 
-fn table(instances: &[Instance]) -> Table {
+fn table(instances: &[DaemonInstance]) -> Table {
     const COLUMNS: &[Column] = &[
         Column::new("PROCESS"),
         Column::new("USER").goes(1).shortens(8),
@@ -88,7 +71,7 @@ fn table(instances: &[Instance]) -> Table {
         Column::new("VERSION").goes(2),
         Column::new("STATE").shortens(10),
     ];
-    let row = |it: &Instance| {
+    let row = |it: &DaemonInstance| {
         let user = it.user.clone().or(it.uid.map(|uid| uid.to_string()));
         Row::from(vec![
             Cell::maybe_number(it.pid.map(u64::from)),

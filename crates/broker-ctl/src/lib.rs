@@ -44,7 +44,7 @@ use std::process::ExitCode;
 
 pub use cli::Cli;
 pub use complete::{answer_shell, completion_script};
-use failure::{JsonError, Reported, USAGE};
+use failure::{Reported, USAGE};
 use output::Output;
 
 /// Runs the command, and prints the error if it fails.
@@ -68,7 +68,7 @@ fn report(failure: &anyhow::Error, output: &Output) -> ExitCode {
     }
     if !failure.is::<Reported>() {
         match output.is_json() {
-            true => output.json_error(&JsonError::of(failure)),
+            true => output.json_error(&failure::failed(failure)),
             false => {
                 output.error(format_args!("{failure:#}"));
                 output.attempts(failure::tried(failure));

@@ -6,8 +6,8 @@ use broker_ipc::methods::{
     ConnectionStatus, ListChannels, ListClients, ListConnections, ListProfiles, ListSessions,
     ListTransfers, ListTunnelListeners, Status,
 };
+use broker_ipc::printed::ConnectionWithChannels;
 use broker_ipc::types::{ChannelInfo, Connection, Profile, TransferState};
-use serde::Serialize;
 
 use crate::daemon::Daemon;
 use crate::listing;
@@ -118,14 +118,6 @@ async fn names(daemon: &Daemon<'_>) -> anyhow::Result<Names> {
     Ok(Names::new(&profiles))
 }
 
-/// A connection in the list with the channels on it.
-#[derive(Debug, Serialize)]
-struct WithChannels {
-    #[serde(flatten)]
-    connection: Connection,
-    channel_list: Vec<ChannelInfo>,
-}
-
 async fn connections(daemon: &Daemon<'_>, show_channels: bool) -> anyhow::Result<String> {
     let connections = daemon.call(&ListConnections {}).await?;
     let table = listing::connections(&connections, &names(daemon).await?);
@@ -141,10 +133,10 @@ async fn connections(daemon: &Daemon<'_>, show_channels: bool) -> anyhow::Result
     daemon.output().form(&with_channels, &table)
 }
 
-fn with_channels(connection: Connection, channels: &[ChannelInfo]) -> WithChannels {
+fn with_channels(connection: Connection, channels: &[ChannelInfo]) -> ConnectionWithChannels {
     let id = Some(connection.id);
     let on_it = channels.iter().filter(|channel| channel.connection == id);
-    WithChannels {
+    ConnectionWithChannels {
         channel_list: on_it.cloned().collect(),
         connection,
     }

@@ -12,7 +12,7 @@ use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use crate::cli::{Cli, Format};
-use crate::failure::JsonError;
+use crate::failure;
 use crate::table::{ALERT, Table, View};
 use crate::times::Times;
 
@@ -168,7 +168,7 @@ impl Output {
     /// Prints a refusal of the daemon in these words.
     pub(crate) fn refusal(&self, refusal: &RpcError, message: String) {
         if self.format.json {
-            self.json_error(&JsonError::refused(refusal, message));
+            self.json_error(&failure::refused(refusal, message));
         } else {
             self.error(message);
             self.attempts(refusal.tried());

@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use broker_ipc::methods::{ListChannels, Stop};
+use broker_ipc::printed::{StopState, Stopped};
 use broker_ipc::types::{ChannelInfo, ChannelKind};
-use serde_json::json;
 use tokio::time::sleep;
 
 use crate::cli::StopArgs;
@@ -24,14 +24,15 @@ pub(crate) async fn stop(daemon: &Daemon<'_>, args: StopArgs) -> anyhow::Result<
     };
     daemon.call(&request).await?;
     let output = daemon.output();
+    let report = |state, sentence: &str| output.done(&Stopped { state }, sentence);
     if args.no_wait {
-        return output.done(&json!({ "state": "stopping" }), "The daemon is stopping");
+        return report(StopState::Stopping, "The daemon is stopping");
     }
     tokio::select! {
         () = daemon.closed() => {}
         never = show_progress(daemon) => match never {},
     }
-    output.done(&json!({ "state": "stopped" }), "The daemon has stopped")
+    report(StopState::Stopped, "The daemon has stopped")
 }
 
 /// Shows a person what still runs, whenever that changes. Never returns.

@@ -12,6 +12,7 @@ use crate::secret::Secret;
 
 /// What to examine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Question {
     /// A profile's name or id, or `[user@]host[#port]`; absent: every profile.
     pub target: Option<String>,
@@ -25,6 +26,7 @@ pub struct Question {
 
 /// An FTP server, as the SSH server is asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FtpServer {
     /// Its name or address.
     pub host: String,
@@ -34,6 +36,7 @@ pub struct FtpServer {
 
 /// A login at an FTP server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FtpLogin {
     /// The user.
     pub user: String,
@@ -43,6 +46,7 @@ pub struct FtpLogin {
 
 /// One step on the way to an FTP server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// The profile's name or id, or the target as it was given. Absent for the configuration and the daemon.
     pub target: Option<String>,
@@ -63,6 +67,7 @@ pub struct Check {
 
 /// A step on the way to an FTP server, in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// Whether a daemon runs, and with which configuration.
@@ -109,6 +114,7 @@ pub enum Step {
 
 /// How a step went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It succeeded.

@@ -8,6 +8,7 @@ use crate::reason::Reason;
 
 /// The error object of an answer: a code for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct RpcError {
     /// The kind of the failure.
@@ -21,6 +22,7 @@ pub struct RpcError {
 
 /// The cause of a failure, for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorData {
     /// Why it failed.
     pub reason: Reason,
@@ -33,6 +35,7 @@ pub struct ErrorData {
 
 /// One attempt of a login at the SSH server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LoginAttempt {
     /// The method, as SSH names it.
     pub method: String,
@@ -48,6 +51,7 @@ pub struct LoginAttempt {
 
 /// What came of one attempt of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LoginOutcome {
     /// The server refused it.
@@ -177,7 +181,7 @@ pub enum ErrorCode {
 }
 
 /// Every named code with its number, for both directions of the conversion.
-const CODES: [(ErrorCode, i64); 17] = [
+pub(crate) const CODES: [(ErrorCode, i64); 17] = [
     (ErrorCode::Parse, -32700),
     (ErrorCode::InvalidRequest, -32600),
     (ErrorCode::MethodNotFound, -32601),

@@ -7,14 +7,19 @@
 pub mod checks;
 pub mod client;
 mod clients;
+#[cfg(feature = "schema")]
+mod described;
 pub mod descriptors;
 pub mod endpoint;
 mod error;
 pub mod methods;
 mod peer;
 mod places;
+pub mod printed;
 mod reason;
 mod reserve;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod secret;
 pub mod server;
 pub mod types;

@@ -66,6 +66,12 @@ macro_rules! requests {
             /// The names of these methods.
             pub const METHODS: &[&str] = &[$( $name ),*];
 
+            /// Describes these methods.
+            #[cfg(feature = "schema")]
+            pub(crate) fn describe(made: &mut crate::described::Described) {
+                $( made.method::<$method, $reply>($name); )*
+            }
+
             /// Reads the parameters of the named method.
             pub(crate) fn parse(
                 method: &str,
@@ -160,6 +166,7 @@ requests! {
 
 /// Introduces the client. The first request on every connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hello {
     /// The client's version of the interface, see [`crate::PROTOCOL`].
     pub protocol: u32,
@@ -175,6 +182,7 @@ impl Method for Hello {
 
 /// The daemon's answer to `hello`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HelloReply {
     /// The daemon's version of the interface.
     pub protocol: u32,
@@ -186,6 +194,7 @@ pub struct HelloReply {
 
 /// Parameters of `subscribe`. The events follow the answer as notifications on the same connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Subscribe {
     /// Only events of these kinds. Empty: all but `log` and `transfer-progress`.
     #[serde(default)]
@@ -206,6 +215,7 @@ impl Method for Subscribe {
 
 /// The answer to `subscribe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Subscribed {
     /// The number of the daemon's last event; 0 if there was none.
     pub last: u64,
@@ -213,14 +223,17 @@ pub struct Subscribed {
 
 /// The answer of a method that reports only its success.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Done {}
 
 /// Parameters of `status`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status {}
 
 /// Parameters of `stop`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stop {
     /// Seconds that running transfers may still take. Absent: the daemon's grace period, or what an earlier `stop` asked
     /// for.
@@ -232,6 +245,7 @@ pub struct Stop {
 
 /// Parameters of `set-log-level`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetLogLevel {
     /// A level or a filter, as `brokerd --log` takes it; `default`: that of the command line. Absent: nothing changes.
     pub level: Option<String>,
@@ -239,10 +253,12 @@ pub struct SetLogLevel {
 
 /// Parameters of `keep-running`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KeepRunning {}
 
 /// Parameters of `hand-over`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HandOver {
     /// The absolute path of the datagram socket to which the daemon sends the descriptors.
     pub to: String,
@@ -250,6 +266,7 @@ pub struct HandOver {
 
 /// The answer to `hand-over`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Heritage {
     /// How many descriptors the daemon has sent.
     pub sockets: u64,
@@ -259,10 +276,12 @@ pub struct Heritage {
 
 /// Parameters of `retire`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retire {}
 
 /// Parameters of `reload`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reload {
     /// Whether only to say what would change.
     #[serde(default)]
@@ -271,10 +290,12 @@ pub struct Reload {
 
 /// Parameters of `metrics`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Metrics {}
 
 /// Parameters of `config-value`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfigValue {
     /// The place of an element or attribute, such as `profiles/profile[@name='work']/@port`.
     pub path: String,
@@ -282,10 +303,12 @@ pub struct ConfigValue {
 
 /// Parameters of `list-clients`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListClients {}
 
 /// Parameters of `disconnect-client`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DisconnectClient {
     /// The client's id.
     pub id: u64,
@@ -293,14 +316,17 @@ pub struct DisconnectClient {
 
 /// Parameters of `list-profiles`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListProfiles {}
 
 /// Parameters of `list-connections`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListConnections {}
 
 /// Parameters of `connection-status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConnectionStatus {
     /// The connection's id.
     pub id: u64,
@@ -308,6 +334,7 @@ pub struct ConnectionStatus {
 
 /// Parameters of `close-connection`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CloseConnection {
     /// The connection's id.
     pub id: u64,
@@ -315,10 +342,12 @@ pub struct CloseConnection {
 
 /// Parameters of `list-channels`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListChannels {}
 
 /// Parameters of `close-channel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CloseChannel {
     /// The channel's id.
     pub id: u64,
@@ -326,18 +355,22 @@ pub struct CloseChannel {
 
 /// Parameters of `list-tunnel-listeners`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListTunnelListeners {}
 
 /// Parameters of `list-sessions`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListSessions {}
 
 /// Parameters of `list-transfers`: none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListTransfers {}
 
 /// Parameters of `open-tunnel-listener`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OpenTunnelListener {
     /// What to forward.
     pub kind: TunnelKind,
@@ -369,6 +402,7 @@ pub struct OpenTunnelListener {
 
 /// Parameters of `close-tunnel-listener`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CloseTunnelListener {
     /// The listener's id.
     pub id: u64,
@@ -376,6 +410,7 @@ pub struct CloseTunnelListener {
 
 /// Parameters of `attend-prompts`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AttendPrompts {
     /// Take on only the prompts of this target: a profile's name or id, or `[user@]host[#port]`. Such a client comes
     /// before clients that take on all prompts. Absent: the prompts of every target.
@@ -384,6 +419,7 @@ pub struct AttendPrompts {
 
 /// Parameters of `next-prompt`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NextPrompt {
     /// The id of the prompt that the client shows. The answer comes when the client should show another prompt, or
     /// none. Absent: the client shows none.
@@ -392,6 +428,7 @@ pub struct NextPrompt {
 
 /// Parameters of `answer-prompt`. With neither `confirm` nor `texts`, the prompt is declined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AnswerPrompt {
     /// The prompt's id.
     pub id: u64,
@@ -403,6 +440,7 @@ pub struct AnswerPrompt {
 
 /// Parameters of `connect`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Connect {
     /// A profile's name or id, or `[user@]host[#port]`.
     pub target: String,
@@ -410,6 +448,7 @@ pub struct Connect {
 
 /// Parameters of `probe-key`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProbeKey {
     /// A profile's name or id, or `host[#port]`.
     pub target: String,
@@ -417,6 +456,7 @@ pub struct ProbeKey {
 
 /// Parameters of `trust-host`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrustHost {
     /// A profile's name or id, or `host[#port]`.
     pub target: String,

@@ -4,6 +4,7 @@
 
 mod client;
 mod event;
+mod prompt;
 mod reload;
 mod session;
 mod transfer;
@@ -17,6 +18,7 @@ pub use self::event::{
     Event, EventConfiguration, EventConnection, EventKind, EventSession, EventTunnel, LogLevel,
     LogLine,
 };
+pub use self::prompt::{CurrentPrompt, Prompt, PromptField, PromptKind};
 pub use self::reload::{Change, Changes, ReloadReport};
 pub use self::session::Session;
 pub use self::transfer::{Transfer, TransferDirection, TransferState};
@@ -26,6 +28,7 @@ use crate::reason::{Party, Reason};
 
 /// The daemon as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DaemonStatus {
     /// Process id of the daemon.
     pub pid: u32,
@@ -80,6 +83,7 @@ impl DaemonStatus {
 
 /// The metrics of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MetricsPage {
     /// The text, in the Prometheus text format 0.0.4.
     pub text: String,
@@ -87,6 +91,7 @@ pub struct MetricsPage {
 
 /// How much the daemon logs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogSetting {
     /// The level or filter that holds now.
     pub level: String,
@@ -96,6 +101,7 @@ pub struct LogSetting {
 
 /// Something that a client of a tunnel asked for, and did not get.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failure {
     /// When it last failed, in Unix seconds.
     pub time: u64,
@@ -113,6 +119,7 @@ pub struct Failure {
 
 /// A failure and the tunnel in which it occurred.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecentFailure {
     /// The tunnel listener, which may be closed by now.
     pub tunnel: u64,
@@ -125,6 +132,7 @@ pub struct RecentFailure {
 
 /// FTP transfers by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TransferCounts {
     /// Running at this moment.
     pub active: u64,
@@ -136,6 +144,7 @@ pub struct TransferCounts {
 
 /// A profile of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Profile {
     /// The unique id in the configuration.
     pub id: String,
@@ -167,6 +176,7 @@ pub struct Profile {
 
 /// An SSH connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Connection {
     /// Unique while the daemon runs.
     pub id: u64,
@@ -215,6 +225,7 @@ pub struct Connection {
 
 /// What an SSH connection carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ConnectionKind {
     /// FTP control connections and plain TCP tunnels.
@@ -225,6 +236,7 @@ pub enum ConnectionKind {
 
 /// The state of an SSH connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ConnectionPhase {
     /// Connecting or authenticating.
@@ -239,6 +251,7 @@ pub enum ConnectionPhase {
 
 /// One SSH connection with the channels on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConnectionDetail {
     /// The connection.
     pub connection: Connection,
@@ -248,6 +261,7 @@ pub struct ConnectionDetail {
 
 /// An SSH channel, and the local connection that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChannelInfo {
     /// Unique while the daemon runs.
     pub id: u64,
@@ -285,6 +299,7 @@ pub struct ChannelInfo {
 
 /// What an SSH channel carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ChannelKind {
     /// An FTP control connection.
@@ -297,6 +312,7 @@ pub enum ChannelKind {
 
 /// Who opens an FTP data connection (RFC 959, section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DataMode {
     /// The client connects: PASV, EPSV.
@@ -307,6 +323,7 @@ pub enum DataMode {
 
 /// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// From the client to the server.
@@ -317,6 +334,7 @@ pub enum Direction {
 
 /// The state of an SSH channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ChannelState {
     /// Waiting for one of its two ends.
@@ -329,6 +347,7 @@ pub enum ChannelState {
 
 /// A local listener and the tunnel behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TunnelListener {
     /// Unique while the daemon runs.
     pub id: u64,
@@ -388,6 +407,7 @@ pub struct TunnelListener {
 
 /// The side of a tunnel that listens; the other one connects to the destination.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TunnelSide {
     /// The daemon's host.
@@ -399,6 +419,7 @@ pub enum TunnelSide {
 
 /// What a tunnel forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TunnelKind {
     /// Any TCP connection, as it is.
@@ -411,6 +432,7 @@ pub enum TunnelKind {
 
 /// How an FTP client begins TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsStart {
     /// With the command `AUTH`.
@@ -421,6 +443,7 @@ pub enum TlsStart {
 
 /// Whether a tunnel listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ListenerState {
     /// It accepts clients.
@@ -433,6 +456,7 @@ pub enum ListenerState {
 
 /// The origin of a tunnel listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TunnelOrigin {
     /// A profile of the configuration file.
@@ -443,56 +467,9 @@ pub enum TunnelOrigin {
     Command,
 }
 
-/// A prompt that only a person can answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Prompt {
-    /// Unique while the daemon runs.
-    pub id: u64,
-    /// The kind of prompt.
-    pub kind: PromptKind,
-    /// The text of the prompt, in one or more lines. Text from the server is made harmless: control characters are
-    /// escaped, and each of its lines begins with `| `.
-    pub message: String,
-    /// The fields to fill in, in order; empty for a host key, which is confirmed or not.
-    pub fields: Vec<PromptField>,
-    /// The SHA-256 fingerprint of the host key to confirm.
-    pub fingerprint: Option<String>,
-    /// Seconds until the daemon withdraws it.
-    pub seconds_left: u64,
-}
-
-/// One field of a prompt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PromptField {
-    /// The label before the input. A label from the server is made harmless and begins with `| `.
-    pub label: String,
-    /// Whether the typed text may be visible.
-    pub echo: bool,
-}
-
-/// The prompt that the client should show now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CurrentPrompt {
-    /// Absent if there is none.
-    pub prompt: Option<Prompt>,
-}
-
-/// The subject of a prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PromptKind {
-    /// Whether an SSH server's host key is correct.
-    HostKey,
-    /// The passphrase of a private key.
-    Passphrase,
-    /// The user's password.
-    Password,
-    /// The server's questions (RFC 4256).
-    Interactive,
-}
-
 /// A host key that an SSH server has presented.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostKey {
     /// Its algorithm, for example `ssh-ed25519`.
     pub algorithm: String,
@@ -510,6 +487,7 @@ pub struct HostKey {
 
 /// A host key compared with the known keys of its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum HostKeyStanding {
     /// It is a known key of the server.

@@ -13,6 +13,7 @@ const TYPES: &str = concat!(
     include_str!("../src/types.rs"),
     include_str!("../src/types/client.rs"),
     include_str!("../src/types/event.rs"),
+    include_str!("../src/types/prompt.rs"),
     include_str!("../src/types/session.rs"),
     include_str!("../src/types/transfer.rs"),
 );

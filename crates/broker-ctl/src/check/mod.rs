@@ -6,7 +6,7 @@ mod on_host;
 use std::path::PathBuf;
 
 use broker_config::{Concern, Diagnostic, Environment, Exposed, Report, Severity, Sources};
-use serde::Serialize;
+use broker_ipc::printed::{CheckedConfig, ConfigConcern, ConfigDiagnostic, ConfigSeverity};
 
 use crate::failure::Reported;
 use crate::output::Output;
@@ -27,7 +27,7 @@ pub(crate) fn check_config(
     let mut report = broker_config::load(&sources, &environment, exposed);
     on_host::look(&mut report);
     if output.is_json() {
-        output.json(&Checked::new(&sources, &report))?;
+        output.json(&checked(&sources, &report))?;
     } else {
         show(&sources, &report, output)?;
     }
@@ -70,57 +70,33 @@ fn read(sources: &Sources) -> Vec<String> {
 }
 
 /// The result for programs.
-#[derive(Serialize)]
-struct Checked {
-    files: Vec<String>,
-    valid: bool,
-    profiles: usize,
-    diagnostics: Vec<Complaint>,
-}
-
-/// One diagnostic for programs.
-#[derive(Serialize)]
-struct Complaint {
-    severity: &'static str,
-    concern: &'static str,
-    file: String,
-    line: usize,
-    column: usize,
-    message: String,
-    help: Option<String>,
-}
-
-impl Checked {
-    fn new(sources: &Sources, report: &Report) -> Self {
-        let config = report.config.as_ref();
-        Self {
-            files: read(sources),
-            valid: !report.has_errors(),
-            profiles: config.map_or(0, |config| config.profiles.len()),
-            diagnostics: report.diagnostics.iter().map(Complaint::new).collect(),
-        }
+fn checked(sources: &Sources, report: &Report) -> CheckedConfig {
+    let config = report.config.as_ref();
+    CheckedConfig {
+        files: read(sources),
+        valid: !report.has_errors(),
+        profiles: config.map_or(0, |config| config.profiles.len()),
+        diagnostics: report.diagnostics.iter().map(complaint).collect(),
     }
 }
 
-impl Complaint {
-    fn new(diagnostic: &Diagnostic) -> Self {
-        Self {
-            severity: match diagnostic.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-                Severity::Unsupported => "unsupported",
-                Severity::Note => "note",
-            },
-            concern: match diagnostic.concern {
-                Concern::Content => "content",
-                Concern::Access => "access",
-            },
-            file: diagnostic.file.display().to_string(),
-            line: diagnostic.line,
-            column: diagnostic.column,
-            message: diagnostic.message.clone(),
-            help: diagnostic.help.clone(),
-        }
+fn complaint(diagnostic: &Diagnostic) -> ConfigDiagnostic {
+    ConfigDiagnostic {
+        severity: match diagnostic.severity {
+            Severity::Error => ConfigSeverity::Error,
+            Severity::Warning => ConfigSeverity::Warning,
+            Severity::Unsupported => ConfigSeverity::Unsupported,
+            Severity::Note => ConfigSeverity::Note,
+        },
+        concern: match diagnostic.concern {
+            Concern::Content => ConfigConcern::Content,
+            Concern::Access => ConfigConcern::Access,
+        },
+        file: diagnostic.file.display().to_string(),
+        line: diagnostic.line,
+        column: diagnostic.column,
+        message: diagnostic.message.clone(),
+        help: diagnostic.help.clone(),
     }
 }
 

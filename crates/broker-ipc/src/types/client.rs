@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A client of the local socket, such as broker-ctl.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClientInfo {
     /// Unique while the daemon runs.
     pub id: u64,
@@ -23,6 +24,7 @@ pub struct ClientInfo {
 
 /// A value of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfigEntry {
     /// Its place, from the outermost element on: `profiles/profile[1]/@port`.
     pub path: String,

@@ -11,6 +11,7 @@ use super::{
 
 /// Something that has happened. Which members it has depends on its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Its number: 1 for the first event of the daemon, and one more for each further one. What is not numbered itself
     /// has that of the last event.
@@ -86,6 +87,7 @@ impl Event {
 
 /// What has happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// An SSH connection is up.
@@ -126,6 +128,7 @@ pub enum EventKind {
 
 /// The SSH connection of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventConnection {
     /// The connection's id.
     pub id: u64,
@@ -135,6 +138,7 @@ pub struct EventConnection {
 
 /// The session of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventSession {
     /// The session's id, which is that of its control channel.
     pub id: u64,
@@ -150,6 +154,7 @@ pub struct EventSession {
 
 /// The tunnel listener of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventTunnel {
     /// The listener's id.
     pub id: u64,
@@ -161,6 +166,7 @@ pub struct EventTunnel {
 
 /// The configuration of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventConfiguration {
     /// 1 for the configuration at the start, and one more with each reload that applied.
     pub generation: u64,
@@ -173,6 +179,7 @@ pub struct EventConfiguration {
 
 /// A line of the daemon's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogLine {
     /// How important it is.
     pub level: LogLevel,
@@ -185,6 +192,7 @@ pub struct LogLine {
 
 /// How important a line of the log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     /// Something does not work.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a reload has changed, or would change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReloadReport {
     /// True if nothing has been changed, since the request only asked what would change.
     pub dry_run: bool,
@@ -35,6 +36,7 @@ impl ReloadReport {
 
 /// What has become of things of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Changes {
     /// Those that are new.
     pub added: Vec<String>,
@@ -48,6 +50,7 @@ pub struct Changes {
 
 /// What has become of one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Change {
     /// Its name.
     pub name: String,

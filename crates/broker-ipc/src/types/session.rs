@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One client's session through a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Session {
     /// Unique while the daemon runs. Its control channel, or the one channel of a TCP session, has the same id.
     pub id: u64,

@@ -6,6 +6,7 @@ use crate::reason::Party;
 
 /// One FTP transfer of a file or listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transfer {
     /// Unique while the daemon runs.
     pub id: u64,
@@ -64,6 +65,7 @@ impl Transfer {
 
 /// What a transfer moves, and which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TransferDirection {
     /// A file from the client to the server.
@@ -78,6 +80,7 @@ pub enum TransferDirection {
 
 /// Whether a transfer runs, or how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TransferState {
     /// It runs.
