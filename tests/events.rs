@@ -7,11 +7,10 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use testkit::broker::Broker;
 use testkit::fixture::Fixture;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::support::fixture::{CONTENT, SOON, embedded};
+use crate::support::local_socket::LocalSocket;
 use crate::support::trial;
 
 /// Transfers of which each leads to events. Their lines are more than the buffers of a socket hold.
@@ -130,25 +129,10 @@ async fn profile() -> anyhow::Result<()> {
 }
 
 /// A client of the local socket that subscribes, and reads nothing after the answer.
-async fn subscriber(broker: &Broker) -> anyhow::Result<BufReader<UnixStream>> {
-    let mut stream = BufReader::new(UnixStream::connect(broker.socket()).await?);
-    let hello = r#"{"jsonrpc":"2.0","id":1,"method":"hello","params":{"protocol":1}}"#;
-    let subscribe = r#"{"jsonrpc":"2.0","id":2,"method":"subscribe"}"#;
-    for request in [hello, subscribe] {
-        stream.write_all(format!("{request}\n").as_bytes()).await?;
-        let answer = line(&mut stream).await?.context("no answer")?;
-        ensure!(answer["error"].is_null(), "{answer:#}");
-    }
-    Ok(stream)
-}
-
-async fn line(stream: &mut BufReader<UnixStream>) -> anyhow::Result<Option<Value>> {
-    let mut line = String::new();
-    stream.read_line(&mut line).await?;
-    match line.is_empty() {
-        true => Ok(None),
-        false => Ok(Some(serde_json::from_str(&line)?)),
-    }
+async fn subscriber(broker: &Broker) -> anyhow::Result<LocalSocket> {
+    let mut client = LocalSocket::connect(broker).await?;
+    client.call("subscribe", &json!({})).await?;
+    Ok(client)
 }
 
 /// The memory of the daemon in KiB.
@@ -179,7 +163,7 @@ async fn deaf() -> anyhow::Result<()> {
     let mut ended = 0;
     let mut last: Option<u64> = None;
     while ended < TRANSFERS {
-        let Some(event) = timeout(SOON, line(&mut deaf)).await?? else {
+        let Some(event) = timeout(SOON, deaf.line()).await?? else {
             // It has read nothing for so long that the daemon has disconnected it.
             return Ok(());
         };
@@ -204,6 +188,6 @@ async fn ends() -> anyhow::Result<()> {
     let mut fixture = embedded().start().await?;
     let mut stream = subscriber(&fixture.broker).await?;
     fixture.broker.stop(Duration::from_secs(20)).await?;
-    while timeout(SOON, line(&mut stream)).await??.is_some() {}
+    while timeout(SOON, stream.line()).await??.is_some() {}
     Ok(())
 }

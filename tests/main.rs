@@ -38,6 +38,7 @@ mod hooks;
 mod host_certificates;
 mod host_keys;
 mod instances;
+mod interface;
 mod interface_page;
 mod isolation;
 mod lftp;
@@ -107,6 +108,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     lifecycle::trials,
     on_demand::trials,
     instances::trials,
+    interface::trials,
     interface_page::trials,
     systemd::trials,
     tunnel_command::trials,

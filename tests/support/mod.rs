@@ -8,6 +8,7 @@ pub(crate) mod examined;
 pub(crate) mod failing_line;
 pub(crate) mod fixture;
 pub(crate) mod keyed_server;
+pub(crate) mod local_socket;
 pub(crate) mod metrics;
 pub(crate) mod needs;
 pub(crate) mod played;
