@@ -73,7 +73,6 @@ pub use openssh::{OpenSshHost, OpenSshOptions};
 pub use position::Position;
 pub use reference::reference;
 pub use request::requested_tunnel;
-pub use suggest::closest;
 pub use tunnel::{
     DataAddress, FtpOptions, ListenAddress, ListenSide, MAX_HOST, SocksLogin, SocksOptions, Tls,
     TlsServer, TunnelKind, TunnelSpec, is_host,

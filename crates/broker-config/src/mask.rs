@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::suggest::closest;
+use plain_text::closest;
 
 /// Elements that contain secrets, including misspelt ones.
 const SECRET_ELEMENTS: [&str; 4] = ["password", "auth-password", "passphrase", "proxy"];

@@ -5,11 +5,13 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use plain_text::closest;
+
 use crate::choices::Choice;
 use crate::environment::Environment;
 use crate::expand::expand;
 use crate::findings::{Finding, Findings, Located, Span};
-use crate::suggest::{clip, closest, list};
+use crate::suggest::{clip, list};
 use crate::tree::{Attribute, Element};
 use crate::tunnel::is_host;
 

@@ -102,7 +102,7 @@ async fn profiles(daemon: &Daemon<'_>, name: Option<&str>) -> anyhow::Result<Str
 fn no_such_profile(name: &str, profiles: &[Profile]) -> anyhow::Error {
     let names = profiles.iter();
     let names = names.flat_map(|it| it.name.as_deref().into_iter().chain([&*it.id]));
-    let advice = match broker_config::closest(name, names) {
+    let advice = match plain_text::closest(name, names) {
         Some(meant) => format!("did you mean {meant}?"),
         None => "list-profiles without a name lists all".to_owned(),
     };

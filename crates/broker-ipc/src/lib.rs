@@ -13,6 +13,7 @@ pub mod descriptors;
 pub mod endpoint;
 mod error;
 pub mod methods;
+mod params;
 mod peer;
 mod places;
 pub mod printed;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::error::{ErrorCode, RpcError};
+use crate::params::{self, Unknown};
 use crate::secret::Secret;
 use crate::types::{
     ChannelInfo, ClientInfo, ConfigEntry, Connection, ConnectionDetail, CurrentPrompt,
@@ -80,7 +81,7 @@ macro_rules! requests {
             ) -> Result<Self, RpcError> {
                 match method {
                     $( $name => {
-                        let params = parse_params(method, params)?;
+                        let params = parse_params(params)?;
                         Ok(Self::$method(params, ReplySender::new(outcome)))
                     } )*
                     _ => Err(unknown_method(method)),
@@ -464,21 +465,14 @@ pub struct TrustHost {
     pub fingerprint: String,
 }
 
-/// Reads a method's parameters. Absent parameters count as an empty object.
-pub(crate) fn parse_params<T: DeserializeOwned>(
-    method: &str,
-    params: Option<Value>,
-) -> Result<T, RpcError> {
-    let params = params.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    serde_json::from_value(params).map_err(|fault| {
-        // The error quotes the text, which can be a secret here.
-        let fault = if method == AnswerPrompt::NAME {
-            "see docs/ipc-api.md".to_owned()
-        } else {
-            fault.to_string()
-        };
-        RpcError::invalid_params(format!("the parameters of {method} are invalid: {fault}"))
-    })
+/// Reads a method's parameters.
+pub(crate) fn parse_params<T: Method>(params: Option<Value>) -> Result<T, RpcError> {
+    let unknown = match T::NAME {
+        Hello::NAME => Unknown::Ignored,
+        _ => Unknown::Refused,
+    };
+    params::read(params, unknown)
+        .map_err(|fault| RpcError::invalid_params(format_args!("{}: {fault}", T::NAME)))
 }
 
 fn unknown_method(method: &str) -> RpcError {

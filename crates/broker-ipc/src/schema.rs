@@ -21,6 +21,7 @@ pub fn document() -> Value {
     Request::describe(&mut made);
     PromptRequest::describe(&mut made);
     ClientRequest::describe(&mut made);
+    refuse_unknown_parameters(&mut made);
     let event = made.sent::<Event>();
     let error = made.sent::<RpcError>();
     let commands = commands(&mut made);
@@ -34,6 +35,17 @@ pub fn document() -> Value {
         "broker-ctl": commands,
         "$defs": made.definitions(),
     })
+}
+
+/// The daemon ignores unknown parameters of `hello` alone.
+fn refuse_unknown_parameters(made: &mut Described) {
+    for (name, method) in &mut made.methods {
+        if let Some(params) = method.pointer_mut("/params").and_then(Value::as_object_mut)
+            && name != Hello::NAME
+        {
+            params.insert("additionalProperties".to_owned(), false.into());
+        }
+    }
 }
 
 /// What commands print with `--json` if that is not the reply of a method.

@@ -381,7 +381,7 @@ async fn carry_out<H: Handler>(
         permitted?;
         let _waiting = known(&method).map(|method| present.waits_for(method));
         if method == Subscribe::NAME {
-            let (answer, events) = handler.subscribe(parse_params(&method, params)?).await?;
+            let (answer, events) = handler.subscribe(parse_params(params)?).await?;
             subscription = Some(events);
             return serde_json::to_value(answer).map_err(RpcError::internal);
         }
@@ -419,7 +419,7 @@ fn hello(call: Call) -> Result<(HelloReply, String), RpcError> {
         let message = format!("the first request must be \"{}\"", Hello::NAME);
         return Err(RpcError::new(ErrorCode::HelloRequired, message));
     }
-    let hello: Hello = parse_params(Hello::NAME, call.params)?;
+    let hello: Hello = parse_params(call.params)?;
     if hello.protocol != PROTOCOL {
         let message = format!(
             "the client uses version {} of the interface, and this daemon ({BUILD}) version {PROTOCOL}: \

@@ -1,8 +1,7 @@
 //! JSON-RPC 2.0 envelopes and the lines they travel in.
 
 use interprocess::local_socket::tokio::Stream;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::codec::{Framed, LinesCodec};
 use zeroize::Zeroizing;
@@ -57,14 +56,11 @@ pub(crate) fn request<M: Method>(id: i64, params: &M) -> serde_json::Result<Zero
 }
 
 /// A request as received.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(crate) struct Call {
-    jsonrpc: String,
     /// Absent in a notification, which gets no answer.
-    #[serde(default, deserialize_with = "present")]
     pub(crate) id: Option<Id>,
     pub(crate) method: String,
-    #[serde(default)]
     pub(crate) params: Option<Value>,
 }
 
@@ -74,19 +70,30 @@ impl Call {
         let value: Value = serde_json::from_str(line).map_err(|fault| {
             RpcError::new(ErrorCode::Parse, format!("the line is not JSON: {fault}"))
         })?;
-        let call: Self = serde_json::from_value(value).map_err(invalid)?;
-        if call.jsonrpc == VERSION {
-            Ok(call)
-        } else {
-            Err(invalid("the member \"jsonrpc\" must be \"2.0\""))
+        let Value::Object(mut members) = value else {
+            return Err(invalid("it must be an object"));
+        };
+        if members.get("jsonrpc").and_then(Value::as_str) != Some(VERSION) {
+            return Err(invalid("the member \"jsonrpc\" must be \"2.0\""));
         }
+        let Some(Value::String(method)) = members.remove("method") else {
+            return Err(invalid("the member \"method\" must be a string"));
+        };
+        Ok(Self {
+            id: members.remove("id").map(Id::read).transpose()?,
+            method,
+            params: members.remove("params").filter(|it| !it.is_null()),
+        })
     }
 }
 
-/// A present id. `null` is not valid: the client could not distinguish the answer from that to an unreadable line.
-fn present<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Id>, D::Error> {
-    let wrong = |_| D::Error::custom("the id must be a whole number or a string");
-    Id::deserialize(source).map(Some).map_err(wrong)
+impl Id {
+    /// A present id. `null` is not valid: the client could not distinguish the answer from that to an unreadable line.
+    fn read(id: Value) -> Result<Self, RpcError> {
+        let number = id.as_i64().map(Self::Number);
+        let id = number.or_else(|| id.as_str().map(|text| Self::Text(text.to_owned())));
+        id.ok_or_else(|| invalid("the id must be a whole number or a string"))
+    }
 }
 
 fn invalid(fault: impl std::fmt::Display) -> RpcError {

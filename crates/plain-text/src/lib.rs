@@ -4,10 +4,12 @@
 //! begin a new line, or look like something else. This crate also writes hosts and ports, so that they look the same
 //! everywhere.
 
+mod closest;
 mod greeting;
 
 use std::net::SocketAddr;
 
+pub use closest::closest;
 pub use greeting::named_by_greeting;
 
 /// Replaces the rest of a shortened text.

@@ -83,7 +83,7 @@ fn initials(name: &str) -> String {
 }
 
 fn unknown<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let advice = match broker_config::closest(word, names) {
+    let advice = match plain_text::closest(word, names) {
         Some(name) => format!("did you mean {name}?"),
         None => "broker-ctl --help lists the commands".to_owned(),
     };

@@ -103,9 +103,40 @@ async fn each_bad_line_gets_its_code_and_the_conversation_goes_on() {
         assert_eq!(code(&answer), expected, "{line}");
         assert_eq!(answer["id"], id, "{line}");
     }
-    raw.send(r#"{"jsonrpc":"2.0","id":5,"method":"status","params":{"later":true},"more":1}"#)
+    raw.send(r#"{"jsonrpc":"2.0","id":5,"method":"status","params":{},"more":1}"#)
         .await;
     assert_eq!(raw.answer().await.unwrap()["result"]["pid"], 42);
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn wrong_parameters_are_refused_in_a_sentence() {
+    let daemon = Daemon::start();
+    let mut raw = daemon.greeted().await;
+    for (method, params, expected) in [
+        (
+            "stop",
+            r#"{"grce":1}"#,
+            "stop: there is no parameter \"grce\": did you mean \"grace\"?",
+        ),
+        (
+            "close-channel",
+            r#"{"id":"x"}"#,
+            "close-channel: the parameter \"id\" must be a whole number, 0 or more",
+        ),
+        (
+            "subscribe",
+            r#"{"kind":["log"]}"#,
+            "subscribe: there is no parameter \"kind\": did you mean \"kinds\"?",
+        ),
+    ] {
+        let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+        raw.send(&line).await;
+        let error = &raw.answer().await.unwrap()["error"];
+        assert_eq!(error["message"], expected);
+        assert_eq!(error["code"], -32602);
+        assert_eq!(error["data"]["reason"], "invalid-request");
+    }
     daemon.end().await;
 }
 

@@ -140,7 +140,7 @@ fn misspelt<'a>(config: &'a Config, word: &str) -> Option<&'a str> {
     let names = config.profiles.iter();
     let names = names.flat_map(|profile| profile.name.as_deref().into_iter().chain([&*profile.id]));
     // Hosts with the same name and different numbers are different hosts, not typing errors.
-    broker_config::closest(word, names.filter(|name| digits(name) == digits(word)))
+    plain_text::closest(word, names.filter(|name| digits(name) == digits(word)))
 }
 
 fn digits(text: &str) -> String {
