@@ -33,6 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("interface: results fit the schema", &[], results),
         trial("interface: events fit the schema", &[], events),
         trial("interface: what broker-ctl prints fits", &[], printed),
+        trial("interface: another daemon is seen", &[], another_daemon),
     ]
 }
 
@@ -247,4 +248,22 @@ async fn printed() -> anyhow::Result<()> {
     let refused = broker.ctl(&["--json", "status"]).await?;
     let error = serde_json::from_str(&refused.stderr)?;
     schema.check("/broker-ctl/error", &error)
+}
+
+async fn another_daemon() -> anyhow::Result<()> {
+    let mut fixture = embedded().start().await?;
+    let before = instance(&fixture.broker).await?;
+    ensure!(before == instance(&fixture.broker).await?, "{before}");
+    fixture.broker.restart(&[]).await?;
+    ensure!(before != instance(&fixture.broker).await?, "{before}");
+    Ok(())
+}
+
+/// What `hello` and `status` say alike.
+async fn instance(broker: &Broker) -> anyhow::Result<String> {
+    let mut client = LocalSocket::connect(broker).await?;
+    let status = client.call("status", &json!({})).await?;
+    let instance = status["instance"].as_str().context("no instance")?;
+    ensure!(client.hello["instance"] == instance, "{:#}", client.hello);
+    Ok(instance.to_owned())
 }

@@ -191,6 +191,9 @@ pub struct HelloReply {
     pub build: String,
     /// Process id of the daemon.
     pub pid: u32,
+    /// A name that no other daemon has had, see [`crate::instance`]; empty from a daemon that has none.
+    #[serde(default)]
+    pub instance: String,
 }
 
 /// Parameters of `subscribe`. The events follow the answer as notifications on the same connection.

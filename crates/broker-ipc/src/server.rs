@@ -28,7 +28,7 @@ use crate::peer::{self, Peer};
 use crate::reserve::Reserve;
 use crate::types::Event;
 use crate::wire::{self, Call, FramedStream, Id, Notification, Response};
-use crate::{BUILD, PROTOCOL};
+use crate::{BUILD, PROTOCOL, instance};
 
 /// The most clients at a time. People and their scripts need a few; the limit keeps a runaway script from using up the
 /// daemon's file descriptors.
@@ -432,6 +432,7 @@ fn hello(call: Call) -> Result<(HelloReply, String), RpcError> {
         protocol: PROTOCOL,
         build: BUILD.into(),
         pid: std::process::id(),
+        instance: instance().to_owned(),
     };
     Ok((reply, hello.build))
 }

@@ -32,6 +32,9 @@ use crate::reason::{Party, Reason};
 pub struct DaemonStatus {
     /// Process id of the daemon.
     pub pid: u32,
+    /// A name that no other daemon has had, as in the answer to `hello`; empty from a daemon that has none.
+    #[serde(default)]
+    pub instance: String,
     /// Version of the daemon's build.
     pub version: String,
     /// When it started, in Unix seconds.

@@ -245,6 +245,7 @@ pub(crate) fn a_day_ago() -> u64 {
 fn status() -> DaemonStatus {
     DaemonStatus {
         pid: 4242,
+        instance: "1092-18a5b1c2d3e4f506".into(),
         version: "0.1.0".into(),
         started: a_day_ago(),
         config: vec![

@@ -86,7 +86,7 @@ fn status_for_programs() {
     check(
         &["status", "--json"],
         str![[r#"
-{"pid":4242,"version":"0.1.0","started":[..],"config":["/etc/ssh2/ssh-broker-config.xml","/home/u/.ssh2/ssh-broker-config.xml"],"profiles":2,"tunnels":3,"sessions":1,"connections":2,"channels":2,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"stopping":false,"on_demand":false,"prompts":0,"failures":[]}
+{"pid":4242,"instance":"1092-18a5b1c2d3e4f506","version":"0.1.0","started":[..],"config":["/etc/ssh2/ssh-broker-config.xml","/home/u/.ssh2/ssh-broker-config.xml"],"profiles":2,"tunnels":3,"sessions":1,"connections":2,"channels":2,"transfers":{"active":1,"ok":20,"failed":3},"bytes_up":1536,"bytes_down":67108864,"stopping":false,"on_demand":false,"prompts":0,"failures":[]}
 
 "#]],
     );

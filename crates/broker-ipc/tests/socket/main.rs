@@ -120,6 +120,7 @@ const STATUS: &str = r#"{"jsonrpc":"2.0","id":"status","method":"status"}"#;
 fn status() -> DaemonStatus {
     DaemonStatus {
         pid: 42,
+        instance: "2a-1".into(),
         version: "1.2.3".into(),
         started: 1_700_000_000,
         config: vec!["/etc/broker.xml".into()],

@@ -433,6 +433,7 @@ impl Supervisor {
         let traffic = self.registry.traffic();
         DaemonStatus {
             pid: std::process::id(),
+            instance: broker_ipc::instance().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: crate::unix_time::unix(self.started),
             config: self.configuration.files.clone(),
