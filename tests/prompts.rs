@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 use testkit::account::Account;
 use testkit::broker::{self, Broker, ctl_command, socket_in, write_private};
 use testkit::client;
@@ -23,8 +24,10 @@ use testkit::scripted::Conversation;
 use testkit::ssh_server::{Asked, SshServer, SshServerOptions};
 use testkit::sshd::{Sshd, SshdOptions};
 use testkit::terminal::Terminal;
+use tokio::time::timeout;
 
 use crate::support::fixture::{CONTENT, SOON};
+use crate::support::local_socket::LocalSocket;
 use crate::support::{Need, python, trial};
 
 const NEEDS: &[Need] = &[Need::Program("setsid")];
@@ -71,6 +74,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("prompts: a new host key refused", SSHD, refused),
         trial("prompts: trust-host", SSHD, trust_host),
         trial("prompts: a passphrase", SSHD, passphrase),
+        trial("prompts: events tell of them", SSHD, events),
         trial("prompts: longer than sshd waits", SSHD, too_slow),
         trial(
             "prompts: another program answers on one connection",
@@ -270,6 +274,7 @@ async fn handler() -> anyhow::Result<()> {
 async fn killed() -> anyhow::Result<()> {
     let asking = Asking::start("").await?;
     let mut handler = asking.handler().await?;
+    let mut subscriber = about_prompts(asking.broker()).await?;
     let client = asking.greeting();
     let kill = async {
         handler.shows(LABEL, SOON).await?;
@@ -283,6 +288,9 @@ async fn killed() -> anyhow::Result<()> {
         greeting.starts_with("421") && greeting.contains("disconnected"),
         "{greeting}"
     );
+    prompt_event(&mut subscriber, "prompt-waiting").await?;
+    let withdrawn = prompt_event(&mut subscriber, "prompt-answered").await?;
+    ensure!(withdrawn["reason"].is_string(), "{withdrawn:#}");
     Ok(())
 }
 
@@ -398,8 +406,8 @@ async fn trust_host() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn passphrase() -> anyhow::Result<()> {
-    let sshd = Sshd::start(SshdOptions::default()).await?;
+/// A broker whose private key has a passphrase, and the directory of the key.
+async fn with_passphrase(sshd: &Sshd) -> anyhow::Result<(Broker, TempDir)> {
     let directory = tempfile::tempdir()?;
     let identity = directory.path().join("key");
     write_private(&identity, &fs::read_to_string(sshd.identity_file())?)?;
@@ -411,6 +419,12 @@ async fn passphrase() -> anyhow::Result<()> {
     let mut profile = sshd.profile()?.tunnel(Tunnel::ftp(sshd.addr()));
     profile.login = profile::identity(identity);
     let broker = Broker::start(&profile.config(), &[]).await?;
+    Ok((broker, directory))
+}
+
+async fn passphrase() -> anyhow::Result<()> {
+    let sshd = Sshd::start(SshdOptions::default()).await?;
+    let (broker, _directory) = with_passphrase(&sshd).await?;
     let mut command = broker.ctl_on_terminal(&OPEN)?;
     command.shows("Passphrase: ", SOON).await?;
     ensure!(!command.echoes()?, "what is typed would be seen");
@@ -422,6 +436,49 @@ async fn passphrase() -> anyhow::Result<()> {
     ensure!(command.wait(SOON).await?.success());
     ensure!(!command.screen().contains(PASSWORD) && !broker.log().contains(PASSWORD));
     Ok(())
+}
+
+async fn events() -> anyhow::Result<()> {
+    const WRONG: &str = "wrong horse";
+    let sshd = Sshd::start(SshdOptions::default()).await?;
+    let (broker, _directory) = with_passphrase(&sshd).await?;
+    let mut subscriber = about_prompts(&broker).await?;
+    let mut command = broker.ctl_on_terminal(&OPEN)?;
+    for (times, typed) in [(1, WRONG), (2, PASSWORD)] {
+        command.shows_times("Passphrase: ", times, SOON).await?;
+        let waiting = prompt_event(&mut subscriber, "prompt-waiting").await?;
+        let prompt = &waiting["prompt"];
+        ensure!(prompt["kind"] == "passphrase", "{waiting:#}");
+        ensure!(prompt["fields"][0]["echo"] == false, "{waiting:#}");
+        command.type_line(typed)?;
+        let answered = prompt_event(&mut subscriber, "prompt-answered").await?;
+        ensure!(answered["prompt"]["id"] == prompt["id"], "{answered:#}");
+        ensure!(answered["reason"].is_null(), "{answered:#}");
+        for event in [waiting, answered] {
+            let text = event.to_string();
+            ensure!(!text.contains(WRONG) && !text.contains(PASSWORD), "{text}");
+        }
+    }
+    command.shows("Opened ftp tunnel", SOON).await?;
+    ensure!(command.wait(SOON).await?.success());
+    Ok(())
+}
+
+/// A client that learns of prompts and answers none.
+async fn about_prompts(broker: &Broker) -> anyhow::Result<LocalSocket> {
+    let mut client = LocalSocket::connect(broker).await?;
+    let kinds = json!({ "kinds": ["prompt-waiting", "prompt-answered"] });
+    client.call("subscribe", &kinds).await?;
+    Ok(client)
+}
+
+/// The next event, which is of this kind.
+async fn prompt_event(subscriber: &mut LocalSocket, kind: &str) -> anyhow::Result<Value> {
+    let line = timeout(SOON, subscriber.line()).await;
+    let line = line.with_context(|| format!("no {kind}"))??;
+    let event = line.context("no more events")?["params"].take();
+    ensure!(event["kind"] == kind, "{event:#}");
+    Ok(event)
 }
 
 async fn too_slow() -> anyhow::Result<()> {
