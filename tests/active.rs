@@ -18,7 +18,7 @@ use crate::support::fixture::{
     CONTENT, Channels, Real, RealServers, SOON, expect_data_channels, real,
 };
 use crate::support::played::PlayedSession;
-use crate::support::sockets::{eventually, logged};
+use crate::support::sockets::{closed_port, eventually, logged};
 use crate::support::{Need, REAL, trial};
 
 const WITH_DROPBEAR: &[Need] = &[
@@ -63,6 +63,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "active: a server that begins a transfer although its connection has failed",
             &[],
             begun_without_a_connection,
+        ),
+        trial(
+            "active: a server that begins a transfer before its connection fails",
+            &[],
+            begun_before_a_refusal,
         ),
         trial(
             "active: a stranger at the port kept ready gets nothing",
@@ -386,29 +391,53 @@ async fn dropbear() -> anyhow::Result<()> {
 
 /// Some servers connect at `PORT`. If the client's port refuses then, they begin the transfer all the same, and wait.
 async fn begun_without_a_connection() -> anyhow::Result<()> {
+    begun_around_a_refusal(false).await
+}
+
+/// The client's port refuses while the reply about the start waits for the client's connection.
+async fn begun_before_a_refusal() -> anyhow::Result<()> {
+    begun_around_a_refusal(true).await
+}
+
+async fn begun_around_a_refusal(begun_first: bool) -> anyhow::Result<()> {
     let PlayedSession {
         mut client,
         mut server,
         fixture: _fixture,
     } = PlayedSession::start(Ipv4Addr::LOCALHOST.into()).await?;
-    let closed = ScriptedListener::bind().await?.addr();
+    let closed = closed_port()?;
     client
         .send(format!("{}\r\n", port_command("PORT", closed)))
         .await?;
-    let port = server.text().await?;
-    let mut data = Conversation::connect(told_by(&port)?).await?;
-    ensure!(data.rest().await.is_ok_and(|rest| rest.is_empty()));
+    let port = told_by(&server.text().await?)?;
+    if !begun_first {
+        refused(port).await?;
+    }
     server.send("200 connected\r\n").await?;
     client.expect("200 connected").await?;
     client.send("STOR file\r\n").await?;
     server.expect("STOR file").await?;
     server.send("150 send it\r\n").await?;
-    client.expect("150 send it").await?;
-    let reply = client.reply().await?;
+    if begun_first {
+        refused(port).await?;
+    }
+    // The broker may learn of the refusal before or after the 150. In the second case the client learns only how the
+    // transfer ended.
+    let mut reply = client.reply().await?;
+    if reply.starts_with("150") {
+        reply = client.reply().await?;
+    }
     ensure!(
         reply.starts_with("421") && reply.contains("refused"),
         "{reply}"
     );
+    Ok(())
+}
+
+/// The server's data connection to this address ends at once.
+async fn refused(port: SocketAddr) -> anyhow::Result<()> {
+    let mut data = Conversation::connect(port).await?;
+    ensure!(data.rest().await.is_ok_and(|rest| rest.is_empty()));
     Ok(())
 }
 

@@ -122,6 +122,14 @@ async fn stall() -> anyhow::Result<()> {
     let mut ftp = rig.login().await?;
     let mut data = ftp.begin("EPSV", "RETR big").await?;
     data.bytes(MOVED).await?;
+    // With the spare connection, so that the stall meets no login.
+    let all_up = |listed: &Value| {
+        let mut states = (0..3).map(|index| &listed[index]["state"]);
+        states.all(|state| state == "active")
+    };
+    broker
+        .wait_json(&["list-connections"], SOON, all_up)
+        .await?;
     netns.filter(DROP)?;
     let silent = |listed: &Value| listed[0]["no_answer"].is_u64();
     broker.wait_json(&["list-profiles"], SOON, silent).await?;

@@ -246,7 +246,7 @@ async fn limited() -> anyhow::Result<()> {
     drop(first);
     fixture
         .broker
-        .wait_log("its limit; try again later", SOON)
+        .wait_log("its max-sessions; try again later", SOON)
         .await
 }
 

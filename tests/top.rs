@@ -63,6 +63,14 @@ async fn shows(top: &Terminal, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("expected {text:?}"))
 }
 
+async fn hides(top: &Terminal, text: &str) -> anyhow::Result<()> {
+    let hidden = |screen: &vt100::Screen| !screen.contents().contains(text);
+    let hidden = top.displays(hidden, SOON).await;
+    hidden
+        .map(drop)
+        .with_context(|| format!("expected no {text:?}"))
+}
+
 /// Ends it by a key. The terminal is as it was before.
 async fn quit(mut top: Terminal, key: &str) -> anyhow::Result<()> {
     top.press(key)?;
@@ -195,6 +203,8 @@ async fn keys() -> anyhow::Result<()> {
     top.press(ENTER)?;
     shows(&top, "FTP server").await?;
     top.press(ESCAPE)?;
+    // Read together, Escape and a character would be Alt and that character.
+    hides(&top, "FTP server").await?;
     top.press("?")?;
     shows(&top, "a pane by its place").await?;
     top.press(ENTER)?;

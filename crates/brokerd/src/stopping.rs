@@ -203,9 +203,10 @@ pub(crate) async fn until_stopped(
             order = orders.next() => deadline.follow(order),
         }
     }
-    info!(by = %order.by(), grace = deadline.seconds(), "stopping: no new clients; running transfers may finish");
     notify::stopping();
     shutdown.drain.cancel();
+    // Said once it is so, for those who wait for this line.
+    info!(by = %order.by(), grace = deadline.seconds(), "stopping: no new clients; running transfers may finish");
     loop {
         tokio::select! {
             biased;

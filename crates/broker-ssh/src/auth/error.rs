@@ -33,9 +33,9 @@ pub enum AuthError {
     },
     /// The server closed the connection during the login.
     #[error(
-        "SSH server {server} ended the login of user {user}: {reason}; tried {}; the server may have received \
-         too many keys: name the right one in user-identities",
-        .tried.or("nothing yet")
+        "SSH server {server} ended the login of user {user}: {reason}; tried {}{}",
+        .tried.or("nothing yet"),
+        .tried.too_many()
     )]
     Ended {
         /// Host and port.

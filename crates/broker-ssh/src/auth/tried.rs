@@ -128,6 +128,17 @@ impl Tried {
         }
     }
 
+    /// What to do if the server ended the login because of the number of attempts, as the end of a sentence. Servers permit
+    /// more than two (OpenSSH six, `MaxAuthTries`).
+    pub(super) fn too_many(&self) -> &'static str {
+        match self.0.as_slice() {
+            [] | [_] | [_, _] => "",
+            [_, _, _, ..] => {
+                "; the server may have received too many keys: name the right one in user-identities"
+            }
+        }
+    }
+
     /// What to do about keys or passwords that the server refused, as the end of a sentence. About those that were not
     /// used, each attempt says it.
     pub(super) fn advice(&self, user: &str) -> String {
@@ -166,6 +177,13 @@ mod tests {
         let fingerprint = Some("SHA256:abc".to_owned());
         let name = name.to_owned();
         LoginAttempt::new("publickey", Proof { name, fingerprint }, outcome)
+    }
+
+    #[test]
+    fn too_many_keys_are_more_than_two() {
+        let tried = |count| Tried(vec![key("key /k", AttemptOutcome::Refused); count]);
+        assert_eq!(tried(2).too_many(), "");
+        assert!(tried(3).too_many().contains("user-identities"));
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Actor {
         if !std::mem::replace(&mut self.denied, true) {
             tracing::warn!(
                 server = %self.spec.server(),
-                "the SSH server accepts no connection besides the control connection; transfers share the existing ones"
+                "no further SSH connection could be made; transfers share those that there are"
             );
         }
     }

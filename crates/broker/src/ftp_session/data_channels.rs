@@ -46,6 +46,8 @@ struct EndedTransfer {
     id: Option<DataId>,
     transfer: TransferFacts,
     end: TransferEnd,
+    /// Why the session was lost, if it was when the end came. What happens to it later explains nothing.
+    session_fault: Option<(Fault, Reason)>,
 }
 
 /// All data channels of a session that may still matter to it.
@@ -194,6 +196,18 @@ impl DataChannels {
         }
     }
 
+    /// Why a transfer can no longer succeed now that its channel has ended so, if the server may not notice: the channel
+    /// was cut, or the client never came. What a client does to a connection that it has used is between the two ends.
+    pub(super) fn why_hopeless<'a>(&self, id: DataId, end: &'a DataEnd) -> Option<&'a str> {
+        let channel = self.channels.get(&id.0);
+        let joined = channel.is_some_and(|channel| channel.entry.label().joined.is_some());
+        match end {
+            DataEnd::Cut(reason) if self.any_transfer() => Some(reason),
+            DataEnd::ClientGone(reason) if self.is_running() && !joined => Some(reason),
+            DataEnd::Cut(_) | DataEnd::ClientGone(_) | DataEnd::Complete | DataEnd::Unused => None,
+        }
+    }
+
     /// Withdraws an announced address; a running transfer continues.
     pub(super) fn withdraw(&self, id: DataId) {
         self.with(id, |channel| channel.signals.withdraw.cancel());
@@ -308,6 +322,7 @@ impl DataChannels {
             id,
             transfer,
             end,
+            session_fault: self.session_fault,
         };
         if waits {
             self.unexplained = Some((Instant::now() + EXPLAINED_WITHIN, ended));
@@ -347,6 +362,7 @@ impl DataChannels {
             id,
             transfer,
             end,
+            session_fault: self.session_fault,
         });
         let totals = &self.control.tunnel.totals;
         totals.transfers_refused.count(record.kind);
@@ -358,6 +374,7 @@ impl DataChannels {
             id,
             transfer,
             end,
+            session_fault,
         } = ended;
         let channel = id.and_then(|id| self.channels.get(&id.0));
         let (began, start) = match running {
@@ -376,7 +393,7 @@ impl DataChannels {
             began,
             data: channel.map(|channel| channel.entry.as_ref()),
             failure: channel.and_then(|channel| channel.failure.clone()),
-            session_fault: self.session_fault.map(|(fault, _)| fault),
+            session_fault: session_fault.map(|(fault, _)| fault),
         };
         let tunnel = &self.control.tunnel;
         if over.end.is_corrected() {
@@ -384,7 +401,7 @@ impl DataChannels {
         }
         let record = Arc::new(over.record());
         record::log(&record);
-        match record::failure(&record, self.session_fault) {
+        match record::failure(&record, session_fault) {
             Some(cause) => self.failed(record.result, &cause),
             None if record.result == TransferResult::Complete => tunnel.works(Part::Data),
             None => {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker_ipc::Reason;
-use ftp_proto::{Action, DataEnd, DataEvent, DataId, Event, Session};
+use ftp_proto::{Action, DataEvent, DataId, Event, Session};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -270,9 +270,7 @@ impl FtpSession {
             DataReport::Event(event) => {
                 if let DataEvent::Ended(end) = &event {
                     self.data_channels.ended(id, end);
-                    if let DataEnd::Cut(reason) = end
-                        && self.data_channels.any_transfer()
-                    {
+                    if let Some(reason) = self.data_channels.why_hopeless(id, end) {
                         self.deadlines.transfer_cut(now, reason);
                     }
                 }
