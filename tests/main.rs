@@ -34,6 +34,7 @@ mod events;
 mod families;
 mod faults;
 mod gateways;
+mod greetings;
 mod hooks;
 mod host_certificates;
 mod host_keys;
@@ -137,6 +138,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     prompts::trials,
     proxies::trials,
     gateways::trials,
+    greetings::trials,
     bad_ssh_servers::trials,
     authentication::trials,
     rekey::trials,

@@ -87,7 +87,7 @@ fn unanswered(error: &ClientError) -> (State, String) {
     (state, format!("{} - {error}", word(state)))
 }
 
-/// The worst come first.
+/// The worst come first, and of the failures of clients the newest.
 fn findings(answers: &Answers) -> Vec<Finding> {
     let listeners = answers.listeners.iter().filter_map(of_listener);
     let profiles = answers.profiles.iter().filter_map(of_profile);
@@ -96,7 +96,7 @@ fn findings(answers: &Answers) -> Vec<Finding> {
         let mut listeners = answers.listeners.iter();
         listeners.any(|open| open.id == it.tunnel && open.state == ListenerState::Listening)
     };
-    let failures = answers.status.failures.iter().filter(listens);
+    let failures = answers.status.failures.iter().rev().filter(listens);
     let failures = failures.filter_map(of_failure);
     let prompts = match answers.status.prompts {
         0 => None,
@@ -244,6 +244,21 @@ mod tests {
         answers.listeners = vec![listening(4)];
         let text = "tunnel at 127.0.0.1:2121: no".to_owned();
         assert_eq!(findings(&answers), [(State::Warning, text)]);
+    }
+
+    #[test]
+    fn the_newest_failure_comes_first() {
+        let mut answers = answers();
+        let failure = |message: &str| {
+            serde_json::from_value(serde_json::json!({
+                "tunnel": 4, "listener": "l", "time": u64::MAX, "message": message, "reason": "auth", "by": "ssh",
+                "count": 1, "recovered": false,
+            }))
+        };
+        answers.status.failures = vec![failure("old").unwrap(), failure("new").unwrap()];
+        answers.listeners = vec![listening(4)];
+        let found = findings(&answers).into_iter().map(|(_, text)| text);
+        assert!(found.eq(["tunnel at l: new", "tunnel at l: old"]));
     }
 
     fn listening(id: u64) -> TunnelListener {

@@ -218,7 +218,9 @@ pub enum HandshakeFault {
     #[error("the server sent something other than an SSH packet: its length would be {0} bytes")]
     PacketSize(usize),
     /// With the reason of the operating system.
-    #[error("the connection failed ({0})")]
+    #[error(
+        "the connection failed ({0}); check that it is an SSH server, and that it accepts this host"
+    )]
     BrokeOff(String),
     /// The agreed type of host key, and the type of the key that it showed.
     #[error("it agreed on a host key of type {0} but showed one of type {1}")]

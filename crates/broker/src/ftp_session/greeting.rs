@@ -67,7 +67,7 @@ impl Greeting {
     }
 
     /// Whether the server has sent anything.
-    pub(super) fn has_begun(&self) -> bool {
+    fn has_begun(&self) -> bool {
         self.in_later_line || !self.line.is_empty()
     }
 
@@ -90,6 +90,21 @@ impl Greeting {
         format!(
             "the connection to the FTP server {server} opened, but no greeting came from there for {after} s; the server \
              hangs, or waits for another protocol: check dst-port"
+        )
+    }
+
+    /// Why there is no complete greeting, after the server has closed the connection.
+    pub(super) fn cut_short(&self, server: &Target) -> String {
+        if self.has_begun() {
+            let sent = self.shown();
+            return format!(
+                "the FTP server {server} closed the connection within its greeting: it sent: {sent}; it is overloaded, or no \
+                 FTP server: check dst-port"
+            );
+        }
+        format!(
+            "the FTP server {server} closed the connection without a greeting; it may refuse the SSH server's address or \
+             have too many clients"
         )
     }
 

@@ -186,12 +186,11 @@ impl FtpSession {
                 add(self.guard.entry.channel.down(), bytes.len() as u64);
                 self.proto.server_bytes(now, &bytes);
             }
-            EndRead::End if !self.greeting.has_begun() && !self.deadlines.has_client_left() => {
-                let server = &self.control.target;
-                let reason = format!(
-                    "the FTP server {server} closed the connection without a greeting; it may refuse the SSH server's address or have too many clients"
-                );
-                self.lose(Fault::FtpServer, &reason);
+            EndRead::End
+                if self.standing().waits_for_greeting && !self.deadlines.has_client_left() =>
+            {
+                let reason = self.greeting.cut_short(&self.control.target);
+                self.lose_for(Fault::FtpServer, Reason::FtpLost, &reason);
             }
             EndRead::End => {
                 // A server ends a session that its client has left.
@@ -281,13 +280,18 @@ impl FtpSession {
 
     /// The server is lost: tells the client, and cuts what still runs.
     fn lose(&mut self, fault: Fault, reason: &str) {
-        let why = self.why_lost(fault);
-        if !self.greeting.is_complete() {
+        self.lose_for(fault, self.why_lost(fault), reason);
+    }
+
+    fn lose_for(&mut self, fault: Fault, why: Reason, reason: &str) {
+        let has_client_left = self.deadlines.has_client_left();
+        if !self.greeting.is_complete() && !has_client_left {
             self.control.tunnel.totals.sessions_refused.count(why);
         }
 
-        if self.data_channels.is_running() {
-            // The end of the transfer tells the log, and is the failure.
+        if self.data_channels.is_running() || has_client_left {
+            // The end of the transfer tells the log, and is the failure. If the client has left before, it misses nothing,
+            // or its leaving was the failure.
             debug!(%reason, "session lost");
         } else {
             match fault {
