@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use testkit::broker::{Broker, write_private};
 use testkit::client;
+use testkit::files::write_pattern;
 use testkit::keys::KeyPair;
 use testkit::profile::{Profile, identity};
 use testkit::programs::find_program;
@@ -50,6 +51,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("diagnosis: a changed host key", REAL, changed_host_key),
         trial("diagnosis: forwarding is off", REAL, forwarding_off),
         trial("diagnosis: a full disk", REAL, full_disk),
+        trial("diagnosis: a full disk in the middle", REAL, full_midway),
         trial("diagnosis: no such file", REAL, no_such_file),
         trial("diagnosis: an SSH connection that is cut", REAL, cut),
         trial("diagnosis: a port that is taken", REAL, port_taken),
@@ -344,6 +346,26 @@ async fn full_disk() -> anyhow::Result<()> {
     fault.is_found(&rig.broker).await?;
     fault.is_logged_once(&rig.broker).await?;
     in_transfers(&rig.broker, &["failed", "/full", says[1]]).await?;
+    works(rig.tunnel).await?;
+    fault.is_kept(&rig.broker).await
+}
+
+/// The FTP server closes the data connection while the client still sends.
+async fn full_midway() -> anyhow::Result<()> {
+    let rig = real().start().await?;
+    symlink("/dev/full", rig.servers.ftp.root().join("full"))?;
+    let directory = tempfile::tempdir()?;
+    let big = directory.path().join("big");
+    write_pattern(&big, 1, 32 << 20)?;
+    let big = big.display().to_string();
+    fails(rig.tunnel, "full", &["--append", "--upload-file", &big]).await?;
+    let says = ["APPE full", "451 Failure writing to local file"];
+    let fault = Fault {
+        by: FTP_SERVER,
+        says: &says,
+    };
+    fault.is_found(&rig.broker).await?;
+    fault.is_logged_once(&rig.broker).await?;
     works(rig.tunnel).await?;
     fault.is_kept(&rig.broker).await
 }

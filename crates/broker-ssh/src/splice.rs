@@ -55,6 +55,8 @@ pub enum SpliceEnd {
     /// The channel ended without an orderly end or before TCP did, or the splice was cancelled. TCP was reset, unless it
     /// had received everything and sent nothing.
     ChannelCut(String),
+    /// The other side closed its end, through an SSH connection that works, before it had received everything.
+    ClosedEarly(String),
     /// TCP was reset or failed, for this reason; the channel was closed.
     TcpGone(String),
 }
@@ -199,7 +201,7 @@ async fn confirm(
         Upload::Ended if !progress.has_uploaded() => Ok(()),
         Upload::Ended => closed(to.gone().await),
         Upload::ChannelGone(CutReason::Closed) if progress.has_uploaded() => {
-            Err(SpliceEnd::ChannelCut(CLOSED_EARLY.into()))
+            Err(SpliceEnd::ClosedEarly(CLOSED_EARLY.into()))
         }
         Upload::ChannelGone(reason) => closed(reason),
     }

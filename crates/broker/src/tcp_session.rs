@@ -44,7 +44,7 @@ pub(crate) async fn run(
     }
     match splice(tcp, channel, &entry.progress, stop.clone()).await {
         SpliceEnd::Complete => info!("connection closed"),
-        SpliceEnd::ChannelCut(reason) => {
+        SpliceEnd::ChannelCut(reason) | SpliceEnd::ClosedEarly(reason) => {
             warn!(%reason, "connection cut");
             let why = match stop.is_cancelled() {
                 true => Reason::Stopping,

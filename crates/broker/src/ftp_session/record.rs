@@ -157,11 +157,16 @@ impl OverTransfer<'_> {
             TransferResult::Aborted => Some(Fault::FtpClient),
             TransferResult::Refused => Some(Fault::FtpServer),
             TransferResult::Failed | TransferResult::Cut => self
-                .data
-                .and_then(|data| data.label().fault)
+                .fault_of_data()
                 .or(self.session_fault)
                 .or((!self.end.told.own).then_some(Fault::FtpServer)),
         }
+    }
+
+    /// Whose fault it is that the data ended. The broker cuts the data of a lost session, but that is not the cause.
+    fn fault_of_data(&self) -> Option<Fault> {
+        let fault = self.data.and_then(|data| data.label().fault);
+        fault.filter(|fault| *fault != Fault::Broker || self.session_fault.is_none())
     }
 }
 
@@ -223,7 +228,12 @@ pub(super) fn log(record: &TransferRecord) {
 
 #[cfg(test)]
 mod tests {
+    use broker_config::ListenSide;
+    use ftp_proto::Mode;
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::registry::ChannelEntry;
 
     fn told(code: u16, own: bool) -> Told {
         Told {
@@ -247,6 +257,40 @@ mod tests {
             let end = TransferEnd::of(told(code, own), aborted);
             assert_eq!(end.result, result, "{code} {own} {aborted}");
         }
+    }
+
+    #[test]
+    fn the_data_of_a_lost_session_is_not_cut_by_the_brokers_fault() {
+        let channel = ChannelEntry::new(1, ListenSide::OwnHost, CancellationToken::new());
+        let data = DataEntry::new(channel, Mode::Passive);
+        data.relabel(|label| label.fault = Some(Fault::Broker));
+        let fault = |session_fault| {
+            let over = OverTransfer {
+                start: Arc::new(TransferStart {
+                    id: 1,
+                    session: 1,
+                    tunnel: 1,
+                    profile: "p".into(),
+                    server: "h:21".into(),
+                    client: ([127, 0, 0, 1], 40000).into(),
+                    client_uid: None,
+                    ftp_user: None,
+                    command: "RETR x".into(),
+                    path: None,
+                    kind: TransferKind::Download,
+                    size: None,
+                    text: false,
+                }),
+                end: TransferEnd::of(told(421, true), false),
+                began: Began::now(),
+                data: Some(&data),
+                failure: None,
+                session_fault,
+            };
+            over.record().fault
+        };
+        assert_eq!(fault(Some(Fault::Ssh)), Some(Fault::Ssh));
+        assert_eq!(fault(None), Some(Fault::Broker));
     }
 
     #[test]

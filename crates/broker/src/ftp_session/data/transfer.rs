@@ -145,6 +145,8 @@ fn data_end(task: &DataTask, end: SpliceEnd) -> DataEnd {
         (SpliceEnd::ChannelCut(_), _) if task.entry.channel.stop.is_cancelled() => {
             Some(Fault::Broker)
         }
+        (SpliceEnd::ClosedEarly(_), ListenSide::OwnHost) => Some(Fault::FtpServer),
+        (SpliceEnd::ClosedEarly(_), ListenSide::SshServer) => Some(Fault::FtpClient),
         (SpliceEnd::ChannelCut(_), _) => Some(Fault::Ssh),
     };
     task.entry.relabel(|label| label.fault = fault);
@@ -159,6 +161,6 @@ fn data_end(task: &DataTask, end: SpliceEnd) -> DataEnd {
         (SpliceEnd::ChannelCut(_), _) if task.entry.channel.stop.is_cancelled() => {
             DataEnd::Cut(task.stop_reason())
         }
-        (SpliceEnd::ChannelCut(reason), _) => DataEnd::Cut(reason),
+        (SpliceEnd::ChannelCut(reason) | SpliceEnd::ClosedEarly(reason), _) => DataEnd::Cut(reason),
     }
 }
