@@ -37,7 +37,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
         frame.render_widget(notice, line(area, area.height.saturating_sub(2)));
     }
     let last = line(area, area.height.saturating_sub(1));
-    frame.render_widget(footer(model), last);
+    frame.render_widget(footer(model, area.width), last);
     if model.typing {
         let typed = u16::try_from(model.filter.width()).unwrap_or(u16::MAX);
         let x = last
@@ -72,7 +72,11 @@ fn header(model: &Model, width: u16) -> Line<'static> {
         Link::Up { pid, build } => Span::raw(format!("brokerd {build}, process {pid}")),
         Link::Down { .. } => Span::styled("no daemon", look.style(Tone::Bad)),
     };
-    let facts = [sessions(world), rates(world, look), Times::of_day(now)];
+    let time = Times::of_day(now);
+    let facts = match &model.link {
+        Link::Up { .. } => vec![sessions(world), rates(world, look), time],
+        Link::Down { .. } => vec![time],
+    };
     let room = usize::from(width).saturating_sub(daemon.width());
     let text = last_that_fit(&facts, room.saturating_sub(GAP_OF_FACTS));
     let room = room.saturating_sub(text.width());
@@ -133,10 +137,27 @@ fn notice(model: &Model) -> Option<Line<'static>> {
 const FILTER: &str = "Filter: ";
 
 /// The keys, the most important ones first.
-const KEYS: &str =
-    "? help  q quit  Tab pane  Enter details  / filter  s sort  x close  c connect  p pause";
+const KEYS: [&str; 9] = [
+    "? help",
+    "q quit",
+    "Tab pane",
+    "Enter details",
+    "/ filter",
+    "s sort",
+    "x close",
+    "c connect",
+    "p pause",
+];
 
-fn footer(model: &Model) -> Line<'static> {
+/// The keys in one text, without the last ones if there is no room for them.
+fn keys_that_fit(room: usize) -> String {
+    let heads = (0..=KEYS.len()).rev().filter_map(|to| KEYS.get(..to));
+    let gap = " ".repeat(GAP_OF_FACTS);
+    let mut texts = heads.map(|head| head.join(&gap));
+    texts.find(|it| it.width() <= room).unwrap_or_default()
+}
+
+fn footer(model: &Model, width: u16) -> Line<'static> {
     let look = model.look;
     let quiet = look.style(Tone::Quiet);
     if model.typing {
@@ -154,7 +175,9 @@ fn footer(model: &Model) -> Line<'static> {
         let filter = format!("{FILTER}{}  ", model.filter);
         spans.push(Span::styled(filter, look.style(Tone::Caution)));
     }
-    spans.push(Span::styled(KEYS, quiet));
+    let used: usize = spans.iter().map(Span::width).sum();
+    let keys = keys_that_fit(usize::from(width).saturating_sub(used));
+    spans.push(Span::styled(keys, quiet));
     Line::from(spans)
 }
 

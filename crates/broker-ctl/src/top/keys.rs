@@ -122,6 +122,10 @@ pub(super) fn press(model: &mut Model, key: Key) -> Option<Action> {
     if let Some((_, action)) = ALWAYS.iter().find(|(known, _)| *known == key) {
         return Some(action.clone());
     }
+    // The person has seen the notice. Escape takes back one thing at a time.
+    if key != Key::Escape {
+        model.notice = None;
+    }
     if model.overlay.is_some() {
         return over_overlay(model, key);
     }

@@ -104,6 +104,8 @@ impl Model {
             Heard::Down(reason) => {
                 self.link = Link::Down { reason };
                 self.coming = None;
+                // It was about the daemon that is gone.
+                self.notice = None;
             }
             Heard::Event(event) => self.learn(*event),
             Heard::Outcome(Ok(text)) => self.tell(text, false),

@@ -36,7 +36,7 @@ TIME      CAUSED BY  TIMES WHAT FAILED
  Log (4) ───────────────────────────────────────────────────────────────────────
 12:24:00Z INFO  configuration applied generation=2
 12:24:57Z WARN  not connected profile=backup: connection refused at 192.0.2.7:2…
-? help  q quit  Tab pane  Enter details  / filter  s sort  x close  c connect  p
+? help  q quit  Tab pane  Enter details  / filter  s sort  x close  c connect
 "#]]
     );
 }
@@ -147,7 +147,7 @@ TIME      CAUSED BY  TIMES WHAT FAILED
  Log (4) -----------------------------------------------------------------------
 12:24:00Z INFO  configuration applied generation=2
 12:24:57Z WARN  not connected profile=backup: connection refused at 192.0.2.7:2~
-? help  q quit  Tab pane  Enter details  / filter  s sort  x close  c connect  p
+? help  q quit  Tab pane  Enter details  / filter  s sort  x close  c connect
 "#]]
     );
     press(&mut model, KeyCode::Enter);
@@ -184,7 +184,7 @@ TI│Through      files                                                        �
  L└──────────────────────────────────────────────────────────────────────────┘──
 12:24:00Z INFO  configuration applied generation=2
 12:24:57Z WARN  not connected profile=backup: connection refused at 192.0.2.7:2…
-? help  q quit  Tab pane  Enter details  / filter  s sort  x close  c connect  p
+? help  q quit  Tab pane  Enter details  / filter  s sort  x close  c connect
 "#]]
     );
     press(&mut model, KeyCode::Esc);
@@ -208,7 +208,7 @@ TI┌ Failures ─────────────────────�
   └──────────────────────────────────────────────────────┘
 
 
-? help  q quit  Tab pane  Enter details  / filter  s sort  x
+? help  q quit  Tab pane  Enter details  / filter  s sort
 "#]]
     );
 }
@@ -243,7 +243,7 @@ TI│q, Ctrl-C       end; the daemon continues                                 �
  Log (4) ───────────────────────────────────────────────────────────────────────
 12:24:00Z INFO  configuration applied generation=2
 12:24:57Z WARN  not connected profile=backup: connection refused at 192.0.2.7:2…
-? help  q quit  Tab pane  Enter details  / filter  s sort  x close  c connect  p
+? help  q quit  Tab pane  Enter details  / filter  s sort  x close  c connect
 "#]]
     );
 }
@@ -278,7 +278,7 @@ TIME      CAUSED BY  TIMES WHAT FAILED
  Log (4) ───────────────────────────────────────────────────────────────────────
 12:24:00Z INFO  configuration applied generation=2
 12:24:57Z WARN  not connected profile=backup: connection refused at 192.0.2.7:2…
-? help  q quit  Tab pane  Enter details  / filter  s sort  x close  c connect  p
+? help  q quit  Tab pane  Enter details  / filter  s sort  x close  c connect
 "#]]
     );
 }
@@ -289,6 +289,9 @@ fn a_daemon_that_has_ended_is_shown_as_it_was() {
     model.hear(Heard::Down("it has ended the connection".to_owned()));
     let shown = text(&model, 80, 24);
     assert!(shown.starts_with("broker-ctl top  no daemon  "), "{shown}");
+    let header = shown.lines().next().unwrap();
+    assert!(!header.contains("session"), "{header}");
+    assert!(!header.contains("/s"), "{header}");
     let notice = "The daemon does not answer: it has ended the connection; trying again";
     assert!(shown.contains(notice), "{shown}");
     assert!(shown.contains("-amd64-DVD-1.iso"), "{shown}");

@@ -112,6 +112,18 @@ fn each_pane_closes_what_it_shows() {
 }
 
 #[test]
+fn a_notice_stays_until_the_next_key_or_the_end_of_the_daemon() {
+    let mut model = model(LOOK);
+    model.tell("The profile has no connection", true);
+    type_keys(&mut model, "2");
+    assert_eq!(model.notice, None);
+    model.tell("The profile has no connection", true);
+    model.hear(Heard::Down("it has ended the connection".to_owned()));
+    up(&mut model);
+    assert_eq!(model.notice, None);
+}
+
+#[test]
 fn connecting_needs_no_question() {
     let mut model = model(LOOK);
     let connect = |profile: &str| {
