@@ -1,12 +1,15 @@
 //! The stream of events, as programs receive it.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use testkit::broker::Broker;
+use testkit::broker::{Broker, ctl_command};
 use testkit::fixture::Fixture;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::support::fixture::{CONTENT, SOON, embedded};
@@ -29,6 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             deaf,
         ),
         trial("events: the daemon ends", &[], ends),
+        trial("events: the reader ends while nothing happens", &[], unread),
     ]
 }
 
@@ -189,5 +193,27 @@ async fn ends() -> anyhow::Result<()> {
     let mut stream = subscriber(&fixture.broker).await?;
     fixture.broker.stop(Duration::from_secs(20)).await?;
     while timeout(SOON, stream.line()).await??.is_some() {}
+    Ok(())
+}
+
+async fn unread() -> anyhow::Result<()> {
+    let fixture = embedded().start().await?;
+    let arguments = ["events", "--state"];
+    let mut command = Command::from(ctl_command(&fixture.broker.socket(), &arguments)?);
+    command.stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let output = child.stdout.take().context("it has no output")?;
+    let mut lines = BufReader::new(output).lines();
+    loop {
+        let line = timeout(SOON, lines.next_line()).await??;
+        if line.context("no state")?.contains("state-complete") {
+            break;
+        }
+    }
+    drop(lines);
+    let status = timeout(SOON, child.wait())
+        .await
+        .context("it still runs")??;
+    ensure!(status.success(), "{status}");
     Ok(())
 }

@@ -10,6 +10,7 @@ use plain_text::printable;
 
 use crate::cli::EventsArgs;
 use crate::daemon::Daemon;
+use crate::output;
 use crate::table::ALERT;
 use crate::times::Times;
 use crate::units;
@@ -30,8 +31,15 @@ pub(crate) async fn follow(daemon: &Daemon<'_>, args: EventsArgs) -> anyhow::Res
         state,
     };
     daemon.call(&asked).await?;
+    tokio::select! {
+        ended = print_each(daemon, count.unwrap_or(usize::MAX)) => ended,
+        unread = output::nobody_reads() => Err(unread.into()),
+    }
+}
+
+async fn print_each(daemon: &Daemon<'_>, count: usize) -> anyhow::Result<()> {
     let output = daemon.output();
-    for _ in 0..count.unwrap_or(usize::MAX) {
+    for _ in 0..count {
         let Some(event) = daemon.next_event().await? else {
             bail!(
                 "the daemon has ended the connection: it was stopped, or this command did not read its events"

@@ -10,6 +10,8 @@ use clap::ColorChoice;
 use plain_text::{is_printable, printable};
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 use crate::cli::{Cli, Format};
 use crate::failure;
@@ -214,6 +216,25 @@ fn json(answer: &impl Serialize) -> serde_json::Result<String> {
     Ok(safe)
 }
 
+/// Waits until the reader of standard output has closed it: a command that waits for something to print would notice only
+/// when it prints, which can be never.
+pub(crate) async fn nobody_reads() -> io::Error {
+    closed_by_reader(io::stdout()).await
+}
+
+/// Waits for ever if the output has no reader, such as a file.
+async fn closed_by_reader(output: impl AsFd) -> io::Error {
+    // Not checked, since that would want an output that never blocks, and this one only waits.
+    let output = output.as_fd().try_clone_to_owned();
+    match output.and_then(Sender::from_owned_fd_unchecked) {
+        Ok(output) => match output.ready(Interest::ERROR).await {
+            Ok(_) => io::ErrorKind::BrokenPipe.into(),
+            Err(fault) => fault,
+        },
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// True if the reader of standard output has closed it.
 pub(crate) fn is_broken_pipe(failure: &anyhow::Error) -> bool {
     failure
@@ -223,7 +244,24 @@ pub(crate) fn is_broken_pipe(failure: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::Poll;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_closes_standard_output_is_noticed_without_a_write() {
+        let (reader, writer) = io::pipe().unwrap();
+        let mut closed = Box::pin(closed_by_reader(writer));
+        assert!(once(&mut closed).await.is_pending());
+        drop(reader);
+        assert_eq!(closed.await.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    /// What a future says if it is asked once.
+    async fn once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+        std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context))).await
+    }
 
     #[test]
     fn json_means_the_same_and_misleads_nobody() {
