@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use broker_ipc::Reason;
-use ftp_proto::{Told, TransferFacts};
+use ftp_proto::{Direction, Told, TransferFacts};
 use tracing::{info, warn};
 
 use super::data::ControlConnection;
@@ -19,6 +19,10 @@ const NOT_STORED: [u16; 3] = [451, 452, 552];
 /// after they have announced the transfer.
 const NOT_TAKEN: [u16; 2] = [550, 553];
 
+/// Why an upload does not count as complete although the server reports success.
+const CLIENT_LEFT: &str =
+    "the client had left before it learned the result; the file may be incomplete";
+
 /// When a transfer began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Began {
@@ -31,6 +35,8 @@ pub(super) struct Began {
 pub(super) struct TransferEnd {
     pub(super) result: TransferResult,
     told: Told,
+    /// Whether the client had left before the server reported success.
+    unseen: bool,
 }
 
 /// A transfer that is over, with what the broker knows of it.
@@ -74,7 +80,26 @@ impl TransferEnd {
         } else {
             TransferResult::Failed
         };
-        Self { result, told }
+        Self {
+            result,
+            told,
+            unseen: false,
+        }
+    }
+
+    /// The same end if the client had left before. The end of its upload was that of a killed client, or of one that gave
+    /// up: the server cannot tell it from the end of the file, and reports success.
+    pub(super) fn unseen(self, direction: Direction) -> Self {
+        let unseen = self.result == TransferResult::Complete && direction == Direction::Upload;
+        Self {
+            result: if unseen {
+                TransferResult::Aborted
+            } else {
+                self.result
+            },
+            unseen,
+            ..self
+        }
     }
 
     /// Whether the server reported success, and the client received a failure instead.
@@ -89,7 +114,11 @@ impl TransferEnd {
         } else {
             TransferResult::Refused
         };
-        Self { result, told }
+        Self {
+            result,
+            told,
+            unseen: false,
+        }
     }
 }
 
@@ -144,6 +173,7 @@ impl OverTransfer<'_> {
             result,
             reason: self
                 .failure
+                .or_else(|| end.unseen.then(|| CLIENT_LEFT.to_owned()))
                 .filter(|reason| !succeeded && !reply.contains(reason.as_str())),
             reply,
             fault,
@@ -291,6 +321,17 @@ mod tests {
         };
         assert_eq!(fault(Some(Fault::Ssh)), Some(Fault::Ssh));
         assert_eq!(fault(None), Some(Fault::Broker));
+    }
+
+    #[test]
+    fn an_upload_of_a_client_that_has_left_is_not_complete() {
+        let end = |code, direction| TransferEnd::of(told(code, false), false).unseen(direction);
+        assert_eq!(end(226, Direction::Upload).result, TransferResult::Aborted);
+        assert_eq!(
+            end(226, Direction::Download).result,
+            TransferResult::Complete
+        );
+        assert_eq!(end(452, Direction::Upload).result, TransferResult::Failed);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(super) struct FtpSession {
     greeting: Greeting,
     /// When the control connection was last used.
     last_word: Instant,
+    /// Whether the client has said that it leaves in order.
+    has_quit: bool,
     /// Why the last data connection was not announced, until the client learns of it.
     refusal: Option<Refusal>,
     /// How to end, once the session is over.
@@ -77,6 +79,7 @@ impl FtpSession {
             deadlines: Deadlines::new(Instant::now(), awaits_greeting),
             greeting: Greeting::default(),
             last_word: Instant::now(),
+            has_quit: false,
             refusal: None,
             ending: None,
         }
@@ -394,6 +397,7 @@ impl FtpSession {
             ),
             Event::Command { verb, argument } => {
                 debug!(%verb, %argument, "command");
+                self.has_quit |= verb == "QUIT";
                 self.data_channels.command_sent(&verb);
                 let label = format!("{verb} {argument}");
                 self.guard.entry.set_label(label.trim_end().to_owned());
@@ -411,7 +415,10 @@ impl FtpSession {
                 aborted,
             } => {
                 self.deadlines.transfer_ended();
-                let end = TransferEnd::of(told, aborted);
+                let mut end = TransferEnd::of(told, aborted);
+                if self.deadlines.has_client_left() && !self.has_quit {
+                    end = end.unseen(transfer.direction);
+                }
                 self.data_channels.transfer_ended(id, transfer, end);
             }
             Event::TransferRefused { id, transfer, told } => {
