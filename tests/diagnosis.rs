@@ -50,6 +50,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("diagnosis: an expired certificate", REAL, expired),
         trial("diagnosis: a changed host key", REAL, changed_host_key),
         trial("diagnosis: forwarding is off", REAL, forwarding_off),
+        trial("diagnosis: active mode is refused", REAL, no_active_mode),
+        trial("diagnosis: a wrong FTP login", REAL, wrong_ftp_login),
         trial("diagnosis: a full disk", REAL, full_disk),
         trial("diagnosis: a full disk in the middle", REAL, full_midway),
         trial("diagnosis: no such file", REAL, no_such_file),
@@ -469,6 +471,42 @@ async fn too_many_sessions() -> anyhow::Result<()> {
     fault.is_found(&rig.broker).await?;
     drop(first);
     nothing_is_left(&rig.broker, "list-sessions").await?;
+    works(rig.tunnel).await?;
+    fault.is_kept(&rig.broker).await
+}
+
+async fn no_active_mode() -> anyhow::Result<()> {
+    let sshd = SshdOptions {
+        allow_tcp_forwarding: "local",
+        ..SshdOptions::default()
+    };
+    let rig = real().ssh(sshd).start().await?;
+    let server = format!("SSH server {}", rig.servers.ssh.addr());
+    let says = [
+        server.as_str(),
+        "refused to listen",
+        "AllowTcpForwarding yes or remote",
+    ];
+    let fault = Fault {
+        by: SSH,
+        says: &says,
+    };
+    fails(rig.tunnel, "file", &["--ftp-port", "-"]).await?;
+    fault.is_found(&rig.broker).await?;
+    works(rig.tunnel).await?;
+    fault.is_kept(&rig.broker).await
+}
+
+/// No fault of the tunnel, but a person who asks finds it.
+async fn wrong_ftp_login() -> anyhow::Result<()> {
+    let rig = real().start().await?;
+    fails(rig.tunnel, "file", &["--user", "nobody-here:wrong"]).await?;
+    let says = ["530", "nobody-here"];
+    let fault = Fault {
+        by: FTP_SERVER,
+        says: &says,
+    };
+    fault.is_shown(&rig.broker).await?;
     works(rig.tunnel).await?;
     fault.is_kept(&rig.broker).await
 }

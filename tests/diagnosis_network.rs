@@ -124,8 +124,12 @@ async fn stall() -> anyhow::Result<()> {
     data.bytes(MOVED).await?;
     // With the spare connection, so that the stall meets no login.
     let all_up = |listed: &Value| {
-        let mut states = (0..3).map(|index| &listed[index]["state"]);
-        states.all(|state| state == "active")
+        let states = (0..3).map(|index| listed[index]["state"].as_str());
+        states
+            .flatten()
+            .filter(|state| *state != "connecting")
+            .count()
+            == 3
     };
     broker
         .wait_json(&["list-connections"], SOON, all_up)

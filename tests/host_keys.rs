@@ -29,6 +29,11 @@ const TYPING: &[Need] = &[
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
+            "host keys: probe-key knows the profile's key and not the others",
+            NEEDS,
+            pinned,
+        ),
+        trial(
             "host keys: probe-key shows what the server has",
             NEEDS,
             probe,
@@ -136,6 +141,25 @@ async fn probe() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The keys of a healthy server besides the one that the profile names are unknown, not changed.
+async fn pinned() -> anyhow::Result<()> {
+    let server = KeyedServer::start().await?;
+    let mut profile = server.profile()?;
+    profile.host_key = fs::read_to_string(server.directory.path().join("rsa.pub"))?;
+    let broker = Broker::start(&config("", [profile]), &[]).await?;
+    let keys = broker.json(&["probe-key", "work"]).await?;
+    let keys = keys.as_array().context("no list")?;
+    ensure!(keys.len() == 3, "{keys:#?}");
+    for key in keys {
+        let expected = match key["algorithm"] == "ssh-rsa" {
+            true => "known",
+            false => "unknown",
+        };
+        ensure!(key["standing"] == expected, "{key:#}");
+    }
+    Ok(())
+}
+
 async fn trust() -> anyhow::Result<()> {
     let server = KeyedServer::start().await?;
     let broker = server.broker("strict", "").await?;
@@ -145,7 +169,7 @@ async fn trust() -> anyhow::Result<()> {
     let made_up = format!("SHA256:{}", "A".repeat(43));
     let wrong = ["trust-host", &server.target(), "--fingerprint", &made_up];
     let refused = broker.ctl(&wrong).await?;
-    ensure!(refused.status.code() == Some(1), "{refused:?}");
+    ensure!(refused.status.code() == Some(5), "{refused:?}");
     contains_all(
         &refused.stderr,
         &["has no host key", &server.fingerprint("rsa")?],

@@ -7,6 +7,7 @@ use plain_text::printable;
 
 use crate::cli::TrustHostArgs;
 use crate::daemon::Daemon;
+use crate::failure::Reported;
 use crate::output::Output;
 use crate::terminal::Terminal;
 use crate::{listing, prompts};
@@ -46,20 +47,24 @@ async fn store(daemon: &Daemon<'_>, args: TrustHostArgs) -> anyhow::Result<()> {
         target,
         fingerprint,
     };
-    let key = daemon.work(&asked).await.map_err(explained)?;
+    let told = |error| told(daemon.output(), error);
+    let key = daemon.work(&asked).await.map_err(told)?;
     report(daemon.output(), &key)
 }
 
 async fn probed(daemon: &Daemon<'_>, target: String) -> anyhow::Result<Vec<HostKey>> {
     let asked = methods::ProbeKey { target };
-    daemon.work(&asked).await.map_err(explained)
+    let told = |error| told(daemon.output(), error);
+    daemon.work(&asked).await.map_err(told)
 }
 
-fn explained(error: ClientError) -> anyhow::Error {
-    if let ClientError::Failed(refusal) = &error {
-        return anyhow::anyhow!(prompts::explained(refusal));
-    }
-    error.into()
+/// Prints a refusal of the daemon, with its reason for programs.
+fn told(output: &Output, error: ClientError) -> anyhow::Error {
+    let ClientError::Failed(refusal) = error else {
+        return error.into();
+    };
+    output.refusal(&refusal, prompts::explained(&refusal));
+    Reported::because(refusal.reason()).into()
 }
 
 fn report(output: &Output, key: &HostKey) -> anyhow::Result<()> {

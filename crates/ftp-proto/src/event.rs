@@ -139,6 +139,8 @@ pub enum Event {
     },
     /// The server refused a login.
     LoginRefused {
+        /// The name in this `USER`, or in the last one, if there was one.
+        user: Option<String>,
         /// Its reply.
         reply: String,
     },

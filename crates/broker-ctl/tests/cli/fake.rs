@@ -551,7 +551,7 @@ fn trusted(fingerprint: &str) -> Result<HostKey, RpcError> {
         .find(|key| key.fingerprint == fingerprint);
     let mut key = key.ok_or_else(|| {
         let message = format!("SSH server ssh.example.com:22 has no host key {fingerprint}");
-        RpcError::new(ErrorCode::ConnectFailed, message)
+        RpcError::new(ErrorCode::ConnectFailed, message).because(Reason::HostKeyChanged)
     })?;
     key.standing = HostKeyStanding::Known;
     key.known_at = Some("/home/u/.ssh2/known_hosts line 1".into());

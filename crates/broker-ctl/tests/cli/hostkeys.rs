@@ -61,7 +61,7 @@ fn another_key_is_not_stored() {
     let other = format!("SHA256:{}", "A".repeat(43));
     let trust = daemon.ctl(&["trust-host", "work", "--fingerprint", &other]);
     let refused = format!("broker-ctl: SSH server ssh.example.com:22 has no host key {other}\n");
-    trust.assert().code(1).stdout_eq("").stderr_eq(refused);
+    trust.assert().code(5).stdout_eq("").stderr_eq(refused);
 }
 
 #[test]

@@ -128,12 +128,12 @@ impl Tried {
         }
     }
 
-    /// What to do if the server ended the login because of the number of attempts, as the end of a sentence. Servers permit
-    /// more than two (OpenSSH six, `MaxAuthTries`).
+    /// What to do if the server ended the login because of the number of attempts, as the end of a sentence. One is not too
+    /// many.
     pub(super) fn too_many(&self) -> &'static str {
         match self.0.as_slice() {
-            [] | [_] | [_, _] => "",
-            [_, _, _, ..] => {
+            [] | [_] => "",
+            [_, _, ..] => {
                 "; the server may have received too many keys: name the right one in user-identities"
             }
         }
@@ -180,10 +180,10 @@ mod tests {
     }
 
     #[test]
-    fn too_many_keys_are_more_than_two() {
+    fn too_many_keys_are_more_than_one() {
         let tried = |count| Tried(vec![key("key /k", AttemptOutcome::Refused); count]);
-        assert_eq!(tried(2).too_many(), "");
-        assert!(tried(3).too_many().contains("user-identities"));
+        assert_eq!(tried(1).too_many(), "");
+        assert!(tried(2).too_many().contains("user-identities"));
     }
 
     #[test]

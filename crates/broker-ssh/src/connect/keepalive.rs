@@ -22,7 +22,9 @@ pub(super) async fn watch(liveness: Liveness, interval: Duration) {
             if state.bytes_received() != received {
                 continue;
             }
-            state.silence.asked(received, quiet_since);
+            state
+                .silence
+                .asked((received, state.bytes_sent()), quiet_since);
             if !responds(&liveness, interval).await {
                 break;
             }

@@ -92,9 +92,7 @@ fn standing(key: &PublicKey, shown: &[PublicKey], trust: &Trust) -> HostKeyStand
         KeyStanding::Known(place) => HostKeyStanding::Known(place),
         KeyStanding::Revoked(place) => HostKeyStanding::Revoked(place),
         KeyStanding::Changed(former)
-            if former.pinned
-                || former.key.algorithm() == key.algorithm()
-                || !shown.iter().any(known) =>
+            if former.key.algorithm() == key.algorithm() || !shown.iter().any(known) =>
         {
             HostKeyStanding::Changed(former.to_string())
         }

@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::*;
+
+/// Enough on a busy machine.
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn spec(host: &str) -> ConnectSpec {
     ConnectSpec::new(host, 2222, "anna")
 }
 
 fn soon() -> TimeLimit {
-    TimeLimit::starts_now(Some(Duration::from_secs(10)))
+    TimeLimit::starts_now(Some(LIMIT))
 }
 
 async fn refused(command: &str, host: &str) -> String {
@@ -115,13 +119,16 @@ async fn everything_that_the_command_started_ends_with_the_stream() {
     let count = stream.read(&mut pid).await.unwrap();
     let pid = String::from_utf8_lossy(&pid[..count]).trim().to_owned();
     let process = std::path::PathBuf::from(format!("/proc/{pid}/cmdline"));
-    // The child may not have become `sleep` yet. A process that has ended has no arguments.
+    // A process that has ended has no arguments, and neither has the child at the moment in which it becomes `sleep`.
     let is_running = || std::fs::read(&process).is_ok_and(|arguments| !arguments.is_empty());
-    assert!(is_running());
+    let becomes = async |running| {
+        while is_running() != running {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, becomes(true)).await.unwrap();
     drop(stream);
-    while is_running() {
-        tokio::task::yield_now().await;
-    }
+    timeout(LIMIT, becomes(false)).await.unwrap();
 }
 
 #[tokio::test]

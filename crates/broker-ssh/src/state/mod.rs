@@ -284,7 +284,9 @@ impl ConnectionState {
 
     /// For how long the server has not answered.
     fn no_answer(&self) -> Option<Duration> {
-        let silence = self.silence.lasts(self.bytes_received());
+        let silence = self
+            .silence
+            .lasts((self.bytes_received(), self.bytes_sent()));
         silence.filter(|_| !self.is_closed())
     }
 

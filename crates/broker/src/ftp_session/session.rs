@@ -386,7 +386,7 @@ impl FtpSession {
                 debug!(user = user.as_deref(), "logged in");
                 self.guard.entry.set_ftp_user(user);
             }
-            Event::LoginRefused { reply } => info!("login refused: {reply}"),
+            Event::LoginRefused { user, reply } => self.login_refused(user.as_deref(), &reply),
             Event::Refused { reply } => self.command_refused(&reply),
             Event::NotFtp { protocol } => warn!(
                 %protocol,
@@ -443,6 +443,17 @@ impl FtpSession {
             "command refused: {reply}"
         );
         self.control.tunnel.failed(&cause);
+    }
+
+    /// Nobody else can learn why a client got no file: it has not asked for one yet.
+    fn login_refused(&self, user: Option<&str>, reply: &str) {
+        info!(user, "login refused: {reply}");
+        let whose = user.map(|user| format!(" of {user}")).unwrap_or_default();
+        let message = format!("login{whose}: {reply}");
+        self.control.tunnel.failed(&Cause {
+            part: Part::Data,
+            ..Cause::new(Reason::FtpRefused, message)
+        });
     }
 
     fn stopped(&mut self) {

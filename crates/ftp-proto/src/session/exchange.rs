@@ -415,7 +415,8 @@ impl Exchange {
     fn tell_login(&mut self, news: LoginNews, line: &[u8]) {
         self.data.actions().tell(match news {
             LoginNews::Accepted { user } => Event::LoggedIn { user },
-            LoginNews::Refused => Event::LoginRefused {
+            LoginNews::Refused { user } => Event::LoginRefused {
+                user,
                 reply: printable_line(line),
             },
         });

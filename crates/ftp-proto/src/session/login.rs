@@ -22,7 +22,10 @@ pub(super) enum LoginNews {
         user: Option<String>,
     },
     /// The server has refused it.
-    Refused,
+    Refused {
+        /// The name, if there was a `USER`.
+        user: Option<String>,
+    },
 }
 
 impl Login {
@@ -65,11 +68,12 @@ impl Login {
     }
 
     fn login(&mut self, verb: &str, argument: &str, code: u16) -> Option<LoginNews> {
-        if code >= 400 {
-            return Some(LoginNews::Refused);
-        }
         if verb == "USER" {
             self.named = Some(argument.to_owned());
+        }
+        if code >= 400 {
+            let user = self.named.clone();
+            return Some(LoginNews::Refused { user });
         }
         self.directory.forget();
         (200..300).contains(&code).then(|| LoginNews::Accepted {
@@ -144,11 +148,16 @@ mod tests {
                 user: Some(user.to_owned()),
             })
         };
+        let refused = |user: &str| {
+            Some(LoginNews::Refused {
+                user: Some(user.to_owned()),
+            })
+        };
         assert_eq!(answer("USER alice", 331), None);
         assert_eq!(answer("PASS x", 230), accepted("alice"));
         assert_eq!(answer("USER ftp", 230), accepted("ftp"));
         assert_eq!(answer("USER bob", 331), None);
-        assert_eq!(answer("PASS x", 530), Some(LoginNews::Refused));
+        assert_eq!(answer("PASS x", 530), refused("bob"));
         assert_eq!(answer("NOOP", 200), None);
     }
 }

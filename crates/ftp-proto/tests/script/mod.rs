@@ -280,7 +280,10 @@ fn show_event(event: Event) -> String {
         Event::LoggedIn { user } => format!("-> logged in {}", user.unwrap_or_default())
             .trim_end()
             .to_owned(),
-        Event::LoginRefused { reply } => format!("-> login refused {reply}"),
+        Event::LoginRefused { user, reply } => {
+            let whose = user.map(|user| format!(" of {user}"));
+            format!("-> login{} refused {reply}", whose.unwrap_or_default())
+        }
         Event::Refused { reply } => format!("-> refused {reply}"),
         Event::Command { verb, argument } => format!("-> command {verb} {argument}")
             .trim_end()
