@@ -269,7 +269,8 @@ mod tests {
     #[tokio::test]
     async fn what_was_overwritten_is_no_longer_on_the_display() {
         let mut command = Command::new("sh");
-        let script = "stty size; printf 'first\\r'; read x; printf 'other\\033[31mred'; read x";
+        let script =
+            "stty -echo; stty size; printf 'first\\r'; read x; printf 'other\\033[31mred'; read x";
         command.args(["-c", script]);
         let mut terminal = Terminal::spawn_sized(&command, 40, 5).unwrap();
         let shows = |text: &'static str| {
