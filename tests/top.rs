@@ -38,13 +38,9 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// The command with nothing of this host's environment that would change the screen.
 fn command(broker: &Broker, arguments: &[&str]) -> anyhow::Result<Command> {
     let mut command = ctl_command(&broker.socket(), &[&["top"], arguments].concat())?;
-    command
-        .env("TERM", "xterm-256color")
-        .env("LC_ALL", "C.UTF-8")
-        .env_remove("NO_COLOR");
+    command.env("TERM", "xterm-256color");
     Ok(command)
 }
 

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{self, Output};
+use crate::environment::neutral;
 use crate::netns::Netns;
 use crate::overlay;
 use crate::process::Process;
@@ -301,6 +302,7 @@ pub fn command(
             command
         }
     };
+    neutral(&mut command);
     command.arg("--config").arg(directory.join(CONFIG));
     command.arg("--socket").arg(socket_in(directory));
     command.args(options.arguments);
@@ -310,7 +312,7 @@ pub fn command(
         command = overlay::laid_over(&file, "/etc/hosts", &command)?;
     }
     // What the daemon keeps for its user belongs to the test, and what the user has is none of its business.
-    command.env("HOME", directory).env_remove("SSH_AUTH_SOCK");
+    command.env("HOME", directory);
     command.envs(options.env.iter().copied());
     Ok(command)
 }
@@ -329,7 +331,8 @@ pub async fn ctl(socket: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
 /// When broker-ctl is missing.
 pub fn ctl_command(socket: &Path, arguments: &[&str]) -> anyhow::Result<Command> {
     let mut command = Command::new(broker_program("broker-ctl")?);
-    command.arg("--socket").arg(socket).args(arguments);
+    neutral(&mut command).arg("--socket").arg(socket);
+    command.args(arguments);
     Ok(command)
 }
 

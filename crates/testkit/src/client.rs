@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::environment::neutral;
 use crate::netns::Netns;
 use crate::process::Process;
 use crate::programs::{CURL, LFTP, Requirement};
@@ -101,7 +102,7 @@ pub async fn lftp(script: &str, directory: &Path, limit: Duration) -> anyhow::Re
 fn client(requirement: Requirement) -> anyhow::Result<Command> {
     let mut command = Command::new(requirement.find()?);
     // Messages are compared in tests, and a proxy of the user's would answer in the server's place.
-    command.env("LC_ALL", "C.UTF-8").env_remove("ftp_proxy");
+    neutral(&mut command);
     Ok(command)
 }
 

@@ -17,6 +17,7 @@ pub mod certificates;
 pub mod client;
 mod daemon;
 pub mod dropbear;
+pub mod environment;
 pub mod files;
 pub mod fixture;
 pub mod ftp_client;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// How long anything that a script waits for may take.
@@ -16,6 +16,13 @@ const MAX_LINE: usize = 1024 * 1024;
 
 /// Bytes read at once.
 const CHUNK: usize = 16 * 1024;
+
+/// Bytes that the kernel takes for a script that does not read. Left to itself it takes tens of MiB where the host lets it,
+/// so that a file of which a script reads half would already have arrived.
+const KERNEL_HOLDS: u32 = 256 * 1024;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// The listening half of a peer: an FTP server's control port, or the port of one data connection.
 pub struct ScriptedListener {
@@ -37,9 +44,8 @@ impl ScriptedListener {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn bind_on(bind: SocketAddr) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(bind)
-            .await
-            .with_context(|| format!("the scripted peer cannot listen on {bind}"))?;
+        let listener =
+            listen(bind).with_context(|| format!("the scripted peer cannot listen on {bind}"))?;
         let addr = listener.local_addr()?;
         Ok(Self { listener, addr })
     }
@@ -60,6 +66,23 @@ impl ScriptedListener {
             .with_context(|| format!("nobody connected to the scripted peer {}", self.addr))??;
         Ok(Conversation::new(stream))
     }
+}
+
+fn listen(bind: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = limited_socket(bind)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(bind)?;
+    socket.listen(BACKLOG)
+}
+
+/// A socket for connections to or at an address; those that a listener accepts inherit its limit.
+fn limited_socket(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_recv_buffer_size(KERNEL_HOLDS)?;
+    Ok(socket)
 }
 
 /// One connection, spoken by the test word for word. Every wait is limited.
@@ -83,7 +106,8 @@ impl Conversation {
     /// # Errors
     /// When the connection is refused or takes too long.
     pub async fn connect(to: SocketAddr) -> anyhow::Result<Self> {
-        let connected = timeout(PATIENCE, TcpStream::connect(to)).await;
+        let socket = limited_socket(to)?;
+        let connected = timeout(PATIENCE, socket.connect(to)).await;
         let stream = connected
             .with_context(|| format!("{to} does not answer"))?
             .with_context(|| format!("cannot connect to {to}"))?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
+use testkit::environment::neutral;
 
 use crate::process::{self, Ending};
 use crate::{cargo, needs};
@@ -45,6 +46,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     let programs = cargo::build(&EVERYTHING).await?;
 
     let mut command = cargo::command(&["test", "--workspace", "--no-fail-fast"]);
+    neutral(command.as_std_mut());
     command.env("SSH_BROKER_BIN_DIR", programs);
     command.args(options.filter.as_slice());
 
