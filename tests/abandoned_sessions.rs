@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use serde_json::Value;
+use testkit::broker::Broker;
 
 use crate::support::fixture::{SOON, real};
 use crate::support::played::PlayedDownload;
@@ -28,35 +29,77 @@ pub(crate) fn trials() -> Vec<Trial> {
             REAL,
             killed_upload,
         ),
+        trial(
+            "abandoned sessions: an upload whose client was killed after it had sent QUIT ahead",
+            REAL,
+            killed_behind_quit,
+        ),
+        trial(
+            "abandoned sessions: an upload whose client has sent QUIT ahead and waits",
+            REAL,
+            waits_behind_quit,
+        ),
     ]
 }
 
 /// Both connections of a killed client end in good order, so the FTP server believes that it has all of the file.
 async fn killed_upload() -> anyhow::Result<()> {
     let rig = real().start().await?;
-    let ended = |states: &'static [&str]| {
-        move |transfers: &Value| {
-            let transfers = transfers.as_array().into_iter().flatten();
-            transfers
-                .map(|it| it["state"].as_str())
-                .eq(states.iter().copied().map(Some))
-        }
-    };
     let mut ftp = rig.login().await?;
     let mut data = ftp.begin("EPSV", "STOR half").await?;
     data.send("half of it").await?;
     drop(ftp);
     drop(data);
-    let broker = &rig.broker;
-    broker
-        .wait_json(&["list-transfers"], SOON, ended(&["aborted"]))
-        .await?;
+    wait_ended(&rig.broker, &["aborted"]).await?;
 
     let mut ftp = rig.login().await?;
     ftp.store("whole", b"all of it").await?;
-    broker
-        .wait_json(&["list-transfers"], SOON, ended(&["aborted", "complete"]))
-        .await?;
+    wait_ended(&rig.broker, &["aborted", "complete"]).await
+}
+
+/// The end of the control connection looks the same as that of a client that waits for the results.
+async fn killed_behind_quit() -> anyhow::Result<()> {
+    let rig = real().start().await?;
+    let mut ftp = rig.login().await?;
+    let mut data = ftp.begin("EPSV", "STOR half").await?;
+    data.send("half of it").await?;
+    ftp.control().send("QUIT\r\n").await?;
+    drop(ftp);
+    drop(data);
+    wait_ended(&rig.broker, &["aborted"]).await
+}
+
+/// With its side of the control connection open, and with it closed.
+async fn waits_behind_quit() -> anyhow::Result<()> {
+    let rig = real().start().await?;
+    for (ends, states) in [
+        (false, &["complete"][..]),
+        (true, &["complete", "complete"]),
+    ] {
+        let mut ftp = rig.login().await?;
+        let mut data = ftp.begin("EPSV", "STOR whole").await?;
+        data.send("all of it").await?;
+        ftp.control().send("QUIT\r\n").await?;
+        if ends {
+            ftp.control().finish().await?;
+        }
+        data.finish().await?;
+        ftp.reply("226").await?;
+        ftp.reply("221").await?;
+        wait_ended(&rig.broker, states).await?;
+    }
+    Ok(())
+}
+
+/// Waits until all transfers have ended so.
+async fn wait_ended(broker: &Broker, states: &'static [&'static str]) -> anyhow::Result<()> {
+    let ended = move |transfers: &Value| {
+        let transfers = transfers.as_array().into_iter().flatten();
+        transfers
+            .map(|it| it["state"].as_str())
+            .eq(states.iter().copied().map(Some))
+    };
+    broker.wait_json(&["list-transfers"], SOON, ended).await?;
     Ok(())
 }
 

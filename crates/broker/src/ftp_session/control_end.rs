@@ -21,7 +21,7 @@ use tracing::debug;
 
 use super::control_tls::{SharedTls, Started, Starting};
 use crate::client_tls::SessionTls;
-use crate::own_host::reset_when_dropped;
+use crate::own_host::{reset_when_dropped, was_reset};
 use crate::refusal::Refusal;
 
 /// Bytes per read from TCP: enough for a pipeline of commands.
@@ -223,10 +223,15 @@ impl ControlEnd {
         self.say_farewell().await;
     }
 
-    /// Writes everything that is queued, and the orderly end, as far as the peer takes it in a short time.
-    pub(crate) async fn say_farewell(&mut self) {
-        if timeout(FAREWELL_TIMEOUT, self.finish()).await.is_err() {
-            debug!("the client did not take the last words");
+    /// Writes everything that is queued, and the orderly end, as far as the peer takes it in a short time. Returns whether
+    /// it did.
+    pub(crate) async fn say_farewell(&mut self) -> bool {
+        match timeout(FAREWELL_TIMEOUT, self.finish()).await {
+            Ok(finished) => finished.is_ok(),
+            Err(_) => {
+                debug!("the client did not take the last words");
+                false
+            }
         }
     }
 
@@ -338,6 +343,15 @@ impl EndWriter {
             let _ = finished.await;
         }
         Ok(())
+    }
+
+    /// Whether the peer's host has refused what was written, and nobody has learned that yet. SSH does not say that.
+    pub(crate) fn is_reset(&self) -> bool {
+        match &self.sink {
+            Sink::Tcp(half) => was_reset(half.as_ref()),
+            Sink::Tls(stream) => stream.is_reset(),
+            Sink::Channel { .. } | Sink::Absent => false,
+        }
     }
 
     /// Makes the peer see a failure when this is dropped, if it is a TCP connection. SSH has no message for a reset.

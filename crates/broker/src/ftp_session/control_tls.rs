@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::client_tls::SessionTls;
-use crate::own_host::reset_when_dropped;
+use crate::own_host::{reset_when_dropped, was_reset};
 use crate::sync::lock;
 
 /// The stream after the handshake, and the version and cipher.
@@ -81,6 +81,11 @@ impl SharedTls {
     /// Passes the orderly end on.
     pub(super) async fn shutdown(&self) -> io::Result<()> {
         poll_fn(|cx| Pin::new(&mut *lock(&self.0)).poll_shutdown(cx)).await
+    }
+
+    /// Whether the peer's host has refused what was written.
+    pub(super) fn is_reset(&self) -> bool {
+        was_reset(lock(&self.0).get_ref().0)
     }
 
     /// Makes the peer see a failure when this is dropped.

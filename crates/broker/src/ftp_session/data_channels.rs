@@ -25,7 +25,8 @@ const TRANSFERS: [&str; 7] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "M
 const MAX_ACTIVE: usize = 4;
 
 /// How long the cause of a failed transfer may take to be known. A data channel that was cut ends within milliseconds; that of
-/// a transfer that the server refused lasts as long as the client leaves it open.
+/// a transfer that the server refused lasts as long as the client leaves it open. The host of a killed client needs one round
+/// trip to refuse the result of an upload.
 const EXPLAINED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A data channel as its session knows it.
@@ -58,8 +59,9 @@ pub(super) struct DataChannels {
     channels: BTreeMap<u64, DataChannel>,
     /// The transfer that the server has begun and not ended yet.
     running: Option<(Began, Arc<RunningTransfer>)>,
-    /// The last transfer, if it has failed while its data channel still runs: how that ends tells why. With the time until
-    /// which to wait for that.
+    /// The last transfer, if it has failed while its data channel still runs: how that ends tells why. Also an upload whose
+    /// client has ended its side before the result: whether its host takes the result tells whether the client was killed.
+    /// With the time until which to wait for that.
     unexplained: Option<(Instant, EndedTransfer)>,
     /// Whose fault it is that the server is lost, and why.
     session_fault: Option<(Fault, Reason)>,
@@ -303,12 +305,29 @@ impl DataChannels {
         }
     }
 
-    /// Counts a transfer whose last reply went to the client, and tells of it.
+    /// Until when to wait for the refusal of the last upload's result.
+    pub(super) fn delivered_by(&self) -> Option<Instant> {
+        let (due, last) = self.unexplained.as_ref()?;
+        let doubtful = last.end.needs_witness(last.transfer.direction);
+        doubtful.then_some(*due)
+    }
+
+    /// The client has not received the result of the last upload.
+    pub(super) fn client_gone(&mut self) {
+        if let Some((due, last)) = self.unexplained.take() {
+            let end = last.end.unseen(last.transfer.direction);
+            self.unexplained = Some((due, EndedTransfer { end, ..last }));
+        }
+        self.explain();
+    }
+
+    /// Counts a transfer whose last reply goes to the client, which may have left before, and tells of it.
     pub(super) fn transfer_ended(
         &mut self,
         id: Option<DataId>,
         transfer: TransferFacts,
         end: TransferEnd,
+        has_left: bool,
     ) {
         self.explain();
         let totals = &self.control.tunnel.totals;
@@ -316,7 +335,8 @@ impl DataChannels {
         if running.is_some() {
             drop_one(&totals.transfers_active);
         }
-        let waits = end.result == TransferResult::Failed && self.is_live(id);
+        let failed = end.result == TransferResult::Failed && self.is_live(id);
+        let waits = failed || (has_left && end.needs_witness(transfer.direction));
         let ended = EndedTransfer {
             running,
             id,

@@ -35,7 +35,7 @@ pub(super) struct Began {
 pub(super) struct TransferEnd {
     pub(super) result: TransferResult,
     told: Told,
-    /// Whether the client had left before the server reported success.
+    /// Whether the client had left before it learned of the success.
     unseen: bool,
 }
 
@@ -87,10 +87,15 @@ impl TransferEnd {
         }
     }
 
-    /// The same end if the client had left before. The end of its upload was that of a killed client, or of one that gave
-    /// up: the server cannot tell it from the end of the file, and reports success.
+    /// Whether the server reports the success of an upload. If the client has left by then, the end of the data can be that
+    /// of a killed client, or of one that gave up: the server cannot tell it from the end of the file.
+    pub(super) fn needs_witness(&self, direction: Direction) -> bool {
+        self.result == TransferResult::Complete && direction == Direction::Upload
+    }
+
+    /// The same end if the client did not learn of it.
     pub(super) fn unseen(self, direction: Direction) -> Self {
-        let unseen = self.result == TransferResult::Complete && direction == Direction::Upload;
+        let unseen = self.needs_witness(direction);
         Self {
             result: if unseen {
                 TransferResult::Aborted

@@ -41,7 +41,7 @@ pub(super) struct FtpSession {
     greeting: Greeting,
     /// When the control connection was last used.
     last_word: Instant,
-    /// Whether the client has said that it leaves in order.
+    /// Whether the client has said that it leaves in order. It can be killed afterwards.
     has_quit: bool,
     /// Why the last data connection was not announced, until the client learns of it.
     refusal: Option<Refusal>,
@@ -94,14 +94,36 @@ impl FtpSession {
         }
         self.proto.client_lost();
         self.settle();
-        self.data_channels.explain();
         self.data_channels.withdraw_all();
         if self.ending == Some(ClientEnd::Orderly) {
-            self.io.client.say_farewell().await;
+            self.end_in_order().await;
         } else {
+            self.data_channels.client_gone();
             self.io.client.writer.reset();
         }
         info!("session closed");
+    }
+
+    async fn end_in_order(&mut self) {
+        let Some(due) = self.data_channels.delivered_by() else {
+            self.data_channels.explain();
+            self.io.client.say_farewell().await;
+            return;
+        };
+        if self.io.client.say_farewell().await {
+            wait_until(Some(due)).await;
+            self.look_for_client();
+        } else {
+            self.data_channels.client_gone();
+        }
+        self.data_channels.explain();
+    }
+
+    /// A killed client's host answers the result of an upload with a reset.
+    fn look_for_client(&mut self) {
+        if self.io.client.writer.is_reset() {
+            self.data_channels.client_gone();
+        }
     }
 
     /// Waits for one event and passes it to the protocol.
@@ -416,10 +438,12 @@ impl FtpSession {
             } => {
                 self.deadlines.transfer_ended();
                 let mut end = TransferEnd::of(told, aborted);
-                if self.deadlines.has_client_left() && !self.has_quit {
+                let has_left = self.deadlines.has_client_left();
+                if has_left && !self.has_quit {
                     end = end.unseen(transfer.direction);
                 }
-                self.data_channels.transfer_ended(id, transfer, end);
+                self.data_channels
+                    .transfer_ended(id, transfer, end, has_left);
             }
             Event::TransferRefused { id, transfer, told } => {
                 let end = TransferEnd::refused(told);
@@ -493,6 +517,13 @@ impl FtpSession {
             None => {}
         }
         self.proto.handle_timeout(now);
+        if self
+            .data_channels
+            .delivered_by()
+            .is_some_and(|due| due <= now)
+        {
+            self.look_for_client();
+        }
         self.data_channels.sample(now);
     }
 

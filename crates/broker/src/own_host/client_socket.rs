@@ -44,3 +44,8 @@ pub(crate) fn notice_when_sending(client: &TcpStream) {
 pub(crate) fn reset_when_dropped(tcp: &impl AsFd) {
     let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
 }
+
+/// Whether the peer's host has reset the connection, and no read or write has failed with that yet.
+pub(crate) fn was_reset(tcp: &impl AsFd) -> bool {
+    matches!(SockRef::from(tcp).take_error(), Ok(Some(_)) | Err(_))
+}
