@@ -39,9 +39,12 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
             watching,
             ..
         } => {
-            if let Some(limit) = wait {
-                ready::wait(daemon, limit).await?;
-            }
+            let ready = match wait {
+                Some(limit) => Some(ready::wait(daemon, limit).await?),
+                None => None,
+            };
+            let waited = ready.as_ref().filter(|_| watching.watch.is_none());
+            let daemon = waited.unwrap_or(daemon);
             match only_pid {
                 true => pid(daemon).await,
                 false => list(daemon, List::Status, watching).await,

@@ -1,10 +1,12 @@
 //! The connection of one command to the daemon.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use broker_ipc::types::Event;
 use broker_ipc::{Client, ClientError, Method, Patience, Reason};
 use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
 
 use crate::output::Output;
 use crate::start::{self, Starting};
@@ -12,6 +14,9 @@ use crate::start::{self, Starting};
 /// How often to connect to a daemon that ends the connection before it has answered. More than one daemon in a row has no
 /// reason to do so.
 const ATTEMPTS: usize = 3;
+
+/// How often to look for a daemon that does not run yet: quick enough for a script and a person, and little work.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What has become of several requests.
 #[derive(Debug, Default)]
@@ -51,6 +56,31 @@ impl<'a> Daemon<'a> {
     /// Another connection to the daemon on the same socket. It starts none.
     pub(crate) fn another(&self) -> Self {
         Self::new(self.socket.clone(), self.patience, self.output, None)
+    }
+
+    /// The same with a time at which the last request must have its answer.
+    pub(crate) fn until(&self, until: Instant) -> Self {
+        let patience = Patience {
+            until: Some(until),
+            ..self.patience
+        };
+        Self::new(self.socket.clone(), patience, self.output, None)
+    }
+
+    /// Tries to use the daemon, with another connection each time, until that succeeds. `failed` learns why it did not, and
+    /// gives up with an error.
+    pub(crate) async fn look<T, E>(
+        &self,
+        mut attempt: impl AsyncFnMut(Self) -> Result<T, ClientError>,
+        mut failed: impl AsyncFnMut(ClientError) -> Result<(), E>,
+    ) -> Result<T, E> {
+        loop {
+            match attempt(self.another()).await {
+                Ok(found) => return Ok(found),
+                Err(error) => failed(error).await?,
+            }
+            sleep(LOOK_EVERY).await;
+        }
     }
 
     pub(crate) fn output(&self) -> &'a Output {

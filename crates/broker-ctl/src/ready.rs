@@ -1,67 +1,129 @@
 //! `status --wait`: waits until the daemon serves what its configuration asks for.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use broker_ipc::methods::ListTunnelListeners;
-use broker_ipc::types::{ListenerState, TunnelListener, TunnelOrigin};
-use broker_ipc::{ClientError, ErrorCode, ErrorData, Reason, RpcError};
-use tokio::time::{Instant, sleep};
+use broker_ipc::methods::{ListTunnelListeners, Subscribe};
+use broker_ipc::types::{Event, EventKind, ListenerState, TunnelListener, TunnelOrigin};
+use broker_ipc::{ClientError, ErrorCode, ErrorData, Method, Reason, RpcError};
+use tokio::time::{Instant, timeout_at};
 
 use crate::daemon::Daemon;
 
-/// How often to look: quick enough for a script, and little work for the daemon.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// Returns as soon as the daemon answers and each tunnel of its configuration listens.
+/// Returns as soon as the daemon answers and each tunnel of its configuration listens. What the result is asked has to be
+/// answered before the time is over as well.
 ///
 /// # Errors
-/// When the time is over: no daemon has come, or a tunnel does not listen yet. Earlier, if a tunnel never will.
-pub(crate) async fn wait(daemon: &Daemon<'_>, limit: Duration) -> anyhow::Result<()> {
+/// When the time is over: no daemon has come or answers, or a tunnel does not listen yet. Earlier, if a tunnel never will.
+pub(crate) async fn wait<'a>(daemon: &Daemon<'a>, limit: Duration) -> anyhow::Result<Daemon<'a>> {
     let until = Instant::now() + limit;
+    let daemon = daemon.until(until);
+    let attempt = async |daemon| follow(&daemon, until, limit).await;
+    let failed = async |error| match error {
+        ClientError::NotRunning { .. } | ClientError::Vanished { .. } if Instant::now() < until => {
+            Ok(())
+        }
+        error => Err(error),
+    };
+    daemon.look(attempt, failed).await?;
+    Ok(daemon)
+}
+
+/// Follows the tunnels of one daemon until they listen.
+async fn follow(daemon: &Daemon<'_>, until: Instant, limit: Duration) -> Result<(), ClientError> {
+    let asked = Subscribe {
+        kinds: vec![EventKind::TunnelChanged, EventKind::TunnelClosed],
+        state: true,
+        ..Subscribe::default()
+    };
+    daemon.call(&asked).await?;
+    let method = Subscribe::NAME;
+    let mut tunnels = Tunnels::default();
     loop {
-        let missing = match daemon.call(&ListTunnelListeners {}).await {
-            Ok(tunnels) => missing(tunnels),
-            Err(ClientError::NotRunning { .. } | ClientError::Vanished { .. })
-                if Instant::now() < until =>
-            {
-                sleep(PAUSE).await;
-                continue;
+        let event = match timeout_at(until, daemon.next_event()).await {
+            Ok(event) => event,
+            Err(_) if tunnels.complete => {
+                return Err(ClientError::Failed(tunnels.failure(true)));
             }
-            Err(error) => return Err(error.into()),
+            Err(_) => {
+                return Err(ClientError::TimedOut {
+                    method,
+                    limit,
+                    process: None,
+                });
+            }
         };
-        if missing.is_empty() {
+        let vanished = ClientError::Vanished { method };
+        match event? {
+            Some(event) if event.kind != EventKind::Lost => tunnels.learn(event),
+            // What is known may be wrong, so another connection asks for the state again.
+            Some(_) | None => return Err(vanished),
+        }
+        if !tunnels.complete {
+            continue;
+        }
+        if tunnels.missing().next().is_none() {
             return Ok(());
         }
-        let never = missing.iter().any(never_listens);
-        if never || Instant::now() >= until {
-            return Err(ClientError::Failed(failure(&missing, !never)).into());
+        if tunnels.missing().any(never_listens) {
+            // An event says how a tunnel was, and its row how it is when the event is sent: only a list is of one moment.
+            let now = daemon.another().call(&ListTunnelListeners {}).await?;
+            let now = Tunnels::of(now);
+            if now.missing().any(never_listens) {
+                return Err(ClientError::Failed(now.failure(false)));
+            }
         }
-        sleep(PAUSE).await;
     }
 }
 
-/// The tunnels of the configuration that do not listen.
-fn missing(tunnels: Vec<TunnelListener>) -> Vec<TunnelListener> {
-    let is_missing = |it: &TunnelListener| {
-        it.origin != TunnelOrigin::Command && it.state != ListenerState::Listening
-    };
-    tunnels.into_iter().filter(is_missing).collect()
+/// The tunnels as the events describe them.
+#[derive(Debug, Default)]
+struct Tunnels {
+    known: BTreeMap<u64, TunnelListener>,
+    /// Whether all are known.
+    complete: bool,
+}
+
+impl Tunnels {
+    fn of(all: Vec<TunnelListener>) -> Self {
+        Self {
+            known: all.into_iter().map(|it| (it.id, it)).collect(),
+            complete: true,
+        }
+    }
+
+    fn learn(&mut self, event: Event) {
+        self.complete |= event.kind == EventKind::StateComplete;
+        if let Some(row) = event.listener {
+            self.known.insert(row.id, row);
+        } else if let Some(tunnel) = event.tunnel {
+            self.known.remove(&tunnel.id);
+        }
+    }
+
+    /// The tunnels of the configuration that do not listen.
+    fn missing(&self) -> impl Iterator<Item = &TunnelListener> {
+        let is_missing = |it: &&TunnelListener| {
+            it.origin != TunnelOrigin::Command && it.state != ListenerState::Listening
+        };
+        self.known.values().filter(is_missing)
+    }
+
+    fn failure(&self, retry: bool) -> RpcError {
+        let texts: Vec<_> = self.missing().map(text).collect();
+        RpcError {
+            data: Some(ErrorData {
+                retry,
+                ..Reason::Listen.into()
+            }),
+            ..RpcError::new(ErrorCode::ListenFailed, texts.join("; "))
+        }
+    }
 }
 
 /// Whether the daemon does not try again.
 fn never_listens(tunnel: &TunnelListener) -> bool {
     tunnel.state == ListenerState::Failed && tunnel.retry_in.is_none()
-}
-
-fn failure(missing: &[TunnelListener], retry: bool) -> RpcError {
-    let texts: Vec<_> = missing.iter().map(text).collect();
-    RpcError {
-        data: Some(ErrorData {
-            retry,
-            ..Reason::Listen.into()
-        }),
-        ..RpcError::new(ErrorCode::ListenFailed, texts.join("; "))
-    }
 }
 
 fn text(tunnel: &TunnelListener) -> String {
@@ -95,11 +157,12 @@ mod tests {
 
     #[test]
     fn only_tunnels_of_the_configuration_have_to_listen() {
-        let tunnels = vec![
-            tunnel("listening", None, "file"),
-            tunnel("failed", None, "command"),
-        ];
-        assert_eq!(missing(tunnels), []);
+        let command = tunnel("failed", None, "command");
+        let file = TunnelListener {
+            id: 8,
+            ..tunnel("listening", None, "file")
+        };
+        assert_eq!(Tunnels::of(vec![command, file]).missing().count(), 0);
     }
 
     #[test]
@@ -107,7 +170,7 @@ mod tests {
         let [again, never] = [Some(1), None].map(|retry| tunnel("failed", retry, "file"));
         assert!(!never_listens(&again) && never_listens(&never));
         assert!(!never_listens(&tunnel("waiting", None, "static")));
-        let failure = failure(&[again], true);
+        let failure = Tunnels::of(vec![again]).failure(true);
         assert!(failure.data.unwrap().retry);
         let text = "tunnel 7 does not listen on 127.0.0.1:2121, it is failed: it is in use";
         assert_eq!(failure.message, text);

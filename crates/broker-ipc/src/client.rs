@@ -11,7 +11,7 @@ use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::tokio::Stream as _;
 use interprocess::local_socket::{GenericFilePath, ToFsName};
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
@@ -40,6 +40,8 @@ pub struct Patience {
     pub answer: Duration,
     /// The limit for a request that needs a server or a person.
     pub work: Duration,
+    /// When both limits end at the latest: the limit of a command with several requests.
+    pub until: Option<Instant>,
 }
 
 impl Patience {
@@ -48,7 +50,16 @@ impl Patience {
         Self {
             answer: time,
             work: time,
+            until: None,
         }
+    }
+
+    /// What is left of one of the limits.
+    fn left(self, limit: Duration) -> Duration {
+        let until = self
+            .until
+            .map(|it| it.saturating_duration_since(Instant::now()));
+        until.map_or(limit, |left| left.min(limit))
     }
 }
 
@@ -60,6 +71,7 @@ impl Default for Patience {
         Self {
             answer: Duration::from_secs(5),
             work: Duration::from_secs(15 * 60),
+            until: None,
         }
     }
 }
@@ -109,7 +121,7 @@ pub enum ClientError {
         "the daemon{} did not answer {method} within {} s: it can be busy or hang. Look at its log, and try again with a \
  longer --timeout",
         named(*process),
-        limit.as_secs()
+        limit.as_millis().div_ceil(1000)
     )]
     TimedOut {
         /// The requested method.
@@ -192,7 +204,12 @@ impl Client {
             });
         }
         let mut lines = wire::framed(stream, wire::MAX_ANSWER_LINE);
-        let server = within::<Hello>(patience.answer, owner(path), greet(&mut lines)).await?;
+        let server = within::<Hello>(
+            patience.left(patience.answer),
+            owner(path),
+            greet(&mut lines),
+        )
+        .await?;
         let (calls, to_send) = mpsc::channel(CALLS_TO_SEND);
         let (to_program, events) = mpsc::channel(EVENTS);
         TaskTracker::new().spawn(converse(lines, to_send, to_program));
@@ -221,7 +238,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Failed`] if the daemon refuses; the others if no answer came.
     pub async fn call<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
-        within::<M>(self.patience.answer, self.process(), self.wait(request)).await
+        self.within(self.patience.answer, request).await
     }
 
     /// Like [`Self::call`], for requests that make the daemon connect to a server and perhaps ask a person.
@@ -229,7 +246,7 @@ impl Client {
     /// # Errors
     /// As [`Self::call`].
     pub async fn work<M: Method>(&self, request: &M) -> Result<M::Reply, ClientError> {
-        within::<M>(self.patience.work, self.process(), self.wait(request)).await
+        self.within(self.patience.work, request).await
     }
 
     /// Like [`Self::call`] without a time limit: for requests that wait for an event.
@@ -247,8 +264,13 @@ impl Client {
         result::<M>(answered.await.map_err(vanished)?)
     }
 
-    fn process(&self) -> Option<u32> {
-        Some(self.server.pid)
+    async fn within<M: Method>(
+        &self,
+        limit: Duration,
+        request: &M,
+    ) -> Result<M::Reply, ClientError> {
+        let (limit, process) = (self.patience.left(limit), Some(self.server.pid));
+        within::<M>(limit, process, self.wait(request)).await
     }
 
     /// The next event of a subscription; `None` once the daemon has ended this connection. A program that has subscribed

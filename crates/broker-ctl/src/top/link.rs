@@ -1,21 +1,15 @@
 //! The connection to the daemon: subscribes to its events, and connects again when it has ended.
 
-use std::time::Duration;
-
 use broker_ipc::ClientError;
 use broker_ipc::methods::{Status, Subscribe};
 use broker_ipc::types::{Event, EventKind};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 
 use super::model::Heard;
 use super::request::{Request, carry_out};
 use crate::daemon::Daemon;
-
-/// When to look for a daemon again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Everything that the screen shows.
 const KINDS: [EventKind; 17] = [
@@ -56,9 +50,8 @@ pub(super) struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    /// Connects as `like` would, and subscribes.
-    pub(super) async fn open(like: &Daemon<'a>) -> Result<Self, ClientError> {
-        let daemon = like.another();
+    /// Subscribes, on a connection that nothing else uses.
+    pub(super) async fn open(daemon: Daemon<'a>) -> Result<Self, ClientError> {
         let status = daemon.call(&Status {}).await?;
         let asked = Subscribe {
             kinds: KINDS.to_vec(),
@@ -100,13 +93,8 @@ impl<'a> Link<'a> {
         if let Some(reason) = reason {
             heard.send(Heard::Down(reason)).await.ok()?;
         }
-        loop {
-            match Self::open(&self.daemon).await {
-                Ok(link) => return Some(link),
-                Err(error) => heard.send(Heard::Down(error.to_string())).await.ok()?,
-            }
-            sleep(AGAIN).await;
-        }
+        let failed = async |error: ClientError| heard.send(Heard::Down(error.to_string())).await;
+        self.daemon.look(Self::open, failed).await.ok()
     }
 
     async fn follow(

@@ -49,7 +49,7 @@ const ASKED: usize = 4;
 /// Shows the daemon until the person ends it.
 pub(crate) async fn top(daemon: &Daemon<'_>, args: TopArgs) -> anyhow::Result<()> {
     screen::check(daemon.output())?;
-    let link = Link::open(daemon).await?;
+    let link = Link::open(daemon.another()).await?;
     let (heard, hears) = mpsc::channel(HEARD);
     let (asks, asked) = mpsc::channel(ASKED);
     let show = show(Model::new(look(args), units::now()), hears, asks);

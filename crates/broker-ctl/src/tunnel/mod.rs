@@ -17,7 +17,7 @@ use anyhow::{Context, bail};
 use broker_ipc::ClientError;
 use broker_ipc::methods::{OpenTunnelListener, Status};
 use broker_ipc::types::{Event, EventKind, TunnelListener, TunnelSide};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use self::display::Display;
 use self::feed::Feed;
@@ -28,9 +28,6 @@ use crate::{open, prompts};
 
 /// How long to look for another daemon after one has ended: a service manager starts it within a second or two.
 const LOOKS: Duration = Duration::from_secs(10);
-
-/// How often to look for it.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How the work with one daemon ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -196,19 +193,14 @@ impl Run<'_> {
             "The daemon has ended the connection; looking for the one that comes after it{unknown}"
         ));
         let until = Instant::now() + LOOKS;
-        loop {
-            let next = daemon.another();
-            match next.call(&Status {}).await {
-                Ok(_) => return Ok(next),
-                Err(fault) if Instant::now() >= until => {
-                    return Err(fault).context("the daemon has ended, and the tunnels are closed");
-                }
-                Err(_) => {}
-            }
-            tokio::select! {
-                () = sleep(LOOK_EVERY) => {}
-                _ = self.signals.next() => bail!("interrupted; the daemon has ended, and the tunnels are closed"),
-            }
+        let attempt = async |next: Daemon<'d>| next.call(&Status {}).await.map(|_| next);
+        let failed = async |fault| match Instant::now() < until {
+            true => Ok(()),
+            false => Err(fault),
+        };
+        tokio::select! {
+            next = daemon.look(attempt, failed) => next.context("the daemon has ended, and the tunnels are closed"),
+            _ = self.signals.next() => bail!("interrupted; the daemon has ended, and the tunnels are closed"),
         }
     }
 }

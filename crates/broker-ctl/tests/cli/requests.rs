@@ -434,6 +434,22 @@ broker-ctl: the daemon did not answer hello within 1 s: it can be busy or hang. 
 }
 
 #[test]
+fn the_time_to_wait_limits_the_whole_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("s");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let silent = broker_ctl()
+        .env("SSH_BROKER_SOCKET", &socket)
+        .args(["status", "--wait", "1"])
+        .assert()
+        .code(4);
+    silent.stdout_eq("").stderr_eq(str![[r#"
+broker-ctl: the daemon did not answer hello within 1 s: it can be busy or hang. Look at its log, and try again with a longer --timeout
+
+"#]]);
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_has_status_2_and_needs_no_daemon() {
     let open = "open-tunnel-listener";
     let nonsense: [&[&str]; 10] = [
