@@ -11,7 +11,7 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 use testkit::broker::{self, Broker};
 use testkit::files;
-use testkit::fixture::Fixture;
+use testkit::fixture::{Fixture, Scripted};
 use testkit::ftp_client::FtpClient;
 use testkit::peer::FtpFiles;
 use testkit::process::Process;
@@ -19,6 +19,7 @@ use testkit::programs::broker_program;
 use testkit::scripted::{Conversation, End};
 
 use crate::support::fixture::{CONTENT, SOON, embedded};
+use crate::support::played::PlayedSession;
 use crate::support::trial;
 
 /// More than the buffers on the way hold.
@@ -57,6 +58,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "lifecycle: a data connection that its client keeps open is not waited for",
             &[],
             kept_open,
+        ),
+        trial(
+            "lifecycle: a data connection whose transfer was refused is not waited for",
+            &[],
+            refused_transfer,
         ),
         trial("lifecycle: stop by request", &[], stop_by_request),
         trial(
@@ -241,6 +247,31 @@ async fn grace_over() -> anyhow::Result<()> {
             .await?;
         transfer.was_cut().await.context(command)?;
         transfer.ends_well().await?;
+    }
+    Ok(())
+}
+
+/// Neither end has closed the data connection, and both know that nothing comes on it.
+async fn refused_transfer() -> anyhow::Result<()> {
+    for quits in [false, true] {
+        let builder = Fixture::builder().ftp(Scripted);
+        let mut session = PlayedSession::start_with(builder.arguments(&["--grace", "600"])).await?;
+        let _data = session.connect_data().await?;
+        session.client.send("RETR missing\r\n").await?;
+        session.server.expect("RETR missing").await?;
+        session.server.send("550 no such file\r\n").await?;
+        session.client.expect("550 no such file").await?;
+        if quits {
+            session.client.send("QUIT\r\n").await?;
+            session.server.expect("QUIT").await?;
+            session.server.send("221 bye\r\n").await?;
+            session.server.finish().await?;
+            session.client.expect("221 bye").await?;
+            session.client.rest().await?;
+        }
+        session.fixture.broker.process().signal(Signal::TERM)?;
+        let status = session.fixture.broker.wait(SOON).await?;
+        ensure!(status.success(), "{status}");
     }
     Ok(())
 }

@@ -36,6 +36,21 @@ impl PlayedSession {
     }
 }
 
+impl PlayedSession {
+    /// A passive data connection: the server's end and the client's.
+    pub(crate) async fn connect_data(&mut self) -> anyhow::Result<(Conversation, Conversation)> {
+        let data = ScriptedListener::bind().await?;
+        self.client.send("EPSV\r\n").await?;
+        self.server.expect("EPSV").await?;
+        let port = data.addr().port();
+        self.server.send(format!("229 at (|||{port}|)\r\n")).await?;
+        let reply = self.client.reply().await?;
+        let to = announced(&reply, self.fixture.tunnel.ip())?;
+        let client = Conversation::connect(to).await?;
+        Ok((data.accept().await?, client))
+    }
+}
+
 /// A download that has begun, or with [`PlayedDownload::begin_with`] an upload: then `sender` receives.
 pub(crate) struct PlayedDownload {
     pub(crate) session: PlayedSession,
@@ -56,20 +71,8 @@ impl PlayedDownload {
         command: &str,
     ) -> anyhow::Result<Self> {
         let mut session = PlayedSession::start_with(builder).await?;
-        let PlayedSession {
-            fixture,
-            client,
-            server,
-        } = &mut session;
-        let data = ScriptedListener::bind().await?;
-        client.send("EPSV\r\n").await?;
-        server.expect("EPSV").await?;
-        let port = data.addr().port();
-        server.send(format!("229 at (|||{port}|)\r\n")).await?;
-        let reply = client.reply().await?;
-        let to = announced(&reply, fixture.tunnel.ip())?;
-        let receiver = Conversation::connect(to).await?;
-        let sender = data.accept().await?;
+        let (sender, receiver) = session.connect_data().await?;
+        let PlayedSession { client, server, .. } = &mut session;
         client.send(format!("{command}\r\n")).await?;
         server.expect(command).await?;
         server.send("150 here it comes\r\n").await?;

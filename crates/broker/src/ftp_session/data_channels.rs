@@ -36,6 +36,8 @@ struct DataChannel {
     liveness_checks: watch::Sender<u64>,
     /// Whether its task still runs.
     live: bool,
+    /// Whether the server has refused the transfer that it was for. The client can use it for another one.
+    refused: bool,
     /// Why it ended, if it carried no whole transfer.
     failure: Option<String>,
 }
@@ -115,6 +117,7 @@ impl DataChannels {
             signals: Signals::default(),
             liveness_checks: watch::Sender::new(0),
             live: true,
+            refused: false,
             failure: None,
         };
         let task = DataTask {
@@ -164,8 +167,10 @@ impl DataChannels {
 
     /// Whether a transfer is in progress: begun and not answered yet, or still carrying bytes.
     pub(super) fn any_transfer(&self) -> bool {
-        let carries = |channel: &DataChannel| channel.entry.label().joined.is_some();
-        self.running.is_some() || self.channels.values().any(|o| o.live && carries(o))
+        let carries = |channel: &DataChannel| {
+            channel.live && !channel.refused && channel.entry.label().joined.is_some()
+        };
+        self.running.is_some() || self.channels.values().any(carries)
     }
 
     /// Whether the server has begun a transfer and not ended it yet.
@@ -225,11 +230,14 @@ impl DataChannels {
         self.with(id, |channel| channel.liveness_checks.send_replace(check));
     }
 
-    /// Withdraws every unused address, and the spare forward for the next one.
+    /// Withdraws every unused address, and the spare forward for the next one. Cuts what waits for another transfer.
     pub(super) fn withdraw_all(&self) {
         self.control.forwards.discard();
         for channel in self.channels.values() {
             channel.signals.withdraw.cancel();
+            if channel.live && channel.refused {
+                channel.entry.cut("the session has ended");
+            }
         }
     }
 
@@ -247,10 +255,11 @@ impl DataChannels {
 
     /// The client has sent a command. If it is a transfer, the channel learns now: servers may answer late, and some
     /// never say that it has begun.
-    pub(super) fn command_sent(&self, verb: &str) {
+    pub(super) fn command_sent(&mut self, verb: &str) {
         if TRANSFERS.contains(&verb) {
-            for channel in self.channels.values().filter(|channel| channel.live) {
+            for channel in self.channels.values_mut().filter(|channel| channel.live) {
                 channel.signals.wanted.cancel();
+                channel.refused = false;
             }
         }
     }
@@ -263,7 +272,8 @@ impl DataChannels {
         transfer: TransferFacts,
     ) -> Option<String> {
         self.begin(id, transfer.clone());
-        let channel = id.and_then(|id| self.channels.get(&id.0))?;
+        let channel = id.and_then(|id| self.channels.get_mut(&id.0))?;
+        channel.refused = false;
         channel.signals.wanted.cancel();
         channel.entry.relabel(|label| {
             label.direction = Some(transfer.direction);
@@ -377,6 +387,9 @@ impl DataChannels {
         end: TransferEnd,
     ) {
         self.explain();
+        if let Some(channel) = id.and_then(|id| self.channels.get_mut(&id.0)) {
+            channel.refused = true;
+        }
         let record = self.tell(EndedTransfer {
             running: None,
             id,
