@@ -129,6 +129,19 @@ async fn profile() -> anyhow::Result<()> {
         .ctl(&["events", "--profile", "a b", "--after=0"])
         .await?;
     ensure!(!other.status.success(), "{other:?}");
+
+    // A host to which no tunnel leads yet must look like one.
+    for (target, is_known) in [
+        ("nobody", false),
+        ("nobody.example", false),
+        ("nobody#22", true),
+    ] {
+        let mut client = LocalSocket::connect(broker).await?;
+        let subscribed = client
+            .call("subscribe", &json!({ "profile": target }))
+            .await;
+        ensure!(subscribed.is_ok() == is_known, "{target}: {subscribed:?}");
+    }
     Ok(())
 }
 

@@ -114,21 +114,22 @@ impl Api {
         client: &ClientResponder,
         asked: AttendPrompts,
     ) -> Result<Done, RpcError> {
-        client.attend(self.profile_of(asked.target).await?);
+        let profile = self.profile_of(asked.target, SupervisorRequest::ProfileOf);
+        client.attend(profile.await?);
         Ok(Done {})
     }
 
-    /// The id of the profile that a target names, if there is one.
-    async fn profile_of(&self, target: Option<String>) -> Result<Option<String>, RpcError> {
+    /// The id of the profile that a target names, if one is given.
+    async fn profile_of(
+        &self,
+        target: Option<String>,
+        request: fn(String, oneshot::Sender<Result<String, RpcError>>) -> SupervisorRequest,
+    ) -> Result<Option<String>, RpcError> {
         let Some(target) = target else {
             return Ok(None);
         };
-        let (answer, answered) = oneshot::channel();
-        let sent = self
-            .supervisor
-            .send(SupervisorRequest::ProfileOf(target, answer));
-        sent.await.map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())?.map(Some)
+        let profile = self.ask(|answer| request(target, answer)).await;
+        profile.ok_or_else(stopping)?.map(Some)
     }
 }
 
@@ -175,7 +176,9 @@ impl Handler for Api {
     }
 
     async fn subscribe(&self, mut asked: Subscribe) -> Result<Subscription, RpcError> {
-        let profile = self.profile_of(asked.profile.take()).await?;
+        let named = asked.profile.take();
+        let profile = self.profile_of(named, SupervisorRequest::WatchedProfile);
+        let profile = profile.await?;
         let sources = self.sources.clone();
         let (answer, events) = subscriptions::subscribe(sources, asked, profile).await?;
         Ok((answer, events.boxed()))

@@ -56,6 +56,8 @@ pub(crate) enum SupervisorRequest {
     OfClient(Request, CancellationToken),
     /// The id of the profile that a target names.
     ProfileOf(String, oneshot::Sender<Result<String, RpcError>>),
+    /// The same of a target that should have events.
+    WatchedProfile(String, oneshot::Sender<Result<String, RpcError>>),
     /// A new configuration.
     Reload(
         Box<NewConfig>,
@@ -292,6 +294,9 @@ impl Supervisor {
             SupervisorRequest::ProfileOf(target, id) => {
                 let profile = target::profile(self.profiles.config(), &target);
                 let _ = id.send(profile.map(|profile| profile.id));
+            }
+            SupervisorRequest::WatchedProfile(target, id) => {
+                let _ = id.send(target::watched(&self.profiles, &target));
             }
             SupervisorRequest::Reload(asked, answer) => {
                 let _ = answer.send(self.reload(*asked).await);

@@ -6,6 +6,8 @@ use broker_ipc::methods::OpenTunnelListener;
 use broker_ipc::types::{TunnelKind, TunnelSide};
 use tracing::warn;
 
+use crate::profiles::Profiles;
+
 /// The longest user name in a target. Servers allow a few dozen characters; a company's directory may use e-mail
 /// addresses as names.
 const MAX_USER: usize = 512;
@@ -145,6 +147,23 @@ fn misspelt<'a>(config: &'a Config, word: &str) -> Option<&'a str> {
 
 fn digits(text: &str) -> String {
     text.matches(|c: char| c.is_ascii_digit()).collect()
+}
+
+/// The id of a profile, or of another target that the daemon serves. A client can also wait for the first tunnel to a host if
+/// it leaves no doubt that it means a host.
+///
+/// # Errors
+/// As those of [`profile`], and if nothing can ever happen to the target.
+pub(crate) fn watched(profiles: &Profiles, target: &str) -> Result<String, RpcError> {
+    let meant = profile(profiles.config(), target)?;
+    let is_profile = profiles.config().profile_by_id(&meant.id).is_some();
+    if is_profile || profiles.pool(&meant.id).is_some() || target.contains(['@', '#']) {
+        return Ok(meant.id);
+    }
+    Err(RpcError::not_found(format!(
+        "there is no profile {target}, and no tunnel leads to such a host: see list-profiles. For a host that a tunnel will lead \
+to, write user@{target} or {target}#22"
+    )))
 }
 
 /// As [`profile`], for commands in which only the server matters. If a profile has this host and port, its settings
