@@ -9,13 +9,15 @@ use testkit::broker::Broker;
 use testkit::files;
 use testkit::peer::FtpFiles;
 use testkit::profile::Tunnel;
+use testkit::relay::Flow;
 use testkit::scripted::Conversation;
 use tokio::time::timeout;
 
+use crate::support::failing_line::FailingLine;
 use crate::support::fixture::{CONTENT, SOON, embedded};
 use crate::support::reloading::Site;
 use crate::support::sockets::closed_port;
-use crate::support::trial;
+use crate::support::{REAL, trial};
 
 /// More than the buffers on the way hold.
 const BIG: usize = 64 << 20;
@@ -23,12 +25,20 @@ const BIG: usize = 64 << 20;
 /// What has been moved when the progress is looked at.
 const MOVED: usize = 1 << 20;
 
+/// A silence counts after two seconds, and ends the connection after six.
+const PATIENT: &str = r#"<keepalive-interval time="2"/>"#;
+
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("events: the state, and what follows it", &[], state),
         trial("events: the progress of a transfer", &[], progress),
         trial("events: a reload", &[], reload),
         trial("events: a server that does not answer", &[], no_server),
+        trial(
+            "events: a connection whose server stops answering",
+            REAL,
+            silent_server,
+        ),
         trial("events: lines of the log", &[], log),
         trial("status: waits for the tunnels", &[], waits),
     ]
@@ -169,6 +179,27 @@ async fn no_server() -> anyhow::Result<()> {
     let changes = events(&broker, &changes).await?;
     ensure!(changes[0]["profile_state"]["id"] == "id1", "{changes:#?}");
     Ok(())
+}
+
+/// The profile says so before the connection is given up.
+async fn silent_server() -> anyhow::Result<()> {
+    let rig = FailingLine::start(PATIENT).await?;
+    let broker = rig.broker();
+    let _ftp = rig.login().await?;
+    rig.line().set_flow(Flow::Swallow);
+    let lost = ["--after=0", "--kind=disconnected", "--count=1"];
+    let lost = events(broker, &lost).await?;
+    let mut last = 0;
+    loop {
+        let after = format!("--after={last}");
+        let change = [&after, "--kind=profile-changed", "--count=1"];
+        let change = events(broker, &change).await?;
+        last = change[0]["number"].as_u64().unwrap_or(u64::MAX);
+        ensure!(Some(last) < lost[0]["number"].as_u64(), "{change:#?}");
+        if change[0]["profile_state"]["no_answer"].is_u64() {
+            return Ok(());
+        }
+    }
 }
 
 async fn log() -> anyhow::Result<()> {

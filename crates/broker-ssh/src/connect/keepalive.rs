@@ -6,10 +6,11 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::liveness::Liveness;
 use crate::net::keepalive::UNANSWERED;
+use crate::state::PROMPT;
 
 /// Sends a liveness check whenever the server was silent for an interval, and severs the connection if not a single byte
 /// comes back. Ends with the connection.
@@ -25,7 +26,18 @@ pub(super) async fn watch(liveness: Liveness, interval: Duration) {
             state
                 .silence
                 .asked((received, state.bytes_sent()), quiet_since);
-            if !responds(&liveness, interval).await {
+            let mut responds = pin!(responds(&liveness, interval));
+            let is_alive = match timeout(PROMPT, &mut responds).await {
+                Ok(is_alive) => is_alive,
+                Err(_) => {
+                    // From now on the state shows the silence.
+                    state.wake_pool();
+                    let is_alive = responds.await;
+                    state.wake_pool();
+                    is_alive
+                }
+            };
+            if !is_alive {
                 break;
             }
         }

@@ -24,6 +24,7 @@ pub use cut_reason::CutReason;
 use info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
 use refused_opens::RefusedOpens;
 pub(crate) use server_facts::ServerFacts;
+pub(crate) use silence::PROMPT;
 use silence::Silence;
 use stall::Stalls;
 
@@ -172,6 +173,11 @@ impl ConnectionState {
     /// The session is over. This informs the pool and whoever waits on the connection.
     pub(crate) fn mark_closed(&self) {
         self.closed.cancel();
+        self.wake.notify_one();
+    }
+
+    /// What the pool shows of the connection has changed.
+    pub(crate) fn wake_pool(&self) {
         self.wake.notify_one();
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::net::lock::lock;
 
 /// A server that answers later than this is worth a word: any network is faster.
-const PROMPT: Duration = Duration::from_secs(2);
+pub(crate) const PROMPT: Duration = Duration::from_secs(2);
 
 /// The silence of one connection's server.
 #[derive(Debug, Default)]
