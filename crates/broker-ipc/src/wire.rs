@@ -3,6 +3,7 @@
 use interprocess::local_socket::tokio::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::error::Category;
 use tokio_util::codec::{Framed, LinesCodec};
 use zeroize::Zeroizing;
 
@@ -67,9 +68,8 @@ pub(crate) struct Call {
 impl Call {
     /// Reads a line. Distinguishes invalid JSON from JSON that is not a request.
     pub(crate) fn parse(line: &str) -> Result<Self, RpcError> {
-        let value: Value = serde_json::from_str(line).map_err(|fault| {
-            RpcError::new(ErrorCode::Parse, format!("the line is not JSON: {fault}"))
-        })?;
+        let value: Value = serde_json::from_str(line)
+            .map_err(|fault| RpcError::new(ErrorCode::Parse, not_json(&fault)))?;
         let Value::Object(mut members) = value else {
             return Err(invalid("it must be an object"));
         };
@@ -93,6 +93,16 @@ impl Id {
         let number = id.as_i64().map(Self::Number);
         let id = number.or_else(|| id.as_str().map(|text| Self::Text(text.to_owned())));
         id.ok_or_else(|| invalid("the id must be a whole number or a string"))
+    }
+}
+
+/// What a parser says of its own work is of no use to whoever wrote the line.
+fn not_json(fault: &serde_json::Error) -> String {
+    match fault.classify() {
+        Category::Eof => "the line is not JSON: it ends too early".to_owned(),
+        Category::Syntax | Category::Data | Category::Io => {
+            format!("the line is not JSON: byte {} is wrong", fault.column())
+        }
     }
 }
 
@@ -158,6 +168,32 @@ impl Notification {
             jsonrpc: VERSION.into(),
             method: EventMethod::Event,
             params: event,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_not_json_is_refused_with_the_place() {
+        for (line, said) in [
+            (
+                r#"{"jsonrpc":2.0,}"#,
+                "the line is not JSON: byte 16 is wrong",
+            ),
+            ("Status", "the line is not JSON: byte 1 is wrong"),
+            (r#"{"id":1} {}"#, "the line is not JSON: byte 10 is wrong"),
+            (r#"{"id":"#, "the line is not JSON: it ends too early"),
+            ("", "the line is not JSON: it ends too early"),
+        ] {
+            let refused = Call::parse(line).err();
+            assert_eq!(
+                refused.map(|it| it.message).as_deref(),
+                Some(said),
+                "{line}"
+            );
         }
     }
 }
