@@ -4,11 +4,12 @@ use std::fmt;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use serde_json::Value;
 use testkit::relay::{Cut, Flow};
 use testkit::scripted::End;
 
 use crate::support::failing_line::{ALIVE, Direction, FailingLine};
-use crate::support::fixture::{CONTENT, failure};
+use crate::support::fixture::{CONTENT, SOON, failure};
 use crate::support::played::PlayedDownload;
 use crate::support::sockets::started;
 use crate::support::{REAL, trial};
@@ -38,7 +39,33 @@ pub(crate) fn trials() -> Vec<Trial> {
         REAL,
         one_failure,
     ));
+    trials.push(trial(
+        "cut transfers: the failure says that an administrator cut the transfer",
+        REAL,
+        by_an_administrator,
+    ));
     trials
+}
+
+/// The FTP server also reports a failure, but it does not know why.
+async fn by_an_administrator() -> anyhow::Result<()> {
+    let rig = FailingLine::start("").await?;
+    let mut ftp = rig.login().await?;
+    let data = rig.middle(&mut ftp, Direction::Download, "EPSV").await?;
+    rig.cut(How::CloseChannel).await?;
+    failure(&mut ftp).await?;
+    drop((ftp, data));
+    let one = |status: &Value| {
+        status["failures"]
+            .as_array()
+            .is_some_and(|all| all.len() == 1)
+    };
+    let status = rig.broker().wait_json(&["status"], SOON, one).await?;
+    let cut = &status["failures"][0];
+    ensure!(cut["by"] == "broker", "{cut:#}");
+    let message = "RETR big: an administrator cut the transfer";
+    ensure!(cut["message"] == message, "{cut:#}");
+    Ok(())
 }
 
 /// The FTP server's side of a cut can be silent: sshd then keeps its data connection open, and nothing ends the transfer.

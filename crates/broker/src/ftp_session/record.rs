@@ -215,9 +215,11 @@ pub(super) fn failure(record: &TransferRecord, lost: Option<(Fault, Reason)>) ->
         }
     }
     let fault = record.fault.unwrap_or(Fault::Broker);
+    // The server knows only that the data ended early.
+    let why = record.reason.as_ref().filter(|_| fault == Fault::Broker);
     Some(Cause {
         part: Part::Data,
-        message: format!("{}: {}", record.command, record.reply),
+        message: format!("{}: {}", record.command, why.unwrap_or(&record.reply)),
         reason: match (fault, lost) {
             (_, Some((of_session, why))) if of_session == fault => why,
             (Fault::FtpServer, _) => Reason::FtpRefused,

@@ -131,7 +131,7 @@ impl SessionRegistry {
     pub(crate) fn close_channel(&self, id: u64) -> Result<Done, RpcError> {
         for session in self.sessions() {
             if session.channel.id == id {
-                session.end("broker-ctl closed the session");
+                session.end("an administrator closed the session");
                 return Ok(Done {});
             }
             if let Some(data) = session
@@ -139,7 +139,7 @@ impl SessionRegistry {
                 .into_iter()
                 .find(|data| data.channel.id == id)
             {
-                data.cut("broker-ctl closed the channel");
+                data.cut("an administrator cut the transfer");
                 return Ok(Done {});
             }
         }
