@@ -7,6 +7,7 @@
 mod config_value;
 mod difference;
 mod host_keys;
+mod opening;
 mod profile_states;
 mod reload;
 mod requested;
@@ -20,25 +21,25 @@ use std::time::{Duration, SystemTime};
 use broker_config::Config;
 use broker_ipc::methods::{Done, HandOver, Method, OpenTunnelListener, Reload, SetLogLevel, Stop};
 use broker_ipc::types::{DaemonStatus, Event, EventConfiguration, ReloadReport, TunnelListener};
-use broker_ipc::{ErrorCode, ReplySender, Request, RpcError};
+use broker_ipc::{ReplySender, Request, RpcError};
 use futures::StreamExt;
-use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::{info, warn};
+use tracing::warn;
 
+use self::opening::Opening;
 use self::profile_states::ProfileStates;
 pub use self::reload::NewConfig;
-use self::requested::{Lifetime, RequestedTunnels};
+use self::requested::RequestedTunnels;
 use crate::events::Events;
 use crate::hooks::Hooks;
 use crate::listeners::{Configured, Listeners};
 use crate::metrics::{self, Metrics, Reloads, Sources};
 use crate::own_host::TunnelSockets;
-use crate::profiles::{Connections, Identity, Profiles};
+use crate::profiles::{Identity, Profiles};
 use crate::prompts::PromptQueue;
 use crate::reasons::connect_failed;
 use crate::registry::SessionRegistry;
@@ -98,10 +99,6 @@ pub enum ProcessRequest {
     /// End, since another process serves the sockets.
     Retire,
 }
-
-/// A tunnel that waits for its profile to connect, and for its listener: its number, the outcome, and where the reply
-/// goes. There are at most as many as there are tunnels.
-type Opening = BoxFuture<'static, (u64, Result<(), RpcError>, ReplySender<OpenTunnelListener>)>;
 
 /// Everything the daemon keeps running.
 pub struct Supervisor {
@@ -213,23 +210,6 @@ impl Supervisor {
     /// The sockets of the tunnels.
     pub fn tunnel_sockets(&self) -> TunnelSockets {
         self.listeners.sockets()
-    }
-
-    /// Opens the tunnels that clients had opened in the process before this one.
-    pub fn reopen(&mut self, tunnels: Vec<OpenTunnelListener>) {
-        for asked in tunnels {
-            let lifetime = Lifetime::of_inherited(&asked);
-            if let Err(error) = self.listen(&asked, lifetime) {
-                warn!(port = asked.listen_port, "tunnel not opened again: {error}");
-            }
-        }
-    }
-
-    /// The tunnels that clients have opened and not closed.
-    fn requested_tunnels(&self) -> Vec<OpenTunnelListener> {
-        let requested = self.requested.iter();
-        let open = requested.filter(|(id, _)| self.listeners.tunnel(*id).is_ok());
-        open.map(|(_, asked)| asked.clone()).collect()
     }
 
     /// Opens what the configuration asks for.
@@ -470,88 +450,6 @@ impl Supervisor {
             let connected = connections.shared().connect().await;
             connected.map_err(|error| connect_failed(&error))?;
             Ok(Done {})
-        }
-    }
-
-    /// Opens a tunnel for a person who waits: connecting now reports a wrong name or key immediately. A client that comes
-    /// back after a takeover gets its tunnel, which is open already.
-    fn open(
-        &mut self,
-        asked: &OpenTunnelListener,
-        gone: CancellationToken,
-        reply: ReplySender<OpenTunnelListener>,
-    ) {
-        if let Some(id) = self.requested.claim(asked, &gone) {
-            return reply.send(self.listener(id));
-        }
-        match self.listen(asked, Lifetime::of(asked, gone)) {
-            Ok((id, connections)) => {
-                let listens = self.listeners.opened(id);
-                self.opening.push(Box::pin(async move {
-                    let connected = connections.shared().connect().await;
-                    let opened = match connected.map_err(|error| connect_failed(&error)) {
-                        Ok(()) => listens.await,
-                        Err(error) => Err(error),
-                    };
-                    (id, opened, reply)
-                }));
-            }
-            Err(error) => reply.send(Err(error)),
-        }
-    }
-
-    fn listen(
-        &mut self,
-        asked: &OpenTunnelListener,
-        lifetime: Lifetime,
-    ) -> Result<(u64, Arc<Connections>), RpcError> {
-        if self.shutdown.drain.is_cancelled() {
-            let message = "the broker is stopping and opens no more tunnels";
-            return Err(RpcError::new(ErrorCode::ShuttingDown, message));
-        }
-        let spec = target::tunnel_spec(asked)?;
-        let profile = target::profile(self.profiles.config(), &asked.target)?;
-        let connections = self.profiles.connections(&profile);
-        let id = self
-            .listeners
-            .open_requested(&profile, connections.clone(), spec)?;
-        let listen_port = self.listeners.tunnel(id)?.status().port;
-        let listeners = &self.listeners;
-        self.requested.retain(|id| listeners.tunnel(id).is_ok());
-        let asked = OpenTunnelListener {
-            listen_port,
-            ..asked.clone()
-        };
-        self.requested.insert(id, asked, lifetime);
-        Ok((id, connections))
-    }
-
-    /// The reply to a request for a tunnel. The listener of a tunnel that cannot work is closed again.
-    async fn opened(
-        &mut self,
-        id: u64,
-        opened: Result<(), RpcError>,
-    ) -> Result<TunnelListener, RpcError> {
-        if let Err(error) = opened {
-            // Somebody else may have closed it in the meantime.
-            let _ = self.listeners.close(id).await;
-            return Err(error);
-        }
-        self.listener(id)
-    }
-
-    fn listener(&self, id: u64) -> Result<TunnelListener, RpcError> {
-        let open = self.listeners.tunnel(id)?;
-        Ok(snapshots::listener(open, &self.profiles, &self.registry))
-    }
-
-    /// Closes the listener of a tunnel whose client has left.
-    async fn close_bound(&mut self, id: u64) {
-        if self.listeners.close(id).await.is_ok() {
-            info!(
-                tunnel = id,
-                "the client that had opened the tunnel has left"
-            );
         }
     }
 
