@@ -16,14 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::failing_line::{ALIVE, Direction, FailingLine};
 use crate::support::fixture::{failure, real_with};
-use crate::support::{Need, REAL, trial, trial_within};
-
-const INSIDE: &[Need] = &[
-    Need::Program("ip"),
-    Need::Namespaces,
-    Need::Program("sshd"),
-    Need::Program("vsftpd"),
-];
+use crate::support::{INSIDE, Need, REAL, trial, trial_within};
 
 /// What a configuration that says nothing means: asked every 15 s, and given up when the fourth question is due.
 const USUAL: Duration = Duration::from_secs(60);

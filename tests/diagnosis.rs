@@ -23,13 +23,7 @@ use crate::support::failing_line::{ALIVE, Direction, FailingLine};
 use crate::support::fixture::{RealServers, SOON, nothing_is_left, real};
 use crate::support::shown::{Fault, contains, fails, printed, works};
 use crate::support::sockets::closed_port;
-use crate::support::{Need, trial};
-
-const REAL: &[Need] = &[
-    Need::Program("sshd"),
-    Need::Program("vsftpd"),
-    Need::Program("curl"),
-];
+use crate::support::{REAL_AND_CURL, trial};
 
 /// A connection attempt ends soon.
 const IMPATIENT: &str = r#"<tcp-connect-timeout time="2"/>"#;
@@ -41,25 +35,65 @@ const BROKER: &str = "broker";
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("diagnosis: sshd is down", REAL, sshd_down),
-        trial("diagnosis: sshd hangs", REAL, sshd_hangs),
-        trial("diagnosis: the FTP server is down", REAL, ftp_down),
-        trial("diagnosis: the FTP server hangs", REAL, ftp_hangs),
-        trial("diagnosis: a name that nobody knows", REAL, unknown_name),
-        trial("diagnosis: a key that sshd has revoked", REAL, revoked_key),
-        trial("diagnosis: an expired certificate", REAL, expired),
-        trial("diagnosis: a changed host key", REAL, changed_host_key),
-        trial("diagnosis: forwarding is off", REAL, forwarding_off),
-        trial("diagnosis: active mode is refused", REAL, no_active_mode),
-        trial("diagnosis: a wrong FTP login", REAL, wrong_ftp_login),
-        trial("diagnosis: a full disk", REAL, full_disk),
-        trial("diagnosis: a full disk in the middle", REAL, full_midway),
-        trial("diagnosis: no such file", REAL, no_such_file),
-        trial("diagnosis: an SSH connection that is cut", REAL, cut),
-        trial("diagnosis: a port that is taken", REAL, port_taken),
-        trial("diagnosis: too many sessions", REAL, too_many_sessions),
-        trial("diagnosis: an FTP server for SSH", REAL, ftp_for_ssh),
-        trial("diagnosis: sshd for FTP", REAL, ssh_for_ftp),
+        trial("diagnosis: sshd is down", REAL_AND_CURL, sshd_down),
+        trial("diagnosis: sshd hangs", REAL_AND_CURL, sshd_hangs),
+        trial("diagnosis: the FTP server is down", REAL_AND_CURL, ftp_down),
+        trial("diagnosis: the FTP server hangs", REAL_AND_CURL, ftp_hangs),
+        trial(
+            "diagnosis: a name that nobody knows",
+            REAL_AND_CURL,
+            unknown_name,
+        ),
+        trial(
+            "diagnosis: a key that sshd has revoked",
+            REAL_AND_CURL,
+            revoked_key,
+        ),
+        trial("diagnosis: an expired certificate", REAL_AND_CURL, expired),
+        trial(
+            "diagnosis: a changed host key",
+            REAL_AND_CURL,
+            changed_host_key,
+        ),
+        trial(
+            "diagnosis: forwarding is off",
+            REAL_AND_CURL,
+            forwarding_off,
+        ),
+        trial(
+            "diagnosis: active mode is refused",
+            REAL_AND_CURL,
+            no_active_mode,
+        ),
+        trial(
+            "diagnosis: a wrong FTP login",
+            REAL_AND_CURL,
+            wrong_ftp_login,
+        ),
+        trial("diagnosis: a full disk", REAL_AND_CURL, full_disk),
+        trial(
+            "diagnosis: a full disk in the middle",
+            REAL_AND_CURL,
+            full_midway,
+        ),
+        trial("diagnosis: no such file", REAL_AND_CURL, no_such_file),
+        trial(
+            "diagnosis: an SSH connection that is cut",
+            REAL_AND_CURL,
+            cut,
+        ),
+        trial("diagnosis: a port that is taken", REAL_AND_CURL, port_taken),
+        trial(
+            "diagnosis: too many sessions",
+            REAL_AND_CURL,
+            too_many_sessions,
+        ),
+        trial(
+            "diagnosis: an FTP server for SSH",
+            REAL_AND_CURL,
+            ftp_for_ssh,
+        ),
+        trial("diagnosis: sshd for FTP", REAL_AND_CURL, ssh_for_ftp),
     ]
 }
 

@@ -23,13 +23,7 @@ use testkit::vsftpd::VsftpdOptions;
 use crate::support::fixture::{SOON, real, real_with};
 use crate::support::shown::{Fault, contains, fails, printed, works};
 use crate::support::sockets::closed_port;
-use crate::support::{Need, trial};
-
-const REAL: &[Need] = &[
-    Need::Program("sshd"),
-    Need::Program("vsftpd"),
-    Need::Program("curl"),
-];
+use crate::support::{Need, REAL_AND_CURL, trial};
 
 const WEB: &[Need] = &[
     Need::Program("sshd"),
@@ -38,7 +32,7 @@ const WEB: &[Need] = &[
     Need::Program("python3"),
 ];
 
-const INSIDE: &[Need] = &[
+const FIREWALL: &[Need] = &[
     Need::Program("ip"),
     Need::Program("nft"),
     Need::Namespaces,
@@ -66,14 +60,18 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
             "diagnosis: a firewall that drops packets",
-            INSIDE,
+            FIREWALL,
             black_hole,
         ),
-        trial("diagnosis: a network that stalls", INSIDE, stall),
-        trial("diagnosis: a slow SSH server", REAL, slow),
+        trial("diagnosis: a network that stalls", FIREWALL, stall),
+        trial("diagnosis: a slow SSH server", REAL_AND_CURL, slow),
         trial("diagnosis: a web server for SSH", WEB, web_for_ssh),
         trial("diagnosis: a web server for FTP", WEB, web_for_ftp),
-        trial("diagnosis: a daemon that hangs", REAL, daemon_hangs),
+        trial(
+            "diagnosis: a daemon that hangs",
+            REAL_AND_CURL,
+            daemon_hangs,
+        ),
     ]
 }
 

@@ -18,16 +18,9 @@ use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 use crate::support::examined::Examined;
 use crate::support::fixture::{real, real_with};
 use crate::support::sockets::closed_port;
-use crate::support::{Need, REAL, trial};
+use crate::support::{INSIDE, Need, REAL, trial};
 
 const SSHD: &[Need] = &[Need::Program("sshd")];
-
-const INSIDE: &[Need] = &[
-    Need::Program("ip"),
-    Need::Namespaces,
-    Need::Program("sshd"),
-    Need::Program("vsftpd"),
-];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![

@@ -25,13 +25,7 @@ use tokio::time::timeout;
 use crate::support::bad_tunnel::{BadTunnel, refusal, says, warns};
 use crate::support::fixture::{CONTENT, embedded, nothing_is_left, real};
 use crate::support::sockets::{closed_port, eventually};
-use crate::support::{Need, REAL, trial};
-
-const REAL_AND_CURL: &[Need] = &[
-    Need::Program("sshd"),
-    Need::Program("vsftpd"),
-    Need::Program("curl"),
-];
+use crate::support::{Need, REAL, REAL_AND_CURL, trial};
 
 /// A small transfer on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);

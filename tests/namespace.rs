@@ -16,22 +16,9 @@ use testkit::vsftpd::VsftpdOptions;
 
 use crate::support::clients::CURL_MODES;
 use crate::support::fixture::{Channels, Real, RealServers, expect_data_channels, real, real_with};
-use crate::support::{Need, trial};
+use crate::support::{INSIDE_AND_CURL, REAL_AND_CURL, trial};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const INSIDE: &[Need] = &[
-    Need::Program("ip"),
-    Need::Namespaces,
-    Need::Program("sshd"),
-    Need::Program("vsftpd"),
-    Need::Program("curl"),
-];
-const REAL: &[Need] = &[
-    Need::Program("sshd"),
-    Need::Program("vsftpd"),
-    Need::Program("curl"),
-];
-
 /// A small transfer on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -42,22 +29,22 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial(
             "namespace: FTP server on the SSH server's loopback",
-            INSIDE,
+            INSIDE_AND_CURL,
             on_loopback,
         ),
         trial(
             "namespace: FTP server on an address only the SSH server reaches",
-            INSIDE,
+            INSIDE_AND_CURL,
             on_hidden,
         ),
         trial(
             "namespace: FTP server that announces another address",
-            INSIDE,
+            INSIDE_AND_CURL,
             announcing_in_namespace,
         ),
         trial(
             "namespace: none at all, but an announced address of another host",
-            REAL,
+            REAL_AND_CURL,
             announcing,
         ),
     ]

@@ -23,7 +23,7 @@ use crate::support::clients::CURL_MODES;
 use crate::support::fixture::{CONTENT, SOON, embedded, real, real_with};
 use crate::support::played::PlayedDownload;
 use crate::support::sockets::{closed_port, eventually};
-use crate::support::{Need, REAL, trial};
+use crate::support::{INSIDE_AND_CURL, Need, REAL, trial};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -39,14 +39,6 @@ const DROPBEAR: &[Need] = &[
     Need::Program("openssl"),
     Need::Program("curl"),
 ];
-const INSIDE: &[Need] = &[
-    Need::Program("ip"),
-    Need::Namespaces,
-    Need::Program("sshd"),
-    Need::Program("vsftpd"),
-    Need::Program("curl"),
-];
-
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("remote tunnels: TCP with a half-close", &[], echo),
@@ -63,7 +55,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("remote tunnels: through dropbear", DROPBEAR, dropbear),
         trial(
             "remote tunnels: a client elsewhere, in a namespace",
-            INSIDE,
+            INSIDE_AND_CURL,
             from_elsewhere,
         ),
         trial(

@@ -24,5 +24,5 @@ pub(crate) mod stream;
 pub(crate) mod trial;
 
 pub(crate) use big_file::BigFile;
-pub(crate) use needs::{Need, REAL};
+pub(crate) use needs::{INSIDE, INSIDE_AND_CURL, Need, REAL, REAL_AND_CURL};
 pub(crate) use trial::{trial, trial_within};

@@ -23,6 +23,30 @@ pub(crate) enum Need {
 /// The usual real servers.
 pub(crate) const REAL: &[Need] = &[Need::Program("sshd"), Need::Program("vsftpd")];
 
+/// The same with a client.
+pub(crate) const REAL_AND_CURL: &[Need] = &[
+    Need::Program("sshd"),
+    Need::Program("vsftpd"),
+    Need::Program("curl"),
+];
+
+/// The usual real servers in a network namespace.
+pub(crate) const INSIDE: &[Need] = &[
+    Need::Program("ip"),
+    Need::Namespaces,
+    Need::Program("sshd"),
+    Need::Program("vsftpd"),
+];
+
+/// The same with a client.
+pub(crate) const INSIDE_AND_CURL: &[Need] = &[
+    Need::Program("ip"),
+    Need::Namespaces,
+    Need::Program("sshd"),
+    Need::Program("vsftpd"),
+    Need::Program("curl"),
+];
+
 impl Need {
     pub(crate) fn is_met(self) -> bool {
         match self {
