@@ -1,7 +1,7 @@
 //! Values from a fixed set of words.
 
 use broker_settings::{AddressFamily, AuthMethod, HostKeyPolicy};
-use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6};
+use ftp_proto::{DataAhead, DataOpen, ForeignPort, PasvOverIpv6};
 
 use crate::config::{HookEvent, ListenWhen};
 use crate::tunnel::DataAddress;
@@ -100,6 +100,14 @@ impl Choice for DataOpen {
         ("auto", Self::Auto),
         ("eager", Self::Eager),
         ("lazy", Self::Lazy),
+    ];
+}
+
+impl Choice for DataAhead {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("yes", Self::Always),
+        ("no", Self::Never),
     ];
 }
 

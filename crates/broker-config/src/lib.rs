@@ -65,7 +65,7 @@ pub use config::{
 };
 pub use diagnostic::{Concern, Diagnostic, Related, Report, Severity};
 pub use environment::Environment;
-pub use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6};
+pub use ftp_proto::{DataAhead, DataOpen, ForeignPort, PasvOverIpv6};
 pub use import::{Imported, import, import_openssh};
 pub use load::{Exposed, Sources, check, load};
 pub use log_target::LogTarget;

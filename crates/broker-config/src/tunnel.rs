@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use broker_settings::PasswordSource;
-use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6};
+use ftp_proto::{DataAhead, DataOpen, ForeignPort, PasvOverIpv6};
 use ipnet::IpNet;
 use plain_text::is_printable;
 
@@ -108,6 +108,8 @@ pub struct FtpOptions {
     pub tls: Tls,
     /// When the broker opens a passive data connection to the FTP server.
     pub data_open: DataOpen,
+    /// When the broker asks the FTP server for the next data connection before the client does.
+    pub data_ahead: DataAhead,
     /// What happens to a PORT or EPRT that names another host or a privileged port.
     pub foreign_port: ForeignPort,
     /// What happens when a client on IPv6 sends `PASV`.
@@ -146,6 +148,7 @@ impl Default for FtpOptions {
             data_address: DataAddress::Auto,
             tls: Tls::Refuse,
             data_open: DataOpen::Auto,
+            data_ahead: DataAhead::Auto,
             foreign_port: ForeignPort::Refuse,
             pasv_over_ipv6: PasvOverIpv6::Refuse,
             active: true,

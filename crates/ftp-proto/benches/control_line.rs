@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ftp_proto::{
-    Action, DataEnd, DataEvent, DataId, DataOpen, ForeignPort, PasvOverIpv6, Peer, Session,
-    SessionConfig, TlsPolicy,
+    Action, DataAhead, DataEnd, DataEvent, DataId, DataOpen, ForeignPort, PasvOverIpv6, Peer,
+    Session, SessionConfig, TlsPolicy,
 };
 
 /// Lines of a long reply.
@@ -30,6 +30,7 @@ fn logged_in() -> Session {
         two_families: false,
         pasv_over_ipv6: PasvOverIpv6::Refuse,
         data_open: DataOpen::Auto,
+        data_ahead: DataAhead::Never,
     });
     let now = Instant::now();
     session.server_bytes(now, b"220 ready\r\n");

@@ -56,6 +56,17 @@ pub enum DataOpen {
     Lazy,
 }
 
+/// When the session asks the server for the next data connection before the client does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataAhead {
+    /// In a burst of transfers, if a round trip to the server takes long enough to be worth it.
+    Auto,
+    /// After every transfer.
+    Always,
+    /// Never.
+    Never,
+}
+
 /// The settings of a [`Session`](crate::Session).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionConfig {
@@ -80,4 +91,6 @@ pub struct SessionConfig {
     pub pasv_over_ipv6: PasvOverIpv6,
     /// When the caller opens a passive data connection.
     pub data_open: DataOpen,
+    /// When the session asks the server for the next data connection ahead.
+    pub data_ahead: DataAhead,
 }

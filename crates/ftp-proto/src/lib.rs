@@ -20,7 +20,9 @@ mod session;
 mod telnet;
 mod text;
 
-pub use config::{DataOpen, ForeignPort, PasvOverIpv6, SessionConfig, Terminate, TlsPolicy};
+pub use config::{
+    DataAhead, DataOpen, ForeignPort, PasvOverIpv6, SessionConfig, Terminate, TlsPolicy,
+};
 pub use event::{
     Action, Announced, DataEnd, DataEvent, DataId, Direction, Event, Mode, Peer, Protocol, Told,
     TransferFacts,

@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
-use ftp_proto::{DataOpen, ForeignPort, PasvOverIpv6, Peer, Session, SessionConfig, TlsPolicy};
+use ftp_proto::{
+    DataAhead, DataOpen, ForeignPort, PasvOverIpv6, Peer, Session, SessionConfig, TlsPolicy,
+};
 
 /// Whether the session is in use after these lines, each with the one who says it.
 fn in_use(lines: &[&str]) -> bool {
@@ -17,6 +19,7 @@ fn in_use(lines: &[&str]) -> bool {
         two_families: false,
         pasv_over_ipv6: PasvOverIpv6::Refuse,
         data_open: DataOpen::Auto,
+        data_ahead: DataAhead::Never,
     });
     let now = Instant::now();
     for line in lines {

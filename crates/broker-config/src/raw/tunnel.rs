@@ -117,6 +117,8 @@ pub(crate) const FTP: &[Attribute<RawTunnel>] = rows! { RawTunnel:
         |it, f| set(&mut it.ftp.data_address, f.choice());
     "data-open" usual "auto": "when the broker opens a passive data connection to the FTP server: `auto`, `eager` or `lazy`, see below",
         |it, f| set(&mut it.ftp.data_open, f.choice());
+    "data-ahead" usual "auto": "when the broker prepares the next data connection before the client asks for it: `auto`, `yes` or `no`, see below",
+        |it, f| set(&mut it.ftp.data_ahead, f.choice());
     "tls" usual "refuse": "FTP over TLS: `refuse`, `pass` or `terminate`, see below",
         |it, f| set(&mut it.tls.word, f.choice());
     "tls-certificate" otherwise "none; `tls=\"terminate\"` needs one":

@@ -203,5 +203,6 @@ fn protocol_options(control: &ControlConnection) -> SessionConfig {
         two_families: has_two_families(control),
         pasv_over_ipv6: ftp.pasv_over_ipv6,
         data_open: ftp.data_open,
+        data_ahead: ftp.data_ahead,
     }
 }

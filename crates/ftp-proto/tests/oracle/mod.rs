@@ -20,7 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use ftp_proto::{
-    Action, DataOpen, ForeignPort, PasvOverIpv6, Peer, Session, SessionConfig, TlsPolicy,
+    Action, DataAhead, DataOpen, ForeignPort, PasvOverIpv6, Peer, Session, SessionConfig, TlsPolicy,
 };
 
 /// Where the broker's own endpoints are. Neither peer ever names this address.
@@ -146,6 +146,7 @@ impl Player {
                 two_families: false,
                 pasv_over_ipv6: PasvOverIpv6::Refuse,
                 data_open: DataOpen::Auto,
+                data_ahead: DataAhead::Never,
             }),
             now: Instant::now(),
             seen: Seen::default(),

@@ -102,6 +102,7 @@ pub fn default_config() -> SessionConfig {
         two_families: false,
         pasv_over_ipv6: PasvOverIpv6::Refuse,
         data_open: DataOpen::Auto,
+        data_ahead: DataAhead::Never,
     }
 }
 
