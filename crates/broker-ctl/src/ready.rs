@@ -19,11 +19,15 @@ pub(crate) async fn wait<'a>(daemon: &Daemon<'a>, limit: Duration) -> anyhow::Re
     let until = Instant::now() + limit;
     let daemon = daemon.until(until);
     let attempt = async |daemon| follow(&daemon, until, limit).await;
-    let failed = async |error| match error {
-        ClientError::NotRunning { .. } | ClientError::Vanished { .. } if Instant::now() < until => {
-            Ok(())
+    let failed = async |error| {
+        let can_come = matches!(
+            error,
+            ClientError::NotRunning { .. } | ClientError::Vanished { .. }
+        );
+        match can_come && Instant::now() < until {
+            true => Ok(()),
+            false => Err(error),
         }
-        error => Err(error),
     };
     daemon.look(attempt, failed).await?;
     Ok(daemon)
