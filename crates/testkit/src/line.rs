@@ -31,6 +31,9 @@ const READ_AT_ONCE: usize = 32;
 /// The second and third byte of the addresses: a network that is kept for measurements (RFC 2544).
 const MEASUREMENTS: [u8; 2] = [198, 18];
 
+const NO_DEVICE: &str =
+    "cannot make a TUN interface: it needs root and /dev/net/tun (modprobe tun)";
+
 /// What a line is like, the same in both directions.
 #[derive(Clone, Copy, Debug)]
 pub struct LineOptions {
@@ -136,7 +139,7 @@ fn end(
     // alone.
     let large = options.loss == 0.0;
     let build = || DeviceBuilder::new().name(name).offload(large).build_sync();
-    let device = netns.enter(build)?.context("cannot make a TUN interface")?;
+    let device = netns.enter(build)?.context(NO_DEVICE)?;
     let inside = netns.name();
     ip(&format!(
         "-n {inside} addr add {own} peer {other} dev {name}"

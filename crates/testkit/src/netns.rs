@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::process::{self, Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -106,10 +106,9 @@ impl Netns {
     /// # Errors
     /// When `ip` fails; the message shows what it said.
     pub fn route_through(&self, neighbour: IpAddr) -> anyhow::Result<()> {
-        ip(&format!(
-            "-n {} route add default via {neighbour}",
-            self.0.name
-        ))
+        let name = &self.0.name;
+        ip(&format!("-n {name} route add default via {neighbour}"))?;
+        Ok(())
     }
 
     /// Makes it forward packets, changed by these rules of nft.
@@ -118,11 +117,54 @@ impl Netns {
     /// When this user may not, or `nft` is missing or fails; the message shows what it said.
     pub fn translate(&self, rules: &str) -> anyhow::Result<()> {
         for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
-            let path = format!("/proc/sys/net/{setting}");
-            let written = self.enter(|| std::fs::write(&path, "1"))?;
-            written.with_context(|| format!("cannot write {path}"))?;
+            self.set(setting, "1")?;
         }
         self.filter(rules)
+    }
+
+    /// Gives a setting below `/proc/sys/net` another value, in this namespace alone.
+    ///
+    /// # Errors
+    /// When this user may not, or the kernel refuses the value.
+    pub fn set(&self, setting: &str, value: &str) -> anyhow::Result<()> {
+        let path = format!("/proc/sys/net/{setting}");
+        let written = self.enter(|| std::fs::write(&path, value))?;
+        written.with_context(|| format!("cannot write {value:?} to {path}"))
+    }
+
+    /// Gives every connection on the IPv4 routes of now this congestion control. A namespace may not choose as its default
+    /// what its host does not allow every user, but a route may.
+    ///
+    /// # Errors
+    /// When this user may not, the kernel does not have it, or `ip` is missing or fails; the message shows what it said.
+    pub fn choose_congestion_control(&self, algorithm: &str) -> anyhow::Result<()> {
+        let name = &self.0.name;
+        for table in ["local", "main"] {
+            let routes = ip(&format!("-4 -n {name} route show table {table}"))?;
+            for route in routes.lines().map(str::trim).filter(|it| carries_tcp(it)) {
+                // A choice made earlier comes last in the list.
+                let route = route.split(" congctl ").next().unwrap_or(route);
+                let chosen = format!("table {table} congctl {algorithm}");
+                ip(&format!("-n {name} route replace {route} {chosen}"))
+                    .with_context(|| format!("cannot choose {algorithm} as congestion control"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a connection to the namespace's own loopback address takes as its congestion control.
+    ///
+    /// # Errors
+    /// When no connection can be made.
+    pub fn congestion_control(&self) -> anyhow::Result<String> {
+        let asked = self.enter(|| -> io::Result<Vec<u8>> {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let stream = TcpStream::connect(listener.local_addr()?)?;
+            socket2::SockRef::from(&stream).tcp_congestion()
+        });
+        let name = asked?.context("cannot ask a connection for its congestion control")?;
+        let name = String::from_utf8_lossy(&name);
+        Ok(name.trim_end_matches('\0').to_owned())
     }
 
     /// Filters its packets by these rules of nft.
@@ -132,7 +174,8 @@ impl Netns {
     pub fn filter(&self, rules: &str) -> anyhow::Result<()> {
         let mut command = Command::new(NFT.find()?);
         command.arg(rules);
-        finished(self.enter(|| command.output())?, "nft", rules)
+        finished(self.enter(|| command.output())?, "nft", rules)?;
+        Ok(())
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -202,13 +245,19 @@ impl Drop for Inner {
     }
 }
 
-pub(crate) fn ip(arguments: &str) -> anyhow::Result<()> {
+/// Broadcasts are no connections, and a route without a carrier is listed with words that `ip` does not take.
+fn carries_tcp(route: &str) -> bool {
+    !route.is_empty() && !route.starts_with("broadcast ") && !route.ends_with(" linkdown")
+}
+
+/// Runs `ip`, and returns what it printed.
+pub(crate) fn ip(arguments: &str) -> anyhow::Result<String> {
     let output = Command::new(IP.find()?).args(arguments.split(' ')).output();
     finished(output, "ip", arguments)
 }
 
-/// The end of a program, which must have succeeded.
-fn finished(output: io::Result<Output>, program: &str, arguments: &str) -> anyhow::Result<()> {
+/// The output of a program that has ended, which must have succeeded.
+fn finished(output: io::Result<Output>, program: &str, arguments: &str) -> anyhow::Result<String> {
     let output = output.with_context(|| format!("cannot start {program}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(
@@ -216,13 +265,12 @@ fn finished(output: io::Result<Output>, program: &str, arguments: &str) -> anyho
         "{program} {arguments}: {}",
         said.trim()
     );
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::TcpListener;
     use std::path::Path;
 
     use super::*;
@@ -284,6 +332,35 @@ mod tests {
         assert!(from_inside(other).is_err());
         let inside = inside.local_addr().unwrap();
         assert!(TcpStream::connect_timeout(&inside, NO_ROUTE).is_err());
+    }
+
+    #[test]
+    fn its_connections_take_the_congestion_control_of_its_routes() {
+        if available().is_err() {
+            return;
+        }
+        let netns = Netns::create().unwrap();
+        for algorithm in ["cubic", "reno"] {
+            netns.choose_congestion_control(algorithm).unwrap();
+            assert_eq!(netns.congestion_control().unwrap(), algorithm);
+        }
+        assert!(netns.choose_congestion_control("none-such").is_err());
+    }
+
+    #[test]
+    fn a_setting_is_its_own() {
+        if available().is_err() {
+            return;
+        }
+        let (netns, other) = (Netns::create().unwrap(), Netns::create().unwrap());
+        let read = |netns: &Netns| {
+            let read = || std::fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem");
+            netns.enter(read).unwrap().unwrap()
+        };
+        let before = read(&other);
+        netns.set("ipv4/tcp_wmem", "4096 16384 1234567").unwrap();
+        assert!(read(&netns).trim().ends_with("1234567"));
+        assert_eq!(read(&other), before);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(super) enum Aim {
     RatioAtMost(f64),
     /// So much in the figure's unit, or less.
     AtMost(f64),
+    /// So much above the comparison, in the figure's unit, or less.
+    AboveAtMost(f64),
 }
 
 /// One figure with every sample of it.
@@ -88,19 +90,28 @@ impl Figure {
 
     /// The broker's share of the comparison, pair by pair: what slows the machine for a while slows both of a pair.
     pub(super) fn ratio(&self) -> Option<Summary> {
+        self.paired(|broker, other| broker / other)
+    }
+
+    fn paired(&self, of: impl Fn(f64, f64) -> f64) -> Option<Summary> {
         let pairs = self.broker.iter().zip(&self.comparison.as_ref()?.samples);
-        Some(summary(&pairs.map(|(a, b)| a / b).collect::<Vec<_>>()))
+        Some(summary(&pairs.map(|(a, b)| of(*a, *b)).collect::<Vec<_>>()))
     }
 
     /// Whether the median is as it should be; `None` where nothing is asked of it.
     pub(super) fn is_reached(&self) -> Option<bool> {
-        let ratio = || self.ratio().map_or(f64::NAN, |ratio| ratio.median);
+        let ratio = || median(self.ratio());
         Some(match self.aim? {
             Aim::RatioAtLeast(least) => ratio() >= least,
             Aim::RatioAtMost(most) => ratio() <= most,
             Aim::AtMost(most) => self.broker_summary().median <= most,
+            Aim::AboveAtMost(most) => median(self.paired(|broker, other| broker - other)) <= most,
         })
     }
+}
+
+fn median(of: Option<Summary>) -> f64 {
+    of.map_or(f64::NAN, |summary| summary.median)
 }
 
 /// The median of some samples, and their range; not numbers where there are none.
@@ -156,6 +167,10 @@ mod tests {
         assert_eq!(figure.ratio().unwrap().median, 1.5);
         assert_eq!(figure.is_reached(), Some(true));
         figure.aim = Some(Aim::AtMost(1.9));
+        assert_eq!(figure.is_reached(), Some(false));
+        figure.aim = Some(Aim::AboveAtMost(1.0));
+        assert_eq!(figure.is_reached(), Some(true));
+        figure.aim = Some(Aim::AboveAtMost(0.9));
         assert_eq!(figure.is_reached(), Some(false));
         figure.aim = None;
         assert_eq!(figure.is_reached(), None);

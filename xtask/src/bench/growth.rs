@@ -15,11 +15,15 @@ use super::answers::milliseconds;
 use super::figure::{Aim, Figure, summary};
 use super::peers::Forwarder;
 use super::transfers::{SSH, four_downloads};
-use super::usage::{peak_kib, resident_kib};
+use super::usage::{allow_open_files, peak_kib, resident_kib};
 
 /// Sessions that are open already when one more is opened.
 const SESSIONS: [usize; 5] = [1, 10, 100, 300, MANY];
 const MANY: usize = 1000;
+/// Idle sessions, of whose memory each has its part.
+const IDLE: [usize; 2] = [MANY, 10_000];
+/// This program has both ends of each idle session, and little else.
+const OPEN_FILES: u64 = 2 * 10_000 + 1000;
 /// Tunnels, on the first of which a session is opened.
 const TUNNELS: [usize; 3] = [1, 50, 500];
 /// Sessions whose opening makes one sample.
@@ -28,44 +32,50 @@ const OPENED: usize = 20;
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// Memory of the daemon: at rest, for each session, and at its peak.
-pub(super) async fn memory(run: &Run) -> Result<Vec<Figure>> {
+pub(super) async fn memory(run: &Run<'_>) -> Result<Vec<Figure>> {
     let mut idle = Figure::alone("memory, idle daemon", "MiB", Some(Aim::AtMost(16.0)));
-    let what = "memory, each of 1000 idle FTP sessions";
-    let mut each = Figure::alone(what, "KiB", Some(Aim::AtMost(48.0)));
+    let mut each = IDLE.map(|count| {
+        let what = format!("memory, each of {count} idle FTP sessions");
+        Figure::alone(&what, "KiB", Some(Aim::AtMost(32.0)))
+    });
     let what = "memory, peak with four downloads";
     let mut peak = Figure::alone(what, "MiB", Some(Aim::AtMost(64.0)));
+    allow_open_files(OPEN_FILES)?;
     let peer = Greeter::start().await?;
     for _ in 0..run.pairs {
-        let daemon = run
-            .peers
-            .broker_to(run.peers.servers.ssh.addr(), peer.addr, 1)
-            .await?;
+        let daemon = run.peers.broker_to(peer.addr, 1).await?;
         sleep(SETTLED).await;
         idle.broker.push(resident_kib(daemon.pid())? / 1024.0);
-        each.broker.push(each_session(&daemon).await?);
+        for (figure, taken) in each.iter_mut().zip(each_session(daemon).await?) {
+            figure.broker.push(taken);
+        }
 
-        let daemon = run.peers.broker(run.peers.servers.ssh.addr()).await?;
-        four_downloads(run, daemon.listen, run.size / 2).await?;
+        let daemon = run.peers.broker().await?;
+        four_downloads(&run.peers, daemon.listen, run.size / 2).await?;
         peak.broker.push(peak_kib(daemon.pid())? / 1024.0);
     }
-    Ok(vec![idle, each, peak])
+    let each = each.into_iter();
+    Ok([idle].into_iter().chain(each).chain([peak]).collect())
 }
 
-/// KiB that each session adds, the SSH connections not counted.
-async fn each_session(daemon: &Forwarder) -> Result<f64> {
-    let _first = open_session(daemon.listen).await?;
+/// KiB that each of so many sessions adds, from few to many. The first one, which opens the SSH connection, does not count.
+async fn each_session(daemon: Forwarder) -> Result<Vec<f64>> {
+    let mut sessions = vec![open_session(daemon.listen).await?];
     sleep(SETTLED).await;
     let before = resident_kib(daemon.pid())?;
-    let mut sessions = Vec::new();
-    for _ in 0..MANY {
-        sessions.push(open_session(daemon.listen).await?);
+    let mut each = Vec::new();
+    for count in IDLE {
+        while sessions.len() <= count {
+            sessions.push(open_session(daemon.listen).await?);
+        }
+        sleep(SETTLED).await;
+        each.push((resident_kib(daemon.pid())? - before) / count as f64);
     }
-    sleep(SETTLED).await;
-    Ok((resident_kib(daemon.pid())? - before) / MANY as f64)
+    Ok(each)
 }
 
 /// The time a session takes to open, among many sessions and among many tunnels.
-pub(super) async fn sessions_and_tunnels(run: &Run) -> Result<Vec<Figure>> {
+pub(super) async fn sessions_and_tunnels(run: &Run<'_>) -> Result<Vec<Figure>> {
     let peer = Greeter::start().await?;
     let mut sessions = SESSIONS.map(|others| {
         let what = format!("opening a session beside {others} others");
@@ -75,17 +85,16 @@ pub(super) async fn sessions_and_tunnels(run: &Run) -> Result<Vec<Figure>> {
         let what = format!("opening a session on one of {tunnels} tunnels");
         Figure::alone(&what, "ms", None)
     });
-    let ssh = run.peers.servers.ssh.addr();
     for _ in 0..run.pairs {
-        let broker = run.peers.broker_to(ssh, peer.addr, 1).await?;
+        let broker = run.peers.broker_to(peer.addr, 1).await?;
         let broker = beside_others(broker).await?;
-        let forwarding = run.peers.forwarding_to(ssh, peer.addr, &[]).await?;
+        let forwarding = run.peers.forwarding_to(peer.addr, []).await?;
         let forwarding = beside_others(forwarding).await?;
         for (figure, (a, b)) in sessions.iter_mut().zip(broker.into_iter().zip(forwarding)) {
             figure.pair(a, b);
         }
         for (figure, tunnels) in tunnels.iter_mut().zip(TUNNELS) {
-            let many = run.peers.broker_to(ssh, peer.addr, tunnels).await?;
+            let many = run.peers.broker_to(peer.addr, tunnels).await?;
             let _first = open_session(many.listen).await?;
             figure.broker.push(open_some(many.listen).await?);
         }

@@ -3,9 +3,12 @@
 mod answers;
 mod figure;
 mod growth;
+mod hosts;
 mod lines;
 mod peers;
 mod report;
+mod small_files;
+mod stalls;
 mod streams;
 mod transfers;
 mod usage;
@@ -15,9 +18,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use testkit::line::LineOptions;
 
 use crate::cargo;
 use figure::Figure;
+use hosts::Host;
 use peers::BenchPeers;
 use report::Machine;
 use streams::Kind;
@@ -45,16 +50,24 @@ pub(crate) struct Options {
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Row {
-    /// One download: rate and processor time
+    /// One download: rate, and processor time here and at sshd
     Download,
-    /// One upload: rate and processor time
+    /// One upload: the same
     Upload,
     /// Four downloads at once
     Four,
-    /// One download over a long fat line
+    /// One download over 100 ms
     LongLine,
-    /// Many small files over a long line
+    /// One download over 300 ms
+    LongestLine,
+    /// One upload over 100 ms
+    LongUpload,
+    /// Many small files over 50 ms
     ManyFiles,
+    /// A mirror of small files over 50 ms
+    Mirror,
+    /// Memory of sshd while downloads stall
+    Stalled,
     /// Answers to NOOP while a transfer runs
     Noop,
     /// The first byte of a listing
@@ -70,11 +83,22 @@ enum Row {
 }
 
 /// What every row needs.
-struct Run {
+struct Run<'a> {
+    host: &'a Host,
+    programs: PathBuf,
+    /// The servers on the broker's own host.
     peers: BenchPeers,
     pairs: usize,
     /// Bytes of the file that is moved.
     size: u64,
+}
+
+impl Run<'_> {
+    /// Servers at the far end of a line.
+    async fn behind(&self, line: LineOptions) -> Result<BenchPeers> {
+        let (far, line) = self.host.far(line)?;
+        BenchPeers::start_behind(self.programs.clone(), far, line).await
+    }
 }
 
 /// Measures and prints.
@@ -85,15 +109,28 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     ensure!(options.pairs > 0, "no pairs: nothing to measure");
     let machine = Machine::look();
     let programs = match &options.programs {
-        Some(directory) => directory.clone(),
+        Some(directory) => std::path::absolute(directory)?,
         None => build_release().await?,
     };
+    let host = Host::make()?;
+    host.run(measure_all(options, &machine, &host, programs))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure_all(
+    options: &Options,
+    machine: &Machine,
+    host: &Host,
+    programs: PathBuf,
+) -> Result<()> {
     let run = Run {
+        host,
+        programs: programs.clone(),
         peers: BenchPeers::start(programs).await?,
         pairs: options.pairs,
         size: options.size << 20,
     };
-    report::print_machine(&machine, options.pairs, options.size);
+    report::print_machine(machine, options.pairs, options.size);
     report::print_head();
     let mut figures = Vec::new();
     for row in Row::value_variants() {
@@ -105,18 +142,22 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
         }
     }
     if let Some(path) = &options.json {
-        report::write_json(path, &machine, options.size, &figures)?;
+        report::write_json(path, machine, options.size, &figures)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
-async fn measure(run: &Run, row: Row) -> Result<Vec<Figure>> {
+async fn measure(run: &Run<'_>, row: Row) -> Result<Vec<Figure>> {
     match row {
         Row::Download => transfers::one(run, Direction::Down).await,
         Row::Upload => transfers::one(run, Direction::Up).await,
         Row::Four => transfers::four(run).await,
         Row::LongLine => lines::long_line(run).await,
-        Row::ManyFiles => lines::many_files(run).await,
+        Row::LongestLine => lines::longest_line(run).await,
+        Row::LongUpload => lines::long_upload(run).await,
+        Row::ManyFiles => small_files::many_files(run).await,
+        Row::Mirror => small_files::mirror(run).await,
+        Row::Stalled => stalls::stalled(run).await,
         Row::Noop => answers::noop(run).await,
         Row::Listing => answers::listing(run).await,
         Row::Tcp => streams::streams(run, Kind::Tcp).await,
@@ -132,7 +173,11 @@ fn name(row: Row) -> &'static str {
         Row::Upload => "upload",
         Row::Four => "four",
         Row::LongLine => "long-line",
+        Row::LongestLine => "longest-line",
+        Row::LongUpload => "long-upload",
         Row::ManyFiles => "many-files",
+        Row::Mirror => "mirror",
+        Row::Stalled => "stalled",
         Row::Noop => "noop",
         Row::Listing => "listing",
         Row::Tcp => "tcp",

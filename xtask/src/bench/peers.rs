@@ -1,6 +1,8 @@
 //! The servers, and what forwards to them: brokerd, and OpenSSH's client with `-L` or `-D`
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,31 +12,33 @@ use tempfile::TempDir;
 use testkit::broker::{Broker, BrokerOptions};
 use testkit::files::write_pattern;
 use testkit::fixture::{Fixture, Servers};
+use testkit::line::Line;
+use testkit::netns::Netns;
 use testkit::peer::SshPeer;
 use testkit::ports::unused_port;
 use testkit::process::Process;
 use testkit::profile::Tunnel;
 use testkit::programs::SSH;
-use testkit::relay::{Relay, RelayOptions};
 use testkit::sshd::{Sshd, SshdOptions};
 use testkit::vsftpd::{Vsftpd, VsftpdOptions};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use super::hosts;
+
 /// What both SSH clients are made to use.
 const CIPHER: &str = "aes128-gcm@openssh.com";
 const KEX: &str = "curve25519-sha256";
 
-/// Passive ports: as many as transfers at one time, and some for vsftpd to find a free one by chance.
-const PASSIVE_PORTS: u16 = 8;
-/// Below the ports that the kernel gives to outgoing connections.
-const FIRST_PORT: u16 = 20_000;
-const LAST_PORT: u16 = 32_000;
+/// Passive ports: more than transfers at one time, for vsftpd tries them at random and gives up after ten that are in use.
+/// They lie below those that the launchers and the kernel give away, and a namespace has no other servers.
+const PASSIVE_PORTS: RangeInclusive<u16> = 5000..=5031;
 
 /// `ssh -L` listens on the very ports of the FTP server, whose passive replies name them; so it needs another address.
 const FORWARDED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-/// The same for the far end of a line that plain FTP takes.
-const FAR_AWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
+
+/// More than any row opens on one tunnel.
+const MAX_SESSIONS: usize = 20_000;
 
 /// Starting takes a fraction of a second.
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -44,10 +48,11 @@ const READY_POLL: Duration = Duration::from_millis(10);
 /// The servers, and what they serve.
 pub(super) struct BenchPeers {
     pub(super) servers: Servers<Sshd, Vsftpd>,
-    passive_ports: Vec<u16>,
     programs: PathBuf,
     /// The files: in memory, so that no disk is measured.
     served: TempDir,
+    /// The servers' host, if it is another one, and the line that leads to it. They end after the servers.
+    far: Option<(Netns, Line)>,
 }
 
 /// What an FTP client connects to in the place of the FTP server. Dropping it ends it.
@@ -76,16 +81,42 @@ impl Forwarder {
 }
 
 impl BenchPeers {
-    /// Starts the servers. `programs` is the directory of the release build.
+    /// Starts the servers on this host. `programs` is the directory of the release build.
+    ///
+    /// # Errors
+    /// When a server is missing or does not start.
     pub(super) async fn start(programs: PathBuf) -> Result<Self> {
-        let memory = Path::new("/dev/shm");
-        let served = match memory.is_dir() {
-            true => tempfile::tempdir_in(memory),
-            false => tempfile::tempdir(),
+        Self::start_at(programs, None).await
+    }
+
+    /// Starts the servers on the host at the far end of a line.
+    ///
+    /// # Errors
+    /// As [`BenchPeers::start`].
+    pub(super) async fn start_behind(programs: PathBuf, far: Netns, line: Line) -> Result<Self> {
+        Self::start_at(programs, Some((far, line))).await
+    }
+
+    /// Lets the servers' host have so much under way as one that is set up for long lines.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub(super) fn prepare_for_long_lines(&self) -> Result<()> {
+        let (far, _) = self.far.as_ref().context("the servers are on this host")?;
+        hosts::prepare_for_long_lines(far)
+    }
+
+    async fn start_at(programs: PathBuf, far: Option<(Netns, Line)>) -> Result<Self> {
+        let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        // Far away, sshd reaches the FTP server at its own loopback address, and plain FTP at the end of the line.
+        let (netns, ssh_addr, ftp_addr) = match &far {
+            Some((netns, line)) => (Some(netns), line.far(), Ipv4Addr::UNSPECIFIED.into()),
+            None => (None, own, own),
         };
-        let served = served.context("cannot make a directory for the files")?;
-        let passive_ports = free_ports()?;
+        let served = memory_directory()?;
         let sshd = SshdOptions {
+            bind: ssh_addr,
+            netns: netns.cloned(),
             extra_config: vec![
                 format!("Ciphers {CIPHER}"),
                 format!("KexAlgorithms {KEX}"),
@@ -93,24 +124,36 @@ impl BenchPeers {
             ],
             ..SshdOptions::default()
         };
-        let [lowest, .., highest] = passive_ports.as_slice() else {
-            anyhow::bail!("no passive ports");
-        };
         let ftp = VsftpdOptions {
+            bind: ftp_addr,
+            netns: netns.cloned(),
             extra_config: vec![
                 format!("anon_root={}", served.path().display()),
-                format!("pasv_min_port={lowest}"),
-                format!("pasv_max_port={highest}"),
+                format!("pasv_min_port={}", PASSIVE_PORTS.start()),
+                format!("pasv_max_port={}", PASSIVE_PORTS.end()),
                 "log_ftp_protocol=NO".to_owned(),
             ],
             ..VsftpdOptions::default()
         };
         Ok(Self {
             servers: Fixture::builder().ssh(sshd).ftp(ftp).servers().await?,
-            passive_ports,
             programs,
             served,
+            far,
         })
+    }
+
+    /// Where sshd reaches the FTP server.
+    pub(super) fn ftp(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.servers.ftp.addr().port()).into()
+    }
+
+    /// Where clients reach the FTP server without SSH.
+    pub(super) fn plain_ftp(&self) -> SocketAddr {
+        match &self.far {
+            Some((_, line)) => (line.far(), self.ftp().port()).into(),
+            None => self.ftp(),
+        }
     }
 
     /// A file on the FTP server's side.
@@ -130,51 +173,50 @@ impl BenchPeers {
         Ok(path)
     }
 
-    /// The daemon and `ssh -L`, both straight to sshd.
+    /// Makes a file to be fetched that has so many zeros and takes no memory, if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn make_sparse_file(&self, name: &str, size: u64) -> Result<()> {
+        let path = self.file(name);
+        let made = File::create(&path).and_then(|file| file.set_len(size));
+        made.with_context(|| format!("cannot make {}", path.display()))
+    }
+
+    /// The daemon and `ssh -L`.
     ///
     /// # Errors
     /// When one does not start.
     pub(super) async fn both(&self) -> Result<(Forwarder, Forwarder)> {
-        let ssh = self.servers.ssh.addr();
-        Ok((self.broker(ssh).await?, self.forwarding(ssh).await?))
+        Ok((self.broker().await?, self.forwarding().await?))
     }
 
     /// A daemon of the release build with one FTP tunnel, which has no SSH connection yet.
     ///
     /// # Errors
     /// When it does not become ready; the message shows its log.
-    pub(super) async fn broker(&self, ssh: SocketAddr) -> Result<Forwarder> {
-        self.broker_to(ssh, self.servers.ftp.addr(), 1).await
+    pub(super) async fn broker(&self) -> Result<Forwarder> {
+        self.broker_to(self.ftp(), 1).await
     }
 
     /// The same to an FTP server of the caller's choice, with so many tunnels, the first of which is given back.
     ///
     /// # Errors
     /// As [`BenchPeers::broker`].
-    pub(super) async fn broker_to(
-        &self,
-        ssh: SocketAddr,
-        ftp: SocketAddr,
-        tunnels: usize,
-    ) -> Result<Forwarder> {
-        let first = Tunnel::ftp(ftp).with(r#"max-sessions="2000""#);
-        self.broker_with(ssh, first, tunnels).await
+    pub(super) async fn broker_to(&self, ftp: SocketAddr, tunnels: usize) -> Result<Forwarder> {
+        let first = Tunnel::ftp(ftp).with(&format!(r#"max-sessions="{MAX_SESSIONS}""#));
+        self.broker_with(first, tunnels).await
     }
 
     /// The same with a tunnel of the caller's choice.
     ///
     /// # Errors
     /// As [`BenchPeers::broker`].
-    pub(super) async fn broker_with(
-        &self,
-        ssh: SocketAddr,
-        mut first: Tunnel,
-        tunnels: usize,
-    ) -> Result<Forwarder> {
+    pub(super) async fn broker_with(&self, mut first: Tunnel, tunnels: usize) -> Result<Forwarder> {
         let listen = free_addr()?;
         let further = Tunnel::ftp(first.to);
         first.port = listen.port();
-        let mut profile = self.servers.ssh.profile()?.at(ssh);
+        let mut profile = self.servers.ssh.profile()?;
         profile.tunnels = vec![first];
         profile.tunnels.resize(tunnels, further);
         let cipher = format!(r#"<ciphers><cipher name="{CIPHER}"/></ciphers>"#);
@@ -193,9 +235,8 @@ impl BenchPeers {
     ///
     /// # Errors
     /// When it does not forward in time; the message shows what it said.
-    pub(super) async fn forwarding(&self, ssh: SocketAddr) -> Result<Forwarder> {
-        self.forwarding_to(ssh, self.servers.ftp.addr(), &self.passive_ports)
-            .await
+    pub(super) async fn forwarding(&self) -> Result<Forwarder> {
+        self.forwarding_to(self.ftp(), PASSIVE_PORTS).await
     }
 
     /// The same to an FTP server of the caller's choice.
@@ -204,18 +245,17 @@ impl BenchPeers {
     /// As [`BenchPeers::forwarding`].
     pub(super) async fn forwarding_to(
         &self,
-        ssh: SocketAddr,
         target: SocketAddr,
-        passive_ports: &[u16],
+        passive_ports: impl IntoIterator<Item = u16>,
     ) -> Result<Forwarder> {
-        let ports = [&[target.port()], passive_ports].concat();
-        let forwards = ports.iter().flat_map(|port| {
+        let ports = [target.port()].into_iter().chain(passive_ports);
+        let forwards = ports.flat_map(|port| {
             let forward = format!("{FORWARDED}:{port}:{}:{port}", target.ip());
             ["-L".to_owned(), forward]
         });
         let forwards: Vec<_> = forwards.collect();
         let listen = SocketAddr::new(FORWARDED, target.port());
-        self.ssh_with(ssh, &forwards, listen).await
+        self.ssh_with(&forwards, listen).await
     }
 
     /// OpenSSH's client on one connection with these arguments, which make it listen at `listen`.
@@ -224,14 +264,13 @@ impl BenchPeers {
     /// When it does not listen in time; the message shows what it said.
     pub(super) async fn ssh_with(
         &self,
-        ssh: SocketAddr,
         arguments: &[String],
         listen: SocketAddr,
     ) -> Result<Forwarder> {
         let directory = tempfile::tempdir()?;
-        let mut command = self.ssh(directory.path(), ssh)?;
+        let mut command = self.ssh(directory.path())?;
         command.args(["-N", "-o", "ExitOnForwardFailure=yes"]);
-        command.args(arguments).arg(ssh.ip().to_string());
+        command.args(arguments).arg(self.ssh_host());
         let mut process = Process::spawn(command, None)?;
         let deadline = Instant::now() + READY_LIMIT;
         while TcpStream::connect(listen).await.is_err() {
@@ -249,7 +288,8 @@ impl BenchPeers {
     ///
     /// # Errors
     /// When it is not installed or the known hosts cannot be written.
-    pub(super) fn ssh(&self, directory: &Path, ssh: SocketAddr) -> Result<Command> {
+    pub(super) fn ssh(&self, directory: &Path) -> Result<Command> {
+        let ssh = self.servers.ssh.addr();
         let known_hosts = directory.join("known_hosts");
         let host_key = self.servers.ssh.host_key_openssh()?;
         std::fs::write(
@@ -275,68 +315,23 @@ impl BenchPeers {
         Ok(command)
     }
 
-    /// A line to sshd with this round trip and, if given, so many bytes a second.
-    ///
-    /// # Errors
-    /// When no port can be bound.
-    pub(super) async fn line_to_ssh(
-        &self,
-        round_trip: Duration,
-        bandwidth: Option<u64>,
-    ) -> Result<Relay> {
-        Relay::start_with(RelayOptions {
-            record: false,
-            delay: round_trip / 2,
-            bandwidth,
-            ..RelayOptions::to(self.servers.ssh.addr())
-        })
-        .await
+    /// The host of sshd, as `ssh` is told it.
+    pub(super) fn ssh_host(&self) -> String {
+        self.servers.ssh.addr().ip().to_string()
     }
+}
 
-    /// A line straight to the FTP server, for its control port and every passive port, on which a connection takes a
-    /// round trip to be made. The first relay is the control port's.
-    ///
-    /// # Errors
-    /// When a port cannot be bound.
-    pub(super) async fn line_to_ftp(&self, round_trip: Duration) -> Result<Vec<Relay>> {
-        let target = self.servers.ftp.addr();
-        let control = Relay::start_with(RelayOptions {
-            bind: SocketAddr::new(FAR_AWAY, target.port()),
-            record: false,
-            delay: round_trip / 2,
-            handshakes: true,
-            ..RelayOptions::to(target)
-        })
-        .await?;
-        let mut relays = vec![control];
-        for port in &self.passive_ports {
-            let [bind, target] = [FAR_AWAY, target.ip()].map(|ip| SocketAddr::new(ip, *port));
-            let beside = match relays.first() {
-                Some(control) => control.start_beside(bind, target).await?,
-                None => break,
-            };
-            relays.push(beside);
-        }
-        Ok(relays)
-    }
+/// A directory in memory, if this system has such.
+pub(super) fn memory_directory() -> Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    let directory = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory),
+        false => tempfile::tempdir(),
+    };
+    directory.context("cannot make a directory for the files")
 }
 
 /// A free port for a listener that has to be named before it is there.
 pub(super) fn free_addr() -> Result<SocketAddr> {
     Ok((Ipv4Addr::LOCALHOST, unused_port()?).into())
-}
-
-/// The first ports in a row that nobody uses on any of the addresses.
-fn free_ports() -> Result<Vec<u16>> {
-    let hosts = [IpAddr::V4(Ipv4Addr::LOCALHOST), FORWARDED, FAR_AWAY];
-    let is_free = |port: &u16| {
-        hosts
-            .iter()
-            .all(|ip| TcpListener::bind((*ip, *port)).is_ok())
-    };
-    (FIRST_PORT..LAST_PORT)
-        .step_by(usize::from(PASSIVE_PORTS))
-        .map(|first| (first..first + PASSIVE_PORTS).collect::<Vec<_>>())
-        .find(|ports| ports.iter().all(is_free))
-        .context("no ports in a row are free")
 }

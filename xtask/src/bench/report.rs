@@ -9,18 +9,20 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::figure::{Aim, Figure, Summary};
+use super::hosts::CONGESTION_CONTROL;
 
 /// What the figures depend on.
 #[derive(Debug, Serialize)]
 pub(super) struct Machine {
     processor: String,
+    /// The instructions that ciphers depend on, each with whether the processor has it.
+    instructions: String,
     cores: usize,
     memory_mib: u64,
     kernel: String,
     ssh: String,
     curl: String,
-    /// BBR paces loopback connections too, which halves what they carry.
-    congestion_control: String,
+    congestion_control: &'static str,
     commit: String,
     /// Average load when the run began: anything else at work spoils it.
     load: String,
@@ -38,14 +40,13 @@ impl Machine {
         let kib = memory.split(' ').next().and_then(|n| n.parse::<u64>().ok());
         Self {
             processor: field(&read("/proc/cpuinfo"), "model name"),
+            instructions: instructions(&field(&read("/proc/cpuinfo"), "flags")),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             memory_mib: kib.unwrap_or_default() / 1024,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             ssh: first_line("ssh", &["-V"]),
             curl: first_line("curl", &["--version"]),
-            congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control")
-                .trim()
-                .to_owned(),
+            congestion_control: CONGESTION_CONTROL,
             commit: first_line("git", &["rev-parse", "--short", "HEAD"]),
             load: read("/proc/loadavg")
                 .split(' ')
@@ -54,6 +55,14 @@ impl Machine {
                 .to_owned(),
         }
     }
+}
+
+/// Which of the instructions are among a processor's flags.
+fn instructions(flags: &str) -> String {
+    let has = |flag| flags.split(' ').any(|it| it == flag);
+    let known = [("AES", has("aes")), ("AVX-512", has("avx512f"))];
+    let known = known.map(|(name, has)| format!("{} {name}", if has { "with" } else { "without" }));
+    known.join(", ")
 }
 
 fn first_line(program: &str, arguments: &[&str]) -> String {
@@ -66,9 +75,10 @@ fn first_line(program: &str, arguments: &[&str]) -> String {
 /// Prints the machine, as lines of Markdown.
 pub(super) fn print_machine(machine: &Machine, pairs: usize, size_mib: u64) {
     println!(
-        "{} × {}, {} MiB, Linux {} with {}; {}; {}; commit {}; load {} at the beginning; {pairs} pairs, files of {size_mib} MiB\n",
+        "{} × {} ({}), {} MiB, Linux {}, connections with {}; {}; {}; commit {}; load {} at the beginning; {pairs} pairs, files of {size_mib} MiB\n",
         machine.cores,
         machine.processor,
+        machine.instructions,
         machine.memory_mib,
         machine.kernel,
         machine.congestion_control,
@@ -133,6 +143,7 @@ fn wanted(aim: Aim, unit: &str) -> String {
         Aim::RatioAtLeast(least) => format!("≥ {least} ×"),
         Aim::RatioAtMost(most) => format!("≤ {most} ×"),
         Aim::AtMost(most) => format!("≤ {most} {unit}"),
+        Aim::AboveAtMost(most) => format!("≤ {most} {unit} more"),
     }
 }
 
@@ -174,5 +185,14 @@ mod tests {
     fn numbers_keep_three_digits() {
         let shown = [1234.6, 12.34, 1.234, 0.1234].map(short);
         assert_eq!(shown, ["1235", "12.3", "1.23", "0.123"]);
+    }
+
+    #[test]
+    fn a_part_of_a_flag_is_another_flag() {
+        assert_eq!(
+            instructions("fpu vaes avx2"),
+            "without AES, without AVX-512"
+        );
+        assert_eq!(instructions("fpu aes avx512f"), "with AES, with AVX-512");
     }
 }

@@ -55,7 +55,7 @@ impl Kind {
 }
 
 /// One stream, and many short ones.
-pub(super) async fn streams(run: &Run, kind: Kind) -> Result<Vec<Figure>> {
+pub(super) async fn streams(run: &Run<'_>, kind: Kind) -> Result<Vec<Figure>> {
     let name = kind.name();
     let figure = |what: &str, unit, aim| {
         Figure::against(kind.comparison(), &format!("{what}, {name}"), unit, aim)
@@ -92,16 +92,16 @@ pub(super) async fn streams(run: &Run, kind: Kind) -> Result<Vec<Figure>> {
 }
 
 /// The first byte through a daemon without an SSH connection.
-async fn cold(run: &Run, kind: Kind) -> Result<Figure> {
+async fn cold(run: &Run<'_>, kind: Kind) -> Result<Figure> {
     let mut cold = Figure::against(
         "`ssh -W`",
         &format!("first byte of a connection, cold, {}", kind.name()),
         "ms",
         Some(Aim::RatioAtMost(1.0)),
     );
-    let (ssh, target) = (run.peers.servers.ssh.addr(), run.peers.servers.ftp.addr());
+    let target = run.peers.ftp();
     for _ in 0..run.pairs {
-        let forwarder = run.peers.broker_with(ssh, kind.tunnel(target), 1).await?;
+        let forwarder = run.peers.broker_with(kind.tunnel(target), 1).await?;
         let daemon = Side {
             forwarder,
             kind,
@@ -122,15 +122,14 @@ struct Side {
 }
 
 /// The daemon and `ssh`, both straight to sshd.
-async fn sides(run: &Run, kind: Kind, target: SocketAddr) -> Result<(Side, Side)> {
-    let ssh = run.peers.servers.ssh.addr();
+async fn sides(run: &Run<'_>, kind: Kind, target: SocketAddr) -> Result<(Side, Side)> {
     let listen = free_addr()?;
     let forward = match kind {
         Kind::Tcp => ["-L".to_owned(), format!("{listen}:{target}")],
         Kind::Socks => ["-D".to_owned(), listen.to_string()],
     };
-    let broker = run.peers.broker_with(ssh, kind.tunnel(target), 1).await?;
-    let ssh = run.peers.ssh_with(ssh, &forward, listen).await?;
+    let broker = run.peers.broker_with(kind.tunnel(target), 1).await?;
+    let ssh = run.peers.ssh_with(&forward, listen).await?;
     let side = |forwarder| Side {
         forwarder,
         kind,

@@ -3,6 +3,8 @@
 use std::fs;
 
 use anyhow::{Context, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use testkit::process::Process;
 
 /// The kernel's unit of processor time in `/proc`, the same on every machine that Linux runs on today.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -34,6 +36,22 @@ pub(super) fn resident_kib(pid: u32) -> Result<f64> {
     status(pid, "VmRSS:")
 }
 
+/// Seconds of processor time that everything below a process has used.
+pub(super) fn family_cpu_seconds(process: &Process) -> f64 {
+    family(process, cpu_seconds)
+}
+
+/// KiB of memory that everything below a process holds now.
+pub(super) fn family_resident_kib(process: &Process) -> f64 {
+    family(process, resident_kib)
+}
+
+/// The sum over everything below a process. What has ended meanwhile does not count.
+fn family(process: &Process, of: impl Fn(u32) -> Result<f64>) -> f64 {
+    let families = process.families().into_iter().flatten();
+    families.filter_map(|pid| of(pid).ok()).sum()
+}
+
 /// The most KiB of memory a process has ever held.
 ///
 /// # Errors
@@ -48,6 +66,21 @@ fn status(pid: u32, name: &str) -> Result<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let value = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     value.with_context(|| format!("{path} has no {name}"))
+}
+
+/// Lets this program and those that it starts from now on open so many files.
+///
+/// # Errors
+/// When the system allows fewer and this user may not change that.
+pub(super) fn allow_open_files(count: u64) -> Result<()> {
+    let allowed = getrlimit(Resource::Nofile);
+    let enough = |limit: Option<u64>| limit.map(|limit| limit.max(count));
+    let wanted = Rlimit {
+        current: enough(allowed.current),
+        maximum: enough(allowed.maximum),
+    };
+    setrlimit(Resource::Nofile, wanted)
+        .with_context(|| format!("cannot open {count} files: run as root, or raise ulimit -n"))
 }
 
 #[cfg(test)]
