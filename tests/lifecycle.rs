@@ -262,12 +262,7 @@ async fn refused_transfer() -> anyhow::Result<()> {
         session.server.send("550 no such file\r\n").await?;
         session.client.expect("550 no such file").await?;
         if quits {
-            session.client.send("QUIT\r\n").await?;
-            session.server.expect("QUIT").await?;
-            session.server.send("221 bye\r\n").await?;
-            session.server.finish().await?;
-            session.client.expect("221 bye").await?;
-            session.client.rest().await?;
+            session.quit().await?;
         }
         session.fixture.broker.process().signal(Signal::TERM)?;
         let status = session.fixture.broker.wait(SOON).await?;

@@ -49,6 +49,17 @@ impl PlayedSession {
         let client = Conversation::connect(to).await?;
         Ok((data.accept().await?, client))
     }
+
+    /// Both ends end the session in good order.
+    pub(crate) async fn quit(&mut self) -> anyhow::Result<()> {
+        self.client.send("QUIT\r\n").await?;
+        self.server.expect("QUIT").await?;
+        self.server.send("221 bye\r\n").await?;
+        self.server.finish().await?;
+        self.client.expect("221 bye").await?;
+        self.client.rest().await?;
+        Ok(())
+    }
 }
 
 /// A download that has begun, or with [`PlayedDownload::begin_with`] an upload: then `sender` receives.
