@@ -12,9 +12,6 @@ use tokio_util::task::TaskTracker;
 use crate::peer_runtime::PeerRuntime;
 
 mod carry;
-mod lane;
-
-use lane::Line;
 
 /// What is recorded of each direction of one connection; the largest file that tests move is half of it.
 const RECORDING_LIMIT: usize = 512 * 1024 * 1024;
@@ -30,11 +27,6 @@ pub struct RelayOptions {
     pub record: bool,
     /// How long each byte takes, in each direction. It does not limit the rate.
     pub delay: Duration,
-    /// Bytes a second in each direction, all connections together; `None` is as fast as it goes.
-    pub bandwidth: Option<u64>,
-    /// Whether making a connection takes a round trip, as on a real line. The kernel makes it at once, so what clients
-    /// send in that time is held instead, on every connection: right for one client that does one thing at a time.
-    pub handshakes: bool,
 }
 
 impl RelayOptions {
@@ -46,8 +38,6 @@ impl RelayOptions {
             target,
             record: true,
             delay: Duration::ZERO,
-            bandwidth: None,
-            handshakes: false,
         }
     }
 }
@@ -119,30 +109,6 @@ impl Relay {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn start_with(options: RelayOptions) -> anyhow::Result<Self> {
-        let lines = [(); 2].map(|()| Arc::new(Line::new(options.delay, options.bandwidth)));
-        Self::start_on(lines, options).await
-    }
-
-    /// A relay between other ends of the same line: they share its delay and its bandwidth.
-    ///
-    /// # Errors
-    /// When the address cannot be bound.
-    pub async fn start_beside(&self, bind: SocketAddr, target: SocketAddr) -> anyhow::Result<Self> {
-        let Shared {
-            to_target,
-            to_client,
-            options,
-            ..
-        } = &*self.shared;
-        let options = RelayOptions {
-            bind,
-            target,
-            ..options.clone()
-        };
-        Self::start_on([to_target.clone(), to_client.clone()], options).await
-    }
-
-    async fn start_on(lines: [Arc<Line>; 2], options: RelayOptions) -> anyhow::Result<Self> {
         let runtime = PeerRuntime::new("relay")?;
         let bind = options.bind;
         let listener = runtime
@@ -150,7 +116,7 @@ impl Relay {
             .await
             .with_context(|| format!("the relay cannot listen on {bind}"))?;
         let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(lines, options));
+        let shared = Arc::new(Shared::new(options));
         runtime.spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self {
             addr,
@@ -241,8 +207,6 @@ impl Relay {
 /// What the handle and the connections both know.
 struct Shared {
     options: RelayOptions,
-    to_target: Arc<Line>,
-    to_client: Arc<Line>,
     flows: Mutex<Flows>,
     passed: watch::Sender<Vec<Passed>>,
     recordings: Mutex<Vec<Recording>>,
@@ -272,10 +236,8 @@ struct Orders {
 }
 
 impl Shared {
-    fn new([to_target, to_client]: [Arc<Line>; 2], options: RelayOptions) -> Self {
+    fn new(options: RelayOptions) -> Self {
         Self {
-            to_target,
-            to_client,
             options,
             flows: Mutex::default(),
             passed: watch::Sender::new(Vec::new()),
@@ -367,9 +329,6 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 /// One connection from its first byte to its last.
 async fn serve(client: TcpStream, number: usize, orders: Orders, shared: Arc<Shared>) {
-    if shared.options.handshakes {
-        shared.to_target.hold_for_handshake();
-    }
     match TcpStream::connect(shared.options.target).await {
         Ok(target) => carry::carry(client, target, orders, number, &shared).await,
         Err(error) => {
