@@ -33,6 +33,9 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Measure the broker beside OpenSSH's port forwarding and plain FTP
     Bench(bench::Options),
+    /// The FTP server of some benchmarks, which does nothing but greet
+    #[command(hide = true)]
+    Greeter,
     /// Write manual pages and shell completions
     Docs(docs::Options),
     /// Make an archive and a Debian package
@@ -49,6 +52,7 @@ async fn main() -> ExitCode {
         Chore::Chaos(options) => chaos::run(&options).await,
         Chore::Fuzz(options) => fuzz::run(&options).await,
         Chore::Bench(options) => bench::run(&options).await,
+        Chore::Greeter => bench::greeter::serve().await.map(|()| ExitCode::SUCCESS),
         Chore::Docs(options) => docs::run(&options),
         Chore::Dist(options) => dist::run(&options).await,
         Chore::Tidy => tidy::run(),

@@ -1,29 +1,25 @@
 //! What the daemon holds, and what a session costs where there are many
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use testkit::ftp_client::FtpClient;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Run;
 use super::answers::milliseconds;
 use super::figure::{Aim, Figure, summary};
+use super::greeter::Greeter;
 use super::peers::Forwarder;
 use super::transfers::{SSH, four_downloads};
-use super::usage::{allow_open_files, peak_kib, resident_kib};
+use super::usage::{peak_kib, resident_kib};
 
 /// Sessions that are open already when one more is opened.
 const SESSIONS: [usize; 5] = [1, 10, 100, 300, MANY];
 const MANY: usize = 1000;
 /// Idle sessions, of whose memory each has its part.
 const IDLE: [usize; 2] = [MANY, 10_000];
-/// This program has both ends of each idle session, and little else.
-const OPEN_FILES: u64 = 2 * 10_000 + 1000;
 /// Tunnels, on the first of which a session is opened.
 const TUNNELS: [usize; 3] = [1, 50, 500];
 /// Sessions whose opening makes one sample.
@@ -40,7 +36,6 @@ pub(super) async fn memory(run: &Run<'_>) -> Result<Vec<Figure>> {
     });
     let what = "memory, peak with four downloads";
     let mut peak = Figure::alone(what, "MiB", Some(Aim::AtMost(64.0)));
-    allow_open_files(OPEN_FILES)?;
     let peer = Greeter::start().await?;
     for _ in 0..run.pairs {
         let daemon = run.peers.broker_to(peer.addr, 1).await?;
@@ -133,39 +128,4 @@ async fn open_session(ftp: SocketAddr) -> Result<FtpClient> {
     let mut session = FtpClient::connect(ftp).await?;
     session.ask("USER bench", "230").await?;
     Ok(session)
-}
-
-/// An FTP server that lets everybody in and does nothing else: a thousand of a real one's processes would be in the way.
-struct Greeter {
-    addr: SocketAddr,
-    _tasks: JoinSet<()>,
-}
-
-impl Greeter {
-    async fn start() -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let addr = listener.local_addr()?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut clients = JoinSet::new();
-            while let Ok((client, _)) = listener.accept().await {
-                clients.spawn(greet(client));
-            }
-        });
-        Ok(Self {
-            addr,
-            _tasks: tasks,
-        })
-    }
-}
-
-async fn greet(mut client: TcpStream) {
-    let mut words = [0; 256];
-    let mut answer: &[u8] = b"220 ready\r\n";
-    while client.write_all(answer).await.is_ok() {
-        match client.read(&mut words).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => answer = b"230 welcome\r\n",
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod figure;
+pub(crate) mod greeter;
 mod growth;
 mod hosts;
 mod lines;

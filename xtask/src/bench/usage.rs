@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::{Context, Result};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use testkit::process::Process;
 
 /// The kernel's unit of processor time in `/proc`, the same on every machine that Linux runs on today.
@@ -66,21 +65,6 @@ fn status(pid: u32, name: &str) -> Result<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let value = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     value.with_context(|| format!("{path} has no {name}"))
-}
-
-/// Lets this program and those that it starts from now on open so many files.
-///
-/// # Errors
-/// When the system allows fewer and this user may not change that.
-pub(super) fn allow_open_files(count: u64) -> Result<()> {
-    let allowed = getrlimit(Resource::Nofile);
-    let enough = |limit: Option<u64>| limit.map(|limit| limit.max(count));
-    let wanted = Rlimit {
-        current: enough(allowed.current),
-        maximum: enough(allowed.maximum),
-    };
-    setrlimit(Resource::Nofile, wanted)
-        .with_context(|| format!("cannot open {count} files: run as root, or raise ulimit -n"))
 }
 
 #[cfg(test)]
