@@ -1,5 +1,6 @@
 //! What the daemon holds, and what a session costs where there are many
 
+use std::iter::repeat_n;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,10 @@ use super::usage::{peak_kib, resident_kib};
 const SESSIONS: [usize; 5] = [1, 10, 100, 300, MANY];
 const MANY: usize = 1000;
 /// Idle sessions, of whose memory each has its part.
-const IDLE: [usize; 2] = [MANY, 10_000];
+const IDLE: [usize; 2] = [MANY, MOST_IDLE];
+const MOST_IDLE: usize = 10_000;
+/// The sessions of one profile: the broker carries at most 2048 of them to one SSH server.
+const EACH_PROFILE: usize = 1900;
 /// Tunnels, on the first of which a session is opened.
 const TUNNELS: [usize; 3] = [1, 50, 500];
 /// Sessions whose opening makes one sample.
@@ -38,14 +42,15 @@ pub(super) async fn memory(run: &Run<'_>) -> Result<Vec<Figure>> {
     let mut peak = Figure::alone(what, "MiB", Some(Aim::AtMost(64.0)));
     let peer = Greeter::start().await?;
     for _ in 0..run.pairs {
-        let daemon = run.peers.broker_to(peer.addr, 1).await?;
-        sleep(SETTLED).await;
-        idle.broker.push(resident_kib(daemon.pid())? / 1024.0);
-        for (figure, taken) in each.iter_mut().zip(each_session(daemon).await?) {
+        let profiles = MOST_IDLE.div_ceil(EACH_PROFILE) + 1;
+        let (daemon, listens) = run.peers.broker_of_profiles(peer.addr, profiles).await?;
+        for (figure, taken) in each.iter_mut().zip(each_session(daemon, &listens).await?) {
             figure.broker.push(taken);
         }
 
         let daemon = run.peers.broker().await?;
+        sleep(SETTLED).await;
+        idle.broker.push(resident_kib(daemon.pid())? / 1024.0);
         four_downloads(&run.peers, daemon.listen, run.size / 2).await?;
         peak.broker.push(peak_kib(daemon.pid())? / 1024.0);
     }
@@ -54,14 +59,21 @@ pub(super) async fn memory(run: &Run<'_>) -> Result<Vec<Figure>> {
 }
 
 /// KiB that each of so many sessions adds, from few to many. The first one, which opens the SSH connection, does not count.
-async fn each_session(daemon: Forwarder) -> Result<Vec<f64>> {
-    let mut sessions = vec![open_session(daemon.listen).await?];
+///
+/// The profiles fill one after the other.
+async fn each_session(daemon: Forwarder, listens: &[SocketAddr]) -> Result<Vec<f64>> {
+    let listens = listens
+        .iter()
+        .flat_map(|listen| repeat_n(*listen, EACH_PROFILE));
+    let mut listens = listens.cycle();
+    let mut open = async || open_session(listens.next().unwrap_or(daemon.listen)).await;
+    let mut sessions = vec![open().await?];
     sleep(SETTLED).await;
     let before = resident_kib(daemon.pid())?;
     let mut each = Vec::new();
     for count in IDLE {
         while sessions.len() <= count {
-            sessions.push(open_session(daemon.listen).await?);
+            sessions.push(open().await?);
         }
         sleep(SETTLED).await;
         each.push((resident_kib(daemon.pid())? - before) / count as f64);

@@ -17,7 +17,7 @@ use testkit::netns::Netns;
 use testkit::peer::SshPeer;
 use testkit::ports::unused_port;
 use testkit::process::Process;
-use testkit::profile::Tunnel;
+use testkit::profile::{Profile, Tunnel, config};
 use testkit::programs::SSH;
 use testkit::sshd::{Sshd, SshdOptions};
 use testkit::vsftpd::{Vsftpd, VsftpdOptions};
@@ -38,7 +38,7 @@ const PASSIVE_PORTS: RangeInclusive<u16> = 5000..=5031;
 const FORWARDED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// More than any row opens on one tunnel.
-const MAX_SESSIONS: usize = 20_000;
+const MAX_SESSIONS: usize = 2000;
 
 /// Starting takes a fraction of a second.
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -204,8 +204,7 @@ impl BenchPeers {
     /// # Errors
     /// As [`BenchPeers::broker`].
     pub(super) async fn broker_to(&self, ftp: SocketAddr, tunnels: usize) -> Result<Forwarder> {
-        let first = Tunnel::ftp(ftp).with(&format!(r#"max-sessions="{MAX_SESSIONS}""#));
-        self.broker_with(first, tunnels).await
+        self.broker_with(many_sessions(ftp), tunnels).await
     }
 
     /// The same with a tunnel of the caller's choice.
@@ -216,15 +215,46 @@ impl BenchPeers {
         let listen = free_addr()?;
         let further = Tunnel::ftp(first.to);
         first.port = listen.port();
-        let mut profile = self.servers.ssh.profile()?;
+        let mut profile = self.profile()?;
         profile.tunnels = vec![first];
         profile.tunnels.resize(tunnels, further);
+        self.start_broker(listen, &[profile]).await
+    }
+
+    /// The same with so many profiles of one FTP tunnel each, and where each of them listens.
+    ///
+    /// # Errors
+    /// As [`BenchPeers::broker`].
+    pub(super) async fn broker_of_profiles(
+        &self,
+        ftp: SocketAddr,
+        count: usize,
+    ) -> Result<(Forwarder, Vec<SocketAddr>)> {
+        let listens: Vec<_> = (0..count).map(|_| free_addr()).collect::<Result<_>>()?;
+        let first = *listens.first().context("no profiles")?;
+        let profiles = listens.iter().enumerate().map(|(number, listen)| {
+            let mut tunnel = many_sessions(ftp);
+            tunnel.port = listen.port();
+            Ok(self
+                .profile()?
+                .called(&format!("id{number}"))
+                .tunnel(tunnel))
+        });
+        let profiles: Vec<_> = profiles.collect::<Result<_>>()?;
+        Ok((self.start_broker(first, &profiles).await?, listens))
+    }
+
+    fn profile(&self) -> Result<Profile> {
         let cipher = format!(r#"<ciphers><cipher name="{CIPHER}"/></ciphers>"#);
+        Ok(self.servers.ssh.profile()?.with(&cipher))
+    }
+
+    async fn start_broker(&self, listen: SocketAddr, profiles: &[Profile]) -> Result<Forwarder> {
         let options = BrokerOptions {
             programs: Some(&self.programs),
             ..BrokerOptions::default()
         };
-        let broker = Broker::start_with(&profile.with(&cipher).config(), &options).await?;
+        let broker = Broker::start_with(&config("", profiles), &options).await?;
         Ok(Forwarder {
             listen,
             program: Program::Broker(broker),
@@ -319,6 +349,11 @@ impl BenchPeers {
     pub(super) fn ssh_host(&self) -> String {
         self.servers.ssh.addr().ip().to_string()
     }
+}
+
+/// A tunnel that serves as many clients as any row has.
+fn many_sessions(ftp: SocketAddr) -> Tunnel {
+    Tunnel::ftp(ftp).with(&format!(r#"max-sessions="{MAX_SESSIONS}""#))
 }
 
 /// A directory in memory, if this system has such.
