@@ -18,7 +18,7 @@ pub(super) struct Names {
 pub(super) static CIPHER_LIST: Rule<Names> = Rule::new(CIPHERS.list)
     .meaning(
         "contains `cipher` elements with `name`, in order of preference",
-        "today's safe ones, AES-GCM first",
+        "today's safe ones: AES-GCM first if the processor has instructions for it, otherwise ChaCha20-Poly1305",
     )
     .children(&[Child::Same(&item(&CIPHERS))]);
 pub(super) static MAC_LIST: Rule<Names> = Rule::new(MACS.list)

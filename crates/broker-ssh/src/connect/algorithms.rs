@@ -8,7 +8,8 @@ use russh::{Preferred, cipher, compression, kex, mac};
 
 use crate::host_key::{HOST_KEYS, KnownKeys, same_key_type};
 
-/// AES-GCM first: it is several times faster than ChaCha20 on processors with AES instructions.
+/// The ciphers, in the order for a processor with instructions for AES-GCM: there AES-GCM is several times faster than
+/// ChaCha20-Poly1305.
 const CIPHERS: &[cipher::Name] = &[
     cipher::AES_128_GCM,
     cipher::AES_256_GCM,
@@ -82,6 +83,7 @@ pub(crate) fn preferred(
     } else {
         Vec::new()
     };
+    let ciphers = default_ciphers(processor_has_gcm());
     let compressions: &[compression::Name] = if compress {
         &[
             compression::ZLIB_LEGACY,
@@ -95,7 +97,7 @@ pub(crate) fn preferred(
         kex: Cow::Owned(kexs),
         key: Cow::Owned(keys),
         host_key_certificates: Cow::Owned(certificates),
-        cipher: Cow::Owned(choose("cipher", &asked.ciphers, CIPHERS, |name| {
+        cipher: Cow::Owned(choose("cipher", &asked.ciphers, &ciphers, |name| {
             cipher::Name::try_from(name).ok()
         })?),
         mac: Cow::Owned(choose("MAC", &asked.macs, MACS, |name| {
@@ -103,6 +105,28 @@ pub(crate) fn preferred(
         })?),
         compression: Cow::Borrowed(compressions),
     })
+}
+
+/// The ciphers to offer by default. On a processor without instructions for AES-GCM, ChaCha20-Poly1305 is the faster one.
+fn default_ciphers(has_gcm: bool) -> Vec<cipher::Name> {
+    let mut names = CIPHERS.to_vec();
+    if !has_gcm {
+        names.sort_by_key(|name| *name != cipher::CHACHA20_POLY1305);
+    }
+    names
+}
+
+/// Whether the processor has instructions for both parts of AES-GCM: for AES, and for the multiplication that GCM
+/// authenticates with. Unknown on other kinds of processors.
+fn processor_has_gcm() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has_gcm = is_x86_feature_detected!("aes") && is_x86_feature_detected!("pclmulqdq");
+    #[cfg(target_arch = "aarch64")]
+    let has_gcm = std::arch::is_aarch64_feature_detected!("aes")
+        && std::arch::is_aarch64_feature_detected!("pmull");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let has_gcm = false;
+    has_gcm
 }
 
 fn choose<T: Clone>(
@@ -141,9 +165,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gcm_comes_first_by_default() {
+    fn gcm_comes_first_on_a_processor_with_instructions_for_it() {
+        assert_eq!(default_ciphers(true), CIPHERS);
+        assert_eq!(CIPHERS.first(), Some(&cipher::AES_128_GCM));
+    }
+
+    #[test]
+    fn chacha20_comes_first_on_other_processors_and_the_others_keep_their_order() {
+        let expected = [
+            cipher::CHACHA20_POLY1305,
+            cipher::AES_128_GCM,
+            cipher::AES_256_GCM,
+            cipher::AES_256_CTR,
+            cipher::AES_192_CTR,
+            cipher::AES_128_CTR,
+        ];
+        assert_eq!(default_ciphers(false), expected);
+    }
+
+    #[test]
+    fn the_default_ciphers_are_those_for_this_processor() {
         let offered = preferred(&Algorithms::default(), false, &KnownKeys::default()).unwrap();
-        assert_eq!(offered.cipher.first(), Some(&cipher::AES_128_GCM));
+        assert_eq!(
+            offered.cipher.as_ref(),
+            default_ciphers(processor_has_gcm())
+        );
+    }
+
+    #[test]
+    fn ciphers_of_the_configuration_stay_in_its_order_on_every_processor() {
+        let [gcm, chacha20] = ["aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"];
+        for names in [[gcm, chacha20], [chacha20, gcm]] {
+            let asked = Algorithms {
+                ciphers: names.map(String::from).to_vec(),
+                ..Algorithms::default()
+            };
+            let offered = preferred(&asked, false, &KnownKeys::default()).unwrap();
+            let offered: Vec<_> = offered.cipher.iter().map(AsRef::<str>::as_ref).collect();
+            assert_eq!(offered, names);
+        }
     }
 
     #[test]
