@@ -96,6 +96,11 @@ impl LineBuffer {
         let taken = self.waiting().get(..length).unwrap_or_default().to_vec();
         self.start += taken.len();
         self.searched = 0;
+        if self.len() == 0 {
+            // Most sessions are idle most of the time, and need no buffer then.
+            self.bytes = Vec::new();
+            self.start = 0;
+        }
         taken
     }
 }
@@ -155,6 +160,14 @@ mod tests {
             line(b"next\n"),
         ];
         assert_eq!(pieces(&mut buffer), expected);
+    }
+
+    #[test]
+    fn the_buffer_is_given_back_when_everything_was_taken() {
+        let mut buffer = LineBuffer::default();
+        buffer.push(&b"123456\r\n".repeat(1000));
+        assert_eq!(pieces(&mut buffer).len(), 1000);
+        assert_eq!(buffer.bytes.capacity(), 0);
     }
 
     #[test]
