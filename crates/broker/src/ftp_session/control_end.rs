@@ -9,27 +9,21 @@ use std::time::Duration;
 
 use broker_ssh::{Channel, ChannelRead, CutReason};
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::control_tls::{SharedTls, Started, Starting};
+use super::control_tls::{READ_SIZE, SharedTls, Started, Starting};
 use crate::client_tls::SessionTls;
 use crate::own_host::{reset_when_dropped, was_reset};
 use crate::refusal::Refusal;
 
-/// Bytes per read from TCP: enough for a pipeline of commands.
-const READ_SIZE: usize = 8 * 1024;
 /// Bytes per write to a channel.
 const WRITE_SIZE: usize = 32 * 1024;
-/// Writes to a channel that may be on their way; what comes after them counts as backlog.
-const WRITE_QUEUE: usize = 16;
 
 /// How long the last reply may take to reach a slow client.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -96,14 +90,8 @@ pub(crate) struct EndReader {
 }
 
 enum Source {
-    Tcp {
-        half: OwnedReadHalf,
-        buffer: Vec<u8>,
-    },
-    Tls {
-        stream: SharedTls,
-        buffer: Vec<u8>,
-    },
+    Tcp(OwnedReadHalf),
+    Tls(SharedTls),
     Channel(broker_ssh::ReadHalf),
     /// None, while TLS begins.
     Absent,
@@ -122,52 +110,32 @@ pub(crate) struct EndWriter {
 enum Sink {
     Tcp(OwnedWriteHalf),
     Tls(SharedTls),
-    /// A task writes: a write to a channel cannot be abandoned half-way.
-    Channel {
-        orders: mpsc::Sender<Order>,
-        finished: oneshot::Receiver<()>,
-        _over: DropGuard,
-    },
+    Channel(ChannelSink),
     /// None, while TLS begins.
     Absent,
 }
 
-/// The orders to the writer of a channel.
-#[derive(Debug)]
-enum Order {
-    Bytes(Bytes),
-    End,
+/// The writing half of a channel. A write to a channel cannot be abandoned half-way, so one that has begun is kept here.
+struct ChannelSink {
+    half: Arc<broker_ssh::WriteHalf>,
+    begun: Option<BoxFuture<'static, Result<(), CutReason>>>,
 }
 
 impl ControlEnd {
     /// The end of a TCP connection.
     pub(crate) fn tcp(tcp: TcpStream) -> Self {
         let (read, write) = tcp.into_split();
-        let source = Source::Tcp {
-            half: read,
-            buffer: vec![0; READ_SIZE],
-        };
-        Self::new(source, Sink::Tcp(write))
+        Self::new(Source::Tcp(read), Sink::Tcp(write))
     }
 
-    /// The end of a channel. Its writer is a task that ends with this.
-    pub(crate) fn channel(channel: Channel, tasks: &TaskTracker) -> Self {
+    /// The end of a channel.
+    pub(crate) fn channel(channel: Channel) -> Self {
         let (read, write) = channel.split();
-        let (orders, queue) = mpsc::channel(WRITE_QUEUE);
-        let (done, finished) = oneshot::channel();
-        let over = CancellationToken::new();
-        let ended = over.clone();
-        tasks.spawn(async move {
-            // A peer that reads nothing must not keep the writer beyond the session.
-            ended.run_until_cancelled(write_all(write, queue)).await;
-            drop(done);
-        });
-        let sink = Sink::Channel {
-            orders,
-            finished,
-            _over: over.drop_guard(),
+        let sink = ChannelSink {
+            half: Arc::new(write),
+            begun: None,
         };
-        Self::new(Source::Channel(read), sink)
+        Self::new(Source::Channel(read), Sink::Channel(sink))
     }
 
     fn new(source: Source, sink: Sink) -> Self {
@@ -188,8 +156,8 @@ impl ControlEnd {
         let source = std::mem::replace(&mut self.reader.source, Source::Absent);
         let sink = std::mem::replace(&mut self.writer.sink, Sink::Absent);
         match (source, sink) {
-            (Source::Tcp { half, .. }, Sink::Tcp(write)) => {
-                if let Ok(tcp) = half.reunite(write) {
+            (Source::Tcp(read), Sink::Tcp(write)) => {
+                if let Ok(tcp) = read.reunite(write) {
                     let clear = std::mem::take(&mut self.writer.backlog);
                     self.starting.begin(tcp, clear, tls);
                 }
@@ -208,10 +176,7 @@ impl ControlEnd {
     pub(crate) fn use_tls(&mut self, started: Started) -> Result<String, EndFault> {
         let (stream, agreed) = started.map_err(EndFault::Handshake)?;
         let stream = SharedTls::new(stream);
-        self.reader.source = Source::Tls {
-            stream: stream.clone(),
-            buffer: vec![0; READ_SIZE],
-        };
+        self.reader.source = Source::Tls(stream.clone());
         self.writer.sink = Sink::Tls(stream);
         Ok(agreed)
     }
@@ -253,8 +218,8 @@ impl EndReader {
     /// Reads what comes next. May be abandoned.
     pub(crate) async fn read(&mut self) -> EndRead {
         let read = match &mut self.source {
-            Source::Tcp { half, buffer } => tcp_read(read_tcp(half.as_ref(), buffer).await),
-            Source::Tls { stream, buffer } => tcp_read(stream.read(buffer).await),
+            Source::Tcp(half) => tcp_read(read_tcp(half.as_ref()).await),
+            Source::Tls(stream) => tcp_read(stream.read().await),
             Source::Channel(half) => channel_read(half.read().await),
             Source::Absent => pending().await,
         };
@@ -283,7 +248,12 @@ impl EndWriter {
 
     /// Whether [`write`](Self::write) has something to do.
     pub(crate) fn has_output(&self) -> bool {
-        self.ending || self.unflushed || !self.backlog.is_empty()
+        self.ending || self.unflushed || !self.backlog.is_empty() || self.has_begun()
+    }
+
+    /// Whether a write to a channel has begun and not ended.
+    fn has_begun(&self) -> bool {
+        matches!(&self.sink, Sink::Channel(sink) if sink.begun.is_some())
     }
 
     /// Writes a part of what is queued. May be abandoned.
@@ -291,6 +261,15 @@ impl EndWriter {
     /// # Errors
     /// Why a TCP connection failed. If a channel was cut, its reader says why.
     pub(crate) async fn write(&mut self) -> Result<(), EndFault> {
+        let written = self.write_part().await;
+        if self.backlog.is_empty() {
+            // Most sessions are idle most of the time, and need no buffer then.
+            self.backlog = BytesMut::new();
+        }
+        written
+    }
+
+    async fn write_part(&mut self) -> Result<(), EndFault> {
         match &mut self.sink {
             Sink::Tcp(half) if self.backlog.is_empty() => {
                 self.ending = false;
@@ -316,14 +295,14 @@ impl EndWriter {
                 Ok(())
             }
             Sink::Absent => pending().await,
-            Sink::Channel { orders, .. } => {
-                let permit = orders.reserve().await;
-                match permit {
-                    Ok(permit) => permit.send(next_order(&mut self.backlog, &mut self.ending)),
-                    Err(_) => {
-                        self.backlog.clear();
-                        self.ending = false;
-                    }
+            Sink::Channel(sink) => {
+                if sink
+                    .write(&mut self.backlog, &mut self.ending)
+                    .await
+                    .is_err()
+                {
+                    self.backlog.clear();
+                    self.ending = false;
                 }
                 Ok(())
             }
@@ -338,9 +317,6 @@ impl EndWriter {
         self.ending = true;
         while self.has_output() {
             self.write().await?;
-        }
-        if let Sink::Channel { finished, .. } = &mut self.sink {
-            let _ = finished.await;
         }
         Ok(())
     }
@@ -359,35 +335,53 @@ impl EndWriter {
         match &self.sink {
             Sink::Tcp(half) => reset_when_dropped(half.as_ref()),
             Sink::Tls(stream) => stream.reset(),
-            Sink::Channel { .. } | Sink::Absent => {}
+            Sink::Channel(_) | Sink::Absent => {}
         }
     }
 }
 
-/// The next part of what is queued, or the end behind it.
-fn next_order(backlog: &mut BytesMut, ending: &mut bool) -> Order {
+impl ChannelSink {
+    /// Ends the write that has begun; otherwise begins one with a part of these bytes, or with the end behind them. May be
+    /// abandoned.
+    async fn write(&mut self, backlog: &mut BytesMut, ending: &mut bool) -> Result<(), CutReason> {
+        let half = &self.half;
+        let begun = self
+            .begun
+            .get_or_insert_with(|| begin(half.clone(), backlog, ending));
+        let written = begun.await;
+        self.begun = None;
+        written
+    }
+}
+
+/// Begins to write the next part of what is queued, or the end behind it.
+fn begin(
+    half: Arc<broker_ssh::WriteHalf>,
+    backlog: &mut BytesMut,
+    ending: &mut bool,
+) -> BoxFuture<'static, Result<(), CutReason>> {
     if backlog.is_empty() {
         *ending = false;
-        return Order::End;
+        return Box::pin(async move { half.eof().await });
     }
     let size = backlog.len().min(WRITE_SIZE);
-    Order::Bytes(backlog.split_to(size).freeze())
+    let bytes = backlog.split_to(size).freeze();
+    Box::pin(async move { half.write(bytes).await })
 }
 
 /// Reads from TCP.
 ///
 /// A read ends at the mark of urgent data, with more data after it. The runtime's own reads take a short read for an
 /// empty socket and would then wait forever. This one waits only if the system says that there is nothing.
-async fn read_tcp(tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<Bytes> {
-    let length = tcp
-        .async_io(Interest::READABLE, || {
-            let (_, length) = rustix::net::recv(tcp, &mut *buffer, RecvFlags::empty())?;
-            Ok(length)
-        })
-        .await?;
-    Ok(Bytes::copy_from_slice(
-        buffer.get(..length).unwrap_or_default(),
-    ))
+async fn read_tcp(tcp: &TcpStream) -> io::Result<Bytes> {
+    tcp.async_io(Interest::READABLE, || {
+        let mut buffer = [0; READ_SIZE];
+        let (_, length) = rustix::net::recv(tcp, &mut buffer, RecvFlags::empty())?;
+        Ok(Bytes::copy_from_slice(
+            buffer.get(..length).unwrap_or_default(),
+        ))
+    })
+    .await
 }
 
 fn tcp_read(read: io::Result<Bytes>) -> EndRead {
@@ -403,22 +397,6 @@ fn channel_read(read: ChannelRead) -> EndRead {
         ChannelRead::Data(bytes) => EndRead::Bytes(bytes),
         ChannelRead::Eof => EndRead::End,
         ChannelRead::Cut(reason) => EndRead::Lost(EndFault::Channel(reason)),
-    }
-}
-
-/// Writes in order until the end or a cut.
-async fn write_all(writer: broker_ssh::WriteHalf, mut orders: mpsc::Receiver<Order>) {
-    while let Some(order) = orders.recv().await {
-        let written = match order {
-            Order::Bytes(bytes) => writer.write(bytes).await,
-            Order::End => {
-                let _ = writer.eof().await;
-                return;
-            }
-        };
-        if written.is_err() {
-            return;
-        }
     }
 }
 

@@ -15,6 +15,9 @@ use crate::client_tls::SessionTls;
 use crate::own_host::{reset_when_dropped, was_reset};
 use crate::sync::lock;
 
+/// Bytes per read from TCP: enough for a pipeline of commands. The buffer is on the stack, so an idle session has none.
+pub(super) const READ_SIZE: usize = 8 * 1024;
+
 /// The stream after the handshake, and the version and cipher.
 pub(super) type Started = io::Result<(TlsStream<TcpStream>, String)>;
 
@@ -58,12 +61,16 @@ impl SharedTls {
 
     /// Reads; no bytes are the end. Many clients end a control connection without TLS's `close_notify`. That hides
     /// nothing: each command has its own end.
-    pub(super) async fn read(&self, buffer: &mut [u8]) -> io::Result<Bytes> {
-        let mut buffer = ReadBuf::new(buffer);
-        let read = poll_fn(|cx| Pin::new(&mut *lock(&self.0)).poll_read(cx, &mut buffer)).await;
-        match read {
+    pub(super) async fn read(&self) -> io::Result<Bytes> {
+        let read = poll_fn(|cx| {
+            let mut buffer = [0; READ_SIZE];
+            let mut buffer = ReadBuf::new(&mut buffer);
+            let read = Pin::new(&mut *lock(&self.0)).poll_read(cx, &mut buffer);
+            read.map_ok(|()| Bytes::copy_from_slice(buffer.filled()))
+        });
+        match read.await {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Bytes::new()),
-            read => read.map(|()| Bytes::copy_from_slice(buffer.filled())),
+            read => read,
         }
     }
 

@@ -57,7 +57,7 @@ struct EndedTransfer {
 pub(super) struct DataChannels {
     control: Arc<ControlConnection>,
     session: Arc<SessionEntry>,
-    reports: mpsc::Sender<(DataId, DataReport)>,
+    reports: mpsc::Sender<(DataId, Box<DataReport>)>,
     channels: BTreeMap<u64, DataChannel>,
     /// The transfer that the server has begun and not ended yet.
     running: Option<(Began, Arc<RunningTransfer>)>,
@@ -73,7 +73,7 @@ impl DataChannels {
     pub(super) fn new(
         control: Arc<ControlConnection>,
         session: Arc<SessionEntry>,
-        reports: mpsc::Sender<(DataId, DataReport)>,
+        reports: mpsc::Sender<(DataId, Box<DataReport>)>,
     ) -> Self {
         Self {
             control,

@@ -24,7 +24,6 @@ use plain_text::canonical;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::control_end::ControlEnd;
@@ -84,7 +83,7 @@ pub(crate) async fn run(
         debug!(%error, "the client left before its session began");
         return;
     }
-    let (client, carried_by) = client_end(client, &tunnel.shutdown.tasks, at_once).await;
+    let (client, carried_by) = client_end(client, at_once).await;
     if let Some(connection) = server.carried_by.or(carried_by) {
         guard.entry.channel.carried_by(connection);
     }
@@ -112,7 +111,7 @@ pub(crate) async fn run(
         client,
         server: server.end,
     };
-    let session = FtpSession::new(proto, control, guard, io, server.awaits_greeting);
+    let mut session = FtpSession::new(proto, control, guard, io, server.awaits_greeting);
     session.run().await;
 }
 
@@ -153,17 +152,13 @@ async fn refuse(
 
 /// The client's end of the control connection, and the SSH connection that carries it, if one does. A client of this host
 /// begins with TLS if `at_once` is given.
-async fn client_end(
-    client: Client,
-    tasks: &TaskTracker,
-    at_once: Option<Arc<SessionTls>>,
-) -> (ControlEnd, Option<u64>) {
+async fn client_end(client: Client, at_once: Option<Arc<SessionTls>>) -> (ControlEnd, Option<u64>) {
     match client {
         Client::OwnHost(tcp) => (own_end(tcp, at_once), None),
         Client::SshServer(far) => {
             let channel = far.connection.accept().await;
             let connection = channel.info().connection;
-            (ControlEnd::channel(channel, tasks), Some(connection))
+            (ControlEnd::channel(channel), Some(connection))
         }
     }
 }

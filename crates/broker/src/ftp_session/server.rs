@@ -47,7 +47,7 @@ pub(super) async fn open(
     let permit = tunnel.greetings.clone().acquire_owned().await;
     let permit = permit.map_err(|closed| Refusal::because(Reason::Stopping, closed))?;
     match tunnel.spec.listens {
-        ListenSide::OwnHost => open_channel(tunnel, target, pool, peer, permit).await,
+        ListenSide::OwnHost => open_channel(target, pool, peer, permit).await,
         ListenSide::SshServer => {
             let connected = connect(target, permit).await;
             connected.map_err(|reason| Refusal::because(Reason::FtpUnreachable, reason))
@@ -57,7 +57,6 @@ pub(super) async fn open(
 
 /// Opens the control connection through SSH.
 async fn open_channel(
-    tunnel: &Tunnel,
     target: &Target,
     pool: &Pool,
     peer: SocketAddr,
@@ -67,7 +66,7 @@ async fn open_channel(
     let (channel, host) = opened.map_err(|error| Refusal::from(&error))?;
     Ok(Server {
         carried_by: Some(channel.info().connection),
-        end: ControlEnd::channel(channel, &tunnel.shutdown.tasks),
+        end: ControlEnd::channel(channel),
         host,
         direct: None,
         awaits_greeting,

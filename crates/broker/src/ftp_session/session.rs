@@ -36,7 +36,8 @@ pub(super) struct FtpSession {
     proto: Session,
     io: Io,
     data_channels: DataChannels,
-    reports: mpsc::Receiver<(DataId, DataReport)>,
+    /// In boxes, since the queue has room for several from the beginning, and most sessions are idle.
+    reports: mpsc::Receiver<(DataId, Box<DataReport>)>,
     deadlines: Deadlines,
     greeting: Greeting,
     /// When the control connection was last used.
@@ -86,7 +87,7 @@ impl FtpSession {
     }
 
     /// Serves the client to the end of its session.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         info!("session opened");
         while self.ending.is_none() {
             self.step().await;
@@ -141,7 +142,7 @@ impl FtpSession {
         let due = due.into_iter().flatten().min();
         tokio::select! {
             event = self.io.next(wants) => self.io_event(event),
-            Some((id, report)) = self.reports.recv() => self.report(id, report),
+            Some((id, report)) = self.reports.recv() => self.report(id, *report),
             () = wait_until(due) => self.time_passed(),
             () = stop.cancelled() => self.stopped(),
             () = silent_after(&drain, self.last_word), if idle => {

@@ -146,3 +146,26 @@ fn admit_from(networks: &[IpNet], client: SocketAddr) -> Result<(), String> {
     }
     Err(format!("{ip} is not among the networks this tunnel serves"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each session has this much for as long as its client is connected, and most are idle. It leaves some room for
+    /// growth, but none for a second copy of the session or for a buffer.
+    const LARGEST_TASK: usize = 10 * 1024;
+
+    /// The size of the future that a function of a session's task returns.
+    fn size_of_future<F>(_: fn(Arc<Tunnel>, Client, SocketAddr) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_a_session_stays_small() {
+        let size = size_of_future(serve);
+        assert!(
+            size <= LARGEST_TASK,
+            "the task of a session takes {size} bytes"
+        );
+    }
+}

@@ -92,7 +92,7 @@ pub(crate) struct DataTask {
     pub(crate) signals: Signals,
     /// The last requested liveness check.
     pub(crate) liveness_checks: watch::Receiver<u64>,
-    pub(crate) reports: mpsc::Sender<(DataId, DataReport)>,
+    pub(crate) reports: mpsc::Sender<(DataId, Box<DataReport>)>,
     /// Active only: the FTP server has refused an address of the usual family.
     pub(crate) other_family: bool,
 }
@@ -160,6 +160,6 @@ impl DataTask {
 
     /// A session that has ended reads no reports; the transfer continues without it.
     async fn report(&self, report: DataReport) {
-        let _ = self.reports.send((self.id, report)).await;
+        let _ = self.reports.send((self.id, Box::new(report))).await;
     }
 }
