@@ -22,6 +22,7 @@ mod client_tls;
 mod commands;
 mod ctl;
 mod cut_transfers;
+mod data_ahead;
 mod dead_lines;
 mod diagnosis;
 mod diagnosis_network;
@@ -119,6 +120,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     reload_faults::trials,
     package::trials,
     ctl::trials,
+    data_ahead::trials,
     diagnosis::trials,
     diagnosis_network::trials,
     commands::trials,

@@ -3,12 +3,18 @@
 use crate::actions::Actions;
 use crate::event::{Action, DataEnd, DataEvent, DataId, Direction, Mode, Peer};
 
+/// Why a transfer fails whose client has not asked for a data connection.
+pub(crate) const NO_CONNECTION: &str =
+    "There is no data connection; send PASV, EPSV, PORT or EPRT before the transfer";
+
 /// One data channel.
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) id: DataId,
     pub(crate) mode: Mode,
     behind_ssh: Peer,
+    /// The connection to the peer that announced the address was open.
+    pub(crate) opened: bool,
     /// Both peers were connected.
     pub(crate) joined: bool,
     /// The server's end was passed on to the client.
@@ -123,6 +129,8 @@ pub(crate) struct Channels {
     current: Option<DataId>,
     /// Whether the data connection that the server would use now bypasses the broker.
     unseen: bool,
+    /// Whether the server listens for a data connection that only the session has asked for.
+    unasked: bool,
     /// In MODE B and C the data itself marks its end (RFC 959, section 3.4), and the connection also serves the next
     /// transfer.
     framed: bool,
@@ -141,6 +149,7 @@ impl Channels {
             passive_worked: false,
             current: None,
             unseen: false,
+            unasked: false,
             framed: false,
             checks: 0,
             actions: Actions::default(),
@@ -160,6 +169,7 @@ impl Channels {
             id,
             mode,
             behind_ssh: self.behind_ssh,
+            opened: false,
             joined: false,
             server_done: false,
             client_done: false,
@@ -186,7 +196,7 @@ impl Channels {
             return;
         };
         match event {
-            DataEvent::Opened => {}
+            DataEvent::Opened => channel.opened = true,
             DataEvent::Joined => channel.joined = true,
             DataEvent::ServerDone => channel.server_done = true,
             DataEvent::ClientDone => channel.client_done = true,
@@ -228,6 +238,28 @@ impl Channels {
     /// Whether the data connection that the server would use from now on goes through the broker.
     pub(crate) fn set_seen(&mut self, seen: bool) {
         self.unseen = !seen;
+        self.unasked = false;
+    }
+
+    /// Whether the server would use a data connection now that only the session has asked for.
+    pub(crate) fn set_unasked(&mut self, unasked: bool) {
+        self.unasked = unasked;
+    }
+
+    /// See [`set_unasked`](Self::set_unasked).
+    pub(crate) fn is_unasked(&self) -> bool {
+        self.unasked
+    }
+
+    /// Whether the data marks its own end.
+    pub(crate) fn is_framed(&self) -> bool {
+        self.framed
+    }
+
+    /// Whether no channel is offered to the client that it has not used, and none bypasses the broker.
+    pub(crate) fn is_used_up(&self) -> bool {
+        let current = self.current.and_then(|id| self.get(id));
+        !self.unseen && current.is_none_or(|channel| channel.joined)
     }
 
     /// Whether the data itself marks its end.
@@ -265,13 +297,11 @@ impl Channels {
     /// Without a negotiated data connection, no file can have been transferred. A `PORT` that passed unchanged is the
     /// exception: its data connection bypasses the broker.
     fn outcome_without_channel(&self, direction: Direction) -> TransferOutcome {
-        if self.unseen || direction == Direction::Unknown {
+        let unknown = direction == Direction::Unknown && !self.unasked;
+        if self.unseen || unknown {
             return TransferOutcome::Complete;
         }
-        TransferOutcome::Failed(
-            "There is no data connection; send PASV, EPSV, PORT or EPRT before the transfer"
-                .to_owned(),
-        )
+        TransferOutcome::Failed(NO_CONNECTION.to_owned())
     }
 
     /// A transfer on this channel is over. Forgets the channel if it was used. Otherwise it stays offered, unless it

@@ -58,6 +58,15 @@ pub enum Action {
         other_family: bool,
         /// The client's end of the data connection must use TLS, with the caller as the TLS server.
         protected: bool,
+        /// The client has not asked for it yet. Passive: open the connection to `target`, report
+        /// [`DataEvent::Opened`], and provide the endpoint after [`Action::Announce`]. If the connection fails or ends
+        /// before, the answer is `Err`, or the channel ends.
+        ahead: bool,
+    },
+    /// The client has asked for this channel, which was offered ahead.
+    Announce {
+        /// The channel.
+        id: DataId,
     },
     /// Withdraw this endpoint, if nobody uses it yet. A transfer on it continues.
     Withdraw {

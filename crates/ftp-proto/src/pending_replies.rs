@@ -185,9 +185,32 @@ impl PendingReplies {
         self.first_transfer().and_then(|at| self.take(at))
     }
 
-    /// Whether the session's own reply can be sent now: no reply is pending that can still be expected.
+    /// Whether the session's own reply can be sent now: no reply for the client is pending that can still be expected.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.iter().all(|pending| pending.overdue)
+        self.queue
+            .iter()
+            .all(|pending| pending.overdue || pending.sent.ahead)
+    }
+
+    /// Whether no reply at all is pending.
+    pub(crate) fn has_none(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether the reply to a command that was sent ahead comes next.
+    pub(crate) fn begins_with_ahead(&self) -> bool {
+        self.queue.front().is_some_and(|pending| pending.sent.ahead)
+    }
+
+    /// Whether a command of the client is pending that asks for a data connection, or can do so.
+    pub(crate) fn asks_for_data(&self) -> bool {
+        self.queue.iter().any(|Pending { sent, .. }| {
+            let asks = matches!(
+                sent.kind,
+                CommandKind::Passive(_) | CommandKind::Port | CommandKind::Unknown
+            );
+            asks && !sent.ahead
+        })
     }
 
     /// Whether a transfer command has no answer at all.
@@ -236,7 +259,7 @@ impl PendingReplies {
             code == COMPLETED && matches!(it, CommandKind::Transfer(_) | CommandKind::Abort)
         })
         .or_else(|| self.first(|it| running && it.explains(code)))
-        .or_else(|| self.first(|it| it.fits(code)))
+        .or_else(|| self.queue.iter().position(|it| it.sent.fits(code)))
         .map_or(Subject::Nothing, Subject::Command)
     }
 

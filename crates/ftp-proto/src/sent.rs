@@ -25,6 +25,8 @@ pub(crate) struct Sent {
     pub(crate) offer: Option<DataId>,
     /// The form in which it went to the server.
     pub(crate) attempt: Attempt,
+    /// Whether the session sent it before its client did.
+    pub(crate) ahead: bool,
 }
 
 impl Sent {
@@ -34,7 +36,13 @@ impl Sent {
             kind,
             offer: None,
             attempt: Attempt::Only,
+            ahead: false,
         }
+    }
+
+    /// Whether a final reply with this code can answer it. Only the client can mean another command than it seems to.
+    pub(crate) fn fits(&self, code: u16) -> bool {
+        self.kind.fits(code) && !(self.ahead && code == 200)
     }
 
     /// The same as an attempt of this kind.

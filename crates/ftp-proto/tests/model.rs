@@ -57,7 +57,10 @@ fn no_success_is_told_of_a_transfer_that_was_not_whole() {
     println!("{sessions} sessions: {tally:?}");
     assert_eq!(tally.lies, Vec::<String>::new());
     assert_eq!(tally.spoilt, Vec::<String>::new());
+    assert_eq!(tally.unasked, Vec::<String>::new());
+    assert_eq!(tally.unanswered, Vec::<String>::new());
     // A model in which nothing happens proves nothing.
     let enough = sessions / 10;
     assert!(tally.complete > enough && tally.corrected > enough / 4 && tally.checked > enough / 10);
+    assert!(tally.announced > enough / 20);
 }

@@ -103,6 +103,15 @@ impl Backlog {
         }
     }
 
+    /// Waits until the channel has its orderly end or is cut, whether data waits or not.
+    pub(super) async fn ended(&self) {
+        while !self.has_eof() && self.cut_reason().is_none() {
+            self.readable.notified().await;
+        }
+        // The reader learns it as well.
+        self.readable.notify_one();
+    }
+
     fn early_cut(&self) -> Option<CutReason> {
         let state = lock(&self.state);
         if state.eof { None } else { state.cut.clone() }

@@ -176,6 +176,12 @@ impl Channel {
         self.write.eof().await
     }
 
+    /// Waits until the other side has ended its direction, or the channel carries nothing further. Nobody may read
+    /// meanwhile.
+    pub async fn ended(&self) {
+        self.read.end.core.backlog.ended().await;
+    }
+
     /// Checks whether its SSH session is alive. It can outlive the channel.
     pub fn liveness(&self) -> Liveness {
         self.read.end.liveness.clone()

@@ -46,6 +46,20 @@ impl Pool {
     ) -> Result<Channel, OpenError> {
         open(self, ConnectionKind::Data, target, originator).await
     }
+
+    /// Opens a channel to `target` that may not be needed: only on an idle data connection, and only if a transfer that
+    /// comes meanwhile finds another one.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; at once if there is no such connection.
+    pub async fn open_ahead(
+        &self,
+        target: &Target,
+        originator: SocketAddr,
+    ) -> Result<Channel, OpenError> {
+        let lease = self.lease_ahead().await?;
+        open_on(lease, target.clone(), originator).await
+    }
 }
 
 /// A connection can turn out to be dead only when it is used, so another one is tried.

@@ -39,6 +39,10 @@ pub(super) enum Request {
         kind: ConnectionKind,
         reply: oneshot::Sender<Result<Lease, OpenError>>,
     },
+    /// For a channel that may not be needed.
+    LeaseAhead {
+        reply: oneshot::Sender<Result<Lease, OpenError>>,
+    },
     Rejoin {
         id: u64,
         places: usize,
@@ -158,6 +162,9 @@ impl Actor {
             }
             Request::Lease { reply, .. } => {
                 let _ = reply.send(Err(self.too_many(MAX_WAITING)));
+            }
+            Request::LeaseAhead { reply } => {
+                let _ = reply.send(self.lease_ahead());
             }
             Request::Rejoin { id, places, reply } => {
                 let _ = reply.send(self.roster.rejoin(id, places));
@@ -348,6 +355,18 @@ impl Actor {
             None => data,
             Some(flowing) => Some(flowing),
         }
+    }
+
+    /// An idle data connection, if a transfer that comes meanwhile gets another one.
+    fn lease_ahead(&self) -> Result<Lease, OpenError> {
+        let kind = ConnectionKind::Data;
+        let limit = self.spec.settings.pool.max_connections;
+        let others = self.roster.idle().count() > 1 || self.may_grow(kind);
+        let free = self
+            .roster
+            .free(kind)
+            .filter(|_| others && self.waiting.is_empty());
+        free.ok_or_else(|| self.too_many(limit))
     }
 
     fn refusal(&self, kind: ConnectionKind) -> OpenError {

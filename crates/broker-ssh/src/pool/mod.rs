@@ -252,13 +252,25 @@ impl Pool {
         first
     }
 
+    /// The place of a channel that may not be needed.
+    pub(crate) async fn lease_ahead(&self) -> Result<Lease, OpenError> {
+        self.ask(|reply| Request::LeaseAhead { reply }).await
+    }
+
     async fn ask_lease(&self, kind: ConnectionKind) -> Result<Lease, OpenError> {
+        self.ask(|reply| Request::Lease { kind, reply }).await
+    }
+
+    async fn ask(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<Lease, OpenError>>) -> Request,
+    ) -> Result<Lease, OpenError> {
         let ending = || OpenError::ShuttingDown {
             server: self.spec.server(),
         };
         let (reply, answer) = oneshot::channel();
         self.requests
-            .send(Request::Lease { kind, reply })
+            .send(request(reply))
             .await
             .map_err(|_| ending())?;
         answer.await.map_err(|_| ending())?

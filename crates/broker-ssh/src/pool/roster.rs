@@ -81,11 +81,16 @@ impl Roster {
             .count()
     }
 
+    /// Data connections that nobody uses.
+    pub(super) fn idle(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.usable(ConnectionKind::Data)
+            .filter(|connection| connection.state.use_count() == 0)
+    }
+
     /// A connection that can be used without harm to others. One with a listener is better left to the owner of that.
     pub(super) fn free(&self, kind: ConnectionKind) -> Option<Lease> {
         let unused = || {
-            self.usable(ConnectionKind::Data)
-                .filter(|connection| connection.state.use_count() == 0)
+            self.idle()
                 .min_by_key(|connection| connection.listeners.any())
         };
         let free = match kind {
@@ -200,14 +205,12 @@ impl Roster {
     /// The idle data connection to keep while there are FTP sessions: one with a listener that may be needed next, or the
     /// one that was used last.
     pub(super) fn spare(&self) -> Option<u64> {
-        let idle = self
-            .usable(ConnectionKind::Data)
-            .filter(|connection| connection.state.use_count() == 0);
-        idle.max_by_key(|connection| {
-            let state = &connection.state;
-            (connection.listeners.any(), state.idle_since())
-        })
-        .map(|connection| connection.state.id)
+        self.idle()
+            .max_by_key(|connection| {
+                let state = &connection.state;
+                (connection.listeners.any(), state.idle_since())
+            })
+            .map(|connection| connection.state.id)
     }
 
     /// All connections, in the order of their attempts.

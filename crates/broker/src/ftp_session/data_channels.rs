@@ -29,6 +29,15 @@ const MAX_ACTIVE: usize = 4;
 /// trip to refuse the result of an upload.
 const EXPLAINED_WITHIN: Duration = Duration::from_secs(1);
 
+/// How a new data channel is wanted. See [`ftp_proto::Action::Offer`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) open_first: bool,
+    pub(super) other_family: bool,
+    pub(super) protected: bool,
+    pub(super) ahead: bool,
+}
+
 /// A data channel as its session knows it.
 struct DataChannel {
     entry: Arc<DataEntry>,
@@ -95,9 +104,7 @@ impl DataChannels {
         id: DataId,
         mode: Mode,
         target: Announced,
-        open_first: bool,
-        other_family: bool,
-        protected: bool,
+        wanted: Wanted,
     ) -> Result<(), String> {
         // An ended channel was needed only until its transfer's reply, and a new one comes after that.
         self.channels.retain(|_, channel| channel.live);
@@ -123,12 +130,13 @@ impl DataChannels {
         let task = DataTask {
             id,
             control: self.control.clone(),
-            tls: self.control.tls.clone().filter(|_| protected),
+            tls: self.control.tls.clone().filter(|_| wanted.protected),
             entry: channel.entry.clone(),
             signals: channel.signals.clone(),
             liveness_checks: channel.liveness_checks.subscribe(),
             reports: self.reports.clone(),
-            other_family,
+            other_family: wanted.other_family,
+            ahead: wanted.ahead,
         };
         let (session, totals) = (self.session.clone(), tunnel.totals.clone());
         let entry = channel.entry.clone();
@@ -136,7 +144,7 @@ impl DataChannels {
         let working = tunnel.shutdown.working();
         let running = async move {
             let _working = working;
-            data::run(task, target, open_first).await;
+            data::run(task, target, wanted.open_first).await;
             session.remove_data(number);
             totals.add_traffic(entry.channel.traffic());
         };
@@ -213,6 +221,11 @@ impl DataChannels {
             DataEnd::ClientGone(reason) if self.is_running() && !joined => Some(reason),
             DataEnd::Cut(_) | DataEnd::ClientGone(_) | DataEnd::Complete | DataEnd::Unused => None,
         }
+    }
+
+    /// The client has asked for a channel that was opened ahead.
+    pub(super) fn announce(&self, id: DataId) {
+        self.with(id, |channel| channel.signals.announce.cancel());
     }
 
     /// Withdraws an announced address; a running transfer continues.

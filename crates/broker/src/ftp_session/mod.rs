@@ -16,7 +16,7 @@ mod session;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker_config::{ListenSide, Tls};
+use broker_config::{DataAhead, DataOpen, ListenSide, Tls};
 use broker_ipc::Reason;
 use broker_ssh::{Forwards, Target};
 use ftp_proto::{Peer, Session, SessionConfig, Terminate, TlsPolicy};
@@ -198,6 +198,15 @@ fn protocol_options(control: &ControlConnection) -> SessionConfig {
         two_families: has_two_families(control),
         pasv_over_ipv6: ftp.pasv_over_ipv6,
         data_open: ftp.data_open,
-        data_ahead: ftp.data_ahead,
+        data_ahead: data_ahead(control),
+    }
+}
+
+/// Nothing is prepared if the connection opens only when the client asks for it.
+fn data_ahead(control: &ControlConnection) -> DataAhead {
+    let opens_late = control.ftp.data_open == DataOpen::Lazy || control.announced_ports.is_some();
+    match opens_late {
+        true => DataAhead::Never,
+        false => control.ftp.data_ahead,
     }
 }

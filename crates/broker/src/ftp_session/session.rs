@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::control_end::{EndFault, EndRead};
 use super::data::{ControlConnection, DataReport};
-use super::data_channels::DataChannels;
+use super::data_channels::{DataChannels, Wanted};
 use super::deadlines::{Deadlines, Overdue, Standing};
 use super::greeting::{GREETING_TIMEOUT, Greeting};
 use super::io::{CLIENT_BACKLOG, Io, IoEvent, Wants};
@@ -369,13 +369,20 @@ impl FtpSession {
                 open_first,
                 other_family,
                 protected,
+                ahead,
             } => {
-                let channels = &mut self.data_channels;
-                let started = channels.start(id, mode, target, open_first, other_family, protected);
+                let wanted = Wanted {
+                    open_first,
+                    other_family,
+                    protected,
+                    ahead,
+                };
+                let started = self.data_channels.start(id, mode, target, wanted);
                 if let Err(reason) = started {
                     self.proto.offered(Instant::now(), id, Err(reason));
                 }
             }
+            Action::Announce { id } => self.data_channels.announce(id),
             Action::Withdraw { id } => self.data_channels.withdraw(id),
             Action::Abort { id, reason } => {
                 self.data_channels.cut(id, &reason);

@@ -43,8 +43,8 @@ pub(super) struct ClientSide {
 #[derive(Debug)]
 struct LocalAnswer {
     reply: Vec<u8>,
-    /// The start of the server's silence.
-    since: Instant,
+    /// The start of the server's silence; `None` if the reply waits as long as the server owes others.
+    since: Option<Instant>,
 }
 
 /// A wait for the server's reply to the last command.
@@ -80,6 +80,11 @@ impl ClientSide {
     /// The number of unread bytes.
     pub(super) fn backlog(&self) -> usize {
         self.lines.len()
+    }
+
+    /// Whether the client has said nothing that waits, and can say more.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.is_held() && self.lines.len() == 0 && self.end == End::Open
     }
 
     /// The protocol that the client speaks, if it is now known not to be FTP.
@@ -150,7 +155,15 @@ impl ClientSide {
     pub(super) fn answer_in_turn(&mut self, now: Instant, code: u16, text: &str) {
         self.answer = Some(LocalAnswer {
             reply: reply(code, text),
-            since: now,
+            since: Some(now),
+        });
+    }
+
+    /// The same for a transfer, which must not seem to have another command's success, however late that comes.
+    pub(super) fn refuse_in_turn(&mut self, code: u16, text: &str) {
+        self.answer = Some(LocalAnswer {
+            reply: reply(code, text),
+            since: None,
         });
     }
 
@@ -183,14 +196,14 @@ impl ClientSide {
         if let Some(wait) = &mut self.wait {
             wait.since = now;
         }
-        if let Some(answer) = &mut self.answer {
-            answer.since = now;
+        if let Some(since) = self.answer.as_mut().and_then(|it| it.since.as_mut()) {
+            *since = now;
         }
     }
 
     /// When the server's silence becomes too long for the waiting answer.
     pub(super) fn answer_deadline(&self) -> Option<Instant> {
-        self.answer.as_ref().map(|answer| answer.since + SILENCE)
+        Some(self.answer.as_ref()?.since? + SILENCE)
     }
 
     /// Records that the client ended its side.

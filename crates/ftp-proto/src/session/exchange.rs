@@ -1,15 +1,18 @@
 //! Connects the server's lines with the pending replies and the data: finds the subject of each reply, and acts on it.
 
+mod ahead;
+
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::announcement::{Announcement, NO_DATA_CONNECTION};
+use super::burst::Burst;
 use super::data::{AskedReply, Data, Release};
 use super::forms::Forms;
 use super::login::{Login, LoginNews};
 use super::reply_part::{Heard, Place, ReplyPart};
 use super::representation::Representation;
-use super::server::{SERVICE_CLOSING, ServerSide};
+use super::server::{Expected, SERVICE_CLOSING, ServerSide};
 use super::sizes::Sizes;
 use crate::address::IPV6_ADDRESS;
 use crate::config::{DataOpen, SessionConfig};
@@ -18,6 +21,8 @@ use crate::kind::{CommandKind, PassiveForm, is_completion, is_unsupported, repor
 use crate::pending_replies::{Answered, PendingReplies};
 use crate::sent::{Attempt, Sent};
 use crate::text::printable_line;
+use ahead::Ahead;
+pub(super) use ahead::Claimed;
 
 /// The server's side of a session, with everything that its replies can belong to.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub(super) struct Exchange {
     login: Login,
     sizes: Sizes,
     representation: Representation,
+    burst: Burst,
+    ahead: Ahead,
 }
 
 /// A command whose form the server does not support.
@@ -63,6 +70,8 @@ impl Exchange {
             login: Login::default(),
             sizes: Sizes::default(),
             representation: Representation::default(),
+            burst: Burst::new(config.data_ahead),
+            ahead: Ahead::default(),
         }
     }
 
@@ -132,11 +141,12 @@ impl Exchange {
 
     /// Whether the client's next command must wait for a reply.
     pub(super) fn holds_client(&self) -> bool {
-        self.pending.holds_client()
+        self.pending.holds_client() || self.ahead.is_claimed()
     }
 
     /// The client's next command can no longer wait.
     pub(super) fn forgo_attempts(&mut self) {
+        self.drop_ahead();
         self.pending.forgo_attempts();
     }
 
@@ -147,13 +157,26 @@ impl Exchange {
 
     /// Handles the server's next input. False if there is none, or if it is held.
     pub(super) fn step(&mut self, now: Instant) -> bool {
-        if self.data.holds_reply() {
+        if self.data.holds_reply() && !self.ahead_comes_first() {
             return false;
         }
-        let heard = self.server.next(now, self.pending.expects_start());
+        let expected = Expected {
+            start: self.pending.expects_start(),
+            ahead: self.pending.begins_with_ahead(),
+        };
+        let heard = self.server.next(now, expected);
         let more = heard.is_some();
         heard.into_iter().for_each(|heard| self.hear(heard));
         more
+    }
+
+    /// Whether the server's next line is the reply to the command sent ahead, for which the report of a complete transfer
+    /// need not leave first: the client receives the two in their order.
+    fn ahead_comes_first(&self) -> bool {
+        self.ahead.is_asked()
+            && self.data.holds_completion()
+            && self.pending.begins_with_ahead()
+            && self.server.next_announces()
     }
 
     /// Handles an event on a data channel. True if it released a held reply.
@@ -162,6 +185,7 @@ impl Exchange {
         let release = self.data.event(now, id, event, asked);
         let released = release.is_some();
         self.release(release);
+        self.review_ahead();
         released
     }
 
@@ -172,13 +196,22 @@ impl Exchange {
         self.release(release);
         let heard = self.server.expire(now);
         heard.into_iter().for_each(|heard| self.hear(heard));
+        if self.ahead.deadline().is_some_and(|due| now >= due) {
+            self.drop_ahead();
+        }
         released
+    }
+
+    /// Records what has happened to transfers by now.
+    pub(super) fn count_transfers(&mut self, now: Instant) {
+        self.burst.count(now, self.data.ended());
     }
 
     /// When [`expire`](Self::expire) is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let data = self.data.deadline();
-        data.into_iter().chain(self.server.deadline()).min()
+        let others = [self.server.deadline(), self.ahead.deadline()];
+        data.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Handles the endpoint of a passive reply, or the failure to make one.
@@ -186,11 +219,14 @@ impl Exchange {
         if let Some(reply) = self.data.passive_offered(id, answer) {
             self.server.pass(&reply);
         }
+        self.review_ahead();
     }
 
     /// Sets whether the client's data connections use TLS.
     pub(super) fn protect_data(&mut self, protected: bool) {
-        self.data.protect(protected);
+        if self.data.protect(protected) {
+            self.drop_ahead();
+        }
     }
 
     /// Stops offering these channels.
@@ -215,6 +251,7 @@ impl Exchange {
     /// The server will send nothing more. `told` is what the client received for a running transfer.
     pub(super) fn close(&mut self, told: Told) {
         self.server.close();
+        self.drop_ahead();
         self.data.close(told);
         let sent = self.pending.clear();
         self.withdraw(sent.into_iter().filter_map(|sent| sent.offer));
@@ -235,6 +272,10 @@ impl Exchange {
     /// Counts commands that will never be answered as accepted, since the server continued after them.
     fn assume_accepted(&mut self, skipped: impl IntoIterator<Item = Sent>) {
         for sent in skipped {
+            if sent.ahead {
+                self.ahead_failed();
+                continue;
+            }
             self.login.skipped(&sent);
             if let Attempt::Substitute(Some(own)) = &sent.attempt {
                 self.data.answered(&sent, false);
@@ -261,6 +302,7 @@ impl Exchange {
         {
             self.assume_accepted(skipped);
             self.in_use = true;
+            self.ahead.forgo();
             let aborted = self.pending.has_abort();
             let facts = self.facts(sent, &part.line);
             self.data.begin(facts, aborted);
@@ -301,9 +343,14 @@ impl Exchange {
             });
         };
         self.assume_accepted(skipped);
+        if sent.ahead {
+            return self.ahead_announced(&sent, announcement);
+        }
+        self.burst.passive_answered(announcement.since);
         match announcement.address {
             Ok(found) => {
                 self.in_use = true;
+                self.ahead.remember(&sent);
                 self.forms.learn(&sent, true);
                 let reply = AskedReply {
                     found,
@@ -327,7 +374,10 @@ impl Exchange {
     fn release(&mut self, release: Option<Release>) {
         match release {
             Some(Release::Pass(line)) => self.server.pass(&line),
-            Some(Release::Replace(reply)) => self.server.replace(&reply),
+            Some(Release::Replace(reply)) => {
+                self.ahead.forgo();
+                self.server.replace(&reply);
+            }
             Some(Release::Harmless(part)) => self.harmless(part),
             Some(Release::Broken(part)) => self.end_broken_transfer(part),
             None => {}
@@ -362,6 +412,9 @@ impl Exchange {
 
     /// Finds the subject of a final reply, and acts on it.
     fn attribute(&mut self, part: ReplyPart) {
+        if self.is_about_unused_data(part.code) {
+            return self.server.replace(&[]);
+        }
         match self.pending.answer(part.code, self.data.has_transfer()) {
             Answered::Running => self.end_transfer(part),
             Answered::Command { sent, skipped } => {
@@ -377,6 +430,14 @@ impl Exchange {
     }
 
     fn command_answered(&mut self, sent: Sent, part: ReplyPart) {
+        if sent.ahead {
+            self.ahead_failed();
+            // The server closes the session, whatever it was asked.
+            return match part.code {
+                SERVICE_CLOSING => self.server.pass(&part.line),
+                _ => self.server.replace(&[]),
+            };
+        }
         let accepted = matches!(part.code, 200..=299);
         self.in_use |= accepted && sent.shows_use();
         if sent.kind.is_transfer() {
@@ -434,6 +495,7 @@ impl Exchange {
     }
 
     fn end_transfer(&mut self, part: ReplyPart) {
+        self.ahead.transfer_answered(part.code);
         let release = self.data.complete(part);
         self.release(release);
     }

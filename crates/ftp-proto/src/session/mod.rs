@@ -4,6 +4,7 @@
 //! and the data. This module connects them.
 
 mod announcement;
+mod burst;
 mod client;
 mod client_tls;
 mod data;
@@ -24,15 +25,16 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::address::line_end;
+use crate::channels::NO_CONNECTION;
 use crate::command::Command;
-use crate::kind::{CommandKind, PassiveForm};
+use crate::kind::CommandKind;
 use crate::line::MAX_LINE;
 use crate::sent::{Attempt, Sent};
 use crate::{Action, DataEvent, DataId, Event, Protocol, SessionConfig, Told};
 pub use announcement::NO_DATA_CONNECTION;
 use client::{ClientSide, Said};
 use client_tls::{ClientTls, SENT_AHEAD, TlsDecision};
-use exchange::{Exchange, Refused};
+use exchange::{Claimed, Exchange, Refused};
 use forms::substitute;
 use port::{ActiveOffer, PortDecision, decide, target};
 
@@ -116,6 +118,7 @@ impl Session {
     /// Handles the orderly end of the client's side.
     pub fn client_end(&mut self, now: Instant) {
         self.client.end();
+        self.exchange.drop_ahead();
         self.pump(now);
     }
 
@@ -225,8 +228,37 @@ impl Session {
     /// Works until it needs further input. The server's side comes first, since a reply that is here is older than the
     /// effect of the client's next command.
     fn pump(&mut self, now: Instant) {
-        while self.server_step(now) || self.answer_step() || self.client_step(now) {}
+        while self.server_step(now)
+            || self.answer_step()
+            || self.claim_step(now)
+            || self.client_step(now)
+        {}
+        self.exchange.count_transfers(now);
+        self.ask_ahead();
         self.pass_ends();
+    }
+
+    /// Sends the client's next passive command ahead, if this is the moment and nothing of the client waits.
+    fn ask_ahead(&mut self) {
+        if self.phase == Phase::Clear
+            && self.client.is_quiet()
+            && let Some(line) = self.exchange.ask_ahead()
+        {
+            self.client.send(&line);
+        }
+    }
+
+    /// Gives the client's passive command the reply that is held for it, or sends the command after all. False if it
+    /// still waits, or if there is none.
+    fn claim_step(&mut self, now: Instant) -> bool {
+        let Some(claimed) = self.exchange.claimed() else {
+            return false;
+        };
+        self.client.stop_waiting();
+        if let Claimed::Unserved(claim) = claimed {
+            self.passive_command(now, claim.command, &claim.line);
+        }
+        true
     }
 
     /// Handles the client's next input. False if there is none.
@@ -244,6 +276,7 @@ impl Session {
                 self.client.answer_in_turn(now, 500, reason);
             }
             Some(Said::Overlong) => {
+                self.exchange.drop_ahead();
                 self.exchange
                     .expect_reply(Sent::new(String::new(), CommandKind::Unknown));
             }
@@ -257,6 +290,7 @@ impl Session {
             verb: command.verb.clone(),
             argument: command.shown_argument(&line),
         });
+        self.exchange.client_spoke(now, &command);
         match self.tls.decide(&command, &line, self.exchange.logged_in()) {
             TlsDecision::Pass => {}
             TlsDecision::Answer((code, text)) => {
@@ -274,16 +308,33 @@ impl Session {
         if command.kind == CommandKind::Abort {
             self.exchange.abort();
         }
-        if let CommandKind::Passive(form) = command.kind {
-            return self.passive_command(now, &command, &line, form);
+        if matches!(command.kind, CommandKind::Passive(_)) {
+            return self.passive_command(now, command, &line);
+        }
+        if self.exchange.lacks_data_connection(&command) {
+            return self
+                .client
+                .refuse_in_turn(NO_DATA_CONNECTION, NO_CONNECTION);
         }
         self.send_command(&command, &line);
     }
 
+    /// Answers a passive command with the reply that is held for it, or passes it on.
+    fn passive_command(&mut self, now: Instant, command: Command, line: &[u8]) {
+        match self.exchange.claim(command, line) {
+            Ok(()) => self.client.wait_for_reply(now, None),
+            Err(command) => self.pass_passive(now, &command, line),
+        }
+    }
+
     /// Passes a passive command on in a form that the server supports, as far as that is known.
-    fn passive_command(&mut self, now: Instant, command: &Command, line: &[u8], form: PassiveForm) {
-        let attempt = self.exchange.attempt(form);
+    fn pass_passive(&mut self, now: Instant, command: &Command, line: &[u8]) {
         let sent = Sent::new(command.shown(line), command.kind);
+        let Some(form) = sent.passive_form() else {
+            return self.send(sent, line);
+        };
+        self.exchange.passive_sent(now);
+        let attempt = self.exchange.attempt(form);
         match attempt {
             Attempt::Only => self.send(sent, line),
             Attempt::First => {

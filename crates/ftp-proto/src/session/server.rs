@@ -17,6 +17,15 @@ use crate::text::reply;
 /// The code of a reply that announces the end of the session (RFC 959, section 5.4).
 pub(super) const SERVICE_CLOSING: u16 = 421;
 
+/// What the server can send next.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    /// A `125` or `150` can be the answer to a transfer command.
+    pub(super) start: bool,
+    /// A reply answers a command that the client has not sent.
+    pub(super) ahead: bool,
+}
+
 /// The server's side of a session.
 #[derive(Debug, Default)]
 pub(super) struct ServerSide {
@@ -50,24 +59,34 @@ impl ServerSide {
         self.lines.len()
     }
 
-    /// The next part that needs a decision. All other lines go to the client. `expects_start`: a `125` or `150` can be
-    /// the answer to a transfer command.
-    pub(super) fn next(&mut self, now: Instant, expects_start: bool) -> Option<Heard> {
+    /// The next part that needs a decision. All other lines go to the client.
+    pub(super) fn next(&mut self, now: Instant, expected: Expected) -> Option<Heard> {
         if let Some((place, line)) = self.behind.take()
-            && let Some(heard) = self.place_line(now, place, line)
+            && let Some(heard) = self.place_line(now, place, line, expected)
         {
             return Some(heard);
         }
         loop {
             let heard = match self.lines.next() {
-                Some(Piece::Line(line)) => self.line(now, line, expects_start),
+                Some(Piece::Line(line)) => self.line(now, line, expected),
                 Some(Piece::Fragment { bytes, first }) => self.fragment(now, bytes, first),
-                None => return self.at_end(now, expects_start),
+                None => return self.at_end(now, expected),
             };
             if heard.is_some() {
                 return heard;
             }
         }
+    }
+
+    /// Whether the next unread line is a whole passive reply.
+    pub(super) fn next_announces(&self) -> bool {
+        let unread = self.lines.waiting();
+        let end = unread.iter().position(|byte| *byte == b'\n');
+        let line = end.and_then(|end| unread.get(..=end)).unwrap_or_default();
+        let head = PassiveHead::find(line).filter(|head| head.code_at == 0);
+        let between =
+            !self.replies.is_open() && self.announcement.is_none() && self.behind.is_none();
+        between && head.is_some_and(|head| !head.goes_on(line))
     }
 
     /// Passes bytes to the client.
@@ -183,9 +202,9 @@ impl ServerSide {
         self.announcement = None;
     }
 
-    fn line(&mut self, now: Instant, line: Vec<u8>, expects_start: bool) -> Option<Heard> {
+    fn line(&mut self, now: Instant, line: Vec<u8>, expected: Expected) -> Option<Heard> {
         let line = self.plain(telnet::closed(line));
-        let place = self.replies.line(&line, expects_start);
+        let place = self.replies.line(&line, expected.start);
         let begins = matches!(place, ReplyLine::First(_) | ReplyLine::Stray);
         if let Some(held) = &mut self.announcement {
             if !begins {
@@ -196,10 +215,16 @@ impl ServerSide {
             self.behind = Some((place, line));
             return self.give_up(ENDLESS);
         }
-        self.place_line(now, place, line)
+        self.place_line(now, place, line, expected)
     }
 
-    fn place_line(&mut self, now: Instant, place: ReplyLine, line: Vec<u8>) -> Option<Heard> {
+    fn place_line(
+        &mut self,
+        now: Instant,
+        place: ReplyLine,
+        line: Vec<u8>,
+        expected: Expected,
+    ) -> Option<Heard> {
         let begins = matches!(place, ReplyLine::First(_) | ReplyLine::Stray);
         let line = match PassiveHead::find(&line) {
             Some(head) if begins => {
@@ -226,6 +251,10 @@ impl ServerSide {
             // Decided at its end, since some servers begin a transfer in the middle of such a reply.
             ReplyLine::First(head) if head.code < 400 || !head.goes_on => {
                 return Some(Heard::Final(part(Place::First, head.code, line)));
+            }
+            // Its end decides, and the client has not asked for it.
+            ReplyLine::First(head) if expected.ahead && head.code != SERVICE_CLOSING => {
+                self.swallow = true;
             }
             ReplyLine::Last(head) if head.code >= 400 => {
                 return Some(Heard::Final(part(Place::Last, head.code, line)));
@@ -298,7 +327,7 @@ impl ServerSide {
     }
 
     /// The server has ended, and so has a passive reply. Some clients accept a line without its end.
-    fn at_end(&mut self, now: Instant, expects_start: bool) -> Option<Heard> {
+    fn at_end(&mut self, now: Instant, expected: Expected) -> Option<Heard> {
         if self.end != End::Came {
             return None;
         }
@@ -307,7 +336,7 @@ impl ServerSide {
         if !unfinished.is_empty() && may_announce {
             // Later text must not look like its end.
             let line = [&self.lines.take_rest()[..], b"\r\n"].concat();
-            let heard = self.line(now, line, expects_start);
+            let heard = self.line(now, line, expected);
             if heard.is_some() {
                 return heard;
             }

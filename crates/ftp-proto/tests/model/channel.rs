@@ -12,6 +12,8 @@ pub struct Channel {
     pub mode: Mode,
     pub direction: Option<Direction>,
     pub joined: bool,
+    /// The client has not been told of it yet.
+    pub is_ahead: bool,
     /// The peer behind SSH. What goes to it is handed over first, and arrives later, or never.
     far: Peer,
     /// The client's end is on its way.
@@ -42,6 +44,7 @@ impl Channel {
             mode,
             direction: None,
             joined: false,
+            is_ahead: false,
             far,
             client_ended: false,
             client_done: false,
@@ -71,9 +74,32 @@ impl Channel {
 
     /// Client and server are connected.
     pub fn join(&mut self) {
-        if !self.joined && !self.over {
+        if !self.joined && !self.over && !self.is_ahead {
             self.joined = true;
             self.news.push_back(DataEvent::Joined);
+        }
+    }
+
+    /// The way to the server's port is open, or not, before the client is told of it.
+    pub fn open_ahead(&mut self, works: bool) {
+        self.is_ahead = true;
+        if works {
+            self.news.push_back(DataEvent::Opened);
+        } else {
+            self.finish(DataEnd::Unused);
+        }
+    }
+
+    /// The client has asked for it. False if it ended before.
+    pub fn announce(&mut self) -> bool {
+        self.is_ahead = false;
+        !self.over
+    }
+
+    /// It is given up before the client is told of it.
+    pub fn give_up(&mut self) {
+        if self.is_ahead && !self.over {
+            self.finish(DataEnd::Unused);
         }
     }
 
@@ -98,9 +124,9 @@ impl Channel {
         }
     }
 
-    /// The server ends its direction.
+    /// The server ends its direction. The SSH server has accepted its connection, whether the client has come or not.
     pub fn end_by_server(&mut self) {
-        if self.joined && !self.over {
+        if !self.over {
             self.server_ended = true;
         }
     }

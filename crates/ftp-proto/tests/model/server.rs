@@ -22,6 +22,8 @@ pub struct Habits {
     early: bool,
     /// It tells no start of a transfer.
     no_start: bool,
+    /// It reports a transfer when a data connection closes that none has used.
+    pub reports_unused: bool,
     /// It was reached over IPv6, and takes neither PASV nor PORT.
     pub over_ipv6: bool,
     start: &'static str,
@@ -34,6 +36,7 @@ impl Habits {
         if orderly || random.once_in(4) {
             return Self {
                 keeps_open: random.once_in(4),
+                reports_unused: random.once_in(4),
                 half_closes: random.once_in(4),
                 over_ipv6: random.once_in(4),
                 start: random.pick(&["150 go\r\n", "125 go\r\n"]),
@@ -47,6 +50,7 @@ impl Habits {
             answers_meanwhile: random.once_in(3),
             skips: random.once_in(4).then_some(6),
             keeps_open: random.once_in(4),
+            reports_unused: random.once_in(4),
             half_closes: random.once_in(4),
             over_ipv6: random.once_in(4),
             early,
@@ -193,6 +197,13 @@ impl Server {
             && run.channel == unknown
         {
             run.channel = Some(channel);
+        }
+    }
+
+    /// The data connection that it would use has closed before a transfer.
+    pub fn loses(&mut self, channel: usize) {
+        if self.habits.reports_unused && self.current == Some(channel) && self.running.is_none() {
+            self.says.push_back("226 closed\r\n".to_owned());
         }
     }
 

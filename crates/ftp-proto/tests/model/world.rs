@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use ftp_proto::{Action, DataId, Direction, Event, Mode, Peer, Session, SessionConfig, Told};
+use ftp_proto::{
+    Action, DataAhead, DataId, Direction, Event, Mode, Peer, Session, SessionConfig, Told,
+};
 
 use super::channel::Channel;
 use super::random::Random;
@@ -27,10 +29,16 @@ pub struct Tally {
     pub corrected: u64,
     /// Signs of life asked for.
     pub checked: u64,
+    /// Connections that were ready when the client asked for them.
+    pub announced: u64,
     /// Successes told of transfers that were not whole.
     pub lies: Vec<String>,
     /// Sessions in which nothing went wrong but something was changed.
     pub spoilt: Vec<String>,
+    /// Replies to no command.
+    pub unasked: Vec<String>,
+    /// Commands without a reply.
+    pub unanswered: Vec<String>,
 }
 
 impl Sum for Tally {
@@ -39,8 +47,11 @@ impl Sum for Tally {
             sum.complete += tally.complete;
             sum.corrected += tally.corrected;
             sum.checked += tally.checked;
+            sum.announced += tally.announced;
             sum.lies.append(&mut tally.lies);
             sum.spoilt.append(&mut tally.spoilt);
+            sum.unasked.append(&mut tally.unasked);
+            sum.unanswered.append(&mut tally.unanswered);
             sum
         })
     }
@@ -73,6 +84,10 @@ pub struct World {
     wanted: Vec<Wanted>,
     /// The client does not wait for replies. Others wait, but may send other commands in a transfer.
     pipelines: bool,
+    /// The client transfers one file after the other.
+    bursts: bool,
+    /// Its last command was passive.
+    passive_last: bool,
     /// Commands sent less final replies heard, as far as a client can tell.
     outstanding: u64,
     /// Something was cut, refused or late, or the client did something odd.
@@ -88,9 +103,11 @@ impl World {
         // Where nobody waits and replies are left out, no client could tell what is about what.
         let habits = Habits::choose(&mut random, pipelines);
         let far = random.pick(&[Peer::Server, Peer::Client]);
+        let bursts = random.once_in(2);
         let config = SessionConfig {
             behind_ssh: far,
             two_families: true,
+            data_ahead: random.pick(&[DataAhead::Never, DataAhead::Always, DataAhead::Always]),
             ..default_config()
         };
         let mut world = Self {
@@ -106,6 +123,8 @@ impl World {
             sent: VecDeque::from([None]),
             wanted: Vec::new(),
             pipelines,
+            bursts,
+            passive_last: false,
             outstanding: 1,
             faults: false,
             tally: Tally::default(),
@@ -142,7 +161,10 @@ impl World {
                 self.channel_steps(at);
                 self.news_arrive(at);
             }
-            if self.server.is_idle() && self.session.next_timeout().is_none() && round > 20 {
+            if self.server.is_idle()
+                && self.session.next_timeout().is_none()
+                && round > if self.sent.is_empty() { 20 } else { 500 }
+            {
                 break;
             }
             if round > 400 {
@@ -155,11 +177,24 @@ impl World {
         while self.session.next_timeout().is_some() {
             self.time_passes(61);
         }
+        if self.server.habits.is_orderly() && !self.sent.is_empty() && !self.faults {
+            let (seed, count) = (self.seed, self.sent.len());
+            self.tally.unanswered.push(format!(
+                "seed {seed}: {count} of {} commands",
+                self.wanted.len()
+            ));
+        }
     }
 
     fn client_says(&mut self) {
         let waits = self.outstanding > 0 && !self.pipelines;
-        let kind = if !waits {
+        let kind = if !waits && self.bursts && !self.random.once_in(4) {
+            if self.passive_last {
+                4 + self.random.below(3)
+            } else {
+                0
+            }
+        } else if !waits {
             self.random.below(12)
         } else if !self.server.says.is_empty() || !self.random.once_in(4) {
             return;
@@ -178,9 +213,11 @@ impl World {
             6 | 7 => "NOOP\r\n".to_owned(),
             8 => "CWD x\r\n".to_owned(),
             9 => "STAT\r\n".to_owned(),
-            10 => self.abort(),
+            10 if !self.bursts => self.abort(),
+            10 => "NOOP\r\n".to_owned(),
             _ => self.answered_here(),
         };
+        self.passive_last = line.starts_with("EPSV");
         self.outstanding += 1;
         if !is_transfer_line(&line) {
             self.sent.push_back(None);
@@ -309,6 +346,7 @@ impl World {
             }
             if let Some(bytes) = self.session.take_to_server() {
                 trace(|| format!("    -> server {}", String::from_utf8_lossy(&bytes)));
+                self.judge_asking(&bytes);
                 self.server.hears(&bytes);
             }
             let Some(action) = self.session.poll_action() else {
@@ -327,8 +365,25 @@ impl World {
                 mode,
                 target,
                 other_family,
+                ahead,
                 ..
-            } => self.offer(id, mode, target.port, other_family),
+            } => self.offer(id, mode, target.port, other_family, ahead),
+            Action::Announce { id } => {
+                self.tally.announced += 1;
+                if self.channels[id.0 as usize].announce() {
+                    self.answer(id, false);
+                } else {
+                    let reason = Err("it has ended".to_owned());
+                    self.session.offered(self.now, id, reason);
+                }
+            }
+            Action::Withdraw { id } => {
+                let at = id.0 as usize;
+                if self.channels[at].is_ahead {
+                    self.channels[at].give_up();
+                    self.server.loses(at);
+                }
+            }
             Action::CheckLiveness { id, check } => {
                 self.tally.checked += 1;
                 self.checks.push_back((id.0 as usize, check));
@@ -348,8 +403,7 @@ impl World {
                     self.wanted[number].told_failed = true;
                 }
             }
-            Action::Withdraw { .. }
-            | Action::Release { .. }
+            Action::Release { .. }
             | Action::EndServer
             | Action::EndClient
             | Action::StartTls
@@ -357,7 +411,7 @@ impl World {
         }
     }
 
-    fn offer(&mut self, id: DataId, mode: Mode, port: u16, other_family: bool) {
+    fn offer(&mut self, id: DataId, mode: Mode, port: u16, other_family: bool, ahead: bool) {
         let at = self.channels.len();
         assert_eq!(id, DataId(at as u64));
         self.channels.push(Channel::new(mode, self.far));
@@ -366,6 +420,16 @@ impl World {
             Mode::Passive => self.server.learn(usize::from(port), at),
             Mode::Active => self.listens.push((usize::from(own), at)),
         }
+        if ahead {
+            let works = !self.random.once_in(8);
+            return self.channels[at].open_ahead(works);
+        }
+        self.answer(id, other_family);
+    }
+
+    /// There is an endpoint for this channel.
+    fn answer(&mut self, id: DataId, other_family: bool) {
+        let own = BROKERS_PORT + id.0 as u16;
         let host = if other_family {
             IpAddr::from(Ipv6Addr::LOCALHOST)
         } else {
@@ -410,6 +474,18 @@ impl World {
         }
     }
 
+    /// Nobody asks for a data connection while a transfer runs unless the client does, and one that waits does not.
+    fn judge_asking(&mut self, bytes: &[u8]) {
+        let asks = bytes.starts_with(b"EPSV") || bytes.starts_with(b"PASV");
+        let plain = !self.pipelines && !self.faults && self.server.habits.is_orderly();
+        if asks && plain && self.server.running.is_some() {
+            let seed = self.seed;
+            self.tally
+                .spoilt
+                .push(format!("seed {seed}: a passive command during a transfer"));
+        }
+    }
+
     /// A client takes final replies in the order of its commands. Where the server answers so, no success may stand where the
     /// client expects that of a transfer which was not whole.
     fn take_in_turn(&mut self, line: &str) {
@@ -418,7 +494,13 @@ impl World {
         if !is_final || !self.server.habits.is_orderly() {
             return;
         }
-        let Some(Some(number)) = self.sent.pop_front() else {
+        let Some(sent) = self.sent.pop_front() else {
+            return self
+                .tally
+                .unasked
+                .push(format!("seed {}: {line}", self.seed));
+        };
+        let Some(number) = sent else {
             return;
         };
         self.judge(number, line);

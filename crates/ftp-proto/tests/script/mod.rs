@@ -16,7 +16,7 @@
 //! wait 5s                       time passes (also ms), and timers fire
 //! timer 5s                      the next timer must be due then (or: none)
 //! reads c=yes s=no              which sides the session must want to read
-//! config KEY=VALUE …            client=ADDRESS also=ADDRESS tls=pass|offered|required|implicit foreign=pass active=no two-families=yes pasv-over-ipv6=any data=eager|lazy far=client; before all else
+//! config KEY=VALUE …            client=ADDRESS also=ADDRESS tls=pass|offered|required|implicit foreign=pass active=no two-families=yes pasv-over-ipv6=any data=eager|lazy ahead=auto|yes far=client; before all else
 //! events                        events are compared from here on
 //! ```
 
@@ -216,6 +216,8 @@ impl Player {
                 ("two-families", "yes") => self.config.two_families = true,
                 ("pasv-over-ipv6", "any") => self.config.pasv_over_ipv6 = PasvOverIpv6::Any,
                 ("far", "client") => self.config.behind_ssh = Peer::Client,
+                ("ahead", "auto") => self.config.data_ahead = DataAhead::Auto,
+                ("ahead", "yes") => self.config.data_ahead = DataAhead::Always,
                 ("data", "eager") => self.config.data_open = DataOpen::Eager,
                 ("data", "lazy") => self.config.data_open = DataOpen::Lazy,
                 _ => panic!("no such setting: {setting}"),
@@ -247,6 +249,7 @@ impl Player {
                 open_first,
                 other_family,
                 protected,
+                ahead,
             } => {
                 let host = target.host.map_or("*".to_owned(), |host| host.to_string());
                 let mode = if mode == Mode::Passive {
@@ -257,11 +260,13 @@ impl Player {
                 let first = if open_first { " open-first" } else { "" };
                 let tls = if protected { " protected" } else { "" };
                 let other = if other_family { " other-family" } else { "" };
+                let ahead = if ahead { " ahead" } else { "" };
                 format!(
-                    "-> offer {} {mode} {host} {}{first}{other}{tls}",
+                    "-> offer {} {mode} {host} {}{first}{other}{tls}{ahead}",
                     id.0, target.port
                 )
             }
+            Action::Announce { id } => format!("-> announce {}", id.0),
             Action::Withdraw { id } => format!("-> withdraw {}", id.0),
             Action::Abort { id, reason } => format!("-> abort {} {reason}", id.0),
             Action::CheckLiveness { id, check } => format!("-> check {} {check}", id.0),

@@ -9,6 +9,7 @@ use broker_ipc::Reason;
 use broker_ssh::Channel;
 use ftp_proto::{Announced, DataEnd};
 use tokio::net::TcpStream;
+use tracing::debug;
 
 use super::task::DataTask;
 use super::{
@@ -50,7 +51,8 @@ async fn local(
     let listen = async || client_connection::listen(task, announced).await;
     let accept = async |listener| client_connection::accept(task, listener).await;
     let open = server_channel::open(task, announced);
-    meet(task, open_first, listen, accept, open).await
+    let ended = async |channel: &Channel| channel.ended().await;
+    meet(task, open_first, listen, accept, open, ended).await
 }
 
 async fn remote(
@@ -61,7 +63,8 @@ async fn remote(
     let listen = async || client_forward::listen(task, announced).await;
     let accept = async |forward| client_forward::accept(task, forward).await;
     let open = server_connection::open(task, announced);
-    let (channel, tcp) = meet(task, open_first, listen, accept, open).await?;
+    let ended = async |tcp: &TcpStream| server_connection::ended(tcp).await;
+    let (channel, tcp) = meet(task, open_first, listen, accept, open, ended).await?;
     Ok((tcp, channel))
 }
 
@@ -77,19 +80,24 @@ async fn until_stopped<T>(
             // The session may still wait for the announcement; one that does not ignores this.
             let stopped = Refusal::because(Reason::Stopping, task.stop_reason());
             task.offer(Err(stopped)).await;
-            Err(DataEnd::Cut(task.stop_reason()))
+            match task.ahead && !task.signals.announce.is_cancelled() {
+                true => Err(DataEnd::Unused),
+                false => Err(DataEnd::Cut(task.stop_reason())),
+            }
         }
     }
 }
 
 /// Both ends of a passive data connection, once they are connected: `listen` returns a listener for the client and the
-/// address to announce, `accept` waits for the client there, and `open` connects to the server.
+/// address to announce, `accept` waits for the client there, `open` connects to the server, and `ended` waits for the end of
+/// that connection.
 async fn meet<Listener, Client, Server>(
     task: &DataTask,
     open_first: bool,
     listen: impl AsyncFnOnce() -> Result<(Listener, SocketAddr), Refusal>,
     accept: impl AsyncFnOnce(Listener) -> Result<Client, DataEnd>,
     open: impl Future<Output = Result<Server, Refusal>>,
+    ended: impl AsyncFnOnce(&Server),
 ) -> Result<(Client, Server), DataEnd> {
     let refused = |reason| async {
         task.offer(Err(reason)).await;
@@ -99,10 +107,19 @@ async fn meet<Listener, Client, Server>(
     let opened = match open_first {
         true => Some(match open.as_mut().await {
             Ok(server) => server,
+            // A later one may find a place.
+            Err(reason) if task.ahead && reason.why == Reason::Limit => {
+                return Err(DataEnd::Unused);
+            }
             Err(reason) => return Err(refused(reason).await),
         }),
         false => None,
     };
+    if task.ahead
+        && let Some(server) = &opened
+    {
+        asked_for(task, ended(server)).await?;
+    }
     // Not before the port is announced: until then only others can connect.
     let (listener, address) = match listen().await {
         Ok(bound) => bound,
@@ -120,4 +137,16 @@ async fn meet<Listener, Client, Server>(
         return Ok((accept(listener).await?, server.await?));
     }
     tokio::try_join!(accept(listener), server)
+}
+
+/// Waits until the client has asked for a connection that was opened ahead. A stopping broker does not wait for that.
+async fn asked_for(task: &DataTask, ended: impl Future<Output = ()>) -> Result<(), DataEnd> {
+    tokio::select! {
+        () = task.signals.announce.cancelled() => {
+            debug!("the data connection was ready when the client asked for it");
+            Ok(())
+        }
+        () = ended => Err(DataEnd::Unused),
+        () = task.control.tunnel.shutdown.drain.cancelled() => Err(DataEnd::Unused),
+    }
 }

@@ -60,6 +60,9 @@ async fn dial(task: &DataTask, target: &Target) -> Result<Channel, OpenError> {
     task.entry
         .relabel(|label| label.target = target.to_string());
     let control = &task.control;
-    let opened = control.pool.open_data(target, control.peer).await;
+    let opened = match task.ahead {
+        true => control.pool.open_ahead(target, control.peer).await,
+        false => control.pool.open_data(target, control.peer).await,
+    };
     opened.inspect_err(|error| debug!(%target, %error, "data channel not opened"))
 }

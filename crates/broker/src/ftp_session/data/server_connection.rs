@@ -35,3 +35,11 @@ pub(super) async fn open(task: &DataTask, announced: Announced) -> Result<TcpStr
     task.tell(DataEvent::Opened).await;
     Ok(tcp)
 }
+
+/// Waits until the server has ended the connection, while nobody reads it.
+pub(super) async fn ended(tcp: &TcpStream) {
+    if let Ok(1..) = tcp.peek(&mut [0]).await {
+        // It has sent something first, so it is there.
+        std::future::pending::<()>().await;
+    }
+}

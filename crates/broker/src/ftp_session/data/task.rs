@@ -74,6 +74,8 @@ pub(crate) struct ControlConnection {
 /// A session's signals to one of its data channels.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Signals {
+    /// The client asked for the channel, which was opened ahead.
+    pub(crate) announce: CancellationToken,
     /// The announced address is withdrawn before any transfer.
     pub(crate) withdraw: CancellationToken,
     /// The client asked for a transfer that this channel should serve.
@@ -95,6 +97,8 @@ pub(crate) struct DataTask {
     pub(crate) reports: mpsc::Sender<(DataId, Box<DataReport>)>,
     /// Active only: the FTP server has refused an address of the usual family.
     pub(crate) other_family: bool,
+    /// Whether the client has not asked for it yet.
+    pub(crate) ahead: bool,
 }
 
 impl ControlConnection {

@@ -3,6 +3,7 @@
 mod ambiguous;
 mod completion;
 mod passive;
+mod prepared;
 mod start;
 mod transfer;
 
@@ -24,6 +25,7 @@ use ambiguous::{AmbiguousReply, Finding, finding, finding_before_the_start};
 use completion::{Completion, Verdict};
 pub(super) use passive::AskedReply;
 use passive::PassiveOffer;
+pub(super) use prepared::Failure;
 use start::{Start, waits_for};
 use transfer::Transfer;
 
@@ -43,6 +45,10 @@ pub(super) struct Data {
     incomplete: Option<String>,
     /// A passive reply that waits for its endpoint.
     offer: Option<PassiveOffer>,
+    /// A passive reply that the client has not asked for yet.
+    prepared: Option<PassiveOffer>,
+    /// The transfers that have ended.
+    ended: u64,
     /// The start of a transfer that waits for the client's data connection.
     start: Option<Start>,
     /// The report of a complete transfer that waits for the data channel's end.
@@ -73,6 +79,8 @@ impl Data {
             transfer: None,
             incomplete: None,
             offer: None,
+            prepared: None,
+            ended: 0,
             start: None,
             completion: None,
             ambiguous: None,
@@ -90,6 +98,16 @@ impl Data {
             || self.start.is_some()
             || self.completion.is_some()
             || self.ambiguous.is_some()
+    }
+
+    /// Whether the only held reply is the report of a complete transfer.
+    pub(super) fn holds_completion(&self) -> bool {
+        self.completion.is_some()
+    }
+
+    /// How many transfers have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended
     }
 
     /// Whether a transfer runs.
@@ -131,17 +149,19 @@ impl Data {
         self.settle(Some(reason))
     }
 
-    /// Sets whether data connections use TLS on the client's side. The session stops offering one with the other
+    /// Sets whether data connections use TLS on the client's side. True if that is a change. The session stops offering one with the other
     /// setting: the two ends would not understand each other.
-    pub(super) fn protect(&mut self, protected: bool) {
-        if std::mem::replace(&mut self.protected, protected) != protected {
+    pub(super) fn protect(&mut self, protected: bool) -> bool {
+        let changed = std::mem::replace(&mut self.protected, protected) != protected;
+        if changed {
             self.replace_current(None);
         }
+        changed
     }
 
     /// Requests an endpoint to announce instead of the client's address.
     pub(super) fn offer_active(&mut self, target: Announced, other_family: bool) -> DataId {
-        self.offer_channel(Mode::Active, target, false, other_family)
+        self.offer_channel(Mode::Active, target, false, other_family, false)
     }
 
     /// Holds a passive reply, and requests an endpoint to announce instead of the server's address.
@@ -154,7 +174,7 @@ impl Data {
             DataOpen::Lazy => false,
         };
         let target = reply.found.announced;
-        let id = self.offer_channel(Mode::Passive, target, open_first, false);
+        let id = self.offer_channel(Mode::Passive, target, open_first, false, false);
         self.offer = Some(PassiveOffer {
             id,
             reply,
@@ -171,6 +191,8 @@ impl Data {
         let Some(offer) = self.offer.take_if(|offer| offer.id == id) else {
             if answer.is_ok() {
                 self.channels.actions().push(Action::Withdraw { id });
+            } else {
+                self.channels.forget(id);
             }
             return None;
         };
@@ -322,6 +344,7 @@ impl Data {
         if let Some(offer) = self.offer.take() {
             self.withdraw(offer.id);
         }
+        self.drop_prepared();
         self.start = None;
         self.completion = None;
         self.ambiguous = None;
@@ -335,6 +358,7 @@ impl Data {
         target: Announced,
         open_first: bool,
         other_family: bool,
+        ahead: bool,
     ) -> DataId {
         let id = self.channels.allocate(mode);
         self.channels.actions().push(Action::Offer {
@@ -344,6 +368,7 @@ impl Data {
             open_first,
             other_family,
             protected: self.protected,
+            ahead,
         });
         id
     }
@@ -445,6 +470,7 @@ impl Data {
         let Some(transfer) = self.transfer.take() else {
             return;
         };
+        self.ended += 1;
         if transfer.is_started() {
             let objection = transfer.objection(&self.channels);
             self.incomplete = objection.filter(|_| !told.is_success());

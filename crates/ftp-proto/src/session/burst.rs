@@ -1,0 +1,87 @@
+//! Whether a session is in a burst of transfers, in which the next data connection is worth preparing.
+
+use std::time::{Duration, Instant};
+
+use crate::config::DataAhead;
+
+/// The longest pause between two transfers of a burst. A program asks for the next file at once; a person takes longer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The transfers after which a burst is likely to continue. Two can be a listing and its file.
+const ENOUGH: u32 = 3;
+
+/// The round trip from which a prepared connection is worth its place at the server. Below it, the time of a transfer is
+/// mostly that of the programs at both ends.
+const WORTH: Duration = Duration::from_millis(5);
+
+/// How closely the transfers of a session follow each other, and how far away its server is.
+#[derive(Debug)]
+pub(super) struct Burst {
+    policy: DataAhead,
+    /// Transfers in a row without a pause.
+    row: u32,
+    /// When the last transfer ended, until the client asks for the next data connection.
+    ended: Option<Instant>,
+    /// The ended transfers so far.
+    seen: u64,
+    /// When the server received a passive command while it had nothing else to do.
+    asked: Option<Instant>,
+    /// The least time to the reply. A passive command costs a server no work, so the rest is the path.
+    round_trip: Option<Duration>,
+}
+
+impl Burst {
+    pub(super) fn new(policy: DataAhead) -> Self {
+        Self {
+            policy,
+            row: 0,
+            ended: None,
+            seen: 0,
+            asked: None,
+            round_trip: None,
+        }
+    }
+
+    /// Records how many transfers have ended by now.
+    pub(super) fn count(&mut self, now: Instant, ended: u64) {
+        if std::mem::replace(&mut self.seen, ended) != ended {
+            self.ended = Some(now);
+        }
+    }
+
+    /// The client asks for a data connection.
+    pub(super) fn client_asks(&mut self, now: Instant) {
+        match self.ended.take() {
+            Some(ended) if now > ended + PAUSE => self.row = 1,
+            Some(_) => self.row = self.row.saturating_add(1),
+            None => self.row = self.row.max(1),
+        }
+    }
+
+    /// The server is sent a passive command of the client. `alone`: it owes no other reply.
+    pub(super) fn passive_sent(&mut self, now: Instant, alone: bool) {
+        self.asked = alone.then_some(now);
+    }
+
+    /// The server answers a passive command.
+    pub(super) fn passive_answered(&mut self, now: Instant) {
+        let took = self.asked.take().map(|asked| now.duration_since(asked));
+        self.round_trip = took.into_iter().chain(self.round_trip).min();
+    }
+
+    /// Something went wrong with a prepared connection, so the session prepares no other.
+    pub(super) fn stop(&mut self) {
+        self.policy = DataAhead::Never;
+    }
+
+    /// Whether the next data connection is worth preparing.
+    pub(super) fn is_worth(&self) -> bool {
+        match self.policy {
+            DataAhead::Always => true,
+            DataAhead::Never => false,
+            DataAhead::Auto => {
+                self.row >= ENOUGH && self.round_trip.is_some_and(|took| took >= WORTH)
+            }
+        }
+    }
+}

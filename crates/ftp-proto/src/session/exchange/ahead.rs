@@ -1,0 +1,269 @@
+//! The next passive command, which the session sends before its client does.
+//!
+//! In a burst of transfers each file costs a round trip for its passive command, and another one if the channel to the
+//! announced port is new. So right behind the success of a transfer, the session sends the client's last passive command
+//! again, and has the channel opened. It holds the reply until the client sends that command, and drops it if the client
+//! does something else. The client never learns of a failure: the session then sends the client's own command.
+//!
+//! A server answers in order, so the session sends nothing ahead unless the server owes nothing, and the client's command
+//! takes the held reply only if the server owes none for a command before it.
+
+use std::time::{Duration, Instant};
+
+use super::super::announcement::Announcement;
+use super::super::data::{AskedReply, Failure};
+use super::super::forms::substitute;
+use super::Exchange;
+use crate::command::Command;
+use crate::kind::{COMPLETED, CommandKind, PassiveForm, is_completion};
+use crate::sent::{Attempt, Sent};
+
+/// How long a prepared connection waits for its client. It is three times the longest pause in a burst, and less than
+/// any server waits for a transfer on a data connection.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The passive command that the session sends ahead.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// The client's last passive command that the server accepted.
+    last: Option<Sent>,
+    /// Whether a transfer has succeeded, and nothing has happened since.
+    due: bool,
+    stage: Stage,
+    /// The same command of the client, which waits for the reply.
+    claim: Option<Claim>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is prepared. A reply that still comes is dropped.
+    #[default]
+    Idle,
+    /// The server has not answered.
+    Asked,
+    /// The reply is held, until then if the client does not claim it.
+    Held(Instant),
+}
+
+/// A command of the client that waits for the held reply.
+#[derive(Debug)]
+pub(in crate::session) struct Claim {
+    pub(in crate::session) command: Command,
+    pub(in crate::session) line: Vec<u8>,
+}
+
+/// What becomes of a claim.
+#[derive(Debug)]
+pub(in crate::session) enum Claimed {
+    /// The client receives the held reply.
+    Granted,
+    /// Nothing is prepared after all, so the server is sent this command of the client.
+    Unserved(Claim),
+}
+
+impl Ahead {
+    /// Whether a command of the client waits for the held reply.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.claim.is_some()
+    }
+
+    /// Whether the reply to the command is the next thing that the server sends, unless it sends something unasked.
+    pub(super) fn is_asked(&self) -> bool {
+        self.stage == Stage::Asked
+    }
+
+    /// When to drop what is prepared.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Held(until) if self.claim.is_none() => Some(until),
+            Stage::Held(_) | Stage::Asked | Stage::Idle => None,
+        }
+    }
+
+    /// The server has accepted this passive command of the client.
+    pub(super) fn remember(&mut self, sent: &Sent) {
+        self.last = is_plain(&sent.text).then(|| sent.clone());
+    }
+
+    /// A reply with this code ends a transfer. Only a success is followed by a command ahead: after a failure the client
+    /// can still use its data connection for another file.
+    pub(super) fn transfer_answered(&mut self, code: u16) {
+        self.due = is_completion(code);
+    }
+
+    /// Nothing is to be sent ahead now.
+    pub(super) fn forgo(&mut self) {
+        self.due = false;
+    }
+}
+
+impl Exchange {
+    /// The command to send ahead, if this is the moment. The caller has nothing of the client that waits.
+    pub(in crate::session) fn ask_ahead(&mut self) -> Option<Vec<u8>> {
+        let wanted = self.ahead.due && self.ahead.stage == Stage::Idle && self.burst.is_worth();
+        if !wanted || !self.is_quiet() {
+            return None;
+        }
+        self.ahead.due = false;
+        let last = self.ahead.last.clone()?;
+        let form = last.passive_form()?;
+        let attempt = self.forms.attempt(form);
+        let line = match &attempt {
+            Attempt::Only => [last.text.as_bytes(), b"\r\n"].concat(),
+            Attempt::Substitute(None) => substitute(form, b"\r\n"),
+            Attempt::First | Attempt::Substitute(Some(_)) => return None,
+        };
+        self.ahead.stage = Stage::Asked;
+        self.data.set_unasked();
+        self.command_sent(Sent {
+            ahead: true,
+            ..last.with_attempt(attempt)
+        });
+        Some(line)
+    }
+
+    /// Whether the server has done everything that it was asked for, and the client has no data connection on offer.
+    fn is_quiet(&self) -> bool {
+        let in_transfer = self.data.has_transfer() && !self.data.holds_completion();
+        !in_transfer
+            && self.pending.has_none()
+            && !self.server.is_inside_reply()
+            && self.server.backlog() == 0
+            && self.data.is_used_up()
+    }
+
+    /// The client has sent a command. Drops what is prepared if the command means something else for the next data
+    /// connection.
+    pub(in crate::session) fn client_spoke(&mut self, now: Instant, command: &Command) {
+        self.ahead.forgo();
+        match command.kind {
+            CommandKind::Passive(PassiveForm::All) => {
+                self.ahead.last = None;
+                self.drop_ahead();
+            }
+            // Decided when it is claimed.
+            CommandKind::Passive(_) => self.burst.client_asks(now),
+            CommandKind::Port => {
+                self.burst.client_asks(now);
+                self.ahead.last = None;
+                self.drop_ahead();
+            }
+            CommandKind::Transfer(_)
+            | CommandKind::Abort
+            | CommandKind::Mode { .. }
+            | CommandKind::Auth
+            | CommandKind::Reinitialize
+            | CommandKind::Unknown => self.drop_ahead(),
+            CommandKind::Plain if matches!(command.verb.as_str(), "USER" | "QUIT" | "HOST") => {
+                self.drop_ahead();
+            }
+            CommandKind::Greeting
+            | CommandKind::Secret
+            | CommandKind::Confirmed
+            | CommandKind::File
+            | CommandKind::Plain => {}
+        }
+    }
+
+    /// Whether a transfer command of the client would use a data connection that only the session has asked for.
+    pub(in crate::session) fn lacks_data_connection(&self, command: &Command) -> bool {
+        command.kind.is_transfer() && self.data.is_unasked() && !self.pending.asks_for_data()
+    }
+
+    /// Whether a reply is about a data connection that the client has not asked for: some servers report a transfer when
+    /// one closes.
+    pub(super) fn is_about_unused_data(&self, code: u16) -> bool {
+        // A transfer that the client has sent waits behind a command for its own data connection.
+        let can_be_the_clients = self.data.has_transfer() || self.pending.has_abort();
+        matches!(code, COMPLETED | 426) && self.data.is_unasked() && !can_be_the_clients
+    }
+
+    /// The server is sent a passive command of the client.
+    pub(in crate::session) fn passive_sent(&mut self, now: Instant) {
+        let alone = self.pending.has_none() && !self.data.has_transfer();
+        self.burst.passive_sent(now, alone);
+    }
+
+    /// Whether the client's command is the one that was sent ahead. If so, it waits for [`Self::claimed`]; otherwise what
+    /// is prepared is dropped.
+    pub(in crate::session) fn claim(
+        &mut self,
+        command: Command,
+        line: &[u8],
+    ) -> Result<(), Command> {
+        let same = self.ahead.last.as_ref().is_some_and(|last| {
+            line.trim_ascii_end()
+                .eq_ignore_ascii_case(last.text.as_bytes())
+        });
+        if self.ahead.stage == Stage::Idle || !same {
+            self.drop_ahead();
+            return Err(command);
+        }
+        let line = line.to_vec();
+        self.ahead.claim = Some(Claim { command, line });
+        Ok(())
+    }
+
+    /// Decides about a waiting claim. `None` if it still waits, or if there is none.
+    pub(in crate::session) fn claimed(&mut self) -> Option<Claimed> {
+        self.ahead.claim.as_ref()?;
+        match self.ahead.stage {
+            Stage::Idle => self.ahead.claim.take().map(Claimed::Unserved),
+            Stage::Held(_) if self.data.prepared_is_open() && !self.owes_reply() => {
+                self.ahead.claim = None;
+                self.ahead.stage = Stage::Idle;
+                self.data.announce_prepared();
+                Some(Claimed::Granted)
+            }
+            Stage::Asked | Stage::Held(_) => None,
+        }
+    }
+
+    /// The server's reply to the command that was sent ahead.
+    pub(super) fn ahead_announced(&mut self, sent: &Sent, announcement: Announcement) {
+        if self.ahead.stage != Stage::Asked {
+            return;
+        }
+        match announcement.address {
+            Ok(found) => {
+                self.ahead.stage = Stage::Held(announcement.since + PATIENCE);
+                self.data.prepare_passive(AskedReply {
+                    found,
+                    text: announcement.text,
+                    asked: sent.passive_form(),
+                    substituted: matches!(sent.attempt, Attempt::Substitute(_)),
+                    pasv_over_ipv6: self.forms.pasv_over_ipv6,
+                });
+            }
+            Err(_) => self.ahead_failed(),
+        }
+    }
+
+    /// The server has refused what was sent ahead, or has not answered it, or the connection was not made.
+    pub(super) fn ahead_failed(&mut self) {
+        self.burst.stop();
+        self.drop_ahead();
+    }
+
+    /// Drops what is prepared. A waiting claim is then not served.
+    pub(in crate::session) fn drop_ahead(&mut self) {
+        self.ahead.forgo();
+        self.ahead.stage = Stage::Idle;
+        self.data.drop_prepared();
+    }
+
+    /// Reviews what is prepared after an event on a data channel.
+    pub(super) fn review_ahead(&mut self) {
+        match self.data.prepared_failure() {
+            Some(Failure::Refused) => self.ahead_failed(),
+            Some(Failure::Ended) => self.drop_ahead(),
+            None => {}
+        }
+    }
+}
+
+/// Whether a command has no argument, or a number.
+fn is_plain(command: &str) -> bool {
+    let argument = command.split_once(' ').map_or("", |(_, argument)| argument);
+    argument.bytes().all(|byte| byte.is_ascii_digit())
+}

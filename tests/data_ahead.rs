@@ -1,0 +1,156 @@
+//! The next data connection, prepared before the client asks for it, with real clients and servers.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use testkit::client::{self, curl, lftp};
+use testkit::files::{make_tree, tree, write_pattern};
+use testkit::programs::PYTHON;
+
+use crate::support::compare::same_files;
+use crate::support::fixture::{Real, real};
+use crate::support::{Need, trial_within};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The line in the daemon's log for a data connection that was ready.
+const READY: &str = "the data connection was ready when the client asked for it";
+
+const FILES: usize = 20;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let with = |program| {
+        [
+            Need::Program("sshd"),
+            Need::Program("vsftpd"),
+            Need::Program(program),
+        ]
+    };
+    vec![
+        trial_within(LIMIT, "data ahead: curl down", &with("curl"), curl_down),
+        trial_within(LIMIT, "data ahead: curl up", &with("curl"), curl_up),
+        trial_within(LIMIT, "data ahead: lftp mirror", &with("lftp"), lftp_mirror),
+        trial_within(LIMIT, "data ahead: ftplib", &with("python3"), ftplib),
+    ]
+}
+
+/// Servers where every transfer is followed by a prepared connection.
+async fn prepared() -> anyhow::Result<Real> {
+    real().tunnel(r#"data-ahead="yes""#).start().await
+}
+
+/// Makes the files, and returns their names.
+fn files(directory: &Path) -> anyhow::Result<Vec<String>> {
+    let names = (0..FILES).map(|number| format!("file{number}"));
+    names
+        .zip(0..)
+        .map(|(name, number)| {
+            write_pattern(&directory.join(&name), number, number * 1037)?;
+            Ok(name)
+        })
+        .collect()
+}
+
+fn same(names: &[String], one: &Path, other: &Path) -> anyhow::Result<()> {
+    names
+        .iter()
+        .try_for_each(|name| same_files(&one.join(name), &other.join(name)))
+}
+
+/// The first transfers may find no idle SSH connection.
+fn most_were_ready(fixture: &Real, transfers: usize) -> anyhow::Result<()> {
+    let log = fixture.broker.log();
+    let ready = log.matches(READY).count();
+    ensure!(
+        ready >= transfers / 2,
+        "{ready} of {transfers} were ready:\n{log}"
+    );
+    ensure!(!log.contains("transfer failed"), "one failed:\n{log}");
+    Ok(())
+}
+
+async fn curl_down() -> anyhow::Result<()> {
+    let (fixture, home) = (prepared().await?, tempfile::tempdir()?);
+    let root = fixture.servers.ftp.root();
+    let names = files(&root)?;
+    let mut arguments = Vec::new();
+    for name in &names {
+        let to = home.path().join(name).display().to_string();
+        let from = format!("ftp://{}/{name}", fixture.tunnel);
+        arguments.extend(["-o".to_owned(), to, from]);
+    }
+    curl(arguments, LIMIT).await?.success()?;
+    same(&names, home.path(), &root)?;
+    most_were_ready(&fixture, FILES)
+}
+
+async fn curl_up() -> anyhow::Result<()> {
+    let (fixture, home) = (prepared().await?, tempfile::tempdir()?);
+    let names = files(home.path())?;
+    let mut arguments = Vec::new();
+    for name in &names {
+        let from = home.path().join(name).display().to_string();
+        let to = format!("ftp://{}/{name}", fixture.tunnel);
+        arguments.extend(["-T".to_owned(), from, to]);
+    }
+    curl(arguments, LIMIT).await?.success()?;
+    same(&names, home.path(), &fixture.servers.ftp.root())?;
+    most_were_ready(&fixture, FILES)
+}
+
+async fn lftp_mirror() -> anyhow::Result<()> {
+    let (fixture, home) = (prepared().await?, tempfile::tempdir()?);
+    let (there, here) = (
+        fixture.servers.ftp.root().join("tree"),
+        home.path().join("copy"),
+    );
+    make_tree(&there, FILES as u64)?;
+    let script = format!("open ftp://{}; mirror tree copy", fixture.tunnel);
+    lftp(&script, home.path(), LIMIT).await?.success()?;
+    ensure!(tree(&there)? == tree(&here)?, "the trees differ");
+    most_were_ready(&fixture, FILES)
+}
+
+/// Commands between the transfers, another mode in the middle, and a file that is not there.
+const SCRIPT: &str = r#"
+import ftplib, sys
+host, port = sys.argv[1].rsplit(":", 1)
+ftp = ftplib.FTP()
+ftp.connect(host, int(port), timeout=20)
+ftp.login()
+for number in range(20):
+    name = f"file{number}"
+    got = []
+    ftp.set_pasv(number % 7 != 5)
+    if number % 4 == 3:
+        ftp.cwd(ftp.pwd())
+        ftp.size(name)
+    if number % 6 == 4:
+        try:
+            ftp.retrbinary("RETR missing", got.append)
+        except ftplib.error_perm as error:
+            assert str(error).startswith("550"), error
+    if number % 9 == 8:
+        for command in "RETR " + name, "STOR new":
+            try:
+                ftp.sendcmd(command)
+            except ftplib.error_temp as error:
+                assert str(error).startswith("425"), error
+    ftp.retrbinary("RETR " + name, got.append)
+    assert len(b"".join(got)) == number * 1037, name
+    assert ftp.voidcmd("NOOP").startswith("200")
+assert "new" not in ftp.nlst()
+assert ftp.quit().startswith("221")
+"#;
+
+async fn ftplib() -> anyhow::Result<()> {
+    let fixture = prepared().await?;
+    files(&fixture.servers.ftp.root())?;
+    let mut command = Command::new(PYTHON.find()?);
+    command.args(["-c", SCRIPT, &fixture.tunnel.to_string()]);
+    client::run(command, LIMIT).await?.success()?;
+    most_were_ready(&fixture, FILES / 2)
+}
