@@ -12,6 +12,8 @@ pub(crate) enum Need {
     Program(&'static str),
     /// Python's own test suite, which Debian packs apart from Python.
     PythonTests,
+    /// The FTP server pyftpdlib, a module of Python.
+    Pyftpdlib,
     /// The right to do what only root may.
     Root,
     /// The right to make network namespaces, which root lacks in some containers.
@@ -52,6 +54,7 @@ impl Need {
         match self {
             Self::Program(name) => find_program(name).is_some(),
             Self::PythonTests => super::python::with_test_suite().is_some(),
+            Self::Pyftpdlib => super::python::has_pyftpdlib(),
             Self::Root => rustix::process::geteuid().is_root(),
             Self::Namespaces => netns::available().is_ok(),
             Self::Overlays => host_copy::available(),
@@ -64,6 +67,7 @@ impl fmt::Display for Need {
         f.write_str(match self {
             Self::Program(name) => name,
             Self::PythonTests => "Python's own test suite",
+            Self::Pyftpdlib => "pyftpdlib",
             Self::Root => "root",
             Self::Namespaces => "root with network namespaces",
             Self::Overlays => "root with overlays",

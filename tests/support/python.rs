@@ -1,13 +1,9 @@
 //! The Python that runs the tests' scripts, and the one that brings its own test suite.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::OnceLock;
 
-use testkit::programs::PYTHON;
-
-/// Debian's own Python; the first one on `PATH` may be another, without the package `libpython3-testsuite`.
-const SYSTEM_PYTHON: &str = "/usr/bin/python3";
+use testkit::programs::python_with;
 
 /// A script in `tests/scripts`.
 pub(crate) fn script(name: &str) -> PathBuf {
@@ -19,14 +15,13 @@ pub(crate) fn script(name: &str) -> PathBuf {
 /// The first Python that can import CPython's tests of ftplib; looked for once, since starting it takes time.
 pub(crate) fn with_test_suite() -> Option<PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let candidates = || PYTHON.find().into_iter().chain([SYSTEM_PYTHON.into()]);
     FOUND
-        .get_or_init(|| candidates().find(imports_tests))
+        .get_or_init(|| python_with("test.test_ftplib"))
         .clone()
 }
 
-fn imports_tests(python: &PathBuf) -> bool {
-    let mut import = Command::new(python);
-    import.args(["-c", "import test.test_ftplib"]);
-    import.output().is_ok_and(|output| output.status.success())
+/// Whether a Python can import the FTP server pyftpdlib; looked for once as well.
+pub(crate) fn has_pyftpdlib() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| python_with("pyftpdlib").is_some())
 }

@@ -3,6 +3,7 @@
 // A chore prints for the person who runs it, and may end in a panic where a test would.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod apt;
 mod bench;
 mod cargo;
 mod chaos;
@@ -14,6 +15,7 @@ mod needs;
 mod process;
 mod test;
 mod tidy;
+mod unpacked;
 
 use std::process::ExitCode;
 

@@ -1,20 +1,21 @@
 //! The programs that the tests need: which are missing, and getting them where we may
 
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use testkit::programs::{self, Requirement, find_program};
-use tokio::process::Command;
+use anyhow::{Context, Result};
+use testkit::programs::{self, Requirement, find_program, python_with};
 
-use crate::process::{self, Ending};
+use crate::apt;
+use crate::unpacked::{self, UNPACKED};
 
-/// Downloading and unpacking some twenty packages takes a minute; a mirror that hangs would take for ever.
-const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 /// Where services are kept from being started on installation.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// What Debian packs apart from Python itself: the tests of its FTP client among them.
 const PYTHON_TESTS: &str = "Python's own test suite";
+
+/// An FTP server written in Python.
+const PYFTPDLIB: &str = "pyftpdlib";
+const PYFTPDLIB_PACKAGE: &str = "python3-pyftpdlib";
 
 /// Makes Debian packages. Cargo installs it, and Debian 12 does not have it.
 const CARGO_DEB: &str = "cargo-deb";
@@ -28,6 +29,9 @@ const NEEDS: &[Requirement] = &[
     programs::CURL,
     programs::LFTP,
     programs::TNFTP,
+    programs::NCFTPGET,
+    programs::NCFTPPUT,
+    programs::SOCAT,
     programs::PYTHON,
     programs::MICROSOCKS,
     programs::TINYPROXY,
@@ -65,7 +69,13 @@ pub(crate) fn advice(need: &str) -> String {
     if need == PYTHON_TESTS {
         return format!("apt-get install {}", testsuite_package());
     }
-    let known = NEEDS.iter().find(|known| known.program == need);
+    if need == PYFTPDLIB {
+        return format!("apt-get install {PYFTPDLIB_PACKAGE}");
+    }
+    let known = NEEDS
+        .iter()
+        .chain(UNPACKED)
+        .find(|known| known.program == need);
     match known {
         Some(known) => format!("apt-get install {}", known.package),
         None => format!("install {need}"),
@@ -89,6 +99,10 @@ pub(crate) async fn meet() -> Result<()> {
             if let Err(error) = install(&packages).await {
                 println!("apt-get did not succeed: {error:#}");
             }
+            // Afterwards, since that may have fetched the lists of packages.
+            if let Err(error) = unpacked::unpack().await {
+                println!("{error:#}");
+            }
         }
         Err(reason) => println!("Nothing can be installed here: {reason}"),
     }
@@ -107,37 +121,38 @@ fn tell(missing: &[Missing]) {
 }
 
 fn missing() -> Vec<Missing> {
-    let programs = NEEDS.iter().filter(|need| need.find().is_err());
-    let mut missing: Vec<Missing> = programs
+    let installed = NEEDS.iter().filter(|need| need.find().is_err());
+    let unpacked = UNPACKED.iter().filter(|need| !unpacked::is_there(need));
+    let mut missing: Vec<Missing> = installed
+        .chain(unpacked)
         .map(|need| Missing {
             what: need.program.to_owned(),
             package: need.package.to_owned(),
         })
         .collect();
-    if !has_ftplib_tests() {
-        missing.push(Missing {
-            what: PYTHON_TESTS.to_owned(),
-            package: testsuite_package(),
-        });
+    let modules = [
+        (PYFTPDLIB, PYFTPDLIB, PYFTPDLIB_PACKAGE.to_owned()),
+        (PYTHON_TESTS, "test.test_ftplib", testsuite_package()),
+    ];
+    for (what, module, package) in modules {
+        if python_with(module).is_none() {
+            missing.push(Missing {
+                what: what.to_owned(),
+                package,
+            });
+        }
     }
     missing
 }
 
+/// The packages to install. The servers that are unpacked are none of them: each would push out vsftpd.
 fn packages(missing: &[Missing]) -> Vec<String> {
-    let mut packages: Vec<String> = missing.iter().map(|need| need.package.clone()).collect();
+    let unpacked = |package: &str| UNPACKED.iter().any(|need| need.package == package);
+    let packages = missing.iter().map(|need| need.package.clone());
+    let mut packages: Vec<String> = packages.filter(|package| !unpacked(package)).collect();
     packages.sort();
     packages.dedup();
     packages
-}
-
-/// Whether Python's own tests of its FTP client are there: Debian packs them apart from Python.
-fn has_ftplib_tests() -> bool {
-    let imports = |python: &str| {
-        let mut command = std::process::Command::new(python);
-        command.args(["-c", "import test.test_ftplib"]);
-        command.output().is_ok_and(|output| output.status.success())
-    };
-    imports("python3") || imports("/usr/bin/python3")
 }
 
 /// The test suite is a package of its own for each version of Python.
@@ -172,52 +187,20 @@ fn may_install() -> Result<(), String> {
 
 async fn install(packages: &[String]) -> Result<()> {
     let _quiet = NoServices::begin()?;
-    if apt_get("install", packages).await.is_ok() {
+    let mut install = vec!["install"];
+    install.extend(packages.iter().map(String::as_str));
+    if apt::get(&install).await.is_ok() {
         return Ok(());
     }
     // The lists of packages may be missing or out of date.
-    apt_get("update", &[]).await?;
+    apt::get(&["update"]).await?;
     // One by one: a package that this release does not have must not keep the others out.
     for package in packages {
-        if let Err(error) = apt_get("install", std::slice::from_ref(package)).await {
+        if let Err(error) = apt::get(&["install", package]).await {
             println!("{package} cannot be installed: {error:#}");
         }
     }
     Ok(())
-}
-
-async fn apt_get(verb: &str, packages: &[String]) -> Result<()> {
-    // Through a shell, so that complaints stand in order with what they complain about.
-    let mut command = Command::new("sh");
-    command.args(["-c", "exec apt-get \"$@\" 2>&1", "apt-get", "-q", "-y"]);
-    command.args([
-        "-o",
-        "DPkg::Lock::Timeout=120",
-        "-o",
-        "Dpkg::Use-Pty=0",
-        verb,
-    ]);
-    if verb == "install" {
-        command.arg("--no-install-recommends").args(packages);
-    }
-    command.env("DEBIAN_FRONTEND", "noninteractive");
-    let mut complaints = Vec::new();
-    let ending = process::run(&mut command, INSTALL_LIMIT, |line| {
-        if line.starts_with("E:") {
-            complaints.push(line.to_owned());
-        }
-    });
-    match ending.await? {
-        Ending::Exited(status) if status.success() => Ok(()),
-        Ending::Exited(status) => bail!(
-            "apt-get {verb} ended with {status}: {}",
-            complaints.join("; ")
-        ),
-        Ending::TimedOut => bail!(
-            "apt-get {verb} took longer than {} s",
-            INSTALL_LIMIT.as_secs()
-        ),
-    }
 }
 
 /// While it lives, installing a package starts no service. A policy that is already there stays as it is.
@@ -276,5 +259,14 @@ mod tests {
             package: "iproute2".to_owned(),
         };
         assert_eq!(packages(&[need("ip"), need("tc")]), ["iproute2"]);
+    }
+
+    #[test]
+    fn no_server_is_installed_that_would_push_out_another() {
+        let missing = UNPACKED.iter().map(|need| Missing {
+            what: need.program.to_owned(),
+            package: need.package.to_owned(),
+        });
+        assert!(packages(&missing.collect::<Vec<_>>()).is_empty());
     }
 }

@@ -1,7 +1,8 @@
 //! What the launchers of daemons share: a directory, a free port, an account and the start of the process.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use crate::account::Account;
 use crate::netns::Netns;
@@ -21,6 +23,12 @@ pub(crate) const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// A free port may be taken before the daemon binds it, but not so often in a row.
 pub(crate) const START_ATTEMPTS: usize = 5;
+
+/// A daemon that does not say when it listens is asked this often.
+const READY_POLL: Duration = Duration::from_millis(10);
+
+/// A connection to a port that is open gets its greeting within this time.
+const GREETING_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where and as whom a daemon runs.
 #[derive(Clone)]
@@ -85,4 +93,56 @@ impl Place {
     fn is_other(&self) -> bool {
         self.account.uid != rustix::process::geteuid().as_raw()
     }
+}
+
+/// Starts a daemon on a free port and waits until it greets with this text.
+pub(crate) async fn start(
+    place: &Place,
+    name: &str,
+    greeting: &str,
+    command: impl Fn(SocketAddr) -> anyhow::Result<Command>,
+) -> anyhow::Result<(SocketAddr, Process)> {
+    let mut attempt = 1;
+    loop {
+        let addr = place.free_addr()?;
+        match start_at(place, addr, name, greeting, command(addr)?).await {
+            Ok(process) => return Ok((addr, process)),
+            Err(_) if attempt < START_ATTEMPTS => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Starts a daemon for this address and waits until it greets with this text.
+pub(crate) async fn start_at(
+    place: &Place,
+    addr: SocketAddr,
+    name: &str,
+    greeting: &str,
+    command: Command,
+) -> anyhow::Result<Process> {
+    let mut process = place.spawn(command)?;
+    let deadline = Instant::now() + START_LIMIT;
+    while process.is_running() && Instant::now() < deadline {
+        let read = || read_greeting(addr);
+        let read = match &place.netns {
+            Some(netns) => netns.enter(read)?,
+            None => read(),
+        };
+        if read.is_ok_and(|read| read.contains(greeting)) {
+            return Ok(process);
+        }
+        sleep(READY_POLL).await;
+    }
+    let said = process.output();
+    anyhow::bail!("{name} does not serve on {addr}: {}", said.trim());
+}
+
+fn read_greeting(addr: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(GREETING_LIMIT))?;
+    let mut greeting = [0; 512];
+    let count = stream.read(&mut greeting)?;
+    let greeting = greeting.get(..count).unwrap_or_default();
+    Ok(String::from_utf8_lossy(greeting).into_owned())
 }

@@ -21,6 +21,7 @@ pub mod environment;
 pub mod files;
 pub mod fixture;
 pub mod ftp_client;
+pub mod ftp_daemon;
 pub mod ftp_server;
 pub mod haproxy;
 pub mod host_copy;

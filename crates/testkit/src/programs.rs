@@ -33,12 +33,26 @@ pub const DROPBEAR: Requirement = requirement("dropbear", "dropbear-bin");
 pub const DROPBEARCONVERT: Requirement = requirement("dropbearconvert", "dropbear-bin");
 /// The FTP daemon of the end-to-end tests.
 pub const VSFTPD: Requirement = requirement("vsftpd", "vsftpd");
+/// An FTP daemon with a configuration like that of a web server.
+pub const PROFTPD: Requirement = requirement("proftpd", "proftpd-core");
+/// An FTP daemon that is configured by its arguments.
+pub const PURE_FTPD: Requirement = requirement("pure-ftpd", "pure-ftpd");
+/// Writes the users of pure-ftpd.
+pub const PURE_PW: Requirement = requirement("pure-pw", "pure-ftpd-common");
+/// The FTP daemon of GNU inetutils, which is started for each connection.
+pub const INETUTILS_FTPD: Requirement = requirement("ftpd", "inetutils-ftpd");
+/// Accepts connections for a program that serves its standard streams.
+pub const SOCAT: Requirement = requirement("socat", "socat");
 /// An FTP client that prefers EPSV.
 pub const CURL: Requirement = requirement("curl", "curl");
 /// An FTP client that prefers PASV and tries TLS first.
 pub const LFTP: Requirement = requirement("lftp", "lftp");
 /// The BSD FTP client.
 pub const TNFTP: Requirement = requirement("tnftp", "tnftp");
+/// An FTP client that fetches whole trees.
+pub const NCFTPGET: Requirement = requirement("ncftpget", "ncftp");
+/// The same for uploads.
+pub const NCFTPPUT: Requirement = requirement("ncftpput", "ncftp");
 /// Checks metrics and alert rules of Prometheus.
 pub const PROMTOOL: Requirement = requirement("promtool", "prometheus");
 /// Python, for its `ftplib`.
@@ -105,6 +119,22 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .chain(DAEMON_DIRECTORIES.map(PathBuf::from))
         .map(|directory| directory.join(name))
         .find(|candidate| is_executable(candidate))
+}
+
+/// Debian's own Python; the first one on `PATH` may be another, without the modules that Debian packs.
+const SYSTEM_PYTHON: &str = "/usr/bin/python3";
+
+/// The first Python that can import a module.
+#[must_use]
+pub fn python_with(module: &str) -> Option<PathBuf> {
+    let mut candidates = PYTHON.find().into_iter().chain([SYSTEM_PYTHON.into()]);
+    candidates.find(|python| imports(python, module))
+}
+
+fn imports(python: &Path, module: &str) -> bool {
+    let mut import = Command::new(python);
+    import.args(["-c", &format!("import {module}")]);
+    import.output().is_ok_and(|output| output.status.success())
 }
 
 fn is_executable(path: &Path) -> bool {

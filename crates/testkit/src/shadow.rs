@@ -42,7 +42,11 @@ pub(crate) fn laid_over(file: &Path, command: &Command) -> anyhow::Result<Comman
     overlay::laid_over(file, SHADOW, command)
 }
 
-fn hash(password: &str) -> anyhow::Result<String> {
+/// The password as files of users have it.
+///
+/// # Errors
+/// When openssl is missing.
+pub(crate) fn hash(password: &str) -> anyhow::Result<String> {
     let mut openssl = Command::new(OPENSSL.find()?);
     let output = openssl.args(["passwd", "-6", password]).output()?;
     ensure!(output.status.success(), "openssl passwd: {output:?}");

@@ -1,28 +1,22 @@
 //! `vsftpd` on a free port, serving a directory of its own to anonymous users who may do everything.
 
 use std::fs;
-use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::Context;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
 
 use crate::account::Account;
-use crate::daemon::{Place, START_ATTEMPTS, START_LIMIT};
+use crate::daemon::{self, Place};
 use crate::netns::Netns;
 use crate::process::Process;
 use crate::programs::{OPENSSL, VSFTPD};
 use crate::server_logs;
 
-/// vsftpd does not say when it listens: it is asked this often.
-const READY_POLL: Duration = Duration::from_millis(10);
-
-/// A connection to a port that is open gets its greeting within this time.
-const GREETING_LIMIT: Duration = Duration::from_secs(5);
+/// What messages call it.
+const NAME: &str = "vsftpd";
 
 /// What a vsftpd is like. [`Default`] is plain FTP on 127.0.0.1, as the user this process runs as.
 #[derive(Clone)]
@@ -74,17 +68,13 @@ impl Vsftpd {
         if options.tls {
             make_certificate(&place, directory.path())?;
         }
-        let mut attempt = 1;
-        let (addr, process) = loop {
-            let addr = place.free_addr()?;
+        let command = |addr| {
             let config = write_config(directory.path(), addr, &options)?;
             place.own(&config)?;
-            match launch(&place, addr, directory.path()).await {
-                Ok(process) => break (addr, process),
-                Err(_) if attempt < START_ATTEMPTS => attempt += 1,
-                Err(error) => return Err(error),
-            }
+            command(directory.path())
         };
+        let greeting = greeting(directory.path());
+        let (addr, process) = daemon::start(&place, NAME, &greeting, command).await?;
         Ok(Self {
             addr,
             place,
@@ -99,7 +89,9 @@ impl Vsftpd {
     /// When it does not start again.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.process.kill();
-        self.process = launch(&self.place, self.addr, self.directory.path()).await?;
+        let directory = self.directory.path();
+        let (command, greeting) = (command(directory)?, greeting(directory));
+        self.process = daemon::start_at(&self.place, self.addr, NAME, &greeting, command).await?;
         Ok(())
     }
 
@@ -142,7 +134,7 @@ impl Vsftpd {
 
 impl Drop for Vsftpd {
     fn drop(&mut self) {
-        server_logs::hand_in("vsftpd", &self.log());
+        server_logs::hand_in(NAME, &self.log());
     }
 }
 
@@ -158,12 +150,10 @@ fn config_of(directory: &Path) -> PathBuf {
     directory.join("vsftpd.conf")
 }
 
-async fn launch(place: &Place, addr: SocketAddr, directory: &Path) -> anyhow::Result<Process> {
+fn command(directory: &Path) -> anyhow::Result<Command> {
     let mut command = Command::new(VSFTPD.find()?);
     command.arg(config_of(directory));
-    let mut process = place.spawn(command)?;
-    wait_greeting(place, addr, directory, &mut process).await?;
-    Ok(process)
+    Ok(command)
 }
 
 fn make_directories(place: &Place, directory: &Path) -> anyhow::Result<()> {
@@ -262,38 +252,6 @@ log_ftp_protocol=YES
 /// The directory's name is unique, so that nobody else's server on the same port is taken for this one.
 fn greeting(directory: &Path) -> String {
     format!("vsftpd of {}", directory.display())
-}
-
-async fn wait_greeting(
-    place: &Place,
-    addr: SocketAddr,
-    directory: &Path,
-    process: &mut Process,
-) -> anyhow::Result<()> {
-    let expected = greeting(directory);
-    let deadline = Instant::now() + START_LIMIT;
-    while process.is_running() && Instant::now() < deadline {
-        let read = || read_greeting(addr);
-        let greeting = match &place.netns {
-            Some(netns) => netns.enter(read)?,
-            None => read(),
-        };
-        if greeting.is_ok_and(|greeting| greeting.contains(&expected)) {
-            return Ok(());
-        }
-        sleep(READY_POLL).await;
-    }
-    let said = process.output();
-    anyhow::bail!("vsftpd does not serve on {addr}: {}", said.trim());
-}
-
-fn read_greeting(addr: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect(addr)?;
-    stream.set_read_timeout(Some(GREETING_LIMIT))?;
-    let mut greeting = [0; 512];
-    let count = stream.read(&mut greeting)?;
-    let greeting = greeting.get(..count).unwrap_or_default();
-    Ok(String::from_utf8_lossy(greeting).into_owned())
 }
 
 #[cfg(test)]

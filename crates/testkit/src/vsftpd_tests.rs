@@ -1,6 +1,7 @@
 //! The launched vsftpd against curl.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, TcpStream};
+use std::time::Duration;
 
 use super::*;
 use crate::client::curl;

@@ -10,7 +10,7 @@ use clap::Args;
 use testkit::environment::neutral;
 
 use crate::process::{self, Ending};
-use crate::{cargo, needs};
+use crate::{cargo, needs, unpacked};
 use tally::Tally;
 
 /// Programs and tests in one go: built apart, their common dependencies would get different features
@@ -48,6 +48,7 @@ pub(crate) async fn run(options: &Options) -> Result<ExitCode> {
     let mut command = cargo::command(&["test", "--workspace", "--no-fail-fast"]);
     neutral(command.as_std_mut());
     command.env("SSH_BROKER_BIN_DIR", programs);
+    command.env("PATH", unpacked::search_path()?);
     command.args(options.filter.as_slice());
 
     let started = Instant::now();
