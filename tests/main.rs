@@ -17,6 +17,7 @@ mod active;
 mod authentication;
 mod bad_ssh_servers;
 mod balanced_relays;
+mod bursts;
 mod client_matrix;
 mod client_tls;
 mod commands;
@@ -82,6 +83,7 @@ mod upgrade;
 /// The capabilities, each with the function that lists its trials.
 const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     client_matrix::trials,
+    bursts::trials,
     hooks::trials,
     embedded::trials,
     python_ftplib::trials,

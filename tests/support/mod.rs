@@ -2,6 +2,7 @@
 
 pub(crate) mod bad_tunnel;
 mod big_file;
+pub(crate) mod burst;
 pub(crate) mod clients;
 pub(crate) mod compare;
 pub(crate) mod examined;
