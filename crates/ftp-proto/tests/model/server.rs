@@ -36,7 +36,6 @@ impl Habits {
         if orderly || random.once_in(4) {
             return Self {
                 keeps_open: random.once_in(4),
-                reports_unused: random.once_in(4),
                 half_closes: random.once_in(4),
                 over_ipv6: random.once_in(4),
                 start: random.pick(&["150 go\r\n", "125 go\r\n"]),
@@ -50,7 +49,7 @@ impl Habits {
             answers_meanwhile: random.once_in(3),
             skips: random.once_in(4).then_some(6),
             keeps_open: random.once_in(4),
-            reports_unused: random.once_in(4),
+            reports_unused: false,
             half_closes: random.once_in(4),
             over_ipv6: random.once_in(4),
             early,

@@ -101,13 +101,16 @@ impl World {
         let mut random = Random::new(seed);
         let pipelines = random.once_in(2);
         // Where nobody waits and replies are left out, no client could tell what is about what.
-        let habits = Habits::choose(&mut random, pipelines);
+        let mut habits = Habits::choose(&mut random, pipelines);
         let far = random.pick(&[Peer::Server, Peer::Client]);
-        let bursts = random.once_in(2);
+        // Drawn apart, so that the other sessions stay what they were.
+        let mut apart = Random::new(!seed);
+        let bursts = apart.once_in(2) && habits.is_orderly();
+        habits.reports_unused = apart.once_in(4);
         let config = SessionConfig {
             behind_ssh: far,
             two_families: true,
-            data_ahead: random.pick(&[DataAhead::Never, DataAhead::Always, DataAhead::Always]),
+            data_ahead: apart.pick(&[DataAhead::Never, DataAhead::Always, DataAhead::Always]),
             ..default_config()
         };
         let mut world = Self {
