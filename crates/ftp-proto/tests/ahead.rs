@@ -233,6 +233,29 @@ fn whatever_ends_a_passive_offer_drops_it() {
     );
 }
 
+/// The client tells the server the file before it asks for the data connection: a server may choose the host by it.
+#[test]
+fn nothing_is_asked_for_once_the_client_announces_its_files() {
+    ready(
+        r"
+        c>s PRET RETR b
+        -> withdraw 1
+        s>c 200 known
+        c>s EPSV
+        s> 229 (|||3|)
+        -> offer 2 passive * 3
+        offered 2 127.0.0.1:20002
+        -> client 229 (|||20002|)
+        c>s RETR b
+        data 2 joined
+        s>c 150 here
+        data 2 server-done
+        data 2 complete
+        s>c 226 done
+        ",
+    );
+}
+
 #[test]
 fn a_reply_that_comes_after_the_drop_is_swallowed() {
     for reply in [

@@ -148,6 +148,8 @@ impl Exchange {
                 self.ahead.last = None;
                 self.drop_ahead();
             }
+            // The server chooses the address for the file that this command names, so it must know the file first.
+            CommandKind::Unknown if command.verb == "PRET" => self.ahead_failed(),
             CommandKind::Transfer(_)
             | CommandKind::Abort
             | CommandKind::Mode { .. }
