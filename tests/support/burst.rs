@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, ensure};
 use broker_ipc::types::{DaemonStatus, TransferCounts};
 use serde::Deserialize;
+use serde_json::Value;
 use testkit::broker::Broker;
 use testkit::client;
 use testkit::files::pattern;
@@ -20,7 +21,7 @@ use testkit::relay::{Recording, Relay};
 use testkit::sockets::listening;
 use testkit::sshd::{Sshd, SshdOptions};
 
-use super::fixture::{SOON, nothing_is_left};
+use super::fixture::{SOON, nothing_is_dialled, nothing_is_left};
 use super::sockets::eventually;
 
 /// The directory with the files, at the server.
@@ -66,8 +67,6 @@ pub(crate) struct Seen {
     pub(crate) told: Vec<String>,
     /// What the server read.
     pub(crate) reached: Vec<String>,
-    /// Control connections.
-    pub(crate) sessions: usize,
     /// Transfers that the broker counted.
     pub(crate) counts: TransferCounts,
 }
@@ -108,6 +107,8 @@ impl Bursts {
         ahead: Ahead,
         commands: impl FnOnce(SocketAddr) -> anyhow::Result<Vec<Command>>,
     ) -> anyhow::Result<Seen> {
+        // What is still being made carries nothing that may not be needed.
+        nothing_is_dialled(&self.broker).await?;
         let before = self.counts().await?;
         let first = self.line.passed().len();
         let near = Relay::start(self.tunnel(ahead)).await?;
@@ -127,7 +128,6 @@ impl Bursts {
         let far = sorted(self.line.recordings().split_off(first));
         let counts = self.counts().await?;
         Ok(Seen {
-            sessions: near.len(),
             asked: lines(&near, |one| &one.to_target),
             told: lines(&near, |one| &one.to_client),
             reached: lines(&far, |one| &one.to_target),
@@ -149,6 +149,17 @@ impl Bursts {
         closed.with_context(|| format!("{:?} instead of {:?}", listening(pid), self.ports))
     }
 
+    /// Waits until the broker has this many channels for data connections that no transfer uses.
+    pub(crate) async fn prepared(&self, expected: usize) -> anyhow::Result<()> {
+        let unused = |one: &&Value| one["kind"] == "data" && one["command"].is_null();
+        let listed = |channels: &Value| {
+            let all = channels.as_array().into_iter().flatten();
+            all.filter(unused).count() == expected
+        };
+        let listed = self.broker.wait_json(&["list-channels"], SOON, listed);
+        listed.await.map(drop)
+    }
+
     pub(crate) async fn counts(&self) -> anyhow::Result<TransferCounts> {
         let status = self.broker.json(&["status"]).await?;
         Ok(DaemonStatus::deserialize(&status)?.transfers)
@@ -163,6 +174,11 @@ impl Seen {
         let (counts, others) = (&self.counts, &other.counts);
         ensure!(counts == others, "{counts:?} instead of {others:?}");
         Ok(())
+    }
+
+    /// Commands of the client for data connections.
+    pub(crate) fn opened(&self) -> usize {
+        without_openers(&self.asked).1
     }
 
     /// The server saw what the client sent, and commands for data connections ahead: how many more than the client sent.
