@@ -1,3 +1,5 @@
+//! Each server starts and serves its user.
+
 use std::net::Ipv4Addr;
 
 use super::*;
