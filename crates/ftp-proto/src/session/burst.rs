@@ -24,9 +24,9 @@ pub(super) struct Burst {
     ended: Option<Instant>,
     /// The ended transfers so far.
     seen: u64,
-    /// When the server received a passive command while it had nothing else to do.
+    /// When the server received a command for a data connection while it had nothing else to do.
     asked: Option<Instant>,
-    /// The least time to the reply. A passive command costs a server no work, so the rest is the path.
+    /// The least time to the reply. Such a command costs a server no work, so the rest is the path.
     round_trip: Option<Duration>,
 }
 
@@ -58,13 +58,13 @@ impl Burst {
         }
     }
 
-    /// The server is sent a passive command of the client. `alone`: it owes no other reply.
-    pub(super) fn passive_sent(&mut self, now: Instant, alone: bool) {
+    /// The server is sent a command of the client for a data connection. `alone`: it owes no other reply.
+    pub(super) fn sent(&mut self, now: Instant, alone: bool) {
         self.asked = alone.then_some(now);
     }
 
-    /// The server answers a passive command.
-    pub(super) fn passive_answered(&mut self, now: Instant) {
+    /// The server answers it.
+    pub(super) fn answered(&mut self, now: Instant) {
         let took = self.asked.take().map(|asked| now.duration_since(asked));
         self.round_trip = took.into_iter().chain(self.round_trip).min();
     }

@@ -346,7 +346,7 @@ impl Exchange {
         if sent.ahead {
             return self.ahead_announced(&sent, announcement);
         }
-        self.burst.passive_answered(announcement.since);
+        self.burst.answered(announcement.since);
         match announcement.address {
             Ok(found) => {
                 self.in_use = true;

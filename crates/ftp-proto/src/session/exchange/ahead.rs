@@ -183,7 +183,7 @@ impl Exchange {
     /// The server is sent a passive command of the client.
     pub(in crate::session) fn passive_sent(&mut self, now: Instant) {
         let alone = self.pending.has_none() && !self.data.has_transfer();
-        self.burst.passive_sent(now, alone);
+        self.burst.sent(now, alone);
     }
 
     /// Whether the client's command is the one that was sent ahead. If so, it waits for [`Self::claimed`]; otherwise what
