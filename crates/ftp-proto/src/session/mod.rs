@@ -3,6 +3,7 @@
 //! A session consists of parts that do not know each other: the client's side, the server's side, the pending replies,
 //! and the data. This module connects them.
 
+mod active;
 mod announcement;
 mod burst;
 mod client;
@@ -36,7 +37,7 @@ use client::{ClientSide, Said};
 use client_tls::{ClientTls, SENT_AHEAD, TlsDecision};
 use exchange::{Claimed, Exchange, Refused};
 use forms::substitute;
-use port::{ActiveOffer, PortDecision, decide, target};
+use port::{ActiveOffer, target};
 
 /// How many bytes of one side can wait during a hold before the caller should stop reading that side. It equals the
 /// longest line, so an incomplete line never stops the reading.
@@ -365,62 +366,6 @@ impl Session {
                 ..port
             });
         }
-    }
-
-    fn port_command(&mut self, now: Instant, command: Command, line: Vec<u8>) {
-        match decide(&self.config, &command, &line) {
-            PortDecision::Pass(line) => self.send_command(&command, &line),
-            PortDecision::Refuse((code, reason)) => {
-                self.client.answer_in_turn(now, code, &reason);
-            }
-            PortDecision::Offer(port) => {
-                let target = target(&self.config, &port);
-                let id = self.exchange.offer_active(target);
-                self.client.hold(ActiveOffer {
-                    id,
-                    line,
-                    command,
-                    port,
-                    refusal: None,
-                });
-            }
-        }
-    }
-
-    /// Announces the endpoint to the server, or sends the client the reason for the failure.
-    fn active_offered(
-        &mut self,
-        now: Instant,
-        offer: ActiveOffer,
-        answer: Result<SocketAddr, String>,
-    ) {
-        match answer {
-            Ok(address) => self.announce_active(now, offer, address),
-            Err(reason) => {
-                self.exchange.data.forget(offer.id);
-                match offer.refusal {
-                    Some(refusal) => self.exchange.keep_family(&refusal),
-                    None => self.client.answer_in_turn(now, NO_DATA_CONNECTION, &reason),
-                }
-            }
-        }
-    }
-
-    fn announce_active(&mut self, now: Instant, mut offer: ActiveOffer, address: SocketAddr) {
-        let line = offer.announce(address);
-        let attempt = match offer.refusal.take() {
-            Some(refusal) => Attempt::Substitute(Some(refusal)),
-            None => self.exchange.attempt_active(),
-        };
-        let sent = Sent {
-            offer: Some(offer.id),
-            attempt,
-            ..Sent::new(offer.command.shown(&line), offer.command.kind)
-        };
-        if sent.attempt != Attempt::Only {
-            self.client.wait_for_reply(now, Some(offer));
-        }
-        self.send(sent, &line);
     }
 
     /// Passes a command on in this form.
