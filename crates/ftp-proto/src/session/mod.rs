@@ -334,7 +334,7 @@ impl Session {
         let Some(form) = sent.passive_form() else {
             return self.send(sent, line);
         };
-        self.exchange.passive_sent(now);
+        self.exchange.measure(now);
         let attempt = self.exchange.attempt(form);
         match attempt {
             Attempt::Only => self.send(sent, line),

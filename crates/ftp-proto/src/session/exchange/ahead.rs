@@ -180,8 +180,8 @@ impl Exchange {
         matches!(code, COMPLETED | 426) && self.data.is_unasked() && !can_be_the_clients
     }
 
-    /// The server is sent a passive command of the client.
-    pub(in crate::session) fn passive_sent(&mut self, now: Instant) {
+    /// The server is sent a command of the client for a data connection, which shows how far away it is.
+    pub(in crate::session) fn measure(&mut self, now: Instant) {
         let alone = self.pending.has_none() && !self.data.has_transfer();
         self.burst.sent(now, alone);
     }
