@@ -31,6 +31,8 @@ struct Pending {
     sent: Sent,
     /// Whether the server has been silent for so long that the session's own replies no longer wait for this one.
     overdue: bool,
+    /// Whether its reply may have counted as the end of a transfer. If so, the transfer's own comes in its place.
+    swapped: bool,
 }
 
 /// The probable subject of a final reply.
@@ -57,6 +59,16 @@ pub(crate) enum Answered {
     },
     /// It answers nothing: it is unsolicited.
     Nothing,
+}
+
+/// A transfer that begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Started {
+    pub(crate) sent: Sent,
+    /// Earlier commands that now count as never answered.
+    pub(crate) skipped: Vec<Sent>,
+    /// Whether another reply seemed to be its end.
+    pub(crate) was_answered: bool,
 }
 
 /// The unanswered commands, in order.
@@ -86,6 +98,7 @@ impl PendingReplies {
         self.queue.push_back(Pending {
             sent,
             overdue: false,
+            swapped: false,
         });
         if self.queue.len() > MAX_PENDING {
             self.queue.pop_front().map(|pending| pending.sent)
@@ -94,17 +107,24 @@ impl PendingReplies {
         }
     }
 
-    /// Handles a `125` or `150`. Returns the transfer that begins, and the commands before it. `None` if no command can
-    /// have caused it, or only the one that is already `running`.
-    pub(crate) fn start(&mut self, running: bool) -> Option<(Sent, Vec<Sent>)> {
+    /// Handles a `125` or `150`. `None` if no command can have caused it, or only the one that is already `running`.
+    pub(crate) fn start(&mut self, running: bool) -> Option<Started> {
         let known = self.first_transfer();
         let at = known.or_else(|| self.first(|kind| kind == CommandKind::Unknown));
         if let Some((sent, skipped)) = at.and_then(|at| self.take(at)) {
             self.last_transfer = None;
-            return Some((sent, skipped));
+            return Some(Started {
+                sent,
+                skipped,
+                was_answered: false,
+            });
         }
         let last = self.last_transfer.take_if(|_| !running);
-        last.map(|sent| (sent, Vec::new()))
+        last.map(|sent| Started {
+            sent,
+            skipped: Vec::new(),
+            was_answered: true,
+        })
     }
 
     /// Handles a final reply.
@@ -180,6 +200,29 @@ impl PendingReplies {
         reports_success(code) && after_the_transfer
     }
 
+    /// A reply with this code ends the running transfer. Notes the command sent meanwhile that it can also answer.
+    pub(crate) fn swap(&mut self, code: u16) {
+        let at = match self.subject(code, true) {
+            Subject::Command(at) => Some(at),
+            Subject::Running if code == COMPLETED => self.first(|it| it == CommandKind::Abort),
+            Subject::Running | Subject::Nothing => None,
+        };
+        if let Some(pending) = at.and_then(|at| self.queue.get_mut(at)) {
+            pending.swapped = true;
+        }
+    }
+
+    /// Whether a command may wait for the reply of an earlier transfer, which ended with the command's own.
+    pub(crate) fn has_swapped(&self) -> bool {
+        self.queue.iter().any(|pending| pending.swapped)
+    }
+
+    /// Removes the first such command, which is answered now.
+    pub(crate) fn take_swapped(&mut self) -> Option<Sent> {
+        let at = self.queue.iter().position(|pending| pending.swapped)?;
+        self.queue.remove(at).map(|pending| pending.sent)
+    }
+
     /// Removes the first unanswered transfer, which is answered now.
     pub(crate) fn take_transfer(&mut self) -> Option<(Sent, Vec<Sent>)> {
         self.first_transfer().and_then(|at| self.take(at))
@@ -229,6 +272,13 @@ impl PendingReplies {
     /// reply seemed to answer it.
     pub(crate) fn expects_start(&self) -> bool {
         self.has_transfer() || self.last_transfer.is_some()
+    }
+
+    /// Whether the client's first command without an answer is an `ABOR`.
+    pub(crate) fn abort_is_next(&self) -> bool {
+        let mut clients = self.queue.iter().filter(|pending| !pending.sent.ahead);
+        let next = clients.next();
+        next.is_some_and(|pending| pending.sent.kind == CommandKind::Abort)
     }
 
     /// Whether an `ABOR` has not been answered.
@@ -345,7 +395,7 @@ mod tests {
             sent("NOOP", CommandKind::Confirmed),
             sent("STAT", CommandKind::Plain),
         ]);
-        assert_eq!(pending.start(false).unwrap().0.text, "RETR");
+        assert_eq!(pending.start(false).unwrap().sent.text, "RETR");
         assert_eq!(answered(&mut pending, 200, true), "NOOP");
         assert_eq!(answered(&mut pending, 226, true), "(running)");
         assert_eq!(answered(&mut pending, 213, false), "STAT");
@@ -408,7 +458,7 @@ mod tests {
         let mut pending = pending(&[download("RETR"), sent("NOOP", CommandKind::Confirmed)]);
         assert_eq!(answered(&mut pending, 200, false), "NOOP");
         assert!(pending.has_transfer());
-        assert_eq!(pending.start(false).unwrap().0.text, "RETR");
+        assert_eq!(pending.start(false).unwrap().sent.text, "RETR");
     }
 
     #[test]
@@ -426,7 +476,7 @@ mod tests {
         let mut pending = pending(&[download("RETR")]);
         assert_eq!(answered(&mut pending, 200, false), "(nothing)");
         assert_eq!(answered(&mut pending, 500, false), "RETR");
-        assert_eq!(pending.start(false).unwrap().0.text, "RETR");
+        assert_eq!(pending.start(false).unwrap().sent.text, "RETR");
     }
 
     #[test]
@@ -435,7 +485,11 @@ mod tests {
             sent("NOOP", CommandKind::Confirmed),
             sent("R@TR", CommandKind::Unknown),
         ]);
-        let (started, skipped) = pending.start(false).unwrap();
+        let Started {
+            sent: started,
+            skipped,
+            ..
+        } = pending.start(false).unwrap();
         assert_eq!((started.text.as_str(), skipped.len()), ("R@TR", 1));
     }
 

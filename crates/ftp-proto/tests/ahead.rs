@@ -444,6 +444,46 @@ fn it_is_swallowed_too_if_the_client_has_sent_its_next_transfer() {
 }
 
 #[test]
+fn it_is_swallowed_too_if_the_client_aborts_that_transfer_before_its_turn() {
+    ready(
+        r"
+        c> EPSV 1\r\nSTOR b
+        -> server EPSV 1\r\nSTOR b
+        -> withdraw 1
+        c>s ABOR
+        s> 226 Transfer complete.
+        s> 229 (|||3|)
+        -> offer 2 passive * 3
+        ",
+    );
+}
+
+#[test]
+fn its_reply_is_swallowed_although_another_came_first() {
+    after_first(
+        r"
+        c> STAT
+        -> server STAT
+        s>c 250 surplus
+        s> 229 (|||2|)
+        s>c 213 all is well
+        ",
+    );
+}
+
+#[test]
+fn the_reply_to_an_abort_whose_turn_has_come_passes() {
+    ready(
+        r"
+        c> ABOR
+        -> server ABOR
+        -> withdraw 1
+        s>c 226 nothing to abort
+        ",
+    );
+}
+
+#[test]
 fn a_refused_transfer_waits_for_the_reply_before_it_however_late_that_is() {
     ready(
         r"

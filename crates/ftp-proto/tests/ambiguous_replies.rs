@@ -419,3 +419,158 @@ fn an_ambiguous_success_of_a_transfer_without_a_data_connection_is_its_failure()
         ));
     }
 }
+
+#[test]
+fn a_transfer_that_begins_after_its_client_was_told_its_failure_is_told_once() {
+    for early in ["200-Note", "200 note", "226 note", "250 note"] {
+        for end in ["226 done", "250 done", "426 broken"] {
+            check(&format!(
+                r"
+                {PASSIVE}
+                events
+                c> STOR a
+                -> server STOR a
+                -> command STOR a
+                data 0 joined
+                data 0 client-gone reset
+                s> {early}
+                -> client 426 reset
+                -> started 0 Upload STOR a
+                -> ended 0 426 replaced STOR a
+                s> 150 Opening
+                c> NOOP
+                -> server NOOP
+                -> command NOOP
+                s>c 200 ok
+                s> {end}
+                c> NOOP
+                -> server NOOP
+                -> command NOOP
+                s>c 200 ok
+                s>c 421 bye
+                "
+            ));
+        }
+    }
+}
+
+#[test]
+fn two_swapped_successes_answer_one_command_and_one_transfer() {
+    check(&transfer(
+        "STOR a",
+        r"
+        c>s CWD x
+        data 0 client-gone reset
+        s> 250 changed
+        -> client 426 reset
+        s> 226 done
+        -> client 426 reset
+        c>s RETR b
+        events
+        s> 425 Use PORT or PASV first
+        -> client 425 Use PORT or PASV first
+        -> refused - 425 RETR b
+        ",
+    ));
+    check(&transfer(
+        "STOR a",
+        r"
+        data 0 client-done
+        data 0 complete
+        c>s CWD x
+        s>c 250 changed
+        s>c 226 done
+        c>s RETR b
+        events
+        s> 425 Use PORT or PASV first
+        -> client 425 Use PORT or PASV first
+        -> refused - 425 RETR b
+        ",
+    ));
+}
+
+#[test]
+fn an_abort_and_its_transfer_may_swap_their_successes() {
+    check(&transfer(
+        "STOR a",
+        r"
+        c>s ABOR
+        s> 226 abort
+        -> client 426 The transfer was aborted before it was complete
+        s> 200 done
+        -> client 426 The transfer was aborted before it was complete
+        c>s RETR b
+        events
+        s> 425 Use PORT or PASV first
+        -> client 425 Use PORT or PASV first
+        -> refused - 425 RETR b
+        ",
+    ));
+}
+
+#[test]
+fn a_late_success_of_a_broken_transfer_is_not_the_next_ones() {
+    check(&transfer(
+        "STOR a",
+        r"
+        c>s CWD x
+        data 0 client-gone reset
+        s> 250 changed
+        -> client 426 reset
+        c>s EPSV
+        c>s STOR b
+        s> 226 done
+        -> client 426 reset
+        s> 229 (|||1030|)
+        -> offer 1 passive * 1030
+        offered 1 127.0.0.1:20001
+        -> client 229 (|||20001|)
+        data 1 joined
+        s>c 150 here
+        ",
+    ));
+}
+
+#[test]
+fn an_odd_start_behind_a_transfer_that_was_told_before_passes() {
+    check(&format!(
+        r"
+        {PASSIVE}
+        c>s STOR a
+        data 0 joined
+        data 0 client-gone reset
+        s> 200-note
+        -> client 426 reset
+        s> 150 Opening
+        s> 226 done
+        c>s EPSV
+        s> 229 (|||1030|)
+        -> offer 1 passive * 1030
+        offered 1 127.0.0.1:20001
+        -> client 229 (|||20001|)
+        c>s STOR b
+        data 1 joined
+        s> 200-note
+        -> check 1 1
+        data 1 alive 1
+        -> client 200-note
+        s>c 150 Opening
+        "
+    ));
+}
+
+#[test]
+fn a_closing_server_is_heard_although_the_transfer_has_failed_before() {
+    check(&format!(
+        r"
+        {PASSIVE}
+        c>s STOR a
+        data 0 joined
+        data 0 client-gone reset
+        s> 200 note
+        -> client 426 reset
+        s> 150 Opening
+        s>c 421 bye
+        "
+    ));
+}

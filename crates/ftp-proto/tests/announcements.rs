@@ -266,7 +266,7 @@ fn a_passive_reply_in_the_middle_of_a_transfer_is_no_success() {
         -> started - Upload STOR a
         s> 227 (10,0,0,1,4,5)
         -> client 425 The FTP server's 227 reply is unsolicited; try another data mode
-        -> ended - 425 STOR a
+        -> ended - 425 own STOR a
         ",
     );
 }

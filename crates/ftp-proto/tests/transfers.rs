@@ -185,7 +185,7 @@ fn each_transfer_has_its_start_and_its_end() {
         -> started - Upload STOR x
         s lost the SSH connection broke
         -> client 421 the SSH connection broke
-        -> ended - 421 STOR x
+        -> ended - 421 own STOR x
         -> end client
         ",
     );
@@ -280,7 +280,7 @@ fn a_transfer_whose_end_was_missed_ends_with_the_next() {
         -> started - Download RETR a
         s end
         -> client 421 The FTP server closed the connection in the middle of the transfer; the file is not complete
-        -> ended - 421 RETR a
+        -> ended - 421 own RETR a
         -> end client
         ",
     );

@@ -17,7 +17,9 @@ use super::sizes::Sizes;
 use crate::address::IPV6_ADDRESS;
 use crate::config::{DataOpen, SessionConfig};
 use crate::event::{Announced, DataEvent, DataId, Direction, Event, Told, TransferFacts};
-use crate::kind::{CommandKind, PassiveForm, is_completion, is_unsupported, reports_success};
+use crate::kind::{
+    COMPLETED, CommandKind, PassiveForm, is_completion, is_unsupported, reports_success,
+};
 use crate::pending_replies::{Answered, PendingReplies};
 use crate::sent::{Attempt, Sent};
 use crate::text::printable_line;
@@ -298,14 +300,14 @@ impl Exchange {
 
     fn preliminary_reply(&mut self, part: ReplyPart) {
         if matches!(part.code, 125 | 150)
-            && let Some((sent, skipped)) = self.pending.start(self.data.has_transfer())
+            && let Some(started) = self.pending.start(self.data.has_transfer())
         {
-            self.assume_accepted(skipped);
+            self.assume_accepted(started.skipped);
             self.in_use = true;
             self.ahead.forgo();
             let aborted = self.pending.has_abort();
-            let facts = self.facts(sent, &part.line);
-            self.data.begin(facts, aborted);
+            let facts = self.facts(started.sent, &part.line);
+            self.data.begin(facts, aborted, started.was_answered);
             let release = self.data.pass_start(part);
             return self.release(release);
         }
@@ -335,10 +337,15 @@ impl Exchange {
     /// the server had sent `425`, which is what the client receives, whatever it waits for.
     fn announcement(&mut self, announcement: Announcement) {
         let Some((sent, skipped)) = self.pending.answer_passive() else {
+            // It answers the command that was sent ahead, although that counted as never answered.
+            if self.data.is_unasked() {
+                return;
+            }
             return self.final_reply(ReplyPart {
                 place: Place::First,
                 code: NO_DATA_CONNECTION,
                 line: announcement.refusal_unasked(),
+                own: true,
                 at: announcement.since,
             });
         };
@@ -415,18 +422,33 @@ impl Exchange {
         if self.is_about_unused_data(part.code) {
             return self.server.replace(&[]);
         }
+        if self.is_late_success(part.code) {
+            return self.unsolicited(part);
+        }
         match self.pending.answer(part.code, self.data.has_transfer()) {
             Answered::Running => self.end_transfer(part),
             Answered::Command { sent, skipped } => {
                 self.assume_accepted(skipped);
                 self.command_answered(sent, part);
             }
-            Answered::Nothing => {
-                let suspect = reports_success(part.code);
-                let refutation = self.data.refute_unasked_success().filter(|_| suspect);
-                self.release(Some(refutation.unwrap_or(Release::Pass(part.line))));
-            }
+            Answered::Nothing => self.unsolicited(part),
         }
+    }
+
+    /// Whether a success is that of a broken transfer, which ended with the reply to a command sent meanwhile.
+    fn is_late_success(&self, code: u16) -> bool {
+        let refuted = !self.data.has_transfer() && self.data.refute_unasked_success().is_some();
+        let can_be = self.pending.has_swapped() && !self.pending.has_abort();
+        refuted && code == COMPLETED && can_be
+    }
+
+    /// Handles a final reply that answers nothing, or takes the place of one that counted as a transfer's end.
+    fn unsolicited(&mut self, part: ReplyPart) {
+        let swapped = self.pending.take_swapped();
+        self.assume_accepted(swapped);
+        let suspect = reports_success(part.code);
+        let refutation = self.data.refute_unasked_success().filter(|_| suspect);
+        self.release(Some(refutation.unwrap_or(Release::Pass(part.line))));
     }
 
     fn command_answered(&mut self, sent: Sent, part: ReplyPart) {
@@ -495,6 +517,9 @@ impl Exchange {
     }
 
     fn end_transfer(&mut self, part: ReplyPart) {
+        if part.place == Place::First {
+            self.pending.swap(part.code);
+        }
         self.ahead.transfer_answered(part.code);
         let release = self.data.complete(part);
         self.release(release);

@@ -21,6 +21,8 @@ pub(super) struct ReplyPart {
     pub(super) place: Place,
     pub(super) code: u16,
     pub(super) line: Vec<u8>,
+    /// Whether the session wrote the line in the place of the server's.
+    pub(super) own: bool,
     pub(super) at: Instant,
 }
 

@@ -239,6 +239,7 @@ impl ServerSide {
             place,
             code,
             line,
+            own: false,
             at: now,
         };
         self.swallow &= !begins;
@@ -368,6 +369,7 @@ impl ServerSide {
             place: Place::First,
             code,
             line,
+            own: false,
             at,
         }))
     }

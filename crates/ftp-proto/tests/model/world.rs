@@ -105,7 +105,7 @@ impl World {
         let far = random.pick(&[Peer::Server, Peer::Client]);
         // Drawn apart, so that the other sessions stay what they were.
         let mut apart = Random::new(!seed);
-        let bursts = apart.once_in(2) && habits.is_orderly();
+        let bursts = apart.once_in(2);
         habits.reports_unused = apart.once_in(4);
         let config = SessionConfig {
             behind_ssh: far,
@@ -216,8 +216,7 @@ impl World {
             6 | 7 => "NOOP\r\n".to_owned(),
             8 => "CWD x\r\n".to_owned(),
             9 => "STAT\r\n".to_owned(),
-            10 if !self.bursts => self.abort(),
-            10 => "NOOP\r\n".to_owned(),
+            10 => self.abort(),
             _ => self.answered_here(),
         };
         self.passive_last = line.starts_with("EPSV");
@@ -398,10 +397,15 @@ impl World {
             }
             Action::Event(Event::TransferEnded {
                 transfer,
-                told: Told { replaced: true, .. },
+                told:
+                    Told {
+                        own: true,
+                        replaced,
+                        ..
+                    },
                 ..
             }) => {
-                self.tally.corrected += 1;
+                self.tally.corrected += u64::from(replaced);
                 if let Some(number) = number_in(&transfer.command) {
                     self.wanted[number].told_failed = true;
                 }

@@ -317,7 +317,11 @@ fn show_event(event: Event) -> String {
             told,
             aborted,
         } => {
-            let replaced = if told.replaced { " replaced" } else { "" };
+            let replaced = match (told.replaced, told.own) {
+                (true, _) => " replaced",
+                (false, true) => " own",
+                (false, false) => "",
+            };
             let aborted = if aborted { " aborted" } else { "" };
             let (code, command) = (told.code, transfer.command);
             format!(

@@ -59,7 +59,7 @@ impl AmbiguousReply {
 /// The state of the running transfer.
 pub(super) fn finding(transfer: &Transfer, channels: &Channels) -> Finding {
     match transfer.outcome(channels) {
-        _ if transfer.is_refused_by_client() => Finding::Harmless,
+        _ if transfer.is_refused_by_client() || transfer.is_refuted() => Finding::Harmless,
         TransferOutcome::Failed(_) => Finding::Broken,
         TransferOutcome::Undecided if transfer.is_unclear(channels) => {
             transfer.data.map_or(Finding::Harmless, Finding::Unclear)

@@ -7,9 +7,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::reply_part::ReplyPart;
 use super::transfer::Transfer;
 use crate::channels::{Channels, TransferOutcome};
-use crate::event::{Action, Direction, Mode};
+use crate::event::{Action, Direction, Mode, Told};
 
 /// How long a report of success waits for the server's data connection in active mode. The two come over different SSH
 /// connections, so the report can be faster.
@@ -34,6 +35,7 @@ const NEVER_OPENED: &str =
 pub(super) struct Completion {
     pub(super) code: u16,
     pub(super) line: Vec<u8>,
+    own: bool,
     since: Instant,
     check: Option<LivenessCheck>,
 }
@@ -59,13 +61,20 @@ pub(super) enum Verdict {
 }
 
 impl Completion {
-    pub(super) fn new(code: u16, line: Vec<u8>, now: Instant) -> Self {
+    pub(super) fn new(part: ReplyPart) -> Self {
         Self {
-            code,
-            line,
-            since: now,
+            code: part.code,
+            line: part.line,
+            own: part.own,
+            since: part.at,
             check: None,
         }
+    }
+
+    /// What the client receives if it passes.
+    pub(super) fn told(&self) -> Told {
+        let told = if self.own { Told::own } else { Told::servers };
+        told(self.code, &self.line)
     }
 
     /// Decides about it. While it waits for a confirmation, requests two checks: one when the success of an upload comes,

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use super::announcement::NO_DATA_CONNECTION;
 use super::reply_part::ReplyPart;
+use super::server::SERVICE_CLOSING;
 use crate::actions::Actions;
 use crate::channels::{Channel, Channels, TransferOutcome};
 use crate::config::DataOpen;
@@ -246,10 +247,15 @@ impl Data {
         }
     }
 
-    /// The server has begun this transfer. `aborted`: the client has sent `ABOR` after its command.
-    pub(super) fn begin(&mut self, facts: TransferFacts, aborted: bool) {
+    /// The server has begun this transfer. `aborted`: the client has sent `ABOR` after its command. `was_answered`:
+    /// another reply seemed to be its end.
+    pub(super) fn begin(&mut self, facts: TransferFacts, aborted: bool, was_answered: bool) {
         // If the session missed the end of an earlier transfer, that one is over now.
         self.finish(Told::default());
+        if was_answered && self.incomplete.is_some() {
+            self.transfer = Some(Transfer::refuted(facts));
+            return;
+        }
         let mut transfer = self.new_transfer(facts, aborted);
         transfer.start(self.channels.actions());
         transfer.stop_refused(&mut self.channels);
@@ -258,6 +264,9 @@ impl Data {
 
     /// The line that announces the start of the transfer to the client, once that is true on its side.
     pub(super) fn pass_start(&mut self, part: ReplyPart) -> Option<Release> {
+        if self.is_refuted() {
+            return Some(Release::Replace(Vec::new()));
+        }
         if self.transfer_channel().is_some_and(waits_for) {
             self.start = Some(Start::new(part.line, part.at));
             return None;
@@ -287,7 +296,12 @@ impl Data {
         if self.transfer.is_none() {
             return Some(Release::Pass(part.line));
         }
-        self.completion = Some(Completion::new(part.code, part.line, part.at));
+        if self.is_refuted() && part.code != SERVICE_CLOSING {
+            self.transfer = None;
+            self.incomplete = None;
+            return Some(Release::Replace(Vec::new()));
+        }
+        self.completion = Some(Completion::new(part));
         self.review_completion()
     }
 
@@ -306,11 +320,17 @@ impl Data {
         self.complete(part)
     }
 
+    /// See [`Transfer::refuted`].
+    fn is_refuted(&self) -> bool {
+        self.transfer.as_ref().is_some_and(Transfer::is_refuted)
+    }
+
     /// Whether nothing is left to do for the running transfer, so the server's final reply is due.
     pub(super) fn awaits_last_word(&self) -> bool {
         self.transfer.as_ref().is_some_and(|transfer| {
-            transfer.awaits_confirmation(&self.channels)
-                || transfer.outcome(&self.channels) != TransferOutcome::Undecided
+            let over = transfer.outcome(&self.channels) != TransferOutcome::Undecided;
+            // Its channel cannot tell, since the session has let go of it.
+            !transfer.is_refuted() && (over || transfer.awaits_confirmation(&self.channels))
         })
     }
 
@@ -443,7 +463,7 @@ impl Data {
     fn settle(&mut self, objection: Option<String>) -> Option<Release> {
         let completion = self.completion.take()?;
         let Some(reason) = objection else {
-            self.finish(Told::servers(completion.code, &completion.line));
+            self.finish(completion.told());
             return Some(Release::Pass(completion.line));
         };
         let code = self.failure_code();

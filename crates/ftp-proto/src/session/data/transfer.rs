@@ -13,6 +13,8 @@ pub(super) struct Transfer {
     aborted: bool,
     /// Whether its start was announced.
     started: bool,
+    /// Whether the client has received its failure already.
+    refuted: bool,
 }
 
 impl Transfer {
@@ -23,7 +25,22 @@ impl Transfer {
             data,
             aborted,
             started: false,
+            refuted: false,
         }
+    }
+
+    /// A transfer that begins although its client has received its failure: the success that the session replaced was
+    /// another one. Neither its start nor its end is news.
+    pub(super) fn refuted(facts: TransferFacts) -> Self {
+        Self {
+            refuted: true,
+            ..Self::new(facts, None, false)
+        }
+    }
+
+    /// See [`refuted`](Self::refuted).
+    pub(super) fn is_refuted(&self) -> bool {
+        self.refuted
     }
 
     /// Reports its start.
@@ -118,6 +135,9 @@ impl Transfer {
 
     /// Reports its end, with what the client received.
     pub(super) fn end(self, told: Told, actions: &mut Actions) {
+        if self.refuted {
+            return;
+        }
         let (id, transfer) = (self.data, self.facts);
         actions.tell(if self.started {
             Event::TransferEnded {

@@ -175,8 +175,9 @@ impl Exchange {
     /// Whether a reply is about a data connection that the client has not asked for: some servers report a transfer when
     /// one closes.
     pub(super) fn is_about_unused_data(&self, code: u16) -> bool {
-        // A transfer that the client has sent waits behind a command for its own data connection.
-        let can_be_the_clients = self.data.has_transfer() || self.pending.has_abort();
+        // A transfer that the client has sent waits behind a command for its own data connection, and an ABOR without a
+        // transfer to abort is answered in its turn.
+        let can_be_the_clients = self.data.has_transfer() || self.pending.abort_is_next();
         matches!(code, COMPLETED | 426) && self.data.is_unasked() && !can_be_the_clients
     }
 
