@@ -17,8 +17,8 @@ use crate::support::{Need, trial_within};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The line in the daemon's log for a data connection that was ready.
-const READY: &str = "the data connection was ready when the client asked for it";
+/// The line in the daemon's log for a data connection that was prepared and used.
+const READY: &str = "the client asked for the data connection that was prepared";
 
 const FILES: usize = 20;
 

@@ -26,7 +26,7 @@ pub use auth::{
 pub use broker_settings::{
     AuthMethod, HostKeyPolicy, Identity, PasswordSource, PinnedKey, PoolLimits, Settings,
 };
-pub use channel::{Channel, ChannelInfo, ChannelRead, Intake, ReadHalf, WriteHalf};
+pub use channel::{Channel, ChannelInfo, ChannelRead, Intake, Place, ReadHalf, WriteHalf};
 pub use connect::{
     ChannelError, ChannelRefusal, HandshakeError, HandshakeFault, HostKey, HostKeyStanding,
     Liveness, OpenError, Originator, probe, trust,

@@ -13,7 +13,9 @@ pub(crate) struct Channel {
     pub(crate) id: DataId,
     pub(crate) mode: Mode,
     behind_ssh: Peer,
-    /// The connection to the peer that announced the address was open.
+    /// The connection to the peer that announced the address is being made.
+    pub(crate) opening: bool,
+    /// It was open.
     pub(crate) opened: bool,
     /// Both peers were connected.
     pub(crate) joined: bool,
@@ -169,6 +171,7 @@ impl Channels {
             id,
             mode,
             behind_ssh: self.behind_ssh,
+            opening: false,
             opened: false,
             joined: false,
             server_done: false,
@@ -196,6 +199,10 @@ impl Channels {
             return;
         };
         match event {
+            DataEvent::Opening => {
+                channel.opening = true;
+                return;
+            }
             DataEvent::Opened => channel.opened = true,
             DataEvent::Joined => channel.joined = true,
             DataEvent::ServerDone => channel.server_done = true,
@@ -256,10 +263,10 @@ impl Channels {
         self.framed
     }
 
-    /// Whether no channel is offered to the client that it has not used, and none bypasses the broker.
-    pub(crate) fn is_used_up(&self) -> bool {
+    /// Whether a passive channel is offered to the client.
+    pub(crate) fn offers_passive(&self) -> bool {
         let current = self.current.and_then(|id| self.get(id));
-        !self.unseen && current.is_none_or(|channel| channel.joined)
+        !self.unseen && current.is_some_and(|channel| channel.mode == Mode::Passive)
     }
 
     /// Whether the data itself marks its end.

@@ -59,7 +59,8 @@ pub enum Action {
         /// The client's end of the data connection must use TLS, with the caller as the TLS server.
         protected: bool,
         /// The client has not asked for it yet. Passive: open the connection to `target`, report
-        /// [`DataEvent::Opened`], and provide the endpoint after [`Action::Announce`]. If the connection fails or ends
+        /// [`DataEvent::Opening`] and [`DataEvent::Opened`], and provide the endpoint after [`Action::Announce`], which
+        /// can come between the two. If the connection fails or ends
         /// before, the answer is `Err`, or the channel ends.
         ahead: bool,
     },
@@ -108,6 +109,9 @@ pub enum Action {
 /// An event on a data channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataEvent {
+    /// A channel that was offered ahead has what it needs: the connection to the peer that announced the address is being
+    /// made.
+    Opening,
     /// The connection to the peer that announced the address works.
     Opened,
     /// Both peers are connected.

@@ -235,9 +235,25 @@ impl PendingReplies {
             .all(|pending| pending.overdue || pending.sent.ahead)
     }
 
+    /// Whether a command of the client is pending, however long ago it was sent.
+    pub(crate) fn has_clients(&self) -> bool {
+        self.queue.iter().any(|pending| !pending.sent.ahead)
+    }
+
     /// Whether no reply at all is pending.
     pub(crate) fn has_none(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Whether a transfer command is the next one to be answered.
+    pub(crate) fn begins_with_transfer(&self) -> bool {
+        let first = self.queue.front();
+        first.is_some_and(|pending| pending.sent.kind.is_transfer())
+    }
+
+    /// Whether a transfer command is the only one without an answer.
+    pub(crate) fn is_one_transfer(&self) -> bool {
+        self.queue.len() == 1 && self.begins_with_transfer()
     }
 
     /// Whether the reply to a command that was sent ahead comes next.

@@ -9,20 +9,20 @@ use script::check;
 /// One passive transfer, with a connection prepared after each.
 const FIRST: &str = r"
     config ahead=yes
-    s>c 220 ready
+    s>c 220 (vsFTPd 3.0.3)
     c>s EPSV
     s> 229 (|||1|)
     -> offer 0 passive * 1 open-first
     offered 0 127.0.0.1:20000
     -> client 229 (|||20000|)
-    c>s RETR a
+    c> RETR a
+    -> server RETR a\r\nEPSV
     data 0 joined
     s>c 150 here
     data 0 server-done
     data 0 complete
     s> 226 done
     -> client 226 done
-    -> server EPSV
 ";
 
 /// The same with the reply and the channel of the next one.
@@ -48,14 +48,14 @@ fn the_same_command_has_its_reply_at_once() {
         -> announce 1
         offered 1 127.0.0.1:20001
         -> client 229 (|||20001|)
-        c>s RETR b
+        c> RETR b
+        -> server RETR b\r\nEPSV
         data 1 joined
         s>c 150 here
         data 1 server-done
         data 1 complete
         s> 226 done
         -> client 226 done
-        -> server EPSV
         ",
     );
 }
@@ -65,17 +65,17 @@ fn the_next_one_is_asked_for_while_the_report_of_the_last_is_held() {
     check(
         r"
         config ahead=yes
-        s>c 220 ready
+        s>c 220 (vsFTPd 3.0.3)
         c>s EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000
         -> client 229 (|||20000|)
-        c>s RETR a
+        c> RETR a
+        -> server RETR a\r\nEPSV
         data 0 joined
         s>c 150 here
         s> 226 done
-        -> server EPSV
         s> 229 (|||2|)
         -> offer 1 passive * 2 open-first ahead
         data 1 opened
@@ -94,44 +94,21 @@ fn whatever_else_the_server_says_waits_behind_the_held_report() {
     check(
         r"
         config ahead=yes
-        s>c 220 ready
+        s>c 220 (vsFTPd 3.0.3)
         c>s EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000
         -> client 229 (|||20000|)
-        c>s RETR a
+        c> RETR a
+        -> server RETR a\r\nEPSV
         data 0 joined
         s>c 150 here
         s> 226 done
-        -> server EPSV
         s> 500 What?
         data 0 server-done
         -> client 226 done
         c>s EPSV
-        ",
-    );
-}
-
-#[test]
-fn the_server_is_asked_only_after_the_whole_report() {
-    check(
-        r"
-        config ahead=yes
-        s>c 220 ready
-        c>s EPSV
-        s> 229 (|||1|)
-        -> offer 0 passive * 1 open-first
-        offered 0 127.0.0.1:20000
-        -> client 229 (|||20000|)
-        c>s RETR a
-        data 0 joined
-        s>c 150 here
-        data 0 server-done
-        s>c 226-done
-        s> 226 in no time
-        -> client 226 in no time
-        -> server EPSV
         ",
     );
 }
@@ -391,7 +368,8 @@ fn a_transfer_cannot_use_what_the_client_has_not_asked_for() {
         -> offer 2 passive * 3
         offered 2 127.0.0.1:20002
         -> client 229 (|||20002|)
-        c>s RETR b
+        c> RETR b
+        -> server RETR b\r\nEPSV
         ",
     );
     after_first(
@@ -500,12 +478,71 @@ fn a_refused_transfer_waits_for_the_reply_before_it_however_late_that_is() {
 }
 
 #[test]
-fn nothing_is_asked_for_after_a_failure() {
-    for reply in ["451 disk error", "426 aborted"] {
+fn a_failure_of_the_transfer_changes_nothing() {
+    for (start, reply, first) in [
+        ("s>c 150 here", "451 disk error", ""),
+        ("s>c 150 here", "426 aborted", ""),
+        ("", "550 no such file", "-> withdraw 0"),
+        ("", "425 cannot connect", "-> withdraw 0"),
+        ("", "426 cannot connect", "-> withdraw 0"),
+    ] {
         check(&format!(
             r"
             config ahead=yes
-            s>c 220 ready
+            s>c 220 (vsFTPd 3.0.3)
+            c>s EPSV
+            s> 229 (|||1|)
+            -> offer 0 passive * 1 open-first
+            offered 0 127.0.0.1:20000
+            -> client 229 (|||20000|)
+            c> RETR a
+            -> server RETR a\r\nEPSV
+            data 0 joined
+            {start}
+            data 0 server-done
+            s>c {reply}
+            s> 229 (|||2|)
+            -> offer 1 passive * 2 open-first ahead
+            data 1 opened
+            c> EPSV
+            {first}
+            -> announce 1
+            "
+        ));
+    }
+}
+
+#[test]
+fn after_a_refused_transfer_the_former_connection_is_of_no_use() {
+    check(
+        r"
+        config ahead=yes
+        s>c 220 (vsFTPd 3.0.3)
+        c>s EPSV
+        s> 229 (|||1|)
+        -> offer 0 passive * 1 open-first
+        offered 0 127.0.0.1:20000
+        -> client 229 (|||20000|)
+        c> RETR a
+        -> server RETR a\r\nEPSV
+        s>c 550 no such file
+        s> 229 (|||2|)
+        -> offer 1 passive * 2 open-first ahead
+        data 1 opened
+        c> RETR b
+        -> client 425 There is no data connection; send PASV, EPSV, PORT or EPRT before the transfer
+        -> withdraw 1
+        ",
+    );
+}
+
+#[test]
+fn a_server_that_may_read_commands_during_a_transfer_is_asked_nothing() {
+    for greeting in ["ready", "ProFTPD Server ready.", "pyftpdlib 2.2.0 ready."] {
+        check(&format!(
+            r"
+            config ahead=yes
+            s>c 220 {greeting}
             c>s EPSV
             s> 229 (|||1|)
             -> offer 0 passive * 1 open-first
@@ -515,24 +552,96 @@ fn nothing_is_asked_for_after_a_failure() {
             data 0 joined
             s>c 150 here
             data 0 server-done
-            s>c {reply}
+            s>c 226 done
+            c>s EPSV
             "
         ));
     }
+}
+
+#[test]
+fn a_server_that_answers_during_the_transfer_is_asked_no_more() {
     check(
         r"
         config ahead=yes
-        s>c 220 ready
+        s>c 220 (vsFTPd 3.0.3)
         c>s EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
         offered 0 127.0.0.1:20000
         -> client 229 (|||20000|)
-        c>s RETR a
-        s>c 550 no such file
+        c> RETR a
+        -> server RETR a\r\nEPSV
+        data 0 joined
+        s>c 150 here
+        s> 229 (|||2|)
+        data 0 server-done
+        s>c 226 done
+        c>s EPSV
+        s> 229 (|||3|)
+        -> offer 1 passive * 3
+        offered 1 127.0.0.1:20001
+        -> client 229 (|||20001|)
         c>s RETR b
         ",
     );
+}
+
+#[test]
+fn a_client_that_aborts_receives_the_replies_that_are_its_own() {
+    check(
+        r"
+        config ahead=yes
+        s>c 220 (vsFTPd 3.0.3)
+        c>s EPSV
+        s> 229 (|||1|)
+        -> offer 0 passive * 1 open-first
+        offered 0 127.0.0.1:20000
+        -> client 229 (|||20000|)
+        c> RETR a
+        -> server RETR a\r\nEPSV
+        data 0 joined
+        s>c 150 here
+        c> ABOR
+        -> server ABOR
+        -> abort 0 the client aborted the transfer
+        data 0 cut aborted
+        s>c 426 aborted
+        s> 229 (|||2|)
+        s>c 225 nothing to abort
+        ",
+    );
+}
+
+#[test]
+fn the_reply_is_there_before_the_connection_is_open() {
+    after_first(
+        r"
+        s> 229 (|||2|)
+        -> offer 1 passive * 2 open-first ahead
+        c> EPSV
+        data 1 opening
+        -> announce 1
+        offered 1 127.0.0.1:20001
+        -> client 229 (|||20001|)
+        data 1 opened
+        ",
+    );
+}
+
+#[test]
+fn a_connection_that_has_to_be_open_first_is() {
+    let eager = FIRST.replace("ahead=yes", "ahead=yes data=eager");
+    check(&format!(
+        r"{eager}
+        s> 229 (|||2|)
+        -> offer 1 passive * 2 open-first ahead
+        c> EPSV
+        data 1 opening
+        data 1 opened
+        -> announce 1
+        "
+    ));
 }
 
 #[test]
@@ -540,7 +649,7 @@ fn nothing_is_asked_for_while_the_client_has_commands_under_way() {
     check(
         r"
         config ahead=yes
-        s>c 220 ready
+        s>c 220 (vsFTPd 3.0.3)
         c>s EPSV
         s> 229 (|||1|)
         -> offer 0 passive * 1 open-first
@@ -554,37 +663,6 @@ fn nothing_is_asked_for_while_the_client_has_commands_under_way() {
         s>c 226 done
         s> 229 (|||2|)
         -> offer 1 passive * 2
-        ",
-    );
-}
-
-#[test]
-fn nothing_is_asked_for_while_the_next_transfer_runs() {
-    check(
-        r"
-        config ahead=yes
-        s>c 220 ready
-        c>s EPSV
-        s> 229 (|||1|)
-        -> offer 0 passive * 1 open-first
-        offered 0 127.0.0.1:20000
-        -> client 229 (|||20000|)
-        c> RETR a\r\nEPSV\r\nRETR b
-        -> server RETR a\r\nEPSV\r\nRETR b
-        data 0 joined
-        s>c 150 here
-        data 0 server-done
-        s>c 226 done
-        s> 229 (|||2|)
-        -> offer 1 passive * 2
-        offered 1 127.0.0.1:20001
-        -> client 229 (|||20001|)
-        data 1 joined
-        s>c 150 here
-        data 1 server-done
-        s> 226 done
-        -> client 226 done
-        -> server EPSV
         ",
     );
 }
@@ -607,7 +685,7 @@ fn a_client_behind_tls_is_served_with_it() {
     check(
         r"
         config tls=implicit ahead=yes
-        s>c 220 ready
+        s>c 220 (vsFTPd 3.0.3)
         c>s USER a
         s>c 331 and
         c>s PASS b
@@ -621,13 +699,13 @@ fn a_client_behind_tls_is_served_with_it() {
         -> offer 0 passive * 1 open-first protected
         offered 0 127.0.0.1:20000
         -> client 229 (|||20000|)
-        c>s RETR a
+        c> RETR a
+        -> server RETR a\r\nEPSV
         data 0 joined
         s>c 150 here
         data 0 server-done
         s> 226 done
         -> client 226 done
-        -> server EPSV
         s> 229 (|||2|)
         -> offer 1 passive * 2 open-first protected ahead
         ",
@@ -639,7 +717,7 @@ fn the_command_goes_in_the_form_that_the_server_knows() {
     check(
         r"
         config client=::1 ahead=yes
-        s>c 220 ready
+        s>c 220 (vsFTPd 3.0.3)
         c>s EPSV
         s> 500 What?
         -> server PASV
@@ -647,13 +725,13 @@ fn the_command_goes_in_the_form_that_the_server_knows() {
         -> offer 0 passive 127.0.0.1 1 open-first
         offered 0 [::1]:20000
         -> client 229 Entering Extended Passive Mode (|||20000|)
-        c>s RETR a
+        c> RETR a
+        -> server RETR a\r\nPASV
         data 0 joined
         s>c 150 here
         data 0 server-done
         s> 226 done
         -> client 226 done
-        -> server PASV
         s> 227 (127,0,0,1,0,2)
         -> offer 1 passive 127.0.0.1 2 open-first ahead
         data 1 opened
@@ -665,13 +743,13 @@ fn the_command_goes_in_the_form_that_the_server_knows() {
     );
 }
 
-/// Transfers one after the other with this pause before each, over a path with this round trip. What follows the report
-/// of the last one is `then`.
-fn burst(config: &str, transfers: usize, pause: &str, round_trip: &str, then: &str) {
-    let mut text = format!("{config}\ns>c 220 ready\n");
+/// Transfers one after the other with this pause before each, over a path with this round trip. What the
+/// server is sent with the last one is `behind` it.
+fn burst(config: &str, transfers: usize, pause: &str, round_trip: &str, behind: &str) {
+    let mut text = format!("{config}\ns>c 220 (vsFTPd 3.0.3)\n");
     for at in 0..transfers {
         let first = if at == 0 { " open-first" } else { "" };
-        let last = if at + 1 == transfers { then } else { "" };
+        let behind = if at + 1 == transfers { behind } else { "" };
         text += &format!(
             r"
             wait {pause}
@@ -681,13 +759,12 @@ fn burst(config: &str, transfers: usize, pause: &str, round_trip: &str, then: &s
             -> offer {at} passive * {port}{first}
             offered {at} 127.0.0.1:20000
             -> client 229 (|||20000|)
-            c>s RETR a
+            c> RETR a
+            -> server RETR a{behind}
             data {at} joined
             s>c 150 here
             data {at} server-done
-            s> 226 done
-            -> client 226 done
-            {last}
+            s>c 226 done
             ",
             port = at + 1,
         );
@@ -697,8 +774,43 @@ fn burst(config: &str, transfers: usize, pause: &str, round_trip: &str, then: &s
 
 #[test]
 fn a_burst_begins_with_the_third_transfer() {
-    burst("config ahead=auto", 3, "999ms", "5ms", "-> server EPSV");
+    burst("config ahead=auto", 3, "999ms", "5ms", r"\r\nEPSV");
     burst("config ahead=auto", 2, "999ms", "5ms", "");
+}
+
+#[test]
+fn a_long_transfer_ends_a_burst() {
+    let text = |took: &str, behind: &str| {
+        let first = r"
+            c>s EPSV
+            wait 50ms
+            s> 229 (|||1|)
+        ";
+        let rest = format!(
+            r"
+            c>s RETR a
+            data AT joined
+            s>c 150 here
+            wait {took}
+            data AT server-done
+            s>c 226 done
+            "
+        );
+        let mut text = "config ahead=auto\ns>c 220 (vsFTPd 3.0.3)\n".to_owned();
+        for at in 0..2 {
+            let how = if at == 0 { " open-first" } else { "" };
+            text += first;
+            text += &format!(
+                "-> offer {at} passive * 1{how}\noffered {at} 127.0.0.1:20000\n-> client 229 (|||20000|)\n"
+            );
+            text += &rest.replace("AT", &at.to_string());
+        }
+        text += first;
+        text += "-> offer 2 passive * 1\noffered 2 127.0.0.1:20000\n-> client 229 (|||20000|)\n";
+        text + &format!("c> RETR a\n-> server RETR a{behind}\n")
+    };
+    check(&text("900ms", r"\r\nEPSV"));
+    check(&text("1s", ""));
 }
 
 #[test]

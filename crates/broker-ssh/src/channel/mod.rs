@@ -23,6 +23,7 @@ use crate::state::CutReason;
 use crate::state::info::ConnectionKind;
 use backlog::Backlog;
 pub(crate) use batch::Batch;
+pub use open::Place;
 
 /// The result of reading a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]

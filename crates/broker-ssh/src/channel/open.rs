@@ -47,18 +47,27 @@ impl Pool {
         open(self, ConnectionKind::Data, target, originator).await
     }
 
-    /// Opens a channel to `target` that may not be needed: only on an idle data connection, and only if a transfer that
-    /// comes meanwhile finds another one.
+    /// A place for a channel that may not be needed: only on an idle data connection, and only if a transfer that comes
+    /// meanwhile finds another one.
     ///
     /// # Errors
     /// See [`OpenError`]; at once if there is no such connection.
-    pub async fn open_ahead(
-        &self,
-        target: &Target,
-        originator: SocketAddr,
-    ) -> Result<Channel, OpenError> {
-        let lease = self.lease_ahead().await?;
-        open_on(lease, target.clone(), originator).await
+    pub async fn place_ahead(&self) -> Result<Place, OpenError> {
+        self.lease_ahead().await.map(Place)
+    }
+}
+
+/// The place of a channel on a connection.
+#[derive(Debug)]
+pub struct Place(Lease);
+
+impl Place {
+    /// Opens a channel to `target` there. `originator` is the client's address.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; within 30 s.
+    pub async fn open(self, target: &Target, originator: SocketAddr) -> Result<Channel, OpenError> {
+        open_on(self.0, target.clone(), originator).await
     }
 }
 

@@ -361,7 +361,9 @@ impl Actor {
     fn lease_ahead(&self) -> Result<Lease, OpenError> {
         let kind = ConnectionKind::Data;
         let limit = self.spec.settings.pool.max_connections;
-        let others = self.roster.idle().count() > 1 || self.may_grow(kind);
+        let others = self.roster.idle().count() > 1
+            || self.roster.dialing_of(kind) > 0
+            || self.may_grow(kind);
         let free = self
             .roster
             .free(kind)

@@ -14,12 +14,20 @@ const ENOUGH: u32 = 3;
 /// mostly that of the programs at both ends.
 const WORTH: Duration = Duration::from_millis(5);
 
+/// What stands in the greeting of servers that read no command while a transfer runs, so that one which is sent behind the
+/// transfer's own waits for its end. Others answer at once, or even end the transfer for it.
+const READS_IN_TURN: [&[u8]; 2] = [b"vsFTPd", b"GNU inetutils"];
+
 /// How closely the transfers of a session follow each other, and how far away its server is.
 #[derive(Debug)]
 pub(super) struct Burst {
     policy: DataAhead,
-    /// Transfers in a row without a pause.
+    /// Whether the server reads no command while a transfer runs.
+    reads_in_turn: bool,
+    /// Short transfers in a row without a pause.
     row: u32,
+    /// When the client last asked for a data connection.
+    began: Option<Instant>,
     /// When the last transfer ended, until the client asks for the next data connection.
     ended: Option<Instant>,
     /// The ended transfers so far.
@@ -34,7 +42,9 @@ impl Burst {
     pub(super) fn new(policy: DataAhead) -> Self {
         Self {
             policy,
+            reads_in_turn: false,
             row: 0,
+            began: None,
             ended: None,
             seen: 0,
             asked: None,
@@ -42,15 +52,26 @@ impl Burst {
         }
     }
 
-    /// Records how many transfers have ended by now.
+    /// The server's greeting says which program it is.
+    pub(super) fn greeted(&mut self, line: &[u8]) {
+        let names = |name: &&[u8]| line.windows(name.len()).any(|part| part == *name);
+        self.reads_in_turn = READS_IN_TURN.iter().any(names);
+    }
+
+    /// Records how many transfers have ended by now. A long one ends a burst: the client must be able to abort the next.
     pub(super) fn count(&mut self, now: Instant, ended: u64) {
-        if std::mem::replace(&mut self.seen, ended) != ended {
-            self.ended = Some(now);
+        if std::mem::replace(&mut self.seen, ended) == ended {
+            return;
+        }
+        self.ended = Some(now);
+        if self.began.is_some_and(|began| now > began + PAUSE) {
+            self.row = 0;
         }
     }
 
     /// The client asks for a data connection.
     pub(super) fn client_asks(&mut self, now: Instant) {
+        self.began = Some(now);
         match self.ended.take() {
             Some(ended) if now > ended + PAUSE => self.row = 1,
             Some(_) => self.row = self.row.saturating_add(1),
@@ -77,6 +98,7 @@ impl Burst {
     /// Whether the next data connection is worth preparing.
     pub(super) fn is_worth(&self) -> bool {
         match self.policy {
+            _ if !self.reads_in_turn => false,
             DataAhead::Always => true,
             DataAhead::Never => false,
             DataAhead::Auto => {

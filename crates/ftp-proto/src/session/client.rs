@@ -171,6 +171,12 @@ impl ClientSide {
         self.answer.is_some()
     }
 
+    /// Whether the waiting answer also waits for replies that may never come.
+    pub(super) fn answer_waits_for_all(&self) -> bool {
+        let answer = self.answer.as_ref();
+        answer.is_some_and(|answer| answer.since.is_none())
+    }
+
     /// Removes the waiting answer, whose turn has come.
     pub(super) fn take_answer(&mut self) -> Option<Vec<u8>> {
         self.answer.take().map(|answer| answer.reply)

@@ -97,6 +97,11 @@ impl Exchange {
         self.data.has_transfer() || !self.pending.is_empty() || self.server.is_inside_reply()
     }
 
+    /// Whether the server owes the client a reply, however late it is.
+    pub(super) fn owes_any_reply(&self) -> bool {
+        self.owes_reply() || self.pending.has_clients()
+    }
+
     /// Whether a transfer runs, or can begin without a reply.
     pub(super) fn expects_transfer(&self) -> bool {
         self.data.has_transfer() || self.pending.has_transfer()
@@ -304,7 +309,6 @@ impl Exchange {
         {
             self.assume_accepted(started.skipped);
             self.in_use = true;
-            self.ahead.forgo();
             let aborted = self.pending.has_abort();
             let facts = self.facts(started.sent, &part.line);
             self.data.begin(facts, aborted, started.was_answered);
@@ -381,10 +385,7 @@ impl Exchange {
     fn release(&mut self, release: Option<Release>) {
         match release {
             Some(Release::Pass(line)) => self.server.pass(&line),
-            Some(Release::Replace(reply)) => {
-                self.ahead.forgo();
-                self.server.replace(&reply);
-            }
+            Some(Release::Replace(reply)) => self.server.replace(&reply),
             Some(Release::Harmless(part)) => self.harmless(part),
             Some(Release::Broken(part)) => self.end_broken_transfer(part),
             None => {}
@@ -461,6 +462,9 @@ impl Exchange {
             };
         }
         let accepted = matches!(part.code, 200..=299);
+        if sent.kind == CommandKind::Greeting {
+            self.burst.greeted(&part.line);
+        }
         self.in_use |= accepted && sent.shows_use();
         if sent.kind.is_transfer() {
             return self.end_unannounced_transfer(sent, part);
@@ -520,7 +524,6 @@ impl Exchange {
         if part.place == Place::First {
             self.pending.swap(part.code);
         }
-        self.ahead.transfer_answered(part.code);
         let release = self.data.complete(part);
         self.release(release);
     }

@@ -383,7 +383,11 @@ impl Session {
         if !self.client.has_answer() || self.exchange.data.holds_reply() {
             return false;
         }
-        if self.exchange.owes_reply() && self.exchange.server.is_open() {
+        let owes = match self.client.answer_waits_for_all() {
+            true => self.exchange.owes_any_reply(),
+            false => self.exchange.owes_reply(),
+        };
+        if owes && self.exchange.server.is_open() {
             return false;
         }
         self.give_answer();

@@ -111,6 +111,14 @@ pub const FIRST_PORT: usize = 1025;
 
 impl Server {
     pub fn new(habits: Habits) -> Self {
+        // The session asks only a server ahead that is known to read its commands in turn, and to say nothing else. If it
+        // refused the passive command of a client that has sent its transfer behind, it would wait for the prepared
+        // connection until its own limit, which this server does not have.
+        let asked = habits.is_orderly() && !habits.reports_unused && !habits.over_ipv6;
+        let greeting = match asked {
+            true => "220 (vsFTPd 3.0.3)\r\n",
+            false => "220 ready\r\n",
+        };
         Self {
             habits,
             inbox: VecDeque::new(),
@@ -118,7 +126,7 @@ impl Server {
             current: None,
             ports: 0,
             was_refused: false,
-            says: VecDeque::from(["220 ready\r\n".to_owned()]),
+            says: VecDeque::from([greeting.to_owned()]),
         }
     }
 

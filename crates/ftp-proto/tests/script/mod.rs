@@ -185,6 +185,7 @@ impl Player {
         let (id, event) = rest.split_once(' ').unwrap();
         let (event, reason) = event.split_once(' ').unwrap_or((event, ""));
         let event = match event {
+            "opening" => DataEvent::Opening,
             "opened" => DataEvent::Opened,
             "joined" => DataEvent::Joined,
             "server-done" => DataEvent::ServerDone,

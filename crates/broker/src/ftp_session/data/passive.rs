@@ -99,31 +99,19 @@ async fn meet<Listener, Client, Server>(
     open: impl Future<Output = Result<Server, Refusal>>,
     ended: impl AsyncFnOnce(&Server),
 ) -> Result<(Client, Server), DataEnd> {
-    let refused = |reason| async {
-        task.offer(Err(reason)).await;
-        DataEnd::Unused
-    };
     let mut open = pin!(open);
     let opened = match open_first {
-        true => Some(match open.as_mut().await {
-            Ok(server) => server,
-            // A later one may find a place.
-            Err(reason) if task.ahead && reason.why == Reason::Limit => {
-                return Err(DataEnd::Unused);
-            }
-            Err(reason) => return Err(refused(reason).await),
-        }),
+        true if task.ahead => open_ahead(task, open.as_mut(), ended).await?,
+        true => match open.as_mut().await {
+            Ok(server) => Some(server),
+            Err(reason) => return Err(refused(task, reason).await),
+        },
         false => None,
     };
-    if task.ahead
-        && let Some(server) = &opened
-    {
-        asked_for(task, ended(server)).await?;
-    }
     // Not before the port is announced: until then only others can connect.
     let (listener, address) = match listen().await {
         Ok(bound) => bound,
-        Err(reason) => return Err(refused(reason).await),
+        Err(reason) => return Err(refused(task, reason).await),
     };
     task.offer(Ok(address)).await;
     let server = async {
@@ -139,14 +127,39 @@ async fn meet<Listener, Client, Server>(
     tokio::try_join!(accept(listener), server)
 }
 
-/// Waits until the client has asked for a connection that was opened ahead. A stopping broker does not wait for that.
-async fn asked_for(task: &DataTask, ended: impl Future<Output = ()>) -> Result<(), DataEnd> {
-    tokio::select! {
-        () = task.signals.announce.cancelled() => {
-            debug!("the data connection was ready when the client asked for it");
-            Ok(())
+/// Opens a connection, and waits until the client asks for it. It may ask before the connection is open: then there is
+/// none yet. A stopping broker does not wait for that.
+async fn open_ahead<Server>(
+    task: &DataTask,
+    open: impl Future<Output = Result<Server, Refusal>>,
+    ended: impl AsyncFnOnce(&Server),
+) -> Result<Option<Server>, DataEnd> {
+    let asked = || task.signals.announce.cancelled();
+    let opened = async {
+        let server = match open.await {
+            Ok(server) => server,
+            // A later one may find a place.
+            Err(reason) if reason.why == Reason::Limit => return Err(DataEnd::Unused),
+            Err(reason) => return Err(refused(task, reason).await),
+        };
+        tokio::select! {
+            () = asked() => Ok(Some(server)),
+            () = ended(&server) => Err(DataEnd::Unused),
         }
-        () = ended => Err(DataEnd::Unused),
-        () = task.control.tunnel.shutdown.drain.cancelled() => Err(DataEnd::Unused),
-    }
+    };
+    let prepared = tokio::select! {
+        biased;
+        opened = opened => opened?,
+        () = asked() => None,
+        () = task.control.tunnel.shutdown.drain.cancelled() => return Err(DataEnd::Unused),
+    };
+    let is_open = prepared.is_some();
+    debug!(is_open, "the client asked for the data connection that was prepared");
+    Ok(prepared)
+}
+
+/// Tells the session why there is no address to announce.
+async fn refused(task: &DataTask, reason: Refusal) -> DataEnd {
+    task.offer(Err(reason)).await;
+    DataEnd::Unused
 }

@@ -2,7 +2,7 @@
 
 use broker_ipc::Reason;
 use broker_ssh::{Channel, OpenError, Target};
-use ftp_proto::Announced;
+use ftp_proto::{Announced, DataEvent};
 use plain_text::host_port;
 use tracing::debug;
 
@@ -61,8 +61,15 @@ async fn dial(task: &DataTask, target: &Target) -> Result<Channel, OpenError> {
         .relabel(|label| label.target = target.to_string());
     let control = &task.control;
     let opened = match task.ahead {
-        true => control.pool.open_ahead(target, control.peer).await,
+        true => dial_ahead(task, target).await,
         false => control.pool.open_data(target, control.peer).await,
     };
     opened.inspect_err(|error| debug!(%target, %error, "data channel not opened"))
+}
+
+async fn dial_ahead(task: &DataTask, target: &Target) -> Result<Channel, OpenError> {
+    let control = &task.control;
+    let place = control.pool.place_ahead().await?;
+    task.tell(DataEvent::Opening).await;
+    place.open(target, control.peer).await
 }

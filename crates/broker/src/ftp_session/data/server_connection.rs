@@ -16,6 +16,9 @@ use crate::refusal::Refusal;
 /// Why the last attempt failed.
 pub(super) async fn open(task: &DataTask, announced: Announced) -> Result<TcpStream, Refusal> {
     let control = &task.control;
+    if task.ahead {
+        task.tell(DataEvent::Opening).await;
+    }
     let rule = control.ftp.data_address;
     let hosts = destination::candidates(rule, &control.server, announced.host);
     let known = control.data_host.known(&hosts);

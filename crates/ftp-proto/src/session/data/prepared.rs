@@ -14,10 +14,9 @@ pub(in crate::session) enum Failure {
 }
 
 impl Data {
-    /// Whether the client has no data connection on offer, and the next one ends with its transfer.
-    pub(in crate::session) fn is_used_up(&self) -> bool {
-        let aborted = self.transfer.as_ref().is_some_and(|it| it.is_aborted());
-        !aborted && self.offer.is_none() && !self.channels.is_framed() && self.channels.is_used_up()
+    /// Whether a passive data connection is on offer that ends with its transfer.
+    pub(in crate::session) fn is_for_one_transfer(&self) -> bool {
+        self.offer.is_none() && !self.channels.is_framed() && self.channels.offers_passive()
     }
 
     /// From now on the server would use a data connection that only the session has asked for.
@@ -41,13 +40,15 @@ impl Data {
         });
     }
 
-    /// Whether the channel of the held reply leads to the server.
-    pub(in crate::session) fn prepared_is_open(&self) -> bool {
+    /// Whether the channel of the held reply will lead to the server, or leads there already if it has to be `open`.
+    pub(in crate::session) fn prepared_is_on_its_way(&self, open: bool) -> bool {
         let channel = self
             .prepared
             .as_ref()
             .and_then(|it| self.channels.get(it.id));
-        channel.is_some_and(|channel| channel.opened && channel.end.is_none())
+        channel.is_some_and(|channel| {
+            channel.end.is_none() && (channel.opened || (channel.opening && !open))
+        })
     }
 
     /// What has become of the channel, if it is of no use.

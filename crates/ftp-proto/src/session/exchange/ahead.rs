@@ -1,11 +1,13 @@
 //! The next passive command, which the session sends before its client does.
 //!
 //! In a burst of transfers each file costs a round trip for its passive command, and another one if the channel to the
-//! announced port is new. So right behind the success of a transfer, the session sends the client's last passive command
-//! again, and has the channel opened. It holds the reply until the client sends that command, and drops it if the client
-//! does something else. The client never learns of a failure: the session then sends the client's own command.
+//! announced port is new. A program asks for the next file as soon as it has one, so asking the server earlier by no more
+//! than that gains nothing. The session therefore sends the client's last passive command again right behind the client's
+//! transfer command. The server answers it after the transfer, in the same breath as it reports that, and the session has
+//! the channel opened. It holds the reply until the client sends that command, and drops it if the client does something
+//! else. The client never learns of a failure: the session then sends the client's own command.
 //!
-//! A server answers in order, so the session sends nothing ahead unless the server owes nothing, and the client's command
+//! This is only for servers that read no command while a transfer runs. A server answers in order, so the client's command
 //! takes the held reply only if the server owes none for a command before it.
 
 use std::time::{Duration, Instant};
@@ -15,7 +17,8 @@ use super::super::data::{AskedReply, Failure};
 use super::super::forms::substitute;
 use super::Exchange;
 use crate::command::Command;
-use crate::kind::{COMPLETED, CommandKind, PassiveForm, is_completion};
+use crate::config::DataOpen;
+use crate::kind::{COMPLETED, CommandKind, PassiveForm};
 use crate::sent::{Attempt, Sent};
 
 /// How long a prepared connection waits for its client. It is three times the longest pause in a burst, and less than
@@ -27,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Ahead {
     /// The client's last passive command that the server accepted.
     last: Option<Sent>,
-    /// Whether a transfer has succeeded, and nothing has happened since.
+    /// Whether the client has just sent a transfer command.
     due: bool,
     stage: Stage,
     /// The same command of the client, which waits for the reply.
@@ -84,27 +87,16 @@ impl Ahead {
     pub(super) fn remember(&mut self, sent: &Sent) {
         self.last = is_plain(&sent.text).then(|| sent.clone());
     }
-
-    /// A reply with this code ends a transfer. Only a success is followed by a command ahead: after a failure the client
-    /// can still use its data connection for another file.
-    pub(super) fn transfer_answered(&mut self, code: u16) {
-        self.due = is_completion(code);
-    }
-
-    /// Nothing is to be sent ahead now.
-    pub(super) fn forgo(&mut self) {
-        self.due = false;
-    }
 }
 
 impl Exchange {
-    /// The command to send ahead, if this is the moment. The caller has nothing of the client that waits.
+    /// The command to send behind the client's transfer command, if that has just gone to the server. The caller has
+    /// nothing of the client that waits.
     pub(in crate::session) fn ask_ahead(&mut self) -> Option<Vec<u8>> {
-        let wanted = self.ahead.due && self.ahead.stage == Stage::Idle && self.burst.is_worth();
-        if !wanted || !self.is_quiet() {
+        let due = std::mem::take(&mut self.ahead.due);
+        if !due || !self.burst.is_worth() || !self.has_only_a_transfer() {
             return None;
         }
-        self.ahead.due = false;
         let last = self.ahead.last.clone()?;
         let form = last.passive_form()?;
         let attempt = self.forms.attempt(form);
@@ -122,20 +114,18 @@ impl Exchange {
         Some(line)
     }
 
-    /// Whether the server has done everything that it was asked for, and the client has no data connection on offer.
-    fn is_quiet(&self) -> bool {
-        let in_transfer = self.data.has_transfer() && !self.data.holds_completion();
-        !in_transfer
-            && self.pending.has_none()
+    /// Whether the server has nothing to do but a transfer whose data connection is on offer, and ends with it.
+    fn has_only_a_transfer(&self) -> bool {
+        self.pending.is_one_transfer()
+            && !self.data.has_transfer()
             && !self.server.is_inside_reply()
             && self.server.backlog() == 0
-            && self.data.is_used_up()
+            && self.data.is_for_one_transfer()
     }
 
     /// The client has sent a command. Drops what is prepared if the command means something else for the next data
     /// connection.
     pub(in crate::session) fn client_spoke(&mut self, now: Instant, command: &Command) {
-        self.ahead.forgo();
         match command.kind {
             CommandKind::Passive(PassiveForm::All) => {
                 self.ahead.last = None;
@@ -150,8 +140,11 @@ impl Exchange {
             }
             // The server chooses the address for the file that this command names, so it must know the file first.
             CommandKind::Unknown if command.verb == "PRET" => self.ahead_failed(),
-            CommandKind::Transfer(_)
-            | CommandKind::Abort
+            CommandKind::Transfer(_) => {
+                self.drop_ahead();
+                self.ahead.due = true;
+            }
+            CommandKind::Abort
             | CommandKind::Mode { .. }
             | CommandKind::Auth
             | CommandKind::Reinitialize
@@ -175,9 +168,11 @@ impl Exchange {
     /// Whether a reply is about a data connection that the client has not asked for: some servers report a transfer when
     /// one closes.
     pub(super) fn is_about_unused_data(&self, code: u16) -> bool {
-        // A transfer that the client has sent waits behind a command for its own data connection, and an ABOR without a
-        // transfer to abort is answered in its turn.
-        let can_be_the_clients = self.data.has_transfer() || self.pending.abort_is_next();
+        // Behind a command for its own data connection, a transfer that the client has sent has not begun, and an ABOR without
+        // a transfer to abort is answered in its turn.
+        let can_be_the_clients = self.data.has_transfer()
+            || self.pending.begins_with_transfer()
+            || self.pending.abort_is_next();
         matches!(code, COMPLETED | 426) && self.data.is_unasked() && !can_be_the_clients
     }
 
@@ -212,7 +207,7 @@ impl Exchange {
         self.ahead.claim.as_ref()?;
         match self.ahead.stage {
             Stage::Idle => self.ahead.claim.take().map(Claimed::Unserved),
-            Stage::Held(_) if self.data.prepared_is_open() && !self.owes_reply() => {
+            Stage::Held(_) if self.prepared_is_ready() && !self.owes_reply() => {
                 self.ahead.claim = None;
                 self.ahead.stage = Stage::Idle;
                 self.data.announce_prepared();
@@ -222,10 +217,20 @@ impl Exchange {
         }
     }
 
+    /// Whether the client can have the held reply: the connection has a place, or is open if it has to be first.
+    fn prepared_is_ready(&self) -> bool {
+        self.data
+            .prepared_is_on_its_way(self.data_open == DataOpen::Eager)
+    }
+
     /// The server's reply to the command that was sent ahead.
     pub(super) fn ahead_announced(&mut self, sent: &Sent, announcement: Announcement) {
         if self.ahead.stage != Stage::Asked {
             return;
+        }
+        if self.data.has_transfer() && !self.data.holds_completion() {
+            // The server reads commands while a transfer runs after all.
+            return self.ahead_failed();
         }
         match announcement.address {
             Ok(found) => {
@@ -250,7 +255,6 @@ impl Exchange {
 
     /// Drops what is prepared. A waiting claim is then not served.
     pub(in crate::session) fn drop_ahead(&mut self) {
-        self.ahead.forgo();
         self.ahead.stage = Stage::Idle;
         self.data.drop_prepared();
     }
