@@ -154,7 +154,10 @@ async fn open_ahead<Server>(
         () = task.control.tunnel.shutdown.drain.cancelled() => return Err(DataEnd::Unused),
     };
     let is_open = prepared.is_some();
-    debug!(is_open, "the client asked for the data connection that was prepared");
+    debug!(
+        is_open,
+        "the client asked for the data connection that was prepared"
+    );
     Ok(prepared)
 }
 
