@@ -192,6 +192,9 @@ impl Seen {
     }
 }
 
+/// Pure-FTPd says this now and then, at random.
+const PURE_FTPD_JOKE: &str = "150-The computer is your friend. Trust the computer";
+
 /// The name of a file of the burst.
 pub(crate) fn name(number: usize) -> String {
     format!("f{number:02}")
@@ -251,6 +254,7 @@ fn lines(recordings: &[Recording], direction: impl Fn(&Recording) -> &Vec<u8>) -
         .map(|one| String::from_utf8_lossy(direction(one)).into_owned());
     texts
         .flat_map(|text| text.lines().map(comparable).collect::<Vec<_>>())
+        .filter(|line| line != PURE_FTPD_JOKE)
         .collect()
 }
 

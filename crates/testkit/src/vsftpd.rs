@@ -249,9 +249,10 @@ log_ftp_protocol=YES
     Ok(path)
 }
 
-/// The directory's name is unique, so that nobody else's server on the same port is taken for this one.
+/// The directory's name is unique, so that nobody else's server on the same port is taken for this one. The program's is
+/// that of its usual greeting.
 fn greeting(directory: &Path) -> String {
-    format!("vsftpd of {}", directory.display())
+    format!("(vsFTPd) of {}", directory.display())
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::time::Duration;
 
 use broker_config::{DataOpen, ListenSide};
 use broker_ipc::Reason;
 use broker_ssh::Channel;
 use ftp_proto::{Announced, DataEnd};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tracing::debug;
 
 use super::task::DataTask;
@@ -17,6 +19,10 @@ use super::{
     transfer,
 };
 use crate::refusal::Refusal;
+
+/// How long a client waits for a reply that is there already. curl 7.88 looks for it right behind its command and then
+/// sleeps for a second if it has come, which no server near or far had been fast enough for.
+const NOT_BEFORE: Duration = Duration::from_millis(3);
 
 /// Announces a port to the client, and carries its data connection to the end.
 pub(super) async fn run(task: &DataTask, announced: Announced, open_first: bool) -> DataEnd {
@@ -153,6 +159,7 @@ async fn open_ahead<Server>(
         () = asked() => None,
         () = task.control.tunnel.shutdown.drain.cancelled() => return Err(DataEnd::Unused),
     };
+    sleep(NOT_BEFORE).await;
     let is_open = prepared.is_some();
     debug!(
         is_open,
