@@ -107,7 +107,7 @@ async fn remote() -> anyhow::Result<()> {
         &["listens on 127.0.0.1:"],
     )?;
     found(&examined, Step::Destination, Outcome::Ok, &[&ftp])?;
-    found(&examined, Step::FtpGreeting, Outcome::Ok, &["220 vsftpd"])?;
+    found(&examined, Step::FtpGreeting, Outcome::Ok, &["220 (vsFTPd)"])?;
     ensure!(examined.status == Some(0), "{examined:#?}");
     Ok(())
 }

@@ -92,6 +92,7 @@ mod tests {
             ("data-address", "control"),
             ("tls", "pass"),
             ("data-open", "lazy"),
+            ("data-ahead", "no"),
             ("foreign-port", "pass"),
             ("pasv-over-ipv6", "any"),
             ("active", "no"),

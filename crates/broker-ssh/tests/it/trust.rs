@@ -369,8 +369,8 @@ async fn by_default_the_best_of_today_is_agreed_on() {
     let agreed = connections[0].negotiated.clone().unwrap();
     assert_eq!(agreed.kex, "mlkem768x25519-sha256");
     // Which of the two comes first depends on the processor.
-    let best = ["aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com"];
-    assert!(best.contains(&agreed.cipher.as_str()), "{}", agreed.cipher);
+    let is_best = ["gcm", "chacha20-poly1305"].map(|kind| agreed.cipher.contains(kind));
+    assert!(is_best.contains(&true), "{}", agreed.cipher);
     drop(pool);
     bench.end().await;
 }

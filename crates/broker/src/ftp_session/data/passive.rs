@@ -141,23 +141,25 @@ async fn open_ahead<Server>(
     ended: impl AsyncFnOnce(&Server),
 ) -> Result<Option<Server>, DataEnd> {
     let asked = || task.signals.announce.cancelled();
-    let opened = async {
-        let server = match open.await {
-            Ok(server) => server,
-            // A later one may find a place.
-            Err(reason) if reason.why == Reason::Limit => return Err(DataEnd::Unused),
-            Err(reason) => return Err(refused(task, reason).await),
-        };
-        tokio::select! {
-            () = asked() => Ok(Some(server)),
-            () = ended(&server) => Err(DataEnd::Unused),
-        }
-    };
-    let prepared = tokio::select! {
+    let stops = || task.control.tunnel.shutdown.drain.cancelled();
+    // Once it is open, it is not polled again.
+    let opened = tokio::select! {
         biased;
-        opened = opened => opened?,
+        opened = open => Some(opened),
         () = asked() => None,
-        () = task.control.tunnel.shutdown.drain.cancelled() => return Err(DataEnd::Unused),
+        () = stops() => return Err(DataEnd::Unused),
+    };
+    let prepared = match opened {
+        Some(Ok(server)) => tokio::select! {
+            biased;
+            () = asked() => Some(server),
+            () = ended(&server) => return Err(DataEnd::Unused),
+            () = stops() => return Err(DataEnd::Unused),
+        },
+        // A later one may find a place.
+        Some(Err(reason)) if reason.why == Reason::Limit => return Err(DataEnd::Unused),
+        Some(Err(reason)) => return Err(refused(task, reason).await),
+        None => None,
     };
     sleep(NOT_BEFORE).await;
     let is_open = prepared.is_some();
