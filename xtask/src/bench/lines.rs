@@ -6,19 +6,26 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use testkit::client::curl;
 use testkit::line::LineOptions;
+use tokio::time::sleep;
 
 use super::Run;
 use super::figure::{Aim, Figure};
-use super::peers::BenchPeers;
-use super::transfers::{MIB, SSH, download, upload};
+use super::peers::{BenchPeers, Forwarder};
+use super::transfers::{GIB, MIB, SSH, download, upload};
+use super::usage::{family_cpu_seconds, family_resident_kib};
 
+/// A round trip within a city.
+const CITY: Duration = Duration::from_millis(1);
+/// A round trip across a continent.
+const CONTINENT: Duration = Duration::from_millis(50);
 /// A round trip across an ocean.
 const OCEAN: Duration = Duration::from_millis(100);
 /// A round trip around half of the world, on a bad line.
 const WORLD: Duration = Duration::from_millis(300);
 const GIGABIT: u64 = 1_000_000_000;
 
-/// How long a download is watched: ten times as long as the slowest start takes.
+/// How long a download is watched: several times as long as the slowest start takes.
+const SHORT_TIME: Duration = Duration::from_secs(5);
 const OCEAN_TIME: Duration = Duration::from_secs(10);
 const WORLD_TIME: Duration = Duration::from_secs(20);
 
@@ -27,28 +34,44 @@ const ENDLESS: u64 = 8 << 30;
 const ENDLESS_NAME: &str = "endless";
 /// curl's exit status when its time is over.
 const OUT_OF_TIME: i32 = 28;
+/// How often the memory of sshd is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+const PLAIN: &str = "plain FTP";
+
+/// One download over 1 ms and one over 50 ms.
+pub(super) async fn near_lines(run: &Run<'_>) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for round_trip in [CITY, CONTINENT] {
+        let peers = run.behind(long(round_trip)).await?;
+        peers.prepare_for_long_lines()?;
+        let what = what(round_trip);
+        figures.extend(downloads(run, &peers, &what, SHORT_TIME, None).await?);
+    }
+    Ok(figures)
+}
 
 /// One download over 100 ms, with servers as they come and with those that are set up for such lines.
 pub(super) async fn long_line(run: &Run<'_>) -> Result<Vec<Figure>> {
-    let what = "one download over 100 ms, 1 Gbit/s";
     let peers = run.behind(long(OCEAN)).await?;
-    let usual = Figure::against(SSH, &format!("{what}, usual server"), "MiB/s", None);
-    let usual = downloads(run, &peers, usual, OCEAN_TIME).await?;
+    let what = what(OCEAN);
+    let usual = format!("{what}, usual server");
+    let mut figures = downloads(run, &peers, &usual, OCEAN_TIME, None).await?;
     peers.prepare_for_long_lines()?;
-    let prepared = Figure::against(SSH, what, "MiB/s", Some(Aim::RatioAtLeast(4.5)));
-    Ok(vec![
-        usual,
-        downloads(run, &peers, prepared, OCEAN_TIME).await?,
-    ])
+    figures.extend(downloads(run, &peers, &what, OCEAN_TIME, Some(4.5)).await?);
+    Ok(figures)
 }
 
 /// One download over 300 ms.
 pub(super) async fn longest_line(run: &Run<'_>) -> Result<Vec<Figure>> {
-    let what = "one download over 300 ms, 1 Gbit/s";
-    let figure = Figure::against(SSH, what, "MiB/s", Some(Aim::RatioAtLeast(12.0)));
     let peers = run.behind(long(WORLD)).await?;
     peers.prepare_for_long_lines()?;
-    Ok(vec![downloads(run, &peers, figure, WORLD_TIME).await?])
+    downloads(run, &peers, &what(WORLD), WORLD_TIME, Some(12.0)).await
+}
+
+fn what(round_trip: Duration) -> String {
+    let millis = round_trip.as_millis();
+    format!("one download over {millis} ms, 1 Gbit/s")
 }
 
 /// One upload over 100 ms. OpenSSH's own window of 2 MiB for each channel limits both sides.
@@ -80,30 +103,85 @@ fn long(round_trip: Duration) -> LineOptions {
     }
 }
 
-/// Downloads of so much time each.
+/// Downloads of so much time each. `aim`: how many times the rate of `ssh -L` is wanted, or more.
 async fn downloads(
     run: &Run<'_>,
     peers: &BenchPeers,
-    mut rate: Figure,
+    what: &str,
     time: Duration,
-) -> Result<Figure> {
+    aim: Option<f64>,
+) -> Result<Vec<Figure>> {
+    let mut rate = Figure::against(SSH, what, "MiB/s", aim.map(Aim::RatioAtLeast));
+    let mut beside_plain = Figure::against(PLAIN, &format!("{what}, the same"), "MiB/s", None);
+    let of_sshd =
+        |figure, unit| Figure::against(SSH, &format!("{figure} of sshd, {what}"), unit, None);
+    let mut cpu = of_sshd("processor time", "s/GiB");
+    let mut memory = of_sshd("memory", "MiB");
     peers.make_sparse_file(ENDLESS_NAME, ENDLESS)?;
-    let (broker, ssh) = peers.both().await?;
-    for forwarder in [&broker, &ssh] {
-        download(peers, forwarder.listen, 1).await?;
-    }
     for _ in 0..run.pairs {
-        rate.pair(
-            watched(broker.listen, time).await?,
-            watched(ssh.listen, time).await?,
-        );
+        let a = forwarded(peers, peers.broker().await?, time).await?;
+        let b = forwarded(peers, peers.forwarding().await?, time).await?;
+        let plain = watched(peers.plain_ftp(), time).await?;
+        rate.pair(a.fetched.rate(), b.fetched.rate());
+        beside_plain.pair(a.fetched.rate(), plain.rate());
+        cpu.pair(a.server_cpu, b.server_cpu);
+        memory.pair(a.server_memory, b.server_memory);
     }
-    Ok(rate)
+    Ok(vec![rate, beside_plain, cpu, memory])
 }
 
-/// MiB a second of a download that is given up after this time, from its first byte on: a login takes round trips, not
-/// bandwidth.
-async fn watched(ftp: SocketAddr, time: Duration) -> Result<f64> {
+/// What a download through SSH came to.
+struct Forwarded {
+    fetched: Fetched,
+    /// Seconds of sshd for each GiB.
+    server_cpu: f64,
+    /// MiB by which sshd grew.
+    server_memory: f64,
+}
+
+/// A download that is given up after this time. The forwarder ends with it, and its connections too.
+async fn forwarded(peers: &BenchPeers, forwarder: Forwarder, time: Duration) -> Result<Forwarded> {
+    download(peers, forwarder.listen, 1).await?;
+    let sshd = peers.servers.ssh.process();
+    let (memory, cpu) = (family_resident_kib(sshd), family_cpu_seconds(sshd));
+    let mut most = memory;
+    let watching = async {
+        loop {
+            most = most.max(family_resident_kib(sshd));
+            sleep(LOOK).await;
+        }
+    };
+    let fetched = tokio::select! {
+        fetched = watched(forwarder.listen, time) => fetched?,
+        () = watching => unreachable!("it watches without end"),
+    };
+    let used = family_cpu_seconds(sshd) - cpu;
+    drop(forwarder);
+    peers.connections_ended().await?;
+    Ok(Forwarded {
+        server_cpu: used / fetched.bytes * GIB,
+        server_memory: (most - memory) / 1024.0,
+        fetched,
+    })
+}
+
+/// What curl fetched before its time was over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Fetched {
+    bytes: f64,
+    /// From the first byte on: a login takes round trips, not bandwidth.
+    seconds: f64,
+}
+
+impl Fetched {
+    /// MiB a second.
+    fn rate(self) -> f64 {
+        self.bytes / MIB / self.seconds
+    }
+}
+
+/// A download that is given up after this time.
+async fn watched(ftp: SocketAddr, time: Duration) -> Result<Fetched> {
     let url = format!("ftp://{ftp}/{ENDLESS_NAME}");
     let time = time.as_secs().to_string();
     let shown = "%{size_download} %{time_starttransfer} %{time_total}";
@@ -116,11 +194,11 @@ async fn watched(ftp: SocketAddr, time: Duration) -> Result<f64> {
         output.status,
         output.stderr
     );
-    steady_rate(&output.text())
+    fetched(&output.text())
 }
 
-/// MiB a second, of bytes, seconds to the first of them, and seconds in all.
-fn steady_rate(shown: &str) -> Result<f64> {
+/// Reads bytes, seconds to the first of them, and seconds in all.
+fn fetched(shown: &str) -> Result<Fetched> {
     let numbers: Vec<f64> = shown
         .split_whitespace()
         .map(str::parse)
@@ -130,7 +208,10 @@ fn steady_rate(shown: &str) -> Result<f64> {
         anyhow::bail!("curl shows {shown:?}");
     };
     ensure!(bytes > 0.0 && total > first, "nothing came: {shown:?}");
-    Ok(bytes / MIB / (total - first))
+    Ok(Fetched {
+        bytes,
+        seconds: total - first,
+    })
 }
 
 #[cfg(test)]
@@ -139,9 +220,9 @@ mod tests {
 
     #[test]
     fn a_rate_counts_from_the_first_byte() {
-        assert_eq!(steady_rate("10485760 0.5 5.5").unwrap(), 2.0);
+        assert_eq!(fetched("10485760 0.5 5.5").unwrap().rate(), 2.0);
         for nothing in ["0 0 10", "12 3 3", "12 3", "a b c"] {
-            assert!(steady_rate(nothing).is_err(), "{nothing}");
+            assert!(fetched(nothing).is_err(), "{nothing}");
         }
     }
 }

@@ -57,6 +57,8 @@ enum Row {
     Upload,
     /// Four downloads at once
     Four,
+    /// One download over 1 ms and one over 50 ms
+    NearLines,
     /// One download over 100 ms
     LongLine,
     /// One download over 300 ms
@@ -153,6 +155,7 @@ async fn measure(run: &Run<'_>, row: Row) -> Result<Vec<Figure>> {
         Row::Download => transfers::one(run, Direction::Down).await,
         Row::Upload => transfers::one(run, Direction::Up).await,
         Row::Four => transfers::four(run).await,
+        Row::NearLines => lines::near_lines(run).await,
         Row::LongLine => lines::long_line(run).await,
         Row::LongestLine => lines::longest_line(run).await,
         Row::LongUpload => lines::long_upload(run).await,
@@ -173,6 +176,7 @@ fn name(row: Row) -> &'static str {
         Row::Download => "download",
         Row::Upload => "upload",
         Row::Four => "four",
+        Row::NearLines => "near-lines",
         Row::LongLine => "long-line",
         Row::LongestLine => "longest-line",
         Row::LongUpload => "long-upload",

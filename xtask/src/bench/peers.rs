@@ -345,6 +345,22 @@ impl BenchPeers {
         Ok(command)
     }
 
+    /// Waits until sshd has no connection: what it holds for those that are over must not count for the next.
+    ///
+    /// # Errors
+    /// When a connection does not end in time.
+    pub(super) async fn connections_ended(&self) -> Result<()> {
+        let deadline = Instant::now() + READY_LIMIT;
+        while !self.servers.ssh.session_pids().is_empty() {
+            ensure!(
+                Instant::now() < deadline,
+                "a connection at sshd does not end"
+            );
+            sleep(READY_POLL).await;
+        }
+        Ok(())
+    }
+
     /// The host of sshd, as `ssh` is told it.
     pub(super) fn ssh_host(&self) -> String {
         self.servers.ssh.addr().ip().to_string()

@@ -54,7 +54,7 @@ async fn growth(run: &Run<'_>, forwarder: Forwarder) -> Result<f64> {
     }
     let after = settled(run).await?;
     drop((stalled, sessions, forwarder));
-    wait_for_ends(run).await?;
+    run.peers.connections_ended().await?;
     Ok((after - before) / 1024.0 / STALLED as f64)
 }
 
@@ -74,14 +74,4 @@ async fn settled(run: &Run<'_>) -> Result<f64> {
         last = now;
     }
     Ok(last)
-}
-
-/// What sshd holds for connections that are over must not count for the next.
-async fn wait_for_ends(run: &Run<'_>) -> Result<()> {
-    let began = Instant::now();
-    while !run.peers.servers.ssh.session_pids().is_empty() {
-        ensure!(began.elapsed() < LIMIT, "a connection at sshd does not end");
-        sleep(PAUSE).await;
-    }
-    Ok(())
 }
