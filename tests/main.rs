@@ -79,6 +79,7 @@ mod transfers;
 mod tunnel_command;
 mod units;
 mod upgrade;
+mod windows;
 
 /// The capabilities, each with the function that lists its trials.
 const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
@@ -118,6 +119,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     tunnel_command::trials,
     units::trials,
     upgrade::trials,
+    windows::trials,
     reload::trials,
     reload_faults::trials,
     package::trials,

@@ -45,8 +45,8 @@ pub(super) async fn near_lines(run: &Run<'_>) -> Result<Vec<Figure>> {
     for round_trip in [CITY, CONTINENT] {
         let peers = run.behind(long(round_trip)).await?;
         peers.prepare_for_long_lines()?;
-        let what = what(round_trip);
-        figures.extend(downloads(run, &peers, &what, SHORT_TIME, None).await?);
+        let line = LongLine::new(what(round_trip), SHORT_TIME);
+        figures.extend(line.downloads(run, &peers).await?);
     }
     Ok(figures)
 }
@@ -55,10 +55,19 @@ pub(super) async fn near_lines(run: &Run<'_>) -> Result<Vec<Figure>> {
 pub(super) async fn long_line(run: &Run<'_>) -> Result<Vec<Figure>> {
     let peers = run.behind(long(OCEAN)).await?;
     let what = what(OCEAN);
-    let usual = format!("{what}, usual server");
-    let mut figures = downloads(run, &peers, &usual, OCEAN_TIME, None).await?;
+    let usual = LongLine::new(format!("{what}, usual server"), OCEAN_TIME);
+    let mut figures = usual.downloads(run, &peers).await?;
     peers.prepare_for_long_lines()?;
-    figures.extend(downloads(run, &peers, &what, OCEAN_TIME, Some(4.5)).await?);
+    let first = LongLine {
+        begins: Begins::Fresh,
+        ..LongLine::new(format!("{what}, the first of a daemon"), OCEAN_TIME)
+    };
+    figures.extend(first.downloads(run, &peers).await?);
+    let later = LongLine {
+        aim: Some(Aim::RatioAtLeast(4.5)),
+        ..LongLine::new(what, OCEAN_TIME)
+    };
+    figures.extend(later.downloads(run, &peers).await?);
     Ok(figures)
 }
 
@@ -66,7 +75,11 @@ pub(super) async fn long_line(run: &Run<'_>) -> Result<Vec<Figure>> {
 pub(super) async fn longest_line(run: &Run<'_>) -> Result<Vec<Figure>> {
     let peers = run.behind(long(WORLD)).await?;
     peers.prepare_for_long_lines()?;
-    downloads(run, &peers, &what(WORLD), WORLD_TIME, Some(12.0)).await
+    let line = LongLine {
+        aim: Some(Aim::RatioAtLeast(12.0)),
+        ..LongLine::new(what(WORLD), WORLD_TIME)
+    };
+    line.downloads(run, &peers).await
 }
 
 fn what(round_trip: Duration) -> String {
@@ -103,31 +116,85 @@ fn long(round_trip: Duration) -> LineOptions {
     }
 }
 
-/// Downloads of so much time each. `aim`: how many times the rate of `ssh -L` is wanted, or more.
-async fn downloads(
-    run: &Run<'_>,
-    peers: &BenchPeers,
-    what: &str,
+/// Downloads over one line.
+struct LongLine {
+    what: String,
+    /// How long each download takes.
     time: Duration,
-    aim: Option<f64>,
-) -> Result<Vec<Figure>> {
-    let mut rate = Figure::against(SSH, what, "MiB/s", aim.map(Aim::RatioAtLeast));
-    let mut beside_plain = Figure::against(PLAIN, &format!("{what}, the same"), "MiB/s", None);
-    let of_sshd =
-        |figure, unit| Figure::against(SSH, &format!("{figure} of sshd, {what}"), unit, None);
-    let mut cpu = of_sshd("processor time", "s/GiB");
-    let mut memory = of_sshd("memory", "MiB");
-    peers.make_sparse_file(ENDLESS_NAME, ENDLESS)?;
-    for _ in 0..run.pairs {
-        let a = forwarded(peers, peers.broker().await?, time).await?;
-        let b = forwarded(peers, peers.forwarding().await?, time).await?;
-        let plain = watched(peers.plain_ftp(), time).await?;
-        rate.pair(a.fetched.rate(), b.fetched.rate());
-        beside_plain.pair(a.fetched.rate(), plain.rate());
-        cpu.pair(a.server_cpu, b.server_cpu);
-        memory.pair(a.server_memory, b.server_memory);
+    begins: Begins,
+    /// For the rate.
+    aim: Option<Aim>,
+}
+
+/// What came before a download.
+#[derive(Debug, Clone, Copy)]
+enum Begins {
+    /// A transfer too small to show what the line carries.
+    Fresh,
+    /// Another such download.
+    Seen,
+}
+
+impl LongLine {
+    fn new(what: String, time: Duration) -> Self {
+        Self {
+            what,
+            time,
+            begins: Begins::Seen,
+            aim: None,
+        }
     }
-    Ok(vec![rate, beside_plain, cpu, memory])
+
+    async fn downloads(&self, run: &Run<'_>, peers: &BenchPeers) -> Result<Vec<Figure>> {
+        let what = &self.what;
+        let mut rate = Figure::against(SSH, what, "MiB/s", self.aim);
+        let mut beside_plain = Figure::against(PLAIN, &format!("{what}, the same"), "MiB/s", None);
+        let of_sshd =
+            |name, unit| Figure::against(SSH, &format!("{name} of sshd, {what}"), unit, None);
+        let mut cpu = of_sshd("processor time", "s/GiB");
+        let mut memory = of_sshd("memory", "MiB");
+        peers.make_sparse_file(ENDLESS_NAME, ENDLESS)?;
+        for _ in 0..run.pairs {
+            let a = self.forwarded(peers, peers.broker().await?).await?;
+            let b = self.forwarded(peers, peers.forwarding().await?).await?;
+            let plain = watched(peers.plain_ftp(), self.time).await?;
+            rate.pair(a.fetched.rate(), b.fetched.rate());
+            beside_plain.pair(a.fetched.rate(), plain.rate());
+            cpu.pair(a.server_cpu, b.server_cpu);
+            memory.pair(a.server_memory, b.server_memory);
+        }
+        Ok(vec![rate, beside_plain, cpu, memory])
+    }
+
+    /// One download. The forwarder ends with it, and its connections too.
+    async fn forwarded(&self, peers: &BenchPeers, forwarder: Forwarder) -> Result<Forwarded> {
+        let sshd = peers.servers.ssh.process();
+        download(peers, forwarder.listen, 1).await?;
+        let memory = family_resident_kib(sshd);
+        if let Begins::Seen = self.begins {
+            watched(forwarder.listen, self.time).await?;
+        }
+        let cpu = family_cpu_seconds(sshd);
+        let mut most = family_resident_kib(sshd);
+        let looking = async {
+            loop {
+                sleep(LOOK).await;
+                most = most.max(family_resident_kib(sshd));
+            }
+        };
+        let fetched = tokio::select! {
+            fetched = watched(forwarder.listen, self.time) => fetched?,
+            never = looking => never,
+        };
+        let used = family_cpu_seconds(sshd) - cpu;
+        drop(forwarder);
+        peers.connections_ended().await?;
+        Ok(Forwarded {
+            server_cpu: used / fetched.bytes * GIB,
+            server_memory: (most - memory) / 1024.0,
+            fetched,
+        })
+    }
 }
 
 /// What a download through SSH came to.
@@ -137,32 +204,6 @@ struct Forwarded {
     server_cpu: f64,
     /// MiB by which sshd grew.
     server_memory: f64,
-}
-
-/// A download that is given up after this time. The forwarder ends with it, and its connections too.
-async fn forwarded(peers: &BenchPeers, forwarder: Forwarder, time: Duration) -> Result<Forwarded> {
-    download(peers, forwarder.listen, 1).await?;
-    let sshd = peers.servers.ssh.process();
-    let (memory, cpu) = (family_resident_kib(sshd), family_cpu_seconds(sshd));
-    let mut most = memory;
-    let watching = async {
-        loop {
-            most = most.max(family_resident_kib(sshd));
-            sleep(LOOK).await;
-        }
-    };
-    let fetched = tokio::select! {
-        fetched = watched(forwarder.listen, time) => fetched?,
-        () = watching => unreachable!("it watches without end"),
-    };
-    let used = family_cpu_seconds(sshd) - cpu;
-    drop(forwarder);
-    peers.connections_ended().await?;
-    Ok(Forwarded {
-        server_cpu: used / fetched.bytes * GIB,
-        server_memory: (most - memory) / 1024.0,
-        fetched,
-    })
 }
 
 /// What curl fetched before its time was over.

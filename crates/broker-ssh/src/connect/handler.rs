@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use plain_text::printable_start;
-use russh::ChannelOpenFailure;
 use russh::client::{self, ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
+use russh::{ChannelId, ChannelOpenFailure};
+use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::listeners::{Arrival, ForwardListeners, Originator};
 use crate::host_key::{HostKeyError, KnownKeys, Trust, fingerprint, same_key_type};
+use crate::net::window::WindowGauge;
 use crate::state::ConnectionState;
 use crate::state::info::{ConnectionKind, Negotiated};
 
@@ -32,6 +34,8 @@ pub(crate) struct ConnectionHandler {
     peer: Option<SocketAddr>,
     /// Whether the server's next banner is logged.
     banners: bool,
+    /// Watches how the window for data suits the line.
+    gauge: Option<WindowGauge>,
     /// The key that the server has shown.
     shown: Option<PublicKey>,
     /// Keeps the pool's task tracker waiting for the session's own task.
@@ -72,9 +76,15 @@ impl ConnectionHandler {
             check,
             listeners,
             peer,
+            gauge: None,
             shown: None,
             _session_task: task,
         }
+    }
+
+    /// Lets the connection watch how its window suits the line.
+    pub(super) fn gauge(&mut self, gauge: WindowGauge) {
+        self.gauge = Some(gauge);
     }
 }
 
@@ -160,6 +170,21 @@ impl Handler for ConnectionHandler {
             peer: self.peer,
         });
         Ok(())
+    }
+
+    /// Called when half of a channel's window has come. What is returned has no effect on clients.
+    fn adjust_window(&mut self, channel: ChannelId, window: u32) -> u32 {
+        let known = self.state.facts.round_trip.shortest();
+        let gauge = self.gauge.as_mut();
+        let better = gauge.and_then(|gauge| gauge.half_used(channel, Instant::now(), known));
+        if let Some(better) = better {
+            let connection = self.state.id;
+            tracing::debug!(connection, window, better, "another window suits the line");
+            self.state.facts.note_window(better);
+            self.state.wake_pool();
+            self.gauge = None;
+        }
+        window
     }
 
     async fn channel_open_failure(

@@ -16,7 +16,7 @@ use super::handler::{ConnectionHandler, HandlerError, SshHandle};
 use crate::host_key::KnownKeys;
 use crate::net::lock::lock;
 use crate::net::stream::SeverableStream;
-use crate::net::window;
+use crate::net::window::{self, WindowGauge};
 use crate::route::Transport;
 use crate::spec::ConnectSpec;
 use crate::state::ConnectionState;
@@ -53,20 +53,18 @@ const MAX_SHOWN: usize = 1024;
 pub(super) async fn run<S>(
     mut config: client::Config,
     transport: Transport<S>,
-    handler: ConnectionHandler,
+    mut handler: ConnectionHandler,
     state: &ConnectionState,
 ) -> Result<SshHandle, OpenError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (round_trip, limit) = (transport.round_trip, transport.limit);
-    config.window_size = window(state, round_trip).await;
-    tracing::trace!(
-        connection = state.id,
-        ?round_trip,
-        window = config.window_size,
-        "reached"
-    );
+    let limit = transport.limit;
+    config.window_size = match state.kind {
+        ConnectionKind::Control => window::CONTROL,
+        ConnectionKind::Data => data_window(state, transport.round_trip, &mut handler).await,
+    };
+    state.window.get_or_init(|| config.window_size);
     let (severed, counters) = (state.severed.clone(), Arc::clone(&state.wire));
     let stream = SeverableStream::new(transport.stream, severed, counters);
     let at_once = match state.kind {
@@ -83,15 +81,27 @@ where
     }
 }
 
-/// How much the server may send ahead on a connection with about this round trip or a longer one.
-async fn window(state: &ConnectionState, round_trip: Duration) -> u32 {
-    match state.kind {
-        ConnectionKind::Control => window::CONTROL,
-        ConnectionKind::Data => {
-            let known = state.facts.round_trip.known().await;
-            window::for_data(known.unwrap_or(round_trip))
-        }
+/// How much the server may send ahead on a connection whose TCP handshake took this long.
+async fn data_window(
+    state: &ConnectionState,
+    handshake: Duration,
+    handler: &mut ConnectionHandler,
+) -> u32 {
+    let known = state.facts.round_trip.known().await;
+    let round_trip = known.unwrap_or(handshake);
+    let seen = state.facts.window();
+    let window = seen.unwrap_or_else(|| window::unseen(round_trip));
+    tracing::debug!(
+        connection = state.id,
+        ?round_trip,
+        window,
+        seen = seen.is_some(),
+        "chose the window for data"
+    );
+    if !state.is_gateway {
+        handler.gauge(WindowGauge::new(window, round_trip));
     }
+    window
 }
 
 /// The configuration for a server with these known host keys.

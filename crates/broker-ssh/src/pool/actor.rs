@@ -197,6 +197,7 @@ impl Actor {
     fn reconcile(&mut self) {
         self.drop_closed();
         self.note_use();
+        self.replace_unfit();
         self.serve_waiting();
         self.keep_spare();
         self.spread_control();
@@ -227,6 +228,16 @@ impl Actor {
             (true, _) => self.quiet_since = None,
             (false, None) => self.quiet_since = Some(Instant::now()),
             (false, Some(_)) => {}
+        }
+    }
+
+    /// Data connections make room for such with a window that suits the line, where further ones can be had.
+    fn replace_unfit(&self) {
+        if let Some(window) = self.facts.window()
+            && !self.needs_person
+            && !self.denied
+        {
+            self.roster.retire_unfit(window);
         }
     }
 

@@ -159,6 +159,14 @@ impl Roster {
         unused.for_each(|connection| connection.state.retire());
     }
 
+    /// Gives up data connections whose window for data is not this one.
+    pub(super) fn retire_unfit(&self, window: u32) {
+        let unfit = self
+            .usable(ConnectionKind::Data)
+            .filter(|it| it.state.window.get().is_some_and(|it| *it != window));
+        unfit.for_each(|connection| connection.state.retire());
+    }
+
     /// The data connection that is best to share: one without stalled or slow readers, and with few channels.
     pub(super) fn least_loaded(&self) -> Option<&Arc<Connection>> {
         let with_room = self

@@ -48,6 +48,10 @@ pub(crate) struct ConnectionState {
     pub(crate) severed: CancellationToken,
     pub(crate) wire: Arc<WireCounters>,
     pub(crate) negotiated: OnceLock<Negotiated>,
+    /// How much the server may send ahead on a channel, in bytes.
+    pub(crate) window: OnceLock<u32>,
+    /// Whether it leads to a gateway on the route, and not to the pool's server.
+    pub(crate) is_gateway: bool,
     /// The proxy and gateways before the server, for people.
     route: OnceLock<String>,
     /// What the server accepted as a login, for people.
@@ -91,6 +95,8 @@ impl ConnectionState {
             severed: CancellationToken::new(),
             wire: Arc::default(),
             negotiated: OnceLock::new(),
+            window: OnceLock::new(),
+            is_gateway: false,
             route: OnceLock::new(),
             login: OnceLock::new(),
             end: Mutex::default(),
@@ -113,14 +119,18 @@ impl ConnectionState {
 
     /// The state of a gateway before this connection's server: a part of this one that no pool knows.
     pub(crate) fn gateway(&self, server: String) -> Arc<Self> {
-        Self::new(
+        let mut state = Self::new(
             self.id,
             self.kind,
             server,
             Arc::default(),
             Arc::clone(&self.facts),
             self.runtime.clone(),
-        )
+        );
+        if let Some(state) = Arc::get_mut(&mut state) {
+            state.is_gateway = true;
+        }
+        state
     }
 
     /// Records the proxy or gateway before the server.
