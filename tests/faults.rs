@@ -427,7 +427,6 @@ async fn client_leaves() -> anyhow::Result<()> {
     nothing_is_left(&fixture.broker, "list-channels").await?;
     let mut ftp = fixture.login().await?;
     ensure!(ftp.fetch("file").await? == CONTENT);
-    ensure!(!fixture.broker.log().contains("panic"), "a task panicked");
     Ok(())
 }
 

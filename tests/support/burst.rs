@@ -193,7 +193,7 @@ impl Seen {
 }
 
 /// Pure-FTPd says this now and then, at random.
-const PURE_FTPD_JOKE: &str = "150-The computer is your friend. Trust the computer";
+const PURE_FTPD_JOKE: &str = "The computer is your friend. Trust the computer";
 
 /// The name of a file of the burst.
 pub(crate) fn name(number: usize) -> String {
@@ -253,9 +253,32 @@ fn lines(recordings: &[Recording], direction: impl Fn(&Recording) -> &Vec<u8>) -
         .iter()
         .map(|one| String::from_utf8_lossy(direction(one)).into_owned());
     texts
-        .flat_map(|text| text.lines().map(comparable).collect::<Vec<_>>())
-        .filter(|line| line != PURE_FTPD_JOKE)
+        .flat_map(|text| {
+            without_jokes(&text)
+                .iter()
+                .map(|it| comparable(it))
+                .collect::<Vec<_>>()
+        })
         .collect()
+}
+
+/// The lines without those that only one of two runs may have. Where such a line ends a reply, the one before does.
+fn without_jokes(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        match line.strip_suffix(PURE_FTPD_JOKE) {
+            None => lines.push(line.to_owned()),
+            Some(code) if code.ends_with(' ') => {
+                if let Some(last) = lines.last_mut()
+                    && let Some(code) = last.get(..3)
+                {
+                    *last = format!("{code} {}", last.get(4..).unwrap_or_default());
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    lines
 }
 
 /// A line without what differs between two runs: addresses, times and speeds.

@@ -132,7 +132,6 @@ impl FailingLine {
             sessions.iter().all(|pid| listening(*pid).is_empty())
         };
         eventually("sshd's forwards are cancelled", quiet).await?;
-        ensure!(!self.broker().log().contains("panic"), "a task panicked");
         Ok(())
     }
 }

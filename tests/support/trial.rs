@@ -49,7 +49,8 @@ where
     }
 }
 
-/// Runs a test to its end or its limit. A failure shows the logs of its servers. What it started ends with it, since everything is dropped.
+/// Runs a test to its end or its limit. A failure shows the logs of its servers, and a panic of one is a failure. What it
+/// started ends with it, since everything is dropped.
 fn run(
     title: &str,
     limit: Duration,

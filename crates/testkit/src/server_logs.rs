@@ -1,4 +1,5 @@
-//! What servers have logged, for the message of a test that fails: each hands it in when it ends.
+//! What servers have logged, for the message of a test that fails: each hands it in when it ends. A test in which one has
+//! panicked fails.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,36 +9,49 @@ use tokio::task_local;
 /// Lines that are kept of each log, the newest: some load tests log hundreds of thousands.
 const MAX_LINES: usize = 2000;
 
+/// How a Rust program reports a panic.
+const PANIC: &str = " panicked at ";
+
+/// What was handed in.
+#[derive(Default)]
+struct Logs {
+    /// The newest lines of each log.
+    newest: Vec<String>,
+    /// Every line about a panic.
+    panics: Vec<String>,
+}
+
 task_local! {
-    static HANDED_IN: Arc<Mutex<Vec<String>>>;
+    static HANDED_IN: Arc<Mutex<Logs>>;
 }
 
 /// Runs a test, and puts the logs of its servers into its error.
 ///
 /// # Errors
-/// When the test fails.
+/// When the test fails, or a server has panicked: a task of a daemon can end without anyone noticing.
 pub async fn shown<T>(test: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let logs = Arc::default();
+    let logs = Arc::<Mutex<Logs>>::default();
     let outcome = HANDED_IN.scope(Arc::clone(&logs), test).await;
-    outcome.map_err(|error| {
-        let logs = logs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .join("\n");
-        anyhow::anyhow!("{error:#}\n\n{logs}")
-    })
+    let logs = logs.lock().unwrap_or_else(PoisonError::into_inner);
+    let outcome = outcome.and_then(|done| {
+        let panics = logs.panics.join("\n");
+        anyhow::ensure!(panics.is_empty(), "a server has panicked:\n{panics}");
+        Ok(done)
+    });
+    outcome.map_err(|error| anyhow::anyhow!("{error:#}\n\n{}", logs.newest.join("\n")))
 }
 
 /// Takes the log of a server that ends, where a test runs that may show it.
 pub(crate) fn hand_in(server: &str, log: &str) {
     let newest = log.lines().rev().take(MAX_LINES).collect::<Vec<_>>();
     let lines: Vec<&str> = newest.into_iter().rev().collect();
-    let log = format!("the log of {server}:\n{}", lines.join("\n"));
+    let newest = format!("the log of {server}:\n{}", lines.join("\n"));
+    let panics = log.lines().filter(|line| line.contains(PANIC));
     // Outside a test nobody asks for it.
     let _ = HANDED_IN.try_with(|logs| {
-        logs.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(log);
+        let mut logs = logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.newest.push(newest);
+        logs.panics.extend(panics.map(str::to_owned));
     });
 }
 
@@ -62,6 +76,21 @@ mod tests {
         });
         let message = fails.await.unwrap_err().to_string();
         assert_eq!(message, "no reply\n\nthe log of the server:\nready\nbroken");
+    }
+
+    #[tokio::test]
+    async fn a_test_fails_if_a_server_has_panicked() {
+        let passes = shown(async {
+            let rest = "line\n".repeat(MAX_LINES * 2);
+            hand_in(
+                "it",
+                &format!("thread 'main' panicked at it.rs:1:1:\n{rest}"),
+            );
+            Ok(())
+        });
+        let message = passes.await.unwrap_err().to_string();
+        let expected = "a server has panicked:\nthread 'main' panicked at it.rs:1:1:\n";
+        assert!(message.starts_with(expected), "{message}");
     }
 
     #[tokio::test]

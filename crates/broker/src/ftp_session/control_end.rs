@@ -19,7 +19,7 @@ use tracing::debug;
 
 use super::control_tls::{READ_SIZE, SharedTls, Started, Starting};
 use crate::client_tls::SessionTls;
-use crate::own_host::{reset_when_dropped, was_reset};
+use crate::own_host::{has_ended, reset_when_dropped, was_reset};
 use crate::refusal::Refusal;
 
 /// Bytes per write to a channel.
@@ -213,6 +213,15 @@ impl EndReader {
     /// Whether more can come.
     pub(crate) fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// Whether the peer's end has come, even if nobody has read up to it. SSH does not say that ahead.
+    pub(crate) fn has_ended(&self) -> bool {
+        match &self.source {
+            Source::Tcp(half) => has_ended(half.as_ref()),
+            Source::Tls(stream) => stream.has_ended(),
+            Source::Channel(_) | Source::Absent => !self.open,
+        }
     }
 
     /// Reads what comes next. May be abandoned.

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::client_tls::SessionTls;
-use crate::own_host::{reset_when_dropped, was_reset};
+use crate::own_host::{has_ended, reset_when_dropped, was_reset};
 use crate::sync::lock;
 
 /// Bytes per read from TCP: enough for a pipeline of commands. The buffer is on the stack, so an idle session has none.
@@ -88,6 +88,11 @@ impl SharedTls {
     /// Passes the orderly end on.
     pub(super) async fn shutdown(&self) -> io::Result<()> {
         poll_fn(|cx| Pin::new(&mut *lock(&self.0)).poll_shutdown(cx)).await
+    }
+
+    /// Whether the peer's end has come, even if nobody has read up to it.
+    pub(super) fn has_ended(&self) -> bool {
+        has_ended(lock(&self.0).get_ref().0)
     }
 
     /// Whether the peer's host has refused what was written.

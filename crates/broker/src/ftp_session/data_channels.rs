@@ -344,13 +344,13 @@ impl DataChannels {
         self.explain();
     }
 
-    /// Counts a transfer whose last reply goes to the client, which may have left before, and tells of it.
+    /// Counts a transfer whose last reply goes to the client, and tells of it. `leaves`: the client has ended its side.
     pub(super) fn transfer_ended(
         &mut self,
         id: Option<DataId>,
         transfer: TransferFacts,
         end: TransferEnd,
-        has_left: bool,
+        leaves: bool,
     ) {
         self.explain();
         let totals = &self.control.tunnel.totals;
@@ -359,7 +359,7 @@ impl DataChannels {
             drop_one(&totals.transfers_active);
         }
         let failed = end.result == TransferResult::Failed && self.is_live(id);
-        let waits = failed || (has_left && end.needs_witness(transfer.direction));
+        let waits = failed || (leaves && end.needs_witness(transfer.direction));
         let ended = EndedTransfer {
             running,
             id,

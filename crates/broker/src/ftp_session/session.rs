@@ -450,8 +450,9 @@ impl FtpSession {
                 if has_left && !self.has_quit {
                     end = end.unseen(transfer.direction);
                 }
-                self.data_channels
-                    .transfer_ended(id, transfer, end, has_left);
+                // The end of the client may have come before the reply, and be read after it.
+                let leaves = has_left || self.io.client.reader.has_ended();
+                self.data_channels.transfer_ended(id, transfer, end, leaves);
             }
             Event::TransferRefused { id, transfer, told } => {
                 let end = TransferEnd::refused(told);

@@ -80,7 +80,9 @@ impl Runner {
                     Ok(event) => self.happened(&event),
                     Err(RecvError::Lagged(lost)) => {
                         self.connected.forget();
-                        self.leave_out(lost);
+                        if !self.table.borrow().is_empty() {
+                            self.leave_out(lost);
+                        }
                     }
                     Err(RecvError::Closed) => std::future::pending().await,
                 },

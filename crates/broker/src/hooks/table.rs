@@ -26,6 +26,11 @@ impl HookTable {
         }
     }
 
+    /// Whether no hook waits for anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.of_profile.values().all(Vec::is_empty)
+    }
+
     /// The hooks that wait for this, the profile's own ones last.
     pub(super) fn wanted(&self, profile: &str, on: HookEvent) -> impl Iterator<Item = &Arc<Hook>> {
         let own = self.of_profile.get(profile).into_iter().flatten();

@@ -14,7 +14,7 @@ mod tunnel_sockets;
 pub(crate) use client_addresses::ClientAddresses;
 pub(crate) use client_owner::{ClientOwner, Objection};
 pub(crate) use client_socket::{
-    notice_when_idle, notice_when_sending, reset_when_dropped, was_reset,
+    has_ended, notice_when_idle, notice_when_sending, reset_when_dropped, was_reset,
 };
 pub(crate) use destination::connect_to;
 pub(crate) use host::Host;
