@@ -12,7 +12,7 @@ use super::Run;
 use super::figure::{Aim, Figure};
 use super::peers::{BenchPeers, Forwarder};
 use super::transfers::{GIB, MIB, SSH, download, upload};
-use super::usage::{family_cpu_seconds, family_resident_kib};
+use super::usage::{family_cpu_seconds, family_own_kib};
 
 /// A round trip within a city.
 const CITY: Duration = Duration::from_millis(1);
@@ -170,16 +170,16 @@ impl LongLine {
     async fn forwarded(&self, peers: &BenchPeers, forwarder: Forwarder) -> Result<Forwarded> {
         let sshd = peers.servers.ssh.process();
         download(peers, forwarder.listen, 1).await?;
-        let memory = family_resident_kib(sshd);
+        let memory = family_own_kib(sshd);
         if let Begins::Seen = self.begins {
             watched(forwarder.listen, self.time).await?;
         }
         let cpu = family_cpu_seconds(sshd);
-        let mut most = family_resident_kib(sshd);
+        let mut most = family_own_kib(sshd);
         let looking = async {
             loop {
                 sleep(LOOK).await;
-                most = most.max(family_resident_kib(sshd));
+                most = most.max(family_own_kib(sshd));
             }
         };
         let fetched = tokio::select! {

@@ -10,7 +10,7 @@ use super::Run;
 use super::figure::{Aim, Figure};
 use super::peers::Forwarder;
 use super::transfers::SSH;
-use super::usage::family_resident_kib;
+use super::usage::family_own_kib;
 
 /// Downloads that stall at the same time.
 const STALLED: usize = 4;
@@ -60,7 +60,7 @@ async fn growth(run: &Run<'_>, forwarder: Forwarder) -> Result<f64> {
 
 /// KiB of all connections at sshd, once they no longer change.
 async fn settled(run: &Run<'_>) -> Result<f64> {
-    let resident = || family_resident_kib(run.peers.servers.ssh.process());
+    let resident = || family_own_kib(run.peers.servers.ssh.process());
     let began = Instant::now();
     let (mut last, mut same) = (resident(), 0);
     while same < SAME {

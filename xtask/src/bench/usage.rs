@@ -15,16 +15,27 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(super) fn cpu_seconds(pid: u32) -> Result<f64> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    ticks(&stat)
-        .map(|ticks| ticks as f64 / TICKS_PER_SECOND)
-        .with_context(|| format!("{path} says {stat:?}"))
+    let ticks = ticks(&stat).with_context(|| format!("{path} says {stat:?}"))?;
+    Ok(ticks.own as f64 / TICKS_PER_SECOND)
 }
 
-fn ticks(stat: &str) -> Option<u64> {
-    // After the name in parentheses, which may hold anything: the state is field 3, the two times are 14 and 15.
+/// Units of processor time.
+#[derive(Debug, PartialEq, Eq)]
+struct Ticks {
+    /// Of the process.
+    own: u64,
+    /// Of the processes below it that have ended.
+    ended: u64,
+}
+
+fn ticks(stat: &str) -> Option<Ticks> {
+    // After the name in parentheses, which may hold anything: the state is field 3, the times are 14 to 17.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let mut next = || fields.next()?.parse::<u64>().ok();
-    Some(next()? + next()?)
+    Some(Ticks {
+        own: next()? + next()?,
+        ended: next()? + next()?,
+    })
 }
 
 /// KiB of memory a process holds now.
@@ -35,14 +46,25 @@ pub(super) fn resident_kib(pid: u32) -> Result<f64> {
     status(pid, "VmRSS:")
 }
 
-/// Seconds of processor time that everything below a process has used.
+/// Seconds of processor time that everything below a process has used, including what has ended meanwhile.
 pub(super) fn family_cpu_seconds(process: &Process) -> f64 {
-    family(process, cpu_seconds)
+    let of = |pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        ticks(&stat)
+    };
+    let families = process.families().into_iter().flatten();
+    let below = families
+        .filter_map(of)
+        .map(|it| it.own + it.ended)
+        .sum::<u64>();
+    let ended = of(process.pid()).map_or(0, |it| it.ended);
+    (below + ended) as f64 / TICKS_PER_SECOND
 }
 
-/// KiB of memory that everything below a process holds now.
-pub(super) fn family_resident_kib(process: &Process) -> f64 {
-    family(process, resident_kib)
+/// KiB of memory that everything below a process holds now for itself: a program's own pages, which its processes share,
+/// are not counted.
+pub(super) fn family_own_kib(process: &Process) -> f64 {
+    family(process, |pid| status(pid, "RssAnon:"))
 }
 
 /// The sum over everything below a process. What has ended meanwhile does not count.
@@ -73,8 +95,9 @@ mod tests {
 
     #[test]
     fn a_name_in_parentheses_confuses_nobody() {
-        let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 40 2 0 0";
-        assert_eq!(ticks(stat), Some(42));
+        let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 40 2 5 6";
+        let expected = Ticks { own: 42, ended: 11 };
+        assert_eq!(ticks(stat), Some(expected));
     }
 
     #[test]
