@@ -44,6 +44,12 @@ pub(crate) fn trials() -> Vec<Trial> {
             INSIDE_AND_CURL,
             shrinks,
         ),
+        trial_within(
+            LIMIT,
+            "window: a slow client does not shrink it for others",
+            INSIDE_AND_CURL,
+            slow_client,
+        ),
     ]
 }
 
@@ -92,9 +98,15 @@ impl Ends {
 
     /// Fetches a file, which must come whole.
     async fn fetch(&self, name: &str) -> anyhow::Result<()> {
+        self.fetch_with(name, &[]).await
+    }
+
+    /// The same with more arguments of curl.
+    async fn fetch_with(&self, name: &str, arguments: &[&str]) -> anyhow::Result<()> {
         let mut curl = Command::new(CURL.find()?);
         let url = format!("ftp://{}/{name}", self.tunnel);
         curl.args(["-sS", "-o", "/dev/null", "-w", "%{size_download}", &url]);
+        curl.args(arguments);
         let fetched = client::run_in(Some(&self.near), curl, LIMIT)
             .await?
             .success()?;
@@ -141,5 +153,18 @@ async fn shrinks() -> anyhow::Result<()> {
     };
     let window = Ends::joined(line).await?.found().await?;
     ensure!((2_000_000..6_500_000).contains(&window), "{window}");
+    Ok(())
+}
+
+/// The window already fills the line, so it cannot grow. The client takes a fraction of what the line carries.
+async fn slow_client() -> anyhow::Result<()> {
+    let line = LineOptions {
+        delay: Duration::from_millis(20),
+        ..LineOptions::default()
+    };
+    let ends = Ends::joined(line).await?;
+    ends.fetch_with("large", &["--limit-rate", "20M"]).await?;
+    let log = ends.broker.log();
+    ensure!(!log.contains(BETTER), "{log}");
     Ok(())
 }

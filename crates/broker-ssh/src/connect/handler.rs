@@ -174,10 +174,16 @@ impl Handler for ConnectionHandler {
 
     /// Called when half of a channel's window has come. What is returned has no effect on clients.
     fn adjust_window(&mut self, channel: ChannelId, window: u32) -> u32 {
+        let Some(gauge) = &mut self.gauge else {
+            return window;
+        };
+        if self.state.stalls.any_behind() {
+            // What comes now is as slow as its reader, which says nothing of the line.
+            gauge.forget();
+            return window;
+        }
         let known = self.state.facts.round_trip.shortest();
-        let gauge = self.gauge.as_mut();
-        let better = gauge.and_then(|gauge| gauge.half_used(channel, Instant::now(), known));
-        if let Some(better) = better {
+        if let Some(better) = gauge.half_used(channel, Instant::now(), known) {
             let connection = self.state.id;
             tracing::debug!(connection, window, better, "another window suits the line");
             self.state.facts.note_window(better);

@@ -38,7 +38,7 @@ const SIGNS: u32 = 4;
 
 /// If halves come at most so many round trips apart, the server waits for the window.
 const WAITS: f64 = 1.15;
-/// If they are this far apart, the line or the client carries half of what the window would allow.
+/// If they are this far apart, the line carries half of what the window would allow.
 const AMPLE: f64 = 2.0;
 
 /// A window that is found to be too small becomes so many times as large.
@@ -127,6 +127,11 @@ impl WindowGauge {
             Fit::Right => None,
             Fit::Large => Some(self.smaller()).filter(|it| f64::from(*it) < window * AS_GOOD),
         }
+    }
+
+    /// Begins anew: what came until now does not count.
+    pub(crate) fn forget(&mut self) {
+        (self.last, self.signs, self.shortest) = (None, 0, Duration::MAX);
     }
 
     fn fit_of(&self, took: Duration) -> Fit {

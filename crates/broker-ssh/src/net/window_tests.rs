@@ -75,6 +75,19 @@ fn channels_that_take_turns_show_nothing() {
 }
 
 #[test]
+fn what_is_forgotten_does_not_count() {
+    let mut gauge = WindowGauge::new(13_000_000, MILLI * 100);
+    let mut now = Instant::now();
+    for turn in 0..20 {
+        assert_eq!(gauge.half_used(channel(1), now, None), None);
+        now += MILLI * 100;
+        if turn % 4 == 3 {
+            gauge.forget();
+        }
+    }
+}
+
+#[test]
 fn the_round_trip_that_is_known_last_counts() {
     let mut gauge = WindowGauge::new(13_000_000, MILLI * 200);
     let mut now = Instant::now();
