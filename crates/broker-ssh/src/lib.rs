@@ -43,7 +43,7 @@ pub use route::{
 pub use secrecy::{ExposeSecret, SecretString};
 pub use shell::{command_name, end_group, shell};
 pub use spec::{ConnectSpec, HostKeyRules, KeyPlace, Target};
-pub use splice::{SpliceEnd, SpliceProgress, splice, splice_layered};
+pub use splice::{SpliceEnd, SpliceProgress, SpliceSignals, splice, splice_layered};
 pub use state::CutReason;
 pub use state::info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
 pub use state::observer::{Observer, Passed};

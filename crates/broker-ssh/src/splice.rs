@@ -31,6 +31,18 @@ const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 /// The reason if the receiver of an upload ended it early.
 const CLOSED_EARLY: &str = "the other side closed the connection before everything was sent";
 
+/// What a splice is told while it runs. Each is cancelled as a signal.
+#[derive(Debug, Clone, Default)]
+pub struct SpliceSignals {
+    /// Ends the splice at once, as a cut.
+    pub cancel: CancellationToken,
+    /// Ends TCP in an orderly way: everything that matters has been carried, although the channel has not ended.
+    pub over: CancellationToken,
+    /// Nothing that TCP sends matters, so the channel's direction to the server ends at once. Ignored if the SSH server
+    /// might close the other direction for it.
+    pub half_close: CancellationToken,
+}
+
 /// The progress of a splice; may be read while it runs.
 #[derive(Debug, Default)]
 pub struct SpliceProgress {
@@ -84,19 +96,20 @@ pub async fn splice(
     progress: &Arc<SpliceProgress>,
     cancel: CancellationToken,
 ) -> SpliceEnd {
-    let never = CancellationToken::new();
-    splice_layered(tcp, async |tcp| Ok(tcp), channel, progress, cancel, never).await
+    let signals = SpliceSignals {
+        cancel,
+        ..SpliceSignals::default()
+    };
+    splice_layered(tcp, async |tcp| Ok(tcp), channel, progress, signals).await
 }
 
-/// The same with a layer over the TCP connection, such as TLS, which `layer` makes. If `layer` fails, TCP is reset. `over`
-/// ends TCP in an orderly way: everything that matters has been carried, although the channel has not ended.
+/// The same with a layer over the TCP connection, such as TLS, which `layer` makes. If `layer` fails, TCP is reset.
 pub async fn splice_layered<Stream, Made>(
     tcp: TcpStream,
     layer: impl FnOnce(ClientSocket) -> Made + Send + 'static,
     channel: Channel,
     progress: &Arc<SpliceProgress>,
-    cancel: CancellationToken,
-    over: CancellationToken,
+    signals: SpliceSignals,
 ) -> SpliceEnd
 where
     Stream: ClientStream,
@@ -110,7 +123,7 @@ where
         match tcp.into_std().and_then(TcpStream::from_std) {
             Ok(tcp) => {
                 let layered = layer(ClientSocket::new(tcp));
-                copy(layered, channel, &progress, cancel, over).await
+                copy(layered, channel, &progress, signals).await
             }
             Err(error) => tcp_gone(error),
         }
@@ -123,9 +136,13 @@ async fn copy<Stream: ClientStream>(
     layered: impl Future<Output = io::Result<Stream>>,
     channel: Channel,
     progress: &SpliceProgress,
-    cancel: CancellationToken,
-    over: CancellationToken,
+    signals: SpliceSignals,
 ) -> SpliceEnd {
+    let SpliceSignals {
+        cancel,
+        over,
+        half_close,
+    } = signals;
     let (mut from_channel, to_channel) = channel.split();
     let layered = tokio::select! {
         biased;
@@ -139,7 +156,7 @@ async fn copy<Stream: ClientStream>(
     };
     let copy = async {
         let (uploaded, ()) = tokio::try_join!(
-            upload(&mut read, &to_channel, progress),
+            upload(&mut read, &to_channel, progress, &half_close),
             download(&mut from_channel, &mut write, progress)
         )?;
         confirm(uploaded, &to_channel, progress).await
@@ -257,15 +274,27 @@ async fn upload(
     tcp: &mut (impl AsyncRead + Unpin),
     to: &WriteHalf,
     progress: &SpliceProgress,
+    half_close: &CancellationToken,
 ) -> Result<Upload, SpliceEnd> {
     let mut buffer = BytesMut::new();
     loop {
-        buffer.reserve(COPY_BUFFER);
-        let read = tokio::select! {
-            read = tcp.read_buf(&mut buffer) => read.or_else(|error| end_after_download(error, progress))?,
-            reason = to.gone() => return Ok(Upload::ChannelGone(reason)),
+        let count = tokio::select! {
+            count = read(tcp, &mut buffer, progress) => count?,
+            reason = to.gone() => {
+                // A client that has sent nothing may still have to read what the channel brought.
+                if reason == CutReason::Closed && !progress.has_uploaded() {
+                    let sent = read(tcp, &mut buffer, progress).await? > 0;
+                    progress.to_gone_channel.store(sent, Ordering::Relaxed);
+                }
+                return Ok(Upload::ChannelGone(reason));
+            }
+            () = half_close.cancelled(), if to.may_half_close() => {
+                // If the channel is gone, its own end shows that.
+                let _ = to.eof().await;
+                return discard(tcp, progress).await;
+            }
         };
-        if read == 0 {
+        if count == 0 {
             return Ok(match to.eof().await {
                 Ok(()) => {
                     progress.tcp_done.cancel();
@@ -282,8 +311,33 @@ async fn upload(
         }
         progress
             .to_channel
-            .fetch_add(read as u64, Ordering::Relaxed);
+            .fetch_add(count as u64, Ordering::Relaxed);
     }
+}
+
+/// Reads until the client ends, once the direction to the server has ended.
+async fn discard(
+    tcp: &mut (impl AsyncRead + Unpin),
+    progress: &SpliceProgress,
+) -> Result<Upload, SpliceEnd> {
+    let mut buffer = BytesMut::new();
+    while read(tcp, &mut buffer, progress).await? > 0 {
+        buffer.clear();
+        progress.to_gone_channel.store(true, Ordering::Relaxed);
+    }
+    progress.tcp_done.cancel();
+    Ok(Upload::Ended)
+}
+
+/// The number of bytes that came from the client, 0 at its end. Cancelling loses nothing.
+async fn read(
+    tcp: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    progress: &SpliceProgress,
+) -> Result<usize, SpliceEnd> {
+    buffer.reserve(COPY_BUFFER);
+    let read = tcp.read_buf(buffer).await;
+    read.or_else(|error| end_after_download(error, progress))
 }
 
 /// A client that has received everything and sent nothing need not end a layer over its connection: nothing of its own

@@ -269,6 +269,13 @@ impl Channels {
         !self.unseen && current.is_some_and(|channel| channel.mode == Mode::Passive)
     }
 
+    /// Nothing will be sent to the server on the channel that is offered to the client.
+    pub(crate) fn half_close_current(&mut self) {
+        if let Some(id) = self.current.filter(|_| self.behind_ssh == Peer::Server) {
+            self.actions.push(Action::HalfClose { id });
+        }
+    }
+
     /// Whether the data itself marks its end.
     pub(crate) fn set_framed(&mut self, framed: bool) {
         self.framed = framed;

@@ -95,6 +95,12 @@ pub enum Action {
         /// The channel.
         id: DataId,
     },
+    /// End the direction to the server on this data channel now: it is certain to serve a download only. A server that
+    /// waits until its end has been acknowledged then has the acknowledgement at once.
+    HalfClose {
+        /// The channel.
+        id: DataId,
+    },
     /// Begin TLS as the server on the client's control connection, after the bytes written so far. From then on the
     /// session's bytes for the client are encrypted, and those of the client are decrypted.
     StartTls,

@@ -17,6 +17,7 @@ const FIRST: &str = r"
     -> client 229 (|||20000|)
     c> RETR a
     -> server RETR a\r\nEPSV
+    -> half-close 0
     data 0 joined
     s>c 150 here
     data 0 server-done
@@ -50,6 +51,7 @@ fn the_same_command_has_its_reply_at_once() {
         -> client 229 (|||20001|)
         c> RETR b
         -> server RETR b\r\nEPSV
+        -> half-close 1
         data 1 joined
         s>c 150 here
         data 1 server-done
@@ -73,6 +75,7 @@ fn the_next_one_is_asked_for_while_the_report_of_the_last_is_held() {
         -> client 229 (|||20000|)
         c> RETR a
         -> server RETR a\r\nEPSV
+        -> half-close 0
         data 0 joined
         s>c 150 here
         s> 226 done
@@ -102,6 +105,7 @@ fn whatever_else_the_server_says_waits_behind_the_held_report() {
         -> client 229 (|||20000|)
         c> RETR a
         -> server RETR a\r\nEPSV
+        -> half-close 0
         data 0 joined
         s>c 150 here
         s> 226 done
@@ -370,6 +374,7 @@ fn a_transfer_cannot_use_what_the_client_has_not_asked_for() {
         -> client 229 (|||20002|)
         c> RETR b
         -> server RETR b\r\nEPSV
+        -> half-close 2
         ",
     );
     after_first(
@@ -497,6 +502,7 @@ fn a_failure_of_the_transfer_changes_nothing() {
             -> client 229 (|||20000|)
             c> RETR a
             -> server RETR a\r\nEPSV
+            -> half-close 0
             data 0 joined
             {start}
             data 0 server-done
@@ -525,6 +531,7 @@ fn after_a_refused_transfer_the_former_connection_is_of_no_use() {
         -> client 229 (|||20000|)
         c> RETR a
         -> server RETR a\r\nEPSV
+        -> half-close 0
         s>c 550 no such file
         s> 229 (|||2|)
         -> offer 1 passive * 2 open-first ahead
@@ -572,6 +579,7 @@ fn a_server_that_answers_during_the_transfer_is_asked_no_more() {
         -> client 229 (|||20000|)
         c> RETR a
         -> server RETR a\r\nEPSV
+        -> half-close 0
         data 0 joined
         s>c 150 here
         s> 229 (|||2|)
@@ -600,6 +608,7 @@ fn a_client_that_aborts_receives_the_replies_that_are_its_own() {
         -> client 229 (|||20000|)
         c> RETR a
         -> server RETR a\r\nEPSV
+        -> half-close 0
         data 0 joined
         s>c 150 here
         c> ABOR
@@ -701,6 +710,7 @@ fn a_client_behind_tls_is_served_with_it() {
         -> client 229 (|||20000|)
         c> RETR a
         -> server RETR a\r\nEPSV
+        -> half-close 0
         data 0 joined
         s>c 150 here
         data 0 server-done
@@ -727,6 +737,7 @@ fn the_command_goes_in_the_form_that_the_server_knows() {
         -> client 229 Entering Extended Passive Mode (|||20000|)
         c> RETR a
         -> server RETR a\r\nPASV
+        -> half-close 0
         data 0 joined
         s>c 150 here
         data 0 server-done
@@ -772,9 +783,43 @@ fn burst(config: &str, transfers: usize, pause: &str, round_trip: &str, behind: 
     check(&text);
 }
 
+/// What would come from the client of a download does not matter, so the server need not wait for its end.
+#[test]
+fn only_a_download_that_nothing_can_follow_is_half_closed() {
+    let text = |config: &str, command: &str, outputs: &str| {
+        check(&format!(
+            r"
+            config ahead=yes {config}
+            s>c 220 (vsFTPd 3.0.3)
+            c>s EPSV
+            s> 229 (|||1|)
+            -> offer 0 passive * 1 open-first
+            offered 0 127.0.0.1:20000
+            -> client 229 (|||20000|)
+            c> {command}
+            -> server {command}\r\nEPSV
+            {outputs}
+            "
+        ));
+    };
+    for download in ["RETR a", "LIST", "NLST", "MLSD"] {
+        text("", download, "-> half-close 0");
+        text("far=client", download, "");
+    }
+    for upload in ["STOR a", "APPE a", "STOU"] {
+        text("", upload, "");
+    }
+}
+
 #[test]
 fn a_burst_begins_with_the_third_transfer() {
-    burst("config ahead=auto", 3, "999ms", "5ms", r"\r\nEPSV");
+    burst(
+        "config ahead=auto",
+        3,
+        "999ms",
+        "5ms",
+        "\\r\\nEPSV\n-> half-close 2",
+    );
     burst("config ahead=auto", 2, "999ms", "5ms", "");
 }
 
@@ -809,7 +854,7 @@ fn a_long_transfer_ends_a_burst() {
         text += "-> offer 2 passive * 1\noffered 2 127.0.0.1:20000\n-> client 229 (|||20000|)\n";
         text + &format!("c> RETR a\n-> server RETR a{behind}\n")
     };
-    check(&text("900ms", r"\r\nEPSV"));
+    check(&text("900ms", "\\r\\nEPSV\n-> half-close 2"));
     check(&text("1s", ""));
 }
 

@@ -258,6 +258,7 @@ proptest! {
                 | Action::Abort { .. }
                 | Action::CheckLiveness { .. }
                 | Action::Release { .. }
+                | Action::HalfClose { .. }
                 | Action::Announce { .. }
                 | Action::StartTls
                 | Action::EndServer

@@ -96,6 +96,8 @@ struct Core {
     rooms_made: AtomicU64,
     /// Who opened it, if that is known.
     client: Option<IpAddr>,
+    /// Whether the server certainly leaves its direction open when ours ends.
+    may_half_close: bool,
 }
 
 impl Core {
@@ -126,6 +128,7 @@ impl Channel {
             eof_sent: AtomicBool::new(false),
             rooms_made: AtomicU64::new(0),
             client,
+            may_half_close: lease.state().openssh().is_some(),
         });
         let state = lease.state();
         let spawner = TaskSpawner::new(state.runtime.clone(), lease.connection().tracker.clone());
@@ -265,6 +268,11 @@ impl WriteHalf {
         self.unless_gone(self.end.core.writer.eof()).await?;
         self.end.core.eof_sent.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether our direction may end long before the server's: some SSH servers would close both.
+    pub(crate) fn may_half_close(&self) -> bool {
+        self.end.core.may_half_close
     }
 
     /// Waits until the channel carries nothing further, and returns the reason.

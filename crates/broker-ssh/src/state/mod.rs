@@ -7,6 +7,7 @@ mod refused_opens;
 mod round_trip;
 mod server_facts;
 mod silence;
+mod software;
 pub(crate) mod stall;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -269,6 +270,11 @@ impl ConnectionState {
 
     fn touch(&self) {
         *lock(&self.idle_since) = Instant::now();
+    }
+
+    /// The server's version of OpenSSH; `None`: it is something else.
+    pub(crate) fn openssh(&self) -> Option<(u32, u32)> {
+        software::openssh(self.wire.identification.get()?)
     }
 
     /// Bytes received on the wire.

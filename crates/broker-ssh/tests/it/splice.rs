@@ -3,11 +3,10 @@
 use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 
-use broker_ssh::{Channel, Pool, SpliceEnd, SpliceProgress, splice_layered};
+use broker_ssh::{Channel, Pool, SpliceEnd, SpliceProgress, SpliceSignals, splice_layered};
 use testkit::files::pattern;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
 use crate::peers::{Bench, originator, read_all, scripted, soon, tcp_pair};
 
@@ -15,8 +14,7 @@ use crate::peers::{Bench, originator, read_all, scripted, soon, tcp_pair};
 struct Spliced {
     client: TcpStream,
     ftp_server: TcpStream,
-    cancel: CancellationToken,
-    over: CancellationToken,
+    signals: SpliceSignals,
     progress: std::sync::Arc<SpliceProgress>,
     end: tokio::task::JoinHandle<SpliceEnd>,
     /// The last handle's drop would end the connections.
@@ -35,18 +33,17 @@ async fn opened(pool: &Pool) -> (Channel, TcpStream) {
 async fn spliced(pool: &Pool) -> Spliced {
     let (channel, ftp_server) = opened(pool).await;
     let (near, client) = tcp_pair().await;
-    let [cancel, over] = [CancellationToken::new(), CancellationToken::new()];
+    let signals = SpliceSignals::default();
     let progress = std::sync::Arc::<SpliceProgress>::default();
     let end = tokio::spawn({
-        let (cancel, over, progress) = (cancel.clone(), over.clone(), progress.clone());
+        let (signals, progress) = (signals.clone(), progress.clone());
         let plain = async |tcp| Ok(tcp);
-        async move { splice_layered(near, plain, channel, &progress, cancel, over).await }
+        async move { splice_layered(near, plain, channel, &progress, signals).await }
     });
     Spliced {
         client,
         ftp_server,
-        cancel,
-        over,
+        signals,
         progress,
         end,
         _pool: pool.clone(),
@@ -108,7 +105,7 @@ async fn a_transfer_that_is_over_ends_in_order_although_the_server_leaves_its_en
     spliced.client.write_all(b"a file").await.unwrap();
     spliced.client.shutdown().await.unwrap();
     assert_eq!(read_all(&mut spliced.ftp_server).await.unwrap(), b"a file");
-    spliced.over.cancel();
+    spliced.signals.over.cancel();
     assert_eq!(read_all(&mut spliced.client).await.unwrap(), b"");
     assert_eq!(soon(spliced.end).await.unwrap(), SpliceEnd::Complete);
     bench.end().await;
@@ -132,6 +129,22 @@ async fn after_one_side_ended_the_other_may_go_on() {
         assert_eq!(read_all(first).await.unwrap(), b"still here");
         assert_eq!(soon(spliced.end).await.unwrap(), SpliceEnd::Complete);
     }
+    bench.end().await;
+}
+
+/// Only OpenSSH is known to keep its direction open when the other one ends long before.
+#[tokio::test]
+async fn a_channel_of_another_server_is_not_half_closed() {
+    let bench = Bench::start().await;
+    let mut spliced = spliced(&bench.pool()).await;
+    spliced.signals.half_close.cancel();
+    spliced.ftp_server.write_all(b"down").await.unwrap();
+    spliced.client.read_exact(&mut [0; 4]).await.unwrap();
+    spliced.client.write_all(b"up").await.unwrap();
+    spliced.ftp_server.read_exact(&mut [0; 2]).await.unwrap();
+    drop(spliced.client);
+    drop(spliced.ftp_server);
+    soon(spliced.end).await.unwrap();
     bench.end().await;
 }
 
@@ -255,7 +268,7 @@ async fn cancelling_resets_the_client_even_while_it_stalls() {
     let Spliced {
         mut client,
         mut ftp_server,
-        cancel,
+        signals,
         progress,
         end,
         ..
@@ -263,7 +276,7 @@ async fn cancelling_resets_the_client_even_while_it_stalls() {
     let flood =
         tokio::spawn(async move { while ftp_server.write_all(&[7; 65536]).await.is_ok() {} });
     soon(client.readable()).await.unwrap();
-    cancel.cancel();
+    signals.cancel.cancel();
     assert!(is_cut(&soon(end).await.unwrap()));
     assert_eq!(
         read_all(&mut client).await.unwrap_err().kind(),
@@ -285,7 +298,7 @@ async fn cancelling_takes_nothing_from_a_client_that_was_given_everything() {
     spliced.ftp_server.write_all(b"all of it").await.unwrap();
     spliced.ftp_server.shutdown().await.unwrap();
     soon(spliced.progress.channel_done.cancelled()).await;
-    spliced.cancel.cancel();
+    spliced.signals.cancel.cancel();
     assert!(is_cut(&soon(spliced.end).await.unwrap()));
     assert_eq!(read_all(&mut spliced.client).await.unwrap(), b"all of it");
     bench.end().await;

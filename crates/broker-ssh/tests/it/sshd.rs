@@ -8,14 +8,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use broker_ssh::{
-    ChannelError, ChannelRead, ChannelRefusal, ConnectSpec, Forwards, OpenError, Pool, SpliceEnd,
-    SpliceProgress, splice,
+    Channel, ChannelError, ChannelRead, ChannelRefusal, ConnectSpec, Forwards, OpenError, Pool,
+    SpliceEnd, SpliceProgress, SpliceSignals, splice, splice_layered,
 };
 use tempfile::TempDir;
 use testkit::files::pattern;
 use testkit::ports::unused_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,7 +32,7 @@ struct Sshd {
     port: u16,
     directory: TempDir,
     children: Arc<Mutex<Vec<Child>>>,
-    accepting: tokio::task::JoinHandle<()>,
+    accepting: JoinHandle<()>,
 }
 
 impl Sshd {
@@ -208,27 +209,81 @@ async fn transfers_end_in_both_directions_and_the_connection_is_used_again() {
     assert_eq!(sshd.children.lock().unwrap().len(), 1);
 }
 
+/// A copy whose channel has ended its direction to the server for a download.
+fn half_closed_splice(
+    near: TcpStream,
+    channel: Channel,
+    progress: &Arc<SpliceProgress>,
+) -> JoinHandle<SpliceEnd> {
+    let signals = SpliceSignals::default();
+    signals.half_close.cancel();
+    let progress = progress.clone();
+    let plain = async |tcp| Ok(tcp);
+    tokio::spawn(async move { splice_layered(near, plain, channel, &progress, signals).await })
+}
+
 #[tokio::test]
-async fn a_killed_server_in_the_middle_of_a_download_resets_the_client() {
+async fn a_half_closed_download_goes_on_until_its_client_has_ended() {
     let Some(sshd) = Sshd::start("").await else {
         return;
     };
     let pool = sshd.pool();
-    let (near, mut client) = tcp_pair().await;
-    let channel = soon(pool.open_data(&flood().await, originator()))
-        .await
-        .unwrap();
+    let file = pattern(5, 5 << 20);
+    let (target, listener) = scripted().await;
+    let (channel, accepted) = tokio::join!(
+        soon(pool.open_data(&target, originator())),
+        listener.accept()
+    );
+    let (mut ftp_server, (near, mut client)) = (accepted.unwrap().0, tcp_pair().await);
     let progress = Arc::<SpliceProgress>::default();
-    let running = splice(near, channel, &progress, CancellationToken::new());
-    let download = async {
-        client.read_exact(&mut vec![0; 4 << 20]).await.unwrap();
-        sshd.kill();
-        read_all(&mut client).await
+    let running = half_closed_splice(near, channel.unwrap(), &progress);
+    assert_eq!(read_all(&mut ftp_server).await.unwrap(), b"");
+    let send = async {
+        ftp_server.write_all(&file).await.unwrap();
+        drop(ftp_server);
+        // The SSH server closes the channel, since both directions have ended.
+        wait_for(&pool, |seen| {
+            seen.connections.iter().all(|found| found.channels == 0)
+        })
+        .await;
     };
-    let (end, read) = soon(async { tokio::join!(running, download) }).await;
-    assert!(matches!(end, SpliceEnd::ChannelCut(_)), "{end:?}");
-    assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
-    assert!(!progress.channel_done.is_cancelled());
+    let (read, ()) = soon(async { tokio::join!(read_all(&mut client), send) }).await;
+    assert!(read.unwrap() == file, "the file differs");
+    assert!(progress.channel_done.is_cancelled());
+    assert!(!running.is_finished());
+    drop(client);
+    assert_eq!(soon(running).await.unwrap(), SpliceEnd::Complete);
+    assert_eq!(sshd.children.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_killed_server_in_the_middle_of_a_download_resets_the_client() {
+    for half_closed in [false, true] {
+        let Some(sshd) = Sshd::start("").await else {
+            return;
+        };
+        let pool = sshd.pool();
+        let (near, mut client) = tcp_pair().await;
+        let channel = soon(pool.open_data(&flood().await, originator()))
+            .await
+            .unwrap();
+        let progress = Arc::<SpliceProgress>::default();
+        let running = async {
+            match half_closed {
+                true => half_closed_splice(near, channel, &progress).await.unwrap(),
+                false => splice(near, channel, &progress, CancellationToken::new()).await,
+            }
+        };
+        let download = async {
+            client.read_exact(&mut vec![0; 4 << 20]).await.unwrap();
+            sshd.kill();
+            read_all(&mut client).await
+        };
+        let (end, read) = soon(async { tokio::join!(running, download) }).await;
+        assert!(matches!(end, SpliceEnd::ChannelCut(_)), "{end:?}");
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert!(!progress.channel_done.is_cancelled());
+    }
 }
 
 #[tokio::test]

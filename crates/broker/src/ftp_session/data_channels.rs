@@ -238,6 +238,11 @@ impl DataChannels {
         self.with(id, |channel| channel.signals.over.cancel());
     }
 
+    /// Ends the direction to the server.
+    pub(super) fn half_close(&self, id: DataId) {
+        self.with(id, |channel| channel.signals.half_close.cancel());
+    }
+
     /// Requests a check whether the SSH session of a data channel is alive.
     pub(super) fn check_liveness(&self, id: DataId, check: u64) {
         self.with(id, |channel| channel.liveness_checks.send_replace(check));

@@ -389,6 +389,7 @@ impl FtpSession {
             }
             Action::CheckLiveness { id, check } => self.data_channels.check_liveness(id, check),
             Action::Release { id } => self.data_channels.release(id),
+            Action::HalfClose { id } => self.data_channels.half_close(id),
             Action::StartTls => {
                 if let Some(bytes) = self.proto.take_to_client() {
                     self.io.client.writer.send(&bytes);

@@ -28,6 +28,8 @@ pub struct Channel {
     server_end_arrived: bool,
     /// The server saw the client's own end, behind all that was sent before it.
     pub delivered: bool,
+    /// The direction to the server has ended, for a download.
+    pub half_closed: bool,
     /// The server sees an end, true or not.
     pub server_sees_end: bool,
     /// The server sees that its data connection has failed.
@@ -52,6 +54,7 @@ impl Channel {
             server_done: false,
             server_end_arrived: false,
             delivered: false,
+            half_closed: false,
             server_sees_end: false,
             server_sees_failure: false,
             over: false,

@@ -257,7 +257,8 @@ impl Server {
                     channel.end_by_server();
                 }
                 let early = self.habits.early && random.once_in(6);
-                channel.server_sees_end || failed || sends || early
+                let cut_short = channel.half_closed && run.direction != Direction::Download;
+                channel.server_sees_end || cut_short || failed || sends || early
             }
         };
         if over {

@@ -410,6 +410,7 @@ impl World {
                     self.wanted[number].told_failed = true;
                 }
             }
+            Action::HalfClose { id } => self.channels[id.0 as usize].half_closed = true,
             Action::Release { .. }
             | Action::EndServer
             | Action::EndClient

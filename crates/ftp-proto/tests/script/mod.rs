@@ -272,6 +272,7 @@ impl Player {
             Action::Abort { id, reason } => format!("-> abort {} {reason}", id.0),
             Action::CheckLiveness { id, check } => format!("-> check {} {check}", id.0),
             Action::Release { id } => format!("-> release {}", id.0),
+            Action::HalfClose { id } => format!("-> half-close {}", id.0),
             Action::StartTls => "-> start TLS".to_owned(),
             Action::EndServer => "-> end server".to_owned(),
             Action::EndClient => "-> end client".to_owned(),

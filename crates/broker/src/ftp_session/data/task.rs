@@ -82,6 +82,8 @@ pub(crate) struct Signals {
     pub(crate) wanted: CancellationToken,
     /// The transfer is over and known to be complete.
     pub(crate) over: CancellationToken,
+    /// The client sends nothing that matters on this channel.
+    pub(crate) half_close: CancellationToken,
 }
 
 /// One data channel of one session.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use broker_config::ListenSide;
-use broker_ssh::{Channel, ClientSocket, Intake, Liveness, SpliceEnd, splice_layered};
+use broker_ssh::{
+    Channel, ClientSocket, Intake, Liveness, SpliceEnd, SpliceSignals, splice_layered,
+};
 use ftp_proto::{DataEnd, DataEvent};
 use futures::future::BoxFuture;
 use tokio::net::TcpStream;
@@ -44,13 +46,17 @@ pub(super) async fn run(task: &DataTask, tcp: TcpStream, channel: Channel) -> Da
 /// Copies, inside TLS if the client's end must use it.
 async fn copy(task: &DataTask, tcp: TcpStream, channel: Channel) -> SpliceEnd {
     let ChannelEntry { progress, stop, .. } = &task.entry.channel;
-    let (stop, over) = (stop.clone(), task.signals.over.clone());
+    let signals = SpliceSignals {
+        cancel: stop.clone(),
+        over: task.signals.over.clone(),
+        half_close: task.signals.half_close.clone(),
+    };
     let Some(tls) = task.tls.clone() else {
         let plain = async |tcp| Ok(tcp);
-        return splice_layered(tcp, plain, channel, progress, stop, over).await;
+        return splice_layered(tcp, plain, channel, progress, signals).await;
     };
     let layer = encrypt(tls, task.entry.clone(), Span::current());
-    splice_layered(tcp, layer, channel, progress, stop, over).await
+    splice_layered(tcp, layer, channel, progress, signals).await
 }
 
 /// Makes a client's connection one inside TLS. The client begins the handshake when it likes: some wait for the server's

@@ -2,7 +2,7 @@
 
 use super::Data;
 use super::passive::{AskedReply, PassiveOffer};
-use crate::event::{Action, Mode};
+use crate::event::{Action, Direction, Mode};
 
 /// Why a prepared channel is of no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +19,13 @@ impl Data {
         self.offer.is_none() && !self.channels.is_framed() && self.channels.offers_passive()
     }
 
-    /// From now on the server would use a data connection that only the session has asked for.
-    pub(in crate::session) fn set_unasked(&mut self) {
+    /// From now on the server would use a data connection that only the session has asked for. The one before it serves
+    /// a transfer in this direction, and nothing else.
+    pub(in crate::session) fn set_unasked(&mut self, serves: Option<Direction>) {
         self.channels.set_unasked(true);
+        if serves == Some(Direction::Download) {
+            self.channels.half_close_current();
+        }
     }
 
     /// Whether it would.

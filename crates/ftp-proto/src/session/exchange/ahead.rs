@@ -106,7 +106,7 @@ impl Exchange {
             Attempt::First | Attempt::Substitute(Some(_)) => return None,
         };
         self.ahead.stage = Stage::Asked;
-        self.data.set_unasked();
+        self.data.set_unasked(self.pending.transfer_direction());
         self.command_sent(Sent {
             ahead: true,
             ..last.with_attempt(attempt)
