@@ -264,7 +264,7 @@ impl Channels {
     }
 
     /// Whether a passive channel is offered to the client.
-    pub(crate) fn offers_passive(&self) -> bool {
+    pub(crate) fn offers_one(&self) -> bool {
         let current = self.current.and_then(|id| self.get(id));
         !self.unseen && current.is_some_and(|channel| channel.mode == Mode::Passive)
     }

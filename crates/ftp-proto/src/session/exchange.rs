@@ -222,8 +222,8 @@ impl Exchange {
     }
 
     /// Handles the endpoint of a passive reply, or the failure to make one.
-    pub(super) fn passive_offered(&mut self, id: DataId, answer: Result<SocketAddr, String>) {
-        if let Some(reply) = self.data.passive_offered(id, answer) {
+    pub(super) fn offered(&mut self, id: DataId, answer: Result<SocketAddr, String>) {
+        if let Some(reply) = self.data.offered(id, answer) {
             self.server.pass(&reply);
         }
         self.review_ahead();

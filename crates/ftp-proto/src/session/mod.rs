@@ -148,7 +148,7 @@ impl Session {
     pub fn offered(&mut self, now: Instant, id: DataId, answer: Result<SocketAddr, String>) {
         match self.client.take_offer(id) {
             Some(offer) => self.active_offered(now, offer, answer),
-            None => self.exchange.passive_offered(id, answer),
+            None => self.exchange.offered(id, answer),
         }
         self.client.server_spoke(now);
         self.pump(now);

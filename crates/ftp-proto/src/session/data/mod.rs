@@ -25,7 +25,7 @@ use crate::text::reply;
 use ambiguous::{AmbiguousReply, Finding, finding, finding_before_the_start};
 use completion::{Completion, Verdict};
 pub(super) use passive::AskedReply;
-use passive::PassiveOffer;
+use passive::HeldOffer;
 pub(super) use prepared::Failure;
 use start::{Start, waits_for};
 use transfer::Transfer;
@@ -45,9 +45,9 @@ pub(super) struct Data {
     /// Why the last transfer was not complete, if so.
     incomplete: Option<String>,
     /// A passive reply that waits for its endpoint.
-    offer: Option<PassiveOffer>,
+    offer: Option<HeldOffer>,
     /// A passive reply that the client has not asked for yet.
-    prepared: Option<PassiveOffer>,
+    prepared: Option<HeldOffer>,
     /// The transfers that have ended.
     ended: u64,
     /// The start of a transfer that waits for the client's data connection.
@@ -176,7 +176,7 @@ impl Data {
         };
         let target = reply.found.announced;
         let id = self.offer_channel(Mode::Passive, target, open_first, false, false);
-        self.offer = Some(PassiveOffer {
+        self.offer = Some(HeldOffer {
             id,
             reply,
             open_first,
@@ -184,7 +184,7 @@ impl Data {
     }
 
     /// Handles an endpoint, or the failure to make one. Returns the client's reply, if a passive reply waits for it.
-    pub(super) fn passive_offered(
+    pub(super) fn offered(
         &mut self,
         id: DataId,
         answer: Result<SocketAddr, String>,

@@ -9,7 +9,7 @@ use crate::kind::PassiveForm;
 
 /// A passive reply that waits for an endpoint.
 #[derive(Debug)]
-pub(super) struct PassiveOffer {
+pub(super) struct HeldOffer {
     pub(super) id: DataId,
     pub(super) reply: AskedReply,
     pub(super) open_first: bool,

@@ -1,7 +1,7 @@
 //! A passive reply that the session has requested before its client, and the channel that is opened for it.
 
 use super::Data;
-use super::passive::{AskedReply, PassiveOffer};
+use super::passive::{AskedReply, HeldOffer};
 use crate::event::{Action, Direction, Mode};
 
 /// Why a prepared channel is of no use.
@@ -16,7 +16,7 @@ pub(in crate::session) enum Failure {
 impl Data {
     /// Whether a passive data connection is on offer that ends with its transfer.
     pub(in crate::session) fn is_for_one_transfer(&self) -> bool {
-        self.offer.is_none() && !self.channels.is_framed() && self.channels.offers_passive()
+        self.offer.is_none() && !self.channels.is_framed() && self.channels.offers_one()
     }
 
     /// From now on the server would use a data connection that only the session has asked for. The one before it serves
@@ -37,7 +37,7 @@ impl Data {
     pub(in crate::session) fn prepare_passive(&mut self, reply: AskedReply) {
         let target = reply.found.announced;
         let id = self.offer_channel(Mode::Passive, target, true, false, true);
-        self.prepared = Some(PassiveOffer {
+        self.prepared = Some(HeldOffer {
             id,
             reply,
             open_first: true,
