@@ -333,8 +333,11 @@ impl PendingReplies {
     /// waits for the end of its transfer takes any success for it.
     fn ends_transfer(&self, code: u16) -> bool {
         let success = SUCCESS.contains(&code) && !ANNOUNCEMENT.contains(&code);
-        let explained = || self.first(|kind| kind.explains(code)).is_some();
-        ABOUT_TRANSFERS.contains(&code) || ((success || FAILURE.contains(&code)) && !explained())
+        let failure = FAILURE.contains(&code);
+        // A failure of what was sent ahead comes after the transfer.
+        let explains = |it: &Pending| it.sent.kind.explains(code) && !(failure && it.sent.ahead);
+        let explained = || self.queue.iter().any(explains);
+        ABOUT_TRANSFERS.contains(&code) || ((success || failure) && !explained())
     }
 
     fn first(&self, wanted: impl Fn(CommandKind) -> bool) -> Option<usize> {

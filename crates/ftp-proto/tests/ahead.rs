@@ -487,6 +487,7 @@ fn a_failure_of_the_transfer_changes_nothing() {
     for (start, reply, first) in [
         ("s>c 150 here", "451 disk error", ""),
         ("s>c 150 here", "426 aborted", ""),
+        ("s>c 150 here", "550 the file is gone", ""),
         ("", "550 no such file", "-> withdraw 0"),
         ("", "425 cannot connect", "-> withdraw 0"),
         ("", "426 cannot connect", "-> withdraw 0"),
