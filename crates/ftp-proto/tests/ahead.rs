@@ -322,6 +322,18 @@ fn a_connection_that_was_not_made_is_asked_for_again() {
 }
 
 #[test]
+fn a_connection_that_ends_when_the_client_asks_for_it_is_refused() {
+    ready(
+        r"
+        c> EPSV
+        -> announce 1
+        data 1 unused
+        -> client 425 The data connection was closed; ask for another one
+        ",
+    );
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_asked_again() {
     after_first(
         r"

@@ -26,6 +26,9 @@ use crate::text::printable_line;
 use ahead::Ahead;
 pub(super) use ahead::Claimed;
 
+/// Why there is no endpoint for a reply whose channel ended just when its client asked for it.
+const CLOSED: &str = "The data connection was closed; ask for another one";
+
 /// The server's side of a session, with everything that its replies can belong to.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -189,6 +192,10 @@ impl Exchange {
     /// Handles an event on a data channel. True if it released a held reply.
     pub(super) fn data_event(&mut self, now: Instant, id: DataId, event: DataEvent) -> bool {
         let asked = self.pending.transfer_direction();
+        if matches!(event, DataEvent::Ended(_)) && self.data.awaits_endpoint(id) {
+            self.offered(id, Err(CLOSED.to_owned()));
+            return true;
+        }
         let release = self.data.event(now, id, event, asked);
         let released = release.is_some();
         self.release(release);

@@ -217,6 +217,11 @@ impl Data {
         }
     }
 
+    /// Whether a reply waits for the endpoint of this channel.
+    pub(super) fn awaits_endpoint(&self, id: DataId) -> bool {
+        self.offer.as_ref().is_some_and(|offer| offer.id == id)
+    }
+
     /// Forgets a channel that could not be offered.
     pub(super) fn forget(&mut self, id: DataId) {
         self.channels.forget(id);
