@@ -40,6 +40,15 @@ impl Sent {
         }
     }
 
+    /// A `PORT` or `EPRT` in this line, which announces the endpoint of this channel.
+    pub(crate) fn port(line: &[u8], offer: DataId) -> Self {
+        let text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+        Self {
+            offer: Some(offer),
+            ..Self::new(text, CommandKind::Port)
+        }
+    }
+
     /// Whether a final reply with this code can answer it. Only the client can mean another command than it seems to.
     pub(crate) fn fits(&self, code: u16) -> bool {
         self.kind.fits(code) && !(self.ahead && code == 200)
@@ -72,5 +81,20 @@ impl Sent {
     pub(crate) fn shows_use(&self) -> bool {
         let (verb, _) = self.words();
         self.kind.needs_login() || matches!(verb, "USER" | "PASS" | "ACCT")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_recorded_as_it_was_sent() {
+        let sent = Sent::port(b"PORT 127,0,0,1,178,132\r\n", DataId(7));
+        assert_eq!(sent.text, "PORT 127,0,0,1,178,132");
+        assert_eq!(
+            (sent.kind, sent.offer),
+            (CommandKind::Port, Some(DataId(7)))
+        );
     }
 }

@@ -22,7 +22,6 @@ impl Session {
                 self.client.hold(ActiveOffer {
                     id,
                     line,
-                    command,
                     port,
                     refusal: None,
                 });
@@ -55,11 +54,7 @@ impl Session {
             Some(refusal) => Attempt::Substitute(Some(refusal)),
             None => self.exchange.attempt_active(),
         };
-        let sent = Sent {
-            offer: Some(offer.id),
-            attempt,
-            ..Sent::new(offer.command.shown(&line), offer.command.kind)
-        };
+        let sent = Sent::port(&line, offer.id).with_attempt(attempt);
         if sent.attempt != Attempt::Only {
             self.client.wait_for_reply(now, Some(offer));
         }

@@ -33,7 +33,6 @@ pub(super) struct ActiveOffer {
     pub(super) id: DataId,
     /// The original line.
     pub(super) line: Vec<u8>,
-    pub(super) command: Command,
     pub(super) port: PortCommand,
     /// The server's refusal of the same command with an endpoint of another address family.
     pub(super) refusal: Option<Vec<u8>>,
