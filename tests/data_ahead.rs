@@ -31,12 +31,42 @@ pub(crate) fn trials() -> Vec<Trial> {
         ]
     };
     vec![
-        trial_within(LIMIT, "data ahead: curl down", &with("curl"), curl_down),
-        trial_within(LIMIT, "data ahead: curl up", &with("curl"), curl_up),
-        trial_within(LIMIT, "data ahead: lftp mirror", &with("lftp"), lftp_mirror),
-        trial_within(LIMIT, "data ahead: ftplib", &with("python3"), ftplib),
+        trial_within(LIMIT, "data ahead: curl down", &with("curl"), || {
+            curl_down(&[])
+        }),
+        trial_within(LIMIT, "data ahead: curl up", &with("curl"), || curl_up(&[])),
+        trial_within(LIMIT, "data ahead: lftp mirror", &with("lftp"), || {
+            lftp_mirror(true)
+        }),
+        trial_within(LIMIT, "data ahead: ftplib", &with("python3"), || {
+            ftplib("passive")
+        }),
+        trial_within(
+            LIMIT,
+            "data ahead: curl down, active",
+            &with("curl"),
+            || curl_down(&ACTIVE),
+        ),
+        trial_within(LIMIT, "data ahead: curl up, active", &with("curl"), || {
+            curl_up(&ACTIVE)
+        }),
+        trial_within(
+            LIMIT,
+            "data ahead: lftp mirror, active",
+            &with("lftp"),
+            || lftp_mirror(false),
+        ),
+        trial_within(
+            LIMIT,
+            "data ahead: ftplib, active",
+            &with("python3"),
+            || ftplib("active"),
+        ),
     ]
 }
+
+/// How curl is told to use active mode.
+const ACTIVE: [&str; 2] = ["--ftp-port", "-"];
 
 /// Servers where every transfer is followed by a prepared connection. The broker has the two SSH connections that this
 /// needs: a burst within one host may be over before they are dialled.
@@ -78,11 +108,11 @@ fn most_were_ready(fixture: &Real, transfers: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn curl_down() -> anyhow::Result<()> {
+async fn curl_down(mode: &[&str]) -> anyhow::Result<()> {
     let (fixture, home) = (prepared().await?, tempfile::tempdir()?);
     let root = fixture.servers.ftp.root();
     let names = files(&root)?;
-    let mut arguments = Vec::new();
+    let mut arguments: Vec<String> = mode.iter().map(ToString::to_string).collect();
     for name in &names {
         let to = home.path().join(name).display().to_string();
         let from = format!("ftp://{}/{name}", fixture.tunnel);
@@ -93,10 +123,10 @@ async fn curl_down() -> anyhow::Result<()> {
     most_were_ready(&fixture, FILES)
 }
 
-async fn curl_up() -> anyhow::Result<()> {
+async fn curl_up(mode: &[&str]) -> anyhow::Result<()> {
     let (fixture, home) = (prepared().await?, tempfile::tempdir()?);
     let names = files(home.path())?;
-    let mut arguments = Vec::new();
+    let mut arguments: Vec<String> = mode.iter().map(ToString::to_string).collect();
     for name in &names {
         let from = home.path().join(name).display().to_string();
         let to = format!("ftp://{}/{name}", fixture.tunnel);
@@ -107,20 +137,23 @@ async fn curl_up() -> anyhow::Result<()> {
     most_were_ready(&fixture, FILES)
 }
 
-async fn lftp_mirror() -> anyhow::Result<()> {
+async fn lftp_mirror(passive: bool) -> anyhow::Result<()> {
     let (fixture, home) = (prepared().await?, tempfile::tempdir()?);
     let (there, here) = (
         fixture.servers.ftp.root().join("tree"),
         home.path().join("copy"),
     );
     make_tree(&there, FILES as u64)?;
-    let script = format!("open ftp://{}; mirror tree copy", fixture.tunnel);
+    let script = format!(
+        "set ftp:passive-mode {passive}; open ftp://{}; mirror tree copy",
+        fixture.tunnel
+    );
     lftp(&script, home.path(), LIMIT).await?.success()?;
     ensure!(tree(&there)? == tree(&here)?, "the trees differ");
     most_were_ready(&fixture, FILES)
 }
 
-/// Commands between the transfers, another mode in the middle, and a file that is not there.
+/// Commands between the transfers, the other mode than the argument names in the middle, and a file that is not there.
 const SCRIPT: &str = r#"
 import ftplib, sys
 host, port = sys.argv[1].rsplit(":", 1)
@@ -130,7 +163,7 @@ ftp.login()
 for number in range(20):
     name = f"file{number}"
     got = []
-    ftp.set_pasv(number % 7 != 5)
+    ftp.set_pasv((number % 7 == 5) == (sys.argv[2] == "active"))
     if number % 4 == 3:
         ftp.cwd(ftp.pwd())
         ftp.size(name)
@@ -152,11 +185,11 @@ assert "new" not in ftp.nlst()
 assert ftp.quit().startswith("221")
 "#;
 
-async fn ftplib() -> anyhow::Result<()> {
+async fn ftplib(mostly: &str) -> anyhow::Result<()> {
     let fixture = prepared().await?;
     files(&fixture.servers.ftp.root())?;
     let mut command = Command::new(PYTHON.find()?);
-    command.args(["-c", SCRIPT, &fixture.tunnel.to_string()]);
+    command.args(["-c", SCRIPT, &fixture.tunnel.to_string(), mostly]);
     client::run(command, LIMIT).await?.success()?;
     most_were_ready(&fixture, FILES / 2)
 }

@@ -263,10 +263,9 @@ impl Channels {
         self.framed
     }
 
-    /// Whether a passive channel is offered to the client.
+    /// Whether the server would use a channel for a transfer now.
     pub(crate) fn offers_one(&self) -> bool {
-        let current = self.current.and_then(|id| self.get(id));
-        !self.unseen && current.is_some_and(|channel| channel.mode == Mode::Passive)
+        !self.unseen && self.current.is_some_and(|id| self.get(id).is_some())
     }
 
     /// Nothing will be sent to the server on the channel that is offered to the client.

@@ -49,8 +49,8 @@ pub enum Action {
         /// Passive: an endpoint for the client that leads to the server. Active: one for the server that leads to the
         /// client.
         mode: Mode,
-        /// The announced address.
-        target: Announced,
+        /// The announced address; `None` if the client has not announced it yet, see `ahead`.
+        target: Option<Announced>,
         /// Passive only: the connection to `target` must be open before the answer is `Ok`.
         open_first: bool,
         /// Active only: the server has refused an endpoint of the family that the caller provides first, so this one
@@ -61,13 +61,16 @@ pub enum Action {
         /// The client has not asked for it yet. Passive: open the connection to `target`, report
         /// [`DataEvent::Opening`] and [`DataEvent::Opened`], and provide the endpoint after [`Action::Announce`], which
         /// can come between the two. If the connection fails or ends
-        /// before, the answer is `Err`, or the channel ends.
+        /// before, the answer is `Err`, or the channel ends. Active: answer with an endpoint that nobody may use yet, and
+        /// again after [`Action::Announce`]. If the endpoint is lost before, the channel ends.
         ahead: bool,
     },
     /// The client has asked for this channel, which was offered ahead.
     Announce {
         /// The channel.
         id: DataId,
+        /// The address to which it leads.
+        target: Announced,
     },
     /// Withdraw this endpoint, if nobody uses it yet. A transfer on it continues.
     Withdraw {

@@ -51,7 +51,8 @@ impl Sent {
 
     /// Whether a final reply with this code can answer it. Only the client can mean another command than it seems to.
     pub(crate) fn fits(&self, code: u16) -> bool {
-        self.kind.fits(code) && !(self.ahead && code == 200)
+        let odd = self.ahead && self.passive_form().is_some() && code == 200;
+        self.kind.fits(code) && !odd
     }
 
     /// The same as an attempt of this kind.

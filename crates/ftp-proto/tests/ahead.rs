@@ -46,7 +46,7 @@ fn the_same_command_has_its_reply_at_once() {
     ready(
         r"
         c> EPSV
-        -> announce 1
+        -> announce 1 * 2
         offered 1 127.0.0.1:20001
         -> client 229 (|||20001|)
         c> RETR b
@@ -85,7 +85,7 @@ fn the_next_one_is_asked_for_while_the_report_of_the_last_is_held() {
         data 0 server-done
         -> client 226 done
         c> EPSV
-        -> announce 1
+        -> announce 1 * 2
         offered 1 127.0.0.1:20001
         -> client 229 (|||20001|)
         ",
@@ -125,7 +125,7 @@ fn a_command_before_the_reply_waits_for_it() {
         s> 229 (|||2|)
         -> offer 1 passive * 2 open-first ahead
         data 1 opened
-        -> announce 1
+        -> announce 1 * 2
         offered 1 127.0.0.1:20001
         -> client 229 (|||20001|)
         ",
@@ -144,7 +144,7 @@ fn other_commands_keep_their_place() {
         s> 200 binary
         -> client 200 binary
         -> server RETR b
-        -> announce 1
+        -> announce 1 * 2
         offered 1 127.0.0.1:20001
         -> client 229 (|||20001|)
         data 1 joined
@@ -326,7 +326,7 @@ fn a_connection_that_ends_when_the_client_asks_for_it_is_refused() {
     ready(
         r"
         c> EPSV
-        -> announce 1
+        -> announce 1 * 2
         data 1 unused
         -> client 425 The data connection was closed; ask for another one
         ",
@@ -525,7 +525,7 @@ fn a_failure_of_the_transfer_changes_nothing() {
             data 1 opened
             c> EPSV
             {first}
-            -> announce 1
+            -> announce 1 * 2
             "
         ));
     }
@@ -643,7 +643,7 @@ fn the_reply_is_there_before_the_connection_is_open() {
         -> offer 1 passive * 2 open-first ahead
         c> EPSV
         data 1 opening
-        -> announce 1
+        -> announce 1 * 2
         offered 1 127.0.0.1:20001
         -> client 229 (|||20001|)
         data 1 opened
@@ -661,7 +661,7 @@ fn a_connection_that_has_to_be_open_first_is() {
         c> EPSV
         data 1 opening
         data 1 opened
-        -> announce 1
+        -> announce 1 * 2
         "
     ));
 }
@@ -760,7 +760,7 @@ fn the_command_goes_in_the_form_that_the_server_knows() {
         -> offer 1 passive 127.0.0.1 2 open-first ahead
         data 1 opened
         c> EPSV
-        -> announce 1
+        -> announce 1 127.0.0.1 2
         offered 1 [::1]:20001
         -> client 229 Entering Extended Passive Mode (|||20001|)
         ",

@@ -62,5 +62,5 @@ fn no_success_is_told_of_a_transfer_that_was_not_whole() {
     // A model in which nothing happens proves nothing.
     let enough = sessions / 10;
     assert!(tally.complete > enough && tally.corrected > enough / 4 && tally.checked > enough / 10);
-    assert!(tally.announced > enough / 50);
+    assert!(tally.announced > enough / 50 && tally.announced_active > enough / 100);
 }

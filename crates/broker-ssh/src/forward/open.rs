@@ -75,6 +75,17 @@ where
     .await
 }
 
+/// The same for a listener that may not be needed: only on a connection that no transfer will lack.
+pub(super) async fn listen_ahead(
+    pool: &Pool,
+    request: ListenRequest,
+) -> Result<RemoteForward, OpenError> {
+    let lease = pool.lease_ahead().await?;
+    let tracker = lease.connection().tracker.clone();
+    let start = RemoteForward::listen(request.clone(), lease);
+    answer(&tracker, &request, start).await
+}
+
 /// Sends the request in its own task so that it is never abandoned. If the caller has gone or the time is over, a late
 /// listener is dropped, which cancels it.
 async fn answer<Forward: Send + 'static>(

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tracing::{Instrument, debug, warn};
 
 use super::listener::ForwardListener;
-use super::open::listen;
+use super::open::{listen, listen_ahead};
 use super::{ListenRequest, RemoteForward};
 use crate::connect::OpenError;
 use crate::net::lock::lock;
@@ -64,6 +64,28 @@ impl Forwards {
         bind: &str,
         ports: Option<RangeInclusive<u16>>,
     ) -> Result<RemoteForward, OpenError> {
+        self.open_for(bind, ports, false).await
+    }
+
+    /// The same for a listener that may not be needed: a new one only on an idle data connection, and only if a transfer
+    /// that comes meanwhile finds another one.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; at once if there is no such connection.
+    pub async fn open_ahead(
+        &self,
+        bind: &str,
+        ports: Option<RangeInclusive<u16>>,
+    ) -> Result<RemoteForward, OpenError> {
+        self.open_for(bind, ports, true).await
+    }
+
+    async fn open_for(
+        &self,
+        bind: &str,
+        ports: Option<RangeInclusive<u16>>,
+        ahead: bool,
+    ) -> Result<RemoteForward, OpenError> {
         let request = |bind: &str| ListenRequest {
             bind: bind.to_owned(),
             ports: ports.clone(),
@@ -73,24 +95,29 @@ impl Forwards {
             .parse()
             .is_ok_and(|address: IpAddr| address.is_loopback());
         if !(loopback && by_name.load(Ordering::Relaxed)) {
-            let opened = self.open_as(request(bind)).await;
+            let opened = self.open_as(request(bind), ahead).await;
             if !(loopback && opened.as_ref().is_err_and(OpenError::is_forward_refused)) {
                 return opened;
             }
             // Servers compare permitted addresses literally.
-            let Ok(named) = self.open_as(request(LOCALHOST)).await else {
+            let Ok(named) = self.open_as(request(LOCALHOST), ahead).await else {
                 return opened;
             };
             by_name.store(true, Ordering::Relaxed);
             return Ok(named.with_address(bind));
         }
-        let named = self.open_as(request(LOCALHOST)).await?;
+        let named = self.open_as(request(LOCALHOST), ahead).await?;
         Ok(named.with_address(bind))
     }
 
-    async fn open_as(&self, request: ListenRequest) -> Result<RemoteForward, OpenError> {
+    async fn open_as(
+        &self,
+        request: ListenRequest,
+        ahead: bool,
+    ) -> Result<RemoteForward, OpenError> {
         match self.take_spare(&request).await {
             Some(forward) => Ok(forward),
+            None if ahead => listen_ahead(&self.pool, request).await,
             None => {
                 let kind = ConnectionKind::Data;
                 listen(&self.pool, kind, request, RemoteForward::listen).await

@@ -21,7 +21,7 @@ const TRANSFERS: [&str; 7] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "M
 
 /// The most active data channels that a session may have open: one for the running transfer, one for the next, and two
 /// more for a client that sends commands ahead. Each holds a port and a place on an SSH connection. A busy FTP server
-/// answers no `PORT`, so nothing else would limit them.
+/// answers no `PORT`, so nothing else would limit them. One more can be prepared for a client that has not asked for it.
 const MAX_ACTIVE: usize = 4;
 
 /// How long the cause of a failed transfer may take to be known. A data channel that was cut ends within milliseconds; that of
@@ -43,6 +43,8 @@ struct DataChannel {
     entry: Arc<DataEntry>,
     signals: Signals,
     liveness_checks: watch::Sender<u64>,
+    /// Whether it was opened before the client asked for it.
+    ahead: bool,
     /// Whether its task still runs.
     live: bool,
     /// Whether the server has refused the transfer that it was for. The client can use it for another one.
@@ -103,12 +105,12 @@ impl DataChannels {
         &mut self,
         id: DataId,
         mode: Mode,
-        target: Announced,
+        target: Option<Announced>,
         wanted: Wanted,
     ) -> Result<(), String> {
         // An ended channel was needed only until its transfer's reply, and a new one comes after that.
         self.channels.retain(|_, channel| channel.live);
-        if mode == Mode::Active && self.active_offers() >= MAX_ACTIVE {
+        if mode == Mode::Active && !wanted.ahead && self.active_offers() >= MAX_ACTIVE {
             return Err(format!(
                 "this session has {MAX_ACTIVE} unused data connections open; wait for the replies before you send PORT again"
             ));
@@ -123,6 +125,7 @@ impl DataChannels {
             )),
             signals: Signals::default(),
             liveness_checks: watch::Sender::new(0),
+            ahead: wanted.ahead,
             live: true,
             refused: false,
             failure: None,
@@ -136,6 +139,7 @@ impl DataChannels {
             liveness_checks: channel.liveness_checks.subscribe(),
             reports: self.reports.clone(),
             other_family: wanted.other_family,
+            target,
             ahead: wanted.ahead,
         };
         let (session, totals) = (self.session.clone(), tunnel.totals.clone());
@@ -144,7 +148,7 @@ impl DataChannels {
         let working = tunnel.shutdown.working();
         let running = async move {
             let _working = working;
-            data::run(task, target, wanted.open_first).await;
+            data::run(task, wanted.open_first).await;
             session.remove_data(number);
             totals.add_traffic(entry.channel.traffic());
         };
@@ -157,12 +161,13 @@ impl DataChannels {
         self.channels.get(&id.0).map(act);
     }
 
-    /// The active channels to which a server may still connect or is connected.
+    /// The active channels of the client to which a server may still connect or is connected.
     fn active_offers(&self) -> usize {
         let counts = |channel: &&DataChannel| {
             channel.live
                 && channel.entry.mode == Mode::Active
                 && !channel.signals.withdraw.is_cancelled()
+                && (!channel.ahead || channel.signals.announce.initialized())
         };
         self.channels.values().filter(counts).count()
     }
@@ -223,9 +228,9 @@ impl DataChannels {
         }
     }
 
-    /// The client has asked for a channel that was opened ahead.
-    pub(super) fn announce(&self, id: DataId) {
-        self.with(id, |channel| channel.signals.announce.cancel());
+    /// The client has asked for a channel that was opened ahead, and that leads to this address.
+    pub(super) fn announce(&self, id: DataId, target: Announced) {
+        self.with(id, |channel| channel.signals.announce.set(target).ok());
     }
 
     /// Withdraws an announced address; a running transfer continues.

@@ -382,7 +382,7 @@ impl FtpSession {
                     self.proto.offered(Instant::now(), id, Err(reason));
                 }
             }
-            Action::Announce { id } => self.data_channels.announce(id),
+            Action::Announce { id, target } => self.data_channels.announce(id, target),
             Action::Withdraw { id } => self.data_channels.withdraw(id),
             Action::Abort { id, reason } => {
                 self.data_channels.cut(id, &reason);

@@ -12,12 +12,21 @@ use crate::sent::{Attempt, Sent};
 impl Session {
     pub(super) fn port_command(&mut self, now: Instant, command: Command, line: Vec<u8>) {
         match decide(&self.config, &command, &line) {
-            PortDecision::Pass(line) => self.send_command(&command, &line),
+            PortDecision::Pass(line) => {
+                self.exchange.drop_ahead();
+                self.send_command(&command, &line);
+            }
             PortDecision::Refuse((code, reason)) => {
+                self.exchange.drop_ahead();
                 self.client.answer_in_turn(now, code, &reason);
             }
             PortDecision::Offer(port) => {
                 let target = target(&self.config, &port);
+                if self.exchange.has_announced(&port) {
+                    let announced = Some(target);
+                    return self.claim(now, command, line, announced);
+                }
+                self.exchange.drop_asked();
                 let id = self.exchange.offer_active(target);
                 self.client.hold(ActiveOffer {
                     id,
@@ -49,6 +58,7 @@ impl Session {
     }
 
     fn announce_active(&mut self, now: Instant, mut offer: ActiveOffer, address: SocketAddr) {
+        self.exchange.measure(now);
         let line = offer.announce(address);
         let attempt = match offer.refusal.take() {
             Some(refusal) => Attempt::Substitute(Some(refusal)),

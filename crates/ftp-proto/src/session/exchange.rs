@@ -24,7 +24,7 @@ use crate::pending_replies::{Answered, PendingReplies};
 use crate::sent::{Attempt, Sent};
 use crate::text::printable_line;
 use ahead::Ahead;
-pub(super) use ahead::Claimed;
+pub(super) use ahead::{Claim, Claimed};
 
 /// Why there is no endpoint for a reply whose channel ended just when its client asked for it.
 const CLOSED: &str = "The data connection was closed; ask for another one";
@@ -186,7 +186,7 @@ impl Exchange {
         self.ahead.is_asked()
             && self.data.holds_completion()
             && self.pending.begins_with_ahead()
-            && self.server.next_announces()
+            && self.answers_ahead()
     }
 
     /// Handles an event on a data channel. True if it released a held reply.
@@ -228,7 +228,7 @@ impl Exchange {
         data.into_iter().chain(others.into_iter().flatten()).min()
     }
 
-    /// Handles the endpoint of a passive reply, or the failure to make one.
+    /// Handles the endpoint of a held reply, or one that was requested ahead, or the failure to make it.
     pub(super) fn offered(&mut self, id: DataId, answer: Result<SocketAddr, String>) {
         if let Some(reply) = self.data.offered(id, answer) {
             self.server.pass(&reply);
@@ -304,7 +304,10 @@ impl Exchange {
     fn hear(&mut self, heard: Heard) {
         match heard {
             Heard::Preliminary(part) => self.preliminary_reply(part),
-            Heard::Final(part) if part.place == Place::Last => self.attribute(part),
+            // While the report of a transfer is held, only the reply to the command sent ahead is read.
+            Heard::Final(part) if part.place == Place::Last || self.data.holds_completion() => {
+                self.attribute(part);
+            }
             Heard::Final(part) => self.final_reply(part),
             Heard::Announcement(announcement) => self.announcement(announcement),
         }
@@ -433,7 +436,8 @@ impl Exchange {
         if self.is_late_success(part.code) {
             return self.unsolicited(part);
         }
-        match self.pending.answer(part.code, self.data.has_transfer()) {
+        let running = self.data.has_transfer() && !self.data.holds_completion();
+        match self.pending.answer(part.code, running) {
             Answered::Running => self.end_transfer(part),
             Answered::Command { sent, skipped } => {
                 self.assume_accepted(skipped);
@@ -461,12 +465,7 @@ impl Exchange {
 
     fn command_answered(&mut self, sent: Sent, part: ReplyPart) {
         if sent.ahead {
-            self.ahead_failed();
-            // The server closes the session, whatever it was asked.
-            return match part.code {
-                SERVICE_CLOSING => self.server.pass(&part.line),
-                _ => self.server.replace(&[]),
-            };
+            return self.ahead_answered(&sent, part);
         }
         let accepted = matches!(part.code, 200..=299);
         if sent.kind == CommandKind::Greeting {
@@ -487,6 +486,7 @@ impl Exchange {
         }
         if accepted && sent.kind == CommandKind::Port {
             self.forms.learn(&sent, true);
+            self.port_accepted(&sent, part.at);
         }
         if sent.kind == CommandKind::Auth && part.code == 234 {
             self.encrypts = true;

@@ -31,11 +31,11 @@ use crate::command::Command;
 use crate::kind::CommandKind;
 use crate::line::MAX_LINE;
 use crate::sent::{Attempt, Sent};
-use crate::{Action, DataEvent, DataId, Event, Protocol, SessionConfig, Told};
+use crate::{Action, Announced, DataEvent, DataId, Event, Protocol, SessionConfig, Told};
 pub use announcement::NO_DATA_CONNECTION;
 use client::{ClientSide, Said};
 use client_tls::{ClientTls, SENT_AHEAD, TlsDecision};
-use exchange::{Claimed, Exchange, Refused};
+use exchange::{Claim, Claimed, Exchange, Refused};
 use forms::substitute;
 use port::{ActiveOffer, target};
 
@@ -239,7 +239,7 @@ impl Session {
         self.pass_ends();
     }
 
-    /// Sends the client's next passive command ahead, if this is the moment and nothing of the client waits.
+    /// Sends the client's next command for a data connection ahead, if this is the moment and nothing of the client waits.
     fn ask_ahead(&mut self) {
         if self.phase == Phase::Clear
             && self.client.is_quiet()
@@ -249,15 +249,18 @@ impl Session {
         }
     }
 
-    /// Gives the client's passive command the reply that is held for it, or sends the command after all. False if it
+    /// Gives the client's command the reply that is held for it, or sends the command after all. False if it
     /// still waits, or if there is none.
     fn claim_step(&mut self, now: Instant) -> bool {
-        let Some(claimed) = self.exchange.claimed() else {
+        let Some(claimed) = self.exchange.claimed(now) else {
             return false;
         };
         self.client.stop_waiting();
         if let Claimed::Unserved(claim) = claimed {
-            self.passive_command(now, claim.command, &claim.line);
+            match claim.announced {
+                Some(_) => self.port_command(now, claim.command, claim.line),
+                None => self.passive_command(now, claim.command, claim.line),
+            }
         }
         true
     }
@@ -310,7 +313,7 @@ impl Session {
             self.exchange.abort();
         }
         if matches!(command.kind, CommandKind::Passive(_)) {
-            return self.passive_command(now, command, &line);
+            return self.passive_command(now, command, line);
         }
         if self.exchange.lacks_data_connection(&command) {
             return self
@@ -321,11 +324,28 @@ impl Session {
     }
 
     /// Answers a passive command with the reply that is held for it, or passes it on.
-    fn passive_command(&mut self, now: Instant, command: Command, line: &[u8]) {
-        match self.exchange.claim(command, line) {
-            Ok(()) => self.client.wait_for_reply(now, None),
-            Err(command) => self.pass_passive(now, &command, line),
+    fn passive_command(&mut self, now: Instant, command: Command, line: Vec<u8>) {
+        if self.exchange.has_asked(&line) {
+            return self.claim(now, command, line, None);
         }
+        self.exchange.drop_ahead();
+        self.pass_passive(now, &command, &line);
+    }
+
+    /// The client's command waits for the reply to the one that was sent ahead.
+    fn claim(
+        &mut self,
+        now: Instant,
+        command: Command,
+        line: Vec<u8>,
+        announced: Option<Announced>,
+    ) {
+        self.exchange.claim(Claim {
+            command,
+            line,
+            announced,
+        });
+        self.client.wait_for_reply(now, None);
     }
 
     /// Passes a passive command on in a form that the server supports, as far as that is known.

@@ -80,13 +80,24 @@ impl ServerSide {
 
     /// Whether the next unread line is a whole passive reply.
     pub(super) fn next_announces(&self) -> bool {
-        let unread = self.lines.waiting();
-        let end = unread.iter().position(|byte| *byte == b'\n');
-        let line = end.and_then(|end| unread.get(..=end)).unwrap_or_default();
+        let line = self.next_reply();
         let head = PassiveHead::find(line).filter(|head| head.code_at == 0);
+        head.is_some_and(|head| !head.goes_on(line))
+    }
+
+    /// Whether the next unread line is a whole reply with the general success code.
+    pub(super) fn next_confirms(&self) -> bool {
+        self.next_reply().starts_with(b"200 ")
+    }
+
+    /// The next unread line, if it is whole and begins a reply.
+    fn next_reply(&self) -> &[u8] {
+        let unread = self.lines.waiting();
         let between =
             !self.replies.is_open() && self.announcement.is_none() && self.behind.is_none();
-        between && head.is_some_and(|head| !head.goes_on(line))
+        let end = unread.iter().position(|byte| *byte == b'\n');
+        let line = end.and_then(|end| unread.get(..=end));
+        line.filter(|_| between).unwrap_or_default()
     }
 
     /// Passes bytes to the client.

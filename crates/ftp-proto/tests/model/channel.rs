@@ -14,6 +14,8 @@ pub struct Channel {
     pub joined: bool,
     /// The client has not been told of it yet.
     pub is_ahead: bool,
+    /// Active: the endpoint is of the other family.
+    pub other_family: bool,
     /// The peer behind SSH. What goes to it is handed over first, and arrives later, or never.
     far: Peer,
     /// The client's end is on its way.
@@ -47,6 +49,7 @@ impl Channel {
             direction: None,
             joined: false,
             is_ahead: false,
+            other_family: false,
             far,
             client_ended: false,
             client_done: false,

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use ftp_proto::{
-    Action, DataAhead, DataId, Direction, Event, Mode, Peer, Session, SessionConfig, Told,
+    Action, Announced, DataAhead, DataId, Direction, Event, Mode, Peer, Session, SessionConfig,
+    Told,
 };
 
 use super::channel::Channel;
@@ -31,6 +32,8 @@ pub struct Tally {
     pub checked: u64,
     /// Connections that were ready when the client asked for them.
     pub announced: u64,
+    /// Those of active mode among them.
+    pub announced_active: u64,
     /// Successes told of transfers that were not whole.
     pub lies: Vec<String>,
     /// Sessions in which nothing went wrong but something was changed.
@@ -48,6 +51,7 @@ impl Sum for Tally {
             sum.corrected += tally.corrected;
             sum.checked += tally.checked;
             sum.announced += tally.announced;
+            sum.announced_active += tally.announced_active;
             sum.lies.append(&mut tally.lies);
             sum.spoilt.append(&mut tally.spoilt);
             sum.unasked.append(&mut tally.unasked);
@@ -84,10 +88,10 @@ pub struct World {
     wanted: Vec<Wanted>,
     /// The client does not wait for replies. Others wait, but may send other commands in a transfer.
     pipelines: bool,
-    /// The client transfers one file after the other.
-    bursts: bool,
-    /// Its last command was passive.
-    passive_last: bool,
+    /// The client transfers one file after the other, each behind a command of this mode.
+    bursts: Option<Mode>,
+    /// Its last command asked for a data connection.
+    asked_last: bool,
     /// Commands sent less final replies heard, as far as a client can tell.
     outstanding: u64,
     /// Something was cut, refused or late, or the client did something odd.
@@ -105,7 +109,7 @@ impl World {
         let far = random.pick(&[Peer::Server, Peer::Client]);
         // Drawn apart, so that the other sessions stay what they were.
         let mut apart = Random::new(!seed);
-        let bursts = apart.once_in(2);
+        let in_bursts = apart.once_in(2);
         habits.reports_unused = apart.once_in(4);
         let config = SessionConfig {
             behind_ssh: far,
@@ -113,6 +117,7 @@ impl World {
             data_ahead: apart.pick(&[DataAhead::Never, DataAhead::Always, DataAhead::Always]),
             ..default_config()
         };
+        let mode = apart.pick(&[Mode::Passive, Mode::Active]);
         let mut world = Self {
             seed,
             random,
@@ -126,8 +131,8 @@ impl World {
             sent: VecDeque::from([None]),
             wanted: Vec::new(),
             pipelines,
-            bursts,
-            passive_last: false,
+            bursts: in_bursts.then_some(mode),
+            asked_last: false,
             outstanding: 1,
             faults: false,
             tally: Tally::default(),
@@ -191,11 +196,12 @@ impl World {
 
     fn client_says(&mut self) {
         let waits = self.outstanding > 0 && !self.pipelines;
-        let kind = if !waits && self.bursts && !self.random.once_in(4) {
-            if self.passive_last {
-                4 + self.random.below(3)
-            } else {
-                0
+        let burst = self.bursts.filter(|_| !waits && !self.random.once_in(4));
+        let kind = if let Some(mode) = burst {
+            match mode {
+                _ if self.asked_last => 4 + self.random.below(3),
+                Mode::Passive => 0,
+                Mode::Active => 3,
             }
         } else if !waits {
             self.random.below(12)
@@ -219,7 +225,7 @@ impl World {
             10 => self.abort(),
             _ => self.answered_here(),
         };
-        self.passive_last = line.starts_with("EPSV");
+        self.asked_last = line.starts_with("EPSV") || line.starts_with("PORT 127");
         self.outstanding += 1;
         if !is_transfer_line(&line) {
             self.sent.push_back(None);
@@ -369,11 +375,14 @@ impl World {
                 other_family,
                 ahead,
                 ..
-            } => self.offer(id, mode, target.port, other_family, ahead),
-            Action::Announce { id } => {
+            } => self.offer(id, mode, target, other_family, ahead),
+            Action::Announce { id, .. } => {
                 self.tally.announced += 1;
-                if self.channels[id.0 as usize].announce() {
-                    self.answer(id, false);
+                let channel = &mut self.channels[id.0 as usize];
+                self.tally.announced_active += u64::from(channel.mode == Mode::Active);
+                let other_family = channel.other_family;
+                if channel.announce() {
+                    self.answer(id, other_family);
                 } else {
                     let reason = Err("it has ended".to_owned());
                     self.session.offered(self.now, id, reason);
@@ -419,18 +428,31 @@ impl World {
         }
     }
 
-    fn offer(&mut self, id: DataId, mode: Mode, port: u16, other_family: bool, ahead: bool) {
+    fn offer(
+        &mut self,
+        id: DataId,
+        mode: Mode,
+        target: Option<Announced>,
+        other_family: bool,
+        ahead: bool,
+    ) {
         let at = self.channels.len();
         assert_eq!(id, DataId(at as u64));
         self.channels.push(Channel::new(mode, self.far));
         let own = BROKERS_PORT + at as u16;
         match mode {
-            Mode::Passive => self.server.learn(usize::from(port), at),
+            Mode::Passive => self.server.learn(usize::from(target.unwrap().port), at),
             Mode::Active => self.listens.push((usize::from(own), at)),
         }
         if ahead {
             let works = !self.random.once_in(8);
-            return self.channels[at].open_ahead(works);
+            self.channels[at].other_family = other_family;
+            self.channels[at].open_ahead(works);
+            // Otherwise it is not ready in time.
+            if mode == Mode::Active && works && !self.random.once_in(4) {
+                self.answer(id, other_family);
+            }
+            return;
         }
         self.answer(id, other_family);
     }
@@ -484,13 +506,15 @@ impl World {
 
     /// Nobody asks for a data connection while a transfer runs unless the client does, and one that waits does not.
     fn judge_asking(&mut self, bytes: &[u8]) {
-        let asks = bytes.starts_with(b"EPSV") || bytes.starts_with(b"PASV");
+        let asks = [b"EPSV", b"PASV", b"PORT", b"EPRT"]
+            .iter()
+            .any(|verb| bytes.starts_with(*verb));
         let plain = !self.pipelines && !self.faults && self.server.habits.is_orderly();
         if asks && plain && self.server.running.is_some() {
             let seed = self.seed;
             self.tally
                 .spoilt
-                .push(format!("seed {seed}: a passive command during a transfer"));
+                .push(format!("seed {seed}: a command for data during a transfer"));
         }
     }
 

@@ -252,7 +252,7 @@ impl Player {
                 protected,
                 ahead,
             } => {
-                let host = target.host.map_or("*".to_owned(), |host| host.to_string());
+                let target = target.map_or("nowhere".to_owned(), show_announced);
                 let mode = if mode == Mode::Passive {
                     "passive"
                 } else {
@@ -263,11 +263,13 @@ impl Player {
                 let other = if other_family { " other-family" } else { "" };
                 let ahead = if ahead { " ahead" } else { "" };
                 format!(
-                    "-> offer {} {mode} {host} {}{first}{other}{tls}{ahead}",
-                    id.0, target.port
+                    "-> offer {} {mode} {target}{first}{other}{tls}{ahead}",
+                    id.0
                 )
             }
-            Action::Announce { id } => format!("-> announce {}", id.0),
+            Action::Announce { id, target } => {
+                format!("-> announce {} {}", id.0, show_announced(target))
+            }
             Action::Withdraw { id } => format!("-> withdraw {}", id.0),
             Action::Abort { id, reason } => format!("-> abort {} {reason}", id.0),
             Action::CheckLiveness { id, check } => format!("-> check {} {check}", id.0),
@@ -280,6 +282,11 @@ impl Player {
             Action::Event(event) => show_event(event),
         })
     }
+}
+
+fn show_announced(Announced { host, port }: Announced) -> String {
+    let host = host.map_or("*".to_owned(), |host| host.to_string());
+    format!("{host} {port}")
 }
 
 fn show_event(event: Event) -> String {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use broker_config::ListenSide;
 use broker_ipc::Reason;
-use ftp_proto::{Announced, DataEnd};
+use ftp_proto::DataEnd;
 use tokio::time::{sleep, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::server_forward::ServerForward;
 use super::server_listener::OwnListener;
@@ -22,16 +22,14 @@ use crate::refusal::Refusal;
 const SERVER_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Announces a port to the FTP server, and carries its data connection to the end.
-pub(super) async fn run(task: &DataTask, announced: Announced) -> DataEnd {
-    let ip = announced.host.unwrap_or(task.control.peer.ip());
-    let client = SocketAddr::new(ip, announced.port);
+pub(super) async fn run(task: &DataTask) -> DataEnd {
     let met = match task.control.tunnel.spec.listens {
         ListenSide::OwnHost => {
-            let connect = client_port::connect(task, client);
+            let connect = async { client_port::connect(task, client(task).await).await };
             meet(task, ServerForward::open(task), connect).await
         }
         ListenSide::SshServer => {
-            let connect = client_channel::connect(task, client);
+            let connect = async { client_channel::connect(task, client(task).await).await };
             let met = meet(task, async { OwnListener::open(task) }, connect).await;
             met.map(|(channel, tcp)| (tcp, channel))
         }
@@ -46,6 +44,13 @@ pub(super) async fn run(task: &DataTask, announced: Announced) -> DataEnd {
         task.control.forwards.discard();
     }
     end
+}
+
+/// The port that the client announced.
+async fn client(task: &DataTask) -> SocketAddr {
+    let announced = task.target().await;
+    let ip = announced.host.unwrap_or(task.control.peer.ip());
+    SocketAddr::new(ip, announced.port)
 }
 
 /// Both ends of an active data connection, once they are connected: `listen` returns a listener for the server, and
@@ -63,6 +68,8 @@ async fn meet<Listener: ServerListener, Client>(
     };
     let mut listener = match listening {
         Ok(listener) => listener,
+        // A later one may find a place.
+        Err(reason) if task.ahead && reason.why == Reason::Limit => return Err(DataEnd::Unused),
         Err(reason) => {
             task.offer(Err(reason)).await;
             return Err(DataEnd::Unused);
@@ -72,6 +79,14 @@ async fn meet<Listener: ServerListener, Client>(
         return Err(DataEnd::Unused);
     };
     task.offer(Ok(address)).await;
+    if task.ahead {
+        if !is_asked_for(task, &mut listener).await {
+            listener.withdraw().await;
+            return Err(DataEnd::Unused);
+        }
+        task.not_before(true).await;
+        task.offer(Ok(address)).await;
+    }
     let incoming = tokio::select! {
         incoming = listener.incoming() => incoming.map_err(DataEnd::Cut)?,
         () = task.signals.withdraw.cancelled() => {
@@ -95,6 +110,24 @@ async fn meet<Listener: ServerListener, Client>(
             listener.reject(incoming).await;
             Err(DataEnd::ClientGone(reason))
         }
+    }
+}
+
+/// Waits until the client asks for a listener that was made ahead. False if that is of no use any more. Whoever connects
+/// before is not the FTP server, which connects for a transfer of the client.
+async fn is_asked_for(task: &DataTask, listener: &mut impl ServerListener) -> bool {
+    tokio::select! {
+        biased;
+        () = task.asked() => true,
+        incoming = listener.incoming() => {
+            if incoming.is_ok() {
+                warn!("refused a connection to a prepared data port: the FTP server has no use for it yet");
+            }
+            false
+        }
+        () = task.signals.withdraw.cancelled() => false,
+        () = task.entry.channel.stop.cancelled() => false,
+        () = task.control.tunnel.shutdown.drain.cancelled() => false,
     }
 }
 

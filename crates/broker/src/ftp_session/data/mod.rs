@@ -21,7 +21,7 @@ mod socks_connection;
 mod task;
 mod transfer;
 
-use ftp_proto::{Announced, DataEnd, DataEvent, Mode};
+use ftp_proto::{DataEnd, DataEvent, Mode};
 use tracing::debug;
 
 pub(super) use advertised::Advertised;
@@ -31,10 +31,10 @@ pub(super) use server_forward::has_two_families;
 pub(super) use task::{ControlConnection, DataReport, DataTask, Signals};
 
 /// Runs a data channel from its announcement to its end.
-pub(super) async fn run(task: DataTask, target: Announced, open_first: bool) {
+pub(super) async fn run(task: DataTask, open_first: bool) {
     let end = match task.entry.mode {
-        Mode::Passive => passive::run(&task, target, open_first).await,
-        Mode::Active => active::run(&task, target).await,
+        Mode::Passive => passive::run(&task, open_first).await,
+        Mode::Active => active::run(&task).await,
     };
     match &end {
         // The end of its transfer tells the client, and the log.

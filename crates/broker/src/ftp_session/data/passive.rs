@@ -3,15 +3,12 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::time::Duration;
 
 use broker_config::{DataOpen, ListenSide};
 use broker_ipc::Reason;
 use broker_ssh::Channel;
 use ftp_proto::{Announced, DataEnd};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
-use tracing::debug;
 
 use super::task::DataTask;
 use super::{
@@ -20,12 +17,9 @@ use super::{
 };
 use crate::refusal::Refusal;
 
-/// How long a client waits for a reply that is there already. curl 7.88 looks for it right behind its command and then
-/// sleeps for a second if it has come, which no server near or far had been fast enough for.
-const NOT_BEFORE: Duration = Duration::from_millis(3);
-
 /// Announces a port to the client, and carries its data connection to the end.
-pub(super) async fn run(task: &DataTask, announced: Announced, open_first: bool) -> DataEnd {
+pub(super) async fn run(task: &DataTask, open_first: bool) -> DataEnd {
+    let announced = task.target().await;
     let listens = task.control.tunnel.spec.listens;
     let met = match (&task.control.announced_ports, listens) {
         (Some(ports), _) => {
@@ -86,7 +80,7 @@ async fn until_stopped<T>(
             // The session may still wait for the announcement; one that does not ignores this.
             let stopped = Refusal::because(Reason::Stopping, task.stop_reason());
             task.offer(Err(stopped)).await;
-            match task.ahead && !task.signals.announce.is_cancelled() {
+            match task.ahead && !task.signals.announce.initialized() {
                 true => Err(DataEnd::Unused),
                 false => Err(DataEnd::Cut(task.stop_reason())),
             }
@@ -140,7 +134,7 @@ async fn open_ahead<Server>(
     open: impl Future<Output = Result<Server, Refusal>>,
     ended: impl AsyncFnOnce(&Server),
 ) -> Result<Option<Server>, DataEnd> {
-    let asked = || task.signals.announce.cancelled();
+    let asked = || task.asked();
     let stops = || task.control.tunnel.shutdown.drain.cancelled();
     // Once it is open, it is not polled again.
     let opened = tokio::select! {
@@ -161,12 +155,7 @@ async fn open_ahead<Server>(
         Some(Err(reason)) => return Err(refused(task, reason).await),
         None => None,
     };
-    sleep(NOT_BEFORE).await;
-    let is_open = prepared.is_some();
-    debug!(
-        is_open,
-        "the client asked for the data connection that was prepared"
-    );
+    task.not_before(prepared.is_some()).await;
     Ok(prepared)
 }
 

@@ -31,7 +31,11 @@ impl<'a> ServerForward<'a> {
         )
         .map_err(|reason| Refusal::because(Reason::Config, reason))?;
         let ports = task.control.ftp.active_ports.clone();
-        let forward = task.control.forwards.open(&bind, ports).await;
+        let forwards = &task.control.forwards;
+        let forward = match task.ahead {
+            true => forwards.open_ahead(&bind, ports).await,
+            false => forwards.open(&bind, ports).await,
+        };
         let forward = forward.map_err(|error| Refusal::from(&error))?;
         task.entry.channel.carried_by(forward.connection());
         task.entry

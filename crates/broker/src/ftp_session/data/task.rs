@@ -2,13 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_config::{FtpOptions, ListenSide};
 use broker_ipc::Reason;
 use broker_ssh::{Channel, Forwards, Pool, Target};
-use ftp_proto::{DataEnd, DataEvent, DataId};
-use tokio::sync::{mpsc, watch};
+use ftp_proto::{Announced, DataEnd, DataEvent, DataId};
+use tokio::sync::{SetOnce, mpsc, watch};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::advertised::Advertised;
 use super::destination::DataHost;
@@ -23,6 +26,10 @@ use crate::tunnel::Tunnel;
 
 /// Why there is no address to announce.
 const UNKNOWN_ADDRESS: &str = "the SSH server does not tell at which of its addresses the client reached it: set advertise-address for this tunnel, or use EPSV";
+
+/// How long a client waits for a reply that is there already. curl 7.88 looks for it right behind its command and then
+/// sleeps for a second if it has come, which no server near or far had been fast enough for.
+const NOT_BEFORE: Duration = Duration::from_millis(3);
 
 /// The reports of a data channel to its session.
 #[derive(Debug)]
@@ -74,8 +81,8 @@ pub(crate) struct ControlConnection {
 /// A session's signals to one of its data channels.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Signals {
-    /// The client asked for the channel, which was opened ahead.
-    pub(crate) announce: CancellationToken,
+    /// The client asked for the channel, which was opened ahead, and which leads to this address.
+    pub(crate) announce: Arc<SetOnce<Announced>>,
     /// The announced address is withdrawn before any transfer.
     pub(crate) withdraw: CancellationToken,
     /// The client asked for a transfer that this channel should serve.
@@ -99,6 +106,8 @@ pub(crate) struct DataTask {
     pub(crate) reports: mpsc::Sender<(DataId, Box<DataReport>)>,
     /// Active only: the FTP server has refused an address of the usual family.
     pub(crate) other_family: bool,
+    /// The announced address; `None` if the session tells it when the client asks for the channel.
+    pub(crate) target: Option<Announced>,
     /// Whether the client has not asked for it yet.
     pub(crate) ahead: bool,
 }
@@ -139,6 +148,28 @@ impl DataTask {
     pub(super) async fn opened(&self, channel: &Channel) {
         self.entry.channel.carried_by(channel.info().connection);
         self.tell(DataEvent::Opened).await;
+    }
+
+    /// The address to which the channel leads, once that is known.
+    pub(super) async fn target(&self) -> Announced {
+        match self.target {
+            Some(target) => target,
+            None => *self.signals.announce.wait().await,
+        }
+    }
+
+    /// Returns once the client has asked for the channel, which was opened ahead.
+    pub(super) async fn asked(&self) {
+        self.signals.announce.wait().await;
+    }
+
+    /// Holds back a reply that was there before the client asked for it.
+    pub(super) async fn not_before(&self, is_open: bool) {
+        sleep(NOT_BEFORE).await;
+        debug!(
+            is_open,
+            "the client asked for the data connection that was prepared"
+        );
     }
 
     /// Why the broker cut the channel.

@@ -25,8 +25,9 @@ use crate::text::reply;
 use ambiguous::{AmbiguousReply, Finding, finding, finding_before_the_start};
 use completion::{Completion, Verdict};
 pub(super) use passive::AskedReply;
-use passive::HeldOffer;
+use passive::{HeldOffer, HeldReply};
 pub(super) use prepared::Failure;
+use prepared::Prepared;
 use start::{Start, waits_for};
 use transfer::Transfer;
 
@@ -44,10 +45,10 @@ pub(super) struct Data {
     transfer: Option<Transfer>,
     /// Why the last transfer was not complete, if so.
     incomplete: Option<String>,
-    /// A passive reply that waits for its endpoint.
+    /// A reply that waits for its endpoint.
     offer: Option<HeldOffer>,
-    /// A passive reply that the client has not asked for yet.
-    prepared: Option<HeldOffer>,
+    /// The channel that the client has not asked for yet.
+    prepared: Option<Prepared>,
     /// The transfers that have ended.
     ended: u64,
     /// The start of a transfer that waits for the client's data connection.
@@ -162,7 +163,7 @@ impl Data {
 
     /// Requests an endpoint to announce instead of the client's address.
     pub(super) fn offer_active(&mut self, target: Announced, other_family: bool) -> DataId {
-        self.offer_channel(Mode::Active, target, false, other_family, false)
+        self.offer_channel(Mode::Active, Some(target), false, other_family, false)
     }
 
     /// Holds a passive reply, and requests an endpoint to announce instead of the server's address.
@@ -175,20 +176,23 @@ impl Data {
             DataOpen::Lazy => false,
         };
         let target = reply.found.announced;
-        let id = self.offer_channel(Mode::Passive, target, open_first, false, false);
+        let id = self.offer_channel(Mode::Passive, Some(target), open_first, false, false);
         self.offer = Some(HeldOffer {
             id,
-            reply,
+            reply: HeldReply::Passive(reply),
             open_first,
         });
     }
 
-    /// Handles an endpoint, or the failure to make one. Returns the client's reply, if a passive reply waits for it.
+    /// Handles an endpoint, or the failure to make one. Returns the client's reply, if one waits for it.
     pub(super) fn offered(
         &mut self,
         id: DataId,
         answer: Result<SocketAddr, String>,
     ) -> Option<Vec<u8>> {
+        if answer.as_ref().is_ok_and(|at| self.endpoint_ready(id, *at)) {
+            return None;
+        }
         let Some(offer) = self.offer.take_if(|offer| offer.id == id) else {
             if answer.is_ok() {
                 self.channels.actions().push(Action::Withdraw { id });
@@ -380,7 +384,7 @@ impl Data {
     fn offer_channel(
         &mut self,
         mode: Mode,
-        target: Announced,
+        target: Option<Announced>,
         open_first: bool,
         other_family: bool,
         ahead: bool,

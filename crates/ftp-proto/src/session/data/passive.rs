@@ -1,18 +1,27 @@
-//! Passive mode: holds a reply with an address until there is an endpoint to announce instead.
+//! Holds a reply with an address until there is an endpoint to announce instead.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::address::{PassiveReply, passive_reply};
 use crate::config::PasvOverIpv6;
-use crate::event::DataId;
+use crate::event::{Announced, DataId};
 use crate::kind::PassiveForm;
 
-/// A passive reply that waits for an endpoint.
+/// A reply that waits for an endpoint.
 #[derive(Debug)]
 pub(super) struct HeldOffer {
     pub(super) id: DataId,
-    pub(super) reply: AskedReply,
+    pub(super) reply: HeldReply,
     pub(super) open_first: bool,
+}
+
+/// A server's reply to a command for a data connection.
+#[derive(Debug)]
+pub(super) enum HeldReply {
+    /// It announces where the server listens.
+    Passive(AskedReply),
+    /// The server has accepted the endpoint that it was sent.
+    Accepted(Vec<u8>),
 }
 
 /// A server's passive reply, and the reply that its client asked for.
@@ -28,9 +37,27 @@ pub(in crate::session) struct AskedReply {
     pub(in crate::session) pasv_over_ipv6: PasvOverIpv6,
 }
 
+impl HeldReply {
+    /// Where the server listens, if it does.
+    pub(super) fn target(&self) -> Option<Announced> {
+        match self {
+            Self::Passive(reply) => Some(reply.found.announced),
+            Self::Accepted(_) => None,
+        }
+    }
+
+    /// The client's reply once there is this endpoint, or why there is none.
+    pub(super) fn announce(self, address: SocketAddr) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Passive(reply) => reply.announce(address),
+            Self::Accepted(reply) => Ok(reply),
+        }
+    }
+}
+
 impl AskedReply {
     /// The reply that announces this endpoint, or why there is none.
-    pub(super) fn announce(&self, address: SocketAddr) -> Result<Vec<u8>, String> {
+    fn announce(&self, address: SocketAddr) -> Result<Vec<u8>, String> {
         let names_host = self.asked != Some(PassiveForm::Extended);
         // A caller that sees an announcement without an address need not know one.
         if self.substituted && names_host && address.ip().is_unspecified() {

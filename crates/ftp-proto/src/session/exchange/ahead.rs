@@ -1,8 +1,8 @@
-//! The next passive command, which the session sends before its client does.
+//! The next command for a data connection, which the session sends before its client does.
 //!
 //! In a burst of transfers each file costs a round trip for its passive command, and another one if the channel to the
-//! announced port is new. A program asks for the next file as soon as it has one, so asking the server earlier by no more
-//! than that gains nothing. The session therefore sends the client's last passive command again right behind the client's
+//! announced port is new; or one for its `PORT`. A program asks for the next file as soon as it has one, so asking the server earlier by no more
+//! than that gains nothing. The session therefore sends the client's last such command again right behind the client's
 //! transfer command. The server answers it after the transfer, in the same breath as it reports that, and the session has
 //! the channel opened. It holds the reply until the client sends that command, and drops it if the client does something
 //! else. The client never learns of a failure: the session then sends the client's own command.
@@ -10,14 +10,19 @@
 //! This is only for servers that read no command while a transfer runs. A server answers in order, so the client's command
 //! takes the held reply only if the server owes none for a command before it.
 
+mod port;
+
 use std::time::{Duration, Instant};
 
 use super::super::announcement::Announcement;
 use super::super::data::{AskedReply, Failure};
 use super::super::forms::substitute;
+use super::super::reply_part::ReplyPart;
+use super::super::server::SERVICE_CLOSING;
 use super::Exchange;
 use crate::command::Command;
 use crate::config::DataOpen;
+use crate::event::Announced;
 use crate::kind::{COMPLETED, CommandKind, PassiveForm};
 use crate::sent::{Attempt, Sent};
 
@@ -25,14 +30,16 @@ use crate::sent::{Attempt, Sent};
 /// any server waits for a transfer on a data connection.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The passive command that the session sends ahead.
+/// The command that the session sends ahead.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
-    /// The client's last passive command that the server accepted.
+    /// The last command for a data connection that the server accepted, or was sent ahead.
     last: Option<Sent>,
     /// Whether the client has just sent a transfer command.
     due: bool,
     stage: Stage,
+    /// Until when the endpoint for the next `PORT` waits for a transfer command.
+    endpoint_until: Option<Instant>,
     /// The same command of the client, which waits for the reply.
     claim: Option<Claim>,
 }
@@ -53,6 +60,8 @@ enum Stage {
 pub(in crate::session) struct Claim {
     pub(in crate::session) command: Command,
     pub(in crate::session) line: Vec<u8>,
+    /// Where the client listens, if it does.
+    pub(in crate::session) announced: Option<Announced>,
 }
 
 /// What becomes of a claim.
@@ -79,13 +88,15 @@ impl Ahead {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::Held(until) if self.claim.is_none() => Some(until),
-            Stage::Held(_) | Stage::Asked | Stage::Idle => None,
+            Stage::Idle => self.endpoint_until,
+            Stage::Held(_) | Stage::Asked => None,
         }
     }
 
-    /// The server has accepted this passive command of the client.
+    /// The server has accepted this command of the client for a data connection.
     pub(super) fn remember(&mut self, sent: &Sent) {
-        self.last = is_plain(&sent.text).then(|| sent.clone());
+        let can_repeat = sent.offer.is_some() || is_plain(&sent.text);
+        self.last = can_repeat.then(|| sent.clone());
     }
 }
 
@@ -98,20 +109,30 @@ impl Exchange {
             return None;
         }
         let last = self.ahead.last.clone()?;
-        let form = last.passive_form()?;
+        match last.passive_form() {
+            Some(form) => self.ask_passive(last, form),
+            None => self.ask_port(&last),
+        }
+    }
+
+    fn ask_passive(&mut self, last: Sent, form: PassiveForm) -> Option<Vec<u8>> {
         let attempt = self.forms.attempt(form);
         let line = match &attempt {
             Attempt::Only => [last.text.as_bytes(), b"\r\n"].concat(),
             Attempt::Substitute(None) => substitute(form, b"\r\n"),
             Attempt::First | Attempt::Substitute(Some(_)) => return None,
         };
+        self.sent_ahead(last.with_attempt(attempt));
+        Some(line)
+    }
+
+    fn sent_ahead(&mut self, sent: Sent) {
         self.ahead.stage = Stage::Asked;
         self.data.set_unasked(self.pending.transfer_direction());
         self.command_sent(Sent {
             ahead: true,
-            ..last.with_attempt(attempt)
+            ..sent
         });
-        Some(line)
     }
 
     /// Whether the server has nothing to do but a transfer whose data connection is on offer, and ends with it.
@@ -132,16 +153,11 @@ impl Exchange {
                 self.drop_ahead();
             }
             // Decided when it is claimed.
-            CommandKind::Passive(_) => self.burst.client_asks(now),
-            CommandKind::Port => {
-                self.burst.client_asks(now);
-                self.ahead.last = None;
-                self.drop_ahead();
-            }
+            CommandKind::Passive(_) | CommandKind::Port => self.burst.client_asks(now),
             // The server chooses the address for the file that this command names, so it must know the file first.
             CommandKind::Unknown if command.verb == "PRET" => self.ahead_failed(),
             CommandKind::Transfer(_) => {
-                self.drop_ahead();
+                self.drop_asked();
                 self.ahead.due = true;
             }
             CommandKind::Abort
@@ -182,35 +198,31 @@ impl Exchange {
         self.burst.sent(now, alone);
     }
 
-    /// Whether the client's command is the one that was sent ahead. If so, it waits for [`Self::claimed`]; otherwise what
-    /// is prepared is dropped.
-    pub(in crate::session) fn claim(
-        &mut self,
-        command: Command,
-        line: &[u8],
-    ) -> Result<(), Command> {
-        let same = self.ahead.last.as_ref().is_some_and(|last| {
-            line.trim_ascii_end()
-                .eq_ignore_ascii_case(last.text.as_bytes())
-        });
-        if self.ahead.stage == Stage::Idle || !same {
-            self.drop_ahead();
-            return Err(command);
-        }
-        let line = line.to_vec();
-        self.ahead.claim = Some(Claim { command, line });
-        Ok(())
+    /// Whether this passive command of the client is the one that was sent ahead.
+    pub(in crate::session) fn has_asked(&self, line: &[u8]) -> bool {
+        let last = self.ahead.last.as_ref();
+        self.ahead.stage != Stage::Idle
+            && last.is_some_and(|last| {
+                line.trim_ascii_end()
+                    .eq_ignore_ascii_case(last.text.as_bytes())
+            })
+    }
+
+    /// The client's command is the one that was sent ahead, and waits for [`Self::claimed`].
+    pub(in crate::session) fn claim(&mut self, claim: Claim) {
+        self.ahead.claim = Some(claim);
     }
 
     /// Decides about a waiting claim. `None` if it still waits, or if there is none.
-    pub(in crate::session) fn claimed(&mut self) -> Option<Claimed> {
+    pub(in crate::session) fn claimed(&mut self, now: Instant) -> Option<Claimed> {
         self.ahead.claim.as_ref()?;
         match self.ahead.stage {
             Stage::Idle => self.ahead.claim.take().map(Claimed::Unserved),
             Stage::Held(_) if self.prepared_is_ready() && !self.owes_reply() => {
-                self.ahead.claim = None;
+                let claim = self.ahead.claim.take()?;
                 self.ahead.stage = Stage::Idle;
-                self.data.announce_prepared();
+                self.data.announce_prepared(claim.announced);
+                self.prepare_endpoint(now);
                 Some(Claimed::Granted)
             }
             Stage::Asked | Stage::Held(_) => None,
@@ -228,8 +240,7 @@ impl Exchange {
         if self.ahead.stage != Stage::Asked {
             return;
         }
-        if self.data.has_transfer() && !self.data.holds_completion() {
-            // The server reads commands while a transfer runs after all.
+        if self.is_answered_early() {
             return self.ahead_failed();
         }
         match announcement.address {
@@ -247,15 +258,51 @@ impl Exchange {
         }
     }
 
+    /// Whether the server reads commands while a transfer runs after all.
+    fn is_answered_early(&self) -> bool {
+        self.data.has_transfer() && !self.data.holds_completion()
+    }
+
+    /// Whether the server's next line is a reply to the command that was sent ahead, and no failure.
+    pub(super) fn answers_ahead(&self) -> bool {
+        match self.ahead.sends_port() {
+            true => self.server.next_confirms(),
+            false => self.server.next_announces(),
+        }
+    }
+
+    /// The server's reply to the command that was sent ahead, if it announces no address.
+    pub(super) fn ahead_answered(&mut self, sent: &Sent, part: ReplyPart) {
+        if !self.accepts_port(sent, &part) {
+            self.ahead_failed();
+        } else if self.ahead.stage == Stage::Asked {
+            self.ahead.stage = Stage::Held(part.at + PATIENCE);
+            self.data.hold_accepted(part.line.clone());
+        }
+        match part.code {
+            // The server closes the session, whatever it was asked.
+            SERVICE_CLOSING => self.server.pass(&part.line),
+            _ => self.server.replace(&[]),
+        }
+    }
+
     /// The server has refused what was sent ahead, or has not answered it, or the connection was not made.
     pub(super) fn ahead_failed(&mut self) {
         self.burst.stop();
         self.drop_ahead();
     }
 
-    /// Drops what is prepared. A waiting claim is then not served.
+    /// Drops what the server was asked for. A waiting claim is then not served.
+    pub(in crate::session) fn drop_asked(&mut self) {
+        if self.ahead.stage != Stage::Idle {
+            self.drop_ahead();
+        }
+    }
+
+    /// The same, and the endpoint that waits for the next transfer.
     pub(in crate::session) fn drop_ahead(&mut self) {
         self.ahead.stage = Stage::Idle;
+        self.ahead.endpoint_until = None;
         self.data.drop_prepared();
     }
 
