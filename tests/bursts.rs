@@ -96,8 +96,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         trials.push(trial(title, &curl, move || killed(program)));
     }
     for program in [FtpProgram::Vsftpd, FtpProgram::Inetutils] {
-        let title = format!("bursts: a pause, {program}");
-        trials.push(trial(title, &needs_of(program), move || paused(program)));
+        for mode in MODES {
+            let title = format!("bursts: a pause, {program}, {mode:?}");
+            let needs = needs_of(program);
+            trials.push(trial(title, &needs, move || paused(program, mode)));
+        }
     }
     trials
 }
@@ -165,14 +168,17 @@ fn reads_in_turn(program: FtpProgram) -> bool {
     matches!(program, FtpProgram::Vsftpd | FtpProgram::Inetutils)
 }
 
-/// Each passive transfer has one command behind it, of which the client uses some.
+/// Each transfer has at most one command behind it, of which the client uses some. In active mode, a forward has to be
+/// ready for it, and a burst within one host can be over before.
 fn prepared(program: FtpProgram, mode: Mode, seen: &Seen) -> anyhow::Result<()> {
     let ahead = seen.sent_ahead()?;
     // A client that says so tells the server which file it wants before it asks for a data connection.
     let announces = seen.asked.iter().any(|one| one.starts_with("PRET "));
     let expected = match mode {
-        Mode::Passive if reads_in_turn(program) && !announces => 1..=seen.opened(),
-        Mode::Passive | Mode::Active => 0..=0,
+        _ if !reads_in_turn(program) => 0..=0,
+        Mode::Passive if announces => 0..=0,
+        Mode::Passive => 1..=seen.opened(),
+        Mode::Active => 0..=seen.opened(),
     };
     ensure!(
         expected.contains(&ahead),
@@ -222,7 +228,7 @@ async fn by_ftplib(rig: &Bursts, deed: &str, mode: Mode, ahead: Ahead) -> anyhow
 }
 
 /// What is prepared for a client that makes a pause is given up, and the next transfer works.
-async fn paused(program: FtpProgram) -> anyhow::Result<()> {
+async fn paused(program: FtpProgram, mode: Mode) -> anyhow::Result<()> {
     let rig = Bursts::start(program).await?;
     let control = Conversation::connect(rig.tunnel(Ahead::Yes)).await?;
     let mut ftp = FtpClient::greeted(control).await?;
@@ -231,21 +237,32 @@ async fn paused(program: FtpProgram) -> anyhow::Result<()> {
     ftp.ask(&format!("PASS {password}"), "230").await?;
     ftp.ask("TYPE I", "200").await?;
     ftp.ask(&format!("CWD {DIRECTORY}"), "250").await?;
-    fetch(&mut ftp, 0).await?;
+    fetch(&mut ftp, mode, 0).await?;
     // A connection that is still being made carries nothing that may not be needed.
     nothing_is_dialled(&rig.broker).await?;
-    fetch(&mut ftp, 1).await?;
+    fetch(&mut ftp, mode, 1).await?;
     rig.prepared(1).await.context("nothing was prepared")?;
     rig.prepared(0).await.context("the pause")?;
-    fetch(&mut ftp, 2).await?;
+    fetch(&mut ftp, mode, 2).await?;
     ftp.ask("QUIT", "221").await?;
     rig.nothing_is_left().await
 }
 
 /// One file of the burst. Some servers begin with 125 if the connection is there.
-async fn fetch(ftp: &mut FtpClient, number: usize) -> anyhow::Result<()> {
-    let mut data = ftp.passive("EPSV").await?;
-    ftp.ask(&format!("RETR {}", name(number)), "1").await?;
+async fn fetch(ftp: &mut FtpClient, mode: Mode, number: usize) -> anyhow::Result<()> {
+    let command = format!("RETR {}", name(number));
+    let mut data = match mode {
+        Mode::Passive => {
+            let data = ftp.passive("EPSV").await?;
+            ftp.ask(&command, "1").await?;
+            data
+        }
+        Mode::Active => {
+            let listener = ftp.active("EPRT").await?;
+            ftp.ask(&command, "1").await?;
+            listener.accept().await?
+        }
+    };
     let bytes = data.rest().await?;
     drop(data);
     ftp.reply("226").await?;

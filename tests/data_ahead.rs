@@ -1,19 +1,23 @@
 //! The next data connection, prepared before the client asks for it, with real clients and servers.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
+use serde_json::Value;
+use testkit::broker::{self, Broker};
 use testkit::client::{self, curl, lftp};
 use testkit::files::{make_tree, tree, write_pattern};
 use testkit::ftp_client::FtpClient;
 use testkit::programs::PYTHON;
 
 use crate::support::compare::same_files;
-use crate::support::fixture::{Real, SOON, real};
-use crate::support::{Need, trial_within};
+use crate::support::fixture::{CONTENT, Real, SOON, nothing_is_dialled, nothing_is_left, real};
+use crate::support::sockets::closed_port;
+use crate::support::{Need, trial, trial_within};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -30,7 +34,16 @@ pub(crate) fn trials() -> Vec<Trial> {
             Need::Program(program),
         ]
     };
+    let real = [Need::Program("sshd"), Need::Program("vsftpd")];
     vec![
+        trial("data ahead: a tunnel is closed", &real, || closed("EPSV")),
+        trial("data ahead: a tunnel is closed, active", &real, || {
+            closed("EPRT")
+        }),
+        trial("data ahead: a takeover", &real, || taken_over("EPSV")),
+        trial("data ahead: a takeover, active", &real, || {
+            taken_over("EPRT")
+        }),
         trial_within(LIMIT, "data ahead: curl down", &with("curl"), || {
             curl_down(&[])
         }),
@@ -77,6 +90,65 @@ async fn prepared() -> anyhow::Result<Real> {
     let dialled = r#"carries="data connections""#;
     fixture.broker.wait_log_times(dialled, 2, SOON).await?;
     Ok(fixture)
+}
+
+/// A client for which a data connection of this mode is prepared.
+async fn client_with_one(
+    broker: &Broker,
+    tunnel: SocketAddr,
+    mode: &str,
+) -> anyhow::Result<FtpClient> {
+    let mut ftp = FtpClient::login(tunnel).await?;
+    ftp.fetch_by(mode, "file").await?;
+    // A connection that is still being made carries nothing that may not be needed.
+    nothing_is_dialled(broker).await?;
+    ftp.fetch_by(mode, "file").await?;
+    let unused = |one: &&Value| one["kind"] == "data" && one["command"].is_null();
+    let one = |channels: &Value| {
+        let all = channels.as_array().into_iter().flatten();
+        all.filter(unused).count() == 1
+    };
+    broker.wait_json(&["list-channels"], SOON, one).await?;
+    Ok(ftp)
+}
+
+async fn closed(mode: &str) -> anyhow::Result<()> {
+    let fixture = prepared().await?;
+    let broker = &fixture.broker;
+    let mut ftp = client_with_one(broker, fixture.tunnel, mode).await?;
+    let at = format!(":{}", fixture.tunnel.port());
+    broker.told(&["close-tunnel-listener", &at]).await?;
+    ensure!(ftp.fetch_by(mode, "file").await? == CONTENT);
+    ftp.ask("QUIT", "221").await?;
+    nothing_is_left(broker, "list-channels").await?;
+    nothing_is_left(broker, "list-sessions").await
+}
+
+async fn taken_over(mode: &str) -> anyhow::Result<()> {
+    let servers = real().servers().await?;
+    let tunnel = closed_port()?;
+    let mut profile = servers.profile()?;
+    profile.tunnels = profile
+        .tunnels
+        .into_iter()
+        .map(|mut it| {
+            it.port = tunnel.port();
+            it.with(r#"data-ahead="yes""#)
+        })
+        .collect();
+    let config = profile.config();
+    let mut old = Broker::start(&config, &["--grace", "600"]).await?;
+    let mut ftp = client_with_one(&old, tunnel, mode).await?;
+    let new = broker::launch(old.directory(), &config, &["--takeover"])?;
+    new.wait_log("broker ready", SOON).await?;
+    old.wait_log("another process serves the sockets", SOON)
+        .await?;
+    ensure!(ftp.fetch_by(mode, "file").await? == CONTENT);
+    ftp.ask("QUIT", "221").await?;
+    let status = old.wait(SOON).await?;
+    ensure!(status.success(), "{status}");
+    ensure!(FtpClient::login(tunnel).await?.fetch("file").await? == CONTENT);
+    Ok(())
 }
 
 /// Makes the files, and returns their names.
