@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_ssh::{Channel, Forwards, Pool, PoolLimits, RemoteForward};
+use broker_ssh::{Channel, Forwards, OpenError, Pool, PoolLimits, RemoteForward};
 use testkit::ssh_server::{SshCounters, SshServerOptions};
 use tokio::net::TcpStream;
 
@@ -325,5 +325,38 @@ async fn a_server_that_has_no_room_left_is_asked_on_a_fresh_connection() {
     assert_ne!(first.connection(), second.connection());
     assert_eq!(rig.bench.server.counters().forwards_refused, 1);
     drop((first, second));
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_forward_that_may_not_be_needed_takes_no_connection_that_a_transfer_may_need() {
+    let only_one = PoolLimits {
+        max_connections: 1,
+        ..PoolLimits::default()
+    };
+    let rig = Rig::with(only_one).await;
+    let forward = rig.open().await;
+    let refused = soon(rig.forwards.open_ahead(HERE, None)).await;
+    assert!(matches!(refused, Err(OpenError::Channel(_))), "{refused:?}");
+    // The spare takes no connection.
+    let transfer = rig.begin(forward).await;
+    rig.forwards(2, 1).await;
+    let spare = soon(rig.forwards.open_ahead(HERE, None)).await.unwrap();
+    assert_eq!(rig.bench.server.counters().forwards_granted, 2);
+    drop((transfer, spare));
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_forward_that_may_not_be_needed_takes_an_idle_connection() {
+    let rig = Rig::start().await;
+    let (one, other) = (rig.open().await, rig.open().await);
+    let idle = other.connection();
+    drop(other);
+    rig.forwards(2, 1).await;
+    let ahead = soon(rig.forwards.open_ahead(HERE, None)).await.unwrap();
+    assert_eq!(ahead.connection(), idle);
+    assert_eq!(rig.bench.server.counters().connections, 2);
+    drop((one, ahead));
     rig.end().await;
 }
