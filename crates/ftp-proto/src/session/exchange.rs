@@ -180,15 +180,6 @@ impl Exchange {
         more
     }
 
-    /// Whether the server's next line is the reply to the command sent ahead, for which the report of a complete transfer
-    /// need not leave first: the client receives the two in their order.
-    fn ahead_comes_first(&self) -> bool {
-        self.ahead.is_asked()
-            && self.data.holds_completion()
-            && self.pending.begins_with_ahead()
-            && self.answers_ahead()
-    }
-
     /// Handles an event on a data channel. True if it released a held reply.
     pub(super) fn data_event(&mut self, now: Instant, id: DataId, event: DataEvent) -> bool {
         let asked = self.pending.transfer_direction();

@@ -16,6 +16,7 @@ mod features;
 mod first_bytes;
 mod forms;
 mod login;
+mod passive;
 mod port;
 mod reply_part;
 mod representation;
@@ -25,17 +26,16 @@ mod sizes;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::address::line_end;
 use crate::channels::NO_CONNECTION;
 use crate::command::Command;
 use crate::kind::CommandKind;
 use crate::line::MAX_LINE;
 use crate::sent::{Attempt, Sent};
-use crate::{Action, Announced, DataEvent, DataId, Event, Protocol, SessionConfig, Told};
+use crate::{Action, DataEvent, DataId, Event, Protocol, SessionConfig, Told};
 pub use announcement::NO_DATA_CONNECTION;
 use client::{ClientSide, Said};
 use client_tls::{ClientTls, SENT_AHEAD, TlsDecision};
-use exchange::{Claim, Claimed, Exchange, Refused};
+use exchange::{Exchange, Refused};
 use forms::substitute;
 use port::{ActiveOffer, target};
 
@@ -249,22 +249,6 @@ impl Session {
         }
     }
 
-    /// Gives the client's command the reply that is held for it, or sends the command after all. False if it
-    /// still waits, or if there is none.
-    fn claim_step(&mut self, now: Instant) -> bool {
-        let Some(claimed) = self.exchange.claimed(now) else {
-            return false;
-        };
-        self.client.stop_waiting();
-        if let Claimed::Unserved(claim) = claimed {
-            match claim.announced {
-                Some(_) => self.port_command(now, claim.command, claim.line),
-                None => self.passive_command(now, claim.command, claim.line),
-            }
-        }
-        true
-    }
-
     /// Handles the client's next input. False if there is none.
     fn client_step(&mut self, now: Instant) -> bool {
         if self.phase != Phase::Clear {
@@ -321,52 +305,6 @@ impl Session {
                 .refuse_in_turn(NO_DATA_CONNECTION, NO_CONNECTION);
         }
         self.send_command(&command, &line);
-    }
-
-    /// Answers a passive command with the reply that is held for it, or passes it on.
-    fn passive_command(&mut self, now: Instant, command: Command, line: Vec<u8>) {
-        if self.exchange.has_asked(&line) {
-            return self.claim(now, command, line, None);
-        }
-        self.exchange.drop_ahead();
-        self.pass_passive(now, &command, &line);
-    }
-
-    /// The client's command waits for the reply to the one that was sent ahead.
-    fn claim(
-        &mut self,
-        now: Instant,
-        command: Command,
-        line: Vec<u8>,
-        announced: Option<Announced>,
-    ) {
-        self.exchange.claim(Claim {
-            command,
-            line,
-            announced,
-        });
-        self.client.wait_for_reply(now, None);
-    }
-
-    /// Passes a passive command on in a form that the server supports, as far as that is known.
-    fn pass_passive(&mut self, now: Instant, command: &Command, line: &[u8]) {
-        let sent = Sent::new(command.shown(line), command.kind);
-        let Some(form) = sent.passive_form() else {
-            return self.send(sent, line);
-        };
-        self.exchange.measure(now);
-        let attempt = self.exchange.attempt(form);
-        match attempt {
-            Attempt::Only => self.send(sent, line),
-            Attempt::First => {
-                self.client.wait_for_reply(now, None);
-                self.send(sent.with_attempt(attempt), line);
-            }
-            Attempt::Substitute(_) => {
-                let line = substitute(form, line_end(line));
-                self.send(sent.with_attempt(attempt), &line);
-            }
-        }
     }
 
     /// Tries another form of a command whose own form the server does not support. The client still waits.

@@ -79,11 +79,6 @@ impl Ahead {
         self.claim.is_some()
     }
 
-    /// Whether the reply to the command is the next thing that the server sends, unless it sends something unasked.
-    pub(super) fn is_asked(&self) -> bool {
-        self.stage == Stage::Asked
-    }
-
     /// When to drop what is prepared.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.stage {
@@ -263,12 +258,17 @@ impl Exchange {
         self.data.has_transfer() && !self.data.holds_completion()
     }
 
-    /// Whether the server's next line is a reply to the command that was sent ahead, and no failure.
-    pub(super) fn answers_ahead(&self) -> bool {
-        match self.ahead.sends_port() {
+    /// Whether the server's next line is the reply to the command sent ahead, for which the report of a complete transfer
+    /// need not leave first: the client receives the two in their order.
+    pub(super) fn ahead_comes_first(&self) -> bool {
+        let answers = || match self.ahead.sends_port() {
             true => self.server.next_confirms(),
             false => self.server.next_announces(),
-        }
+        };
+        self.ahead.stage == Stage::Asked
+            && self.data.holds_completion()
+            && self.pending.begins_with_ahead()
+            && answers()
     }
 
     /// The server's reply to the command that was sent ahead, if it announces no address.
