@@ -37,6 +37,9 @@ const PASSIVE_PORTS: RangeInclusive<u16> = 5000..=5031;
 /// `ssh -L` listens on the very ports of the FTP server, whose passive replies name them; so it needs another address.
 const FORWARDED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
+/// Has sshd before 10.1 send small packets at once, as later ones do.
+const LOW_LATENCY: &str = r#"<low-latency enable="yes"/>"#;
+
 /// More than any row opens on one tunnel.
 const MAX_SESSIONS: usize = 2000;
 
@@ -121,6 +124,8 @@ impl BenchPeers {
                 format!("Ciphers {CIPHER}"),
                 format!("KexAlgorithms {KEX}"),
                 "LogLevel VERBOSE".to_owned(),
+                // What `low-latency` asks for.
+                "Subsystem sftp internal-sftp".to_owned(),
             ],
             ..SshdOptions::default()
         };
@@ -197,6 +202,18 @@ impl BenchPeers {
     /// When it does not become ready; the message shows its log.
     pub(super) async fn broker(&self) -> Result<Forwarder> {
         self.broker_to(self.ftp(), 1).await
+    }
+
+    /// The same with `low-latency`.
+    ///
+    /// # Errors
+    /// As [`BenchPeers::broker`].
+    pub(super) async fn low_latency_broker(&self) -> Result<Forwarder> {
+        let listen = free_addr()?;
+        let mut tunnel = many_sessions(self.ftp());
+        tunnel.port = listen.port();
+        let profile = self.profile()?.with(LOW_LATENCY).tunnel(tunnel);
+        self.start_broker(listen, &[profile]).await
     }
 
     /// The same to an FTP server of the caller's choice, with so many tunnels, the first of which is given back.

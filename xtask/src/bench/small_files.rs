@@ -9,7 +9,7 @@ use testkit::line::LineOptions;
 
 use super::Run;
 use super::figure::{Aim, Figure};
-use super::peers::memory_directory;
+use super::peers::{BenchPeers, Forwarder, memory_directory};
 use super::transfers::{LIMIT, download, timed_curl};
 
 /// A round trip across a continent.
@@ -21,57 +21,70 @@ const FILES: usize = 100;
 /// Files that lftp mirrors.
 const MIRRORED: usize = 300;
 const MIRROR: &str = "mirror";
+/// How many files lftp mirrors at a time.
+const ONE: &str = "";
+const FOUR: &str = "--parallel=4";
 
 const PLAIN: &str = "plain FTP, passive";
+const LOW_LATENCY: &str = ", `low-latency`";
 
-/// Many small files in one control session, against plain FTP over the same line.
+/// Many small files in one control session, against plain FTP over the same line, with `low-latency` and without.
 pub(super) async fn many_files(run: &Run<'_>) -> Result<Vec<Figure>> {
-    let what = |mode| format!("{FILES} files of 10 KiB over 50 ms, {mode}");
-    let mut passive = Figure::against(PLAIN, &what("passive"), "s", Some(Aim::RatioAtMost(0.45)));
-    let mut active = Figure::against(PLAIN, &what("active"), "s", Some(Aim::RatioAtMost(0.6)));
+    let figure = |mode: &str, how: &str, aim| {
+        let what = format!("{FILES} files of 10 KiB over 50 ms, {mode}{how}");
+        Figure::against(PLAIN, &what, "s", Some(Aim::RatioAtMost(aim)))
+    };
+    let figures = |how| [figure("passive", how, 0.45), figure("active", how, 0.6)];
+    let mut measured = ["", LOW_LATENCY].map(figures);
     let peers = run.behind(line()).await?;
-    let plain = peers.plain_ftp();
-    let forwarder = peers.broker().await?;
-    let broker = forwarder.listen;
     for number in 1..=FILES {
         peers.make_file(&format!("small-{number:03}"), FILE_SIZE)?;
     }
-    download(&peers, broker, 1).await?;
+    let forwarders = both(&peers).await?;
     for _ in 0..run.pairs {
-        let ours = fetch_all(broker, FILES, &[]).await?;
-        let theirs = fetch_all(plain, FILES, &[]).await?;
-        let ours_active = fetch_all(broker, FILES, &["--ftp-port", "-"]).await?;
-        passive.pair(ours, theirs);
-        active.pair(ours_active, theirs);
+        let theirs = fetch_all(peers.plain_ftp(), FILES, &[]).await?;
+        for ([passive, active], forwarder) in measured.iter_mut().zip(&forwarders) {
+            passive.pair(fetch_all(forwarder.listen, FILES, &[]).await?, theirs);
+            let options = ["--ftp-port", "-"];
+            active.pair(fetch_all(forwarder.listen, FILES, &options).await?, theirs);
+        }
     }
-    Ok(vec![passive, active])
+    Ok(measured.into_iter().flatten().collect())
 }
 
 /// `lftp mirror` of a directory, one file at a time and four, against the same by plain FTP.
 pub(super) async fn mirror(run: &Run<'_>) -> Result<Vec<Figure>> {
-    let figure = |how| {
-        let what = format!("`lftp` mirrors {MIRRORED} files of 10 KiB over 50 ms, {how}");
+    let figure = |parallel: &str, how: &str| {
+        let what = format!("`lftp` mirrors {MIRRORED} files of 10 KiB over 50 ms, {parallel}{how}");
         Figure::against(PLAIN, &what, "s", Some(Aim::RatioAtMost(0.6)))
     };
-    let (mut single, mut parallel) = (figure("one at a time"), figure("four at a time"));
+    let figures = |how| [figure("one at a time", how), figure("four at a time", how)];
+    let mut measured = ["", LOW_LATENCY].map(figures);
     let peers = run.behind(line()).await?;
-    let plain = peers.plain_ftp();
-    let forwarder = peers.broker().await?;
-    let broker = forwarder.listen;
     std::fs::create_dir(peers.file(MIRROR))?;
     for number in 1..=MIRRORED {
         peers.make_file(&format!("{MIRROR}/{number:03}"), FILE_SIZE)?;
     }
-    download(&peers, broker, 1).await?;
+    let forwarders = both(&peers).await?;
+    let plain = peers.plain_ftp();
     for _ in 0..run.pairs {
-        for (figure, option) in [(&mut single, ""), (&mut parallel, "--parallel=4")] {
-            figure.pair(
-                mirrored(broker, option).await?,
-                mirrored(plain, option).await?,
-            );
+        let theirs = [mirrored(plain, ONE).await?, mirrored(plain, FOUR).await?];
+        for (figures, forwarder) in measured.iter_mut().zip(&forwarders) {
+            for ((figure, option), theirs) in figures.iter_mut().zip([ONE, FOUR]).zip(theirs) {
+                figure.pair(mirrored(forwarder.listen, option).await?, theirs);
+            }
         }
     }
-    Ok(vec![single, parallel])
+    Ok(measured.into_iter().flatten().collect())
+}
+
+/// A daemon with the usual settings and one with `low-latency`, both connected.
+async fn both(peers: &BenchPeers) -> Result<[Forwarder; 2]> {
+    let forwarders = [peers.broker().await?, peers.low_latency_broker().await?];
+    for forwarder in &forwarders {
+        download(peers, forwarder.listen, 1).await?;
+    }
+    Ok(forwarders)
 }
 
 fn line() -> LineOptions {
