@@ -48,6 +48,7 @@ mod lftp;
 mod lifecycle;
 mod load;
 mod log;
+mod low_latency;
 mod metrics;
 mod monitoring;
 mod namespace;
@@ -133,6 +134,7 @@ const CAPABILITIES: &[fn() -> Vec<Trial>] = &[
     event_kinds::trials,
     events::trials,
     log::trials,
+    low_latency::trials,
     metrics::trials,
     monitoring::trials,
     transfers::trials,

@@ -10,6 +10,8 @@ use testkit::{host_copy, netns};
 pub(crate) enum Need {
     /// A program, by its name.
     Program(&'static str),
+    /// An sshd before 10.1, which delays small packets.
+    EarlierSshd,
     /// Python's own test suite, which Debian packs apart from Python.
     PythonTests,
     /// The FTP server pyftpdlib, a module of Python.
@@ -53,6 +55,7 @@ impl Need {
     pub(crate) fn is_met(self) -> bool {
         match self {
             Self::Program(name) => find_program(name).is_some(),
+            Self::EarlierSshd => testkit::sshd::version().is_some_and(|version| version < (10, 1)),
             Self::PythonTests => super::python::with_test_suite().is_some(),
             Self::Pyftpdlib => super::python::has_pyftpdlib(),
             Self::Root => rustix::process::geteuid().is_root(),
@@ -66,6 +69,7 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Program(name) => name,
+            Self::EarlierSshd => "sshd before 10.1",
             Self::PythonTests => "Python's own test suite",
             Self::Pyftpdlib => "pyftpdlib",
             Self::Root => "root",

@@ -92,6 +92,8 @@ pub enum Step {
     Login,
     /// How long the SSH server takes for an answer.
     RoundTrip,
+    /// When the SSH server sends small packets, if a setting matters for that.
+    SmallPackets,
     /// A listener at the SSH server, for a remote tunnel.
     Listener,
     /// A connection from this host to the destination of a remote tunnel.
@@ -141,6 +143,7 @@ impl fmt::Display for Step {
             Self::HostKey => "host key",
             Self::Login => "login",
             Self::RoundTrip => "round trip",
+            Self::SmallPackets => "small packets",
             Self::Listener => "listener",
             Self::Destination => "destination",
             Self::Channel => "channel",

@@ -29,6 +29,9 @@ pub struct Settings {
     pub keepalive_interval: Option<Duration>,
     /// Whether each client gets its own SSH connections.
     pub exclusive: bool,
+    /// Whether the broker makes an OpenSSH server before 10.1 send small packets at once. For that, the server starts its
+    /// SFTP server, or the account's forced command, once on each connection.
+    pub low_latency: bool,
     /// Which addresses of the server the broker tries.
     pub address_family: AddressFamily,
     /// Whether the broker logs the banner that the server shows before the login.
@@ -49,6 +52,7 @@ impl Default for Settings {
             connect_timeout: Some(Duration::from_secs(5)),
             keepalive_interval: Some(Duration::from_secs(15)),
             exclusive: false,
+            low_latency: false,
             address_family: AddressFamily::Any,
             server_banners: true,
             pool: PoolLimits::default(),
@@ -131,6 +135,7 @@ mod tests {
         assert_eq!(settings.rekey_bytes, Some(1_000_000_000));
         assert_eq!(settings.connect_timeout, Some(secs(5)));
         assert_eq!(settings.keepalive_interval, Some(secs(15)));
+        assert!(!settings.low_latency, "it starts a program at the server");
         let pool = settings.pool;
         assert_eq!((pool.max_connections, pool.max_dialing), (8, 2));
         assert_eq!((pool.idle_timeout, pool.stall_timeout), (secs(5), secs(60)));

@@ -46,4 +46,5 @@ pub use spec::{ConnectSpec, HostKeyRules, KeyPlace, Target};
 pub use splice::{SpliceEnd, SpliceProgress, SpliceSignals, splice, splice_layered};
 pub use state::CutReason;
 pub use state::info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
+pub use state::low_latency::{LowLatencyRefusal, SmallPackets};
 pub use state::observer::{Observer, Passed};

@@ -187,6 +187,17 @@ impl Sshd {
     }
 }
 
+/// The version of the `sshd` that [`Sshd`] starts, such as `(9, 2)`; `None` if it is not installed.
+#[must_use]
+pub fn version() -> Option<(u32, u32)> {
+    let said = Command::new(SSHD.find().ok()?).arg("-V").output().ok()?;
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    let (_, version) = said.split_once("OpenSSH_")?;
+    let mut numbers = version.split(|letter: char| !letter.is_ascii_digit());
+    let mut number = || numbers.next()?.parse().ok();
+    Some((number()?, number()?))
+}
+
 fn config_of(directory: &Path) -> PathBuf {
     directory.join("sshd_config")
 }

@@ -83,6 +83,10 @@ pub(super) static SETTINGS: Rule<Settings> = Rule::new("").children(&[
         "enable" usual "no": "`yes`: each client has its own SSH connections, which end with it; `connection-pool` then \
  bounds those of one client", |it, f| set(&mut it.exclusive, f.choice());
     })),
+    Child::Same(&rule("low-latency", rows! { Settings:
+        "enable" usual "no": "`yes`: the broker makes an OpenSSH server before 10.1 send small packets at once, see below",
+            |it, f| set(&mut it.low_latency, f.choice());
+    })),
     Child::Same(&rule("server-banners", rows! { Settings:
         "visible" usual "yes": "whether the broker logs the text that the server shows before the login, on each SSH connection \
  for control connections; at most 2048 characters", |it, f| set(&mut it.server_banners, f.choice());

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Backlog, Core};
+use crate::connect::{close, until_closed};
 use crate::pool::Lease;
 use crate::state::CutReason;
 use crate::state::info::ConnectionKind;
@@ -134,25 +135,9 @@ async fn finish(messages: &mut ChannelReadHalf, core: &Core, lease: &Lease) {
     if core.is_finished() && timeout(CLOSE_GRACE, until_closed(messages)).await.is_ok() {
         return;
     }
-    let close = async {
-        tokio::select! {
-            biased;
-            sent = core.writer.close() => sent.is_ok(),
-            // A session that waits for this channel's queue reads no message until the queue is drained.
-            () = until_closed(messages) => true,
-        }
-    };
-    match timeout(CLOSE_GRACE, close).await {
+    match timeout(CLOSE_GRACE, close(messages, &core.writer)).await {
         Ok(_) => lease.state().count_abandoned(),
         Err(_) => lease.state().retire(),
-    }
-}
-
-async fn until_closed(messages: &mut ChannelReadHalf) {
-    while let Some(message) = messages.wait().await {
-        if matches!(message, ChannelMsg::Close) {
-            return;
-        }
     }
 }
 

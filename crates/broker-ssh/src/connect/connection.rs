@@ -13,6 +13,7 @@ use super::handler::SshHandle;
 use super::keepalive;
 use super::listeners::ForwardListeners;
 use super::liveness::Liveness;
+use super::low_latency;
 use super::requests::Requests;
 use crate::spec::Target;
 use crate::state::ConnectionState;
@@ -55,6 +56,12 @@ impl Connection {
             let watching = keepalive::watch(connection.liveness(), interval);
             let runtime = &connection.state.runtime;
             connection.tracker.spawn_on(watching, runtime);
+        }
+        if settings.low_latency && connection.state.delays_small_packets() {
+            let handle = Arc::clone(&connection.handle);
+            let requesting = low_latency::request(Arc::clone(&connection.state), handle);
+            let runtime = &connection.state.runtime;
+            connection.tracker.spawn_on(requesting, runtime);
         }
         Arc::new(connection)
     }

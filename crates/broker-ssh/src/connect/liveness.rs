@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::handler::SshHandle;
 use super::requests::Requests;
+use super::session_channel::{self, NotOpened};
 use crate::state::ConnectionState;
 
 /// How long [`Liveness::confirm`] waits: longer than any network takes, shorter than a client waits for a reply.
@@ -104,19 +105,14 @@ impl Liveness {
 
     /// Whether the server answers a request to open a channel, with success or failure.
     async fn opens_channel(&self) -> bool {
-        let open = self.state.refused_opens.opening(None);
-        match self.handle.channel_open_session().await {
+        match session_channel::open(&self.state, &self.handle).await {
             Ok(channel) => {
                 let _ = channel.close().await;
                 self.state.count_abandoned();
                 true
             }
-            Err(russh::Error::ChannelOpenFailure(_)) => {
-                // Taken, so that nobody else takes it for their own.
-                let _ = self.state.closed.run_until_cancelled(open.text()).await;
-                true
-            }
-            Err(_) => false,
+            Err(NotOpened::Refused) => true,
+            Err(NotOpened::ConnectionEnded) => false,
         }
     }
 }

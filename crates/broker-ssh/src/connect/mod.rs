@@ -1,6 +1,7 @@
 //! Making one SSH connection, and the requests on an open one
 
 mod algorithms;
+mod channel_end;
 mod channel_error;
 mod connection;
 mod dial;
@@ -12,9 +13,12 @@ mod keepalive;
 mod leftovers;
 mod listeners;
 mod liveness;
+mod low_latency;
 mod probe;
 mod requests;
+mod session_channel;
 
+pub(crate) use channel_end::{close, until_closed};
 pub use channel_error::{ChannelError, ChannelRefusal};
 pub(crate) use connection::Connection;
 pub(crate) use dial::{Dial, runtime};

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::connect::{ChannelError, HandshakeError, Liveness, OpenError};
 use crate::spec::ConnectSpec;
 use crate::state::info::ConnectionKind;
+use crate::state::low_latency::SmallPackets;
 use crate::state::{ConnectionState, ServerFacts};
 use actor::{Actor, Request};
 use backoff::Backoff;
@@ -238,6 +239,16 @@ impl Pool {
             return Ok(None);
         };
         Ok(Some(ask().await.map_or(first, |second| first.min(second))))
+    }
+
+    /// When the server sends small packets on the control connection, which is opened if necessary.
+    ///
+    /// # Errors
+    /// Why the server is not available.
+    pub async fn small_packets(&self) -> Result<SmallPackets, OpenError> {
+        let lease = self.lease(ConnectionKind::Control).await?;
+        let requested = self.spec.settings.low_latency;
+        Ok(lease.state().small_packets(requested).await)
     }
 
     /// Forgets failures, so the next open connects at once: their cause has been fixed.

@@ -2,6 +2,7 @@
 
 mod cut_reason;
 pub(crate) mod info;
+pub(crate) mod low_latency;
 pub(crate) mod observer;
 mod refused_opens;
 mod round_trip;
@@ -23,6 +24,7 @@ use crate::net::lock::lock;
 use crate::net::stream::WireCounters;
 pub use cut_reason::CutReason;
 use info::{ConnectionInfo, ConnectionKind, ConnectionPhase, Negotiated};
+use low_latency::{LowLatency, SmallPackets};
 use refused_opens::RefusedOpens;
 pub(crate) use server_facts::ServerFacts;
 pub(crate) use silence::PROMPT;
@@ -64,6 +66,7 @@ pub(crate) struct ConnectionState {
     abandoned: AtomicUsize,
     pub(crate) stalls: Stalls,
     pub(crate) silence: Silence,
+    pub(crate) low_latency: LowLatency,
     /// Opens that the server did not answer in time.
     unanswered: AtomicUsize,
     pub(crate) refused_opens: Arc<RefusedOpens>,
@@ -107,6 +110,7 @@ impl ConnectionState {
             abandoned: AtomicUsize::new(0),
             stalls: Stalls::default(),
             silence: Silence::default(),
+            low_latency: LowLatency::default(),
             unanswered: AtomicUsize::new(0),
             refused_opens: Arc::default(),
             leases: watch::Sender::new(0),
@@ -275,6 +279,28 @@ impl ConnectionState {
     /// The server's version of OpenSSH; `None`: it is something else.
     pub(crate) fn openssh(&self) -> Option<(u32, u32)> {
         software::openssh(self.wire.identification.get()?)
+    }
+
+    /// Whether the server holds a small packet back until the one before it has been acknowledged, as long as its
+    /// connection carries only forwardings.
+    pub(crate) fn delays_small_packets(&self) -> bool {
+        self.openssh().is_some_and(software::delays_small_packets)
+    }
+
+    /// When the server sends small packets, after its answer if the broker has requested them at once.
+    pub(crate) async fn small_packets(&self, requested: bool) -> SmallPackets {
+        if !self.delays_small_packets() {
+            return SmallPackets::UpToServer;
+        }
+        if !requested {
+            return SmallPackets::Late;
+        }
+        let outcome = self.low_latency.wait();
+        match self.closed.run_until_cancelled(outcome).await {
+            Some(Ok(())) => SmallPackets::AtOnce,
+            Some(Err(refusal)) => SmallPackets::Refused(refusal.clone()),
+            None => SmallPackets::Late,
+        }
     }
 
     /// Bytes received on the wire.

@@ -10,6 +10,12 @@ pub(crate) fn openssh(identification: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// Whether this version of OpenSSH leaves Nagle's algorithm on for a connection without sessions. From 10.1 on, sshd turns
+/// it off after each login.
+pub(super) fn delays_small_packets(version: (u32, u32)) -> bool {
+    version < (10, 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +32,20 @@ mod tests {
             ("SSH-2.0-mod_sftp/0.9.9", None),
         ] {
             assert_eq!(openssh(identification), version, "{identification}");
+        }
+    }
+
+    #[test]
+    fn openssh_delays_small_packets_until_10_1() {
+        for (version, delays) in [
+            ((3, 9), true),
+            ((9, 9), true),
+            ((10, 0), true),
+            ((10, 1), false),
+            ((10, 5), false),
+            ((11, 0), false),
+        ] {
+            assert_eq!(delays_small_packets(version), delays, "{version:?}");
         }
     }
 }

@@ -14,6 +14,7 @@
 
 mod forward;
 mod login;
+mod low_latency;
 mod openssh_login;
 mod peers;
 mod pool;

@@ -8,6 +8,7 @@ mod ftp;
 mod ftp_login;
 mod remote;
 mod report;
+mod small_packets;
 mod ssh;
 mod wording;
 
@@ -113,7 +114,9 @@ impl Doctor {
         if !ssh::connect(&pool, &reporter).await {
             return;
         }
-        ssh::round_trip(&pool, &reporter).await;
+        if let Some(round_trip) = ssh::round_trip(&pool, &reporter).await {
+            small_packets::small_packets(&pool, round_trip, &reporter).await;
+        }
         let is_asked = self.asked.ftp.is_some();
         let others = all_tunnels(config, profile).filter(|_| !is_asked);
         let others: Vec<_> = others.filter(|it| !has_far_destination(it)).collect();

@@ -106,8 +106,8 @@ fn unreachable_address(failed: &FailedAttempt, reached: bool) -> Finding {
     }
 }
 
-/// How long the server takes for an answer.
-pub(super) async fn round_trip(pool: &Pool, reporter: &Reporter) {
+/// How long the server takes for an answer; `None` if it gives none.
+pub(super) async fn round_trip(pool: &Pool, reporter: &Reporter) -> Option<Duration> {
     let mut shortest: Option<Duration> = None;
     for _ in 0..PINGS {
         match pool.round_trip().await {
@@ -115,7 +115,7 @@ pub(super) async fn round_trip(pool: &Pool, reporter: &Reporter) {
             Ok(None) => break,
             Err(error) => {
                 reporter.report(Finding::failed(Step::RoundTrip, error.to_string()));
-                return;
+                return None;
             }
         }
     }
@@ -133,4 +133,5 @@ pub(super) async fn round_trip(pool: &Pool, reporter: &Reporter) {
             Finding::new(Step::RoundTrip, Outcome::Failed, text).remedy(remedy)
         }
     });
+    shortest
 }

@@ -119,6 +119,7 @@ fn about_step(step: Step) -> &'static str {
         | Step::Target
         | Step::Login
         | Step::RoundTrip
+        | Step::SmallPackets
         | Step::Channel
         | Step::FtpGreeting
         | Step::FtpLogin
