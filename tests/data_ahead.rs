@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use testkit::broker::{self, Broker};
@@ -13,6 +13,7 @@ use testkit::client::{self, curl, lftp};
 use testkit::files::{make_tree, tree, write_pattern};
 use testkit::ftp_client::FtpClient;
 use testkit::programs::PYTHON;
+use testkit::scripted::Conversation;
 
 use crate::support::compare::same_files;
 use crate::support::fixture::{CONTENT, Real, SOON, nothing_is_dialled, nothing_is_left, real};
@@ -40,6 +41,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("data ahead: a tunnel is closed, active", &real, || {
             closed("EPRT")
         }),
+        trial("data ahead: a stranger at a prepared port", &real, stranger),
         trial("data ahead: a takeover", &real, || taken_over("EPSV")),
         trial("data ahead: a takeover, active", &real, || {
             taken_over("EPRT")
@@ -110,6 +112,28 @@ async fn client_with_one(
     };
     broker.wait_json(&["list-channels"], SOON, one).await?;
     Ok(ftp)
+}
+
+/// Nobody but the FTP server may connect for the client's transfer, and that comes later.
+async fn stranger() -> anyhow::Result<()> {
+    let fixture = prepared().await?;
+    let broker = &fixture.broker;
+    let mut ftp = client_with_one(broker, fixture.tunnel, "EPRT").await?;
+    let channels = broker.json(&["list-channels"]).await?;
+    let mut all = channels.as_array().into_iter().flatten();
+    let target = all
+        .find(|one| one["kind"] == "data")
+        .map(|one| &one["target"]);
+    let port = target.and_then(Value::as_str).context("no target")?;
+    let mut stranger = Conversation::connect(port.parse()?).await?;
+    ensure!(stranger.rest().await.unwrap_or_default().is_empty());
+    broker
+        .wait_log("refused a connection to a prepared data port", SOON)
+        .await?;
+    ensure!(ftp.fetch_by("EPRT", "file").await? == CONTENT);
+    ensure!(ftp.fetch_by("EPRT", "file").await? == CONTENT);
+    ftp.ask("QUIT", "221").await?;
+    nothing_is_left(broker, "list-channels").await
 }
 
 async fn closed(mode: &str) -> anyhow::Result<()> {

@@ -81,7 +81,7 @@ async fn meet<Listener: ServerListener, Client>(
     task.offer(Ok(address)).await;
     if task.ahead {
         if !is_asked_for(task, &mut listener).await {
-            listener.withdraw().await;
+            // Dropping the listener ends it. The client may ask for it at any moment, so the session has to know at once.
             return Err(DataEnd::Unused);
         }
         task.not_before(true).await;
