@@ -105,13 +105,15 @@ async fn client_with_one(
     // A connection that is still being made carries nothing that may not be needed.
     nothing_is_dialled(broker).await?;
     ftp.fetch_by(mode, "file").await?;
-    let unused = |one: &&Value| one["kind"] == "data" && one["command"].is_null();
-    let one = |channels: &Value| {
-        let all = channels.as_array().into_iter().flatten();
-        all.filter(unused).count() == 1
-    };
+    let one = |channels: &Value| unused(channels).count() == 1;
     broker.wait_json(&["list-channels"], SOON, one).await?;
     Ok(ftp)
+}
+
+/// The channels for data connections that no transfer uses.
+fn unused(channels: &Value) -> impl Iterator<Item = &Value> {
+    let all = channels.as_array().into_iter().flatten();
+    all.filter(|one| one["kind"] == "data" && one["command"].is_null())
 }
 
 /// Nobody but the FTP server may connect for the client's transfer, and that comes later.
@@ -120,16 +122,15 @@ async fn stranger() -> anyhow::Result<()> {
     let broker = &fixture.broker;
     let mut ftp = client_with_one(broker, fixture.tunnel, "EPRT").await?;
     let channels = broker.json(&["list-channels"]).await?;
-    let mut all = channels.as_array().into_iter().flatten();
-    let target = all
-        .find(|one| one["kind"] == "data")
-        .map(|one| &one["target"]);
+    let target = unused(&channels).next().map(|one| &one["target"]);
     let port = target.and_then(Value::as_str).context("no target")?;
     let mut stranger = Conversation::connect(port.parse()?).await?;
     ensure!(stranger.rest().await.unwrap_or_default().is_empty());
     broker
         .wait_log("refused a connection to a prepared data port", SOON)
         .await?;
+    let gone = |channels: &Value| unused(channels).next().is_none();
+    broker.wait_json(&["list-channels"], SOON, gone).await?;
     ensure!(ftp.fetch_by("EPRT", "file").await? == CONTENT);
     ensure!(ftp.fetch_by("EPRT", "file").await? == CONTENT);
     ftp.ask("QUIT", "221").await?;

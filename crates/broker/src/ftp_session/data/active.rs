@@ -113,7 +113,7 @@ async fn meet<Listener: ServerListener, Client>(
     }
 }
 
-/// Waits until the client asks for a listener that was made ahead. False if that is of no use any more. Whoever connects
+/// Waits until the client asks for a listener that was made ahead. False if it is no longer of use. Whoever connects
 /// before is not the FTP server, which connects for a transfer of the client.
 async fn is_asked_for(task: &DataTask, listener: &mut impl ServerListener) -> bool {
     tokio::select! {
