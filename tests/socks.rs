@@ -1,7 +1,7 @@
 //! SOCKS tunnels: which requests are served and how others are answered, and that a data connection through one belongs
 //! to its transfer.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, bail, ensure};
 use libtest_mimic::Trial;
@@ -10,6 +10,7 @@ use testkit::files::pattern;
 use testkit::fixture::{Fixture, Scripted};
 use testkit::ftp_client::FtpClient;
 use testkit::peer::FtpFiles;
+use testkit::ports::unused_port;
 use testkit::scripted::{Conversation, End, ScriptedListener};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -306,8 +307,8 @@ async fn bounce() -> anyhow::Result<()> {
     let mut ftp = fixture.servers.ftp.accept().await?;
     ftp.send("220 ready\r\n").await?;
     control.expect("220 ready").await?;
-    let other = ScriptedListener::bind_on("127.0.0.2:0".parse()?).await?;
-    let port = other.addr().port();
+    let port = unused_port()?;
+    let other = ScriptedListener::bind_on((Ipv4Addr::new(127, 0, 0, 2), port).into()).await?;
     let own = ScriptedListener::bind_on(SocketAddr::new(server.ip(), port)).await?;
     control.send("PASV\r\n").await?;
     ftp.expect("PASV").await?;
