@@ -1,11 +1,11 @@
 //! The next command for a data connection, which the session sends before its client does.
 //!
-//! In a burst of transfers each file costs a round trip for its passive command, and another one if the channel to the
-//! announced port is new; or one for its `PORT`. A program asks for the next file as soon as it has one, so asking the server earlier by no more
-//! than that gains nothing. The session therefore sends the client's last such command again right behind the client's
-//! transfer command. The server answers it after the transfer, in the same breath as it reports that, and the session has
-//! the channel opened. It holds the reply until the client sends that command, and drops it if the client does something
-//! else. The client never learns of a failure: the session then sends the client's own command.
+//! In a burst of transfers each file costs a round trip for its `PORT`, or for its passive command and another one if the
+//! channel to the announced port is new. A program asks for the next file as soon as it has one, so asking the server
+//! earlier by no more than that gains nothing. The session therefore sends the client's last such command again right
+//! behind the client's transfer command. The server answers it after the transfer, in the same breath as it reports that,
+//! and the session has a passive channel opened. It holds the reply until the client sends that command, and drops it if
+//! the client does something else. The client never learns of a failure: the session then sends the client's own command.
 //!
 //! This is only for servers that read no command while a transfer runs. A server answers in order, so the client's command
 //! takes the held reply only if the server owes none for a command before it.
