@@ -9,7 +9,7 @@ use testkit::line::LineOptions;
 
 use super::Run;
 use super::figure::{Aim, Figure};
-use super::peers::{BenchPeers, Forwarder, memory_directory};
+use super::peers::memory_directory;
 use super::transfers::{LIMIT, download, timed_curl};
 
 /// A round trip across a continent.
@@ -28,7 +28,8 @@ const FOUR: &str = "--parallel=4";
 const PLAIN: &str = "plain FTP, passive";
 const LOW_LATENCY: &str = ", `low-latency`";
 
-/// Many small files in one control session, against plain FTP over the same line, with `low-latency` and without.
+/// Many small files in one control session, against plain FTP over the same line, with `low-latency` and without. The daemon
+/// is connected.
 pub(super) async fn many_files(run: &Run<'_>) -> Result<Vec<Figure>> {
     let figure = |mode: &str, how: &str, aim| {
         let what = format!("{FILES} files of 10 KiB over 50 ms, {mode}{how}");
@@ -40,10 +41,11 @@ pub(super) async fn many_files(run: &Run<'_>) -> Result<Vec<Figure>> {
     for number in 1..=FILES {
         peers.make_file(&format!("small-{number:03}"), FILE_SIZE)?;
     }
-    let forwarders = both(&peers).await?;
+    let forwarders = [peers.broker().await?, peers.low_latency_broker().await?];
     for _ in 0..run.pairs {
         let theirs = fetch_all(peers.plain_ftp(), FILES, &[]).await?;
         for ([passive, active], forwarder) in measured.iter_mut().zip(&forwarders) {
+            download(&peers, forwarder.listen, 1).await?;
             passive.pair(fetch_all(forwarder.listen, FILES, &[]).await?, theirs);
             let options = ["--ftp-port", "-"];
             active.pair(fetch_all(forwarder.listen, FILES, &options).await?, theirs);
@@ -65,26 +67,18 @@ pub(super) async fn mirror(run: &Run<'_>) -> Result<Vec<Figure>> {
     for number in 1..=MIRRORED {
         peers.make_file(&format!("{MIRROR}/{number:03}"), FILE_SIZE)?;
     }
-    let forwarders = both(&peers).await?;
+    let forwarders = [peers.broker().await?, peers.low_latency_broker().await?];
     let plain = peers.plain_ftp();
     for _ in 0..run.pairs {
         let theirs = [mirrored(plain, ONE).await?, mirrored(plain, FOUR).await?];
         for (figures, forwarder) in measured.iter_mut().zip(&forwarders) {
+            download(&peers, forwarder.listen, 1).await?;
             for ((figure, option), theirs) in figures.iter_mut().zip([ONE, FOUR]).zip(theirs) {
                 figure.pair(mirrored(forwarder.listen, option).await?, theirs);
             }
         }
     }
     Ok(measured.into_iter().flatten().collect())
-}
-
-/// A daemon with the usual settings and one with `low-latency`, both connected.
-async fn both(peers: &BenchPeers) -> Result<[Forwarder; 2]> {
-    let forwarders = [peers.broker().await?, peers.low_latency_broker().await?];
-    for forwarder in &forwarders {
-        download(peers, forwarder.listen, 1).await?;
-    }
-    Ok(forwarders)
 }
 
 fn line() -> LineOptions {
