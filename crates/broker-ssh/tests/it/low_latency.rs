@@ -117,21 +117,17 @@ async fn without_the_setting_nothing_is_requested() {
 
 #[tokio::test]
 async fn a_server_that_refuses_serves_as_before() {
-    let place = |bench: &Bench| bench.sshd.addr().to_string();
-    let Some(mut bench) = Bench::start(true, &[]).await else {
-        return;
-    };
-    let server = place(&bench);
-    let refusal = LowLatencyRefusal::NoSubsystem { server };
-    assert_eq!(bench.small_packets().await, SmallPackets::Refused(refusal));
-    bench.use_both().await;
-    bench.all_closed().await;
+    let no_subsystem = |server| LowLatencyRefusal::NoSubsystem { server };
+    serves_as_before(&[], no_subsystem).await;
+    let no_session = |server| LowLatencyRefusal::NoSession { server };
+    serves_as_before(&[SUBSYSTEM, "MaxSessions 0"], no_session).await;
+}
 
-    let Some(mut bench) = Bench::start(true, &[SUBSYSTEM, "MaxSessions 0"]).await else {
+async fn serves_as_before(lines: &[&str], refusal: impl FnOnce(String) -> LowLatencyRefusal) {
+    let Some(mut bench) = Bench::start(true, lines).await else {
         return;
     };
-    let server = place(&bench);
-    let refusal = LowLatencyRefusal::NoSession { server };
+    let refusal = refusal(bench.sshd.addr().to_string());
     assert_eq!(bench.small_packets().await, SmallPackets::Refused(refusal));
     bench.use_both().await;
     bench.all_closed().await;
