@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::Data;
 use super::passive::{AskedReply, HeldOffer, HeldReply};
-use crate::event::{Action, Announced, DataId, Direction, Mode};
+use crate::event::{Action, Announced, DataId, Mode};
 
 /// The channel.
 #[derive(Debug)]
@@ -33,13 +33,14 @@ impl Data {
         self.offer.is_none() && !self.channels.is_framed() && self.channels.offers_one()
     }
 
-    /// From now on the server would use a data connection that only the session has asked for. The one before it serves
-    /// a transfer in this direction, and nothing else.
-    pub(in crate::session) fn set_unasked(&mut self, serves: Option<Direction>) {
+    /// From now on the server would use a data connection that only the session has asked for.
+    pub(in crate::session) fn set_unasked(&mut self) {
         self.channels.set_unasked(true);
-        if serves == Some(Direction::Download) {
-            self.channels.half_close_current();
-        }
+    }
+
+    /// The data connection on offer serves a download and nothing else, so nothing will be sent to the server on it.
+    pub(in crate::session) fn half_close_current(&mut self) {
+        self.channels.half_close_current();
     }
 
     /// Whether it would.

@@ -22,7 +22,7 @@ use super::super::server::SERVICE_CLOSING;
 use super::Exchange;
 use crate::command::Command;
 use crate::config::DataOpen;
-use crate::event::Announced;
+use crate::event::{Announced, Direction};
 use crate::kind::{COMPLETED, CommandKind, PassiveForm};
 use crate::sent::{Attempt, Sent};
 
@@ -123,7 +123,10 @@ impl Exchange {
 
     fn sent_ahead(&mut self, sent: Sent) {
         self.ahead.stage = Stage::Asked;
-        self.data.set_unasked(self.pending.transfer_direction());
+        self.data.set_unasked();
+        if self.pending.transfer_direction() == Some(Direction::Download) {
+            self.data.half_close_current();
+        }
         self.command_sent(Sent {
             ahead: true,
             ..sent
